@@ -1,0 +1,251 @@
+//! What was typed: the command line as clap reads it. What is valid beyond a single option's form is decided later.
+
+use std::path::PathBuf;
+
+use chrono::NaiveDate;
+use clap::builder::RangedU64ValueParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A batch engine that never has to run the batch again.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tidewater",
+    version,
+    about,
+    long_about = "A batch engine that never has to run the batch again.\n\n\
+        A job is one SQL file: CREATE EXTERNAL TABLE names its sources, CREATE MATERIALIZED VIEW the tables it keeps, \
+        COPY … TO where they are published.",
+    after_help = "Examples:\n  \
+        tidewater generate --records 1000000 --out data/transactions\n  \
+        tidewater check jobs/card.sql\n  \
+        tidewater run jobs/card.sql --set input=data/transactions --set output=out\n\n\
+        Exit codes: 0 done, 1 failed, 2 usage or invalid job, 3 too many bad rows (nothing was published).",
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a job: read everything it names, publish its tables, exit
+    Run(RunArgs),
+    /// Check a job without reading data: all errors at once, each with its place and a hint
+    Check(CheckArgs),
+    /// Show a job's plan as a graph: operators, keys, and the state that each keeps
+    Explain(ExplainArgs),
+    /// Write a card company's transactions as CSV files, to try jobs on
+    Generate(GenerateArgs),
+}
+
+/// A job and its variables.
+#[derive(Debug, Args)]
+pub struct JobArgs {
+    /// The job: a SQL file
+    #[arg(value_name = "JOB")]
+    pub job: PathBuf,
+
+    /// Fill ${NAME} in the job; repeat for more. What is not set is taken from the environment
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = parse_setting)]
+    pub settings: Vec<(String, String)>,
+}
+
+/// `tidewater run`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    tidewater run jobs/card.sql --set input=data/transactions --set output=out\n  \
+    tidewater run jobs/card.sql --workers 4 --json > summary.json\n\n\
+    Tables appear only when all are complete: a run that fails leaves the old ones as they were.\n\
+    Rows that cannot be read go to <output>/_quarantine/ with file, line, column and reason.")]
+pub struct RunArgs {
+    /// The job.
+    #[command(flatten)]
+    pub job: JobArgs,
+
+    /// Worker threads [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = worker_count())]
+    pub workers: Option<usize>,
+
+    /// Print the summary as one JSON object on standard output, and nothing else there
+    #[arg(long)]
+    pub json: bool,
+
+    /// Print neither progress nor summary: only warnings and errors
+    #[arg(long, short)]
+    pub quiet: bool,
+
+    #[arg(
+        long,
+        short,
+        conflicts_with = "quiet",
+        help = "Log what the engine and its operators do to standard error; RUST_LOG narrows or widens it"
+    )]
+    pub verbose: bool,
+}
+
+/// `tidewater check`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  \
+    tidewater check jobs/card.sql --set input=data --set output=out\n\n\
+    Exit code 0 when the job is valid, 2 when it is not.")]
+pub struct CheckArgs {
+    /// The job.
+    #[command(flatten)]
+    pub job: JobArgs,
+}
+
+/// `tidewater explain`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    tidewater explain jobs/card.sql\n  \
+    tidewater explain jobs/card.sql --format dot | dot -Tsvg > card.svg")]
+pub struct ExplainArgs {
+    /// The job.
+    #[command(flatten)]
+    pub job: JobArgs,
+
+    /// How to draw the graph
+    #[arg(long, value_enum, default_value_t = GraphFormat::Text)]
+    pub format: GraphFormat,
+}
+
+/// Forms of a plan's graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GraphFormat {
+    /// An indented tree
+    Text,
+    /// Graphviz
+    Dot,
+    /// Mermaid, as Markdown viewers draw it
+    Mermaid,
+}
+
+/// `tidewater generate`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    tidewater generate --records 1000000 --out data/transactions\n  \
+    tidewater generate --records 50_000 --out data/march --start 2024-03-01 --end 2024-03-31 --seed 7\n\n\
+    The same seed, range, records and cards give the same bytes on every machine, whatever the workers.")]
+pub struct GenerateArgs {
+    /// Rows to write over all files
+    #[arg(long, value_name = "N", value_parser = parse_records)]
+    pub records: u64,
+
+    /// Directory for the files, made if missing
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+
+    /// Names the data: another seed, other rows
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    pub seed: u64,
+
+    /// First day
+    #[arg(long, value_name = "DATE", default_value = "2024-01-01", value_parser = parse_date)]
+    pub start: NaiveDate,
+
+    /// Last day, included
+    #[arg(long, value_name = "DATE", default_value = "2024-12-31", value_parser = parse_date)]
+    pub end: NaiveDate,
+
+    /// Cards in the pool; their masked numbers have at most 9,000 values
+    #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub cards: u32,
+
+    /// One file a day (2024-01-01.csv, …) or all rows in one (transactions.csv)
+    #[arg(long, value_enum, default_value_t = FileLayout::Daily)]
+    pub files: FileLayout,
+
+    /// Write even if the directory holds other CSV files; they are kept
+    #[arg(long)]
+    pub force: bool,
+
+    /// Threads that draw rows [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = worker_count())]
+    pub workers: Option<usize>,
+
+    /// Print nothing but errors
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// How generated rows are dealt to files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FileLayout {
+    /// One file a day
+    Daily,
+    /// One file
+    Single,
+}
+
+/// More workers than this is a mistake, not a machine.
+fn worker_count() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=1024)
+}
+
+fn parse_setting(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write it as NAME=VALUE, for example input=data/transactions".to_owned()),
+    }
+}
+
+/// A number of rows that ten digits of an id can count; `_` may group its digits.
+fn parse_records(text: &str) -> Result<u64, String> {
+    match text.replace('_', "").parse() {
+        Ok(records @ 1..=9_999_999_999) => Ok(records),
+        _ => Err("give a whole number from 1 to 9_999_999_999".to_owned()),
+    }
+}
+
+fn parse_date(text: &str) -> Result<NaiveDate, String> {
+    NaiveDate::parse_from_str(text, "%Y-%m-%d")
+        .map_err(|_| "write a date of the calendar as 2024-01-31".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn settings_split_at_the_first_equals_sign() {
+        assert_eq!(
+            parse_setting("a=b=c").unwrap(),
+            ("a".to_owned(), "b=c".to_owned())
+        );
+        assert_eq!(
+            parse_setting("a=").unwrap(),
+            ("a".to_owned(), String::new())
+        );
+        assert!(parse_setting("a").is_err());
+        assert!(parse_setting("=b").is_err());
+    }
+
+    #[test]
+    fn records_are_whole_numbers_that_ids_can_count() {
+        assert_eq!(parse_records("1_000_000").unwrap(), 1_000_000);
+        assert_eq!(parse_records("9999999999").unwrap(), 9_999_999_999);
+        for wrong in ["0", "-1", "1e6", "10_000_000_000", "", "_"] {
+            assert!(parse_records(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn dates_are_of_the_calendar() {
+        assert!(parse_date("2024-02-29").is_ok());
+        for wrong in ["2023-02-29", "2024-13-01", "20240101", "yesterday"] {
+            assert!(parse_date(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! How a command fails: a message for the user and an exit code for the caller.
+
+use crate::style::Style;
+
+/// Exit code of a run that failed.
+pub const FAILED: u8 = 1;
+
+/// Exit code of a wrong command line or an invalid job.
+pub const USAGE: u8 = 2;
+
+/// Why a command ends early.
+#[derive(Debug)]
+pub struct Failure {
+    /// The process's exit code.
+    pub exit_code: u8,
+    /// What happened and what to do.
+    message: String,
+    /// The message already begins with `error`, as a job's diagnostics do.
+    rendered: bool,
+}
+
+impl Failure {
+    /// It was tried and did not work.
+    pub fn failed(message: String) -> Self {
+        Self {
+            exit_code: FAILED,
+            message,
+            rendered: false,
+        }
+    }
+
+    /// It was not valid to begin with.
+    pub fn usage(message: String) -> Self {
+        Self {
+            exit_code: USAGE,
+            message,
+            rendered: false,
+        }
+    }
+
+    /// A job with errors, rendered with their places.
+    pub fn invalid_job(diagnostics: String) -> Self {
+        Self {
+            exit_code: USAGE,
+            message: diagnostics,
+            rendered: true,
+        }
+    }
+
+    /// The engine's verdict on a run.
+    pub fn run(error: &tidewater_engine::RunError) -> Self {
+        let exit_code = u8::try_from(error.exit_code()).unwrap_or(FAILED);
+        Self {
+            exit_code,
+            message: error.to_string(),
+            rendered: false,
+        }
+    }
+
+    /// The message as it goes to standard error.
+    pub fn render(&self, style: Style) -> String {
+        let message = self.message.trim_end();
+        if self.rendered {
+            format!("{message}\n")
+        } else {
+            format!("{} {message}\n", style.red("error:"))
+        }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::failed(format!("{error:#}"))
+    }
+}

@@ -1,0 +1,166 @@
+//! What a run came to: as a page for a person, or as one JSON object for a program.
+
+use std::io;
+
+use anyhow::Context;
+use arrow::array::RecordBatch;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use indicatif::{DecimalBytes, HumanCount};
+use serde_json::{Value, json};
+use tidewater_engine::{RunReport, TableReport};
+
+use crate::style::Style;
+use crate::table::{Align, TextTable};
+
+/// The report as one JSON object; `peak_memory_bytes` is null where the system does not tell.
+pub fn to_json(report: &RunReport, peak_memory: Option<u64>) -> Value {
+    let tables: serde_json::Map<String, Value> = report
+        .tables
+        .iter()
+        .map(|table| {
+            let numbers = json!({
+                "rows": table.rows,
+                "rows_inserted": table.rows_inserted,
+                "rows_deleted": table.rows_deleted,
+                "files_written": table.files_written,
+            });
+            (table.name.clone(), numbers)
+        })
+        .collect();
+    json!({
+        "epoch": report.epoch,
+        "rows_read": report.rows_read,
+        "rows_quarantined": report.rows_quarantined,
+        "tables": tables,
+        "seconds": report.seconds,
+        "peak_memory_bytes": peak_memory,
+    })
+}
+
+/// The report as a page: tables, a few rows of each, what became of the rows read, and the cost.
+pub fn to_text(report: &RunReport, peak_memory: Option<u64>) -> anyhow::Result<String> {
+    let style = Style::of(&io::stdout());
+    let mut page = tables(&report.tables).render(style, "");
+    for table in &report.tables {
+        page += &format!("\n{}", style.bold(&table.name));
+        let shown = table.preview.num_rows() as u64;
+        page += &style.dim(&match (shown, table.rows) {
+            (_, 0) => " · no rows".to_owned(),
+            (shown, rows) if shown == rows => format!(" · {}", count(rows, "row")),
+            (shown, rows) => format!(" · first {shown} of {} rows", HumanCount(rows)),
+        });
+        page.push('\n');
+        if shown > 0 {
+            page += &preview(&table.preview)
+                .with_context(|| format!("cannot show rows of {}", table.name))?
+                .render(style, "  ");
+        }
+    }
+    page.push('\n');
+    page += &format!("Read {}; ", count(report.rows_read, "row"));
+    match quarantine_note(report) {
+        None => page += "none quarantined.\n",
+        Some(note) => page += &format!("{}\n", style.yellow(&note)),
+    }
+    page += &format!("Took {}", stages(report));
+    if let Some(bytes) = peak_memory {
+        page += &format!("; peak memory {}", DecimalBytes(bytes));
+    }
+    page += ".\n";
+    Ok(page)
+}
+
+/// Where quarantined rows are and how to look at them; `None` if there are none.
+pub fn quarantine_note(report: &RunReport) -> Option<String> {
+    if report.rows_quarantined == 0 {
+        return None;
+    }
+    let mut note = format!("{} quarantined", count(report.rows_quarantined, "row"));
+    if let Some(path) = &report.quarantine_path {
+        let path = path.display();
+        note += &format!(
+            " in {path}.\nTo see why: duckdb -c \"SELECT file, line, \\\"column\\\", reason FROM '{path}/*.parquet' LIMIT 20\""
+        );
+    }
+    Some(note)
+}
+
+/// One line a table.
+fn tables(reports: &[TableReport]) -> TextTable {
+    let mut table = TextTable::new(vec![
+        ("table".to_owned(), Align::Left),
+        ("rows".to_owned(), Align::Right),
+        ("inserted".to_owned(), Align::Right),
+        ("deleted".to_owned(), Align::Right),
+        ("files".to_owned(), Align::Right),
+        ("path".to_owned(), Align::Left),
+    ]);
+    for report in reports {
+        let numbers = [
+            report.rows,
+            report.rows_inserted,
+            report.rows_deleted,
+            report.files_written,
+        ];
+        let mut row = vec![report.name.clone()];
+        row.extend(numbers.map(|number| HumanCount(number).to_string()));
+        row.push(report.path.display().to_string());
+        table.push(&row);
+    }
+    table
+}
+
+/// The rows of a batch, numbers to the right.
+fn preview(batch: &RecordBatch) -> anyhow::Result<TextTable> {
+    let schema = batch.schema();
+    let columns = schema.fields().iter().map(|field| {
+        let align = if field.data_type().is_numeric() {
+            Align::Right
+        } else {
+            Align::Left
+        };
+        (field.name().clone(), align)
+    });
+    let mut table = TextTable::new(columns.collect());
+    let options = FormatOptions::default()
+        .with_null("NULL")
+        .with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"))
+        .with_timestamp_tz_format(Some("%Y-%m-%d %H:%M:%S%.f%:z"));
+    let cells: Vec<ArrayFormatter<'_>> = batch
+        .columns()
+        .iter()
+        .map(|column| ArrayFormatter::try_new(column, &options))
+        .collect::<Result<_, _>>()?;
+    for row in 0..batch.num_rows() {
+        let texts: Vec<String> = cells
+            .iter()
+            .map(|column| column.value(row).to_string())
+            .collect();
+        table.push(&texts);
+    }
+    Ok(table)
+}
+
+/// Total seconds, and those of each stage.
+fn stages(report: &RunReport) -> String {
+    let total = report.seconds.get("total").copied().unwrap_or_default();
+    let stages: Vec<String> = report
+        .seconds
+        .iter()
+        .filter(|(stage, _)| **stage != "total")
+        .map(|(stage, seconds)| format!("{stage} {seconds:.2} s"))
+        .collect();
+    if stages.is_empty() {
+        format!("{total:.2} s")
+    } else {
+        format!("{total:.2} s ({})", stages.join(", "))
+    }
+}
+
+fn count(number: u64, noun: &str) -> String {
+    format!(
+        "{} {noun}{}",
+        HumanCount(number),
+        if number == 1 { "" } else { "s" }
+    )
+}

@@ -1,0 +1,113 @@
+//! Errors of sources and sinks. Each says what happened, where, and what to do.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Why a source cannot be read. Rows that do not decode are no errors: they are
+/// [rejected](crate::source::Rejected).
+///
+/// Cloneable, so that every worker that shares a reader hears of the same failure.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The operating system refused.
+    #[error("cannot {action} {file}: {error}")]
+    Io {
+        /// What was tried: `open`, `read`, `list`.
+        action: &'static str,
+        /// Path of the file or directory.
+        file: Arc<str>,
+        /// What the system said.
+        #[source]
+        error: Arc<io::Error>,
+    },
+    /// A `LOCATION` that leads to no file.
+    #[error("LOCATION '{location}': {message}")]
+    Location {
+        /// As the job has it.
+        location: String,
+        /// What was looked for, and what to do.
+        message: String,
+    },
+    /// A file is not what the source declares.
+    #[error("{file}: {message}")]
+    File {
+        /// Path of the file, as listed.
+        file: Arc<str>,
+        /// What is wrong with it, and what to do.
+        message: String,
+    },
+    /// A column of a file is not what the source declares.
+    #[error("{file}: column '{column}': {message}")]
+    Column {
+        /// Path of the file, as listed.
+        file: Arc<str>,
+        /// The column at fault.
+        column: Arc<str>,
+        /// What is wrong with it, and what to do.
+        message: String,
+    },
+    /// A file's bytes are damaged or cut short.
+    #[error("{file}: damaged or cut short at byte {byte_offset}: {message}; deliver the file again")]
+    Corrupt {
+        /// Path of the file, as listed.
+        file: Arc<str>,
+        /// Offset in the stored (compressed) file up to which it was read.
+        byte_offset: u64,
+        /// How the damage shows.
+        message: String,
+    },
+    /// A declared column that the format cannot hold.
+    #[error("source '{table}': column '{column}': {message}")]
+    Declaration {
+        /// The source's name in the job.
+        table: String,
+        /// The column at fault.
+        column: String,
+        /// Why not, and what to write instead.
+        message: String,
+    },
+    /// An option of the source is wrong.
+    #[error(transparent)]
+    Option(#[from] OptionError),
+}
+
+impl SourceError {
+    /// An [`Io`](Self::Io) error: `action` (`open`, `read`, …) failed on `path`.
+    pub fn io(action: &'static str, path: &Path, error: io::Error) -> Self {
+        Self::Io {
+            action,
+            file: path.to_string_lossy().into(),
+            error: Arc::new(error),
+        }
+    }
+
+    /// A [`File`](Self::File) error.
+    pub fn file(file: &Arc<str>, message: impl Into<String>) -> Self {
+        Self::File {
+            file: Arc::clone(file),
+            message: message.into(),
+        }
+    }
+
+    /// A [`Column`](Self::Column) error.
+    pub fn column(file: &Arc<str>, column: impl Into<Arc<str>>, message: impl Into<String>) -> Self {
+        Self::Column {
+            file: Arc::clone(file),
+            column: column.into(),
+            message: message.into(),
+        }
+    }
+}
+
+/// An entry of `OPTIONS (…)` that is unknown or has a value that means nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("option '{option}': {message}{}", .hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default())]
+pub struct OptionError {
+    /// The key as the job has it.
+    pub option: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead.
+    pub hint: Option<String>,
+}

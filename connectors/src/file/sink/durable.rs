@@ -1,0 +1,49 @@
+//! Brings what was written to the disk itself, so that it outlives a loss of power.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use crate::sink::SinkError;
+
+/// With more files and directories than this, the whole file system is synced at once: 732 partitions of one small file
+/// each took 3 s one by one and 0.1 s at once. With fewer, one by one, so as not to wait for what others write.
+#[cfg(target_os = "linux")]
+const ONE_BY_ONE_MAX: usize = 64;
+
+/// Makes a directory, all files below it and their names durable.
+pub(super) fn sync_all_below(directory: &Path) -> Result<(), SinkError> {
+    let mut paths = Vec::new();
+    collect(directory, &mut paths)?;
+    #[cfg(target_os = "linux")]
+    if paths.len() > ONE_BY_ONE_MAX {
+        let synced = File::open(directory).and_then(|file| Ok(rustix::fs::syncfs(&file)?));
+        return synced.map_err(SinkError::io("write to disk the file system of", directory));
+    }
+    paths.iter().try_for_each(|path| sync(path))
+}
+
+/// Makes one file's content, or the names in one directory, durable.
+pub(super) fn sync(path: &Path) -> Result<(), SinkError> {
+    File::open(path)
+        .and_then(|file| file.sync_all())
+        .map_err(SinkError::io("write to disk", path))
+}
+
+/// Everything below `directory` and itself, the innermost first.
+fn collect(directory: &Path, paths: &mut Vec<PathBuf>) -> Result<(), SinkError> {
+    for entry in fs::read_dir(directory).map_err(SinkError::io("list the directory", directory))? {
+        let entry = entry.map_err(SinkError::io("list the directory", directory))?;
+        let path = entry.path();
+        if entry
+            .file_type()
+            .map_err(SinkError::io("look up", &path))?
+            .is_dir()
+        {
+            collect(&path, paths)?;
+        } else {
+            paths.push(path);
+        }
+    }
+    paths.push(directory.to_path_buf());
+    Ok(())
+}

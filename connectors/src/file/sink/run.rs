@@ -1,0 +1,263 @@
+//! Sorted runs: what a shard hands over, a segment a partition, in memory or on disk.
+//!
+//! On disk a segment is an Arrow IPC stream within its shard's one spill file, which has no name: it is gone with its
+//! last handle, however the process ends.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{AsArray, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use arrow::error::ArrowError;
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::writer::StreamWriter;
+
+use crate::sink::SinkError;
+
+const WRITE_BUFFER_BYTES: usize = 1024 * 1024;
+const READ_BUFFER_BYTES: usize = 16 * 1024;
+
+/// Rows of one table in canonical order, partition by partition, equal rows summed.
+#[derive(Debug)]
+pub struct Run {
+    /// By partition key; the empty key where the table is not partitioned.
+    pub(super) segments: BTreeMap<Box<[u8]>, Segment>,
+}
+
+/// The rows of one partition in a run.
+#[derive(Debug)]
+pub(super) struct Segment {
+    /// Distinct rows in it.
+    pub rows: u64,
+    pub place: Place,
+}
+
+/// Where a segment's rows are.
+#[derive(Debug)]
+pub(super) enum Place {
+    Memory(Vec<Counted>),
+    Disk {
+        spill: Arc<SpillFile>,
+        start: u64,
+        end: u64,
+    },
+}
+
+/// Distinct rows of file columns, and how often each counts.
+#[derive(Clone, Debug)]
+pub(super) struct Counted {
+    pub batch: RecordBatch,
+    /// `None` when each counts once.
+    pub counts: Option<Int64Array>,
+}
+
+/// A file without a name that holds the spilled runs of one shard, one after another.
+#[derive(Debug)]
+pub(super) struct SpillFile {
+    file: File,
+    /// The directory it was made in, for messages.
+    directory: PathBuf,
+}
+
+impl SpillFile {
+    pub fn create(directory: &Path) -> Result<Self, SinkError> {
+        let file = tempfile::tempfile_in(directory)
+            .map_err(SinkError::io("create a temporary file in", directory))?;
+        Ok(Self {
+            file,
+            directory: directory.to_path_buf(),
+        })
+    }
+
+    fn error(&self, action: &'static str, error: ArrowError) -> SinkError {
+        let source = match error {
+            ArrowError::IoError(_, source) => source,
+            other => io::Error::other(other),
+        };
+        SinkError::Io {
+            action,
+            path: self.directory.clone(),
+            source,
+        }
+    }
+}
+
+/// Appends runs to a spill file.
+pub(super) struct SpillWriter {
+    spill: Arc<SpillFile>,
+    end: u64,
+}
+
+impl SpillWriter {
+    pub fn create(directory: &Path) -> Result<Self, SinkError> {
+        Ok(Self {
+            spill: Arc::new(SpillFile::create(directory)?),
+            end: 0,
+        })
+    }
+
+    /// Writes the batches of one segment as they come.
+    pub fn segment(
+        &mut self,
+        file: &Schema,
+        batches: impl Iterator<Item = Result<Counted, SinkError>>,
+    ) -> Result<Segment, SinkError> {
+        let failed = |error| self.spill.error("write a temporary file in", error);
+        let start = self.end;
+        let appender = Appender {
+            file: &self.spill.file,
+            position: start,
+        };
+        let appender = BufWriter::with_capacity(WRITE_BUFFER_BYTES, appender);
+        let mut rows = 0;
+        let mut batches = batches.peekable();
+        let counted = matches!(
+            batches.peek(),
+            Some(Ok(Counted {
+                counts: Some(_),
+                ..
+            }))
+        );
+        let schema = spilled_schema(file, counted);
+        let mut writer = StreamWriter::try_new(appender, &schema).map_err(failed)?;
+        for batch in batches {
+            let Counted { batch, counts } = batch?;
+            rows += row_count(&batch);
+            let mut columns = batch.columns().to_vec();
+            columns.extend(counts.map(|counts| Arc::new(counts) as _));
+            RecordBatch::try_new(Arc::clone(&schema), columns)
+                .and_then(|b| writer.write(&b))
+                .map_err(failed)?;
+        }
+        let appender = writer.into_inner().map_err(failed)?.into_inner();
+        let appender = appender.map_err(|error| failed(error.into_error().into()))?;
+        self.end = appender.position;
+        Ok(Segment {
+            rows,
+            place: Place::Disk {
+                spill: Arc::clone(&self.spill),
+                start,
+                end: self.end,
+            },
+        })
+    }
+}
+
+/// Rows of a batch, as they are counted over a table.
+pub(super) fn row_count(batch: &RecordBatch) -> u64 {
+    u64::try_from(batch.num_rows()).unwrap_or(u64::MAX)
+}
+
+fn spilled_schema(file: &Schema, counted: bool) -> SchemaRef {
+    let mut fields = file.fields().to_vec();
+    if counted {
+        fields.push(Arc::new(Field::new("count", DataType::Int64, false)));
+    }
+    Arc::new(Schema::new(fields))
+}
+
+struct Appender<'a> {
+    file: &'a File,
+    position: u64,
+}
+
+impl Write for Appender<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write_at(bytes, self.position)?;
+        self.position += u64::try_from(written).map_err(io::Error::other)?;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Reads a segment's batches in order.
+pub(super) enum SegmentReader {
+    Memory(std::vec::IntoIter<Counted>),
+    Disk {
+        stream: Box<StreamReader<BufReader<Part>>>,
+        file: SchemaRef,
+    },
+}
+
+impl SegmentReader {
+    pub fn open(segment: Segment, file: &SchemaRef) -> Result<Self, SinkError> {
+        match segment.place {
+            Place::Memory(batches) => Ok(Self::Memory(batches.into_iter())),
+            Place::Disk { spill, start, end } => {
+                let part = Part {
+                    spill: Arc::clone(&spill),
+                    position: start,
+                    end,
+                };
+                let reader = BufReader::with_capacity(READ_BUFFER_BYTES, part);
+                let stream = StreamReader::try_new(reader, None);
+                let stream =
+                    stream.map_err(|error| spill.error("read back a temporary file in", error))?;
+                Ok(Self::Disk {
+                    stream: Box::new(stream),
+                    file: Arc::clone(file),
+                })
+            }
+        }
+    }
+
+    pub fn next(&mut self) -> Result<Option<Counted>, SinkError> {
+        match self {
+            Self::Memory(batches) => Ok(batches.next()),
+            Self::Disk { stream, file } => {
+                let next = stream
+                    .next()
+                    .transpose()
+                    .and_then(|batch| batch.map(|b| split(&b, file)).transpose());
+                next.map_err(|error| {
+                    stream
+                        .get_ref()
+                        .get_ref()
+                        .spill
+                        .error("read back a temporary file in", error)
+                })
+            }
+        }
+    }
+}
+
+/// Takes the counts off a spilled batch.
+fn split(spilled: &RecordBatch, file: &SchemaRef) -> Result<Counted, ArrowError> {
+    let width = file.fields().len();
+    let counts = spilled
+        .columns()
+        .get(width)
+        .map(|counts| counts.as_primitive::<Int64Type>().clone());
+    let columns = spilled.columns().iter().take(width).cloned().collect();
+    Ok(Counted {
+        batch: RecordBatch::try_new(Arc::clone(file), columns)?,
+        counts,
+    })
+}
+
+/// A range of a spill file; several are read at once, each at its own position.
+pub(super) struct Part {
+    spill: Arc<SpillFile>,
+    position: u64,
+    end: u64,
+}
+
+impl Read for Part {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.end - self.position).unwrap_or(usize::MAX);
+        let wanted = buffer.len().min(left);
+        let read = self
+            .spill
+            .file
+            .read_at(&mut buffer[..wanted], self.position)?;
+        self.position += u64::try_from(read).map_err(io::Error::other)?;
+        Ok(read)
+    }
+}

@@ -1,0 +1,77 @@
+//! Why a row did not decode, and where in it.
+
+use std::fmt::Write;
+
+/// A step from a value to one inside it.
+#[derive(Debug)]
+enum Step {
+    Field(String),
+    Element(usize),
+}
+
+/// A row's fault. Boxed: rows without faults should not pay for it.
+#[derive(Debug)]
+pub(super) struct Fault(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    reason: String,
+    /// From the value outwards; `None` if the text is not JSON, when no column is at fault.
+    path: Option<Vec<Step>>,
+}
+
+impl Fault {
+    /// The line is not JSON.
+    pub(super) fn syntax(reason: String) -> Self {
+        Self(Box::new(Inner { reason, path: None }))
+    }
+
+    /// A value is not what its column declares.
+    pub(super) fn value(reason: impl Into<String>) -> Self {
+        Self(Box::new(Inner {
+            reason: reason.into(),
+            path: Some(Vec::new()),
+        }))
+    }
+
+    /// The same fault, seen from the object that holds the value as `name`.
+    pub(super) fn in_field(mut self, name: &str) -> Self {
+        if let Some(path) = &mut self.0.path {
+            path.push(Step::Field(name.to_owned()));
+        }
+        self
+    }
+
+    /// The same fault, seen from the list that holds the value at `index`.
+    pub(super) fn in_element(mut self, index: usize) -> Self {
+        if let Some(path) = &mut self.0.path {
+            path.push(Step::Element(index));
+        }
+        self
+    }
+
+    /// Path of the value at fault (`items[2].price`) and the reason.
+    pub(super) fn into_parts(self) -> (Option<String>, String) {
+        let path = self.0.path.filter(|path| !path.is_empty());
+        (path.map(|path| render(&path)), self.0.reason)
+    }
+}
+
+fn render(path: &[Step]) -> String {
+    let mut text = String::new();
+    for step in path.iter().rev() {
+        match step {
+            Step::Field(name) => {
+                if !text.is_empty() {
+                    text.push('.');
+                }
+                text.push_str(name);
+            }
+            Step::Element(index) => {
+                // Writing to a String does not fail.
+                let _ = write!(text, "[{index}]");
+            }
+        }
+    }
+    text
+}

@@ -1,0 +1,335 @@
+//! A strict JSON parser (RFC 8259) that hands values to whoever asks for them, without building a tree.
+//!
+//! Invariants:
+//! 1. Every byte of a line is checked against the grammar, whether or not a column reads it.
+//! 2. Nesting is bounded by [`MAX_DEPTH`], so recursion is.
+//! 3. No object has a key twice, at any depth.
+
+use std::borrow::Cow;
+
+use super::fault::Fault;
+
+/// Objects and lists within each other, the row's own object counted.
+pub(super) const MAX_DEPTH: usize = 64;
+
+/// Keys of an object up to which comparing all pairs beats sorting them.
+const PAIRWISE_KEYS: usize = 16;
+
+type Result<T> = std::result::Result<T, Fault>;
+
+/// A cursor over one line.
+#[derive(Default)]
+pub(super) struct Parser<'a> {
+    text: &'a str,
+    at: usize,
+    depth: usize,
+    /// Keys of the objects that are open, innermost last.
+    keys: Vec<Cow<'a, str>>,
+}
+
+impl<'a> Parser<'a> {
+    /// Begins a new line; what a fault left behind of the last one is forgotten.
+    pub(super) fn begin(&mut self, line: &'a str) {
+        self.text = line;
+        self.at = 0;
+        self.depth = 0;
+        self.keys.clear();
+    }
+
+    /// First byte of the next token.
+    pub(super) fn peek(&mut self) -> Option<u8> {
+        let rest = &self.text.as_bytes()[self.at..];
+        let spaces = rest.iter().take_while(|b| is_space(**b)).count();
+        self.at += spaces;
+        rest.get(spaces).copied()
+    }
+
+    /// Nothing but white space is left.
+    pub(super) fn end(&mut self) -> Result<()> {
+        match self.peek() {
+            None => Ok(()),
+            Some(_) => Err(self.unexpected("the end of the line, one object a line")),
+        }
+    }
+
+    /// Takes a `null` if one is next.
+    pub(super) fn null(&mut self) -> Result<bool> {
+        Ok(self.peek() == Some(b'n') && self.literal("null").map(|()| true)?)
+    }
+
+    /// Takes `true` or `false`.
+    pub(super) fn boolean(&mut self) -> Result<bool> {
+        match self.peek() {
+            Some(b't') => self.literal("true").map(|()| true),
+            Some(b'f') => self.literal("false").map(|()| false),
+            _ => Err(self.found("true or false")),
+        }
+    }
+
+    /// Takes a number, as it is written.
+    pub(super) fn number(&mut self) -> Result<&'a str> {
+        let Some(b'-' | b'0'..=b'9') = self.peek() else {
+            return Err(self.found("a number"));
+        };
+        let start = self.at;
+        self.take(b'-');
+        if !self.take(b'0') {
+            self.digits()?;
+        }
+        if self.take(b'.') {
+            self.digits()?;
+        }
+        if self.take(b'e') || self.take(b'E') {
+            let _ = self.take(b'+') || self.take(b'-');
+            self.digits()?;
+        }
+        Ok(&self.text[start..self.at])
+    }
+
+    /// Takes a string, unescaped.
+    pub(super) fn string(&mut self) -> Result<Cow<'a, str>> {
+        if self.peek() != Some(b'"') {
+            return Err(self.found("text"));
+        }
+        self.at += 1;
+        let plain = self.plain_run();
+        if self.take(b'"') {
+            return Ok(Cow::Borrowed(plain));
+        }
+        let mut text = plain.to_owned();
+        loop {
+            match self.text.as_bytes().get(self.at) {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(Cow::Owned(text));
+                }
+                Some(b'\\') => text.push(self.escape()?),
+                Some(_) => {
+                    return Err(self.broken("a control character in text: write it as \\u00XX"));
+                }
+                None => return Err(self.broken("text without its closing quote")),
+            }
+            text.push_str(self.plain_run());
+        }
+    }
+
+    /// Takes an object: `visit` is given each key, and takes its value.
+    pub(super) fn object(
+        &mut self,
+        mut visit: impl FnMut(&mut Self, &str) -> Result<()>,
+    ) -> Result<()> {
+        if self.peek() != Some(b'{') {
+            return Err(self.found("an object"));
+        }
+        self.open()?;
+        let outer_keys = self.keys.len();
+        if self.peek() != Some(b'}') {
+            loop {
+                if self.peek() != Some(b'"') {
+                    return Err(self.unexpected("a field name in quotes"));
+                }
+                let key = self.string()?;
+                if self.peek() != Some(b':') {
+                    return Err(self.unexpected("':'"));
+                }
+                self.at += 1;
+                visit(self, &key)?;
+                self.keys.push(key);
+                match self.peek() {
+                    Some(b',') => self.at += 1,
+                    Some(b'}') => break,
+                    _ => return Err(self.unexpected("',' or '}'")),
+                }
+            }
+        }
+        self.close();
+        let twice = duplicate(&mut self.keys[outer_keys..]);
+        if let Some(key) = twice {
+            return Err(Fault::value("the object has this field twice").in_field(&key));
+        }
+        self.keys.truncate(outer_keys);
+        Ok(())
+    }
+
+    /// Takes a list: `visit` takes each element.
+    pub(super) fn list(
+        &mut self,
+        mut visit: impl FnMut(&mut Self, usize) -> Result<()>,
+    ) -> Result<()> {
+        if self.peek() != Some(b'[') {
+            return Err(self.found("a list"));
+        }
+        self.open()?;
+        if self.peek() != Some(b']') {
+            for index in 0.. {
+                visit(self, index)?;
+                match self.peek() {
+                    Some(b',') => self.at += 1,
+                    Some(b']') => break,
+                    _ => return Err(self.unexpected("',' or ']'")),
+                }
+            }
+        }
+        self.close();
+        Ok(())
+    }
+
+    /// Takes a value that nobody wants.
+    pub(super) fn skip(&mut self) -> Result<()> {
+        match self.peek() {
+            Some(b'{') => {
+                self.object(|parser, key| parser.skip().map_err(|fault| fault.in_field(key)))
+            }
+            Some(b'[') => {
+                self.list(|parser, index| parser.skip().map_err(|fault| fault.in_element(index)))
+            }
+            Some(b'"') => self.string().map(|_| ()),
+            Some(b't' | b'f') => self.boolean().map(|_| ()),
+            Some(b'n') => self.literal("null"),
+            _ => self.number().map(|_| ()),
+        }
+    }
+
+    /// The fault of a value that is not `expected`.
+    pub(super) fn found(&mut self, expected: &str) -> Fault {
+        let found = match self.peek() {
+            Some(b'"') => "text",
+            Some(b'{') => "an object",
+            Some(b'[') => "a list",
+            Some(b't') => "true",
+            Some(b'f') => "false",
+            Some(b'n') => "null",
+            Some(b'-' | b'0'..=b'9') => "a number",
+            _ => return self.unexpected("a value"),
+        };
+        Fault::value(format!("expected {expected}, found {found}"))
+    }
+
+    fn open(&mut self) -> Result<()> {
+        if self.depth == MAX_DEPTH {
+            return Err(self.broken(&format!("nested more than {MAX_DEPTH} deep")));
+        }
+        self.depth += 1;
+        self.at += 1;
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        self.depth -= 1;
+        self.at += 1;
+    }
+
+    fn take(&mut self, byte: u8) -> bool {
+        let taken = self.text.as_bytes().get(self.at) == Some(&byte);
+        self.at += usize::from(taken);
+        taken
+    }
+
+    fn digits(&mut self) -> Result<()> {
+        let rest = &self.text.as_bytes()[self.at..];
+        let count = rest.iter().take_while(|b| b.is_ascii_digit()).count();
+        if count == 0 {
+            return Err(self.unexpected("a digit"));
+        }
+        self.at += count;
+        Ok(())
+    }
+
+    fn literal(&mut self, word: &str) -> Result<()> {
+        if !self.text[self.at..].starts_with(word) {
+            return Err(self.unexpected(word));
+        }
+        self.at += word.len();
+        Ok(())
+    }
+
+    /// The text up to a quote, a backslash, a control character or the end.
+    fn plain_run(&mut self) -> &'a str {
+        let rest = &self.text[self.at..];
+        let stop = |b: &u8| *b == b'"' || *b == b'\\' || *b < 0x20;
+        let length = rest.bytes().position(|b| stop(&b)).unwrap_or(rest.len());
+        self.at += length;
+        &rest[..length]
+    }
+
+    fn escape(&mut self) -> Result<char> {
+        let escaped = self.text.as_bytes().get(self.at + 1).copied();
+        let plain = match escaped {
+            Some(b @ (b'"' | b'\\' | b'/')) => char::from(b),
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            Some(b'u') => return self.unicode_escape(),
+            _ => return Err(self.broken("an unknown escape in text")),
+        };
+        self.at += 2;
+        Ok(plain)
+    }
+
+    /// `\uXXXX`, or two of them as a surrogate pair.
+    fn unicode_escape(&mut self) -> Result<char> {
+        let high = self.hex4()?;
+        let code = match high {
+            0xD800..=0xDBFF => match self.hex4() {
+                Ok(low @ 0xDC00..=0xDFFF) => 0x1_0000 + ((high - 0xD800) << 10) + (low - 0xDC00),
+                _ => return Err(self.broken("half of a surrogate pair in text")),
+            },
+            code => code,
+        };
+        char::from_u32(code).ok_or_else(|| self.broken("half of a surrogate pair in text"))
+    }
+
+    fn hex4(&mut self) -> Result<u32> {
+        let digits = self
+            .text
+            .as_bytes()
+            .get(self.at..self.at + 6)
+            .and_then(|escape| {
+                let digits = escape.strip_prefix(b"\\u")?;
+                digits.iter().try_fold(0, |code, digit| {
+                    Some(code * 16 + char::from(*digit).to_digit(16)?)
+                })
+            });
+        let code =
+            digits.ok_or_else(|| self.broken("a \\u escape without four hexadecimal digits"))?;
+        self.at += 6;
+        Ok(code)
+    }
+
+    fn unexpected(&mut self, expected: &str) -> Fault {
+        let _ = self.peek();
+        let found = match self
+            .text
+            .get(self.at..)
+            .and_then(|rest| rest.chars().next())
+        {
+            Some(found) => format!("{found:?}"),
+            None => "the end of the line".to_owned(),
+        };
+        self.broken(&format!("expected {expected}, found {found}"))
+    }
+
+    fn broken(&self, what: &str) -> Fault {
+        Fault::syntax(format!(
+            "not JSON at byte {} of the row: {what}",
+            self.at + 1
+        ))
+    }
+}
+
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+/// A key that occurs twice. Large objects are sorted: a hostile one must not cost its square.
+fn duplicate(keys: &mut [Cow<'_, str>]) -> Option<String> {
+    if keys.len() <= PAIRWISE_KEYS {
+        let at = (1..keys.len()).find(|i| keys[..*i].contains(&keys[*i]))?;
+        return Some(keys[at].to_string());
+    }
+    keys.sort_unstable();
+    let twice = keys.windows(2).find(|pair| pair[0] == pair[1])?;
+    Some(twice[0].to_string())
+}

@@ -1,0 +1,424 @@
+//! What `OPTIONS (…)` of a source may say, typed: one struct per format, parsed in one place.
+//!
+//! 1. Every key is known and every value means something, or parsing fails: an option is never ignored.
+//! 2. A key may be written with DataFusion's prefix, `format.`; written both ways it is refused.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use chrono::format::{Item, StrftimeItems};
+
+use crate::error::OptionError;
+use crate::source::Format;
+
+/// How many rejected rows a run bears; beyond, it fails and publishes nothing. Shared by all formats.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Gate {
+    /// `max_bad_rows`: rejected rows of the source at most.
+    pub max_bad_rows: Option<u64>,
+    /// `max_bad_ratio`: rejected rows among all rows of the source at most, 0 to 1.
+    pub max_bad_ratio: Option<f64>,
+}
+
+impl Gate {
+    /// The gate of a source of any format.
+    ///
+    /// # Errors
+    /// When a `max_bad_…` option has a value that means nothing.
+    pub fn parse(options: &BTreeMap<String, String>) -> Result<Self, OptionError> {
+        Values::new(options)?.gate()
+    }
+}
+
+/// `unknown_columns`: what to do with a column that the source does not declare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnknownColumns {
+    /// Refuse it.
+    Error,
+    /// Pass over it.
+    Ignore,
+}
+
+/// `missing_columns`: what to do when a declared column is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MissingColumns {
+    /// Refuse the file (of a row format: the row).
+    Error,
+    /// Take it as NULL.
+    Null,
+}
+
+/// `compression` of text files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// By extension: `.gz` and `.zst` are compressed, others not.
+    Auto,
+    /// None, whatever the name.
+    None,
+    /// Gzip, whatever the name.
+    Gzip,
+    /// Zstandard, whatever the name.
+    Zstd,
+}
+
+/// Options of `STORED AS CSV`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CsvOptions {
+    /// `has_header`: whether the first record names the columns. Otherwise they are in declared order.
+    pub has_header: bool,
+    /// `delimiter` between fields, an ASCII character.
+    pub delimiter: u8,
+    /// `quote` around fields, an ASCII character; `None` (written `''`) when quotes mean nothing.
+    pub quote: Option<u8>,
+    /// `null_value`: the unquoted text that means NULL.
+    pub null_value: String,
+    /// `timestamp_format`, as chrono's strftime has it; by default ISO 8601 with a space or `T`.
+    pub timestamp_format: Option<Vec<Item<'static>>>,
+    /// `date_format`, as chrono's strftime has it; by default ISO 8601.
+    pub date_format: Option<Vec<Item<'static>>>,
+    /// `unknown_columns`, by default an error.
+    pub unknown_columns: UnknownColumns,
+    /// `missing_columns`, by default an error.
+    pub missing_columns: MissingColumns,
+    /// `compression` of the files.
+    pub compression: Compression,
+    /// `max_bad_rows`, `max_bad_ratio`.
+    pub gate: Gate,
+}
+
+/// Options of `STORED AS JSON`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JsonLinesOptions {
+    /// `timestamp_format`, as chrono's strftime has it; by default ISO 8601 with a space or `T`.
+    pub timestamp_format: Option<Vec<Item<'static>>>,
+    /// `date_format`, as chrono's strftime has it; by default ISO 8601.
+    pub date_format: Option<Vec<Item<'static>>>,
+    /// `unknown_columns` of an object, by default passed over as is usual with JSON; `error` rejects the row.
+    pub unknown_columns: UnknownColumns,
+    /// `missing_columns` of an object, by default NULL as is usual with JSON; `error` rejects the row.
+    pub missing_columns: MissingColumns,
+    /// `compression` of the files.
+    pub compression: Compression,
+    /// `max_bad_rows`, `max_bad_ratio`.
+    pub gate: Gate,
+}
+
+/// Options of `STORED AS PARQUET`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ParquetOptions {
+    /// `unknown_columns`, by default an error.
+    pub unknown_columns: UnknownColumns,
+    /// `missing_columns`, by default an error.
+    pub missing_columns: MissingColumns,
+    /// `max_bad_rows`, `max_bad_ratio`.
+    pub gate: Gate,
+}
+
+const CSV_KEYS: &[&str] = &[
+    "has_header",
+    "delimiter",
+    "quote",
+    "null_value",
+    "timestamp_format",
+    "date_format",
+    "unknown_columns",
+    "missing_columns",
+    "compression",
+    "max_bad_rows",
+    "max_bad_ratio",
+];
+
+const JSON_LINES_KEYS: &[&str] = &[
+    "timestamp_format",
+    "date_format",
+    "unknown_columns",
+    "missing_columns",
+    "compression",
+    "max_bad_rows",
+    "max_bad_ratio",
+];
+
+const PARQUET_KEYS: &[&str] = &["unknown_columns", "missing_columns", "max_bad_rows", "max_bad_ratio"];
+
+impl CsvOptions {
+    /// Parses the options of a CSV source.
+    ///
+    /// # Errors
+    /// When a key is unknown or a value means nothing.
+    pub fn parse(options: &BTreeMap<String, String>) -> Result<Self, OptionError> {
+        let values = Values::new(options)?;
+        values.all_among(CSV_KEYS, "CSV")?;
+        let parsed = Self {
+            has_header: values.choice("has_header", true, BOOLEANS)?,
+            delimiter: values.character("delimiter")?.unwrap_or(Some(b',')).ok_or_else(|| {
+                values.error("delimiter", "is empty", "write one ASCII character, or '\\t'")
+            })?,
+            quote: values.character("quote")?.unwrap_or(Some(b'"')),
+            null_value: values.get("null_value").unwrap_or_default().to_owned(),
+            timestamp_format: values.time_format("timestamp_format")?,
+            date_format: values.time_format("date_format")?,
+            unknown_columns: values.choice("unknown_columns", UnknownColumns::Error, UNKNOWN_COLUMNS)?,
+            missing_columns: values.choice("missing_columns", MissingColumns::Error, MISSING_COLUMNS)?,
+            compression: values.choice("compression", Compression::Auto, COMPRESSIONS)?,
+            gate: values.gate()?,
+        };
+        if parsed.quote == Some(parsed.delimiter) {
+            return Err(values.error("quote", "is the delimiter too", "choose another character for one of them"));
+        }
+        Ok(parsed)
+    }
+}
+
+impl JsonLinesOptions {
+    /// Parses the options of a JSON Lines source.
+    ///
+    /// # Errors
+    /// When a key is unknown or a value means nothing.
+    pub fn parse(options: &BTreeMap<String, String>) -> Result<Self, OptionError> {
+        let values = Values::new(options)?;
+        values.all_among(JSON_LINES_KEYS, "JSON")?;
+        Ok(Self {
+            timestamp_format: values.time_format("timestamp_format")?,
+            date_format: values.time_format("date_format")?,
+            unknown_columns: values.choice("unknown_columns", UnknownColumns::Ignore, UNKNOWN_COLUMNS)?,
+            missing_columns: values.choice("missing_columns", MissingColumns::Null, MISSING_COLUMNS)?,
+            compression: values.choice("compression", Compression::Auto, COMPRESSIONS)?,
+            gate: values.gate()?,
+        })
+    }
+}
+
+impl ParquetOptions {
+    /// Parses the options of a Parquet source.
+    ///
+    /// # Errors
+    /// When a key is unknown or a value means nothing.
+    pub fn parse(options: &BTreeMap<String, String>) -> Result<Self, OptionError> {
+        let values = Values::new(options)?;
+        values.all_among(PARQUET_KEYS, "PARQUET")?;
+        Ok(Self {
+            unknown_columns: values.choice("unknown_columns", UnknownColumns::Error, UNKNOWN_COLUMNS)?,
+            missing_columns: values.choice("missing_columns", MissingColumns::Error, MISSING_COLUMNS)?,
+            gate: values.gate()?,
+        })
+    }
+}
+
+/// Checks every option of a source of `format`.
+///
+/// # Errors
+/// When a key is unknown or a value means nothing.
+pub fn validate(format: Format, options: &BTreeMap<String, String>) -> Result<(), OptionError> {
+    match format {
+        Format::Csv => CsvOptions::parse(options).map(drop),
+        Format::JsonLines => JsonLinesOptions::parse(options).map(drop),
+        Format::Parquet => ParquetOptions::parse(options).map(drop),
+    }
+}
+
+const BOOLEANS: &[(&str, bool)] = &[("true", true), ("false", false)];
+
+const UNKNOWN_COLUMNS: &[(&str, UnknownColumns)] =
+    &[("error", UnknownColumns::Error), ("ignore", UnknownColumns::Ignore)];
+
+const MISSING_COLUMNS: &[(&str, MissingColumns)] =
+    &[("error", MissingColumns::Error), ("null", MissingColumns::Null)];
+
+const COMPRESSIONS: &[(&str, Compression)] = &[
+    ("auto", Compression::Auto),
+    ("none", Compression::None),
+    ("gzip", Compression::Gzip),
+    ("zstd", Compression::Zstd),
+];
+
+/// The options as written, by key without its prefix.
+struct Values<'a>(BTreeMap<&'a str, (&'a str, &'a str)>);
+
+impl<'a> Values<'a> {
+    fn new(options: &'a BTreeMap<String, String>) -> Result<Self, OptionError> {
+        let mut values = Self(BTreeMap::new());
+        for (written, value) in options {
+            let key = written.strip_prefix("format.").unwrap_or(written);
+            if values.0.insert(key, (written, value)).is_some() {
+                let message = format!("is given twice, as '{key}' and as 'format.{key}'");
+                return Err(values.error(key, message, "keep one"));
+            }
+        }
+        Ok(values)
+    }
+
+    fn get(&self, key: &str) -> Option<&'a str> {
+        self.0.get(key).map(|(_, value)| *value)
+    }
+
+    fn error(&self, key: &str, message: impl Into<String>, hint: impl Into<String>) -> OptionError {
+        OptionError {
+            option: self.0.get(key).map_or(key, |(written, _)| written).to_owned(),
+            message: message.into(),
+            hint: Some(hint.into()),
+        }
+    }
+
+    fn all_among(&self, known: &[&str], stored_as: &str) -> Result<(), OptionError> {
+        let Some(key) = self.0.keys().find(|key| !known.contains(key)) else {
+            return Ok(());
+        };
+        let list = known.join(", ");
+        let hint = match nearest(key, known) {
+            Some(near) => format!("did you mean '{near}'? Known are {list}"),
+            None => format!("known are {list}"),
+        };
+        Err(self.error(key, format!("is unknown to STORED AS {stored_as}"), hint))
+    }
+
+    fn choice<T: Copy>(&self, key: &str, default: T, choices: &[(&str, T)]) -> Result<T, OptionError> {
+        let Some(value) = self.get(key) else {
+            return Ok(default);
+        };
+        let found = choices.iter().find(|(name, _)| name.eq_ignore_ascii_case(value));
+        found.map(|(_, choice)| *choice).ok_or_else(|| {
+            let names: Vec<_> = choices.iter().map(|(name, _)| format!("'{name}'")).collect();
+            self.error(key, format!("cannot be '{value}'"), format!("write {}", names.join(" or ")))
+        })
+    }
+
+    /// One ASCII character; inner `None` for the empty text, outer when the option is absent.
+    fn character(&self, key: &str) -> Result<Option<Option<u8>>, OptionError> {
+        let Some(value) = self.get(key) else {
+            return Ok(None);
+        };
+        match value.as_bytes() {
+            [] => Ok(Some(None)),
+            b"\\t" => Ok(Some(Some(b'\t'))),
+            [byte] if byte.is_ascii() && !matches!(byte, b'\n' | b'\r') => Ok(Some(Some(*byte))),
+            _ => Err(self.error(
+                key,
+                format!("cannot be '{}'", value.escape_default()),
+                "write one ASCII character other than a line end; '\\t' is a tab",
+            )),
+        }
+    }
+
+    fn time_format(&self, key: &str) -> Result<Option<Vec<Item<'static>>>, OptionError> {
+        let Some(value) = self.get(key) else {
+            return Ok(None);
+        };
+        match StrftimeItems::new(value).parse_to_owned() {
+            Ok(items) if !items.is_empty() => Ok(Some(items)),
+            _ => Err(self.error(
+                key,
+                format!("cannot be '{value}'"),
+                "write a strftime format such as '%d.%m.%Y %H:%M:%S'",
+            )),
+        }
+    }
+
+    fn number<T: FromStr>(&self, key: &str, valid: impl Fn(&T) -> bool, hint: &str) -> Result<Option<T>, OptionError> {
+        let Some(value) = self.get(key) else {
+            return Ok(None);
+        };
+        match value.parse() {
+            Ok(number) if valid(&number) => Ok(Some(number)),
+            _ => Err(self.error(key, format!("cannot be '{value}'"), hint)),
+        }
+    }
+
+    fn gate(&self) -> Result<Gate, OptionError> {
+        Ok(Gate {
+            max_bad_rows: self.number("max_bad_rows", |_| true, "write a whole number of rows, 0 or more")?,
+            max_bad_ratio: self.number(
+                "max_bad_ratio",
+                |ratio| (0.0..=1.0).contains(ratio),
+                "write a number from 0 to 1, such as 0.001",
+            )?,
+        })
+    }
+}
+
+/// The candidate nearest to `text`, when it is near enough to be what was meant.
+pub(crate) fn nearest<'a>(text: &str, candidates: &[&'a str]) -> Option<&'a str> {
+    let near = candidates.iter().map(|candidate| (edits(text, candidate), *candidate));
+    let (distance, candidate) = near.min_by_key(|(distance, _)| *distance)?;
+    (distance <= 1 + text.len() / 4).then_some(candidate)
+}
+
+/// Levenshtein's distance in bytes, cases alike.
+fn edits(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (y, cell) in b.bytes().zip(row.iter_mut().skip(1)) {
+            let substituted = diagonal + usize::from(!x.eq_ignore_ascii_case(&y));
+            diagonal = *cell;
+            left = substituted.min(left + 1).min(*cell + 1);
+            *cell = left;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn options(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+    }
+
+    #[test]
+    fn defaults_and_prefix() {
+        let csv = CsvOptions::parse(&options(&[])).unwrap();
+        assert!(csv.has_header && csv.delimiter == b',' && csv.quote == Some(b'"') && csv.null_value.is_empty());
+        assert_eq!(csv.gate, Gate::default());
+        let csv = CsvOptions::parse(&options(&[
+            ("format.has_header", "FALSE"),
+            ("delimiter", "\\t"),
+            ("format.quote", ""),
+            ("null_value", "NA"),
+            ("max_bad_rows", "10"),
+            ("max_bad_ratio", "0.5"),
+            ("compression", "zstd"),
+            ("unknown_columns", "ignore"),
+            ("missing_columns", "null"),
+        ]))
+        .unwrap();
+        assert!(!csv.has_header && csv.delimiter == b'\t' && csv.quote.is_none() && csv.null_value == "NA");
+        assert_eq!(csv.gate, Gate { max_bad_rows: Some(10), max_bad_ratio: Some(0.5) });
+        assert_eq!(csv.compression, Compression::Zstd);
+        assert_eq!((csv.unknown_columns, csv.missing_columns), (UnknownColumns::Ignore, MissingColumns::Null));
+    }
+
+    #[test]
+    fn errors_name_the_option_and_what_to_write() {
+        let cases: &[(Format, &[(&str, &str)], &str)] = &[
+            (Format::Csv, &[("delimter", ";")], "option 'delimter': is unknown to STORED AS CSV; did you mean 'delimiter'? Known are has_header,"),
+            (Format::Csv, &[("format.qoute", "'")], "option 'format.qoute': is unknown to STORED AS CSV; did you mean 'quote'?"),
+            (Format::Csv, &[("zzz", "1")], "option 'zzz': is unknown to STORED AS CSV; known are has_header,"),
+            (Format::JsonLines, &[("delimiter", ";")], "option 'delimiter': is unknown to STORED AS JSON; known are"),
+            (Format::Parquet, &[("compression", "gzip")], "option 'compression': is unknown to STORED AS PARQUET; known are unknown_columns,"),
+            (Format::Csv, &[("has_header", "yes")], "option 'has_header': cannot be 'yes'; write 'true' or 'false'"),
+            (Format::Csv, &[("delimiter", "")], "option 'delimiter': is empty; write one ASCII"),
+            (Format::Csv, &[("delimiter", "||")], "option 'delimiter': cannot be '||'; write one ASCII"),
+            (Format::Csv, &[("delimiter", "\n")], "option 'delimiter': cannot be '\\n'; write one ASCII"),
+            (Format::Csv, &[("delimiter", "é")], "option 'delimiter': cannot be '\\u{e9}'; write one ASCII"),
+            (Format::Csv, &[("quote", ",")], "option 'quote': is the delimiter too; choose"),
+            (Format::Csv, &[("timestamp_format", "%Q")], "option 'timestamp_format': cannot be '%Q'; write a strftime"),
+            (Format::Csv, &[("date_format", "")], "option 'date_format': cannot be ''; write a strftime"),
+            (Format::Csv, &[("max_bad_rows", "-1")], "option 'max_bad_rows': cannot be '-1'; write a whole number"),
+            (Format::Parquet, &[("max_bad_ratio", "1.5")], "option 'max_bad_ratio': cannot be '1.5'; write a number from 0 to 1"),
+            (Format::JsonLines, &[("max_bad_ratio", "NaN")], "option 'max_bad_ratio': cannot be 'NaN'"),
+            (Format::Csv, &[("compression", "lz4")], "option 'compression': cannot be 'lz4'; write 'auto' or 'none' or 'gzip' or 'zstd'"),
+            (Format::Csv, &[("quote", "'"), ("format.quote", "\"")], "is given twice, as 'quote' and as 'format.quote'; keep one"),
+        ];
+        for (format, pairs, expected) in cases {
+            let message = validate(*format, &options(pairs)).unwrap_err().to_string();
+            assert!(message.contains(expected), "{pairs:?}: {message}");
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! Rows to Parquet, as DuckDB, pandas, Spark, Trino and Athena read it.
+//!
+//! 1. The bytes are a function of the schema and the rows: no clock, host or path in the metadata, `created_by` is the
+//!    version of this program, row groups are cut by row count.
+//! 2. Format version 1 with dictionaries and statistics. No embedded Arrow schema: readers agree on Parquet's own
+//!    types and differ on Arrow's.
+//! 3. Timestamps are microseconds. A finer time is refused, never cut.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::Compression;
+use parquet::file::properties::WriterProperties;
+
+use crate::sink::{EncodeError, EncodeRows};
+
+/// Rows of a row group unless the job says otherwise.
+pub const DEFAULT_ROW_GROUP_ROWS: usize = 1024 * 1024;
+
+/// Writes batches as one Parquet file.
+pub struct ParquetEncoder<W: Write + Send> {
+    writer: ArrowWriter<W>,
+    schema: SchemaRef,
+}
+
+impl<W: Write + Send> ParquetEncoder<W> {
+    /// An encoder of batches of `schema` onto `writer`.
+    ///
+    /// # Errors
+    /// When `schema` holds a type that Parquet has not.
+    pub fn new(
+        writer: W,
+        schema: &SchemaRef,
+        compression: Compression,
+        row_group_rows: usize,
+    ) -> Result<Self, EncodeError> {
+        let properties = WriterProperties::builder()
+            .set_created_by(concat!("tidewater ", env!("CARGO_PKG_VERSION")).to_owned())
+            .set_compression(compression)
+            .set_max_row_group_row_count(Some(row_group_rows))
+            .set_coerce_types(true)
+            .build();
+        let fields: Vec<FieldRef> = schema.fields().iter().map(in_microseconds).collect();
+        let schema = Arc::new(Schema::new(fields));
+        let options = ArrowWriterOptions::new()
+            .with_properties(properties)
+            .with_skip_arrow_metadata(true);
+        let writer = ArrowWriter::try_new_with_options(writer, Arc::clone(&schema), options)?;
+        Ok(Self { writer, schema })
+    }
+}
+
+impl<W: Write + Send> EncodeRows<W> for ParquetEncoder<W> {
+    fn write(&mut self, batch: &RecordBatch) -> Result<(), EncodeError> {
+        let fields = self.schema.fields().iter();
+        let columns = fields
+            .zip(batch.columns())
+            .map(|(field, column)| to_microseconds(field, column));
+        let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        Ok(self
+            .writer
+            .write(&RecordBatch::try_new(Arc::clone(&self.schema), columns)?)?)
+    }
+
+    fn finish(self: Box<Self>) -> Result<W, EncodeError> {
+        Ok(self.writer.into_inner()?)
+    }
+}
+
+/// `field` with microseconds for every other unit of a timestamp, however deep.
+fn in_microseconds(field: &FieldRef) -> FieldRef {
+    let data_type = match field.data_type() {
+        DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Microsecond, zone.clone()),
+        DataType::List(item) => DataType::List(in_microseconds(item)),
+        DataType::LargeList(item) => DataType::LargeList(in_microseconds(item)),
+        DataType::FixedSizeList(item, size) => {
+            DataType::FixedSizeList(in_microseconds(item), *size)
+        }
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(in_microseconds).collect()),
+        DataType::Map(entries, sorted) => DataType::Map(in_microseconds(entries), *sorted),
+        other => other.clone(),
+    };
+    Arc::new(Field::new(field.name(), data_type, field.is_nullable()))
+}
+
+/// `column` in the type of `field`, exactly.
+fn to_microseconds(field: &Field, column: &ArrayRef) -> Result<ArrayRef, EncodeError> {
+    if column.data_type() == field.data_type() {
+        return Ok(Arc::clone(column));
+    }
+    let converted = cast(column, field.data_type())?;
+    if cast(&converted, column.data_type())?.to_data() != column.to_data() {
+        return Err(EncodeError::TimeTooFine {
+            column: field.name().clone(),
+        });
+    }
+    Ok(converted)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use arrow::array::{
+        AsArray, Int64Array, ListArray, StringArray, StructArray, TimestampNanosecondArray,
+    };
+    use arrow::array::{TimestampMicrosecondArray, TimestampSecondArray};
+    use arrow::datatypes::{Int32Type, TimestampMicrosecondType};
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+
+    use super::*;
+
+    fn encode(batches: &[RecordBatch], row_group_rows: usize) -> Result<Vec<u8>, EncodeError> {
+        let schema = batches[0].schema();
+        let mut encoder = Box::new(ParquetEncoder::new(
+            Vec::new(),
+            &schema,
+            Compression::SNAPPY,
+            row_group_rows,
+        )?);
+        for batch in batches {
+            encoder.write(batch)?;
+        }
+        encoder.finish()
+    }
+
+    fn batch(name: &str, column: ArrayRef) -> RecordBatch {
+        RecordBatch::try_from_iter_with_nullable([(name, column, true)]).unwrap()
+    }
+
+    fn file(bytes: &[u8]) -> std::fs::File {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        file
+    }
+
+    fn read(bytes: &[u8]) -> RecordBatch {
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file(bytes))
+            .unwrap()
+            .build()
+            .unwrap();
+        let schema = parquet::arrow::arrow_reader::ArrowReaderMetadata::load(
+            &file(bytes),
+            Default::default(),
+        )
+        .unwrap();
+        let batches: Vec<_> = reader.map(Result::unwrap).collect();
+        arrow::compute::concat_batches(schema.schema(), &batches).unwrap()
+    }
+
+    #[test]
+    fn bytes_do_not_depend_on_how_rows_were_cut_into_batches() {
+        let numbers = batch("n", Arc::new(Int64Array::from_iter_values(0..10_000)));
+        let whole = encode(std::slice::from_ref(&numbers), 3_000).unwrap();
+        let cut: Vec<_> = (0..100).map(|i| numbers.slice(i * 100, 100)).collect();
+        assert_eq!(whole, encode(&cut, 3_000).unwrap());
+        let metadata = SerializedFileReader::new(file(&whole)).unwrap();
+        let rows: Vec<_> = metadata
+            .metadata()
+            .row_groups()
+            .iter()
+            .map(|group| group.num_rows())
+            .collect();
+        assert_eq!(rows, [3_000, 3_000, 3_000, 1_000]);
+        assert!(
+            metadata
+                .metadata()
+                .file_metadata()
+                .created_by()
+                .unwrap()
+                .starts_with("tidewater ")
+        );
+        assert!(
+            metadata
+                .metadata()
+                .file_metadata()
+                .key_value_metadata()
+                .is_none()
+        );
+        assert_eq!(read(&whole), numbers);
+    }
+
+    #[test]
+    fn times_become_microseconds_or_are_refused() {
+        let seconds = batch(
+            "t",
+            Arc::new(TimestampSecondArray::from(vec![Some(1_710_055_392), None])),
+        );
+        let column = read(&encode(&[seconds], 10).unwrap()).column(0).clone();
+        assert_eq!(
+            column.as_primitive::<TimestampMicrosecondType>().value(0),
+            1_710_055_392_000_000
+        );
+        assert!(column.is_null(1));
+
+        let exact = batch(
+            "t",
+            Arc::new(TimestampNanosecondArray::from(vec![Some(-1_000), None])),
+        );
+        let column = read(&encode(&[exact], 10).unwrap()).column(0).clone();
+        assert_eq!(
+            column.as_primitive::<TimestampMicrosecondType>().value(0),
+            -1
+        );
+
+        let finer = batch(
+            "t",
+            Arc::new(TimestampNanosecondArray::from(vec![Some(1_001)])),
+        );
+        let error = encode(&[finer], 10).unwrap_err();
+        assert!(
+            error.to_string().contains("date_trunc('microsecond', t)"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn nested_times_too() {
+        let times: ArrayRef = Arc::new(TimestampNanosecondArray::from(vec![1_000, 2_000, 3_000]));
+        let field = Arc::new(Field::new("at", times.data_type().clone(), true));
+        let structs = StructArray::new(vec![field].into(), vec![times], None);
+        let item = Arc::new(Field::new("element", structs.data_type().clone(), true));
+        let offsets = arrow::buffer::OffsetBuffer::new(vec![0, 2, 2, 3].into());
+        let list = ListArray::new(item, offsets, Arc::new(structs), None);
+        let back = read(&encode(&[batch("l", Arc::new(list))], 10).unwrap())
+            .column(0)
+            .clone();
+        let inner = back.as_list::<i32>().values().as_struct().column(0).clone();
+        assert_eq!(
+            inner.as_ref(),
+            &TimestampMicrosecondArray::from(vec![1, 2, 3]) as &dyn Array
+        );
+    }
+
+    #[test]
+    fn dictionaries_read_back_as_text() {
+        let dictionary = arrow::array::DictionaryArray::<Int32Type>::from_iter([
+            Some("신용"),
+            None,
+            Some("체크"),
+        ]);
+        let back = read(&encode(&[batch("d", Arc::new(dictionary))], 10).unwrap());
+        let expected = StringArray::from(vec![Some("신용"), None, Some("체크")]);
+        assert_eq!(back.column(0).as_ref(), &expected as &dyn Array);
+    }
+
+    #[test]
+    fn a_table_without_rows_keeps_its_columns() {
+        let empty = batch("n", Arc::new(Int64Array::from(Vec::<i64>::new())));
+        let back = read(&encode(std::slice::from_ref(&empty), 10).unwrap());
+        assert_eq!(
+            (back.num_rows(), back.schema().field(0).name().as_str()),
+            (0, "n")
+        );
+    }
+}

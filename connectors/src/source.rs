@@ -1,0 +1,136 @@
+//! What every source speaks: readers deal out pieces, pieces decode into batches and rejected rows.
+//!
+//! A [`Reader`] is shared by all workers of a process. A worker that has nothing to do asks it for the next
+//! [`Piece`]; reading happens under the reader's lock and is cheap, decoding happens in the worker that took
+//! the piece. So one large file keeps all workers busy, and no more of a file is in memory than the pieces being
+//! decoded.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+
+use crate::error::SourceError;
+
+/// A text or binary layout of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Format {
+    /// Comma-separated values, RFC 4180.
+    Csv,
+    /// One JSON object a line.
+    JsonLines,
+    /// Apache Parquet.
+    Parquet,
+}
+
+/// A source as its `CREATE EXTERNAL TABLE` statement declares it.
+#[derive(Clone, Debug)]
+pub struct SourceSpec {
+    /// The table's name in the job.
+    pub name: String,
+    /// `LOCATION`: a file, a directory or a glob.
+    pub location: String,
+    /// `STORED AS`.
+    pub format: Format,
+    /// The declared columns.
+    pub schema: SchemaRef,
+    /// Indices into `schema` of the columns that the job reads, ascending. Decoded batches hold these alone.
+    pub projection: Vec<usize>,
+    /// `OPTIONS (…)`, keys in lower case, already validated by [`validate_options`](crate::file::validate_options).
+    pub options: BTreeMap<String, String>,
+}
+
+/// A row that could not be decoded or cast, on its way to the quarantine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    /// The source's name in the job.
+    pub source: Arc<str>,
+    /// Path of the file, as listed.
+    pub file: Arc<str>,
+    /// Line on which the row begins, from 1.
+    pub line: u64,
+    /// Offset of the row's first byte in the (decompressed) file, from 0.
+    pub byte_offset: u64,
+    /// The column at fault, where a single one is.
+    pub column: Option<Arc<str>>,
+    /// Why, in a sentence that a user can act on.
+    pub reason: String,
+    /// The row as it stands in the file, invalid UTF-8 replaced.
+    pub raw: String,
+}
+
+/// Some rows of a piece. `batch.num_rows() + rejected.len()` rows were read.
+#[derive(Clone, Debug)]
+pub struct Decoded {
+    /// The rows that decoded: the projected columns of the source.
+    pub batch: RecordBatch,
+    /// The rows that did not.
+    pub rejected: Vec<Rejected>,
+    /// Bytes of the stored file that this step took in, for progress.
+    pub bytes: u64,
+}
+
+/// A part of one file, to be decoded by the worker that took it: an iterator so that no more than one batch of it
+/// need be in memory.
+pub trait Piece: Iterator<Item = Result<Decoded, SourceError>> + Send {}
+
+impl<T: Iterator<Item = Result<Decoded, SourceError>> + Send> Piece for T {}
+
+/// Deals out the pieces of a source's files, in file order. Shared by all workers of a process.
+pub trait Reader: Send + Sync {
+    /// The next piece, or `None` when all have been dealt.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or is not what the source declares.
+    fn next_piece(&self) -> Result<Option<Box<dyn Piece>>, SourceError>;
+
+    /// Stored bytes of all files, for progress.
+    fn bytes_total(&self) -> u64;
+
+    /// What the user should hear of though nothing failed (an empty file, say). Complete once all pieces were dealt.
+    fn warnings(&self) -> Vec<String>;
+}
+
+/// A run of whole records of a text file.
+#[derive(Debug)]
+pub struct TextBlock {
+    /// Path of the file, as listed.
+    pub file: Arc<str>,
+    /// Line on which the block begins, from 1.
+    pub first_line: u64,
+    /// Offset of the block's first byte in the (decompressed) file.
+    pub byte_offset: u64,
+    /// The records, the last one possibly without its line end.
+    pub bytes: Vec<u8>,
+    /// Stored bytes that this block took, for progress.
+    pub stored_bytes: u64,
+}
+
+/// What a text format learnt from the head of a file.
+pub struct TextHead {
+    /// Bytes to skip: byte order mark and header.
+    pub header_bytes: usize,
+    /// Decodes this file's blocks.
+    pub decoder: Arc<dyn DecodeText>,
+    /// What the user should hear of.
+    pub warnings: Vec<String>,
+}
+
+/// A text format without its I/O: where records end, and how a file begins.
+pub trait TextFormat: Send + Sync {
+    /// Reads the head of a file: `head` is its first bytes, at least a whole record or all of it.
+    ///
+    /// # Errors
+    /// When the header does not fit the declared columns.
+    fn begin(&self, file: &Arc<str>, head: &[u8]) -> Result<TextHead, SourceError>;
+
+    /// Length of the longest prefix of `bytes` that is whole records with their line ends; `bytes` begins at a record.
+    fn whole_records(&self, bytes: &[u8]) -> usize;
+}
+
+/// Decodes blocks of one file. Never fails: what does not decode is rejected, row by row.
+pub trait DecodeText: Send + Sync {
+    /// Rows and rejected rows of `block`, in file order each.
+    fn decode(&self, block: &TextBlock) -> Decoded;
+}

@@ -1,0 +1,72 @@
+//! Why a run ended without publishing.
+
+use tidewater_connectors::error::{OptionError, SourceError};
+use tidewater_connectors::sink::SinkError;
+use tidewater_operators::Fault;
+
+use crate::plan::PlanError;
+
+/// Why a run ended. The tables are as they were before it.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A source cannot be read.
+    #[error("source {source_name}: {error}")]
+    Source {
+        /// The source.
+        source_name: String,
+        /// Why.
+        #[source]
+        error: SourceError,
+    },
+    /// An option of a source means nothing.
+    #[error(transparent)]
+    Option(#[from] OptionError),
+    /// A table cannot be written.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// A view has no dataflow.
+    #[error("view {view}: {error}")]
+    Plan {
+        /// The view.
+        view: String,
+        /// Why.
+        #[source]
+        error: PlanError,
+    },
+    /// An operator met an error.
+    #[error(transparent)]
+    Fault(Fault),
+    /// Too many rows went to the quarantine.
+    #[error("{0}")]
+    Gate(String),
+    /// Rows were lost or made up: a bug, and nothing was published.
+    #[error(
+        "{rows_read} rows were read, but {rows_taken} entered the dataflow and {rows_quarantined} the quarantine; \
+         nothing was published. This is a bug in Tidewater: please report it"
+    )]
+    Unbalanced {
+        /// Rows decoded or rejected.
+        rows_read: u64,
+        /// Rows that sources emitted.
+        rows_taken: u64,
+        /// Rows of the quarantine table.
+        rows_quarantined: u64,
+    },
+    /// Workers could not be started, or one ended without a word.
+    #[error("the workers failed: {0}")]
+    Workers(String),
+    /// A delivery that does not fit the job.
+    #[error("{0}")]
+    Delivery(String),
+}
+
+impl RunError {
+    /// What the process should exit with: 1 failed, 2 invalid job, 3 data gate.
+    pub fn exit_code(&self) -> i32 {
+        match self {
+            Self::Gate(_) => 3,
+            Self::Plan { .. } | Self::Option(_) => 2,
+            _ => 1,
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! What a run did.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use arrow::array::RecordBatch;
+
+/// What a run did.
+#[derive(Clone, Debug)]
+pub struct RunReport {
+    /// The epoch that was committed.
+    pub epoch: u64,
+    /// Rows read from all sources, quarantined ones among them.
+    pub rows_read: u64,
+    /// Rows that could not be decoded or cast.
+    pub rows_quarantined: u64,
+    /// The published tables, in the order of the job.
+    pub tables: Vec<TableReport>,
+    /// Wall-clock seconds of each stage, and their `total`.
+    pub seconds: BTreeMap<&'static str, f64>,
+    /// What the user should hear of though nothing failed.
+    pub warnings: Vec<String>,
+    /// Where the quarantine table is, when rows went to it.
+    pub quarantine_path: Option<PathBuf>,
+}
+
+/// What a run did to one table.
+#[derive(Clone, Debug)]
+pub struct TableReport {
+    /// The table's name.
+    pub name: String,
+    /// Its directory.
+    pub path: PathBuf,
+    /// Rows it holds.
+    pub rows: u64,
+    /// Rows that this run added.
+    pub rows_inserted: u64,
+    /// Rows that this run took away.
+    pub rows_deleted: u64,
+    /// Data files that this run wrote.
+    pub files_written: u64,
+    /// The table's first rows.
+    pub preview: RecordBatch,
+}

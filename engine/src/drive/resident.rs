@@ -1,0 +1,220 @@
+//! A graph that stays: deliveries are handed in, an epoch at a time, and the changes of the views come out.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use timely::communication::WorkerGuards;
+use timely::dataflow::operators::generic::Operator;
+use timely::dataflow::operators::{Input, Probe};
+use timely::dataflow::channels::pact::Pipeline;
+use timely::worker::Worker;
+use tidewater_operators::{Delta, Faults, Sign};
+
+use super::consolidate::consolidate;
+use super::{RunError, views, workers};
+use crate::job::Job;
+use crate::plan::Node;
+use crate::plan::nullable;
+use crate::render::{Changes, render};
+
+const PARK: Duration = Duration::from_millis(1);
+
+/// A delivery's rows: the source's name, all its declared columns, and `1` or `-1`.
+pub type Delivery = (String, RecordBatch, i64);
+
+/// The net change of a table in an epoch: batches with the number of times that each of their rows counts.
+pub type TableChanges = Vec<(RecordBatch, i64)>;
+
+/// What a worker emitted in an epoch: the view's index, and its deltas.
+type Emitted = Vec<(usize, Delta)>;
+
+/// A rendered job that waits for deliveries. Dropping it ends its workers.
+pub struct Resident {
+    sources: BTreeMap<String, (SchemaRef, Vec<usize>)>,
+    tables: Vec<(String, SchemaRef)>,
+    workers: Vec<Connection>,
+    guards: Option<WorkerGuards<Option<()>>>,
+    faults: Faults,
+}
+
+/// The two ends of a worker's channels.
+struct Connection {
+    deliveries: Sender<Vec<(String, Delta)>>,
+    changes: Receiver<Emitted>,
+}
+
+/// A worker's ends.
+type Ends = (Receiver<Vec<(String, Delta)>>, Sender<Emitted>);
+
+impl Resident {
+    /// Renders `job` on `workers` threads, fed with nothing yet. Sources' locations are not looked at.
+    ///
+    /// # Errors
+    /// When a view cannot be rendered, or threads not started.
+    pub fn start(job: &Job, workers: usize) -> Result<Self, RunError> {
+        let materialized = job.views.iter().filter(|view| view.materialized);
+        let tables: Vec<_> = materialized.map(|view| (view.name.clone(), nullable(&view.schema))).collect();
+        let views = views(job, tables.iter().map(|(name, _)| name.clone()))?;
+        let sources = job.sources.iter().map(|source| {
+            (source.spec.name.clone(), (Arc::clone(&source.spec.schema), source.spec.projection.clone()))
+        });
+        let sources: BTreeMap<_, _> = sources.collect();
+        let mut connections = Vec::new();
+        let mut ends: Vec<Option<Ends>> = Vec::new();
+        for _ in 0..workers.max(1) {
+            let (deliveries, to_worker) = channel();
+            let (from_worker, changes) = channel();
+            connections.push(Connection { deliveries, changes });
+            ends.push(Some((to_worker, from_worker)));
+        }
+        let faults = Faults::default();
+        let graph = Graph {
+            views,
+            sources: sources.keys().cloned().collect(),
+            tables: tables.iter().map(|(name, _)| name.clone()).collect(),
+            ends: Mutex::new(ends),
+            faults: faults.clone(),
+        };
+        let guards = workers::start(workers, &faults, move |worker| graph.work(worker))?;
+        Ok(Self { sources, tables, workers: connections, guards: Some(guards), faults })
+    }
+
+    /// Takes in one epoch and gives the net changes of every materialized view, in canonical order.
+    ///
+    /// # Errors
+    /// When a delivery does not fit its source, or an operator fails. The graph cannot be used after that.
+    pub fn epoch(&mut self, deliveries: Vec<Delivery>) -> Result<BTreeMap<String, TableChanges>, RunError> {
+        let mut shares: Vec<Vec<(String, Delta)>> = self.workers.iter().map(|_| Vec::new()).collect();
+        for (source, batch, diff) in deliveries {
+            self.deal(source, &batch, diff, &mut shares)?;
+        }
+        for (worker, share) in self.workers.iter().zip(shares) {
+            // A worker that is gone has left a fault, which is looked at below.
+            let _ = worker.deliveries.send(share);
+        }
+        let mut changes: Vec<Vec<Delta>> = self.tables.iter().map(|_| Vec::new()).collect();
+        for worker in &self.workers {
+            for (table, delta) in worker.changes.recv().unwrap_or_default() {
+                changes[table].push(delta);
+            }
+        }
+        if let Some(fault) = self.faults.first() {
+            return Err(RunError::Fault(fault));
+        }
+        let tables = self.tables.iter().zip(changes).map(|((name, schema), deltas)| {
+            let changes = consolidate(schema, &deltas).map_err(|error| RunError::Delivery(format!("{name}: {error}")))?;
+            Ok((name.clone(), changes))
+        });
+        tables.collect()
+    }
+
+    /// Splits a delivery's rows over the workers.
+    fn deal(
+        &self,
+        source: String,
+        batch: &RecordBatch,
+        diff: i64,
+        shares: &mut [Vec<(String, Delta)>],
+    ) -> Result<(), RunError> {
+        let Some((schema, projection)) = self.sources.get(&source) else {
+            return Err(RunError::Delivery(format!("the job has no source {source}")));
+        };
+        let types = |schema: &SchemaRef| schema.fields().iter().map(|f| f.data_type().clone()).collect::<Vec<_>>();
+        if types(schema) != types(batch.schema_ref()) {
+            let message = format!("source {source} has columns {schema}, the delivery {}", batch.schema_ref());
+            return Err(RunError::Delivery(message));
+        }
+        let Some(sign) = Sign::of(diff).filter(|_| diff.abs() == 1) else {
+            return Err(RunError::Delivery(format!("a delivery counts 1 or -1, not {diff}")));
+        };
+        let batch = batch.project(projection).map_err(|error| RunError::Delivery(error.to_string()))?;
+        let (rows, peers) = (batch.num_rows(), shares.len());
+        for (at, share) in shares.iter_mut().enumerate() {
+            let (from, to) = (rows * at / peers, rows * (at + 1) / peers);
+            if to > from {
+                share.push((source.clone(), Delta { batch: batch.slice(from, to - from), sign }));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Resident {
+    fn drop(&mut self) {
+        // Without senders the workers' loops end; then they can be waited for.
+        self.workers.clear();
+        if let Some(guards) = self.guards.take() {
+            guards.join().into_iter().for_each(drop);
+        }
+    }
+}
+
+/// What every worker builds.
+struct Graph {
+    views: Vec<(String, Node)>,
+    sources: Vec<String>,
+    tables: Vec<String>,
+    ends: Mutex<Vec<Option<Ends>>>,
+    faults: Faults,
+}
+
+impl Graph {
+    fn work(&self, worker: &mut Worker) {
+        let index = worker.index();
+        let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner)[index].take();
+        let Some((deliveries, changes)) = ends else { return };
+        let emitted: Rc<RefCell<Emitted>> = Rc::default();
+        let (mut inputs, probe) = worker.dataflow::<u64, _, _>(|scope| {
+            let mut relations: BTreeMap<String, Changes<'_>> = BTreeMap::new();
+            let mut inputs = BTreeMap::new();
+            for source in &self.sources {
+                let (input, stream) = scope.new_input::<Vec<Delta>>();
+                inputs.insert(source.clone(), input);
+                relations.insert(source.clone(), stream);
+            }
+            render(scope, &self.views, &mut relations, &self.faults);
+            let probe = timely::dataflow::operators::probe::Handle::new();
+            for (index, table) in self.tables.iter().enumerate() {
+                if let Some(stream) = relations.get(table) {
+                    let emitted = Rc::clone(&emitted);
+                    let capture = stream.clone().unary(Pipeline, &format!("{table}: capture"), move |_, _| {
+                        move |input, output| {
+                            input.for_each(|time, deltas| {
+                                let batches = deltas.drain(..).map(|delta| (index, delta));
+                                emitted.borrow_mut().extend(batches);
+                                output.session(&time).give_container(&mut Vec::<()>::new());
+                            });
+                        }
+                    });
+                    capture.probe_with(&probe);
+                }
+            }
+            (inputs, probe)
+        });
+        let mut epoch = 0;
+        while let Ok(share) = deliveries.recv() {
+            for (source, delta) in share {
+                if let Some(input) = inputs.get_mut(&source) {
+                    input.send(delta);
+                }
+            }
+            epoch += 1;
+            for input in inputs.values_mut() {
+                input.advance_to(epoch);
+                input.flush();
+            }
+            while probe.less_than(&epoch) && !self.faults.raised() {
+                worker.step_or_park(Some(PARK));
+            }
+            if self.faults.raised() || changes.send(emitted.take()).is_err() {
+                return;
+            }
+        }
+    }
+}

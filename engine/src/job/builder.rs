@@ -1,0 +1,181 @@
+//! Jobs built in Rust.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, SchemaRef};
+use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_expr::logical_plan::TableScanBuilder;
+use datafusion_expr::{LogicalPlan, TableSource};
+use tidewater_connectors::sink::{Encoding, TableSpec};
+use tidewater_connectors::source::SourceSpec;
+
+use super::catalog::Catalog;
+use super::compile::compile;
+use super::explain::explain;
+use super::parse::unknown_relation;
+use super::resolve::Draft;
+use super::site::Site;
+use super::{Job, Sink, Source, prune, publish};
+use crate::diagnostic::{Diagnostic, Diagnostics, Place};
+
+/// Builds a job from DataFusion plans, which goes through the same checks as one in SQL.
+///
+/// A `DataFrame` of a `SessionContext` gives a plan with `into_unoptimized_plan()`. Its tables must be registered there
+/// under the names that they have here, with the same columns: an empty `MemTable` will do. Views are added after
+/// those they read.
+pub struct JobBuilder {
+    name: String,
+    catalog: Catalog,
+    sources: Vec<Source>,
+    views: Vec<(String, bool, LogicalPlan)>,
+    sinks: Vec<NewSink>,
+}
+
+struct NewSink {
+    view: String,
+    path: PathBuf,
+    encoding: Encoding,
+    partition_by: Vec<String>,
+}
+
+impl JobBuilder {
+    /// A job without anything in it; `name` is for messages.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), catalog: Catalog::new(), sources: Vec::new(), views: Vec::new(), sinks: Vec::new() }
+    }
+
+    /// Adds a source. Its `projection` is of no matter: the columns that the job reads are found out.
+    #[must_use]
+    pub fn source(mut self, spec: SourceSpec) -> Self {
+        let schema = Arc::clone(&spec.schema);
+        self.sources.push(Source { spec, schema, primary_key: Vec::new() });
+        self
+    }
+
+    /// Adds a view, which is never stored.
+    #[must_use]
+    pub fn view(mut self, name: &str, plan: LogicalPlan) -> Self {
+        self.views.push((name.to_owned(), false, plan));
+        self
+    }
+
+    /// Adds a materialized view, a table that is maintained.
+    #[must_use]
+    pub fn materialized_view(mut self, name: &str, plan: LogicalPlan) -> Self {
+        self.views.push((name.to_owned(), true, plan));
+        self
+    }
+
+    /// Publishes a view or source to a directory, in Hive partitions by the named columns.
+    #[must_use]
+    pub fn publish(mut self, view: &str, path: impl Into<PathBuf>, encoding: Encoding, partition_by: &[&str]) -> Self {
+        let partition_by = partition_by.iter().map(|column| (*column).to_owned()).collect();
+        self.sinks.push(NewSink { view: view.to_owned(), path: path.into(), encoding, partition_by });
+        self
+    }
+
+    /// Checks, optimises and prunes everything.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the job; there is no text, so lines are 0 and messages begin with the name of what
+    /// they are about.
+    pub fn build(mut self) -> Result<Job, Diagnostics> {
+        let mut errors = self.declare();
+        let drafts = self.compile(&mut errors);
+        let sinks = self.sinks(&drafts, &mut errors);
+        if !errors.is_empty() {
+            return Err(Diagnostics::new(&self.name, "", errors));
+        }
+        let pruned = prune::prune(self.sources, drafts, &sinks);
+        let pruned = pruned.map_err(|error| Diagnostics::new(&self.name, "", vec![Diagnostic::new(Place::default(), error.to_string())]))?;
+        let unread = pruned.unread.iter().map(|name| Diagnostic::new(Place::default(), format!("'{name}' is not read by any table")));
+        Ok(Job { name: self.name, sources: pruned.sources, views: pruned.views, sinks, warnings: unread.collect() })
+    }
+
+    /// Makes the sources known; names must be told apart.
+    fn declare(&mut self) -> Vec<Diagnostic> {
+        let mut seen = BTreeSet::new();
+        let views = self.views.iter().map(|(name, ..)| name);
+        let names = self.sources.iter().map(|source| &source.spec.name).chain(views);
+        let twice: Vec<&String> = names.filter(|name| !seen.insert(*name)).collect();
+        let errors = twice.into_iter().map(|name| Diagnostic::new(Place::default(), format!("'{name}' is defined twice")));
+        let errors = errors.collect();
+        for source in &self.sources {
+            self.catalog.insert(&source.spec.name, Arc::clone(&source.spec.schema));
+        }
+        errors
+    }
+
+    fn compile(&mut self, errors: &mut Vec<Diagnostic>) -> Vec<Draft> {
+        let published: BTreeSet<&str> = self.sinks.iter().map(|sink| sink.view.as_str()).collect();
+        let mut drafts = Vec::new();
+        for (name, materialized, plan) in std::mem::take(&mut self.views) {
+            let site = Site { name: &name, place: Place::default(), tokens: None };
+            let ordered = materialized || published.contains(name.as_str());
+            let compiled = rescan(plan, &self.catalog, &site).and_then(|plan| compile(plan, &[], ordered, &site));
+            match compiled {
+                Ok(compiled) => {
+                    self.catalog.insert(&name, Arc::clone(&compiled.schema));
+                    drafts.push(Draft { name, materialized, plan: compiled.plan, schema: compiled.schema, order_by: compiled.order_by });
+                }
+                Err(found) => errors.extend(found),
+            }
+        }
+        drafts
+    }
+
+    fn sinks(&self, drafts: &[Draft], errors: &mut Vec<Diagnostic>) -> Vec<Sink> {
+        let mut sinks = Vec::new();
+        for new in &self.sinks {
+            let site = Site { name: &new.view, place: Place::default(), tokens: None };
+            let Some(schema) = self.catalog.schema(&new.view) else {
+                errors.push(unknown_relation(&new.view, Place::default(), self.catalog.names()));
+                continue;
+            };
+            let order_by = drafts.iter().find(|draft| draft.name == new.view).map(|draft| draft.order_by.clone()).unwrap_or_default();
+            let quoted: Vec<String> = new.partition_by.iter().map(|column| format!("\"{column}\"")).collect();
+            let partition_by = publish::partitions(&quoted, &schema, &site, errors);
+            let table = TableSpec { name: Arc::from(new.view.as_str()), path: new.path.clone(), schema, partition_by, order_by, encoding: new.encoding.clone() };
+            sinks.push((Sink { view: new.view.clone(), table }, Place::default()));
+        }
+        errors.extend(publish::overlaps(&sinks));
+        sinks.into_iter().map(|(sink, _)| sink).collect()
+    }
+}
+
+/// Points the scans of a user's plan at the job's own relations of the same names.
+fn rescan(plan: LogicalPlan, catalog: &Catalog, site: &Site<'_>) -> Result<LogicalPlan, Vec<Diagnostic>> {
+    let mut errors = Vec::new();
+    let rescanned = plan.transform_up(|node| {
+        let LogicalPlan::TableScan(scan) = node else { return Ok(Transformed::no(node)) };
+        let name = scan.table_name.table().to_owned();
+        match catalog.relation(&name) {
+            None => errors.push(unknown_relation(&name, Place::default(), catalog.names())),
+            Some(relation) if !same_columns(&relation.schema(), &scan.source.schema()) => {
+                errors.push(site.diagnostic(&[], format!("'{name}' has other columns in the plan than in the job")).with_hint(format!(
+                    "register it with the job's columns: {}",
+                    relation.schema().fields().iter().map(|f| format!("{} {}", f.name(), f.data_type())).collect::<Vec<_>>().join(", ")
+                )));
+            }
+            Some(relation) => {
+                let builder = TableScanBuilder::new(scan.table_name, relation).with_projection(scan.projection);
+                let rebuilt = builder.with_filters(scan.filters).with_fetch(scan.fetch).build()?;
+                return Ok(Transformed::yes(LogicalPlan::TableScan(rebuilt)));
+            }
+        }
+        Ok(Transformed::no(LogicalPlan::TableScan(scan)))
+    });
+    match rescanned {
+        Ok(rescanned) if errors.is_empty() => Ok(rescanned.data),
+        Ok(_) => Err(errors),
+        Err(error) => Err(explain(&error, site)),
+    }
+}
+
+fn same_columns(ours: &SchemaRef, theirs: &SchemaRef) -> bool {
+    let same = |(a, b): (&Arc<Field>, &Arc<Field>)| a.name() == b.name() && a.data_type() == b.data_type();
+    ours.fields().len() == theirs.fields().len() && ours.fields().iter().zip(theirs.fields()).all(same)
+}

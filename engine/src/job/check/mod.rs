@@ -1,0 +1,91 @@
+//! What can be maintained, and what is refused at `check` with its place and what to write instead.
+//!
+//! Plans are looked at twice: as they are written, while names and places are still the user's, and optimised, which is
+//! what is rendered. What passes both holds only
+//!
+//! | node | of these kinds |
+//! |---|---|
+//! | `TableScan`, `Values`, `EmptyRelation`, `SubqueryAlias`, `Projection`, `Filter`, `Distinct`, `Union` | all |
+//! | `Aggregate` | count, sum, avg, min, max of one argument, with `DISTINCT` and `FILTER`; no grouping sets |
+//! | `Join` | inner and left, with at least one equality that NULL does not satisfy, and no other condition |
+//! | `Unnest` | lists and structs |
+//! | `Window` | [`expressions::WINDOW`] and the aggregates; no `DISTINCT`, `FILTER` or `IGNORE NULLS` |
+//! | `Sort` | with a fetch: the first rows of an order |
+//!
+//! and scalar functions that give the same answer for the same row whenever they are asked.
+
+mod expressions;
+mod nodes;
+
+use datafusion_common::Spans;
+use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion_expr::{Expr, LogicalPlan};
+
+use super::site::Site;
+use super::statement::Find;
+use crate::diagnostic::Diagnostic;
+
+/// Something that is refused.
+struct Refusal {
+    finds: Vec<Find>,
+    message: String,
+    hint: String,
+}
+
+impl Refusal {
+    fn new(finds: impl Into<Vec<Find>>, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { finds: finds.into(), message: message.into(), hint: hint.into() }
+    }
+}
+
+/// What is refused of a plan as the user wrote it.
+pub(super) fn as_written(plan: &LogicalPlan, site: &Site<'_>) -> Vec<Diagnostic> {
+    walk(plan, site, nodes::as_written, expressions::as_written)
+}
+
+/// What is refused of the plan that would be rendered.
+pub(super) fn as_optimized(plan: &LogicalPlan, site: &Site<'_>) -> Vec<Diagnostic> {
+    walk(plan, site, nodes::as_optimized, expressions::as_optimized)
+}
+
+/// Collects refusals of all nodes and of all their expressions.
+fn walk(
+    plan: &LogicalPlan,
+    site: &Site<'_>,
+    node_refusal: fn(&LogicalPlan) -> Option<Refusal>,
+    expression_refusal: fn(&Expr, &LogicalPlan) -> Option<Refusal>,
+) -> Vec<Diagnostic> {
+    let mut refusals: Vec<Refusal> = Vec::new();
+    let walked = plan.apply(|node| {
+        refusals.extend(node_refusal(node));
+        node.apply_expressions(|expr| {
+            expr.apply(|part| {
+                refusals.extend(expression_refusal(part, node));
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    });
+    let mut found: Vec<Diagnostic> =
+        refusals.into_iter().map(|refusal| site.diagnostic(&refusal.finds, refusal.message).with_hint(refusal.hint)).collect();
+    if let Err(error) = walked {
+        found.push(site.diagnostic(&[], error.strip_backtrace()));
+    }
+    // One construct is often several nodes.
+    let mut distinct: Vec<Diagnostic> = Vec::with_capacity(found.len());
+    for diagnostic in found {
+        if !distinct.contains(&diagnostic) {
+            distinct.push(diagnostic);
+        }
+    }
+    distinct
+}
+
+/// The first place that an expression has.
+fn span_of(expr: &Expr) -> Option<Find> {
+    let mut span = None;
+    let walked = expr.apply(|part| {
+        span = part.spans().and_then(Spans::first);
+        Ok(if span.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    walked.ok().and(span).map(Find::Span)
+}

@@ -1,0 +1,99 @@
+//! Joins, sorts and the like.
+
+use datafusion_common::{JoinType, NullEquality};
+use datafusion_expr::logical_plan::Distinct;
+use datafusion_expr::{Join, LogicalPlan};
+
+use super::super::statement::Find;
+use super::{Refusal, span_of};
+
+/// What is refused of a node as the user wrote it: what the optimiser may turn into something else.
+pub(super) fn as_written(node: &LogicalPlan) -> Option<Refusal> {
+    match node {
+        LogicalPlan::Join(join) => join_type(join),
+        LogicalPlan::Distinct(Distinct::On(_)) => Some(Refusal::new(
+            [Find::Words(&["DISTINCT", "ON"])],
+            "DISTINCT ON is not supported",
+            "number the rows in a view, row_number() OVER (PARTITION BY … ORDER BY …) AS n, and take WHERE n = 1",
+        )),
+        LogicalPlan::RecursiveQuery(_) => {
+            Some(Refusal::new([Find::Words(&["RECURSIVE"])], "WITH RECURSIVE is not supported", "write a view for each level, and unite them with UNION ALL"))
+        }
+        LogicalPlan::Subquery(_) => Some(Refusal::new(
+            [Find::Words(&["LATERAL"])],
+            "LATERAL is not supported",
+            "write UNNEST(list) in the SELECT list, or join a view on a key",
+        )),
+        _ => None,
+    }
+}
+
+/// What is refused of a node that would be rendered.
+pub(super) fn as_optimized(node: &LogicalPlan) -> Option<Refusal> {
+    match node {
+        LogicalPlan::TableScan(scan) if !scan.filters.is_empty() || scan.fetch.is_some() => {
+            Some(Refusal::new([], "a scan in this plan has filters or a limit of its own", "give the plan before it is optimised: DataFrame::into_unoptimized_plan()"))
+        }
+        LogicalPlan::TableScan(_)
+        | LogicalPlan::Projection(_)
+        | LogicalPlan::Filter(_)
+        | LogicalPlan::Aggregate(_)
+        | LogicalPlan::Distinct(Distinct::All(_))
+        | LogicalPlan::Union(_)
+        | LogicalPlan::Unnest(_)
+        | LogicalPlan::Window(_)
+        | LogicalPlan::SubqueryAlias(_)
+        | LogicalPlan::Values(_)
+        | LogicalPlan::EmptyRelation(_) => None,
+        LogicalPlan::Sort(sort) if sort.fetch.is_some() => None,
+        LogicalPlan::Join(join) => join_type(join).or_else(|| join_condition(join)),
+        other => as_written(other)
+            .or_else(|| Some(Refusal::new([], format!("{} is not supported", other.display()), "say it with SELECT, JOIN, GROUP BY and UNION ALL"))),
+    }
+}
+
+fn join_type(join: &Join) -> Option<Refusal> {
+    let both = "unite a LEFT JOIN b with the rows of b that have no match: b LEFT JOIN a … WHERE a.key IS NULL, by UNION ALL";
+    match join.join_type {
+        JoinType::Inner | JoinType::Left | JoinType::Right => None,
+        JoinType::Full => Some(Refusal::new([Find::Words(&["FULL"])], "FULL JOIN is not supported", both)),
+        JoinType::LeftSemi | JoinType::RightSemi => Some(Refusal::new(
+            [Find::Words(&["INTERSECT"]), Find::Words(&["SEMI"])],
+            "INTERSECT and SEMI JOIN are not supported",
+            "JOIN the other side's SELECT DISTINCT key on the key",
+        )),
+        JoinType::LeftAnti | JoinType::RightAnti => Some(Refusal::new(
+            [Find::Words(&["EXCEPT"]), Find::Words(&["MINUS"]), Find::Words(&["ANTI"])],
+            "EXCEPT and ANTI JOIN are not supported",
+            "LEFT JOIN the other side's SELECT DISTINCT key on the key, and keep WHERE other.key IS NULL",
+        )),
+        JoinType::LeftMark | JoinType::RightMark => {
+            Some(Refusal::new([Find::Words(&["EXISTS"]), Find::Words(&["IN"])], "subqueries in conditions are not supported", "join the table on its key"))
+        }
+    }
+}
+
+fn join_condition(join: &Join) -> Option<Refusal> {
+    let mut finds: Vec<Find> = join.filter.as_ref().and_then(span_of).into_iter().collect();
+    finds.extend([Find::Words(&["JOIN"]), Find::Words(&["FROM"])]);
+    if join.on.is_empty() {
+        finds.insert(0, Find::Words(&["CROSS", "JOIN"]));
+        return Some(Refusal::new(
+            finds,
+            "this join has no equality: every row would meet every other",
+            "add ON a.key = b.key; for one row that meets all, give both sides a column 1 AS one and join ON a.one = b.one",
+        ));
+    }
+    if join.null_equality == NullEquality::NullEqualsNull {
+        let finds = [Find::Words(&["IS", "NOT", "DISTINCT", "FROM"]), Find::Words(&["JOIN"])];
+        let hint = "join on a value that NULL does not have: coalesce(a.key, '') = coalesce(b.key, '')";
+        return Some(Refusal::new(finds, "a join on IS NOT DISTINCT FROM is not supported", hint));
+    }
+    join.filter.as_ref().map(|_| {
+        Refusal::new(
+            finds,
+            "a LEFT JOIN matches by equality alone",
+            "filter the right side in a view first, or make the condition a key on both sides: ON a.key = b.key AND a.kind = b.kind",
+        )
+    })
+}

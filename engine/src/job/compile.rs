@@ -1,0 +1,66 @@
+//! One view: from the plan that its SQL, or a user's `DataFrame`, says to the plan that is rendered.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion_expr::LogicalPlan;
+use tidewater_connectors::sink::SortKey;
+
+use super::check;
+use super::explain::explain;
+use super::optimize::optimize;
+use super::order::{fold_limits, strip_sorts, take_order};
+use super::resolve::rename;
+use super::site::Site;
+use super::statement::Find;
+use crate::diagnostic::Diagnostic;
+
+/// A view's optimised plan, its output columns, and the order of its published file.
+pub(super) struct Compiled {
+    pub plan: LogicalPlan,
+    pub schema: SchemaRef,
+    pub order_by: Vec<SortKey>,
+}
+
+/// Checks, optimises and checks again. `columns` renames the output, if given; an `ordered` view's `ORDER BY` must be
+/// one of its output columns.
+pub(super) fn compile(plan: LogicalPlan, columns: &[String], ordered: bool, site: &Site<'_>) -> Result<Compiled, Vec<Diagnostic>> {
+    let mut errors = check::as_written(&plan, site);
+    let order_by = if ordered { take_order(&plan, site, &mut errors) } else { Vec::new() };
+    let plan = fold_limits(plan, site, &mut errors);
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let plan = rename(strip_sorts(plan), columns, site)?;
+    unique_names(&plan, site)?;
+    let plan = optimize(plan).map_err(|error| explain(&error, site))?;
+    let errors = check::as_optimized(&plan, site);
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let schema = output_schema(&plan);
+    Ok(Compiled { plan, schema, order_by })
+}
+
+/// A relation's columns are known by their names alone.
+fn unique_names(plan: &LogicalPlan, site: &Site<'_>) -> Result<(), Vec<Diagnostic>> {
+    let mut seen = BTreeSet::new();
+    let names = plan.schema().fields().iter().map(|field| field.name());
+    let twice: BTreeSet<&String> = names.filter(|name| !seen.insert(*name)).collect();
+    let errors: Vec<Diagnostic> = twice
+        .into_iter()
+        .map(|name| {
+            let found = site.diagnostic(&[Find::Name(name.clone())], format!("'{}' has two columns '{name}'", site.name));
+            found.with_hint("give one of them another name with AS")
+        })
+        .collect();
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+/// The output columns of a plan under their own names.
+pub(super) fn output_schema(plan: &LogicalPlan) -> SchemaRef {
+    let fields = plan.schema().fields().iter();
+    let plain = |field: &Arc<Field>| Field::new(field.name(), field.data_type().clone(), field.is_nullable());
+    Arc::new(Schema::new(fields.map(plain).collect::<Vec<_>>()))
+}

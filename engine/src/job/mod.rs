@@ -1,0 +1,119 @@
+//! A job: SQL text, or plans built in Rust, parsed, resolved, typed, optimised and checked.
+//!
+//! ```text
+//! text ─ variables ─ statements ─┬─ declare ─ sources ──────┐
+//!                                ├─ resolve ─ raw plans ─ check ─ optimize ─ check ─ prune ─ Job
+//!                                └─ publish ─ sinks ────────┘
+//! ```
+//!
+//! What a [`Job`] promises to whoever renders it:
+//!
+//! 1. Views are in topological order; a `TableScan`'s table name is a source or an earlier view. Views are never inlined.
+//! 2. Every relation has one pruned schema ([`Source::schema`], [`View::schema`]), the columns that someone reads, in
+//!    declared order, at least one. `TableScan::projection` is always `Some` and indexes into it; it may be empty
+//!    (`count(*)`). Scans carry no filters and no fetch.
+//! 3. Plans hold only the nodes and functions that [`check`] lists; nothing reads a clock or draws at random.
+//! 4. A plan's output columns are, by position, those of [`View::schema`].
+
+mod builder;
+mod catalog;
+mod check;
+mod compile;
+mod declare;
+mod explain;
+pub mod functions;
+mod optimize;
+mod options;
+mod order;
+mod parse;
+mod prune;
+mod publish;
+mod resolve;
+mod site;
+mod statement;
+mod suggest;
+mod variables;
+
+#[cfg(test)]
+mod tests;
+
+use arrow::datatypes::SchemaRef;
+use datafusion_expr::LogicalPlan;
+use tidewater_connectors::sink::{SortKey, TableSpec};
+use tidewater_connectors::source::SourceSpec;
+
+pub use self::builder::JobBuilder;
+pub use self::catalog::{planner_options, type_planner};
+pub use self::functions::functions;
+use crate::diagnostic::{Diagnostic, Diagnostics};
+
+/// A parsed, resolved, typed and checked job, ready to be rendered.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// The job's name, as errors show it: the file's path, usually.
+    pub name: String,
+    /// The sources that are read, in the order of the text.
+    pub sources: Vec<Source>,
+    /// The views that are needed, each after those it reads.
+    pub views: Vec<View>,
+    /// Where tables are published, in the order of the text.
+    pub sinks: Vec<Sink>,
+    /// What the user should hear of, in the order of the text.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// A source of rows.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The declaration. Its `projection` is the union of the columns that views and sinks read.
+    pub spec: SourceSpec,
+    /// The columns that are read: `spec.schema` projected by `spec.projection`.
+    pub schema: SchemaRef,
+    /// Indices into `spec.schema`. Recorded; takes effect with durable state.
+    pub primary_key: Vec<usize>,
+}
+
+/// A step: a view or a materialized view.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// The view's name.
+    pub name: String,
+    /// Whether its rows are kept.
+    pub materialized: bool,
+    /// The optimised plan, over scans of sources and earlier views.
+    pub plan: LogicalPlan,
+    /// The columns that someone reads, all of them if the view is materialized or published; unqualified, unique names.
+    pub schema: SchemaRef,
+    /// `ORDER BY` of the published file, over `schema`.
+    pub order_by: Vec<SortKey>,
+}
+
+/// A table to be published.
+#[derive(Clone, Debug)]
+pub struct Sink {
+    /// The view or source whose rows it holds.
+    pub view: String,
+    /// The table.
+    pub table: TableSpec,
+}
+
+impl Job {
+    /// Parses, resolves, types, optimises and checks the text of a job. `name` is for messages; `variables` answers
+    /// `${name}`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the job, in the order of the text.
+    pub fn parse(name: &str, sql: &str, variables: &dyn Fn(&str) -> Option<String>) -> Result<Self, Diagnostics> {
+        parse::parse(name, sql, variables)
+    }
+
+    /// The source of that name.
+    pub fn source(&self, name: &str) -> Option<&Source> {
+        self.sources.iter().find(|source| source.spec.name == name)
+    }
+
+    /// The view of that name.
+    pub fn view(&self, name: &str) -> Option<&View> {
+        self.views.iter().find(|view| view.name == name)
+    }
+}

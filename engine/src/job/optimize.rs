@@ -1,0 +1,83 @@
+//! Plans made good for incremental maintenance.
+//!
+//! The rules are DataFusion's that keep a plan's meaning for every change of its inputs. Left out are those that need
+//! an executor or statistics, those that turn subqueries into joins of kinds we do not maintain, and
+//! `SingleDistinctToGroupBy`: we maintain distinct aggregates as such. No rule is told the time, so that
+//! nothing in a plan depends on when it was made.
+
+use std::sync::Arc;
+
+use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_common::{JoinType, Result};
+use datafusion_expr::{Expr, Filter, Join, LogicalPlan, LogicalPlanBuilder};
+use datafusion_optimizer::analyzer::Analyzer;
+use datafusion_optimizer::common_subexpr_eliminate::CommonSubexprEliminate;
+use datafusion_optimizer::eliminate_cross_join::EliminateCrossJoin;
+use datafusion_optimizer::eliminate_duplicated_expr::EliminateDuplicatedExpr;
+use datafusion_optimizer::eliminate_filter::EliminateFilter;
+use datafusion_optimizer::eliminate_group_by_constant::EliminateGroupByConstant;
+use datafusion_optimizer::eliminate_join::EliminateJoin;
+use datafusion_optimizer::eliminate_outer_join::EliminateOuterJoin;
+use datafusion_optimizer::extract_equijoin_predicate::ExtractEquijoinPredicate;
+use datafusion_optimizer::filter_null_join_keys::FilterNullJoinKeys;
+use datafusion_optimizer::optimize_projections::OptimizeProjections;
+use datafusion_optimizer::optimize_unions::OptimizeUnions;
+use datafusion_optimizer::propagate_empty_relation::PropagateEmptyRelation;
+use datafusion_optimizer::push_down_filter::PushDownFilter;
+use datafusion_optimizer::replace_distinct_aggregate::ReplaceDistinctWithAggregate;
+use datafusion_optimizer::simplify_expressions::SimplifyExpressions;
+use datafusion_optimizer::{Optimizer, OptimizerContext, OptimizerRule};
+
+use super::catalog::planner_options;
+
+/// Types, simplifies and reshapes a plan. Idempotent, but for the names of common expressions.
+pub(super) fn optimize(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let options = planner_options();
+    let typed = Analyzer::new().execute_and_check(plan, &options, |_, _| {})?;
+    let context = OptimizerContext::new_with_config_options(Arc::new(options)).without_query_execution_start_time();
+    let optimized = Optimizer::with_rules(rules()).optimize(typed, &context, |_, _| {})?;
+    optimized.transform_up(join_as_rendered).map(|transformed| transformed.data)
+}
+
+fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    vec![
+        Arc::new(OptimizeUnions::new()),
+        Arc::new(SimplifyExpressions::new()),
+        Arc::new(ReplaceDistinctWithAggregate::new()),
+        Arc::new(EliminateJoin::new()),
+        Arc::new(ExtractEquijoinPredicate::new()),
+        Arc::new(EliminateDuplicatedExpr::new()),
+        Arc::new(EliminateFilter::new()),
+        Arc::new(EliminateCrossJoin::new()),
+        Arc::new(PropagateEmptyRelation::new()),
+        Arc::new(FilterNullJoinKeys::default()),
+        Arc::new(EliminateOuterJoin::new()),
+        Arc::new(PushDownFilter::new()),
+        Arc::new(EliminateGroupByConstant::new()),
+        Arc::new(CommonSubexprEliminate::new()),
+        Arc::new(OptimizeProjections::new()),
+    ]
+}
+
+/// Right joins become left ones; what an inner join filters beside its keys becomes a filter over it.
+fn join_as_rendered(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    match plan {
+        LogicalPlan::Join(join) if join.join_type == JoinType::Right => swap(join).map(Transformed::yes),
+        LogicalPlan::Join(join) if join.join_type == JoinType::Inner && join.filter.is_some() => filter_above(join).map(Transformed::yes),
+        other => Ok(Transformed::no(other)),
+    }
+}
+
+fn swap(join: Join) -> Result<LogicalPlan> {
+    let columns: Vec<Expr> = join.schema.columns().into_iter().map(Expr::Column).collect();
+    let on = join.on.into_iter().map(|(left, right)| (right, left)).collect();
+    let swapped = Join::try_new(join.right, join.left, on, join.filter, JoinType::Left, join.join_constraint, join.null_equality, join.null_aware)?;
+    LogicalPlanBuilder::from(LogicalPlan::Join(swapped)).project(columns)?.build()
+}
+
+fn filter_above(mut join: Join) -> Result<LogicalPlan> {
+    match join.filter.take() {
+        Some(predicate) => Ok(LogicalPlan::Filter(Filter::try_new(predicate, Arc::new(LogicalPlan::Join(join)))?)),
+        None => Ok(LogicalPlan::Join(join)),
+    }
+}

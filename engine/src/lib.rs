@@ -1,0 +1,20 @@
+//! Tidewater's engine: plans a job, renders its graph, drives its epochs.
+//!
+//! ```text
+//! SQL ── job ── plan ── render ── drive ── tables
+//!        parse, resolve,  operators,  one timely graph  cut deliveries into epochs,
+//!        type, check      compiled    per worker        commit
+//! ```
+//!
+//! A [`Job`] comes from SQL ([`Job::parse`]) or from `DataFusion` plans built in Rust ([`job::JobBuilder`]). [`run()`] takes in
+//! everything its sources hold and publishes its tables; a [`Resident`] graph is fed by hand, an epoch at a time.
+
+pub mod diagnostic;
+pub mod drive;
+pub mod job;
+pub mod plan;
+pub mod render;
+
+pub use diagnostic::{Diagnostic, Diagnostics};
+pub use drive::{Progress, Resident, RunError, RunOptions, RunReport, TableReport, run};
+pub use job::{Job, JobBuilder};

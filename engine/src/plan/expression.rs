@@ -1,0 +1,146 @@
+//! Expressions, compiled: filters and projections, and columns for operators that want their keys as columns.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
+use arrow::compute::{cast, filter_record_batch, prep_null_mask_filter};
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion_common::{DFSchema, DataFusionError, ToDFSchema};
+use datafusion_expr::execution_props::ExecutionProps;
+use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion_expr::{Expr, ExprSchemable};
+use datafusion_physical_expr::expressions::Column;
+use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
+
+use super::{Map, Node, PlanError};
+
+/// Compiles an expression over the columns of `schema`.
+pub fn compile(expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>, DataFusionError> {
+    create_physical_expr(expr, schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())
+}
+
+/// The columns of a plan as batches carry them: all nullable, since what is proved not null in a plan need not be
+/// proved again for every batch.
+pub fn physical_schema(schema: &DFSchema) -> SchemaRef {
+    nullable(schema.as_arrow())
+}
+
+/// `schema` with nullable columns and no metadata.
+pub fn nullable(schema: &Schema) -> SchemaRef {
+    let fields = schema.fields().iter();
+    Arc::new(Schema::new(fields.map(|field| Field::new(field.name(), field.data_type().clone(), true)).collect::<Vec<_>>()))
+}
+
+/// The columns of `schema`, as they are.
+pub fn identity(schema: &Schema) -> Vec<Arc<dyn PhysicalExpr>> {
+    let columns = schema.fields().iter().enumerate();
+    columns.map(|(at, field)| Arc::new(Column::new(field.name(), at)) as Arc<dyn PhysicalExpr>).collect()
+}
+
+impl Map {
+    /// Filters and projects one batch.
+    ///
+    /// # Errors
+    /// When an expression fails on a row (a cast, an overflow, a division by zero).
+    pub fn apply(&self, batch: &RecordBatch) -> Result<RecordBatch, DataFusionError> {
+        let filtered;
+        let batch = match &self.predicate {
+            None => batch,
+            Some(predicate) => {
+                let keep = predicate.evaluate(batch)?.into_array(batch.num_rows())?;
+                let keep = prep_null_mask_filter(keep.as_boolean());
+                filtered = filter_record_batch(batch, &keep)?;
+                &filtered
+            }
+        };
+        let rows = batch.num_rows();
+        let columns = self.columns.iter().map(|column| column.evaluate(batch)?.into_array(rows));
+        to_batch(&self.schema, columns.collect::<Result<_, _>>()?, rows)
+    }
+}
+
+/// A batch of `schema`; columns whose physical type differs from the planned one are cast.
+///
+/// # Errors
+/// When a column cannot be cast.
+pub fn to_batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch, DataFusionError> {
+    let typed = columns.into_iter().zip(schema.fields()).map(|(column, field)| {
+        if column.data_type() == field.data_type() { Ok(column) } else { cast(&column, field.data_type()) }
+    });
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), typed.collect::<Result<_, _>>()?, &options)?)
+}
+
+/// A node with more columns behind those of `input`.
+pub struct Extended {
+    /// `input`'s columns, then the computed ones.
+    pub node: Node,
+    input_schema: DFSchema,
+    columns: Vec<Arc<dyn PhysicalExpr>>,
+    fields: Vec<Field>,
+}
+
+impl Extended {
+    /// Begins with the columns of `input`, known in expressions by `schema`.
+    pub fn new(input: Node, schema: &DFSchema) -> Self {
+        let fields: Vec<Field> = input.schema().fields().iter().map(|field| field.as_ref().clone()).collect();
+        Self { columns: identity(input.schema()), node: input, input_schema: schema.clone(), fields }
+    }
+
+    /// The position of the column that holds `expr`, which is added unless it is there.
+    ///
+    /// # Errors
+    /// When the expression does not compile.
+    pub fn column(&mut self, expr: &Expr) -> Result<usize, PlanError> {
+        let compiled = compile(expr, &self.input_schema)?;
+        if let Some(known) = self.columns.iter().position(|column| column.as_ref() == compiled.as_ref()) {
+            return Ok(known);
+        }
+        let data_type = expr.get_type(&self.input_schema)?;
+        self.fields.push(Field::new(expr.schema_name().to_string(), data_type, true));
+        self.columns.push(compiled);
+        Ok(self.columns.len() - 1)
+    }
+
+    /// The node that computes the added columns: `input` itself when there is none.
+    pub fn finish(self) -> Node {
+        if self.columns.len() == self.node.schema().fields().len() {
+            return self.node;
+        }
+        let schema = Arc::new(Schema::new(self.fields));
+        Node::Map(Box::new(Map { input: self.node, predicate: None, columns: self.columns, schema }))
+    }
+}
+
+/// `input` cut down to the columns at `positions`; itself when that changes nothing.
+pub fn select(input: Node, positions: &[usize]) -> Node {
+    let fields = input.schema().fields();
+    if positions.iter().copied().eq(0..fields.len()) {
+        return input;
+    }
+    let chosen: Vec<Field> = positions.iter().map(|&at| fields[at].as_ref().clone()).collect();
+    let columns = positions.iter().map(|&at| Arc::new(Column::new(fields[at].name(), at)) as Arc<dyn PhysicalExpr>);
+    let columns = columns.collect();
+    Node::Map(Box::new(Map { predicate: None, columns, schema: Arc::new(Schema::new(chosen)), input }))
+}
+
+/// `input` under the names and types of `schema`, column by column.
+///
+/// # Errors
+/// When a type cannot be cast.
+pub fn conform(input: Node, schema: &SchemaRef) -> Result<Node, PlanError> {
+    let schema = nullable(schema);
+    if *input.schema() == schema {
+        return Ok(input);
+    }
+    let from = Arc::clone(input.schema()).to_dfschema()?;
+    let columns = schema.fields().iter().enumerate().map(|(at, field)| {
+        let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(from.field(at).name(), at));
+        if from.field(at).data_type() == field.data_type() {
+            return Ok(column);
+        }
+        Ok(datafusion_physical_expr::expressions::cast(column, from.as_arrow(), field.data_type().clone())?)
+    });
+    let columns = columns.collect::<Result<Vec<_>, PlanError>>()?;
+    Ok(Node::Map(Box::new(Map { input, predicate: None, columns, schema })))
+}

@@ -1,0 +1,71 @@
+//! `aggregate`: `GROUP BY`, maintained.
+//!
+//! Linear aggregates (`count`, `sum`, `avg`) are the difference: what crosses workers is an amount to add to a group,
+//! and a retraction is a negative amount. `count(DISTINCT …)` and its kin become linear once it is known which
+//! `(group, value)` pairs came or went; `min` and `max` are the first value of a group in a sorted arrangement. So every
+//! kind costs what changed, however large the group ([`accumulate`](accumulate::accumulate) draws the graph).
+
+mod accumulate;
+mod arrange;
+mod distinct;
+mod exact_sum;
+mod extremes;
+mod finish;
+mod parcel;
+mod partial;
+mod preaggregate;
+mod spec;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use timely::dataflow::Stream;
+use timely::dataflow::operators::generic::operator::empty;
+use timely::dataflow::operators::Concatenate;
+
+use self::finish::Finisher;
+use self::preaggregate::Preaggregated;
+use crate::dictionary::Dictionary;
+use crate::{Delta, Faults};
+
+pub use self::exact_sum::ExactSum;
+pub use self::partial::{AggregateError, Flushed, Partial};
+pub use self::spec::{Aggregation, Call, Carrier, Function, Layout, UnsupportedAggregate};
+
+/// Maintains `aggregation` over a stream of deltas: rows of `aggregation.input` in, changes of `aggregation.output` out.
+///
+/// # Errors
+/// When a call is not supported for its type.
+pub fn aggregate<'scope>(
+    stream: Stream<'scope, u64, Vec<Delta>>,
+    aggregation: &Aggregation,
+    faults: &Faults,
+) -> Result<Stream<'scope, u64, Vec<Delta>>, AggregateError> {
+    let name = &aggregation.name;
+    let layout = aggregation.layout()?;
+    let finisher = Finisher::new(aggregation)?;
+    let scope = stream.scope();
+    let partial = Partial::new(aggregation.clone())?;
+    let Preaggregated { mut sums, distinct, extremes } =
+        preaggregate::preaggregate(stream, name, faults.clone(), partial);
+
+    let is_extreme = |carrier: &Carrier| matches!(carrier, Carrier::Extreme(_));
+    let distinct_calls = aggregation.calls.iter().zip(&layout.carriers);
+    if distinct_calls.into_iter().any(|(call, carrier)| call.distinct && !is_extreme(carrier)) {
+        let groups = Rc::new(RefCell::new(Dictionary::default()));
+        let values = distinct::Interned::default();
+        let label = format!("{name}: distinct");
+        let pairs = arrange::arrange_pairs(distinct, &label, faults.clone(), Rc::clone(&groups), values.clone());
+        let counted = distinct::distinct(pairs, aggregation, &layout, faults.clone(), groups, values);
+        sums = scope.concatenate([sums, counted]);
+    }
+    let bests = if layout.carriers.iter().any(is_extreme) {
+        let groups = Rc::new(RefCell::new(Dictionary::default()));
+        let label = format!("{name}: extremes");
+        let pairs = arrange::arrange_pairs(extremes, &label, faults.clone(), Rc::clone(&groups), extremes::Ordered);
+        extremes::extremes(pairs, name, faults.clone(), groups)
+    } else {
+        empty(scope)
+    };
+    Ok(accumulate::accumulate(sums, bests, aggregation, &layout, finisher, faults.clone()))
+}

@@ -1,0 +1,130 @@
+//! Byte strings by number: packed rows, and a dictionary that interns them.
+
+use hashbrown::HashTable;
+use serde::{Deserialize, Serialize};
+
+use crate::hash::hash;
+
+/// Byte strings packed one after another, each known by its index.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackedRows {
+    /// Where each row ends in `bytes`.
+    ends: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+impl PackedRows {
+    /// Appends a row.
+    pub fn push(&mut self, row: &[u8]) {
+        self.bytes.extend_from_slice(row);
+        self.ends.push(self.bytes.len());
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The row at `index`.
+    ///
+    /// # Panics
+    /// When there is no such row.
+    #[inline]
+    pub fn get(&self, index: usize) -> &[u8] {
+        let start = if index == 0 { 0 } else { self.ends[index - 1] };
+        &self.bytes[start..self.ends[index]]
+    }
+
+    /// All rows, by index.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.len()).map(|index| self.get(index))
+    }
+}
+
+/// Interns byte strings: equal strings get the same id, ids count up from 0.
+///
+/// An operator keys its state by these ids rather than by the strings: a `(group, value)` pair is then eight bytes and
+/// sorts as one integer. Ids are the worker's own; what crosses workers carries the strings.
+#[derive(Debug, Default)]
+pub struct Dictionary {
+    rows: PackedRows,
+    hashes: Vec<u64>,
+    ids: HashTable<u32>,
+}
+
+/// More distinct keys than an id can number.
+#[derive(Debug, thiserror::Error)]
+#[error("more than {} distinct keys on one worker; run with more workers", u32::MAX)]
+pub struct DictionaryFull;
+
+impl Dictionary {
+    /// The id of `row`, which is new if the string was not seen before.
+    ///
+    /// # Errors
+    /// When ids run out.
+    #[inline]
+    pub fn intern(&mut self, row: &[u8]) -> Result<u32, DictionaryFull> {
+        self.intern_hashed(row, hash(row))
+    }
+
+    /// [`intern`](Self::intern) with the row's [`hash`] at hand.
+    ///
+    /// # Errors
+    /// When ids run out.
+    #[inline]
+    pub fn intern_hashed(&mut self, row: &[u8], hash: u64) -> Result<u32, DictionaryFull> {
+        let Self { rows, hashes, ids } = self;
+        let known = ids.find(hash, |&id| hashes[id as usize] == hash && rows.get(id as usize) == row);
+        if let Some(&id) = known {
+            return Ok(id);
+        }
+        let id = u32::try_from(rows.len()).map_err(|_| DictionaryFull)?;
+        rows.push(row);
+        hashes.push(hash);
+        ids.insert_unique(hash, id, |&id| hashes[id as usize]);
+        Ok(id)
+    }
+
+    /// The string behind an id of this dictionary.
+    #[inline]
+    pub fn get(&self, id: u32) -> &[u8] {
+        self.rows.get(id as usize)
+    }
+
+    /// The [`hash`] of the string behind an id of this dictionary.
+    #[inline]
+    pub fn hash(&self, id: u32) -> u64 {
+        self.hashes[id as usize]
+    }
+
+    /// Number of strings.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether nothing was interned.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_strings_share_an_id() {
+        let mut dictionary = Dictionary::default();
+        let rows: [&[u8]; 5] = [b"a", b"", b"bc", b"a", b""];
+        let ids: Vec<u32> = rows.iter().filter_map(|row| dictionary.intern(row).ok()).collect();
+        assert_eq!(ids, [0, 1, 2, 0, 1]);
+        assert_eq!(dictionary.len(), 3);
+        assert_eq!(dictionary.get(2), b"bc");
+        assert_eq!(dictionary.hash(2), hash(b"bc"));
+    }
+}

@@ -1,0 +1,22 @@
+//! Incremental dataflow operators: deltas in, deltas out. No I/O, no clock.
+
+pub mod aggregate;
+pub mod concat;
+pub mod delta;
+pub mod dictionary;
+mod exchange_rows;
+pub mod fault;
+mod group;
+pub mod hash;
+pub mod join;
+pub mod map;
+mod per_key;
+pub mod row;
+pub mod row_codec;
+pub mod source;
+pub mod top;
+pub mod unnest;
+pub mod window;
+
+pub use delta::{Delta, Sign};
+pub use fault::{Fault, Faults};
