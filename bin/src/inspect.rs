@@ -1,5 +1,7 @@
 //! `tidewater check` and `tidewater explain`: what a job says, without reading data.
 
+use tidewater_engine::Explain;
+
 use crate::args::{CheckArgs, ExplainArgs, GraphFormat};
 use crate::failure::Failure;
 use crate::{job, output};
@@ -12,7 +14,7 @@ pub fn check(args: &CheckArgs) -> Result<(), Failure> {
 
 /// Runs `explain`.
 pub fn explain(args: &ExplainArgs) -> Result<(), Failure> {
-    let explain = job::load(&args.job)?.explain();
+    let explain = Explain::new(&job::load(&args.job)?).map_err(|error| Failure::run(&error))?;
     let graph = match args.format {
         GraphFormat::Text => explain.to_string(),
         GraphFormat::Dot => explain.to_dot(),

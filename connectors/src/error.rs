@@ -48,7 +48,9 @@ pub enum SourceError {
         message: String,
     },
     /// A file's bytes are damaged or cut short.
-    #[error("{file}: damaged or cut short at byte {byte_offset}: {message}; deliver the file again")]
+    #[error(
+        "{file}: damaged or cut short at byte {byte_offset}: {message}; deliver the file again"
+    )]
     Corrupt {
         /// Path of the file, as listed.
         file: Arc<str>,
@@ -91,7 +93,11 @@ impl SourceError {
     }
 
     /// A [`Column`](Self::Column) error.
-    pub fn column(file: &Arc<str>, column: impl Into<Arc<str>>, message: impl Into<String>) -> Self {
+    pub fn column(
+        file: &Arc<str>,
+        column: impl Into<Arc<str>>,
+        message: impl Into<String>,
+    ) -> Self {
         Self::Column {
             file: Arc::clone(file),
             column: column.into(),

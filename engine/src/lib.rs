@@ -11,10 +11,12 @@
 
 pub mod diagnostic;
 pub mod drive;
+pub mod explain;
 pub mod job;
 pub mod plan;
 pub mod render;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use drive::{Progress, Resident, RunError, RunOptions, RunReport, TableReport, run};
+pub use explain::Explain;
 pub use job::{Job, JobBuilder};

@@ -32,9 +32,15 @@ impl Content {
         let stored = Arc::new(AtomicU64::new(0));
         let compression = resolve(path, compression);
         if compression == Compression::None {
-            return Ok(Self { reader: Reader::Plain(file), stored });
+            return Ok(Self {
+                reader: Reader::Plain(file),
+                stored,
+            });
         }
-        let counted = Counted { file, bytes: Arc::clone(&stored) };
+        let counted = Counted {
+            file,
+            bytes: Arc::clone(&stored),
+        };
         let mut buffered = BufReader::with_capacity(BUFFER_BYTES, counted);
         // No bytes at all are an empty file, not a stream cut short.
         let reader: Box<dyn Read + Send> = if buffered.fill_buf()?.is_empty() {
@@ -44,7 +50,10 @@ impl Content {
         } else {
             Box::new(zstd::stream::read::Decoder::with_buffer(buffered)?)
         };
-        Ok(Self { reader: Reader::Compressed(reader), stored })
+        Ok(Self {
+            reader: Reader::Compressed(reader),
+            stored,
+        })
     }
 
     /// Appends up to `limit` bytes to `buffer`; `false` at the end of the content. What was read before an error
@@ -55,7 +64,8 @@ impl Content {
         let taken = match &mut self.reader {
             Reader::Plain(file) => {
                 let taken = file.by_ref().take(take).read_to_end(buffer)?;
-                self.stored.fetch_add(u64::try_from(taken).unwrap_or(0), Ordering::Relaxed);
+                self.stored
+                    .fetch_add(u64::try_from(taken).unwrap_or(0), Ordering::Relaxed);
                 taken
             }
             Reader::Compressed(reader) => reader.by_ref().take(take).read_to_end(buffer)?,
@@ -75,7 +85,9 @@ impl Content {
 }
 
 fn resolve(path: &Path, compression: Compression) -> Compression {
-    let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
+    let extension = path
+        .extension()
+        .map(|extension| extension.to_string_lossy().to_ascii_lowercase());
     match (compression, extension.as_deref()) {
         (Compression::Auto, Some("gz")) => Compression::Gzip,
         (Compression::Auto, Some("zst")) => Compression::Zstd,
@@ -92,7 +104,8 @@ struct Counted {
 impl Read for Counted {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let taken = self.file.read(buffer)?;
-        self.bytes.fetch_add(u64::try_from(taken).unwrap_or(0), Ordering::Relaxed);
+        self.bytes
+            .fetch_add(u64::try_from(taken).unwrap_or(0), Ordering::Relaxed);
         Ok(taken)
     }
 }

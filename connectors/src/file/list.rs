@@ -37,16 +37,24 @@ impl ListedFile {
 pub fn list(location: &str) -> Result<Vec<ListedFile>, SourceError> {
     let plain = location.strip_prefix("file://").unwrap_or(location);
     if let Some((scheme, _)) = plain.split_once("://") {
-        let message = format!("'{scheme}' is not a scheme of file sources; write a path, a directory or a glob");
+        let message = format!(
+            "'{scheme}' is not a scheme of file sources; write a path, a directory or a glob"
+        );
         return Err(nothing(location, message));
     }
     let path = Path::new(plain);
     let mut files = match fs::metadata(path) {
         Ok(found) if found.is_dir() => in_directory(location, path)?,
-        Ok(found) => vec![ListedFile { path: path.to_owned(), bytes: found.len() }],
+        Ok(found) => vec![ListedFile {
+            path: path.to_owned(),
+            bytes: found.len(),
+        }],
         Err(_) if plain.contains(['*', '?', '[']) => matching(location, plain)?,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(nothing(location, format!("there is no such file or directory{}", looked_in(path))));
+            return Err(nothing(
+                location,
+                format!("there is no such file or directory{}", looked_in(path)),
+            ));
         }
         Err(error) => return Err(SourceError::io("list", path, error)),
     };
@@ -67,15 +75,22 @@ fn in_directory(location: &str, directory: &Path) -> Result<Vec<ListedFile>, Sou
         if found.is_dir() {
             directories += 1;
         } else {
-            files.push(ListedFile { path, bytes: found.len() });
+            files.push(ListedFile {
+                path,
+                bytes: found.len(),
+            });
         }
     }
     if files.is_empty() {
         let deeper = match directories {
             0 => String::new(),
-            n => format!(", only {n} subdirectories; to descend write '{}/**/*'", location.trim_end_matches('/')),
+            n => format!(
+                ", only {n} subdirectories; to descend write '{}/**/*'",
+                location.trim_end_matches('/')
+            ),
         };
-        let message = format!("the directory holds no files that do not begin with '.' or '_'{deeper}");
+        let message =
+            format!("the directory holds no files that do not begin with '.' or '_'{deeper}");
         return Err(nothing(location, message));
     }
     Ok(files)
@@ -89,30 +104,43 @@ fn matching(location: &str, pattern: &str) -> Result<Vec<ListedFile>, SourceErro
     };
     let paths = glob::glob_with(pattern, options)
         .map_err(|error| nothing(location, format!("is not a glob: {error}")))?;
-    let underscored = Path::new(pattern).file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"_"));
+    let underscored = Path::new(pattern)
+        .file_name()
+        .is_some_and(|name| name.as_encoded_bytes().starts_with(b"_"));
     let mut files = Vec::new();
     for path in paths {
         let path = path.map_err(|error| {
             let at = error.path().to_owned();
-            SourceError::io("list", &at, error.into_error())
+            SourceError::io("list", &at, error.into())
         })?;
         let found = fs::metadata(&path).map_err(|error| SourceError::io("list", &path, error))?;
         if !found.is_dir() && (underscored || !set_aside(path.file_name())) {
-            files.push(ListedFile { path, bytes: found.len() });
+            files.push(ListedFile {
+                path,
+                bytes: found.len(),
+            });
         }
     }
     if files.is_empty() {
-        return Err(nothing(location, format!("no file matches the glob{}", looked_in(Path::new(pattern)))));
+        return Err(nothing(
+            location,
+            format!("no file matches the glob{}", looked_in(Path::new(pattern))),
+        ));
     }
     Ok(files)
 }
 
 fn set_aside(name: Option<&OsStr>) -> bool {
-    name.is_none_or(|name| name.as_encoded_bytes().starts_with(b".") || name.as_encoded_bytes().starts_with(b"_"))
+    name.is_none_or(|name| {
+        name.as_encoded_bytes().starts_with(b".") || name.as_encoded_bytes().starts_with(b"_")
+    })
 }
 
 fn nothing(location: &str, message: impl Into<String>) -> SourceError {
-    SourceError::Location { location: location.to_owned(), message: message.into() }
+    SourceError::Location {
+        location: location.to_owned(),
+        message: message.into(),
+    }
 }
 
 /// Where a relative path was looked for.
@@ -130,13 +158,20 @@ fn looked_in(path: &Path) -> String {
 pub(super) fn of_format(format: Format, files: &[ListedFile]) -> Result<(), SourceError> {
     for file in files {
         let lower = file.path.to_string_lossy().to_ascii_lowercase();
-        let bare = lower.strip_suffix(".gz").or_else(|| lower.strip_suffix(".zst"));
+        let bare = lower
+            .strip_suffix(".gz")
+            .or_else(|| lower.strip_suffix(".zst"));
         if bare.is_some() && format == Format::Parquet {
             let message = "Parquet is compressed inside, not as a file; decompress it, or leave it out of LOCATION";
             return Err(SourceError::file(&file.name(), message));
         }
-        let extension = Path::new(bare.unwrap_or(&lower)).extension().and_then(OsStr::to_str);
-        let Some(other) = extension.and_then(format_of).filter(|other| *other != Some(format)) else {
+        let extension = Path::new(bare.unwrap_or(&lower))
+            .extension()
+            .and_then(OsStr::to_str);
+        let Some(other) = extension
+            .and_then(format_of)
+            .filter(|other| *other != Some(format))
+        else {
             continue;
         };
         let said = stored_as(format);
@@ -145,8 +180,10 @@ pub(super) fn of_format(format: Format, files: &[ListedFile]) -> Result<(), Sour
                 "its name says {}, the source is STORED AS {said}; leave it out of LOCATION, for example by a glob",
                 stored_as(other)
             ),
-            None => format!("its name says a format that is not read here; the source is STORED AS {said}; leave it \
-                             out of LOCATION, for example by a glob"),
+            None => format!(
+                "its name says a format that is not read here; the source is STORED AS {said}; leave it \
+                             out of LOCATION, for example by a glob"
+            ),
         };
         return Err(SourceError::file(&file.name(), message));
     }
@@ -167,9 +204,8 @@ fn format_of(extension: &str) -> Option<Option<Format>> {
         "csv" | "tsv" => Some(Some(Format::Csv)),
         "json" | "jsonl" | "ndjson" => Some(Some(Format::JsonLines)),
         "parquet" | "pq" => Some(Some(Format::Parquet)),
-        "avro" | "orc" | "arrow" | "feather" | "xlsx" | "xls" | "zip" | "tar" | "tgz" | "bz2" | "xz" | "lz4" | "7z" => {
-            Some(None)
-        }
+        "avro" | "orc" | "arrow" | "feather" | "xlsx" | "xls" | "zip" | "tar" | "tgz" | "bz2"
+        | "xz" | "lz4" | "7z" => Some(None),
         _ => None,
     }
 }
@@ -192,7 +228,15 @@ mod tests {
 
     #[test]
     fn lists_what_the_location_names() {
-        let root = tree(&["d/b.csv", "d/a.csv", "d/.hidden.csv", "d/_SUCCESS", "d/sub/c.csv", "d/x[1].csv", "e/_q.csv"]);
+        let root = tree(&[
+            "d/b.csv",
+            "d/a.csv",
+            "d/.hidden.csv",
+            "d/_SUCCESS",
+            "d/sub/c.csv",
+            "d/x[1].csv",
+            "e/_q.csv",
+        ]);
         let cases: &[(&str, &[&str])] = &[
             ("d/a.csv", &["d/a.csv"]),
             ("d", &["d/a.csv", "d/b.csv", "d/x[1].csv"]),
@@ -200,7 +244,10 @@ mod tests {
             ("d/*", &["d/a.csv", "d/b.csv", "d/x[1].csv"]),
             ("d/[ab].csv", &["d/a.csv", "d/b.csv"]),
             ("d/x[1].csv", &["d/x[1].csv"]),
-            ("d/**/*.csv", &["d/a.csv", "d/b.csv", "d/sub/c.csv", "d/x[1].csv"]),
+            (
+                "d/**/*.csv",
+                &["d/a.csv", "d/b.csv", "d/sub/c.csv", "d/x[1].csv"],
+            ),
             ("d/_*", &["d/_SUCCESS"]),
             ("d/_SUCCESS", &["d/_SUCCESS"]),
             ("e/_q.csv", &["e/_q.csv"]),
@@ -208,10 +255,16 @@ mod tests {
         for (location, expected) in cases {
             for scheme in ["", "file://"] {
                 let files = list(&format!("{scheme}{}/{location}", root.path().display())).unwrap();
-                let found: Vec<_> =
-                    files.iter().map(|f| f.path.strip_prefix(root.path()).unwrap().to_str().unwrap()).collect();
+                let found: Vec<_> = files
+                    .iter()
+                    .map(|f| f.path.strip_prefix(root.path()).unwrap().to_str().unwrap())
+                    .collect();
                 assert_eq!(&found, expected, "{location}");
-                assert!(files.iter().all(|f| f.bytes == fs::metadata(&f.path).unwrap().len()));
+                assert!(
+                    files
+                        .iter()
+                        .all(|f| f.bytes == fs::metadata(&f.path).unwrap().len())
+                );
             }
         }
     }
@@ -221,16 +274,31 @@ mod tests {
         let root = tree(&["d/sub/c.csv", "d/_SUCCESS"]);
         let at = root.path().display();
         let cases = [
-            (format!("{at}/none.csv"), "there is no such file or directory"),
-            (format!("{at}/d"), "holds no files that do not begin with '.' or '_', only 1 subdirectories; to descend"),
+            (
+                format!("{at}/none.csv"),
+                "there is no such file or directory",
+            ),
+            (
+                format!("{at}/d"),
+                "holds no files that do not begin with '.' or '_', only 1 subdirectories; to descend",
+            ),
             (format!("{at}/d/*.csv"), "no file matches the glob"),
             (format!("{at}/d/["), "is not a glob"),
-            ("no/such/path-*.csv".to_owned(), "no file matches the glob (looked in "),
-            ("s3://bucket/key".to_owned(), "'s3' is not a scheme of file sources"),
+            (
+                "no/such/path-*.csv".to_owned(),
+                "no file matches the glob (looked in ",
+            ),
+            (
+                "s3://bucket/key".to_owned(),
+                "'s3' is not a scheme of file sources",
+            ),
         ];
         for (location, expected) in cases {
             let message = list(&location).unwrap_err().to_string();
-            assert!(message.starts_with(&format!("LOCATION '{location}': ")), "{message}");
+            assert!(
+                message.starts_with(&format!("LOCATION '{location}': ")),
+                "{message}"
+            );
             assert!(message.contains(expected), "{message}");
         }
     }
@@ -238,10 +306,22 @@ mod tests {
     #[test]
     fn other_formats_are_named() {
         let cases = [
-            (Format::Csv, "a.parquet", Some("its name says PARQUET, the source is STORED AS CSV")),
+            (
+                Format::Csv,
+                "a.parquet",
+                Some("its name says PARQUET, the source is STORED AS CSV"),
+            ),
             (Format::Csv, "a.JSONL.gz", Some("its name says JSON")),
-            (Format::Csv, "a.xlsx", Some("a format that is not read here")),
-            (Format::Parquet, "a.parquet.gz", Some("Parquet is compressed inside")),
+            (
+                Format::Csv,
+                "a.xlsx",
+                Some("a format that is not read here"),
+            ),
+            (
+                Format::Parquet,
+                "a.parquet.gz",
+                Some("Parquet is compressed inside"),
+            ),
             (Format::JsonLines, "a.csv.zst", Some("its name says CSV")),
             (Format::Csv, "a.csv.gz", None),
             (Format::Csv, "a.txt", None),
@@ -250,14 +330,22 @@ mod tests {
             (Format::Parquet, "part-0000", None),
         ];
         for (format, name, expected) in cases {
-            let files = [ListedFile { path: name.into(), bytes: 0 }];
-            let message = of_format(format, &files).err().map(|error| error.to_string());
+            let files = [ListedFile {
+                path: name.into(),
+                bytes: 0,
+            }];
+            let message = of_format(format, &files)
+                .err()
+                .map(|error| error.to_string());
             match (expected, &message) {
                 (None, None) => {}
                 (Some(expected), Some(message)) => {
-                    assert!(message.starts_with(name) && message.contains(expected), "{message}");
+                    assert!(
+                        message.starts_with(name) && message.contains(expected),
+                        "{message}"
+                    );
                 }
-                _ => assert!(false, "{name}: {message:?}"),
+                _ => unreachable!("{name}: {message:?}"),
             }
         }
     }

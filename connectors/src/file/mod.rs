@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use crate::error::{OptionError, SourceError};
 use crate::format::csv::Csv;
-use crate::format::json_lines::JsonLines;
+use crate::format::json_lines::JsonLinesFormat;
 use crate::format::options::{self, CsvOptions, JsonLinesOptions};
-use crate::format::parquet;
+use crate::format::parquet::ParquetReader;
 use crate::source::{Format, Reader, SourceSpec};
 
 mod compression;
@@ -21,7 +21,10 @@ pub use list::{ListedFile, list};
 ///
 /// # Errors
 /// When a key is unknown or a value means nothing; the error says what to write instead.
-pub fn validate_options(format: Format, options: &BTreeMap<String, String>) -> Result<(), OptionError> {
+pub fn validate_options(
+    format: Format,
+    options: &BTreeMap<String, String>,
+) -> Result<(), OptionError> {
     options::validate(format, options)
 }
 
@@ -35,12 +38,28 @@ pub fn open(spec: &SourceSpec, files: Vec<ListedFile>) -> Result<Arc<dyn Reader>
     match spec.format {
         Format::Csv => {
             let compression = CsvOptions::parse(&spec.options)?.compression;
-            Ok(Arc::new(text::TextReader::new(spec, files, compression, Csv::new(spec)?)?))
+            Ok(Arc::new(text::TextReader::new(
+                spec,
+                files,
+                compression,
+                Csv::new(spec)?,
+            )?))
         }
         Format::JsonLines => {
             let compression = JsonLinesOptions::parse(&spec.options)?.compression;
-            Ok(Arc::new(text::TextReader::new(spec, files, compression, JsonLines::new(spec)?)?))
+            Ok(Arc::new(text::TextReader::new(
+                spec,
+                files,
+                compression,
+                JsonLinesFormat::new(spec)?,
+            )?))
         }
-        Format::Parquet => parquet::open(spec, files),
+        Format::Parquet => {
+            let files = files
+                .into_iter()
+                .map(|file| (file.path, file.bytes))
+                .collect();
+            Ok(Arc::new(ParquetReader::open(spec, files)?))
+        }
     }
 }

@@ -19,7 +19,9 @@ use super::compression::Content;
 use super::list::ListedFile;
 use crate::error::SourceError;
 use crate::format::options::Compression;
-use crate::source::{DecodeText, Decoded, Piece, Reader, Rejected, SourceSpec, TextBlock, TextFormat};
+use crate::source::{
+    DecodeText, Decoded, Piece, Reader, Rejected, SourceSpec, TextBlock, TextFormat,
+};
 
 /// How much a reader takes in at once.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +34,10 @@ pub(super) struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { block_bytes: 4 << 20, record_bytes: 64 << 20 }
+        Self {
+            block_bytes: 4 << 20,
+            record_bytes: 64 << 20,
+        }
     }
 }
 
@@ -68,11 +73,14 @@ impl<F: TextFormat> TextReader<F> {
         compression: Compression,
         format: F,
     ) -> Result<Self, SourceError> {
-        let schema = spec.schema.project(&spec.projection).map_err(|error| SourceError::Declaration {
-            table: spec.name.clone(),
-            column: format!("{:?}", spec.projection),
-            message: error.to_string(),
-        })?;
+        let schema =
+            spec.schema
+                .project(&spec.projection)
+                .map_err(|error| SourceError::Declaration {
+                    table: spec.name.clone(),
+                    column: format!("{:?}", spec.projection),
+                    message: error.to_string(),
+                })?;
         Ok(Self {
             format,
             source: spec.name.as_str().into(),
@@ -112,7 +120,8 @@ impl<F: TextFormat> TextReader<F> {
         let mut target = self.limits.block_bytes;
         loop {
             input.fill(&mut head, target)?;
-            let ready = head.len() > BYTE_ORDER_MARK.len() && self.format.whole_records(first_record(&head)) > 0;
+            let ready = head.len() > BYTE_ORDER_MARK.len()
+                && self.format.whole_records(first_record(&head)) > 0;
             if ready || input.ended || head.len() >= self.limits.record_bytes {
                 break;
             }
@@ -121,7 +130,14 @@ impl<F: TextFormat> TextReader<F> {
         let begun = self.format.begin(&name, &head)?;
         warnings.extend(begun.warnings);
         let tail = head.split_off(begun.header_bytes.min(head.len()));
-        let mut open = OpenFile { input, decoder: begun.decoder, tail, line: 1, byte_offset: 0, stored_bytes: 0 };
+        let mut open = OpenFile {
+            input,
+            decoder: begun.decoder,
+            tail,
+            line: 1,
+            byte_offset: 0,
+            stored_bytes: 0,
+        };
         open.pass(&head);
         Ok(open)
     }
@@ -147,7 +163,11 @@ impl<F: TextFormat> TextReader<F> {
     }
 
     /// Rejects the line that `bytes` begin with: a record that does not end within the bound.
-    fn over_long(&self, open: &mut OpenFile, mut bytes: Vec<u8>) -> Result<Box<dyn Piece>, SourceError> {
+    fn over_long(
+        &self,
+        open: &mut OpenFile,
+        mut bytes: Vec<u8>,
+    ) -> Result<Box<dyn Piece>, SourceError> {
         // A quoted field runs over the bound. Its first line alone is no record, and the decoder says why.
         if let Some(end) = memchr(b'\n', &bytes) {
             open.tail = bytes.split_off(end + 1);
@@ -159,7 +179,10 @@ impl<F: TextFormat> TextReader<F> {
             line: open.line,
             byte_offset: open.byte_offset,
             column: None,
-            reason: format!("the row is longer than {} bytes, the most that is read; is its line end missing?", self.limits.record_bytes),
+            reason: format!(
+                "the row is longer than {} bytes, the most that is read; is its line end missing?",
+                self.limits.record_bytes
+            ),
             raw: String::new(),
         };
         let mut shown = bytes.clone();
@@ -177,7 +200,11 @@ impl<F: TextFormat> TextReader<F> {
             open.input.fill(&mut bytes, self.limits.block_bytes)?;
         }
         let batch = RecordBatch::new_empty(Arc::clone(&self.schema));
-        let decoded = Decoded { batch, rejected: vec![rejected], bytes: open.take_stored_bytes() };
+        let decoded = Decoded {
+            batch,
+            rejected: vec![rejected],
+            bytes: open.take_stored_bytes(),
+        };
         Ok(Box::new(iter::once(Ok(decoded))))
     }
 }
@@ -188,7 +215,8 @@ impl<F: TextFormat> Reader for TextReader<F> {
         if let Some(error) = &state.failed {
             return Err(error.clone());
         }
-        self.advance(&mut state).inspect_err(|error| state.failed = Some(error.clone()))
+        self.advance(&mut state)
+            .inspect_err(|error| state.failed = Some(error.clone()))
     }
 
     fn bytes_total(&self) -> u64 {
@@ -196,19 +224,29 @@ impl<F: TextFormat> Reader for TextReader<F> {
     }
 
     fn warnings(&self) -> Vec<String> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).warnings.clone()
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .warnings
+            .clone()
     }
 }
 
 /// What follows the byte order mark and blank lines.
 fn first_record(head: &[u8]) -> &[u8] {
     let text = head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(head);
-    let blank = text.iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
+    let blank = text
+        .iter()
+        .take_while(|byte| matches!(byte, b'\n' | b'\r'))
+        .count();
     text.get(blank..).unwrap_or_default()
 }
 
 fn larger(bytes: usize, limits: Limits) -> usize {
-    bytes.saturating_mul(2).min(limits.record_bytes).max(bytes + 1)
+    bytes
+        .saturating_mul(2)
+        .min(limits.record_bytes)
+        .max(bytes + 1)
 }
 
 /// A file being read.
@@ -221,8 +259,14 @@ struct Input {
 
 impl Input {
     fn open(path: &Path, name: Arc<str>, compression: Compression) -> Result<Self, SourceError> {
-        let content = Content::open(path, compression).map_err(|error| SourceError::io("open", path, error))?;
-        Ok(Self { name, path: path.to_owned(), content, ended: false })
+        let content = Content::open(path, compression)
+            .map_err(|error| SourceError::io("open", path, error))?;
+        Ok(Self {
+            name,
+            path: path.to_owned(),
+            content,
+            ended: false,
+        })
     }
 
     /// Reads until `bytes` hold `target` bytes, or the file ends.
@@ -288,5 +332,4 @@ impl OpenFile {
 }
 
 #[cfg(test)]
-#[path = "text_tests.rs"]
 mod tests;

@@ -138,7 +138,12 @@ const JSON_LINES_KEYS: &[&str] = &[
     "max_bad_ratio",
 ];
 
-const PARQUET_KEYS: &[&str] = &["unknown_columns", "missing_columns", "max_bad_rows", "max_bad_ratio"];
+const PARQUET_KEYS: &[&str] = &[
+    "unknown_columns",
+    "missing_columns",
+    "max_bad_rows",
+    "max_bad_ratio",
+];
 
 impl CsvOptions {
     /// Parses the options of a CSV source.
@@ -150,20 +155,39 @@ impl CsvOptions {
         values.all_among(CSV_KEYS, "CSV")?;
         let parsed = Self {
             has_header: values.choice("has_header", true, BOOLEANS)?,
-            delimiter: values.character("delimiter")?.unwrap_or(Some(b',')).ok_or_else(|| {
-                values.error("delimiter", "is empty", "write one ASCII character, or '\\t'")
-            })?,
+            delimiter: values
+                .character("delimiter")?
+                .unwrap_or(Some(b','))
+                .ok_or_else(|| {
+                    values.error(
+                        "delimiter",
+                        "is empty",
+                        "write one ASCII character, or '\\t'",
+                    )
+                })?,
             quote: values.character("quote")?.unwrap_or(Some(b'"')),
             null_value: values.get("null_value").unwrap_or_default().to_owned(),
             timestamp_format: values.time_format("timestamp_format")?,
             date_format: values.time_format("date_format")?,
-            unknown_columns: values.choice("unknown_columns", UnknownColumns::Error, UNKNOWN_COLUMNS)?,
-            missing_columns: values.choice("missing_columns", MissingColumns::Error, MISSING_COLUMNS)?,
+            unknown_columns: values.choice(
+                "unknown_columns",
+                UnknownColumns::Error,
+                UNKNOWN_COLUMNS,
+            )?,
+            missing_columns: values.choice(
+                "missing_columns",
+                MissingColumns::Error,
+                MISSING_COLUMNS,
+            )?,
             compression: values.choice("compression", Compression::Auto, COMPRESSIONS)?,
             gate: values.gate()?,
         };
         if parsed.quote == Some(parsed.delimiter) {
-            return Err(values.error("quote", "is the delimiter too", "choose another character for one of them"));
+            return Err(values.error(
+                "quote",
+                "is the delimiter too",
+                "choose another character for one of them",
+            ));
         }
         Ok(parsed)
     }
@@ -180,8 +204,16 @@ impl JsonLinesOptions {
         Ok(Self {
             timestamp_format: values.time_format("timestamp_format")?,
             date_format: values.time_format("date_format")?,
-            unknown_columns: values.choice("unknown_columns", UnknownColumns::Ignore, UNKNOWN_COLUMNS)?,
-            missing_columns: values.choice("missing_columns", MissingColumns::Null, MISSING_COLUMNS)?,
+            unknown_columns: values.choice(
+                "unknown_columns",
+                UnknownColumns::Ignore,
+                UNKNOWN_COLUMNS,
+            )?,
+            missing_columns: values.choice(
+                "missing_columns",
+                MissingColumns::Null,
+                MISSING_COLUMNS,
+            )?,
             compression: values.choice("compression", Compression::Auto, COMPRESSIONS)?,
             gate: values.gate()?,
         })
@@ -197,8 +229,16 @@ impl ParquetOptions {
         let values = Values::new(options)?;
         values.all_among(PARQUET_KEYS, "PARQUET")?;
         Ok(Self {
-            unknown_columns: values.choice("unknown_columns", UnknownColumns::Error, UNKNOWN_COLUMNS)?,
-            missing_columns: values.choice("missing_columns", MissingColumns::Error, MISSING_COLUMNS)?,
+            unknown_columns: values.choice(
+                "unknown_columns",
+                UnknownColumns::Error,
+                UNKNOWN_COLUMNS,
+            )?,
+            missing_columns: values.choice(
+                "missing_columns",
+                MissingColumns::Error,
+                MISSING_COLUMNS,
+            )?,
             gate: values.gate()?,
         })
     }
@@ -218,11 +258,15 @@ pub fn validate(format: Format, options: &BTreeMap<String, String>) -> Result<()
 
 const BOOLEANS: &[(&str, bool)] = &[("true", true), ("false", false)];
 
-const UNKNOWN_COLUMNS: &[(&str, UnknownColumns)] =
-    &[("error", UnknownColumns::Error), ("ignore", UnknownColumns::Ignore)];
+const UNKNOWN_COLUMNS: &[(&str, UnknownColumns)] = &[
+    ("error", UnknownColumns::Error),
+    ("ignore", UnknownColumns::Ignore),
+];
 
-const MISSING_COLUMNS: &[(&str, MissingColumns)] =
-    &[("error", MissingColumns::Error), ("null", MissingColumns::Null)];
+const MISSING_COLUMNS: &[(&str, MissingColumns)] = &[
+    ("error", MissingColumns::Error),
+    ("null", MissingColumns::Null),
+];
 
 const COMPRESSIONS: &[(&str, Compression)] = &[
     ("auto", Compression::Auto),
@@ -253,7 +297,11 @@ impl<'a> Values<'a> {
 
     fn error(&self, key: &str, message: impl Into<String>, hint: impl Into<String>) -> OptionError {
         OptionError {
-            option: self.0.get(key).map_or(key, |(written, _)| written).to_owned(),
+            option: self
+                .0
+                .get(key)
+                .map_or(key, |(written, _)| written)
+                .to_owned(),
             message: message.into(),
             hint: Some(hint.into()),
         }
@@ -271,14 +319,28 @@ impl<'a> Values<'a> {
         Err(self.error(key, format!("is unknown to STORED AS {stored_as}"), hint))
     }
 
-    fn choice<T: Copy>(&self, key: &str, default: T, choices: &[(&str, T)]) -> Result<T, OptionError> {
+    fn choice<T: Copy>(
+        &self,
+        key: &str,
+        default: T,
+        choices: &[(&str, T)],
+    ) -> Result<T, OptionError> {
         let Some(value) = self.get(key) else {
             return Ok(default);
         };
-        let found = choices.iter().find(|(name, _)| name.eq_ignore_ascii_case(value));
+        let found = choices
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(value));
         found.map(|(_, choice)| *choice).ok_or_else(|| {
-            let names: Vec<_> = choices.iter().map(|(name, _)| format!("'{name}'")).collect();
-            self.error(key, format!("cannot be '{value}'"), format!("write {}", names.join(" or ")))
+            let names: Vec<_> = choices
+                .iter()
+                .map(|(name, _)| format!("'{name}'"))
+                .collect();
+            self.error(
+                key,
+                format!("cannot be '{value}'"),
+                format!("write {}", names.join(" or ")),
+            )
         })
     }
 
@@ -313,7 +375,12 @@ impl<'a> Values<'a> {
         }
     }
 
-    fn number<T: FromStr>(&self, key: &str, valid: impl Fn(&T) -> bool, hint: &str) -> Result<Option<T>, OptionError> {
+    fn number<T: FromStr>(
+        &self,
+        key: &str,
+        valid: impl Fn(&T) -> bool,
+        hint: &str,
+    ) -> Result<Option<T>, OptionError> {
         let Some(value) = self.get(key) else {
             return Ok(None);
         };
@@ -325,7 +392,11 @@ impl<'a> Values<'a> {
 
     fn gate(&self) -> Result<Gate, OptionError> {
         Ok(Gate {
-            max_bad_rows: self.number("max_bad_rows", |_| true, "write a whole number of rows, 0 or more")?,
+            max_bad_rows: self.number(
+                "max_bad_rows",
+                |_| true,
+                "write a whole number of rows, 0 or more",
+            )?,
             max_bad_ratio: self.number(
                 "max_bad_ratio",
                 |ratio| (0.0..=1.0).contains(ratio),
@@ -337,7 +408,9 @@ impl<'a> Values<'a> {
 
 /// The candidate nearest to `text`, when it is near enough to be what was meant.
 pub(crate) fn nearest<'a>(text: &str, candidates: &[&'a str]) -> Option<&'a str> {
-    let near = candidates.iter().map(|candidate| (edits(text, candidate), *candidate));
+    let near = candidates
+        .iter()
+        .map(|candidate| (edits(text, candidate), *candidate));
     let (distance, candidate) = near.min_by_key(|(distance, _)| *distance)?;
     (distance <= 1 + text.len() / 4).then_some(candidate)
 }
@@ -362,63 +435,4 @@ fn edits(a: &str, b: &str) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use super::*;
-
-    fn options(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
-    }
-
-    #[test]
-    fn defaults_and_prefix() {
-        let csv = CsvOptions::parse(&options(&[])).unwrap();
-        assert!(csv.has_header && csv.delimiter == b',' && csv.quote == Some(b'"') && csv.null_value.is_empty());
-        assert_eq!(csv.gate, Gate::default());
-        let csv = CsvOptions::parse(&options(&[
-            ("format.has_header", "FALSE"),
-            ("delimiter", "\\t"),
-            ("format.quote", ""),
-            ("null_value", "NA"),
-            ("max_bad_rows", "10"),
-            ("max_bad_ratio", "0.5"),
-            ("compression", "zstd"),
-            ("unknown_columns", "ignore"),
-            ("missing_columns", "null"),
-        ]))
-        .unwrap();
-        assert!(!csv.has_header && csv.delimiter == b'\t' && csv.quote.is_none() && csv.null_value == "NA");
-        assert_eq!(csv.gate, Gate { max_bad_rows: Some(10), max_bad_ratio: Some(0.5) });
-        assert_eq!(csv.compression, Compression::Zstd);
-        assert_eq!((csv.unknown_columns, csv.missing_columns), (UnknownColumns::Ignore, MissingColumns::Null));
-    }
-
-    #[test]
-    fn errors_name_the_option_and_what_to_write() {
-        let cases: &[(Format, &[(&str, &str)], &str)] = &[
-            (Format::Csv, &[("delimter", ";")], "option 'delimter': is unknown to STORED AS CSV; did you mean 'delimiter'? Known are has_header,"),
-            (Format::Csv, &[("format.qoute", "'")], "option 'format.qoute': is unknown to STORED AS CSV; did you mean 'quote'?"),
-            (Format::Csv, &[("zzz", "1")], "option 'zzz': is unknown to STORED AS CSV; known are has_header,"),
-            (Format::JsonLines, &[("delimiter", ";")], "option 'delimiter': is unknown to STORED AS JSON; known are"),
-            (Format::Parquet, &[("compression", "gzip")], "option 'compression': is unknown to STORED AS PARQUET; known are unknown_columns,"),
-            (Format::Csv, &[("has_header", "yes")], "option 'has_header': cannot be 'yes'; write 'true' or 'false'"),
-            (Format::Csv, &[("delimiter", "")], "option 'delimiter': is empty; write one ASCII"),
-            (Format::Csv, &[("delimiter", "||")], "option 'delimiter': cannot be '||'; write one ASCII"),
-            (Format::Csv, &[("delimiter", "\n")], "option 'delimiter': cannot be '\\n'; write one ASCII"),
-            (Format::Csv, &[("delimiter", "é")], "option 'delimiter': cannot be '\\u{e9}'; write one ASCII"),
-            (Format::Csv, &[("quote", ",")], "option 'quote': is the delimiter too; choose"),
-            (Format::Csv, &[("timestamp_format", "%Q")], "option 'timestamp_format': cannot be '%Q'; write a strftime"),
-            (Format::Csv, &[("date_format", "")], "option 'date_format': cannot be ''; write a strftime"),
-            (Format::Csv, &[("max_bad_rows", "-1")], "option 'max_bad_rows': cannot be '-1'; write a whole number"),
-            (Format::Parquet, &[("max_bad_ratio", "1.5")], "option 'max_bad_ratio': cannot be '1.5'; write a number from 0 to 1"),
-            (Format::JsonLines, &[("max_bad_ratio", "NaN")], "option 'max_bad_ratio': cannot be 'NaN'"),
-            (Format::Csv, &[("compression", "lz4")], "option 'compression': cannot be 'lz4'; write 'auto' or 'none' or 'gzip' or 'zstd'"),
-            (Format::Csv, &[("quote", "'"), ("format.quote", "\"")], "is given twice, as 'quote' and as 'format.quote'; keep one"),
-        ];
-        for (format, pairs, expected) in cases {
-            let message = validate(*format, &options(pairs)).unwrap_err().to_string();
-            assert!(message.contains(expected), "{pairs:?}: {message}");
-        }
-    }
-}
+mod tests;

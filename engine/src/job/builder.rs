@@ -12,7 +12,7 @@ use tidewater_connectors::sink::{Encoding, TableSpec};
 use tidewater_connectors::source::SourceSpec;
 
 use super::catalog::Catalog;
-use super::compile::compile;
+use super::compile::{Compiled, compile};
 use super::explain::explain;
 use super::parse::unknown_relation;
 use super::resolve::Draft;
@@ -89,10 +89,11 @@ impl JobBuilder {
         if !errors.is_empty() {
             return Err(Diagnostics::new(&self.name, "", errors));
         }
+        let mut warnings: Vec<Diagnostic> = drafts.iter().flat_map(|draft| draft.warnings.clone()).collect();
         let pruned = prune::prune(self.sources, drafts, &sinks);
         let pruned = pruned.map_err(|error| Diagnostics::new(&self.name, "", vec![Diagnostic::new(Place::default(), error.to_string())]))?;
-        let unread = pruned.unread.iter().map(|name| Diagnostic::new(Place::default(), format!("'{name}' is not read by any table")));
-        Ok(Job { name: self.name, sources: pruned.sources, views: pruned.views, sinks, warnings: unread.collect() })
+        warnings.extend(pruned.unread.iter().map(|name| Diagnostic::new(Place::default(), format!("'{name}' is not read by any table"))));
+        Ok(Job { name: self.name, sources: pruned.sources, views: pruned.views, sinks, warnings })
     }
 
     /// Makes the sources known; names must be told apart.
@@ -119,7 +120,8 @@ impl JobBuilder {
             match compiled {
                 Ok(compiled) => {
                     self.catalog.insert(&name, Arc::clone(&compiled.schema));
-                    drafts.push(Draft { name, materialized, plan: compiled.plan, schema: compiled.schema, order_by: compiled.order_by });
+                    let Compiled { plan, schema, order_by, warnings } = compiled;
+                    drafts.push(Draft { name, materialized, plan, schema, order_by, warnings });
                 }
                 Err(found) => errors.extend(found),
             }

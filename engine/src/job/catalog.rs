@@ -165,6 +165,11 @@ impl ContextProvider for Catalog {
         }
     }
 
+    /// Recursion is planned like any query, and refused where its place is known.
+    fn create_cte_work_table(&self, _: &str, schema: SchemaRef) -> Result<Arc<dyn TableSource>> {
+        Ok(Relation::new(schema))
+    }
+
     fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
         &LIBRARY.planners
     }

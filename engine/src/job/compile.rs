@@ -21,6 +21,7 @@ pub(super) struct Compiled {
     pub plan: LogicalPlan,
     pub schema: SchemaRef,
     pub order_by: Vec<SortKey>,
+    pub warnings: Vec<Diagnostic>,
 }
 
 /// Checks, optimises and checks again. `columns` renames the output, if given; an `ordered` view's `ORDER BY` must be
@@ -39,12 +40,17 @@ pub(super) fn compile(plan: LogicalPlan, columns: &[String], ordered: bool, site
     if !errors.is_empty() {
         return Err(errors);
     }
+    let warnings = check::warnings(&plan, site);
     let schema = output_schema(&plan);
-    Ok(Compiled { plan, schema, order_by })
+    Ok(Compiled { plan, schema, order_by, warnings })
 }
 
-/// A relation's columns are known by their names alone.
+/// A relation has columns, and they are known by their names alone.
 fn unique_names(plan: &LogicalPlan, site: &Site<'_>) -> Result<(), Vec<Diagnostic>> {
+    if plan.schema().fields().is_empty() {
+        let found = site.diagnostic(&[Find::Words(&["SELECT"])], format!("'{}' selects no columns", site.name));
+        return Err(vec![found.with_hint("write SELECT a, b FROM …")]);
+    }
     let mut seen = BTreeSet::new();
     let names = plan.schema().fields().iter().map(|field| field.name());
     let twice: BTreeSet<&String> = names.filter(|name| !seen.insert(*name)).collect();

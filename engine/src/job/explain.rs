@@ -108,5 +108,7 @@ fn finds(span: Option<Span>, message: &str) -> Vec<Find> {
     finds.extend(words.filter(|word| !word.is_empty()).flat_map(|word| [Find::Call(word.to_owned()), Find::Name(word.to_owned())]));
     let called = message.match_indices('(').filter_map(|(at, _)| message[..at].rsplit(|c: char| !(c.is_alphanumeric() || c == '_')).next());
     finds.extend(called.filter(|name| !name.is_empty()).map(|name| Find::Call(name.to_owned())));
+    let words = message.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| word.len() > 2);
+    finds.extend(words.map(|word| Find::Call(word.to_owned())));
     finds
 }

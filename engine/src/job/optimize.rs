@@ -63,7 +63,7 @@ fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
 fn join_as_rendered(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     match plan {
         LogicalPlan::Join(join) if join.join_type == JoinType::Right => swap(join).map(Transformed::yes),
-        LogicalPlan::Join(join) if join.join_type == JoinType::Inner && join.filter.is_some() => filter_above(join).map(Transformed::yes),
+        LogicalPlan::Join(join) if join.join_type == JoinType::Inner && join.filter.is_some() && !join.on.is_empty() => filter_above(join).map(Transformed::yes),
         other => Ok(Transformed::no(other)),
     }
 }

@@ -12,6 +12,7 @@ use datafusion_expr::logical_plan::{EmptyRelation, FetchType, Limit, SkipType};
 use datafusion_expr::{Expr, LogicalPlan, Projection, Sort, SortExpr, SubqueryAlias};
 use tidewater_connectors::sink::SortKey;
 
+use super::check::span_of;
 use super::site::Site;
 use super::statement::Find;
 use crate::diagnostic::Diagnostic;
@@ -36,9 +37,11 @@ fn keys(sort: &Sort, column: impl Fn(&Expr) -> Option<usize>, site: &Site<'_>, e
         match column(expr) {
             Some(column) => keys.push(SortKey { column, descending: !asc, nulls_first: *nulls_first }),
             None => {
-                let message = format!("ORDER BY {expr}: the published table has no such column");
-                let finds: Vec<Find> = expr.spans().and_then(|spans| spans.first()).map(Find::Span).into_iter().chain([Find::Words(&["ORDER", "BY"])]).collect();
-                errors.push(site.diagnostic(&finds, message).with_hint(format!("add it to the SELECT list: {expr} AS name, and ORDER BY name")));
+                let written = expr.human_display();
+                let message = format!("ORDER BY {written}: the published table has no such column");
+                let finds: Vec<Find> = span_of(expr).into_iter().chain([Find::Words(&["ORDER", "BY"])]).collect();
+                let hint = format!("add it to the SELECT list: {written} AS name, and ORDER BY name");
+                errors.push(site.diagnostic(&finds, message).with_hint(hint));
             }
         }
     }

@@ -132,7 +132,7 @@ pub(super) fn unknown_relation<'a>(name: &str, at: Place, known: impl Iterator<I
 
 /// Prunes what nobody reads, and says so.
 fn finish(name: &str, sources: Vec<Source>, drafts: Vec<Draft>, sinks: Vec<(Sink, Place)>, statements: &[Statement], names: &Names) -> Result<Job, Diagnostic> {
-    let mut warnings: Vec<Diagnostic> = Vec::new();
+    let mut warnings: Vec<Diagnostic> = drafts.iter().flat_map(|draft| draft.warnings.clone()).collect();
     for statement in copies(statements) {
         let published = sinks.iter().filter(|(sink, _)| sink.view == statement.name);
         warnings.extend(published.flat_map(|(sink, _)| publish::warnings(sink, &site(statement))));

@@ -61,7 +61,7 @@ fn columns(read: &Read, relation: &str) -> Option<Vec<usize>> {
 
 /// A view with only these columns; what it then reads is added to `read`.
 fn narrow(draft: Draft, columns: &[usize], read: &mut Read) -> Result<View> {
-    let Draft { name, materialized, mut plan, mut schema, order_by } = draft;
+    let Draft { name, materialized, mut plan, mut schema, order_by, .. } = draft;
     if columns.len() < schema.fields().len() {
         let all = plan.schema().columns();
         let kept = columns.iter().map(|index| Expr::Column(all[*index].clone()));

@@ -16,7 +16,7 @@ use super::compile::{Compiled, compile};
 use super::explain::explain;
 use super::parse::unknown_relation;
 use super::site::Site;
-use super::statement::{Kind, Statement, normalize, place};
+use super::statement::{Find, Kind, Statement, normalize, place};
 use crate::diagnostic::{Diagnostic, Place};
 
 /// A view that compiled, before what nobody reads is pruned.
@@ -31,6 +31,8 @@ pub(super) struct Draft {
     pub schema: SchemaRef,
     /// Its `ORDER BY`, over `schema`.
     pub order_by: Vec<SortKey>,
+    /// What the user should hear of.
+    pub warnings: Vec<Diagnostic>,
 }
 
 /// Plans the views in topological order and makes them known to the catalog. One that fails is reported and `broken`;
@@ -88,7 +90,13 @@ fn next<'a>(order: &[&'a str], waiting: &BTreeMap<&str, Waiting<'_>>) -> Option<
 
 fn unknown(this: &Waiting<'_>, known: &[String], broken: &BTreeSet<String>) -> Vec<Diagnostic> {
     let missing = this.reads.iter().filter(|(read, _)| !known.contains(read) && !broken.contains(*read));
-    missing.map(|(read, at)| unknown_relation(read, *at, known.iter().map(String::as_str))).collect()
+    missing
+        .map(|(read, at)| match this.statement.tokens.find(&[Find::Call(read.clone())]) {
+            Some(call) if call == *at => Diagnostic::new(call, format!("table functions are not supported: {read}(…)"))
+                .with_hint("list the rows, VALUES (1), (2), or unnest a list in the SELECT list: SELECT unnest(range(1, 4)) AS n"),
+            _ => unknown_relation(read, *at, known.iter().map(String::as_str)),
+        })
+        .collect()
 }
 
 /// The tables and views that a query reads, CTEs left out.
@@ -114,8 +122,8 @@ fn draft(this: &Waiting<'_>, published: &BTreeSet<&str>, catalog: &Catalog) -> R
     let plan = SqlToRel::new(catalog).sql_statement_to_plan(query).map_err(|error| explain(&error, &site))?;
     let ordered = this.view.materialized || published.contains(name.as_str());
     let columns: Vec<String> = this.view.columns.iter().map(|column| normalize(&column.name)).collect();
-    let Compiled { plan, schema, order_by } = compile(plan, &columns, ordered, &site)?;
-    Ok(Draft { name: name.clone(), materialized: this.view.materialized, plan, schema, order_by })
+    let Compiled { plan, schema, order_by, warnings } = compile(plan, &columns, ordered, &site)?;
+    Ok(Draft { name: name.clone(), materialized: this.view.materialized, plan, schema, order_by, warnings })
 }
 
 /// Gives the columns of a view the names of its column list.

@@ -64,7 +64,7 @@ impl Tokens {
                 Location::new(span.end.line, span.end.column),
             ))),
             Find::Call(name) => self.first(|here| {
-                is_word(here, 0, name) && (here.len() == 1 || here[1].token == Token::LParen || is_bare_call(name))
+                is_word(here, 0, name) && (here.get(1).is_some_and(|next| next.token == Token::LParen) || is_bare_call(name))
             }),
             Find::Words(words) => {
                 let at = self.position(|here| words.iter().enumerate().all(|(i, word)| is_word(here, i, word)))?;
@@ -208,7 +208,7 @@ pub(super) fn normalize(ident: &Ident) -> String {
 
 fn parse(tokens: &Tokens) -> Result<Kind, Diagnostic> {
     let syntax = |error: DataFusionError| syntax_error(&error, tokens);
-    let input = ParserInput::Tokens(tokens.0.clone());
+    let input = ParserInput::Tokens(with_angle_structs(tokens));
     let mut parser = DFParserBuilder::new(input).build().map_err(syntax)?;
     let parsed = parser.parse_statement().map_err(syntax)?;
     let next = parser.parser.peek_token();
@@ -227,6 +227,30 @@ fn parse(tokens: &Tokens) -> Result<Kind, Diagnostic> {
             .with_hint("remove it and run: tidewater explain <job>")),
         Parsed::Reset(_) => Err(Diagnostic::new(tokens.start(), "RESET is no part of a job").with_hint(WHAT_A_JOB_HAS)),
     }
+}
+
+/// The tokens with `STRUCT(a INT)` as `STRUCT<a INT>` in the columns of a source: the parser's dialect knows the latter
+/// alone. In queries `struct(…)` is a function, and stays.
+fn with_angle_structs(tokens: &Tokens) -> Vec<TokenWithSpan> {
+    let mut out = tokens.0.clone();
+    if !is_word(&out, 0, "CREATE") || !tokens.0.iter().any(|token| is_word(std::slice::from_ref(token), 0, "EXTERNAL")) {
+        return out;
+    }
+    let mut open: Vec<bool> = Vec::new();
+    for at in 0..out.len() {
+        match out[at].token {
+            Token::LParen => {
+                let is_struct = at > 0 && is_word(&out, at - 1, "STRUCT");
+                open.push(is_struct);
+                if is_struct {
+                    out[at].token = Token::Lt;
+                }
+            }
+            Token::RParen if open.pop() == Some(true) => out[at].token = Token::Gt,
+            _ => {}
+        }
+    }
+    out
 }
 
 /// Views with clauses that would say nothing here are refused rather than ignored.

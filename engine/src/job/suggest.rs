@@ -3,7 +3,7 @@
 /// The candidate nearest to `name` by edits, if it is near enough to be what was meant.
 pub(super) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wanted = name.to_lowercase();
-    let allowed = (wanted.chars().count() / 3).max(1);
+    let allowed = ((wanted.chars().count() + 1) / 3).min(3);
     let distances = candidates.into_iter().map(|candidate| (distance(&wanted, &candidate.to_lowercase()), candidate));
     distances.filter(|(edits, _)| *edits <= allowed).min().map(|(_, candidate)| candidate)
 }
@@ -46,6 +46,7 @@ mod tests {
         assert_eq!(nearest("amout", columns), Some("amount"));
         assert_eq!(nearest("REGOIN", columns), Some("region"));
         assert_eq!(nearest("sub_category_name", columns), None);
+        assert_eq!(nearest("x", ["t"]), None, "a single letter is near to nothing");
         assert_eq!(nearest("x", []), None);
     }
 }

@@ -69,7 +69,8 @@ fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_ascii_control() || "\"#%'*/:=?\\{[]^".contains(c) {
-            escaped.push_str(&format!("%{:02X}", u32::from(c)));
+            let code = format!("%{:02X}", u32::from(c));
+            escaped.push_str(&code);
         } else {
             escaped.push(c);
         }

@@ -14,7 +14,7 @@ use super::run::{Segment, SegmentReader};
 use crate::sink::SinkError;
 
 /// Rows of an output batch.
-const BATCH_ROWS: usize = 8192;
+const BATCH_ROWS: usize = 1024;
 
 /// The rows of one partition in canonical order.
 pub(super) struct Merge<'a> {
@@ -260,7 +260,7 @@ impl<'a> Merge<'a> {
         let text = |column: &dyn arrow::array::Array| {
             ArrayFormatter::try_new(column, &options)
                 .and_then(|formatter| formatter.value(row).try_to_string())
-                .unwrap_or_else(|error| error.to_string())
+                .unwrap_or_else(|error| format!("({error})"))
         };
         let columns = self.layout.file.fields().iter().zip(batch.columns());
         let row: Vec<String> = columns

@@ -12,6 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
 use super::target;
@@ -198,7 +199,7 @@ fn remove_stale(parent: &Path) -> Result<(), SinkError> {
         let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
         if is_directory
             && holds_only_ours(&path)?
-            && let Some(_lock) = abandoned(&path, owner)?
+            && let Some(_claim) = claim(&path, owner)?
         {
             tracing::info!(path = %path.display(), "removing what a run that died left behind");
             match fs::remove_dir_all(&path) {
@@ -235,18 +236,23 @@ fn owner(name: &str) -> Option<Pid> {
     Pid::from_raw(pid.parse().ok().filter(|pid| *pid > 0)?)
 }
 
-/// The lock of a staging directory whose owner is dead (`Some(None)` where it died before it locked), to be held while
-/// the directory is removed.
-fn abandoned(directory: &Path, owner: Pid) -> Result<Option<Option<File>>, SinkError> {
+/// Held while the directory of a dead owner is removed, so that no one else removes it too.
+struct Claim {
+    /// `None` where the owner died before it locked.
+    _lock: Option<File>,
+}
+
+/// Claims a staging directory whose owner is dead; `None` where it lives.
+fn claim(directory: &Path, owner: Pid) -> Result<Option<Claim>, SinkError> {
     let path = directory.join(LOCK);
     match File::open(&path) {
         Ok(lock) => {
             let free = flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok();
-            Ok(free.then_some(Some(lock)))
+            Ok(free.then_some(Claim { _lock: Some(lock) }))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let dead = test_kill_process(owner) == Err(rustix::io::Errno::SRCH);
-            Ok(dead.then_some(None))
+            let dead = test_kill_process(owner) == Err(Errno::SRCH);
+            Ok(dead.then_some(Claim { _lock: None }))
         }
         Err(error) => Err(SinkError::io("open the lock file", &path)(error)),
     }

@@ -142,7 +142,8 @@ mod tests {
             .as_primitive::<Float64Type>()
             .values()
             .iter()
-            .map(|value| value.to_bits())
+            .copied()
+            .map(f64::to_bits)
             .collect()
     }
 

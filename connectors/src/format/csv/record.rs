@@ -37,14 +37,20 @@ pub(super) struct Fault {
     pub reason: &'static str,
 }
 
-const STRAY: &str = "a quote within an unquoted field; quote the whole field and double the quotes in it";
-const AFTER_QUOTE: &str = "text after the closing quote; double the quotes that belong to the field";
-const NEVER_CLOSED: &str = "the field's quote is never closed";
+const STRAY: &str =
+    "a quote within an unquoted field; quote the whole field and double the quotes in it";
+const AFTER_QUOTE: &str =
+    "text after the closing quote; double the quotes that belong to the field";
+const NOT_CLOSED: &str =
+    "the field's quote is never closed, or only on a later line with text behind it";
 
 impl Dialect {
     /// Length of the longest prefix of `bytes` that is whole records; `bytes` begin at a record.
     pub(super) fn whole_records(self, bytes: &[u8]) -> usize {
-        if self.quote.is_none_or(|quote| memchr(quote, bytes).is_none()) {
+        if self
+            .quote
+            .is_none_or(|quote| memchr(quote, bytes).is_none())
+        {
             return memrchr(b'\n', bytes).map_or(0, |end| end + 1);
         }
         let mut at = 0;
@@ -65,14 +71,22 @@ impl Dialect {
     ) -> Option<Record> {
         let rest = bytes.get(start..).filter(|rest| !rest.is_empty())?;
         let line_end = memchr(b'\n', rest);
-        let line = rest.get(..line_end.unwrap_or(rest.len())).unwrap_or_default();
+        let line = rest
+            .get(..line_end.unwrap_or(rest.len()))
+            .unwrap_or_default();
         let line_end = line_end.map(|length| start + length);
         if let Some(quote) = self.quote.filter(|quote| memchr(*quote, line).is_some()) {
             return match self.quoted(bytes, start, at_end, quote, field_end) {
                 Walk::Ended(end) => Some(ended(bytes, start, end, None)),
                 Walk::Cut => None,
                 Walk::Fault(fault) if line_end.is_some() || at_end => {
-                    Some(ended(bytes, start, line_end.unwrap_or(bytes.len()), Some(fault)))
+                    let end = line_end.unwrap_or(bytes.len());
+                    Some(ended(
+                        bytes,
+                        start,
+                        end,
+                        Some(self.fault_of_line(bytes, start, end, quote, fault)),
+                    ))
                 }
                 Walk::Fault(_) => None,
             };
@@ -83,14 +97,42 @@ impl Dialect {
         Some(ended(bytes, start, end, None))
     }
 
+    /// The fault of a record as its first line alone shows it: later lines may not be in the same block.
+    fn fault_of_line(
+        self,
+        bytes: &[u8],
+        start: usize,
+        end: usize,
+        quote: u8,
+        fault: Fault,
+    ) -> Fault {
+        let through = bytes.get(..end).unwrap_or_default();
+        match self.quoted(through, start, true, quote, |_| ()) {
+            Walk::Fault(fault) => fault,
+            Walk::Ended(_) | Walk::Cut => fault,
+        }
+    }
+
     /// Walks the fields of a record that has quotes.
-    fn quoted(self, bytes: &[u8], start: usize, at_end: bool, quote: u8, mut field_end: impl FnMut(usize)) -> Walk {
+    fn quoted(
+        self,
+        bytes: &[u8],
+        start: usize,
+        at_end: bool,
+        quote: u8,
+        mut field_end: impl FnMut(usize),
+    ) -> Walk {
         let mut at = start;
         for field in 0.. {
             let end = if bytes.get(at) == Some(&quote) {
                 match closing(bytes, at + 1, quote) {
                     Some(end) if end < bytes.len() || at_end => end,
-                    None if at_end => return Walk::Fault(Fault { field, reason: NEVER_CLOSED }),
+                    None if at_end => {
+                        return Walk::Fault(Fault {
+                            field,
+                            reason: NOT_CLOSED,
+                        });
+                    }
                     _ => return Walk::Cut,
                 }
             } else {
@@ -119,8 +161,18 @@ impl Dialect {
                     return Walk::Ended(end + 1);
                 }
                 (Some(b'\r'), None) => return Walk::Cut,
-                (Some(byte), _) if *byte == quote => return Walk::Fault(Fault { field, reason: STRAY }),
-                (Some(_), _) => return Walk::Fault(Fault { field, reason: AFTER_QUOTE }),
+                (Some(byte), _) if *byte == quote => {
+                    return Walk::Fault(Fault {
+                        field,
+                        reason: STRAY,
+                    });
+                }
+                (Some(_), _) => {
+                    return Walk::Fault(Fault {
+                        field,
+                        reason: AFTER_QUOTE,
+                    });
+                }
             }
         }
         Walk::Cut
@@ -139,7 +191,11 @@ enum Walk {
 fn ended(bytes: &[u8], start: usize, end: usize, fault: Option<Fault>) -> Record {
     let text = bytes.get(start..end).unwrap_or_default();
     let carriage_return = usize::from(text.last() == Some(&b'\r'));
-    Record { end: end - carriage_return, next: bytes.len().min(end + 1), fault }
+    Record {
+        end: end - carriage_return,
+        next: bytes.len().min(end + 1),
+        fault,
+    }
 }
 
 /// Where the quoted text that begins at `at` ends: behind the first quote that is not doubled.
@@ -155,7 +211,10 @@ fn closing(bytes: &[u8], mut at: usize, quote: u8) -> Option<usize> {
 
 /// The text of a field as it stands, quotes removed. `scratch` is used when quotes are doubled.
 pub(super) fn unquote<'a>(field: &'a [u8], quote: u8, scratch: &'a mut Vec<u8>) -> &'a [u8] {
-    let Some(inner) = field.strip_prefix(&[quote]).and_then(|rest| rest.strip_suffix(&[quote])) else {
+    let Some(inner) = field
+        .strip_prefix(&[quote])
+        .and_then(|rest| rest.strip_suffix(&[quote]))
+    else {
         return field;
     };
     if memchr(quote, inner).is_none() {

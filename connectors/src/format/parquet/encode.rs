@@ -1,7 +1,8 @@
 //! Rows to Parquet, as DuckDB, pandas, Spark, Trino and Athena read it.
 //!
 //! 1. The bytes are a function of the schema and the rows: no clock, host or path in the metadata, `created_by` is the
-//!    version of this program, row groups are cut by row count.
+//!    version of this program, row groups are cut by row count, and how rows
+//!    come in batches makes no difference: the writer, which ends pages where its input ends, is fed fixed numbers of rows.
 //! 2. Format version 1 with dictionaries and statistics. No embedded Arrow schema: readers agree on Parquet's own
 //!    types and differ on Arrow's.
 //! 3. Timestamps are microseconds. A finer time is refused, never cut.
@@ -10,7 +11,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
-use arrow::compute::cast;
+use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
@@ -22,10 +23,16 @@ use crate::sink::{EncodeError, EncodeRows};
 /// Rows of a row group unless the job says otherwise.
 pub const DEFAULT_ROW_GROUP_ROWS: usize = 1024 * 1024;
 
+/// Rows that the writer is fed at once.
+const CHUNK_ROWS: usize = 1024;
+
 /// Writes batches as one Parquet file.
 pub struct ParquetEncoder<W: Write + Send> {
     writer: ArrowWriter<W>,
     schema: SchemaRef,
+    /// Rows that wait until they are [`CHUNK_ROWS`].
+    waiting: Vec<RecordBatch>,
+    waiting_rows: usize,
 }
 
 impl<W: Write + Send> ParquetEncoder<W> {
@@ -42,6 +49,7 @@ impl<W: Write + Send> ParquetEncoder<W> {
         let properties = WriterProperties::builder()
             .set_created_by(concat!("tidewater ", env!("CARGO_PKG_VERSION")).to_owned())
             .set_compression(compression)
+            .set_write_batch_size(CHUNK_ROWS)
             .set_max_row_group_row_count(Some(row_group_rows))
             .set_coerce_types(true)
             .build();
@@ -51,23 +59,54 @@ impl<W: Write + Send> ParquetEncoder<W> {
             .with_properties(properties)
             .with_skip_arrow_metadata(true);
         let writer = ArrowWriter::try_new_with_options(writer, Arc::clone(&schema), options)?;
-        Ok(Self { writer, schema })
+        Ok(Self {
+            writer,
+            schema,
+            waiting: Vec::new(),
+            waiting_rows: 0,
+        })
+    }
+}
+
+impl<W: Write + Send> ParquetEncoder<W> {
+    fn write_chunk(&mut self, chunk: &RecordBatch) -> Result<(), EncodeError> {
+        let fields = self.schema.fields().iter();
+        let columns = fields
+            .zip(chunk.columns())
+            .map(|(field, column)| to_microseconds(field, column))
+            .collect::<Result<Vec<_>, _>>()?;
+        let chunk = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
+        Ok(self.writer.write(&chunk)?)
+    }
+
+    fn write_waiting(&mut self) -> Result<(), EncodeError> {
+        let waiting = std::mem::take(&mut self.waiting);
+        self.waiting_rows = 0;
+        match waiting.as_slice() {
+            [] => Ok(()),
+            [one] => self.write_chunk(one),
+            [first, ..] => self.write_chunk(&concat_batches(first.schema_ref(), &waiting)?),
+        }
     }
 }
 
 impl<W: Write + Send> EncodeRows<W> for ParquetEncoder<W> {
     fn write(&mut self, batch: &RecordBatch) -> Result<(), EncodeError> {
-        let fields = self.schema.fields().iter();
-        let columns = fields
-            .zip(batch.columns())
-            .map(|(field, column)| to_microseconds(field, column));
-        let columns = columns.collect::<Result<Vec<_>, _>>()?;
-        Ok(self
-            .writer
-            .write(&RecordBatch::try_new(Arc::clone(&self.schema), columns)?)?)
+        let mut start = 0;
+        while start < batch.num_rows() {
+            let rows = (batch.num_rows() - start).min(CHUNK_ROWS - self.waiting_rows);
+            self.waiting.push(batch.slice(start, rows));
+            self.waiting_rows += rows;
+            start += rows;
+            if self.waiting_rows == CHUNK_ROWS {
+                self.write_waiting()?;
+            }
+        }
+        Ok(())
     }
 
-    fn finish(self: Box<Self>) -> Result<W, EncodeError> {
+    fn finish(mut self: Box<Self>) -> Result<W, EncodeError> {
+        self.write_waiting()?;
         Ok(self.writer.into_inner()?)
     }
 }
@@ -110,7 +149,8 @@ mod tests {
     };
     use arrow::array::{TimestampMicrosecondArray, TimestampSecondArray};
     use arrow::datatypes::{Int32Type, TimestampMicrosecondType};
-    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+    use parquet::file::metadata::RowGroupMetaData;
     use parquet::file::reader::{FileReader, SerializedFileReader};
 
     use super::*;
@@ -146,27 +186,31 @@ mod tests {
             .unwrap();
         let schema = parquet::arrow::arrow_reader::ArrowReaderMetadata::load(
             &file(bytes),
-            Default::default(),
+            ArrowReaderOptions::default(),
         )
         .unwrap();
         let batches: Vec<_> = reader.map(Result::unwrap).collect();
-        arrow::compute::concat_batches(schema.schema(), &batches).unwrap()
+        concat_batches(schema.schema(), &batches).unwrap()
     }
 
     #[test]
     fn bytes_do_not_depend_on_how_rows_were_cut_into_batches() {
-        let numbers = batch("n", Arc::new(Int64Array::from_iter_values(0..10_000)));
-        let whole = encode(std::slice::from_ref(&numbers), 3_000).unwrap();
-        let cut: Vec<_> = (0..100).map(|i| numbers.slice(i * 100, 100)).collect();
-        assert_eq!(whole, encode(&cut, 3_000).unwrap());
+        let text = (0..60_000).map(|at| format!("{}", at * 7919 % 60_000));
+        let numbers = batch("n", Arc::new(StringArray::from_iter_values(text)));
+        let whole = encode(std::slice::from_ref(&numbers), 25_000).unwrap();
+        for rows in [100, 777, 8_192] {
+            let cut = |start| numbers.slice(start, rows.min(60_000 - start));
+            let cut: Vec<_> = (0..60_000).step_by(rows).map(cut).collect();
+            assert!(whole == encode(&cut, 25_000).unwrap(), "batches of {rows}");
+        }
         let metadata = SerializedFileReader::new(file(&whole)).unwrap();
         let rows: Vec<_> = metadata
             .metadata()
             .row_groups()
             .iter()
-            .map(|group| group.num_rows())
+            .map(RowGroupMetaData::num_rows)
             .collect();
-        assert_eq!(rows, [3_000, 3_000, 3_000, 1_000]);
+        assert_eq!(rows, [25_000, 25_000, 10_000]);
         assert!(
             metadata
                 .metadata()
@@ -182,7 +226,7 @@ mod tests {
                 .key_value_metadata()
                 .is_none()
         );
-        assert_eq!(read(&whole), numbers);
+        assert_eq!(read(&whole).columns(), numbers.columns());
     }
 
     #[test]

@@ -16,6 +16,7 @@
 
 mod expressions;
 mod nodes;
+mod zones;
 
 use datafusion_common::Spans;
 use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
@@ -46,6 +47,11 @@ pub(super) fn as_written(plan: &LogicalPlan, site: &Site<'_>) -> Vec<Diagnostic>
 /// What is refused of the plan that would be rendered.
 pub(super) fn as_optimized(plan: &LogicalPlan, site: &Site<'_>) -> Vec<Diagnostic> {
     walk(plan, site, nodes::as_optimized, expressions::as_optimized)
+}
+
+/// What is computed as it says, and may surprise.
+pub(super) fn warnings(plan: &LogicalPlan, site: &Site<'_>) -> Vec<Diagnostic> {
+    walk(plan, site, |_| None, zones::surprise)
 }
 
 /// Collects refusals of all nodes and of all their expressions.
@@ -81,7 +87,7 @@ fn walk(
 }
 
 /// The first place that an expression has.
-fn span_of(expr: &Expr) -> Option<Find> {
+pub(super) fn span_of(expr: &Expr) -> Option<Find> {
     let mut span = None;
     let walked = expr.apply(|part| {
         span = part.spans().and_then(Spans::first);

@@ -21,7 +21,8 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, IntervalMonthDayNano, IntervalUnit, TimeUnit};
 use datafusion_common::cast::as_int64_array;
 use datafusion_common::{Result, ScalarValue, exec_err, plan_err};
-use datafusion_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
+use datafusion_expr::simplify::{ExprSimplifyResult, SimplifyContext};
+use datafusion_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
 
 /// Windows that one row may fall in: a slide far smaller than its size is a mistake.
 const WINDOWS_MAX: i64 = 100_000;
@@ -73,6 +74,18 @@ impl ScalarUDFImpl for Hop {
         let interval = DataType::Interval(IntervalUnit::MonthDayNano);
         let all = [time.clone(), interval.clone(), interval, time];
         Ok(all[..types.len()].to_vec())
+    }
+
+    /// Refuses, while the job is planned, what could only fail on every row.
+    fn simplify(&self, args: Vec<Expr>, info: &SimplifyContext) -> Result<ExprSimplifyResult> {
+        let time = ScalarValue::try_from(info.get_data_type(&args[0])?)?;
+        let constants = args[1..].iter().map(|arg| match arg {
+            Expr::Literal(value, _) => Ok(ColumnarValue::Scalar(value.clone())),
+            _ => plan_err!("hop takes a constant slide, size and origin"),
+        });
+        let constants = std::iter::once(Ok(ColumnarValue::Scalar(time))).chain(constants).collect::<Result<Vec<_>>>()?;
+        Windows::of(&constants)?;
+        Ok(ExprSimplifyResult::Original(args))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {

@@ -67,7 +67,10 @@ fn universe(random: &mut Random, rows: usize, nested: bool) -> RecordBatch {
     ];
     if nested {
         let lengths: Vec<usize> = pick(3).into_iter().map(Option::unwrap_or_default).collect();
-        let nulls: NullBuffer = pick(3).into_iter().map(|pick| pick.is_some()).collect();
+        let nulls: NullBuffer = pick(3)
+            .into_iter()
+            .map(|pick| Option::is_some(&pick))
+            .collect();
         columns.push(("list", list_of_structs(&lengths, nulls)));
     }
     batch(columns)
@@ -162,8 +165,15 @@ fn case(seed: u64) {
             nulls_first,
         });
     }
-    let plain = run_plainly(&table_spec, vec![(picked(&universe, &table), 1)]).unwrap();
-    let expected = content(&table_spec.path);
+    let whole = vec![(picked(&universe, &table), 1)];
+    let options = WriteOptions {
+        preview_rows: 1000,
+        ..WriteOptions::default()
+    };
+    let (staging, staged) = stage(&table_spec, &[whole], usize::MAX, options).unwrap();
+    let plain = &staged[0].written;
+    let expected_at = staging.staged(&table_spec.path).unwrap();
+    let expected = content(&expected_at);
     assert_eq!(plain.rows as usize, table.len(), "seed {seed}");
 
     for _ in 0..3 {
@@ -191,12 +201,25 @@ fn case(seed: u64) {
         assert_eq!(written.preview, plain.preview, "{what}");
     }
     if format == "parquet" {
-        assert_reads_back(&table_spec, &picked(&universe, &table), &plain, seed);
+        let in_files = read_parquet(&expected_at);
+        assert_reads_back(
+            &table_spec,
+            &picked(&universe, &table),
+            plain,
+            in_files,
+            seed,
+        );
     }
 }
 
 /// The files hold the multiset of rows that was pushed.
-fn assert_reads_back(spec: &TableSpec, table: &RecordBatch, written: &WrittenTable, seed: u64) {
+fn assert_reads_back(
+    spec: &TableSpec,
+    table: &RecordBatch,
+    written: &WrittenTable,
+    in_files: Vec<String>,
+    seed: u64,
+) {
     let sorted = |mut rows: Vec<String>| {
         rows.sort();
         rows
@@ -216,12 +239,8 @@ fn assert_reads_back(spec: &TableSpec, table: &RecordBatch, written: &WrittenTab
     let file_columns: Vec<usize> = (0..table.num_columns())
         .filter(|c| !spec.partition_by.contains(c))
         .collect();
-    let in_files = rows(&written.preview.project(&file_columns).unwrap());
-    assert_eq!(
-        sorted(read_parquet(&spec.path)),
-        sorted(in_files),
-        "seed {seed}"
-    );
+    let expected = rows(&written.preview.project(&file_columns).unwrap());
+    assert_eq!(sorted(in_files), sorted(expected), "seed {seed}");
 }
 
 #[test]

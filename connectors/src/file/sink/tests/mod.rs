@@ -3,7 +3,8 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss
 )]
 
 mod canonical;

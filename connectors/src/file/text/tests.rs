@@ -1,0 +1,264 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::fs;
+use std::io::Write;
+
+use arrow::array::AsArray;
+use arrow::datatypes::{DataType, Field, Schema};
+
+use super::*;
+use crate::format::csv::Csv;
+use crate::source::Format;
+
+const TEXT: &str = "\u{feff}a,b\r\n1,\"x\ny\"\r\n2,plain\n\n3,\"never\n4,\"q\"\"q\"\n5\n6,last";
+
+fn spec() -> SourceSpec {
+    let fields = vec![
+        Field::new("a", DataType::Utf8, true),
+        Field::new("b", DataType::Utf8, true),
+    ];
+    SourceSpec {
+        name: "t".to_owned(),
+        location: String::new(),
+        format: Format::Csv,
+        schema: Arc::new(Schema::new(fields)),
+        projection: vec![0, 1],
+        options: std::collections::BTreeMap::default(),
+    }
+}
+
+fn reader(files: &[(&Path, &[u8])], limits: Limits) -> TextReader<Csv> {
+    let files = files.iter().map(|(path, bytes)| {
+        fs::write(path, bytes).unwrap();
+        ListedFile {
+            path: (*path).to_owned(),
+            bytes: bytes.len() as u64,
+        }
+    });
+    let format = Csv::new(&spec()).unwrap();
+    TextReader::new(&spec(), files.collect(), Compression::Auto, format)
+        .unwrap()
+        .with_limits(limits)
+}
+
+/// Rows as `a|b`, rejected rows as `line:byte <raw>`, and the stored bytes of all pieces.
+fn drain(reader: &dyn Reader) -> Result<(Vec<String>, u64), SourceError> {
+    let (mut lines, mut bytes) = (Vec::new(), 0);
+    while let Some(piece) = reader.next_piece()? {
+        for decoded in piece {
+            let decoded = decoded?;
+            let (a, b) = (
+                decoded.batch.column(0).as_string::<i32>(),
+                decoded.batch.column(1).as_string::<i32>(),
+            );
+            lines.extend(
+                (0..decoded.batch.num_rows())
+                    .map(|row| format!("{}|{}", a.value(row), b.value(row))),
+            );
+            lines.extend(
+                decoded
+                    .rejected
+                    .iter()
+                    .map(|row| format!("{}:{} <{}>", row.line, row.byte_offset, row.raw)),
+            );
+            bytes += decoded.bytes;
+        }
+    }
+    lines.sort();
+    Ok((lines, bytes))
+}
+
+fn expected() -> Vec<&'static str> {
+    let mut lines = vec![
+        "1|x\ny",
+        "2|plain",
+        "4|q\"q",
+        "6|last",
+        "6:26 <3,\"never>",
+        "8:44 <5>",
+    ];
+    lines.sort_unstable();
+    lines
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn every_block_size_reads_the_same() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("f.csv");
+    for block_bytes in 1..=TEXT.len() + 2 {
+        let reader = reader(
+            &[(&path, TEXT.as_bytes())],
+            Limits {
+                block_bytes,
+                record_bytes: 1000,
+            },
+        );
+        let (lines, bytes) = drain(&reader).unwrap();
+        assert_eq!(lines, expected(), "blocks of {block_bytes}");
+        assert_eq!(bytes, TEXT.len() as u64);
+        assert_eq!(reader.bytes_total(), TEXT.len() as u64);
+        assert!(reader.warnings().is_empty());
+    }
+}
+
+#[test]
+fn compressed_files_of_several_members() {
+    let root = tempfile::tempdir().unwrap();
+    for cut in [0, 1, 30, TEXT.len()] {
+        let (first, second) = TEXT.as_bytes().split_at(cut);
+        let zstd = |bytes: &[u8]| zstd::encode_all(bytes, 1).unwrap();
+        let files = [
+            ("f.csv.gz", [gzip(first), gzip(second)].concat()),
+            ("f.csv.ZST", [zstd(first), zstd(second)].concat()),
+        ];
+        for (name, stored) in files {
+            for block_bytes in [1, 7, 1000] {
+                let path = root.path().join(name);
+                let reader = reader(
+                    &[(&path, &stored)],
+                    Limits {
+                        block_bytes,
+                        record_bytes: 1000,
+                    },
+                );
+                let (lines, bytes) = drain(&reader).unwrap();
+                assert_eq!(lines, expected(), "{name} cut at {cut}");
+                assert_eq!(bytes, stored.len() as u64);
+            }
+        }
+    }
+}
+
+#[test]
+fn damaged_files_are_named() {
+    let root = tempfile::tempdir().unwrap();
+    let text = format!("a,b\n{}", "1,some text\n".repeat(5000));
+    let whole = gzip(text.as_bytes());
+    let mut flipped = whole.clone();
+    let last = flipped.len() - 6;
+    flipped[last] ^= 0xff;
+    let zstd = zstd::encode_all(text.as_bytes(), 1).unwrap();
+    let cases: &[(&str, &[u8])] = &[
+        ("cut.csv.gz", &whole[..whole.len() / 2]),
+        ("head.csv.gz", &whole[..5]),
+        ("trailer.csv.gz", &whole[..whole.len() - 3]),
+        ("sum.csv.gz", &flipped),
+        ("plain.csv.gz", b"a,b\n1,2\n"),
+        ("cut.csv.zst", &zstd[..zstd.len() / 2]),
+        ("plain.csv.zst", b"a,b\n1,2\n"),
+    ];
+    for (name, bytes) in cases {
+        let path = root.path().join(name);
+        let reader = reader(
+            &[(&path, bytes)],
+            Limits {
+                block_bytes: 100,
+                record_bytes: 1000,
+            },
+        );
+        let error = drain(&reader).unwrap_err();
+        assert!(
+            matches!(&error, SourceError::Corrupt { file, .. } if file.ends_with(name)),
+            "{name}: {error}"
+        );
+        let message = error.to_string();
+        assert!(
+            message.contains("damaged or cut short at byte")
+                && message.contains("deliver the file again"),
+            "{message}"
+        );
+        // Every worker hears of it.
+        assert_eq!(drain(&reader).unwrap_err().to_string(), message);
+    }
+}
+
+#[test]
+fn files_follow_one_another() {
+    let root = tempfile::tempdir().unwrap();
+    let path = |name: &str| root.path().join(name);
+    let (a, b, c, d) = (
+        path("a.csv"),
+        path("b.csv"),
+        path("c.csv.gz"),
+        path("d.csv"),
+    );
+    let files: [(&Path, &[u8]); 4] = [
+        (&a, b"b,a\nx,1"),
+        (&b, b""),
+        (&c, b""),
+        (&d, b"a,b\n2,y\n3\n"),
+    ];
+    let reader = reader(
+        &files,
+        Limits {
+            block_bytes: 3,
+            record_bytes: 100,
+        },
+    );
+    assert_eq!(drain(&reader).unwrap().0, ["1|x", "2|y", "3:8 <3>"]);
+    let warnings = reader.warnings();
+    assert_eq!(warnings.len(), 2);
+    assert!(
+        warnings[0].contains("b.csv: is empty") && warnings[1].contains("c.csv.gz: is empty"),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn what_cannot_be_opened_is_named() {
+    let files = vec![ListedFile {
+        path: "no/such/file.csv".into(),
+        bytes: 1,
+    }];
+    let format = Csv::new(&spec()).unwrap();
+    let reader = TextReader::new(&spec(), files, Compression::Auto, format).unwrap();
+    let message = drain(&reader).unwrap_err().to_string();
+    assert!(
+        message.starts_with("cannot open no/such/file.csv: "),
+        "{message}"
+    );
+}
+
+#[test]
+fn over_long_records_are_rejected_and_reading_goes_on() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("f.csv");
+    let long = "x".repeat(500);
+    let cases = [
+        // A line without end.
+        (
+            format!("a,b\n1,2\n3,{long}\n5,6\n7,8"),
+            vec!["1|2", "3:8", "5|6", "7|8"],
+        ),
+        (format!("a,b\n1,2\n3,{long}"), vec!["1|2", "3:8"]),
+        // A quote that is not closed within the bound: its line is rejected, the others stand.
+        (
+            format!("a,b\n1,2\n3,\"4\n{}", "5,6\n".repeat(60)),
+            [vec!["1|2", "3:8"], vec!["5|6"; 60]].concat(),
+        ),
+    ];
+    for (text, expected) in cases {
+        for block_bytes in 1..80 {
+            let reader = reader(
+                &[(&path, text.as_bytes())],
+                Limits {
+                    block_bytes,
+                    record_bytes: 100,
+                },
+            );
+            let (lines, bytes) = drain(&reader).unwrap();
+            let heads: Vec<_> = lines
+                .iter()
+                .map(|line| line.split(" <").next().unwrap())
+                .collect();
+            assert_eq!(heads, expected, "blocks of {block_bytes}: {lines:?}");
+            assert_eq!(bytes, text.len() as u64);
+        }
+    }
+}

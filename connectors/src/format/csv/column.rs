@@ -1,0 +1,427 @@
+//! Columns being decoded: each takes the fields of many rows at a time, in a loop of its own type, and appends
+//! straight to what becomes the Arrow array.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, BooleanArray, BooleanBufferBuilder, GenericStringArray, NullBufferBuilder,
+    OffsetSizeTrait, PrimitiveArray, new_null_array,
+};
+use arrow::buffer::{OffsetBuffer, ScalarBuffer};
+use arrow::compute::cast;
+use arrow::datatypes::{
+    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Decimal256Type, Field, Float32Type,
+    Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, Time32MillisecondType,
+    Time32SecondType, Time64MicrosecondType, Time64NanosecondType, TimeUnit,
+    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
+    TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+};
+use arrow::error::ArrowError;
+use chrono::format::Item;
+
+use super::number::{self, OUT_OF_RANGE, Why};
+use super::record::unquote;
+use super::split::Index;
+use super::time::{self, Timestamps};
+use crate::format::options::CsvOptions;
+
+/// A declared column that CSV can hold.
+#[derive(Clone, Debug)]
+pub(super) struct Column {
+    pub name: Arc<str>,
+    nullable: bool,
+    data_type: DataType,
+    kind: Kind,
+}
+
+/// How a field becomes a value, where the type alone does not say.
+#[derive(Clone, Debug)]
+enum Kind {
+    Plain,
+    Date(Option<Arc<[Item<'static>]>>),
+    Timestamp(Arc<Timestamps>),
+    Decimal { precision: u8, scale: u8 },
+}
+
+impl Column {
+    /// # Errors
+    /// When the type has no text form here; says what to declare instead.
+    pub(super) fn new(field: &Field, options: &CsvOptions) -> Result<Self, String> {
+        let kind = match field.data_type() {
+            DataType::Boolean
+            | DataType::Int8
+            | DataType::Int16
+            | DataType::Int32
+            | DataType::Int64
+            | DataType::UInt8
+            | DataType::UInt16
+            | DataType::UInt32
+            | DataType::UInt64
+            | DataType::Float32
+            | DataType::Float64
+            | DataType::Utf8
+            | DataType::LargeUtf8
+            | DataType::Utf8View
+            | DataType::Binary
+            | DataType::LargeBinary
+            | DataType::Time32(TimeUnit::Second | TimeUnit::Millisecond)
+            | DataType::Time64(TimeUnit::Microsecond | TimeUnit::Nanosecond) => Kind::Plain,
+            DataType::Date32 => Kind::Date(options.date_format.clone().map(Into::into)),
+            DataType::Timestamp(unit, zone) => {
+                let zone = zone.as_ref().map(|zone| zone.parse());
+                let zone = zone
+                    .transpose()
+                    .map_err(|error: ArrowError| format!("its time zone is unknown: {error}"))?;
+                Kind::Timestamp(Arc::new(Timestamps {
+                    unit: *unit,
+                    zone,
+                    format: options.timestamp_format.clone(),
+                }))
+            }
+            DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
+                Kind::Decimal {
+                    precision: *precision,
+                    scale: u8::try_from(*scale)
+                        .map_err(|_| "its scale is negative; declare a scale of 0 or more")?,
+                }
+            }
+            other if other.is_nested() => {
+                return Err(format!(
+                    "CSV has no {other}; declare the column VARCHAR and take it apart in SQL, or store the source as \
+                     JSON or PARQUET"
+                ));
+            }
+            other => {
+                return Err(format!(
+                    "CSV columns of type {other} are not read; declare VARCHAR and CAST in SQL"
+                ));
+            }
+        };
+        Ok(Self {
+            name: field.name().as_str().into(),
+            nullable: field.is_nullable(),
+            data_type: field.data_type().clone(),
+            kind,
+        })
+    }
+
+    pub(super) fn is_nullable(&self) -> bool {
+        self.nullable
+    }
+
+    /// An empty column with room for about `rows`. `check_utf8` tests each text by itself, so that the rows that
+    /// are not UTF-8 can be told; without it [`finish`](Build::finish) fails when there is any.
+    pub(super) fn builder(&self, rows: usize, check_utf8: bool) -> Box<dyn Build> {
+        use TimeUnit::{Microsecond, Millisecond, Nanosecond, Second};
+        match (&self.data_type, &self.kind) {
+            (DataType::Boolean, _) => Box::new(Booleans::new(rows)),
+            (DataType::Int8, _) => self.integers::<Int8Type>(rows),
+            (DataType::Int16, _) => self.integers::<Int16Type>(rows),
+            (DataType::Int32, _) => self.integers::<Int32Type>(rows),
+            (DataType::Int64, _) => self.integers::<Int64Type>(rows),
+            (DataType::UInt8, _) => self.integers::<UInt8Type>(rows),
+            (DataType::UInt16, _) => self.integers::<UInt16Type>(rows),
+            (DataType::UInt32, _) => self.integers::<UInt32Type>(rows),
+            (DataType::UInt64, _) => self.integers::<UInt64Type>(rows),
+            (DataType::Float32, _) => self.primitive::<Float32Type>(rows, number::float),
+            (DataType::Float64, _) => self.primitive::<Float64Type>(rows, number::float),
+            (DataType::Date32, Kind::Date(format)) => {
+                let format = format.clone();
+                self.primitive::<Date32Type>(rows, move |text| time::date(text, format.as_deref()))
+            }
+            (DataType::Timestamp(unit, _), Kind::Timestamp(stamps)) => {
+                let stamps = Arc::clone(stamps);
+                let parse = move |text: &[u8]| stamps.parse(text);
+                match unit {
+                    Second => self.primitive::<TimestampSecondType>(rows, parse),
+                    Millisecond => self.primitive::<TimestampMillisecondType>(rows, parse),
+                    Microsecond => self.primitive::<TimestampMicrosecondType>(rows, parse),
+                    Nanosecond => self.primitive::<TimestampNanosecondType>(rows, parse),
+                }
+            }
+            (DataType::Decimal128(..), Kind::Decimal { precision, scale }) => {
+                let (precision, scale) = (*precision, *scale);
+                self.primitive::<Decimal128Type>(rows, move |text| {
+                    number::decimal(text, precision, scale)?
+                        .to_i128()
+                        .ok_or(OUT_OF_RANGE)
+                })
+            }
+            (DataType::Decimal256(..), Kind::Decimal { precision, scale }) => {
+                let (precision, scale) = (*precision, *scale);
+                self.primitive::<Decimal256Type>(rows, move |text| {
+                    number::decimal(text, precision, scale)
+                })
+            }
+            (DataType::Time32(Second), _) => {
+                self.primitive::<Time32SecondType>(rows, |text| narrow_time(text, Second))
+            }
+            (DataType::Time32(_), _) => {
+                self.primitive::<Time32MillisecondType>(rows, |text| narrow_time(text, Millisecond))
+            }
+            (DataType::Time64(Nanosecond), _) => {
+                self.primitive::<Time64NanosecondType>(rows, |text| time::time(text, Nanosecond))
+            }
+            (DataType::Time64(_), _) => {
+                self.primitive::<Time64MicrosecondType>(rows, |text| time::time(text, Microsecond))
+            }
+            (DataType::LargeUtf8 | DataType::LargeBinary, _) => {
+                Box::new(Texts::<i64>::new(rows, check_utf8, self.data_type.clone()))
+            }
+            _ => Box::new(Texts::<i32>::new(rows, check_utf8, self.data_type.clone())),
+        }
+    }
+
+    fn integers<T>(&self, rows: usize) -> Box<dyn Build>
+    where
+        T: ArrowPrimitiveType,
+        T::Native: TryFrom<i128>,
+    {
+        self.primitive::<T>(rows, |text| {
+            T::Native::try_from(number::integer(text)?).map_err(|_| OUT_OF_RANGE)
+        })
+    }
+
+    fn primitive<T: ArrowPrimitiveType>(
+        &self,
+        rows: usize,
+        parse: impl Fn(&[u8]) -> Result<T::Native, Why> + Send + 'static,
+    ) -> Box<dyn Build> {
+        Box::new(Primitives::<T, _> {
+            parse,
+            data_type: self.data_type.clone(),
+            values: Vec::with_capacity(rows),
+            nulls: NullBufferBuilder::new(rows),
+        })
+    }
+
+    /// The reason for which `text` is rejected.
+    pub(super) fn reason(&self, text: Option<&[u8]>, why: Why) -> String {
+        const SHOWN_CHARACTERS: usize = 80;
+        let Some(text) = text else {
+            return format!(
+                "NULL in a column that is NOT NULL ({})",
+                sql_name(&self.data_type)
+            );
+        };
+        let text = String::from_utf8_lossy(text);
+        let cut = text.char_indices().nth(SHOWN_CHARACTERS).map(|(at, _)| at);
+        let shown = text.get(..cut.unwrap_or(text.len())).unwrap_or_default();
+        let more = if cut.is_some() { "…" } else { "" };
+        format!(
+            "'{shown}{more}' cannot be read as {}: {why}",
+            sql_name(&self.data_type)
+        )
+    }
+}
+
+fn narrow_time(text: &[u8], unit: TimeUnit) -> Result<i32, Why> {
+    i32::try_from(time::time(text, unit)?).map_err(|_| OUT_OF_RANGE)
+}
+
+/// The type as a `CREATE TABLE` statement has it.
+fn sql_name(data_type: &DataType) -> String {
+    let name = match data_type {
+        DataType::Boolean => "BOOLEAN",
+        DataType::Int8 => "TINYINT",
+        DataType::Int16 => "SMALLINT",
+        DataType::Int32 => "INT",
+        DataType::Int64 => "BIGINT",
+        DataType::UInt8 => "TINYINT UNSIGNED",
+        DataType::UInt16 => "SMALLINT UNSIGNED",
+        DataType::UInt32 => "INT UNSIGNED",
+        DataType::UInt64 => "BIGINT UNSIGNED",
+        DataType::Float32 => "REAL",
+        DataType::Float64 => "DOUBLE",
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "VARCHAR",
+        DataType::Binary | DataType::LargeBinary => "BYTEA",
+        DataType::Date32 => "DATE",
+        DataType::Time32(_) | DataType::Time64(_) => "TIME",
+        DataType::Timestamp(_, None) => "TIMESTAMP",
+        DataType::Timestamp(_, Some(_)) => "TIMESTAMP WITH TIME ZONE",
+        DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
+            return format!("DECIMAL({precision}, {scale})");
+        }
+        other => return other.to_string(),
+    };
+    name.to_owned()
+}
+
+/// Rows of a block whose fields are known.
+pub(super) struct Rows<'a> {
+    pub bytes: &'a [u8],
+    pub index: &'a Index,
+    /// Fields in a row.
+    pub fields: usize,
+    /// The quote, when the block has any.
+    pub quote: Option<u8>,
+    /// The unquoted text that means NULL.
+    pub null: &'a [u8],
+}
+
+/// What a column says of a field it cannot take.
+pub(super) type Refuse<'a> = dyn FnMut(usize, Option<&[u8]>, Why) + 'a;
+
+impl Rows<'_> {
+    /// Hands each row's `field` to `take`, `None` being NULL.
+    fn each(&self, field: usize, mut take: impl FnMut(usize, Option<&[u8]>)) {
+        let last = field + 1 == self.fields;
+        let mut scratch = Vec::new();
+        for (row, range) in self.index.ranges(field).enumerate() {
+            let mut text = self.bytes.get(range).unwrap_or_default();
+            if last {
+                text = text.strip_suffix(b"\r").unwrap_or(text);
+            }
+            match self.quote {
+                Some(quote) if text.first() == Some(&quote) => {
+                    take(row, Some(unquote(text, quote, &mut scratch)))
+                }
+                _ if text == self.null => take(row, None),
+                _ => take(row, Some(text)),
+            }
+        }
+    }
+}
+
+/// A column of a block, growing.
+pub(super) trait Build {
+    /// Appends each row's `field`. One that is refused is appended as NULL: its row will be left out.
+    fn take(&mut self, rows: &Rows<'_>, field: usize, refuse: &mut Refuse<'_>);
+
+    /// The array of all that was taken.
+    ///
+    /// # Errors
+    /// When a text is not UTF-8 and texts were not tested one by one.
+    fn finish(self: Box<Self>) -> Result<ArrayRef, ArrowError>;
+}
+
+/// A column that no file field feeds.
+pub(super) fn nulls(column: &Column, rows: usize) -> ArrayRef {
+    new_null_array(&column.data_type, rows)
+}
+
+struct Primitives<T: ArrowPrimitiveType, P> {
+    parse: P,
+    data_type: DataType,
+    values: Vec<T::Native>,
+    nulls: NullBufferBuilder,
+}
+
+impl<T, P> Build for Primitives<T, P>
+where
+    T: ArrowPrimitiveType,
+    P: Fn(&[u8]) -> Result<T::Native, Why>,
+{
+    fn take(&mut self, rows: &Rows<'_>, field: usize, refuse: &mut Refuse<'_>) {
+        rows.each(field, |row, text| {
+            let parsed = match text.map(&self.parse) {
+                Some(Ok(value)) => Some(value),
+                Some(Err(why)) => {
+                    refuse(row, text, why);
+                    None
+                }
+                None => {
+                    refuse(row, None, "");
+                    None
+                }
+            };
+            self.values.push(parsed.unwrap_or_default());
+            self.nulls.append(parsed.is_some());
+        });
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<ArrayRef, ArrowError> {
+        let array = PrimitiveArray::<T>::try_new(self.values.into(), self.nulls.finish())?;
+        Ok(Arc::new(array.with_data_type(self.data_type)))
+    }
+}
+
+struct Booleans {
+    values: BooleanBufferBuilder,
+    nulls: NullBufferBuilder,
+}
+
+impl Booleans {
+    fn new(rows: usize) -> Self {
+        Self {
+            values: BooleanBufferBuilder::new(rows),
+            nulls: NullBufferBuilder::new(rows),
+        }
+    }
+}
+
+impl Build for Booleans {
+    fn take(&mut self, rows: &Rows<'_>, field: usize, refuse: &mut Refuse<'_>) {
+        rows.each(field, |row, text| {
+            let parsed = match text.map(number::boolean) {
+                Some(Ok(value)) => Some(value),
+                refused => {
+                    refuse(row, text, refused.and_then(Result::err).unwrap_or_default());
+                    None
+                }
+            };
+            self.values.append(parsed.unwrap_or_default());
+            self.nulls.append(parsed.is_some());
+        });
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<ArrayRef, ArrowError> {
+        Ok(Arc::new(BooleanArray::new(
+            self.values.finish(),
+            self.nulls.finish(),
+        )))
+    }
+}
+
+/// Text, and binary as the bytes of its text.
+struct Texts<O> {
+    data_type: DataType,
+    check_utf8: bool,
+    offsets: Vec<O>,
+    bytes: Vec<u8>,
+    nulls: NullBufferBuilder,
+}
+
+impl<O: OffsetSizeTrait> Texts<O> {
+    fn new(rows: usize, check_utf8: bool, data_type: DataType) -> Self {
+        let mut offsets = Vec::with_capacity(rows + 1);
+        offsets.push(O::zero());
+        Self {
+            data_type,
+            check_utf8,
+            offsets,
+            bytes: Vec::with_capacity(rows * 12),
+            nulls: NullBufferBuilder::new(rows),
+        }
+    }
+}
+
+impl<O: OffsetSizeTrait> Build for Texts<O> {
+    fn take(&mut self, rows: &Rows<'_>, field: usize, refuse: &mut Refuse<'_>) {
+        rows.each(field, |row, text| {
+            let mut taken = text;
+            if text.is_none() {
+                refuse(row, None, "");
+            }
+            if self.check_utf8 && text.is_some_and(|text| std::str::from_utf8(text).is_err()) {
+                refuse(row, text, "it is not valid UTF-8");
+                taken = None;
+            }
+            self.bytes.extend_from_slice(taken.unwrap_or_default());
+            self.offsets.push(O::usize_as(self.bytes.len()));
+            self.nulls.append(taken.is_some());
+        });
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<ArrayRef, ArrowError> {
+        // Offsets ascend, being lengths of one growing buffer, which a block's bound keeps below 2 GiB.
+        let offsets = OffsetBuffer::new(ScalarBuffer::from(self.offsets));
+        let array =
+            GenericStringArray::<O>::try_new(offsets, self.bytes.into(), self.nulls.finish())?;
+        if *array.data_type() == self.data_type {
+            return Ok(Arc::new(array));
+        }
+        // Views and binary share the bytes.
+        cast(&array, &self.data_type)
+    }
+}

@@ -1,0 +1,283 @@
+//! Decodes blocks of a CSV file into Arrow.
+//!
+//! 1. Every record that is not a blank line is a row of the batch or a rejected row, never both, never neither.
+//! 2. A row is rejected for its first fault alone: of structure, else of the first projected column at fault.
+//! 3. Rows and rejected rows keep the file's order.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
+use memchr::memchr_iter;
+
+use super::column::{Build, Column, Rows, nulls};
+use super::record::Dialect;
+use super::split::{Index, Misfit, Splitter};
+use crate::source::{DecodeText, Decoded, Rejected, TextBlock};
+
+/// Rows split and then decoded at a time: their bytes and positions stay in a core's cache.
+const ROWS_AT_A_TIME: usize = 1024;
+
+/// What all files of a source share.
+#[derive(Debug)]
+pub(super) struct Table {
+    pub source: Arc<str>,
+    /// The projected columns.
+    pub schema: SchemaRef,
+    /// The projected columns, in the order of `schema`.
+    pub columns: Vec<Column>,
+    pub dialect: Dialect,
+    /// The unquoted text that means NULL.
+    pub null: Vec<u8>,
+}
+
+/// Decodes the blocks of one file.
+pub(super) struct Decoder {
+    pub table: Arc<Table>,
+    /// The field of each projected column, `None` when the file has none.
+    pub fields: Vec<Option<usize>>,
+    /// The name of each field, for what is wrong with it.
+    pub names: Vec<Arc<str>>,
+}
+
+/// A row that is left out.
+struct Fault {
+    /// Its place among the rows that were split; `None` for a record that is no row.
+    row: Option<usize>,
+    bytes: Range<usize>,
+    column: Option<Arc<str>>,
+    reason: String,
+}
+
+impl DecodeText for Decoder {
+    fn decode(&self, block: &TextBlock) -> Decoded {
+        // Texts are tested for UTF-8 a column at a time, and one by one only when that fails.
+        let decoded = self
+            .attempt(block, false)
+            .or_else(|_| self.attempt(block, true));
+        decoded.unwrap_or_else(|error| self.reject_all(block, &error))
+    }
+}
+
+impl Decoder {
+    fn attempt(&self, block: &TextBlock, check_utf8: bool) -> Result<Decoded, ArrowError> {
+        let mut splitter = Splitter::new(&block.bytes, self.table.dialect, self.names.len());
+        let (mut index, mut misfits, mut faults) = (Index::default(), Vec::new(), Vec::new());
+        let mut columns: Vec<Box<dyn Build>> = Vec::new();
+        let mut rows = 0;
+        while splitter.fill(&mut index, ROWS_AT_A_TIME, &mut misfits) {
+            if columns.is_empty() {
+                let expected = self.expected_rows(&block.bytes, &index);
+                columns.extend(
+                    self.table
+                        .columns
+                        .iter()
+                        .map(|column| column.builder(expected, check_utf8)),
+                );
+            }
+            faults.extend(misfits.drain(..).map(|misfit| self.fault(misfit)));
+            self.take(
+                &block.bytes,
+                &index,
+                splitter.quote(),
+                &mut columns,
+                rows,
+                &mut faults,
+            );
+            rows += index.len();
+        }
+        if columns.is_empty() {
+            columns.extend(
+                self.table
+                    .columns
+                    .iter()
+                    .map(|column| column.builder(0, check_utf8)),
+            );
+        }
+        let arrays = columns
+            .into_iter()
+            .zip(&self.table.columns)
+            .zip(&self.fields)
+            .map(|((built, column), field)| {
+                if field.is_some() {
+                    built.finish()
+                } else {
+                    Ok(nulls(column, rows))
+                }
+            });
+        let arrays = arrays.collect::<Result<Vec<ArrayRef>, _>>()?;
+        faults.sort_by_key(|fault| fault.bytes.start);
+        faults.dedup_by_key(|fault| fault.bytes.start);
+        Ok(Decoded {
+            batch: self.batch(arrays, rows, &faults)?,
+            rejected: self.rejected(block, faults),
+            bytes: block.stored_bytes,
+        })
+    }
+
+    /// Decodes the rows of `index`, column by column.
+    fn take(
+        &self,
+        bytes: &[u8],
+        index: &Index,
+        quote: Option<u8>,
+        columns: &mut [Box<dyn Build>],
+        rows_before: usize,
+        faults: &mut Vec<Fault>,
+    ) {
+        let rows = Rows {
+            bytes,
+            index,
+            fields: self.names.len(),
+            quote,
+            null: &self.table.null,
+        };
+        for ((built, column), field) in columns
+            .iter_mut()
+            .zip(&self.table.columns)
+            .zip(&self.fields)
+        {
+            let Some(field) = field else { continue };
+            built.take(&rows, *field, &mut |row, text, why| {
+                if text.is_some() || !column.is_nullable() {
+                    let bytes = without_line_end(bytes, index.row(row, rows.fields));
+                    let column_name = Some(Arc::clone(&column.name));
+                    let reason = column.reason(text, why);
+                    faults.push(Fault {
+                        row: Some(rows_before + row),
+                        bytes,
+                        column: column_name,
+                        reason,
+                    });
+                }
+            });
+        }
+    }
+
+    fn fault(&self, misfit: Misfit) -> Fault {
+        let column = misfit
+            .field
+            .and_then(|field| self.names.get(field))
+            .filter(|name| !name.is_empty())
+            .cloned();
+        Fault {
+            row: None,
+            bytes: misfit.bytes,
+            column,
+            reason: misfit.reason,
+        }
+    }
+
+    /// Rows in the block, judged by the first ones and a little more.
+    fn expected_rows(&self, bytes: &[u8], first: &Index) -> usize {
+        let split = first
+            .len()
+            .checked_sub(1)
+            .map_or(0, |last| first.row(last, self.names.len()).end);
+        let estimate = bytes.len() / (split / first.len().max(1)).max(1);
+        (estimate + estimate / 16 + 1).min(bytes.len() / self.names.len().max(1) + 1)
+    }
+
+    /// The rows without those at fault.
+    fn batch(
+        &self,
+        arrays: Vec<ArrayRef>,
+        rows: usize,
+        faults: &[Fault],
+    ) -> Result<RecordBatch, ArrowError> {
+        let mut kept = vec![true; if faults.is_empty() { 0 } else { rows }];
+        let mut left_out = 0;
+        for slot in faults.iter().filter_map(|fault| fault.row) {
+            if let Some(keep) = kept.get_mut(slot) {
+                *keep = false;
+                left_out += 1;
+            }
+        }
+        if left_out == 0 || arrays.is_empty() {
+            let options = RecordBatchOptions::new().with_row_count(Some(rows - left_out));
+            return RecordBatch::try_new_with_options(
+                Arc::clone(&self.table.schema),
+                arrays,
+                &options,
+            );
+        }
+        // A row at fault may hold NULL where none may be: only what is kept must fit the schema.
+        let loose = arrow::datatypes::Schema::new(
+            self.table
+                .schema
+                .fields()
+                .iter()
+                .map(|field| field.as_ref().clone().with_nullable(true))
+                .collect::<Vec<_>>(),
+        );
+        let all = RecordBatch::try_new(Arc::new(loose), arrays)?;
+        let kept = filter_record_batch(&all, &BooleanArray::new(BooleanBuffer::from(kept), None))?;
+        RecordBatch::try_new(Arc::clone(&self.table.schema), kept.columns().to_vec())
+    }
+
+    /// `faults` in file order, as the quarantine has them.
+    fn rejected(&self, block: &TextBlock, faults: Vec<Fault>) -> Vec<Rejected> {
+        let (mut line, mut counted) = (block.first_line, 0);
+        let mut rejected = Vec::with_capacity(faults.len());
+        for fault in faults {
+            line += count(
+                memchr_iter(
+                    b'\n',
+                    block
+                        .bytes
+                        .get(counted..fault.bytes.start)
+                        .unwrap_or_default(),
+                )
+                .count(),
+            );
+            counted = fault.bytes.start;
+            rejected.push(Rejected {
+                source: Arc::clone(&self.table.source),
+                file: Arc::clone(&block.file),
+                line,
+                byte_offset: block.byte_offset + count(counted),
+                column: fault.column,
+                reason: fault.reason,
+                raw: String::from_utf8_lossy(block.bytes.get(fault.bytes).unwrap_or_default())
+                    .into_owned(),
+            });
+        }
+        rejected
+    }
+
+    /// When Arrow takes none of it (a block beyond its limits), no row may be lost.
+    fn reject_all(&self, block: &TextBlock, error: &ArrowError) -> Decoded {
+        let mut splitter = Splitter::new(&block.bytes, self.table.dialect, self.names.len());
+        let (mut index, mut misfits, mut faults) = (Index::default(), Vec::new(), Vec::new());
+        while splitter.fill(&mut index, ROWS_AT_A_TIME, &mut misfits) {
+            faults.extend(misfits.drain(..).map(|misfit| self.fault(misfit)));
+            faults.extend((0..index.len()).map(|row| Fault {
+                row: None,
+                bytes: without_line_end(&block.bytes, index.row(row, self.names.len())),
+                column: None,
+                reason: format!("the rows of this block cannot be held: {error}"),
+            }));
+        }
+        faults.sort_by_key(|fault| fault.bytes.start);
+        Decoded {
+            batch: RecordBatch::new_empty(Arc::clone(&self.table.schema)),
+            rejected: self.rejected(block, faults),
+            bytes: block.stored_bytes,
+        }
+    }
+}
+
+fn without_line_end(bytes: &[u8], row: Range<usize>) -> Range<usize> {
+    let carriage_return = bytes
+        .get(row.clone())
+        .is_some_and(|row| row.ends_with(b"\r"));
+    row.start..row.end - usize::from(carriage_return)
+}
+
+fn count(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
+}

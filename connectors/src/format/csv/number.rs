@@ -1,0 +1,235 @@
+//! Numbers from the bytes of a field, exactly or not at all.
+
+use arrow::datatypes::i256;
+
+/// Why a field is not of its column's type, worded to follow "cannot be read as …:".
+pub(super) type Why = &'static str;
+
+const NOT_WHOLE: Why = "it is not a whole number";
+const NOT_NUMBER: Why = "it is not a number";
+/// The number is sound but the type has no room for it.
+pub(super) const OUT_OF_RANGE: Why = "it is out of range";
+const TOO_FINE: Why = "it has more digits after the point than the column keeps";
+
+/// A whole number: digits, perhaps with a sign before them.
+pub(super) fn integer(text: &[u8]) -> Result<i128, Why> {
+    let (negative, digits) = sign(text);
+    if digits.is_empty() {
+        return Err(NOT_WHOLE);
+    }
+    let magnitude = if digits.len() <= 19 {
+        i128::from(short(digits)?)
+    } else {
+        long(digits)?
+    };
+    Ok(if negative { -magnitude } else { magnitude })
+}
+
+/// Up to 19 digits, which a `u64` always holds.
+fn short(digits: &[u8]) -> Result<u64, Why> {
+    let mut number = 0_u64;
+    let mut wrong = false;
+    for byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        wrong |= digit > 9;
+        number = number.wrapping_mul(10).wrapping_add(u64::from(digit));
+    }
+    if wrong { Err(NOT_WHOLE) } else { Ok(number) }
+}
+
+fn long(digits: &[u8]) -> Result<i128, Why> {
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return Err(NOT_WHOLE);
+    }
+    digits
+        .iter()
+        .try_fold(0_i128, |number, byte| {
+            number.checked_mul(10)?.checked_add(i128::from(byte - b'0'))
+        })
+        .ok_or(OUT_OF_RANGE)
+}
+
+/// A floating-point number as Rust reads it: rounded correctly, `inf` and `NaN` included.
+pub(super) fn float<T: std::str::FromStr>(text: &[u8]) -> Result<T, Why> {
+    let text = std::str::from_utf8(text).map_err(|_| NOT_NUMBER)?;
+    text.parse().map_err(|_| NOT_NUMBER)
+}
+
+/// A decimal number in units of 10^-`scale`, of `precision` digits at most: never rounded.
+pub(super) fn decimal(text: &[u8], precision: u8, scale: u8) -> Result<i256, Why> {
+    let (negative, text) = sign(text);
+    let point = memchr::memchr(b'.', text);
+    let (whole, fraction) = match point {
+        Some(point) => (
+            text.get(..point).unwrap_or_default(),
+            text.get(point + 1..).unwrap_or_default(),
+        ),
+        None => (text, &[][..]),
+    };
+    if whole.is_empty() && fraction.is_empty()
+        || !whole.iter().chain(fraction).all(u8::is_ascii_digit)
+    {
+        return Err(NOT_NUMBER);
+    }
+    let missing = usize::from(scale)
+        .checked_sub(fraction.len())
+        .ok_or(TOO_FINE)?;
+    let significant = whole
+        .iter()
+        .chain(fraction)
+        .skip_while(|byte| **byte == b'0');
+    let digits = significant
+        .chain(std::iter::repeat_n(&b'0', missing))
+        .map(|byte| byte - b'0');
+    let magnitude = unsigned(digits, precision)?;
+    Ok(if negative {
+        magnitude.wrapping_neg()
+    } else {
+        magnitude
+    })
+}
+
+/// The number of up to `precision` digits, 76 at most.
+fn unsigned(digits: impl Iterator<Item = u8>, precision: u8) -> Result<i256, Why> {
+    let mut narrow = 0_i128;
+    let mut wide = None;
+    for (count, digit) in digits.enumerate() {
+        if count >= usize::from(precision) {
+            return Err(OUT_OF_RANGE);
+        }
+        if count < 38 {
+            narrow = narrow * 10 + i128::from(digit);
+        } else {
+            let so_far = wide.unwrap_or_else(|| i256::from_i128(narrow));
+            wide = Some(
+                so_far
+                    .wrapping_mul(i256::from_i128(10))
+                    .wrapping_add(i256::from_i128(digit.into())),
+            );
+        }
+    }
+    Ok(wide.unwrap_or_else(|| i256::from_i128(narrow)))
+}
+
+fn sign(text: &[u8]) -> (bool, &[u8]) {
+    match text {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] => (false, rest),
+        _ => (false, text),
+    }
+}
+
+/// `true` or `false`, as SQL and most programs write them.
+pub(super) fn boolean(text: &[u8]) -> Result<bool, Why> {
+    const TRUE: [&[u8]; 6] = [b"true", b"t", b"1", b"yes", b"y", b"on"];
+    const FALSE: [&[u8]; 6] = [b"false", b"f", b"0", b"no", b"n", b"off"];
+    if TRUE.iter().any(|word| word.eq_ignore_ascii_case(text)) {
+        Ok(true)
+    } else if FALSE.iter().any(|word| word.eq_ignore_ascii_case(text)) {
+        Ok(false)
+    } else {
+        Err("it is neither true nor false")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers() {
+        let cases: &[(&str, Result<i128, Why>)] = &[
+            ("0", Ok(0)),
+            ("-0", Ok(0)),
+            ("+12", Ok(12)),
+            ("007", Ok(7)),
+            ("9223372036854775807", Ok(i64::MAX.into())),
+            ("-9223372036854775808", Ok(i64::MIN.into())),
+            ("9999999999999999999", Ok(9_999_999_999_999_999_999)),
+            ("18446744073709551615", Ok(u64::MAX.into())),
+            ("00000000000000000000000000000000000000000000000007", Ok(7)),
+            (
+                "9999999999999999999999999999999999999999999",
+                Err(OUT_OF_RANGE),
+            ),
+            ("", Err(NOT_WHOLE)),
+            ("-", Err(NOT_WHOLE)),
+            ("+-1", Err(NOT_WHOLE)),
+            ("1.0", Err(NOT_WHOLE)),
+            ("1e3", Err(NOT_WHOLE)),
+            (" 1", Err(NOT_WHOLE)),
+            ("1_000", Err(NOT_WHOLE)),
+            ("１", Err(NOT_WHOLE)),
+            ("99999999999999999999x", Err(NOT_WHOLE)),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(integer(text.as_bytes()), *expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn decimals() {
+        let nines = "9".repeat(76);
+        let cases: &[(&str, u8, u8, Result<&str, Why>)] = &[
+            ("12.34", 10, 2, Ok("1234")),
+            ("-12.3", 10, 2, Ok("-1230")),
+            ("+.5", 10, 2, Ok("50")),
+            ("5.", 10, 2, Ok("500")),
+            ("0000000000012", 4, 2, Ok("1200")),
+            ("99.99", 4, 2, Ok("9999")),
+            ("100", 4, 2, Err(OUT_OF_RANGE)),
+            ("0.00", 2, 2, Ok("0")),
+            ("0.001", 10, 2, Err(TOO_FINE)),
+            ("1.500", 10, 2, Err(TOO_FINE)),
+            (
+                "12345678901234567890123456789012345678",
+                38,
+                0,
+                Ok("12345678901234567890123456789012345678"),
+            ),
+            (
+                "123456789012345678901234567890123456789",
+                38,
+                0,
+                Err(OUT_OF_RANGE),
+            ),
+            (&nines, 76, 0, Ok(&nines)),
+            ("", 10, 2, Err(NOT_NUMBER)),
+            (".", 10, 2, Err(NOT_NUMBER)),
+            ("-", 10, 2, Err(NOT_NUMBER)),
+            ("1e2", 10, 2, Err(NOT_NUMBER)),
+            ("1.2.3", 10, 2, Err(NOT_NUMBER)),
+            ("1,5", 10, 2, Err(NOT_NUMBER)),
+            ("NaN", 10, 2, Err(NOT_NUMBER)),
+        ];
+        for (text, precision, scale, expected) in cases {
+            let found = decimal(text.as_bytes(), *precision, *scale);
+            assert_eq!(
+                found.map(|number| number.to_string()),
+                expected.map(str::to_owned),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn floats_and_booleans() {
+        assert_eq!(float::<f64>(b"0.1"), Ok(0.1));
+        assert_eq!(float::<f64>(b"-1e300"), Ok(-1e300));
+        assert_eq!(float::<f64>(b"inf"), Ok(f64::INFINITY));
+        for wrong in ["", "1,5", " 1", "0x10", "one"] {
+            assert_eq!(float::<f32>(wrong.as_bytes()), Err(NOT_NUMBER), "{wrong}");
+        }
+        assert_eq!(float::<f64>(b"\xff"), Err(NOT_NUMBER));
+        for (text, expected) in [
+            ("TRUE", Some(true)),
+            ("f", Some(false)),
+            ("1", Some(true)),
+            ("off", Some(false)),
+            ("2", None),
+            ("", None),
+        ] {
+            assert_eq!(boolean(text.as_bytes()).ok(), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+#![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation)]
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+
+use super::*;
+use crate::source::{Decoded, Format, Rejected, TextBlock};
+
+mod edges;
+mod random;
+mod values;
+
+/// A source of `(name, type)` columns, all of them projected; a name that ends in `!` is NOT NULL.
+fn spec(columns: &[(&str, DataType)], options: &[(&str, &str)]) -> SourceSpec {
+    let field = |(name, data_type): &(&str, DataType)| {
+        Field::new(
+            name.trim_end_matches('!'),
+            data_type.clone(),
+            !name.ends_with('!'),
+        )
+    };
+    let options = options
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    SourceSpec {
+        name: "t".to_owned(),
+        location: "f.csv".to_owned(),
+        format: Format::Csv,
+        schema: Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>())),
+        projection: (0..columns.len()).collect(),
+        options: options.collect::<BTreeMap<_, _>>(),
+    }
+}
+
+fn texts(names: &[&str]) -> SourceSpec {
+    let columns: Vec<_> = names.iter().map(|name| (*name, DataType::Utf8)).collect();
+    spec(&columns, &[])
+}
+
+/// What a file came to.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Read {
+    rows: Vec<Vec<String>>,
+    rejected: Vec<Rejected>,
+    warnings: Vec<String>,
+}
+
+/// Decodes a file that arrives `step` bytes at a time.
+fn read(spec: &SourceSpec, bytes: &[u8], step: usize) -> Result<Read, SourceError> {
+    let format = Csv::new(spec)?;
+    let file: Arc<str> = "f.csv".into();
+    let head = format.begin(&file, bytes)?;
+    let mut read = Read {
+        warnings: head.warnings,
+        ..Read::default()
+    };
+    let mut start = head.header_bytes;
+    let mut end = start;
+    while start < bytes.len() {
+        end = bytes.len().min(end + step);
+        let whole = if end == bytes.len() {
+            end - start
+        } else {
+            format.whole_records(&bytes[start..end])
+        };
+        if whole == 0 {
+            continue;
+        }
+        let block = TextBlock {
+            file: Arc::clone(&file),
+            first_line: 1 + bytes[..start].iter().filter(|byte| **byte == b'\n').count() as u64,
+            byte_offset: start as u64,
+            bytes: bytes[start..start + whole].to_vec(),
+            stored_bytes: whole as u64,
+        };
+        let Decoded {
+            batch,
+            rejected,
+            bytes,
+        } = head.decoder.decode(&block);
+        assert_eq!(bytes, whole as u64);
+        read.rows.extend(rows(&batch));
+        read.rejected.extend(rejected);
+        start += whole;
+    }
+    Ok(read)
+}
+
+fn rows(batch: &RecordBatch) -> Vec<Vec<String>> {
+    let options = FormatOptions::new().with_null("∅");
+    let formatters: Vec<_> = batch
+        .columns()
+        .iter()
+        .map(|column| ArrayFormatter::try_new(column.as_ref(), &options).unwrap())
+        .collect();
+    let row = |row| {
+        formatters
+            .iter()
+            .map(|column| column.value(row).to_string())
+            .collect()
+    };
+    (0..batch.num_rows()).map(row).collect()
+}
+
+/// Rows as `a|b` lines, then rejected rows as `line:byte column: reason <raw>` lines.
+fn shown(read: &Read) -> Vec<String> {
+    let mut lines: Vec<String> = read.rows.iter().map(|row| row.join("|")).collect();
+    for rejected in &read.rejected {
+        let mut line = format!("{}:{} ", rejected.line, rejected.byte_offset);
+        if let Some(column) = &rejected.column {
+            write!(line, "{column}: ").unwrap();
+        }
+        write!(line, "{} <{}>", rejected.reason, rejected.raw).unwrap();
+        lines.push(line);
+    }
+    lines
+}

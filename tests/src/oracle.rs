@@ -1,0 +1,117 @@
+//! The oracle: DataFusion's batch executor over the same SQL.
+//!
+//! It parses the job with DataFusion's own parser, plans it with the settings, types and functions that jobs are planned
+//! with, optimises it with DataFusion's own rules and runs it over tables in memory. Nothing of ours is between the
+//! rows given and the rows returned but the scalar functions that DataFusion does not have.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use datafusion::common::TableReference;
+use datafusion::datasource::MemTable;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::SessionStateBuilder;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::sql::parser::{DFParser, Statement};
+use datafusion::sql::sqlparser::ast::{CreateView, Ident, Statement as Sql};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use tidewater_engine::job;
+use tokio::runtime::{Builder, Runtime};
+
+/// A job that DataFusion runs.
+pub struct Oracle {
+    context: SessionContext,
+    runtime: Runtime,
+    views: Vec<CreateView>,
+}
+
+impl Oracle {
+    /// Reads a job. Sources and sinks are passed over; views must stand after those they read.
+    ///
+    /// # Errors
+    /// When the text does not parse.
+    pub fn new(sql: &str) -> Result<Self> {
+        let config = SessionConfig::from(job::planner_options()).with_target_partitions(1);
+        let builder = SessionStateBuilder::new().with_config(config).with_default_features();
+        let context = SessionContext::new_with_state(builder.with_type_planner(job::type_planner()).build());
+        for function in job::functions() {
+            context.register_udf(function.as_ref().clone());
+        }
+        let runtime = Builder::new_current_thread().build()?;
+        let statements = DFParser::parse_sql_with_dialect(sql, &GenericDialect {})?;
+        Ok(Self { context, runtime, views: views(statements) })
+    }
+
+    /// What each view, materialized or not, holds when the sources hold these rows.
+    ///
+    /// # Errors
+    /// What DataFusion says.
+    pub fn run(&self, sources: &BTreeMap<String, RecordBatch>) -> Result<BTreeMap<String, RecordBatch>> {
+        let result = self.runtime.block_on(self.views_over(sources));
+        let names: Vec<String> = sources.keys().cloned().chain(self.views.iter().map(|view| name(&view.name.0[0].as_ident().cloned()))).collect();
+        for name in names {
+            self.context.deregister_table(TableReference::bare(name))?;
+        }
+        result
+    }
+
+    async fn views_over(&self, sources: &BTreeMap<String, RecordBatch>) -> Result<BTreeMap<String, RecordBatch>> {
+        for (name, batch) in sources {
+            self.register(name, batch)?;
+        }
+        let mut results = BTreeMap::new();
+        for view in &self.views {
+            let query = Statement::Statement(Box::new(Sql::Query(view.query.clone())));
+            let plan = self.context.state().statement_to_plan(query).await?;
+            let frame = self.context.execute_logical_plan(plan).await?;
+            let schema = Arc::new(frame.schema().as_arrow().clone());
+            let batches = frame.collect().await?;
+            let batch = renamed(&concat_batches(&schema, &batches)?, view)?;
+            let name = name(&view.name.0[0].as_ident().cloned());
+            self.register(&name, &batch)?;
+            results.insert(name, batch);
+        }
+        Ok(results)
+    }
+
+    fn register(&self, name: &str, batch: &RecordBatch) -> Result<()> {
+        let table = MemTable::try_new(batch.schema(), vec![vec![batch.clone()]])?;
+        self.context.register_table(TableReference::bare(name), Arc::new(table))?;
+        Ok(())
+    }
+}
+
+/// The views among statements.
+fn views(statements: VecDeque<Statement>) -> Vec<CreateView> {
+    let views = statements.into_iter().filter_map(|statement| match statement {
+        Statement::Statement(sql) => match *sql {
+            Sql::CreateView(view) => Some(view),
+            _ => None,
+        },
+        _ => None,
+    });
+    views.collect()
+}
+
+/// A name as SQL means it: quoted as it is, otherwise in lower case.
+fn name(ident: &Option<Ident>) -> String {
+    match ident {
+        Some(Ident { value, quote_style: Some(_), .. }) => value.clone(),
+        Some(Ident { value, .. }) => value.to_lowercase(),
+        None => String::new(),
+    }
+}
+
+/// A view's rows under the names that `CREATE VIEW v (a, b)` gives, all nullable.
+fn renamed(batch: &RecordBatch, view: &CreateView) -> Result<RecordBatch, DataFusionError> {
+    let schema = batch.schema();
+    let fields = schema.fields().iter().enumerate().map(|(at, field)| {
+        let given = view.columns.get(at).map(|column| name(&Some(column.name.clone())));
+        field.as_ref().clone().with_name(given.unwrap_or_else(|| field.name().clone())).with_nullable(true)
+    });
+    let schema = arrow::datatypes::Schema::new(fields.collect::<Vec<_>>());
+    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(Arc::new(schema), batch.columns().to_vec(), &options)?)
+}

@@ -1,0 +1,122 @@
+//! Tables as multisets of rows. Rows are told apart by their encoding, bit by bit: `-0.0` is not `0.0`, `1.50` is not
+//! `1.5`, and types are compared before any row is.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{DataType, SchemaRef};
+use arrow::row::{OwnedRow, RowConverter, Rows, SortField};
+use arrow::util::pretty::pretty_format_batches;
+
+/// Rows of one type, and how often each is there.
+pub struct Table {
+    schema: SchemaRef,
+    converter: RowConverter,
+    counts: BTreeMap<OwnedRow, i64>,
+}
+
+impl Table {
+    /// No rows of these columns.
+    #[must_use]
+    pub fn new(schema: SchemaRef) -> Self {
+        let fields = schema.fields().iter().map(|field| SortField::new(field.data_type().clone()));
+        let converter = RowConverter::new(fields.collect()).unwrap();
+        Self { schema, converter, counts: BTreeMap::new() }
+    }
+
+    /// The rows of a batch, each counted as often as it is there.
+    #[must_use]
+    pub fn of(batch: &RecordBatch) -> Self {
+        let mut table = Self::new(batch.schema());
+        table.add(batch, 1).unwrap();
+        table
+    }
+
+    /// The columns' names and types.
+    #[must_use]
+    pub fn columns(&self) -> Vec<(String, DataType)> {
+        self.schema.fields().iter().map(|field| (field.name().clone(), field.data_type().clone())).collect()
+    }
+
+    /// Counts each row of `batch` `diff` times more.
+    ///
+    /// # Errors
+    /// When columns have other types than the table's.
+    pub fn add(&mut self, batch: &RecordBatch, diff: i64) -> Result<(), String> {
+        for row in &self.encode(batch)? {
+            let row = row.owned();
+            let count = self.counts.entry(row.clone()).or_default();
+            *count += diff;
+            if *count == 0 {
+                self.counts.remove(&row);
+            }
+        }
+        Ok(())
+    }
+
+    fn encode(&self, batch: &RecordBatch) -> Result<Rows, String> {
+        let types = |schema: &SchemaRef| schema.fields().iter().map(|field| field.data_type().clone()).collect::<Vec<_>>();
+        if types(&self.schema) != types(&batch.schema()) {
+            return Err(format!("columns {}, not {}", batch.schema(), self.schema));
+        }
+        self.converter.convert_columns(batch.columns()).map_err(|error| error.to_string())
+    }
+
+    /// The rows that are there less often than never.
+    #[must_use]
+    pub fn negative(&self) -> Option<String> {
+        let rows: Vec<_> = self.counts.iter().filter(|(_, count)| **count < 0).collect();
+        (!rows.is_empty()).then(|| self.show(&rows.into_iter().map(|(row, count)| (row, *count)).collect::<Vec<_>>()))
+    }
+
+    /// How this table differs from the `expected` one: their columns, or the rows that are missing (counted with `-`)
+    /// and those too many (with `+`).
+    #[must_use]
+    pub fn difference(&self, expected: &Self) -> Option<String> {
+        if self.columns() != expected.columns() {
+            return Some(format!("columns\n  {:?}\nexpected\n  {:?}", self.columns(), expected.columns()));
+        }
+        let mut rows = Vec::new();
+        for (row, count) in &expected.counts {
+            let surplus = self.counts.get(row).copied().unwrap_or_default() - count;
+            rows.extend((surplus != 0).then_some((row, surplus)));
+        }
+        rows.extend(self.counts.iter().filter(|(row, _)| !expected.counts.contains_key(*row)).map(|(row, count)| (row, *count)));
+        (!rows.is_empty()).then(|| format!("rows missing (-) and too many (+)\n{}", self.show(&rows)))
+    }
+
+    /// Number of rows.
+    #[must_use]
+    pub fn len(&self) -> i64 {
+        self.counts.values().sum()
+    }
+
+    /// Whether there is no row.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.counts.is_empty()
+    }
+
+    fn show(&self, rows: &[(&OwnedRow, i64)]) -> String {
+        const SHOWN_MAX: usize = 20;
+        let shown = &rows[..rows.len().min(SHOWN_MAX)];
+        let columns = self.converter.convert_rows(shown.iter().map(|(row, _)| row.row())).unwrap();
+        let options = RecordBatchOptions::new().with_row_count(Some(shown.len()));
+        let types = columns.iter().zip(self.schema.fields());
+        let fields = types.map(|(column, field)| arrow::datatypes::Field::new(field.name(), column.data_type().clone(), true));
+        let schema = std::sync::Arc::new(arrow::datatypes::Schema::new(fields.collect::<Vec<_>>()));
+        let batch = RecordBatch::try_new_with_options(schema, columns, &options).unwrap();
+        let lines = pretty_format_batches(&[batch]).unwrap().to_string();
+        let mut text = String::new();
+        // Three lines above the rows, one below.
+        for (at, line) in lines.lines().enumerate() {
+            let count = at.checked_sub(3).and_then(|row| shown.get(row)).map_or(String::new(), |(_, count)| format!("{count:+}"));
+            let _ = writeln!(text, "{count:>5} {line}");
+        }
+        if rows.len() > SHOWN_MAX {
+            let _ = writeln!(text, "  and {} more", rows.len() - SHOWN_MAX);
+        }
+        text
+    }
+}

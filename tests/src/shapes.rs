@@ -1,0 +1,114 @@
+//! A shape of SQL, maintained over a history, against the oracle at every epoch.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::Arc;
+
+use arrow::util::pretty::pretty_format_batches;
+use tidewater_engine::{Job, Resident};
+
+use crate::history::{Counts, History, Pool, count, deliveries, present, shrink};
+use crate::oracle::Oracle;
+use crate::rows::Table;
+use crate::{draw, history, seed};
+
+/// The sources that shapes select from. `id` is unique, so that an order by it is one.
+pub const SOURCES: &str = "
+CREATE EXTERNAL TABLE t (
+  id BIGINT NOT NULL, k TEXT, n INT, v BIGINT, small SMALLINT, price DECIMAL(10, 2), rate DOUBLE, ratio REAL, ok BOOLEAN,
+  day DATE, ts TIMESTAMP, at TIMESTAMPTZ, digits TEXT, numbers TEXT, stamp TEXT, contact TEXT, \"Mixed 이름\" TEXT,
+  tags TEXT[], nums BIGINT[], matrix BIGINT[][], items STRUCT<sku TEXT, qty INT>[], place STRUCT<city TEXT, lat DOUBLE>
+) STORED AS CSV LOCATION 't';
+CREATE EXTERNAL TABLE u (id BIGINT NOT NULL, k TEXT, n INT, label TEXT, weight BIGINT, since TIMESTAMP, price DECIMAL(12, 3))
+  STORED AS CSV LOCATION 'u';
+CREATE EXTERNAL TABLE w (n INT, k TEXT NOT NULL, name TEXT) STORED AS CSV LOCATION 'w';
+";
+
+/// Rows in a source's pool.
+const POOL_ROWS: usize = 14;
+
+/// Numbers of workers that each history is run with.
+const WORKERS: [usize; 3] = [1, 2, 3];
+
+/// A shape: its name and its SQL, either one query, which becomes the table `v`, or all statements over [`SOURCES`].
+pub type Shape = (&'static str, &'static str);
+
+/// Checks each shape of a family under `rounds` seeds.
+///
+/// # Panics
+/// When a shape fails, with all that is needed to look into it.
+pub fn check(family: &str, rounds: u64, shapes: &[Shape]) {
+    let mut failures = Vec::new();
+    for (name, sql) in shapes.iter().filter(|(name, _)| seed::chosen(name)) {
+        let sql = if sql.trim_start().starts_with("CREATE") { format!("{SOURCES}{sql}") } else { format!("{SOURCES}CREATE MATERIALIZED VIEW v AS {sql}") };
+        let failed = seed::seeds(rounds).into_iter().find_map(|seed| check_seed(name, &sql, seed).err());
+        failures.extend(failed.map(|why| format!("== {name} ==\n{}\n{why}", sql.strip_prefix(SOURCES).unwrap_or(&sql))));
+    }
+    assert!(failures.is_empty(), "{} of {} shapes of {family} failed\n\n{}", failures.len(), shapes.len(), failures.join("\n"));
+}
+
+/// One shape under one seed.
+fn check_seed(name: &str, sql: &str, seed: u64) -> Result<(), String> {
+    let job = Job::parse(name, sql, &|_| None).map_err(|errors| format!("the job is refused:\n{errors}"))?;
+    let oracle = Oracle::new(sql).map_err(|error| format!("the oracle does not parse it: {error}"))?;
+    let mut rng = seed::generator(seed, name);
+    let pools: Vec<Pool> = job.sources.iter().map(|source| (source.spec.name.clone(), draw::rows(&mut rng, &source.spec.schema, POOL_ROWS))).collect();
+    let history = history::draw(&mut rng, &vec![POOL_ROWS; pools.len()]);
+    let expected = expectations(&oracle, &pools, &history).map_err(|error| format!("seed {seed}: the oracle fails: {error}"))?;
+    for workers in WORKERS {
+        let Err(why) = follow(&job, workers, &pools, &history, &expected) else { continue };
+        let again = |history: &History| expectations(&oracle, &pools, history).and_then(|expected| follow(&job, workers, &pools, history, &expected));
+        let smallest = shrink(&history, |history| again(history).is_err());
+        let why = again(&smallest).err().unwrap_or(why);
+        return Err(report(name, seed, workers, &pools, &smallest, &why));
+    }
+    Ok(())
+}
+
+/// What every table holds at the end of each epoch.
+type Expected = Vec<BTreeMap<String, Table>>;
+
+fn expectations(oracle: &Oracle, pools: &[Pool], history: &History) -> Result<Expected, String> {
+    let mut counts = Counts::new();
+    let epochs = history.iter().map(|changes| {
+        changes.iter().for_each(|change| count(&mut counts, change));
+        let tables = oracle.run(&present(pools, &counts)).map_err(|error| error.strip_backtrace())?;
+        Ok(tables.into_iter().map(|(name, batch)| (name, Table::of(&batch))).collect())
+    });
+    epochs.collect()
+}
+
+/// Runs a history and compares the accumulated changes of each epoch.
+fn follow(job: &Job, workers: usize, pools: &[Pool], history: &History, expected: &Expected) -> Result<(), String> {
+    let mut resident = Resident::start(job, workers).map_err(|error| format!("does not start: {error}"))?;
+    let mut tables: BTreeMap<String, Table> = BTreeMap::new();
+    for view in job.views.iter().filter(|view| view.materialized) {
+        tables.insert(view.name.clone(), Table::new(Arc::clone(&view.schema)));
+    }
+    for (epoch, (changes, expected)) in history.iter().zip(expected).enumerate() {
+        let changed = resident.epoch(deliveries(pools, changes)).map_err(|error| format!("epoch {epoch}: {error}"))?;
+        for (name, changes) in changed {
+            let table = tables.get_mut(&name).ok_or_else(|| format!("epoch {epoch}: changes of {name}, which is not materialized"))?;
+            for (batch, diff) in &changes {
+                table.add(batch, *diff).map_err(|error| format!("epoch {epoch}, table {name}: {error}"))?;
+            }
+        }
+        for (name, table) in &tables {
+            let wrong = table.negative().map(|rows| format!("rows there less often than never\n{rows}"));
+            let wrong = wrong.or_else(|| table.difference(&expected[name]));
+            wrong.map_or(Ok(()), |wrong| Err(format!("epoch {epoch}, table {name}: {wrong}")))?;
+        }
+    }
+    Ok(())
+}
+
+fn report(name: &str, seed: u64, workers: usize, pools: &[Pool], history: &History, why: &str) -> String {
+    let mut text = format!("seed {seed}, {workers} workers; again with TIDEWATER_SEED={seed} TIDEWATER_SHAPE='{name}'\n{why}\nThe smallest history that fails so:\n");
+    for (epoch, changes) in history.iter().enumerate() {
+        let _ = writeln!(text, "epoch {epoch}");
+        for (source, batch, diff) in deliveries(pools, changes) {
+            let _ = writeln!(text, "{source} {diff:+}\n{}", pretty_format_batches(&[batch]).unwrap());
+        }
+    }
+    text
+}

@@ -1,0 +1,11 @@
+//! Whole jobs through the real binary: golden results, determinism, unhappy paths, and the card job against the oracle.
+
+// Tests end by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod card;
+mod deterministic;
+mod failures;
+mod golden;
+mod inputs;
+mod place;

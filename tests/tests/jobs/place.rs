@@ -1,0 +1,109 @@
+//! A directory for a test: input, output, and a job to run between them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use tempfile::TempDir;
+use tidewater_engine::Job;
+use tidewater_tests::binary::{Ran, repository, tidewater};
+use tidewater_tests::published;
+
+/// The tables of the card job.
+pub const CARD_TABLES: [&str; 13] = [
+    "daily_category_summary",
+    "hourly_pattern",
+    "merchant_ranking",
+    "monthly_trend",
+    "partitioned_transactions",
+    "quarterly_card_type",
+    "quarterly_category_summary",
+    "quarterly_growth",
+    "quarterly_installment",
+    "quarterly_merchant_top10",
+    "quarterly_region",
+    "regional_analysis",
+    "regional_hourly",
+];
+
+/// A directory that goes when the test ends.
+pub struct Place {
+    dir: TempDir,
+}
+
+impl Place {
+    pub fn new() -> Self {
+        let place = Self { dir: TempDir::new().unwrap() };
+        fs::create_dir(place.path("in")).unwrap();
+        place
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Puts a file into the input.
+    pub fn deliver(&self, name: &str, content: impl AsRef<[u8]>) {
+        fs::write(self.path("in").join(name), content).unwrap();
+    }
+
+    /// Copies a directory's files into the input.
+    pub fn deliver_all(&self, from: &Path) {
+        for entry in fs::read_dir(from).unwrap() {
+            let path = entry.unwrap().path();
+            fs::copy(&path, self.path("in").join(path.file_name().unwrap())).unwrap();
+        }
+    }
+
+    /// Runs a job of the repository, or the SQL itself, from `in` to `out`.
+    pub fn run(&self, job: &str, more: &[&str]) -> Ran {
+        self.run_between(job, &self.path("in"), &self.path("out"), more)
+    }
+
+    /// Runs a job of the repository, or the SQL itself.
+    pub fn run_between(&self, job: &str, input: &Path, output: &Path, more: &[&str]) -> Ran {
+        let path = if job.contains("CREATE") {
+            let path = self.path("job.sql");
+            fs::write(&path, job).unwrap();
+            path
+        } else {
+            repository().join("jobs").join(job)
+        };
+        let (input, output) = (format!("input={}", input.display()), format!("output={}", output.display()));
+        let mut arguments = vec!["run", path.to_str().unwrap(), "--set", &input, "--set", &output];
+        arguments.extend(more);
+        tidewater(&arguments)
+    }
+
+    /// The quarantined rows: file name, line, byte offset, column, reason, raw text.
+    pub fn quarantine(&self) -> RecordBatch {
+        let batch = published::table(&self.path("out/_quarantine"), &quarantine_schema());
+        batch.project(&[1, 2, 3, 4, 5, 6]).unwrap()
+    }
+}
+
+/// The columns of the quarantine.
+fn quarantine_schema() -> SchemaRef {
+    let columns = [
+        ("source", DataType::Utf8),
+        ("file", DataType::Utf8),
+        ("line", DataType::Int64),
+        ("byte_offset", DataType::Int64),
+        ("column", DataType::Utf8),
+        ("reason", DataType::Utf8),
+        ("raw", DataType::Utf8),
+    ];
+    Arc::new(Schema::new(columns.map(|(name, data_type)| Field::new(name, data_type, true)).to_vec()))
+}
+
+/// The text of a job of the repository.
+pub fn sql(job: &str) -> String {
+    fs::read_to_string(repository().join("jobs").join(job)).unwrap()
+}
+
+/// A job of the repository, parsed.
+pub fn parsed(job: &str) -> Job {
+    Job::parse(job, &sql(job), &|_| None).unwrap_or_else(|errors| panic!("{errors}"))
+}
