@@ -31,7 +31,13 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// A diagnostic at `place`.
     pub fn new(place: Place, message: impl Into<String>) -> Self {
-        Self { line: place.line, column: place.column, length: place.length, message: message.into(), hint: None }
+        Self {
+            line: place.line,
+            column: place.column,
+            length: place.length,
+            message: message.into(),
+            hint: None,
+        }
     }
 
     /// Adds what to write instead.
@@ -72,7 +78,11 @@ impl Diagnostics {
     pub(crate) fn new(job: &str, sql: &str, mut errors: Vec<Diagnostic>) -> Self {
         errors.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
         errors.dedup();
-        Self { job: job.to_owned(), sql: sql.to_owned(), errors }
+        Self {
+            job: job.to_owned(),
+            sql: sql.to_owned(),
+            errors,
+        }
     }
 
     /// The errors, in the order of the text.
@@ -103,15 +113,27 @@ pub fn render(diagnostic: &Diagnostic, level: &str, job: &str, sql: &str) -> Str
     if diagnostic.line == 0 {
         out.push_str(&format!("{indent}--> {job}\n"));
     } else {
-        out.push_str(&format!("{indent}--> {job}:{}:{}\n", diagnostic.line, diagnostic.column));
+        out.push_str(&format!(
+            "{indent}--> {job}:{}:{}\n",
+            diagnostic.line, diagnostic.column
+        ));
     }
-    if let Some(line) = diagnostic.line.checked_sub(1).and_then(|index| sql.lines().nth(index)) {
+    if let Some(line) = diagnostic
+        .line
+        .checked_sub(1)
+        .and_then(|index| sql.lines().nth(index))
+    {
         let (padding, carets) = underline(line, diagnostic.column, diagnostic.length);
-        out.push_str(&format!("{indent} |\n{margin} | {line}\n{indent} | {padding}{carets}\n"));
+        out.push_str(&format!(
+            "{indent} |\n{margin} | {line}\n{indent} | {padding}{carets}\n"
+        ));
     }
     if let Some(hint) = &diagnostic.hint {
         let mut lines = hint.lines();
-        out.push_str(&format!("{indent} = hint: {}\n", lines.next().unwrap_or_default()));
+        out.push_str(&format!(
+            "{indent} = hint: {}\n",
+            lines.next().unwrap_or_default()
+        ));
         lines.for_each(|line| out.push_str(&format!("{indent}         {line}\n")));
     }
     out
@@ -120,7 +142,11 @@ pub fn render(diagnostic: &Diagnostic, level: &str, job: &str, sql: &str) -> Str
 /// Blanks up to `column` and carets under `length` characters, as wide as a terminal shows them.
 fn underline(line: &str, column: usize, length: usize) -> (String, String) {
     let before = column.saturating_sub(1);
-    let padding = line.chars().take(before).map(|c| if c == '\t' { "\t" } else { &"  "[..width(c)] }).collect();
+    let padding = line
+        .chars()
+        .take(before)
+        .map(|c| if c == '\t' { "\t" } else { &"  "[..width(c)] })
+        .collect();
     let width: usize = line.chars().skip(before).take(length).map(width).sum();
     (padding, "^".repeat(width.max(1)))
 }
@@ -138,8 +164,17 @@ mod tests {
     use super::*;
 
     fn shown(sql: &str, line: usize, column: usize, length: usize) -> String {
-        let place = Place { line, column, length };
-        render(&Diagnostic::new(place, "wrong").with_hint("right\nor so"), "error", "job.sql", sql)
+        let place = Place {
+            line,
+            column,
+            length,
+        };
+        render(
+            &Diagnostic::new(place, "wrong").with_hint("right\nor so"),
+            "error",
+            "job.sql",
+            sql,
+        )
     }
 
     #[test]
@@ -150,9 +185,18 @@ mod tests {
 
     #[test]
     fn wide_characters_and_tabs_keep_the_caret_in_place() {
-        assert!(shown("SELECT '신용' x", 1, 13, 1).contains("\n  |               ^\n"), "two wide characters before");
-        assert!(shown("SELECT '신용'", 1, 9, 2).contains("\n  |         ^^^^\n"), "wide characters themselves");
-        assert!(shown("\tx", 1, 2, 1).contains("\n  | \t^\n"), "a tab stays a tab");
+        assert!(
+            shown("SELECT '신용' x", 1, 13, 1).contains("\n  |               ^\n"),
+            "two wide characters before"
+        );
+        assert!(
+            shown("SELECT '신용'", 1, 9, 2).contains("\n  |         ^^^^\n"),
+            "wide characters themselves"
+        );
+        assert!(
+            shown("\tx", 1, 2, 1).contains("\n  | \t^\n"),
+            "a tab stays a tab"
+        );
     }
 
     #[test]
@@ -164,8 +208,21 @@ mod tests {
 
     #[test]
     fn errors_are_in_the_order_of_the_text_and_counted() {
-        let at = |line, column| Diagnostic::new(Place { line, column, length: 1 }, format!("{line}:{column}"));
-        let all = Diagnostics::new("job.sql", "a\nb", vec![at(2, 1), at(1, 7), at(1, 2), at(1, 2)]);
+        let at = |line, column| {
+            Diagnostic::new(
+                Place {
+                    line,
+                    column,
+                    length: 1,
+                },
+                format!("{line}:{column}"),
+            )
+        };
+        let all = Diagnostics::new(
+            "job.sql",
+            "a\nb",
+            vec![at(2, 1), at(1, 7), at(1, 2), at(1, 2)],
+        );
         let order: Vec<&str> = all.errors().iter().map(|e| e.message.as_str()).collect();
         assert_eq!(order, ["1:2", "1:7", "2:1"]);
         assert!(all.to_string().ends_with("3 errors in job.sql"));

@@ -11,6 +11,7 @@ use arrow::array::{
     StringArray, StructArray, TimestampMicrosecondArray, TimestampNanosecondArray,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
+use arrow::compute::nullif;
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -23,6 +24,9 @@ pub const TEXTS: [(&str, &[&str]); 5] = [
     ("contact", &["kim@example.com", "박@example.co.kr", "nobody", "a.b+c@x.org", ""]),
     ("", &["", "a", "b", "B", "ab", "서울", "부산", "it's", "a,\"b\"", " pad ", "%_"]),
 ];
+
+/// The domain of a column `wild`.
+const WILD: [f64; 8] = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, 0.0, 1.5, -1.5, 1e300];
 
 /// Days since 1970: around leap days, year ends, and before the epoch.
 const DAYS: [i32; 8] = [-1, 0, 19_722, 19_723, 19_781, 19_782, 19_792, 20_088];
@@ -58,6 +62,7 @@ fn column(rng: &mut ChaCha8Rng, field: &Field, rows: usize) -> ArrayRef {
         DataType::Int32 => values!(Int32Array, rng.random_range(-2..=3)),
         DataType::Int64 => values!(Int64Array, rng.random_range(-5..=9)),
         DataType::Float32 => values!(Float32Array, f32::from(rng.random_range(-6..=6_i8)) / 4.0 + 0.0),
+        DataType::Float64 if field.name() == "wild" => values!(Float64Array, WILD[rng.random_range(0..WILD.len())]),
         DataType::Float64 => values!(Float64Array, f64::from(rng.random_range(-8..=8)) / 4.0 + 0.0),
         DataType::Decimal128(precision, scale) => {
             let values = present.iter().map(|present| present.then(|| rng.random_range(-250_i128..=250))).collect::<Decimal128Array>();
@@ -82,8 +87,10 @@ fn column(rng: &mut ChaCha8Rng, field: &Field, rows: usize) -> ArrayRef {
             Arc::new(ListArray::new(Arc::clone(item), OffsetBuffer::from_lengths(lengths), items, Some(NullBuffer::from(present))))
         }
         DataType::Struct(fields) => {
-            let children = fields.iter().map(|field| column(rng, field, rows)).collect();
-            Arc::new(StructArray::new(fields.clone(), children, Some(NullBuffer::from(present))))
+            // Fields of a NULL are NULL too: DataFusion's own UNNEST of structs shows what lies beneath.
+            let absent = BooleanArray::from_iter(present.iter().map(|present| Some(!present)));
+            let children = fields.iter().map(|field| nullif(&column(rng, field, rows), &absent).unwrap());
+            Arc::new(StructArray::new(fields.clone(), children.collect(), Some(NullBuffer::from(present))))
         }
         other => panic!("no domain for {other}"),
     }

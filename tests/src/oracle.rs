@@ -7,12 +7,14 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::compute::concat_batches;
+use arrow::datatypes::Schema;
 use datafusion::common::TableReference;
 use datafusion::datasource::MemTable;
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 use datafusion::execution::SessionStateBuilder;
+use datafusion::physical_plan::collect;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::sqlparser::ast::{CreateView, Ident, Statement as Sql};
@@ -50,8 +52,8 @@ impl Oracle {
     /// What DataFusion says.
     pub fn run(&self, sources: &BTreeMap<String, RecordBatch>) -> Result<BTreeMap<String, RecordBatch>> {
         let result = self.runtime.block_on(self.views_over(sources));
-        let names: Vec<String> = sources.keys().cloned().chain(self.views.iter().map(|view| name(&view.name.0[0].as_ident().cloned()))).collect();
-        for name in names {
+        let views = self.views.iter().map(view_name);
+        for name in sources.keys().cloned().chain(views) {
             self.context.deregister_table(TableReference::bare(name))?;
         }
         result
@@ -65,11 +67,10 @@ impl Oracle {
         for view in &self.views {
             let query = Statement::Statement(Box::new(Sql::Query(view.query.clone())));
             let plan = self.context.state().statement_to_plan(query).await?;
-            let frame = self.context.execute_logical_plan(plan).await?;
-            let schema = Arc::new(frame.schema().as_arrow().clone());
-            let batches = frame.collect().await?;
-            let batch = renamed(&concat_batches(&schema, &batches)?, view)?;
-            let name = name(&view.name.0[0].as_ident().cloned());
+            let plan = self.context.state().create_physical_plan(&plan).await?;
+            let batches = collect(Arc::clone(&plan), self.context.task_ctx()).await?;
+            let batch = renamed(&concat_batches(&plan.schema(), &batches)?, view)?;
+            let name = view_name(view);
             self.register(&name, &batch)?;
             results.insert(name, batch);
         }
@@ -95,23 +96,23 @@ fn views(statements: VecDeque<Statement>) -> Vec<CreateView> {
     views.collect()
 }
 
+fn view_name(view: &CreateView) -> String {
+    view.name.0[0].as_ident().map(name).unwrap_or_default()
+}
+
 /// A name as SQL means it: quoted as it is, otherwise in lower case.
-fn name(ident: &Option<Ident>) -> String {
-    match ident {
-        Some(Ident { value, quote_style: Some(_), .. }) => value.clone(),
-        Some(Ident { value, .. }) => value.to_lowercase(),
-        None => String::new(),
-    }
+fn name(ident: &Ident) -> String {
+    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
 }
 
 /// A view's rows under the names that `CREATE VIEW v (a, b)` gives, all nullable.
-fn renamed(batch: &RecordBatch, view: &CreateView) -> Result<RecordBatch, DataFusionError> {
+fn renamed(batch: &RecordBatch, view: &CreateView) -> Result<RecordBatch> {
     let schema = batch.schema();
     let fields = schema.fields().iter().enumerate().map(|(at, field)| {
-        let given = view.columns.get(at).map(|column| name(&Some(column.name.clone())));
+        let given = view.columns.get(at).map(|column| name(&column.name));
         field.as_ref().clone().with_name(given.unwrap_or_else(|| field.name().clone())).with_nullable(true)
     });
-    let schema = arrow::datatypes::Schema::new(fields.collect::<Vec<_>>());
-    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    let schema = Schema::new(fields.collect::<Vec<_>>());
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     Ok(RecordBatch::try_new_with_options(Arc::new(schema), batch.columns().to_vec(), &options)?)
 }

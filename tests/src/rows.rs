@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::row::{OwnedRow, RowConverter, Rows, SortField};
 use arrow::util::pretty::pretty_format_batches;
 
@@ -101,11 +102,13 @@ impl Table {
     fn show(&self, rows: &[(&OwnedRow, i64)]) -> String {
         const SHOWN_MAX: usize = 20;
         let shown = &rows[..rows.len().min(SHOWN_MAX)];
-        let columns = self.converter.convert_rows(shown.iter().map(|(row, _)| row.row())).unwrap();
+        // The rows may be another table's of the same types, whose converter encodes alike.
+        let parser = self.converter.parser();
+        let columns = self.converter.convert_rows(shown.iter().map(|(row, _)| parser.parse(row.row().data()))).unwrap();
         let options = RecordBatchOptions::new().with_row_count(Some(shown.len()));
         let types = columns.iter().zip(self.schema.fields());
-        let fields = types.map(|(column, field)| arrow::datatypes::Field::new(field.name(), column.data_type().clone(), true));
-        let schema = std::sync::Arc::new(arrow::datatypes::Schema::new(fields.collect::<Vec<_>>()));
+        let fields = types.map(|(column, field)| Field::new(field.name(), column.data_type().clone(), true));
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         let batch = RecordBatch::try_new_with_options(schema, columns, &options).unwrap();
         let lines = pretty_format_batches(&[batch]).unwrap().to_string();
         let mut text = String::new();

@@ -44,14 +44,24 @@ impl JobBuilder {
     /// A job without anything in it; `name` is for messages.
     #[must_use]
     pub fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), catalog: Catalog::new(), sources: Vec::new(), views: Vec::new(), sinks: Vec::new() }
+        Self {
+            name: name.to_owned(),
+            catalog: Catalog::new(),
+            sources: Vec::new(),
+            views: Vec::new(),
+            sinks: Vec::new(),
+        }
     }
 
     /// Adds a source. Its `projection` is of no matter: the columns that the job reads are found out.
     #[must_use]
     pub fn source(mut self, spec: SourceSpec) -> Self {
         let schema = Arc::clone(&spec.schema);
-        self.sources.push(Source { spec, schema, primary_key: Vec::new() });
+        self.sources.push(Source {
+            spec,
+            schema,
+            primary_key: Vec::new(),
+        });
         self
     }
 
@@ -71,9 +81,23 @@ impl JobBuilder {
 
     /// Publishes a view or source to a directory, in Hive partitions by the named columns.
     #[must_use]
-    pub fn publish(mut self, view: &str, path: impl Into<PathBuf>, encoding: Encoding, partition_by: &[&str]) -> Self {
-        let partition_by = partition_by.iter().map(|column| (*column).to_owned()).collect();
-        self.sinks.push(NewSink { view: view.to_owned(), path: path.into(), encoding, partition_by });
+    pub fn publish(
+        mut self,
+        view: &str,
+        path: impl Into<PathBuf>,
+        encoding: Encoding,
+        partition_by: &[&str],
+    ) -> Self {
+        let partition_by = partition_by
+            .iter()
+            .map(|column| (*column).to_owned())
+            .collect();
+        self.sinks.push(NewSink {
+            view: view.to_owned(),
+            path: path.into(),
+            encoding,
+            partition_by,
+        });
         self
     }
 
@@ -89,23 +113,50 @@ impl JobBuilder {
         if !errors.is_empty() {
             return Err(Diagnostics::new(&self.name, "", errors));
         }
-        let mut warnings: Vec<Diagnostic> = drafts.iter().flat_map(|draft| draft.warnings.clone()).collect();
+        let mut warnings: Vec<Diagnostic> = drafts
+            .iter()
+            .flat_map(|draft| draft.warnings.clone())
+            .collect();
         let pruned = prune::prune(self.sources, drafts, &sinks);
-        let pruned = pruned.map_err(|error| Diagnostics::new(&self.name, "", vec![Diagnostic::new(Place::default(), error.to_string())]))?;
-        warnings.extend(pruned.unread.iter().map(|name| Diagnostic::new(Place::default(), format!("'{name}' is not read by any table"))));
-        Ok(Job { name: self.name, sources: pruned.sources, views: pruned.views, sinks, warnings })
+        let pruned = pruned.map_err(|error| {
+            Diagnostics::new(
+                &self.name,
+                "",
+                vec![Diagnostic::new(Place::default(), error.to_string())],
+            )
+        })?;
+        warnings.extend(pruned.unread.iter().map(|name| {
+            Diagnostic::new(
+                Place::default(),
+                format!("'{name}' is not read by any table"),
+            )
+        }));
+        Ok(Job {
+            name: self.name,
+            sources: pruned.sources,
+            views: pruned.views,
+            sinks,
+            warnings,
+        })
     }
 
     /// Makes the sources known; names must be told apart.
     fn declare(&mut self) -> Vec<Diagnostic> {
         let mut seen = BTreeSet::new();
         let views = self.views.iter().map(|(name, ..)| name);
-        let names = self.sources.iter().map(|source| &source.spec.name).chain(views);
+        let names = self
+            .sources
+            .iter()
+            .map(|source| &source.spec.name)
+            .chain(views);
         let twice: Vec<&String> = names.filter(|name| !seen.insert(*name)).collect();
-        let errors = twice.into_iter().map(|name| Diagnostic::new(Place::default(), format!("'{name}' is defined twice")));
+        let errors = twice
+            .into_iter()
+            .map(|name| Diagnostic::new(Place::default(), format!("'{name}' is defined twice")));
         let errors = errors.collect();
         for source in &self.sources {
-            self.catalog.insert(&source.spec.name, Arc::clone(&source.spec.schema));
+            self.catalog
+                .insert(&source.spec.name, Arc::clone(&source.spec.schema));
         }
         errors
     }
@@ -114,14 +165,31 @@ impl JobBuilder {
         let published: BTreeSet<&str> = self.sinks.iter().map(|sink| sink.view.as_str()).collect();
         let mut drafts = Vec::new();
         for (name, materialized, plan) in std::mem::take(&mut self.views) {
-            let site = Site { name: &name, place: Place::default(), tokens: None };
+            let site = Site {
+                name: &name,
+                place: Place::default(),
+                tokens: None,
+            };
             let ordered = materialized || published.contains(name.as_str());
-            let compiled = rescan(plan, &self.catalog, &site).and_then(|plan| compile(plan, &[], ordered, &site));
+            let compiled = rescan(plan, &self.catalog, &site)
+                .and_then(|plan| compile(plan, &[], ordered, &site));
             match compiled {
                 Ok(compiled) => {
                     self.catalog.insert(&name, Arc::clone(&compiled.schema));
-                    let Compiled { plan, schema, order_by, warnings } = compiled;
-                    drafts.push(Draft { name, materialized, plan, schema, order_by, warnings });
+                    let Compiled {
+                        plan,
+                        schema,
+                        order_by,
+                        warnings,
+                    } = compiled;
+                    drafts.push(Draft {
+                        name,
+                        materialized,
+                        plan,
+                        schema,
+                        order_by,
+                        warnings,
+                    });
                 }
                 Err(found) => errors.extend(found),
             }
@@ -132,16 +200,45 @@ impl JobBuilder {
     fn sinks(&self, drafts: &[Draft], errors: &mut Vec<Diagnostic>) -> Vec<Sink> {
         let mut sinks = Vec::new();
         for new in &self.sinks {
-            let site = Site { name: &new.view, place: Place::default(), tokens: None };
+            let site = Site {
+                name: &new.view,
+                place: Place::default(),
+                tokens: None,
+            };
             let Some(schema) = self.catalog.schema(&new.view) else {
-                errors.push(unknown_relation(&new.view, Place::default(), self.catalog.names()));
+                errors.push(unknown_relation(
+                    &new.view,
+                    Place::default(),
+                    self.catalog.names(),
+                ));
                 continue;
             };
-            let order_by = drafts.iter().find(|draft| draft.name == new.view).map(|draft| draft.order_by.clone()).unwrap_or_default();
-            let quoted: Vec<String> = new.partition_by.iter().map(|column| format!("\"{column}\"")).collect();
+            let order_by = drafts
+                .iter()
+                .find(|draft| draft.name == new.view)
+                .map(|draft| draft.order_by.clone())
+                .unwrap_or_default();
+            let quoted: Vec<String> = new
+                .partition_by
+                .iter()
+                .map(|column| format!("\"{column}\""))
+                .collect();
             let partition_by = publish::partitions(&quoted, &schema, &site, errors);
-            let table = TableSpec { name: Arc::from(new.view.as_str()), path: new.path.clone(), schema, partition_by, order_by, encoding: new.encoding.clone() };
-            sinks.push((Sink { view: new.view.clone(), table }, Place::default()));
+            let table = TableSpec {
+                name: Arc::from(new.view.as_str()),
+                path: new.path.clone(),
+                schema,
+                partition_by,
+                order_by,
+                encoding: new.encoding.clone(),
+            };
+            sinks.push((
+                Sink {
+                    view: new.view.clone(),
+                    table,
+                },
+                Place::default(),
+            ));
         }
         errors.extend(publish::overlaps(&sinks));
         sinks.into_iter().map(|(sink, _)| sink).collect()
@@ -149,22 +246,44 @@ impl JobBuilder {
 }
 
 /// Points the scans of a user's plan at the job's own relations of the same names.
-fn rescan(plan: LogicalPlan, catalog: &Catalog, site: &Site<'_>) -> Result<LogicalPlan, Vec<Diagnostic>> {
+fn rescan(
+    plan: LogicalPlan,
+    catalog: &Catalog,
+    site: &Site<'_>,
+) -> Result<LogicalPlan, Vec<Diagnostic>> {
     let mut errors = Vec::new();
     let rescanned = plan.transform_up(|node| {
-        let LogicalPlan::TableScan(scan) = node else { return Ok(Transformed::no(node)) };
+        let LogicalPlan::TableScan(scan) = node else {
+            return Ok(Transformed::no(node));
+        };
         let name = scan.table_name.table().to_owned();
         match catalog.relation(&name) {
             None => errors.push(unknown_relation(&name, Place::default(), catalog.names())),
             Some(relation) if !same_columns(&relation.schema(), &scan.source.schema()) => {
-                errors.push(site.diagnostic(&[], format!("'{name}' has other columns in the plan than in the job")).with_hint(format!(
-                    "register it with the job's columns: {}",
-                    relation.schema().fields().iter().map(|f| format!("{} {}", f.name(), f.data_type())).collect::<Vec<_>>().join(", ")
-                )));
+                errors.push(
+                    site.diagnostic(
+                        &[],
+                        format!("'{name}' has other columns in the plan than in the job"),
+                    )
+                    .with_hint(format!(
+                        "register it with the job's columns: {}",
+                        relation
+                            .schema()
+                            .fields()
+                            .iter()
+                            .map(|f| format!("{} {}", f.name(), f.data_type()))
+                            .collect::<Vec<_>>()
+                            .join(", ")
+                    )),
+                );
             }
             Some(relation) => {
-                let builder = TableScanBuilder::new(scan.table_name, relation).with_projection(scan.projection);
-                let rebuilt = builder.with_filters(scan.filters).with_fetch(scan.fetch).build()?;
+                let builder = TableScanBuilder::new(scan.table_name, relation)
+                    .with_projection(scan.projection);
+                let rebuilt = builder
+                    .with_filters(scan.filters)
+                    .with_fetch(scan.fetch)
+                    .build()?;
                 return Ok(Transformed::yes(LogicalPlan::TableScan(rebuilt)));
             }
         }
@@ -178,6 +297,8 @@ fn rescan(plan: LogicalPlan, catalog: &Catalog, site: &Site<'_>) -> Result<Logic
 }
 
 fn same_columns(ours: &SchemaRef, theirs: &SchemaRef) -> bool {
-    let same = |(a, b): (&Arc<Field>, &Arc<Field>)| a.name() == b.name() && a.data_type() == b.data_type();
-    ours.fields().len() == theirs.fields().len() && ours.fields().iter().zip(theirs.fields()).all(same)
+    let same =
+        |(a, b): (&Arc<Field>, &Arc<Field>)| a.name() == b.name() && a.data_type() == b.data_type();
+    ours.fields().len() == theirs.fields().len()
+        && ours.fields().iter().zip(theirs.fields()).all(same)
 }

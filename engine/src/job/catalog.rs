@@ -6,7 +6,24 @@
 //! - Text is `Utf8`, which every reader of Parquet and every kernel knows, not `Utf8View`.
 //! - `TIMESTAMP` counts microseconds, where DataFusion counts nanoseconds. Nanoseconds end in the year 2262, so the
 //!   `9999-12-31` that companies write for "open" would be an error, and Spark does not read nanosecond Parquet.
-//!   `TIMESTAMP(9)` keeps nanoseconds where they are real.
+//!   `TIMESTAMP(9)` keeps nanoseconds where they are real. (DataFusion's `date_trunc` and `date_bin` count in
+//!   nanoseconds within: beyond 2262 the one fails and the other gives NULL.)
+//!
+//! # Times and zones
+//!
+//! Zone-less timestamps are local times of the business: `date_trunc`, `date_bin`, `date_part` and `hop` work on them as
+//! clocks show them. With a zone (`TIMESTAMPTZ`, or `… AT TIME ZONE 'Asia/Seoul'`, which in DataFusion always gives a
+//! zoned time in nanoseconds, never takes the zone away) they are instants, and
+//!
+//! | expression | goes by |
+//! |---|---|
+//! | `date_trunc('day', t)`, `date_part('hour', t)`, `CAST(t AS DATE)` | the local clock, across changes of the clock too |
+//! | `to_local_time(t)` | the local clock; the way to a zone-less local time |
+//! | `date_bin(step, t)`, `hop(t, slide, size)` | UTC: a day in Seoul would begin at 09:00. Give them `to_local_time(t)` |
+//! | `CAST(t AS TIMESTAMP)` | UTC |
+//! | `local AT TIME ZONE 'America/New_York'` | fails on local times that the clock skips or repeats |
+//!
+//! The last three are said as warnings, with what to write, by `check::zones`.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -43,9 +60,8 @@ struct Types;
 impl TypePlanner for Types {
     fn plan_type_field(&self, sql_type: &SqlType) -> Result<Option<FieldRef>> {
         let data_type = match sql_type {
-            SqlType::Timestamp(None, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) | SqlType::Datetime(None) => {
-                DataType::Timestamp(TimeUnit::Microsecond, None)
-            }
+            SqlType::Timestamp(None, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone)
+            | SqlType::Datetime(None) => DataType::Timestamp(TimeUnit::Microsecond, None),
             SqlType::Timestamp(None, TimezoneInfo::Tz | TimezoneInfo::WithTimeZone) => {
                 DataType::Timestamp(TimeUnit::Microsecond, Some(SESSION_TIME_ZONE.into()))
             }
@@ -82,12 +98,16 @@ pub(super) struct Catalog {
 
 impl Catalog {
     pub fn new() -> Self {
-        Self { relations: BTreeMap::new(), options: planner_options() }
+        Self {
+            relations: BTreeMap::new(),
+            options: planner_options(),
+        }
     }
 
     /// Makes a relation known.
     pub fn insert(&mut self, name: &str, schema: SchemaRef) {
-        self.relations.insert(name.to_owned(), Relation::new(schema));
+        self.relations
+            .insert(name.to_owned(), Relation::new(schema));
     }
 
     /// The names of all relations.
@@ -139,7 +159,11 @@ static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
     }
 });
 
-fn by_name<F>(functions: Vec<Arc<F>>, name: impl Fn(&F) -> &str, aliases: impl Fn(&F) -> &[String]) -> BTreeMap<String, Arc<F>> {
+fn by_name<F>(
+    functions: Vec<Arc<F>>,
+    name: impl Fn(&F) -> &str,
+    aliases: impl Fn(&F) -> &[String],
+) -> BTreeMap<String, Arc<F>> {
     let mut named = BTreeMap::new();
     for function in functions {
         for alias in aliases(&function) {
@@ -154,13 +178,18 @@ fn by_name<F>(functions: Vec<Arc<F>>, name: impl Fn(&F) -> &str, aliases: impl F
 pub(super) fn function_names() -> impl Iterator<Item = &'static str> {
     let library = &*LIBRARY;
     let names = library.scalar.keys().chain(library.higher_order.keys());
-    names.chain(library.aggregate.keys()).chain(library.window.keys()).map(String::as_str)
+    names
+        .chain(library.aggregate.keys())
+        .chain(library.window.keys())
+        .map(String::as_str)
 }
 
 impl ContextProvider for Catalog {
     fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>> {
         match self.relations.get(name.table()) {
-            Some(relation) if name.schema().is_none() => Ok(Arc::clone(relation) as Arc<dyn TableSource>),
+            Some(relation) if name.schema().is_none() => {
+                Ok(Arc::clone(relation) as Arc<dyn TableSource>)
+            }
             _ => plan_err!("table '{name}' not found"),
         }
     }

@@ -26,9 +26,18 @@ pub(super) struct Compiled {
 
 /// Checks, optimises and checks again. `columns` renames the output, if given; an `ordered` view's `ORDER BY` must be
 /// one of its output columns.
-pub(super) fn compile(plan: LogicalPlan, columns: &[String], ordered: bool, site: &Site<'_>) -> Result<Compiled, Vec<Diagnostic>> {
+pub(super) fn compile(
+    plan: LogicalPlan,
+    columns: &[String],
+    ordered: bool,
+    site: &Site<'_>,
+) -> Result<Compiled, Vec<Diagnostic>> {
     let mut errors = check::as_written(&plan, site);
-    let order_by = if ordered { take_order(&plan, site, &mut errors) } else { Vec::new() };
+    let order_by = if ordered {
+        take_order(&plan, site, &mut errors)
+    } else {
+        Vec::new()
+    };
     let plan = fold_limits(plan, site, &mut errors);
     if !errors.is_empty() {
         return Err(errors);
@@ -42,13 +51,21 @@ pub(super) fn compile(plan: LogicalPlan, columns: &[String], ordered: bool, site
     }
     let warnings = check::warnings(&plan, site);
     let schema = output_schema(&plan);
-    Ok(Compiled { plan, schema, order_by, warnings })
+    Ok(Compiled {
+        plan,
+        schema,
+        order_by,
+        warnings,
+    })
 }
 
 /// A relation has columns, and they are known by their names alone.
 fn unique_names(plan: &LogicalPlan, site: &Site<'_>) -> Result<(), Vec<Diagnostic>> {
     if plan.schema().fields().is_empty() {
-        let found = site.diagnostic(&[Find::Words(&["SELECT"])], format!("'{}' selects no columns", site.name));
+        let found = site.diagnostic(
+            &[Find::Words(&["SELECT"])],
+            format!("'{}' selects no columns", site.name),
+        );
         return Err(vec![found.with_hint("write SELECT a, b FROM …")]);
     }
     let mut seen = BTreeSet::new();
@@ -57,16 +74,25 @@ fn unique_names(plan: &LogicalPlan, site: &Site<'_>) -> Result<(), Vec<Diagnosti
     let errors: Vec<Diagnostic> = twice
         .into_iter()
         .map(|name| {
-            let found = site.diagnostic(&[Find::Name(name.clone())], format!("'{}' has two columns '{name}'", site.name));
+            let found = site.diagnostic(
+                &[Find::Name(name.clone())],
+                format!("'{}' has two columns '{name}'", site.name),
+            );
             found.with_hint("give one of them another name with AS")
         })
         .collect();
-    if errors.is_empty() { Ok(()) } else { Err(errors) }
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(errors)
+    }
 }
 
 /// The output columns of a plan under their own names.
 pub(super) fn output_schema(plan: &LogicalPlan) -> SchemaRef {
     let fields = plan.schema().fields().iter();
-    let plain = |field: &Arc<Field>| Field::new(field.name(), field.data_type().clone(), field.is_nullable());
+    let plain = |field: &Arc<Field>| {
+        Field::new(field.name(), field.data_type().clone(), field.is_nullable())
+    };
     Arc::new(Schema::new(fields.map(plain).collect::<Vec<_>>()))
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, Schema};
 use datafusion_sql::parser::CreateExternalTable;
 use datafusion_sql::planner::SqlToRel;
-use datafusion_sql::sqlparser::ast::{ColumnDef, ColumnOption, Expr, Spanned, TableConstraint, Value};
+use datafusion_sql::sqlparser::ast::{
+    ColumnDef, ColumnOption, Expr, Spanned, TableConstraint, Value,
+};
 use tidewater_connectors::source::{Format, SourceSpec};
 
 use super::Source;
@@ -19,12 +21,20 @@ use super::suggest::nearest;
 use crate::diagnostic::Diagnostic;
 
 /// The source that a statement declares, reading all its columns.
-pub(super) fn source(table: &CreateExternalTable, site: &Site<'_>, catalog: &Catalog) -> Result<Source, Vec<Diagnostic>> {
+pub(super) fn source(
+    table: &CreateExternalTable,
+    site: &Site<'_>,
+    catalog: &Catalog,
+) -> Result<Source, Vec<Diagnostic>> {
     let mut errors = refused_clauses(table, site);
     let fields = columns(&table.columns, site, catalog, &mut errors);
     let primary_key = primary_key(table, site, &mut errors);
-    let format = format(&table.file_type, site).map_err(|error| errors.push(error)).ok();
-    let location = location(&table.locations, site).map_err(|error| errors.push(error)).ok();
+    let format = format(&table.file_type, site)
+        .map_err(|error| errors.push(error))
+        .ok();
+    let location = location(&table.locations, site)
+        .map_err(|error| errors.push(error))
+        .ok();
     let options = options(&table.options, site, &mut errors);
     errors.extend(format.and_then(|format| check_source_options(format, &options, site).err()));
     let (Some(format), Some(location), true) = (format, location, errors.is_empty()) else {
@@ -32,31 +42,70 @@ pub(super) fn source(table: &CreateExternalTable, site: &Site<'_>, catalog: &Cat
     };
     let schema = Arc::new(Schema::new(fields));
     let projection = (0..schema.fields().len()).collect();
-    let spec = SourceSpec { name: site.name.to_owned(), location, format, schema: Arc::clone(&schema), projection, options };
-    Ok(Source { spec, schema, primary_key })
+    let spec = SourceSpec {
+        name: site.name.to_owned(),
+        location,
+        format,
+        schema: Arc::clone(&schema),
+        projection,
+        options,
+    };
+    Ok(Source {
+        spec,
+        schema,
+        primary_key,
+    })
 }
 
 /// Clauses that would say nothing here are refused rather than ignored.
 fn refused_clauses(table: &CreateExternalTable, site: &Site<'_>) -> Vec<Diagnostic> {
     let clauses: [(bool, &'static [&'static str], &str, &str); 4] = [
-        (table.temporary, &["TEMPORARY"], "a source is not temporary", "remove TEMPORARY"),
-        (table.unbounded, &["UNBOUNDED"], "a source is not declared unbounded", "remove UNBOUNDED: every job takes in what is new"),
+        (
+            table.temporary,
+            &["TEMPORARY"],
+            "a source is not temporary",
+            "remove TEMPORARY",
+        ),
+        (
+            table.unbounded,
+            &["UNBOUNDED"],
+            "a source is not declared unbounded",
+            "remove UNBOUNDED: every job takes in what is new",
+        ),
         (
             !table.table_partition_cols.is_empty(),
             &["PARTITIONED", "BY"],
             "a source has no partitions",
             "declare the columns that the files hold, and use a glob that matches all files: 'data/*/*.parquet'",
         ),
-        (!table.order_exprs.is_empty(), &["WITH", "ORDER"], "a source has no order", "remove WITH ORDER"),
+        (
+            !table.order_exprs.is_empty(),
+            &["WITH", "ORDER"],
+            "a source has no order",
+            "remove WITH ORDER",
+        ),
     ];
     let present = clauses.into_iter().filter(|(present, ..)| *present);
-    present.map(|(_, words, message, hint)| site.diagnostic(&[Find::Words(words)], message).with_hint(hint)).collect()
+    present
+        .map(|(_, words, message, hint)| {
+            site.diagnostic(&[Find::Words(words)], message)
+                .with_hint(hint)
+        })
+        .collect()
 }
 
-fn columns(columns: &[ColumnDef], site: &Site<'_>, catalog: &Catalog, errors: &mut Vec<Diagnostic>) -> Vec<Field> {
+fn columns(
+    columns: &[ColumnDef],
+    site: &Site<'_>,
+    catalog: &Catalog,
+    errors: &mut Vec<Diagnostic>,
+) -> Vec<Field> {
     if columns.is_empty() {
         let error = site.diagnostic(&[], format!("source '{}' declares no columns", site.name));
-        errors.push(error.with_hint(format!("write CREATE EXTERNAL TABLE {} (name TEXT, amount BIGINT, …)", site.name)));
+        errors.push(error.with_hint(format!(
+            "write CREATE EXTERNAL TABLE {} (name TEXT, amount BIGINT, …)",
+            site.name
+        )));
     }
     let planner = SqlToRel::new(catalog);
     let mut fields: Vec<Field> = Vec::with_capacity(columns.len());
@@ -64,12 +113,21 @@ fn columns(columns: &[ColumnDef], site: &Site<'_>, catalog: &Catalog, errors: &m
         let name = normalize(&column.name);
         let at = place(column.name.span);
         if fields.iter().any(|field| *field.name() == name) {
-            errors.push(Diagnostic::new(at, format!("column '{name}' is declared twice")).with_hint("remove or rename one"));
+            errors.push(
+                Diagnostic::new(at, format!("column '{name}' is declared twice"))
+                    .with_hint("remove or rename one"),
+            );
             continue;
         }
         if let Some(option) = column.options.iter().find(|o| !is_supported(&o.option)) {
-            let message = format!("column '{name}' has {}, which sources do not have", option.option);
-            errors.push(Diagnostic::new(at, message).with_hint("use coalesce(…), CASE or WHERE in a view over the source"));
+            let message = format!(
+                "column '{name}' has {}, which sources do not have",
+                option.option
+            );
+            errors.push(
+                Diagnostic::new(at, message)
+                    .with_hint("use coalesce(…), CASE or WHERE in a view over the source"),
+            );
         }
         match planner.build_schema(vec![column.clone()]) {
             Ok(schema) => fields.extend(schema.fields().iter().map(|field| field.as_ref().clone())),
@@ -80,12 +138,31 @@ fn columns(columns: &[ColumnDef], site: &Site<'_>, catalog: &Catalog, errors: &m
 }
 
 fn is_supported(option: &ColumnOption) -> bool {
-    matches!(option, ColumnOption::Null | ColumnOption::NotNull | ColumnOption::PrimaryKey(_) | ColumnOption::Comment(_))
+    matches!(
+        option,
+        ColumnOption::Null
+            | ColumnOption::NotNull
+            | ColumnOption::PrimaryKey(_)
+            | ColumnOption::Comment(_)
+    )
 }
 
 fn unknown_type(column: &ColumnDef, name: &str) -> Diagnostic {
     const TYPES: [&str; 14] = [
-        "BOOLEAN", "SMALLINT", "INT", "BIGINT", "REAL", "DOUBLE", "DECIMAL", "TEXT", "VARCHAR", "DATE", "TIME", "TIMESTAMP", "TIMESTAMPTZ", "BYTEA",
+        "BOOLEAN",
+        "SMALLINT",
+        "INT",
+        "BIGINT",
+        "REAL",
+        "DOUBLE",
+        "DECIMAL",
+        "TEXT",
+        "VARCHAR",
+        "DATE",
+        "TIME",
+        "TIMESTAMP",
+        "TIMESTAMPTZ",
+        "BYTEA",
     ];
     let written = column.data_type.to_string();
     let message = format!("column '{name}' has the type {written}, which is not known");
@@ -99,29 +176,64 @@ fn unknown_type(column: &ColumnDef, name: &str) -> Diagnostic {
 }
 
 /// Indices of the primary key's columns, from the table's or from a column's constraint.
-fn primary_key(table: &CreateExternalTable, site: &Site<'_>, errors: &mut Vec<Diagnostic>) -> Vec<usize> {
-    let names: Vec<String> = table.columns.iter().map(|column| normalize(&column.name)).collect();
-    let is_key = |column: &ColumnDef| column.options.iter().any(|o| matches!(o.option, ColumnOption::PrimaryKey(_)));
-    let mut key: Vec<usize> = (0..names.len()).filter(|i| is_key(&table.columns[*i])).collect();
+fn primary_key(
+    table: &CreateExternalTable,
+    site: &Site<'_>,
+    errors: &mut Vec<Diagnostic>,
+) -> Vec<usize> {
+    let names: Vec<String> = table
+        .columns
+        .iter()
+        .map(|column| normalize(&column.name))
+        .collect();
+    let is_key = |column: &ColumnDef| {
+        column
+            .options
+            .iter()
+            .any(|o| matches!(o.option, ColumnOption::PrimaryKey(_)))
+    };
+    let mut key: Vec<usize> = (0..names.len())
+        .filter(|i| is_key(&table.columns[*i]))
+        .collect();
     for constraint in &table.constraints {
         let TableConstraint::PrimaryKey(primary) = constraint else {
-            let error = Diagnostic::new(place(constraint.span()), format!("sources have no constraint {constraint}"));
-            errors.push(error.with_hint("only PRIMARY KEY (…) is known; filter rows with WHERE in a view"));
+            let error = Diagnostic::new(
+                place(constraint.span()),
+                format!("sources have no constraint {constraint}"),
+            );
+            errors.push(
+                error.with_hint("only PRIMARY KEY (…) is known; filter rows with WHERE in a view"),
+            );
             continue;
         };
         if !key.is_empty() {
-            errors.push(site.diagnostic(&[Find::Words(&["PRIMARY", "KEY"])], "there are two primary keys").with_hint("write one: PRIMARY KEY (a, b)"));
+            errors.push(
+                site.diagnostic(
+                    &[Find::Words(&["PRIMARY", "KEY"])],
+                    "there are two primary keys",
+                )
+                .with_hint("write one: PRIMARY KEY (a, b)"),
+            );
             continue;
         }
         for column in &primary.columns {
             let Expr::Identifier(ident) = &column.column.expr else {
-                let error = Diagnostic::new(place(column.column.span()), format!("'{}' is not a column", column.column));
-                errors.push(error.with_hint("a primary key is a list of columns: PRIMARY KEY (a, b)"));
+                let error = Diagnostic::new(
+                    place(column.column.span()),
+                    format!("'{}' is not a column", column.column),
+                );
+                errors.push(
+                    error.with_hint("a primary key is a list of columns: PRIMARY KEY (a, b)"),
+                );
                 continue;
             };
             match names.iter().position(|name| *name == normalize(ident)) {
                 Some(index) => key.push(index),
-                None => errors.push(unknown_column(ident.value.as_str(), &names, place(ident.span))),
+                None => errors.push(unknown_column(
+                    ident.value.as_str(),
+                    &names,
+                    place(ident.span),
+                )),
             }
         }
     }
@@ -129,7 +241,11 @@ fn primary_key(table: &CreateExternalTable, site: &Site<'_>, errors: &mut Vec<Di
 }
 
 /// A column that a list of columns names and that does not exist.
-pub(super) fn unknown_column(name: &str, columns: &[String], at: crate::diagnostic::Place) -> Diagnostic {
+pub(super) fn unknown_column(
+    name: &str,
+    columns: &[String],
+    at: crate::diagnostic::Place,
+) -> Diagnostic {
     let found = Diagnostic::new(at, format!("there is no column '{name}'"));
     match nearest(name, columns.iter().map(String::as_str)) {
         Some(near) => found.with_hint(format!("did you mean '{near}'?")),
@@ -146,12 +262,19 @@ fn format(stored_as: &str, site: &Site<'_>) -> Result<Format, Diagnostic> {
         ("NDJSON", Format::JsonLines),
         ("PARQUET", Format::Parquet),
     ];
-    let known = FORMATS.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(stored_as));
+    let known = FORMATS
+        .into_iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(stored_as));
     known.map(|(_, format)| format).ok_or_else(|| {
-        let found = site.diagnostic(&[Find::Name(stored_as.to_owned())], format!("there is no format '{stored_as}'"));
+        let found = site.diagnostic(
+            &[Find::Name(stored_as.to_owned())],
+            format!("there is no format '{stored_as}'"),
+        );
         match nearest(stored_as, FORMATS.map(|(name, _)| name)) {
             Some(near) => found.with_hint(format!("did you mean {near}?")),
-            None => found.with_hint("sources are STORED AS CSV, JSON (one object a line) or PARQUET"),
+            None => {
+                found.with_hint("sources are STORED AS CSV, JSON (one object a line) or PARQUET")
+            }
         }
     })
 }
@@ -168,16 +291,25 @@ fn location(locations: &[String], site: &Site<'_>) -> Result<String, Diagnostic>
 }
 
 /// `OPTIONS (…)` with keys in lower case; a key given twice is an error.
-pub(super) fn options(given: &[(String, Value)], site: &Site<'_>, errors: &mut Vec<Diagnostic>) -> BTreeMap<String, String> {
+pub(super) fn options(
+    given: &[(String, Value)],
+    site: &Site<'_>,
+    errors: &mut Vec<Diagnostic>,
+) -> BTreeMap<String, String> {
     let mut options = BTreeMap::new();
     for (key, value) in given {
         let text = match value {
             Value::Number(number, _) => number.to_string(),
-            Value::SingleQuotedString(text) | Value::DoubleQuotedString(text) | Value::EscapedStringLiteral(text) => text.clone(),
+            Value::SingleQuotedString(text)
+            | Value::DoubleQuotedString(text)
+            | Value::EscapedStringLiteral(text) => text.clone(),
             other => other.to_string(),
         };
         if options.insert(key.to_lowercase(), text).is_some() {
-            errors.push(site.diagnostic(&option_finds(key), format!("option '{key}' is given twice")).with_hint("remove one"));
+            errors.push(
+                site.diagnostic(&option_finds(key), format!("option '{key}' is given twice"))
+                    .with_hint("remove one"),
+            );
         }
     }
     options

@@ -17,19 +17,35 @@ pub(super) fn explain(error: &DataFusionError, site: &Site<'_>) -> Vec<Diagnosti
 
 fn explain_at(error: &DataFusionError, span: Option<Span>, site: &Site<'_>) -> Vec<Diagnostic> {
     match error {
-        DataFusionError::Collection(errors) => errors.iter().flat_map(|e| explain_at(e, span, site)).collect(),
+        DataFusionError::Collection(errors) => errors
+            .iter()
+            .flat_map(|e| explain_at(e, span, site))
+            .collect(),
         DataFusionError::Context(_, inner) => explain_at(inner, span, site),
         DataFusionError::Shared(inner) => explain_at(inner, span, site),
         DataFusionError::Diagnostic(diagnostic, inner) => {
             let span = diagnostic.span.or(span);
             match inner.as_ref() {
                 DataFusionError::SchemaError(schema, _) => vec![schema_error(schema, span, site)],
-                _ if diagnostic.message.starts_with("Invalid function") => vec![unknown_function(&diagnostic.message, span, site)],
+                _ if diagnostic.message.starts_with("Invalid function") => {
+                    vec![unknown_function(&diagnostic.message, span, site)]
+                }
                 _ => {
-                    let helps = diagnostic.notes.iter().map(|n| &n.message).chain(diagnostic.helps.iter().map(|h| &h.message));
+                    let helps = diagnostic
+                        .notes
+                        .iter()
+                        .map(|n| &n.message)
+                        .chain(diagnostic.helps.iter().map(|h| &h.message));
                     let hint: Vec<&str> = helps.map(String::as_str).collect();
-                    let found = site.diagnostic(&finds(span, &diagnostic.message), lower_first(&diagnostic.message));
-                    vec![if hint.is_empty() { found } else { found.with_hint(lower_first(&hint.join("\n"))) }]
+                    let found = site.diagnostic(
+                        &finds(span, &diagnostic.message),
+                        lower_first(&diagnostic.message),
+                    );
+                    vec![if hint.is_empty() {
+                        found
+                    } else {
+                        found.with_hint(lower_first(&hint.join("\n")))
+                    }]
                 }
             }
         }
@@ -40,14 +56,32 @@ fn explain_at(error: &DataFusionError, span: Option<Span>, site: &Site<'_>) -> V
 
 fn schema_error(error: &SchemaError, span: Option<Span>, site: &Site<'_>) -> Diagnostic {
     match error {
-        SchemaError::FieldNotFound { field, valid_fields } => {
+        SchemaError::FieldNotFound {
+            field,
+            valid_fields,
+        } => {
             let finds = finds(span.or_else(|| field.spans.first()), &field.name);
-            let of = field.relation.as_ref().map(|relation| format!(" in '{relation}'")).unwrap_or_default();
+            let of = field
+                .relation
+                .as_ref()
+                .map(|relation| format!(" in '{relation}'"))
+                .unwrap_or_default();
             let found = site.diagnostic(&finds, format!("there is no column '{}'{of}", field.name));
-            let names: BTreeSet<&str> = valid_fields.iter().map(|column| column.name.as_str()).collect();
-            let columns = || format!("the columns are {}", names.iter().copied().collect::<Vec<_>>().join(", "));
+            let names: BTreeSet<&str> = valid_fields
+                .iter()
+                .map(|column| column.name.as_str())
+                .collect();
+            let columns = || {
+                format!(
+                    "the columns are {}",
+                    names.iter().copied().collect::<Vec<_>>().join(", ")
+                )
+            };
             match nearest(&field.name, names.iter().copied()) {
-                Some(name) if name == field.name => found.with_hint(format!("say which table's: {}", tables(&field.name, valid_fields))),
+                Some(name) if name == field.name => found.with_hint(format!(
+                    "say which table's: {}",
+                    tables(&field.name, valid_fields)
+                )),
                 Some(name) => found.with_hint(format!("did you mean '{}'?", quoted(name))),
                 None if !names.is_empty() && names.len() <= 30 => found.with_hint(columns()),
                 None => found,
@@ -55,11 +89,18 @@ fn schema_error(error: &SchemaError, span: Option<Span>, site: &Site<'_>) -> Dia
         }
         SchemaError::AmbiguousReference { field } => {
             let finds = finds(span.or_else(|| field.spans.first()), &field.name);
-            site.diagnostic(&finds, format!("more than one table has a column '{}'", field.name))
-                .with_hint(format!("write table.{}", field.name))
+            site.diagnostic(
+                &finds,
+                format!("more than one table has a column '{}'", field.name),
+            )
+            .with_hint(format!("write table.{}", field.name))
         }
-        SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => site
-            .diagnostic(&finds(span, name), format!("there are two columns '{name}'"))
+        SchemaError::DuplicateQualifiedField { name, .. }
+        | SchemaError::DuplicateUnqualifiedField { name } => site
+            .diagnostic(
+                &finds(span, name),
+                format!("there are two columns '{name}'"),
+            )
             .with_hint("give one of them another name with AS"),
     }
 }
@@ -67,13 +108,22 @@ fn schema_error(error: &SchemaError, span: Option<Span>, site: &Site<'_>) -> Dia
 /// `a.x or b.x`, for a column that several tables have.
 fn tables(name: &str, columns: &[datafusion_common::Column]) -> String {
     let of_that_name = columns.iter().filter(|column| column.name == name);
-    of_that_name.map(datafusion_common::Column::flat_name).collect::<Vec<_>>().join(" or ")
+    of_that_name
+        .map(datafusion_common::Column::flat_name)
+        .collect::<Vec<_>>()
+        .join(" or ")
 }
 
 /// A name as it must be written: quoted where it is not all in lower case.
 fn quoted(name: &str) -> String {
-    let bare = name.chars().all(|c| c.is_lowercase() || c.is_numeric() || c == '_' || !c.is_ascii());
-    if bare { name.to_owned() } else { format!("\"{name}\"") }
+    let bare = name
+        .chars()
+        .all(|c| c.is_lowercase() || c.is_numeric() || c == '_' || !c.is_ascii());
+    if bare {
+        name.to_owned()
+    } else {
+        format!("\"{name}\"")
+    }
 }
 
 fn unknown_function(message: &str, span: Option<Span>, site: &Site<'_>) -> Diagnostic {
@@ -89,10 +139,55 @@ fn unknown_function(message: &str, span: Option<Span>, site: &Site<'_>) -> Diagn
 
 fn plain(error: &DataFusionError, span: Option<Span>, site: &Site<'_>) -> Diagnostic {
     let text = error.strip_backtrace();
-    let prefixes = ["Error during planning: ", "This feature is not implemented: ", "Execution error: ", "Arrow error: ", "Schema error: ", "Optimizer rule "];
-    let message = prefixes.iter().fold(text.as_str(), |text, prefix| text.strip_prefix(prefix).unwrap_or(text));
-    let message = message.split("\n\nThis issue was likely caused").next().unwrap_or(message);
-    site.diagnostic(&finds(span, message), lower_first(message.trim()))
+    let prefixes = [
+        "Error during planning: ",
+        "This feature is not implemented: ",
+        "Execution error: ",
+        "Arrow error: ",
+        "Schema error: ",
+        "Optimizer rule ",
+    ];
+    let message = prefixes.iter().fold(text.as_str(), |text, prefix| {
+        text.strip_prefix(prefix).unwrap_or(text)
+    });
+    let message = message
+        .split("\n\nThis issue was likely caused")
+        .next()
+        .unwrap_or(message);
+    match wrong_arguments(message, site) {
+        Some(found) => found,
+        None => site.diagnostic(&finds(span, message), lower_first(message.trim())),
+    }
+}
+
+/// A call whose arguments fit no signature: `… 'sum(Utf8)'. You might need to add explicit type casts. Candidate …`.
+fn wrong_arguments(message: &str, site: &Site<'_>) -> Option<Diagnostic> {
+    let (before, after) =
+        message.split_once("No function matches the given name and argument types '")?;
+    let (call, rest) = after.split_once('\'')?;
+    let name = call.split('(').next().unwrap_or_default();
+    let finds = [Find::Call(name.to_owned())];
+    // What a function itself says of its arguments is the better message.
+    if let Some((_, own)) = before.split_once("coercion failed with: ") {
+        let own = own.strip_prefix("Error during planning: ").unwrap_or(own);
+        let found = site.diagnostic(&finds, lower_first(own.trim().trim_end_matches('.')));
+        return Some(found.with_hint(format!(
+            "the call is {call}; CAST the arguments to what it takes"
+        )));
+    }
+    let candidates = rest
+        .lines()
+        .map(str::trim)
+        .filter(|line| line.starts_with(&format!("{name}(")));
+    let candidates: Vec<&str> = candidates
+        .filter(|line| !line.contains("UserDefined"))
+        .collect();
+    let found = site.diagnostic(&finds, format!("there is no {call}"));
+    Some(if candidates.is_empty() {
+        found.with_hint("CAST the arguments to types that it takes")
+    } else {
+        found.with_hint(format!("there is {}", candidates.join(", ")))
+    })
 }
 
 /// The span, else whatever the message names: the planner does not give every error a place.
@@ -105,10 +200,24 @@ fn finds(span: Option<Span>, message: &str) -> Vec<Find> {
     let quoted = message.split(['\'', '"', '`']).skip(1).step_by(2);
     finds.extend(quoted.clone().map(|name| Find::Text(name.to_owned())));
     let words = quoted.flat_map(|part| part.split(|c: char| !(c.is_alphanumeric() || c == '_')));
-    finds.extend(words.filter(|word| !word.is_empty()).flat_map(|word| [Find::Call(word.to_owned()), Find::Name(word.to_owned())]));
-    let called = message.match_indices('(').filter_map(|(at, _)| message[..at].rsplit(|c: char| !(c.is_alphanumeric() || c == '_')).next());
-    finds.extend(called.filter(|name| !name.is_empty()).map(|name| Find::Call(name.to_owned())));
-    let words = message.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| word.len() > 2);
+    finds.extend(
+        words
+            .filter(|word| !word.is_empty())
+            .flat_map(|word| [Find::Call(word.to_owned()), Find::Name(word.to_owned())]),
+    );
+    let called = message.match_indices('(').filter_map(|(at, _)| {
+        message[..at]
+            .rsplit(|c: char| !(c.is_alphanumeric() || c == '_'))
+            .next()
+    });
+    finds.extend(
+        called
+            .filter(|name| !name.is_empty())
+            .map(|name| Find::Call(name.to_owned())),
+    );
+    let words = message
+        .split(|c: char| !(c.is_alphanumeric() || c == '_'))
+        .filter(|word| word.len() > 2);
     finds.extend(words.map(|word| Find::Call(word.to_owned())));
     finds
 }

@@ -103,7 +103,11 @@ impl Job {
     ///
     /// # Errors
     /// Everything that is wrong with the job, in the order of the text.
-    pub fn parse(name: &str, sql: &str, variables: &dyn Fn(&str) -> Option<String>) -> Result<Self, Diagnostics> {
+    pub fn parse(
+        name: &str,
+        sql: &str,
+        variables: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, Diagnostics> {
         parse::parse(name, sql, variables)
     }
 

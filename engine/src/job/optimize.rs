@@ -34,9 +34,12 @@ use super::catalog::planner_options;
 pub(super) fn optimize(plan: LogicalPlan) -> Result<LogicalPlan> {
     let options = planner_options();
     let typed = Analyzer::new().execute_and_check(plan, &options, |_, _| {})?;
-    let context = OptimizerContext::new_with_config_options(Arc::new(options)).without_query_execution_start_time();
+    let context = OptimizerContext::new_with_config_options(Arc::new(options))
+        .without_query_execution_start_time();
     let optimized = Optimizer::with_rules(rules()).optimize(typed, &context, |_, _| {})?;
-    optimized.transform_up(join_as_rendered).map(|transformed| transformed.data)
+    optimized
+        .transform_up(join_as_rendered)
+        .map(|transformed| transformed.data)
 }
 
 fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
@@ -62,22 +65,53 @@ fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
 /// Right joins become left ones; what an inner join filters beside its keys becomes a filter over it.
 fn join_as_rendered(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     match plan {
-        LogicalPlan::Join(join) if join.join_type == JoinType::Right => swap(join).map(Transformed::yes),
-        LogicalPlan::Join(join) if join.join_type == JoinType::Inner && join.filter.is_some() && !join.on.is_empty() => filter_above(join).map(Transformed::yes),
+        LogicalPlan::Join(join) if join.join_type == JoinType::Right => {
+            swap(join).map(Transformed::yes)
+        }
+        LogicalPlan::Join(join)
+            if join.join_type == JoinType::Inner
+                && join.filter.is_some()
+                && !join.on.is_empty() =>
+        {
+            filter_above(join).map(Transformed::yes)
+        }
         other => Ok(Transformed::no(other)),
     }
 }
 
 fn swap(join: Join) -> Result<LogicalPlan> {
-    let columns: Vec<Expr> = join.schema.columns().into_iter().map(Expr::Column).collect();
-    let on = join.on.into_iter().map(|(left, right)| (right, left)).collect();
-    let swapped = Join::try_new(join.right, join.left, on, join.filter, JoinType::Left, join.join_constraint, join.null_equality, join.null_aware)?;
-    LogicalPlanBuilder::from(LogicalPlan::Join(swapped)).project(columns)?.build()
+    let columns: Vec<Expr> = join
+        .schema
+        .columns()
+        .into_iter()
+        .map(Expr::Column)
+        .collect();
+    let on = join
+        .on
+        .into_iter()
+        .map(|(left, right)| (right, left))
+        .collect();
+    let swapped = Join::try_new(
+        join.right,
+        join.left,
+        on,
+        join.filter,
+        JoinType::Left,
+        join.join_constraint,
+        join.null_equality,
+        join.null_aware,
+    )?;
+    LogicalPlanBuilder::from(LogicalPlan::Join(swapped))
+        .project(columns)?
+        .build()
 }
 
 fn filter_above(mut join: Join) -> Result<LogicalPlan> {
     match join.filter.take() {
-        Some(predicate) => Ok(LogicalPlan::Filter(Filter::try_new(predicate, Arc::new(LogicalPlan::Join(join)))?)),
+        Some(predicate) => Ok(LogicalPlan::Filter(Filter::try_new(
+            predicate,
+            Arc::new(LogicalPlan::Join(join)),
+        )?)),
         None => Ok(LogicalPlan::Join(join)),
     }
 }

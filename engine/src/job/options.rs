@@ -14,13 +14,19 @@ use super::statement::{Find, lower_first};
 use crate::diagnostic::Diagnostic;
 
 /// The encoding of a published table: Parquet, unless the statement says something else.
-pub(super) fn encoding(stored_as: Option<&str>, options: &BTreeMap<String, String>, site: &Site<'_>) -> Result<Encoding, Diagnostic> {
+pub(super) fn encoding(
+    stored_as: Option<&str>,
+    options: &BTreeMap<String, String>,
+    site: &Site<'_>,
+) -> Result<Encoding, Diagnostic> {
     let format = stored_as.unwrap_or("PARQUET");
     parse_encoding(format, options).map_err(|error| {
         let finds = match &error {
             SinkError::UnknownFormat(format) => vec![Find::Name(format.clone())],
             SinkError::UnknownOption { option, .. } => option_finds(option),
-            SinkError::OptionValue { option, value, .. } => [vec![Find::Text(value.clone())], option_finds(option)].concat(),
+            SinkError::OptionValue { option, value, .. } => {
+                [vec![Find::Text(value.clone())], option_finds(option)].concat()
+            }
             _ => Vec::new(),
         };
         site.diagnostic(&finds, lower_first(&error.to_string()))
@@ -28,12 +34,25 @@ pub(super) fn encoding(stored_as: Option<&str>, options: &BTreeMap<String, Strin
 }
 
 /// Whether the connectors know every option of a source, and its value.
-pub(super) fn check_source_options(format: Format, options: &BTreeMap<String, String>, site: &Site<'_>) -> Result<(), Diagnostic> {
-    validate_options(format, options).map_err(|OptionError { option, message, hint }| {
-        let found = site.diagnostic(&option_finds(&option), format!("option '{option}': {message}"));
-        match hint {
-            Some(hint) => found.with_hint(hint),
-            None => found,
-        }
-    })
+pub(super) fn check_source_options(
+    format: Format,
+    options: &BTreeMap<String, String>,
+    site: &Site<'_>,
+) -> Result<(), Diagnostic> {
+    validate_options(format, options).map_err(
+        |OptionError {
+             option,
+             message,
+             hint,
+         }| {
+            let found = site.diagnostic(
+                &option_finds(&option),
+                format!("option '{option}': {message}"),
+            );
+            match hint {
+                Some(hint) => found.with_hint(hint),
+                None => found,
+            }
+        },
+    )
 }

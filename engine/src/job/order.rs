@@ -18,29 +18,61 @@ use super::statement::Find;
 use crate::diagnostic::Diagnostic;
 
 /// The order of the published file: the `ORDER BY` at the top of a plan, over its output columns.
-pub(super) fn take_order(plan: &LogicalPlan, site: &Site<'_>, errors: &mut Vec<Diagnostic>) -> Vec<SortKey> {
+pub(super) fn take_order(
+    plan: &LogicalPlan,
+    site: &Site<'_>,
+    errors: &mut Vec<Diagnostic>,
+) -> Vec<SortKey> {
     match plan {
         LogicalPlan::Limit(limit) => take_order(&limit.input, site, errors),
-        LogicalPlan::Sort(sort) => keys(sort, |expr| output_column(expr, sort.input.schema()), site, errors),
+        LogicalPlan::Sort(sort) => keys(
+            sort,
+            |expr| output_column(expr, sort.input.schema()),
+            site,
+            errors,
+        ),
         LogicalPlan::Projection(projection) => match projection.input.as_ref() {
             // Ordering by what is not selected puts a projection over the sort.
-            LogicalPlan::Sort(sort) => keys(sort, |expr| projected_column(expr, projection), site, errors),
+            LogicalPlan::Sort(sort) => keys(
+                sort,
+                |expr| projected_column(expr, projection),
+                site,
+                errors,
+            ),
             _ => Vec::new(),
         },
         _ => Vec::new(),
     }
 }
 
-fn keys(sort: &Sort, column: impl Fn(&Expr) -> Option<usize>, site: &Site<'_>, errors: &mut Vec<Diagnostic>) -> Vec<SortKey> {
+fn keys(
+    sort: &Sort,
+    column: impl Fn(&Expr) -> Option<usize>,
+    site: &Site<'_>,
+    errors: &mut Vec<Diagnostic>,
+) -> Vec<SortKey> {
     let mut keys = Vec::with_capacity(sort.expr.len());
-    for SortExpr { expr, asc, nulls_first } in &sort.expr {
+    for SortExpr {
+        expr,
+        asc,
+        nulls_first,
+    } in &sort.expr
+    {
         match column(expr) {
-            Some(column) => keys.push(SortKey { column, descending: !asc, nulls_first: *nulls_first }),
+            Some(column) => keys.push(SortKey {
+                column,
+                descending: !asc,
+                nulls_first: *nulls_first,
+            }),
             None => {
                 let written = expr.human_display();
                 let message = format!("ORDER BY {written}: the published table has no such column");
-                let finds: Vec<Find> = span_of(expr).into_iter().chain([Find::Words(&["ORDER", "BY"])]).collect();
-                let hint = format!("add it to the SELECT list: {written} AS name, and ORDER BY name");
+                let finds: Vec<Find> = span_of(expr)
+                    .into_iter()
+                    .chain([Find::Words(&["ORDER", "BY"])])
+                    .collect();
+                let hint =
+                    format!("add it to the SELECT list: {written} AS name, and ORDER BY name");
                 errors.push(site.diagnostic(&finds, message).with_hint(hint));
             }
         }
@@ -57,12 +89,19 @@ fn output_column(expr: &Expr, schema: &DFSchema) -> Option<usize> {
 
 /// The output of `projection` that is `expr`, a sort term below it.
 fn projected_column(expr: &Expr, projection: &Projection) -> Option<usize> {
-    let same = |output: &Expr| output.clone().unalias() == *expr || matches!(expr, Expr::Column(Column { relation: None, name, .. }) if output.schema_name().to_string() == *name);
+    let same = |output: &Expr| {
+        output.clone().unalias() == *expr
+            || matches!(expr, Expr::Column(Column { relation: None, name, .. }) if output.schema_name().to_string() == *name)
+    };
     projection.expr.iter().position(same)
 }
 
 /// Turns each `LIMIT` and the `ORDER BY` it counts along into one sort with a fetch.
-pub(super) fn fold_limits(plan: LogicalPlan, site: &Site<'_>, errors: &mut Vec<Diagnostic>) -> LogicalPlan {
+pub(super) fn fold_limits(
+    plan: LogicalPlan,
+    site: &Site<'_>,
+    errors: &mut Vec<Diagnostic>,
+) -> LogicalPlan {
     let original = plan.clone();
     let folded = plan.transform_up(|node| match node {
         LogicalPlan::Limit(limit) => Ok(Transformed::yes(fold(limit, site, errors))),
@@ -88,11 +127,17 @@ fn fold(limit: Limit, site: &Site<'_>, errors: &mut Vec<Diagnostic>) -> LogicalP
     };
     let input = Arc::unwrap_or_clone(limit.input);
     if fetch == 0 {
-        return LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: false, schema: Arc::clone(input.schema()) });
+        return LogicalPlan::EmptyRelation(EmptyRelation {
+            produce_one_row: false,
+            schema: Arc::clone(input.schema()),
+        });
     }
     let (input, found) = with_fetch(input, fetch);
     if !found {
-        let error = site.diagnostic(&[Find::Words(&["LIMIT"]), Find::Words(&["FETCH"])], "LIMIT without ORDER BY: which rows it takes is not defined");
+        let error = site.diagnostic(
+            &[Find::Words(&["LIMIT"]), Find::Words(&["FETCH"])],
+            "LIMIT without ORDER BY: which rows it takes is not defined",
+        );
         errors.push(error.with_hint("add ORDER BY before LIMIT"));
     }
     input
@@ -103,17 +148,32 @@ fn with_fetch(plan: LogicalPlan, fetch: usize) -> (LogicalPlan, bool) {
     match plan {
         LogicalPlan::Sort(sort) => {
             let fetch = sort.fetch.map_or(fetch, |inner| inner.min(fetch));
-            (LogicalPlan::Sort(Sort { fetch: Some(fetch), ..sort }), true)
+            (
+                LogicalPlan::Sort(Sort {
+                    fetch: Some(fetch),
+                    ..sort
+                }),
+                true,
+            )
         }
         LogicalPlan::Projection(mut projection) => {
             let (input, found) = with_fetch(Arc::unwrap_or_clone(projection.input), fetch);
             projection.input = Arc::new(input);
             (LogicalPlan::Projection(projection), found)
         }
-        LogicalPlan::SubqueryAlias(SubqueryAlias { input, alias, schema, .. }) => {
+        LogicalPlan::SubqueryAlias(SubqueryAlias {
+            input,
+            alias,
+            schema,
+            ..
+        }) => {
             let (input, found) = with_fetch(Arc::unwrap_or_clone(input), fetch);
             let aliased = SubqueryAlias::try_new(Arc::new(input.clone()), alias);
-            debug_assert!(aliased.as_ref().is_ok_and(|aliased| aliased.schema == schema));
+            debug_assert!(
+                aliased
+                    .as_ref()
+                    .is_ok_and(|aliased| aliased.schema == schema)
+            );
             (aliased.map_or(input, LogicalPlan::SubqueryAlias), found)
         }
         other => (other, false),
@@ -124,7 +184,9 @@ fn with_fetch(plan: LogicalPlan, fetch: usize) -> (LogicalPlan, bool) {
 pub(super) fn strip_sorts(plan: LogicalPlan) -> LogicalPlan {
     let original = plan.clone();
     let stripped = plan.transform_up(|node| match node {
-        LogicalPlan::Sort(Sort { fetch: None, input, .. }) => Ok(Transformed::yes(Arc::unwrap_or_clone(input))),
+        LogicalPlan::Sort(Sort {
+            fetch: None, input, ..
+        }) => Ok(Transformed::yes(Arc::unwrap_or_clone(input))),
         other => Ok(Transformed::no(other)),
     });
     stripped.map_or(original, |stripped| stripped.data)

@@ -12,7 +12,11 @@ use super::{Job, Sink, Source, declare, prune, publish};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place};
 
 /// [`Job::parse`].
-pub(super) fn parse(name: &str, sql: &str, variables: &dyn Fn(&str) -> Option<String>) -> Result<Job, Diagnostics> {
+pub(super) fn parse(
+    name: &str,
+    sql: &str,
+    variables: &dyn Fn(&str) -> Option<String>,
+) -> Result<Job, Diagnostics> {
     let filled = substitute(sql, variables);
     let mut errors = filled.errors.clone();
     let unfilled = errors.len();
@@ -37,7 +41,9 @@ fn compile(name: &str, statements: &[Statement], errors: &mut Vec<Diagnostic>) -
     let mut catalog = Catalog::new();
     let mut sources = Vec::new();
     for statement in names.define(statements, errors) {
-        let Kind::Source(table) = &statement.kind else { continue };
+        let Kind::Source(table) = &statement.kind else {
+            continue;
+        };
         match declare::source(table, &site(statement), &catalog) {
             Ok(source) => {
                 catalog.insert(&statement.name, source.schema.clone());
@@ -49,14 +55,21 @@ fn compile(name: &str, statements: &[Statement], errors: &mut Vec<Diagnostic>) -
             }
         }
     }
-    let published: BTreeSet<&str> = copies(statements).map(|statement| statement.name.as_str()).collect();
-    let views = statements.iter().filter(|statement| names.is_view(statement)).collect();
+    let published: BTreeSet<&str> = copies(statements)
+        .map(|statement| statement.name.as_str())
+        .collect();
+    let views = statements
+        .iter()
+        .filter(|statement| names.is_view(statement))
+        .collect();
     let drafts = resolve(views, &published, &mut catalog, &mut names.broken, errors);
     let sinks = sinks(statements, &catalog, &drafts, &names.broken, errors);
     if !errors.is_empty() {
         return None;
     }
-    finish(name, sources, drafts, sinks, statements, &names).map_err(|found| errors.push(found)).ok()
+    finish(name, sources, drafts, sinks, statements, &names)
+        .map_err(|found| errors.push(found))
+        .ok()
 }
 
 /// Which statement defines a name, and which names stand for something that was reported.
@@ -68,12 +81,25 @@ struct Names {
 
 impl Names {
     /// The statements that define a name first; the others are reported.
-    fn define<'a>(&mut self, statements: &'a [Statement], errors: &mut Vec<Diagnostic>) -> Vec<&'a Statement> {
+    fn define<'a>(
+        &mut self,
+        statements: &'a [Statement],
+        errors: &mut Vec<Diagnostic>,
+    ) -> Vec<&'a Statement> {
         let mut first = Vec::new();
-        for statement in statements.iter().filter(|statement| !matches!(statement.kind, Kind::Copy(_))) {
+        for statement in statements
+            .iter()
+            .filter(|statement| !matches!(statement.kind, Kind::Copy(_)))
+        {
             if let Some(other) = self.defined.get(&statement.name) {
-                let message = format!("'{}' is defined on line {} already", statement.name, other.line);
-                errors.push(Diagnostic::new(statement.place, message).with_hint("give one of them another name"));
+                let message = format!(
+                    "'{}' is defined on line {} already",
+                    statement.name, other.line
+                );
+                errors.push(
+                    Diagnostic::new(statement.place, message)
+                        .with_hint("give one of them another name"),
+                );
                 continue;
             }
             self.defined.insert(statement.name.clone(), statement.place);
@@ -86,27 +112,49 @@ impl Names {
     }
 
     fn is_view(&self, statement: &Statement) -> bool {
-        matches!(statement.kind, Kind::View(_)) && self.defined.get(&statement.name) == Some(&statement.place)
+        matches!(statement.kind, Kind::View(_))
+            && self.defined.get(&statement.name) == Some(&statement.place)
     }
 }
 
 fn site(statement: &Statement) -> Site<'_> {
-    Site { name: &statement.name, place: statement.place, tokens: Some(&statement.tokens) }
+    Site {
+        name: &statement.name,
+        place: statement.place,
+        tokens: Some(&statement.tokens),
+    }
 }
 
 fn copies(statements: &[Statement]) -> impl Iterator<Item = &Statement> {
-    statements.iter().filter(|statement| matches!(statement.kind, Kind::Copy(_)))
+    statements
+        .iter()
+        .filter(|statement| matches!(statement.kind, Kind::Copy(_)))
 }
 
-fn sinks(statements: &[Statement], catalog: &Catalog, drafts: &[Draft], broken: &BTreeSet<String>, errors: &mut Vec<Diagnostic>) -> Vec<(Sink, Place)> {
+fn sinks(
+    statements: &[Statement],
+    catalog: &Catalog,
+    drafts: &[Draft],
+    broken: &BTreeSet<String>,
+    errors: &mut Vec<Diagnostic>,
+) -> Vec<(Sink, Place)> {
     let mut sinks = Vec::new();
     for statement in copies(statements).filter(|statement| !broken.contains(&statement.name)) {
-        let Kind::Copy(copy) = &statement.kind else { continue };
-        let Some(schema) = catalog.schema(&statement.name) else {
-            errors.push(unknown_relation(&statement.name, statement.place, catalog.names()));
+        let Kind::Copy(copy) = &statement.kind else {
             continue;
         };
-        let order_by = drafts.iter().find(|draft| draft.name == statement.name).map_or(&[][..], |draft| &draft.order_by);
+        let Some(schema) = catalog.schema(&statement.name) else {
+            errors.push(unknown_relation(
+                &statement.name,
+                statement.place,
+                catalog.names(),
+            ));
+            continue;
+        };
+        let order_by = drafts
+            .iter()
+            .find(|draft| draft.name == statement.name)
+            .map_or(&[][..], |draft| &draft.order_by);
         match publish::sink(copy, &schema, order_by, &site(statement)) {
             Ok(sink) => {
                 let at = statement.tokens.find(&[Find::Text(copy.target.clone())]);
@@ -120,34 +168,64 @@ fn sinks(statements: &[Statement], catalog: &Catalog, drafts: &[Draft], broken: 
 }
 
 /// A table or view that is named and does not exist.
-pub(super) fn unknown_relation<'a>(name: &str, at: Place, known: impl Iterator<Item = &'a str>) -> Diagnostic {
+pub(super) fn unknown_relation<'a>(
+    name: &str,
+    at: Place,
+    known: impl Iterator<Item = &'a str>,
+) -> Diagnostic {
     let known: Vec<&str> = known.collect();
     let found = Diagnostic::new(at, format!("there is no table or view '{name}'"));
     match nearest(name, known.iter().copied()) {
         Some(near) => found.with_hint(format!("did you mean '{near}'?")),
-        None if known.is_empty() => found.with_hint("declare it with CREATE EXTERNAL TABLE or CREATE VIEW"),
+        None if known.is_empty() => {
+            found.with_hint("declare it with CREATE EXTERNAL TABLE or CREATE VIEW")
+        }
         None => found.with_hint(format!("the job has {}", known.join(", "))),
     }
 }
 
 /// Prunes what nobody reads, and says so.
-fn finish(name: &str, sources: Vec<Source>, drafts: Vec<Draft>, sinks: Vec<(Sink, Place)>, statements: &[Statement], names: &Names) -> Result<Job, Diagnostic> {
-    let mut warnings: Vec<Diagnostic> = drafts.iter().flat_map(|draft| draft.warnings.clone()).collect();
+fn finish(
+    name: &str,
+    sources: Vec<Source>,
+    drafts: Vec<Draft>,
+    sinks: Vec<(Sink, Place)>,
+    statements: &[Statement],
+    names: &Names,
+) -> Result<Job, Diagnostic> {
+    let mut warnings: Vec<Diagnostic> = drafts
+        .iter()
+        .flat_map(|draft| draft.warnings.clone())
+        .collect();
     for statement in copies(statements) {
         let published = sinks.iter().filter(|(sink, _)| sink.view == statement.name);
         warnings.extend(published.flat_map(|(sink, _)| publish::warnings(sink, &site(statement))));
     }
     let sinks: Vec<Sink> = sinks.into_iter().map(|(sink, _)| sink).collect();
-    let pruned = prune::prune(sources, drafts, &sinks).map_err(|error| Diagnostic::new(Place::default(), error.to_string()))?;
+    let pruned = prune::prune(sources, drafts, &sinks)
+        .map_err(|error| Diagnostic::new(Place::default(), error.to_string()))?;
     let at = |name: &str| names.defined.get(name).copied().unwrap_or_default();
     warnings.extend(pruned.unread.iter().map(|unread| {
-        Diagnostic::new(at(unread), format!("'{unread}' is not read by any table")).with_hint("remove it, or publish what reads it with COPY … TO")
+        Diagnostic::new(at(unread), format!("'{unread}' is not read by any table"))
+            .with_hint("remove it, or publish what reads it with COPY … TO")
     }));
-    let kept = pruned.views.iter().filter(|view| view.materialized && !sinks.iter().any(|sink| sink.view == view.name));
+    let kept = pruned
+        .views
+        .iter()
+        .filter(|view| view.materialized && !sinks.iter().any(|sink| sink.view == view.name));
     warnings.extend(kept.map(|view| {
         let message = format!("'{}' is kept up to date and published nowhere", view.name);
-        Diagnostic::new(at(&view.name), message).with_hint(format!("publish it: COPY {} TO 'path' STORED AS PARQUET", view.name))
+        Diagnostic::new(at(&view.name), message).with_hint(format!(
+            "publish it: COPY {} TO 'path' STORED AS PARQUET",
+            view.name
+        ))
     }));
     warnings.sort_by_key(|warning| (warning.line, warning.column));
-    Ok(Job { name: name.to_owned(), sources: pruned.sources, views: pruned.views, sinks, warnings })
+    Ok(Job {
+        name: name.to_owned(),
+        sources: pruned.sources,
+        views: pruned.views,
+        sinks,
+        warnings,
+    })
 }

@@ -35,7 +35,10 @@ pub(super) fn prune(sources: Vec<Source>, drafts: Vec<Draft>, sinks: &[Sink]) ->
     let mut views = Vec::with_capacity(drafts.len());
     for draft in drafts.into_iter().rev() {
         if draft.materialized || published.contains(draft.name.as_str()) {
-            read.insert(draft.name.clone(), (0..draft.schema.fields().len()).collect());
+            read.insert(
+                draft.name.clone(),
+                (0..draft.schema.fields().len()).collect(),
+            );
         }
         match columns(&read, &draft.name) {
             None => unread.push(draft.name),
@@ -43,43 +46,81 @@ pub(super) fn prune(sources: Vec<Source>, drafts: Vec<Draft>, sinks: &[Sink]) ->
         }
     }
     views.reverse();
-    for source in sources.iter().filter(|source| published.contains(source.spec.name.as_str())) {
-        read.insert(source.spec.name.clone(), (0..source.spec.schema.fields().len()).collect());
+    for source in sources
+        .iter()
+        .filter(|source| published.contains(source.spec.name.as_str()))
+    {
+        read.insert(
+            source.spec.name.clone(),
+            (0..source.spec.schema.fields().len()).collect(),
+        );
     }
-    let (sources, rest): (Vec<Source>, Vec<Source>) = sources.into_iter().partition(|source| read.contains_key(&source.spec.name));
+    let (sources, rest): (Vec<Source>, Vec<Source>) = sources
+        .into_iter()
+        .partition(|source| read.contains_key(&source.spec.name));
     unread.extend(rest.into_iter().map(|source| source.spec.name));
-    let sources: Vec<Source> = sources.into_iter().map(|source| narrow_source(source, &read)).collect();
+    let sources: Vec<Source> = sources
+        .into_iter()
+        .map(|source| narrow_source(source, &read))
+        .collect();
     let views = rescan(views, &sources, &read)?;
-    Ok(Pruned { sources, views, unread })
+    Ok(Pruned {
+        sources,
+        views,
+        unread,
+    })
 }
 
 /// The columns of a relation to keep, ascending and at least one; none if nobody reads it.
 fn columns(read: &Read, relation: &str) -> Option<Vec<usize>> {
     let columns = read.get(relation)?;
-    Some(if columns.is_empty() { vec![0] } else { columns.iter().copied().collect() })
+    Some(if columns.is_empty() {
+        vec![0]
+    } else {
+        columns.iter().copied().collect()
+    })
 }
 
 /// A view with only these columns; what it then reads is added to `read`.
 fn narrow(draft: Draft, columns: &[usize], read: &mut Read) -> Result<View> {
-    let Draft { name, materialized, mut plan, mut schema, order_by, .. } = draft;
+    let Draft {
+        name,
+        materialized,
+        mut plan,
+        mut schema,
+        order_by,
+        ..
+    } = draft;
     if columns.len() < schema.fields().len() {
         let all = plan.schema().columns();
-        let kept = columns.iter().map(|index| Expr::Column(all[*index].clone()));
+        let kept = columns
+            .iter()
+            .map(|index| Expr::Column(all[*index].clone()));
         plan = optimize(LogicalPlanBuilder::from(plan).project(kept)?.build()?)?;
         schema = project(&schema, columns);
     }
     plan.apply(|node| {
         if let LogicalPlan::TableScan(scan) = node {
-            read.entry(scan.table_name.table().to_owned()).or_default().extend(scanned(scan));
+            read.entry(scan.table_name.table().to_owned())
+                .or_default()
+                .extend(scanned(scan));
         }
         Ok(TreeNodeRecursion::Continue)
     })?;
-    Ok(View { name, materialized, plan, schema, order_by })
+    Ok(View {
+        name,
+        materialized,
+        plan,
+        schema,
+        order_by,
+    })
 }
 
 /// The columns of its relation that a scan reads.
 fn scanned(scan: &TableScan) -> Vec<usize> {
-    scan.projection.clone().unwrap_or_else(|| (0..scan.source.schema().fields().len()).collect())
+    scan.projection
+        .clone()
+        .unwrap_or_else(|| (0..scan.source.schema().fields().len()).collect())
 }
 
 fn narrow_source(mut source: Source, read: &Read) -> Source {
@@ -91,24 +132,44 @@ fn narrow_source(mut source: Source, read: &Read) -> Source {
 }
 
 fn project(schema: &SchemaRef, columns: &[usize]) -> SchemaRef {
-    Arc::new(Schema::new(columns.iter().map(|index| Arc::clone(&schema.fields()[*index])).collect::<Vec<_>>()))
+    Arc::new(Schema::new(
+        columns
+            .iter()
+            .map(|index| Arc::clone(&schema.fields()[*index]))
+            .collect::<Vec<_>>(),
+    ))
 }
 
 /// Points every scan at its relation's pruned schema.
 fn rescan(mut views: Vec<View>, sources: &[Source], read: &Read) -> Result<Vec<View>> {
     let mut relations: BTreeMap<String, Arc<Relation>> = BTreeMap::new();
-    relations.extend(sources.iter().map(|source| (source.spec.name.clone(), Relation::new(Arc::clone(&source.schema)))));
-    relations.extend(views.iter().map(|view| (view.name.clone(), Relation::new(Arc::clone(&view.schema)))));
+    relations.extend(sources.iter().map(|source| {
+        (
+            source.spec.name.clone(),
+            Relation::new(Arc::clone(&source.schema)),
+        )
+    }));
+    relations.extend(
+        views
+            .iter()
+            .map(|view| (view.name.clone(), Relation::new(Arc::clone(&view.schema)))),
+    );
     for view in &mut views {
         let plan = std::mem::take(&mut view.plan);
         let rescanned = plan.transform_up(|node| {
-            let LogicalPlan::TableScan(scan) = node else { return Ok(Transformed::no(node)) };
+            let LogicalPlan::TableScan(scan) = node else {
+                return Ok(Transformed::no(node));
+            };
             let name = scan.table_name.table().to_owned();
             let (Some(kept), Some(relation)) = (columns(read, &name), relations.get(&name)) else {
                 return Ok(Transformed::no(LogicalPlan::TableScan(scan)));
             };
-            let positions = scanned(&scan).iter().filter_map(|column| kept.binary_search(column).ok()).collect();
-            let pruned = TableScanBuilder::new(scan.table_name, Arc::clone(relation) as _).with_projection(Some(positions));
+            let positions = scanned(&scan)
+                .iter()
+                .filter_map(|column| kept.binary_search(column).ok())
+                .collect();
+            let pruned = TableScanBuilder::new(scan.table_name, Arc::clone(relation) as _)
+                .with_projection(Some(positions));
             Ok(Transformed::yes(LogicalPlan::TableScan(pruned.build()?)))
         })?;
         view.plan = rescanned.data;

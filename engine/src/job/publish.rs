@@ -16,14 +16,23 @@ use super::statement::Find;
 use crate::diagnostic::{Diagnostic, Place};
 
 /// The sink that a statement declares, over a relation with this schema and order.
-pub(super) fn sink(copy: &CopyToStatement, schema: &SchemaRef, order_by: &[SortKey], site: &Site<'_>) -> Result<Sink, Vec<Diagnostic>> {
+pub(super) fn sink(
+    copy: &CopyToStatement,
+    schema: &SchemaRef,
+    order_by: &[SortKey],
+    site: &Site<'_>,
+) -> Result<Sink, Vec<Diagnostic>> {
     let mut errors = Vec::new();
     let path = local_path(&copy.target, "TO 'out/table'").map_err(|(message, hint)| {
-        errors.push(site.diagnostic(&[Find::Text(copy.target.clone())], message).with_hint(hint));
+        errors.push(
+            site.diagnostic(&[Find::Text(copy.target.clone())], message)
+                .with_hint(hint),
+        );
     });
     let partition_by = partitions(&copy.partitioned_by, schema, site, &mut errors);
     let given = options(&copy.options, site, &mut errors);
-    let encoding = encoding(copy.stored_as.as_deref(), &given, site).map_err(|error| errors.push(error));
+    let encoding =
+        encoding(copy.stored_as.as_deref(), &given, site).map_err(|error| errors.push(error));
     match (path, encoding) {
         (Ok(path), Ok(encoding)) if errors.is_empty() => {
             let table = TableSpec {
@@ -34,18 +43,33 @@ pub(super) fn sink(copy: &CopyToStatement, schema: &SchemaRef, order_by: &[SortK
                 order_by: order_by.to_vec(),
                 encoding,
             };
-            Ok(Sink { view: site.name.to_owned(), table })
+            Ok(Sink {
+                view: site.name.to_owned(),
+                table,
+            })
         }
         _ => Err(errors),
     }
 }
 
 /// Indices of the partition columns, as `PARTITIONED BY (…)` names them.
-pub(super) fn partitions(names: &[String], schema: &SchemaRef, site: &Site<'_>, errors: &mut Vec<Diagnostic>) -> Vec<usize> {
-    let columns: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
+pub(super) fn partitions(
+    names: &[String],
+    schema: &SchemaRef,
+    site: &Site<'_>,
+    errors: &mut Vec<Diagnostic>,
+) -> Vec<usize> {
+    let columns: Vec<String> = schema
+        .fields()
+        .iter()
+        .map(|field| field.name().clone())
+        .collect();
     let mut partition_by = Vec::with_capacity(names.len());
     for written in names {
-        let name = match written.strip_prefix('"').and_then(|name| name.strip_suffix('"')) {
+        let name = match written
+            .strip_prefix('"')
+            .and_then(|name| name.strip_suffix('"'))
+        {
             Some(quoted) => quoted.to_owned(),
             None => written.to_ascii_lowercase(),
         };
@@ -53,35 +77,61 @@ pub(super) fn partitions(names: &[String], schema: &SchemaRef, site: &Site<'_>, 
         match columns.iter().position(|column| *column == name) {
             None => errors.push(unknown_column(&name, &columns, at)),
             Some(index) if partition_by.contains(&index) => {
-                errors.push(Diagnostic::new(at, format!("'{name}' is in PARTITIONED BY twice")).with_hint("remove one"));
+                errors.push(
+                    Diagnostic::new(at, format!("'{name}' is in PARTITIONED BY twice"))
+                        .with_hint("remove one"),
+                );
             }
             Some(index) if schema.field(index).data_type().is_nested() => {
-                let message = format!("'{name}' is a {}, which cannot name a directory", schema.field(index).data_type());
-                errors.push(Diagnostic::new(at, message).with_hint("partition by text, whole numbers, dates or booleans"));
+                let message = format!(
+                    "'{name}' is a {}, which cannot name a directory",
+                    schema.field(index).data_type()
+                );
+                errors.push(
+                    Diagnostic::new(at, message)
+                        .with_hint("partition by text, whole numbers, dates or booleans"),
+                );
             }
             Some(index) => partition_by.push(index),
         }
     }
     if !columns.is_empty() && partition_by.len() == columns.len() {
         let message = "every column is in PARTITIONED BY, and none is left for the files";
-        errors.push(site.diagnostic(&[Find::Words(&["PARTITIONED", "BY"])], message).with_hint("partition by fewer columns"));
+        errors.push(
+            site.diagnostic(&[Find::Words(&["PARTITIONED", "BY"])], message)
+                .with_hint("partition by fewer columns"),
+        );
     }
     partition_by
 }
 
 fn partition_place(name: &str, site: &Site<'_>) -> Place {
-    let after = site.tokens.and_then(|tokens| tokens.find_after("PARTITIONED", name));
+    let after = site
+        .tokens
+        .and_then(|tokens| tokens.find_after("PARTITIONED", name));
     after.unwrap_or(site.place)
 }
 
 /// What the reader of a published table may stumble over.
 pub(super) fn warnings(sink: &Sink, site: &Site<'_>) -> Vec<Diagnostic> {
-    let nanoseconds = |data_type: &DataType| matches!(data_type, DataType::Timestamp(TimeUnit::Nanosecond, _));
-    let columns = sink.table.schema.fields().iter().filter(|field| nanoseconds(field.data_type()));
+    let nanoseconds =
+        |data_type: &DataType| matches!(data_type, DataType::Timestamp(TimeUnit::Nanosecond, _));
+    let columns = sink
+        .table
+        .schema
+        .fields()
+        .iter()
+        .filter(|field| nanoseconds(field.data_type()));
     columns
         .map(|field| {
-            let message = format!("'{}' is published in nanoseconds, which Spark does not read", field.name());
-            site.diagnostic(&[], message).with_hint(format!("write CAST({} AS TIMESTAMP) for microseconds", field.name()))
+            let message = format!(
+                "'{}' is published in nanoseconds, which Spark does not read",
+                field.name()
+            );
+            site.diagnostic(&[], message).with_hint(format!(
+                "write CAST({} AS TIMESTAMP) for microseconds",
+                field.name()
+            ))
         })
         .collect()
 }
@@ -92,14 +142,25 @@ pub(super) fn overlaps(sinks: &[(Sink, Place)]) -> Vec<Diagnostic> {
     let mut seen: BTreeMap<PathBuf, &str> = BTreeMap::new();
     for (sink, at) in sinks {
         let path: PathBuf = sink.table.path.components().collect();
-        let other = seen.iter().find(|(other, _)| path.starts_with(other) || other.starts_with(&path));
+        let other = seen
+            .iter()
+            .find(|(other, _)| path.starts_with(other) || other.starts_with(&path));
         if let Some((other, view)) = other {
             let message = if *other == path {
-                format!("'{}' is already where '{view}' is published", path.display())
+                format!(
+                    "'{}' is already where '{view}' is published",
+                    path.display()
+                )
             } else {
-                format!("'{}' and '{}', where '{view}' is published, lie in one another", path.display(), other.display())
+                format!(
+                    "'{}' and '{}', where '{view}' is published, lie in one another",
+                    path.display(),
+                    other.display()
+                )
             };
-            errors.push(Diagnostic::new(*at, message).with_hint("give each table a directory of its own"));
+            errors.push(
+                Diagnostic::new(*at, message).with_hint("give each table a directory of its own"),
+            );
         }
         seen.insert(path, &sink.view);
     }
@@ -110,15 +171,27 @@ pub(super) fn overlaps(sinks: &[(Sink, Place)]) -> Vec<Diagnostic> {
 pub(super) fn local_path(location: &str, example: &str) -> Result<String, (String, String)> {
     let hint = format!("write a path: {example}");
     let path = match location.split_once("://") {
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("file") => rest.strip_prefix("localhost").unwrap_or(rest),
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("file") => {
+            rest.strip_prefix("localhost").unwrap_or(rest)
+        }
         Some((scheme, _)) if is_scheme(scheme) => {
-            return Err((format!("{scheme}:// is not supported by this version"), hint));
+            return Err((
+                format!("{scheme}:// is not supported by this version"),
+                hint,
+            ));
         }
         _ => location,
     };
-    if path.trim().is_empty() { Err(("the location is empty".to_owned(), hint)) } else { Ok(path.to_owned()) }
+    if path.trim().is_empty() {
+        Err(("the location is empty".to_owned(), hint))
+    } else {
+        Ok(path.to_owned())
+    }
 }
 
 fn is_scheme(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+    text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
 }

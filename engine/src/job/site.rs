@@ -17,8 +17,13 @@ impl Site<'_> {
     /// A diagnostic at the first of `finds` that finds something. Without a text, the name is said instead.
     pub fn diagnostic(&self, finds: &[Find], message: impl AsRef<str>) -> Diagnostic {
         match self.tokens {
-            Some(tokens) => Diagnostic::new(tokens.find(finds).unwrap_or(self.place), message.as_ref()),
-            None => Diagnostic::new(Place::default(), format!("{}: {}", self.name, message.as_ref())),
+            Some(tokens) => {
+                Diagnostic::new(tokens.find(finds).unwrap_or(self.place), message.as_ref())
+            }
+            None => Diagnostic::new(
+                Place::default(),
+                format!("{}: {}", self.name, message.as_ref()),
+            ),
         }
     }
 }

@@ -1,8 +1,13 @@
 //! Statements: cut apart at their semicolons, so that a mistake in one hides none of the others.
 
 use datafusion_common::DataFusionError;
-use datafusion_sql::parser::{CopyToSource, CopyToStatement, CreateExternalTable, DFParserBuilder, ParserInput, Statement as Parsed};
-use datafusion_sql::sqlparser::ast::{CreateTableOptions, CreateView, Ident, ObjectName, Spanned, Statement as Sql};
+use datafusion_sql::parser::{
+    CopyToSource, CopyToStatement, CreateExternalTable, DFParserBuilder, ParserInput,
+    Statement as Parsed,
+};
+use datafusion_sql::sqlparser::ast::{
+    CreateTableOptions, CreateView, Ident, ObjectName, Spanned, Statement as Sql,
+};
 use datafusion_sql::sqlparser::dialect::GenericDialect;
 use datafusion_sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
 
@@ -89,18 +94,26 @@ impl Tokens {
     /// The place of `name` after the keyword `after`.
     pub fn find_after(&self, after: &str, name: &str) -> Option<Place> {
         let from = self.position(|here| is_word(here, 0, after))?;
-        let named = self.0[from..].iter().find(|t| matches!(&t.token, Token::Word(w) if w.value.eq_ignore_ascii_case(name)));
+        let named = self.0[from..]
+            .iter()
+            .find(|t| matches!(&t.token, Token::Word(w) if w.value.eq_ignore_ascii_case(name)));
         named.map(|token| place(token.span))
     }
 
     /// The place of the first token.
     pub fn start(&self) -> Place {
-        self.0.first().map(|token| place(token.span)).unwrap_or_default()
+        self.0
+            .first()
+            .map(|token| place(token.span))
+            .unwrap_or_default()
     }
 
     /// The place after the last token, where something is missing.
     fn end(&self) -> Place {
-        self.0.last().map(|token| place(Span::new(token.span.end, token.span.end))).unwrap_or_default()
+        self.0
+            .last()
+            .map(|token| place(Span::new(token.span.end, token.span.end)))
+            .unwrap_or_default()
     }
 
     fn position(&self, found: impl Fn(&[TokenWithSpan]) -> bool) -> Option<usize> {
@@ -124,27 +137,56 @@ fn is_word(tokens: &[TokenWithSpan], at: usize, word: &str) -> bool {
 /// The place of a span; of its first line's part, where it has several.
 pub(super) fn place(span: Span) -> Place {
     let one_line = span.start.line == span.end.line;
-    let length = if one_line { span.end.column.saturating_sub(span.start.column) } else { 1 };
-    Place { line: to_usize(span.start.line), column: to_usize(span.start.column), length: to_usize(length).max(1) }
+    let length = if one_line {
+        span.end.column.saturating_sub(span.start.column)
+    } else {
+        1
+    };
+    Place {
+        line: to_usize(span.start.line),
+        column: to_usize(span.start.column),
+        length: to_usize(length).max(1),
+    }
 }
 
 /// Parses all statements; those with mistakes are reported and come back as [`Kind::Broken`] where they have a name.
 pub(super) fn statements(filled: &Substituted, errors: &mut Vec<Diagnostic>) -> Vec<Statement> {
     let mut tokens = Vec::new();
-    let original = |token: TokenWithSpan| TokenWithSpan { span: filled.original(token.span), ..token };
+    let original = |token: TokenWithSpan| TokenWithSpan {
+        span: filled.original(token.span),
+        ..token
+    };
     let dialect = GenericDialect {};
-    let end = Tokenizer::new(&dialect, &filled.text).tokenize_with_location_into_buf_with_mapper(&mut tokens, original);
-    let mut parts: Vec<&[TokenWithSpan]> = tokens.split(|token| token.token == Token::SemiColon).collect();
+    let end = Tokenizer::new(&dialect, &filled.text)
+        .tokenize_with_location_into_buf_with_mapper(&mut tokens, original);
+    let mut parts: Vec<&[TokenWithSpan]> = tokens
+        .split(|token| token.token == Token::SemiColon)
+        .collect();
     if let Err(error) = end {
         let at = filled.original(Span::new(error.location, error.location));
-        errors.push(Diagnostic::new(place(at), lower_first(&error.message)).with_hint("close the quote or comment that begins here"));
+        errors.push(
+            Diagnostic::new(place(at), lower_first(&error.message))
+                .with_hint("close the quote or comment that begins here"),
+        );
+        // What comes after is lost: names in what comes before cannot be judged.
         parts.pop();
+        parts
+            .into_iter()
+            .for_each(|part| drop(statement(part, errors)));
+        return Vec::new();
     }
-    parts.into_iter().filter_map(|part| statement(part, errors)).collect()
+    parts
+        .into_iter()
+        .filter_map(|part| statement(part, errors))
+        .collect()
 }
 
 fn statement(all: &[TokenWithSpan], errors: &mut Vec<Diagnostic>) -> Option<Statement> {
-    let tokens: Vec<TokenWithSpan> = all.iter().filter(|t| !matches!(t.token, Token::Whitespace(_))).cloned().collect();
+    let tokens: Vec<TokenWithSpan> = all
+        .iter()
+        .filter(|t| !matches!(t.token, Token::Whitespace(_)))
+        .cloned()
+        .collect();
     if tokens.is_empty() {
         return None;
     }
@@ -154,7 +196,12 @@ fn statement(all: &[TokenWithSpan], errors: &mut Vec<Diagnostic>) -> Option<Stat
         Kind::Broken
     });
     match name_of(&kind, &tokens) {
-        Ok((name, place)) => Some(Statement { kind, name, place, tokens }),
+        Ok((name, place)) => Some(Statement {
+            kind,
+            name,
+            place,
+            tokens,
+        }),
         Err(error) => {
             errors.extend(error);
             None
@@ -167,10 +214,18 @@ fn name_of(kind: &Kind, tokens: &Tokens) -> Result<(String, Place), Option<Diagn
     let object = match kind {
         Kind::Source(table) => &table.name,
         Kind::View(view) => &view.name,
-        Kind::Copy(CopyToStatement { source: CopyToSource::Relation(name), .. }) => name,
-        Kind::Copy(CopyToStatement { source: CopyToSource::Query(_), .. }) => {
+        Kind::Copy(CopyToStatement {
+            source: CopyToSource::Relation(name),
+            ..
+        }) => name,
+        Kind::Copy(CopyToStatement {
+            source: CopyToSource::Query(_),
+            ..
+        }) => {
             let hint = "name the query first: CREATE MATERIALIZED VIEW name AS SELECT …; then COPY name TO 'path'";
-            return Err(Some(Diagnostic::new(tokens.start(), "COPY takes a name, not a query").with_hint(hint)));
+            return Err(Some(
+                Diagnostic::new(tokens.start(), "COPY takes a name, not a query").with_hint(hint),
+            ));
         }
         Kind::Broken => return broken_name(tokens).ok_or(None),
     };
@@ -184,8 +239,10 @@ fn single_name(object: &ObjectName) -> Result<(String, Place), Diagnostic> {
         [part] if part.as_ident().is_some() => {
             Ok((part.as_ident().map(normalize).unwrap_or_default(), at))
         }
-        _ => Err(Diagnostic::new(at, format!("'{object}' has a schema, and jobs have none"))
-            .with_hint("a job's tables and views have plain names")),
+        _ => Err(
+            Diagnostic::new(at, format!("'{object}' has a schema, and jobs have none"))
+                .with_hint("a job's tables and views have plain names"),
+        ),
     }
 }
 
@@ -196,14 +253,24 @@ fn broken_name(tokens: &Tokens) -> Option<(String, Place)> {
     }
     let at = tokens.position(|here| is_word(here, 0, "TABLE") || is_word(here, 0, "VIEW"))?;
     let token = tokens.0.get(at + 1)?;
-    let Token::Word(word) = &token.token else { return None };
-    let ident = Ident { value: word.value.clone(), quote_style: word.quote_style, span: token.span };
+    let Token::Word(word) = &token.token else {
+        return None;
+    };
+    let ident = Ident {
+        value: word.value.clone(),
+        quote_style: word.quote_style,
+        span: token.span,
+    };
     Some((normalize(&ident), place(token.span)))
 }
 
 /// An identifier as SQL compares it: in lower case unless quoted.
 pub(super) fn normalize(ident: &Ident) -> String {
-    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_ascii_lowercase() }
+    if ident.quote_style.is_some() {
+        ident.value.clone()
+    } else {
+        ident.value.to_ascii_lowercase()
+    }
 }
 
 fn parse(tokens: &Tokens) -> Result<Kind, Diagnostic> {
@@ -214,7 +281,8 @@ fn parse(tokens: &Tokens) -> Result<Kind, Diagnostic> {
     let next = parser.parser.peek_token();
     if next.token != Token::EOF {
         let message = format!("'{}' is not expected here", next.token);
-        return Err(Diagnostic::new(place(next.span), message).with_hint("is a semicolon missing before it?"));
+        return Err(Diagnostic::new(place(next.span), message)
+            .with_hint("is a semicolon missing before it?"));
     }
     match parsed {
         Parsed::CreateExternalTable(table) => Ok(Kind::Source(table)),
@@ -223,9 +291,14 @@ fn parse(tokens: &Tokens) -> Result<Kind, Diagnostic> {
             Sql::CreateView(view) => supported_view(view, tokens),
             other => Err(refuse(&other, tokens)),
         },
-        Parsed::Explain(_) => Err(Diagnostic::new(tokens.start(), "EXPLAIN is no part of a job")
-            .with_hint("remove it and run: tidewater explain <job>")),
-        Parsed::Reset(_) => Err(Diagnostic::new(tokens.start(), "RESET is no part of a job").with_hint(WHAT_A_JOB_HAS)),
+        Parsed::Explain(_) => Err(
+            Diagnostic::new(tokens.start(), "EXPLAIN is no part of a job")
+                .with_hint("remove it and run: tidewater explain <job>"),
+        ),
+        Parsed::Reset(_) => {
+            Err(Diagnostic::new(tokens.start(), "RESET is no part of a job")
+                .with_hint(WHAT_A_JOB_HAS))
+        }
     }
 }
 
@@ -233,7 +306,12 @@ fn parse(tokens: &Tokens) -> Result<Kind, Diagnostic> {
 /// alone. In queries `struct(…)` is a function, and stays.
 fn with_angle_structs(tokens: &Tokens) -> Vec<TokenWithSpan> {
     let mut out = tokens.0.clone();
-    if !is_word(&out, 0, "CREATE") || !tokens.0.iter().any(|token| is_word(std::slice::from_ref(token), 0, "EXTERNAL")) {
+    if !is_word(&out, 0, "CREATE")
+        || !tokens
+            .0
+            .iter()
+            .any(|token| is_word(std::slice::from_ref(token), 0, "EXTERNAL"))
+    {
         return out;
     }
     let mut open: Vec<bool> = Vec::new();
@@ -265,7 +343,10 @@ fn supported_view(view: CreateView, tokens: &Tokens) -> Result<Kind, Diagnostic>
         (view.comment.is_some(), "COMMENT"),
         (!view.cluster_by.is_empty(), "CLUSTER BY"),
         (view.params.is_some(), "ALGORITHM, DEFINER or SECURITY"),
-        (view.options != CreateTableOptions::None, "WITH (…) or OPTIONS (…)"),
+        (
+            view.options != CreateTableOptions::None,
+            "WITH (…) or OPTIONS (…)",
+        ),
     ];
     match clauses.into_iter().find(|(present, _)| *present) {
         None => Ok(Kind::View(Box::new(view))),
@@ -274,7 +355,8 @@ fn supported_view(view: CreateView, tokens: &Tokens) -> Result<Kind, Diagnostic>
     }
 }
 
-const WHAT_A_JOB_HAS: &str = "a job has CREATE EXTERNAL TABLE, CREATE VIEW, CREATE MATERIALIZED VIEW and COPY … TO";
+const WHAT_A_JOB_HAS: &str =
+    "a job has CREATE EXTERNAL TABLE, CREATE VIEW, CREATE MATERIALIZED VIEW and COPY … TO";
 
 /// A statement that parses and is no part of a job.
 fn refuse(statement: &Sql, tokens: &Tokens) -> Diagnostic {
@@ -287,18 +369,26 @@ fn refuse(statement: &Sql, tokens: &Tokens) -> Diagnostic {
             "INSERT is no part of a job: tables hold what their sources say",
             "select the rows in a view and join them in with UNION ALL",
         ),
-        Sql::CreateTable(table) if table.query.is_some() => {
-            ("CREATE TABLE … AS is no part of a job", "write CREATE MATERIALIZED VIEW name AS SELECT …")
-        }
+        Sql::CreateTable(table) if table.query.is_some() => (
+            "CREATE TABLE … AS is no part of a job",
+            "write CREATE MATERIALIZED VIEW name AS SELECT …",
+        ),
         Sql::CreateTable(_) => (
             "CREATE TABLE is no part of a job: a table here is a source",
             "write CREATE EXTERNAL TABLE name (…) STORED AS CSV LOCATION 'path'",
         ),
-        Sql::Update(_) | Sql::Delete(_) | Sql::Merge(_) => {
-            ("tables are maintained from their sources, not changed by statements", "change the source's files and run the job again")
-        }
-        Sql::Drop { .. } => ("DROP is no part of a job", "remove the statement that creates it"),
-        Sql::Set(_) => ("SET is no part of a job", "a setting of one run is --set name=value, read as ${name}"),
+        Sql::Update(_) | Sql::Delete(_) | Sql::Merge(_) => (
+            "tables are maintained from their sources, not changed by statements",
+            "change the source's files and run the job again",
+        ),
+        Sql::Drop { .. } => (
+            "DROP is no part of a job",
+            "remove the statement that creates it",
+        ),
+        Sql::Set(_) => (
+            "SET is no part of a job",
+            "a setting of one run is --set name=value, read as ${name}",
+        ),
         _ => ("this statement is no part of a job", WHAT_A_JOB_HAS),
     };
     Diagnostic::new(tokens.start(), what).with_hint(hint)
@@ -306,13 +396,23 @@ fn refuse(statement: &Sql, tokens: &Tokens) -> Diagnostic {
 
 fn syntax_error(error: &DataFusionError, tokens: &Tokens) -> Diagnostic {
     let text = error.strip_backtrace();
-    let text = ["SQL error: ", "ParserError(\"", "TokenizerError(\""].iter().fold(text.as_str(), |text, prefix| text.strip_prefix(prefix).unwrap_or(text));
-    let text = text.strip_suffix("\")").unwrap_or(text).replace("\\\"", "\"").replace("\\'", "'");
+    let text = ["SQL error: ", "ParserError(\"", "TokenizerError(\""]
+        .iter()
+        .fold(text.as_str(), |text, prefix| {
+            text.strip_prefix(prefix).unwrap_or(text)
+        });
+    let text = text
+        .strip_suffix("\")")
+        .unwrap_or(text)
+        .replace("\\\"", "\"")
+        .replace("\\'", "'");
     let (message, at) = match text.split_once(" at Line: ") {
         Some((message, rest)) => (message.to_owned(), location(rest)),
         None => (text, None),
     };
-    let at = at.and_then(|at| tokens.position(|here| here[0].span.start == at)).map(|at| place(tokens.0[at].span));
+    let at = at
+        .and_then(|at| tokens.position(|here| here[0].span.start == at))
+        .map(|at| place(tokens.0[at].span));
     let diagnostic = Diagnostic::new(at.unwrap_or_else(|| tokens.end()), lower_first(&message));
     match syntax_hint(&message) {
         Some(hint) => diagnostic.with_hint(hint),
@@ -323,26 +423,41 @@ fn syntax_error(error: &DataFusionError, tokens: &Tokens) -> Diagnostic {
 fn syntax_hint(message: &str) -> Option<&'static str> {
     let hints = [
         ("Missing STORED AS", "add STORED AS CSV, JSON or PARQUET"),
-        ("Missing LOCATION", "add LOCATION 'path', a file, a directory or a glob"),
+        (
+            "Missing LOCATION",
+            "add LOCATION 'path', a file, a directory or a glob",
+        ),
         ("Missing TO", "write COPY name TO 'path' STORED AS PARQUET"),
         ("an SQL statement", WHAT_A_JOB_HAS),
-        ("found: EOF", "the statement ends too early: is something missing before the semicolon?"),
+        (
+            "found: EOF",
+            "the statement ends too early: is something missing before the semicolon?",
+        ),
     ];
-    hints.into_iter().find(|(part, _)| message.contains(part)).map(|(_, hint)| hint)
+    hints
+        .into_iter()
+        .find(|(part, _)| message.contains(part))
+        .map(|(_, hint)| hint)
 }
 
 /// Reads `12, Column: 7…`.
 fn location(text: &str) -> Option<Location> {
     let (line, rest) = text.split_once(", Column: ")?;
     let column: String = rest.chars().take_while(char::is_ascii_digit).collect();
-    Some(Location::new(line.trim().parse().ok()?, column.parse().ok()?))
+    Some(Location::new(
+        line.trim().parse().ok()?,
+        column.parse().ok()?,
+    ))
 }
 
 /// A message as the middle of a sentence.
 pub(super) fn lower_first(message: &str) -> String {
     let mut characters = message.chars();
     match (characters.next(), characters.next()) {
-        (Some(first), Some(second)) if second.is_lowercase() => first.to_lowercase().chain(message.chars().skip(1)).collect(),
+        (Some(first), Some(second)) if second.is_lowercase() => first
+            .to_lowercase()
+            .chain(message.chars().skip(1))
+            .collect(),
         _ => message.to_owned(),
     }
 }

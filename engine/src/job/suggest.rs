@@ -1,11 +1,19 @@
 //! "Did you mean …?"
 
 /// The candidate nearest to `name` by edits, if it is near enough to be what was meant.
-pub(super) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(super) fn nearest<'a>(
+    name: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     let wanted = name.to_lowercase();
     let allowed = ((wanted.chars().count() + 1) / 3).min(3);
-    let distances = candidates.into_iter().map(|candidate| (distance(&wanted, &candidate.to_lowercase()), candidate));
-    distances.filter(|(edits, _)| *edits <= allowed).min().map(|(_, candidate)| candidate)
+    let distances = candidates
+        .into_iter()
+        .map(|candidate| (distance(&wanted, &candidate.to_lowercase()), candidate));
+    distances
+        .filter(|(edits, _)| *edits <= allowed)
+        .min()
+        .map(|(_, candidate)| candidate)
 }
 
 /// Insertions, deletions, replacements and swaps of neighbours that turn `a` into `b`.
@@ -33,7 +41,15 @@ mod tests {
 
     #[test]
     fn edits_are_counted() {
-        let cases = [("", "", 0), ("abc", "abc", 0), ("abc", "", 3), ("amout", "amount", 1), ("dta", "dat", 1), ("kitten", "sitting", 3), ("금액", "금엑", 1)];
+        let cases = [
+            ("", "", 0),
+            ("abc", "abc", 0),
+            ("abc", "", 3),
+            ("amout", "amount", 1),
+            ("dta", "dat", 1),
+            ("kitten", "sitting", 3),
+            ("금액", "금엑", 1),
+        ];
         for (a, b, expected) in cases {
             assert_eq!(distance(a, b), expected, "{a} {b}");
             assert_eq!(distance(b, a), expected, "{b} {a}");
@@ -46,7 +62,11 @@ mod tests {
         assert_eq!(nearest("amout", columns), Some("amount"));
         assert_eq!(nearest("REGOIN", columns), Some("region"));
         assert_eq!(nearest("sub_category_name", columns), None);
-        assert_eq!(nearest("x", ["t"]), None, "a single letter is near to nothing");
+        assert_eq!(
+            nearest("x", ["t"]),
+            None,
+            "a single letter is near to nothing"
+        );
         assert_eq!(nearest("x", []), None);
     }
 }

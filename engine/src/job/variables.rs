@@ -39,12 +39,20 @@ impl Substituted {
 
     fn original_start(&self, at: Location) -> Location {
         let part = self.parts.iter().rev().find(|part| part.filled <= at);
-        part.map_or(at, |part| if part.replaces_until.is_some() { part.original } else { part.shift(at) })
+        part.map_or(at, |part| {
+            if part.replaces_until.is_some() {
+                part.original
+            } else {
+                part.shift(at)
+            }
+        })
     }
 
     fn original_end(&self, at: Location) -> Location {
         let part = self.parts.iter().rev().find(|part| part.filled < at);
-        part.map_or(at, |part| part.replaces_until.unwrap_or_else(|| part.shift(at)))
+        part.map_or(at, |part| {
+            part.replaces_until.unwrap_or_else(|| part.shift(at))
+        })
     }
 }
 
@@ -52,7 +60,10 @@ impl Part {
     /// A place in a copied stretch, taken back to the original.
     fn shift(&self, at: Location) -> Location {
         if at.line == self.filled.line {
-            Location::new(self.original.line, self.original.column + (at.column - self.filled.column))
+            Location::new(
+                self.original.line,
+                self.original.column + (at.column - self.filled.column),
+            )
         } else {
             Location::new(self.original.line + (at.line - self.filled.line), at.column)
         }
@@ -84,9 +95,22 @@ struct Filler<'a> {
 impl<'a> Filler<'a> {
     fn new(sql: &'a str) -> Self {
         let start = Location::new(1, 1);
-        let first = Part { filled: start, original: start, replaces_until: None };
-        let out = Substituted { text: String::with_capacity(sql.len()), errors: Vec::new(), parts: vec![first] };
-        Self { rest: sql, at: start, filled: start, out }
+        let first = Part {
+            filled: start,
+            original: start,
+            replaces_until: None,
+        };
+        let out = Substituted {
+            text: String::with_capacity(sql.len()),
+            errors: Vec::new(),
+            parts: vec![first],
+        };
+        Self {
+            rest: sql,
+            at: start,
+            filled: start,
+            out,
+        }
     }
 
     fn peek(&self, n: usize) -> Option<char> {
@@ -117,14 +141,21 @@ impl<'a> Filler<'a> {
     }
 
     fn copy_until(&mut self, end: &str) {
-        let length = self.rest.find(end).map_or(self.rest.len(), |start| start + end.len());
+        let length = self
+            .rest
+            .find(end)
+            .map_or(self.rest.len(), |start| start + end.len());
         self.copy(length);
     }
 
     fn variable(&mut self, lookup: &dyn Fn(&str) -> Option<String>) {
         let line = self.rest.split('\n').next().unwrap_or_default();
         let Some(close) = line.find('}') else {
-            self.report("${".len(), "this variable is not closed", "write ${name} or ${name:-default}; $${ is a plain ${");
+            self.report(
+                "${".len(),
+                "this variable is not closed",
+                "write ${name} or ${name:-default}; $${ is a plain ${",
+            );
             return self.copy("${".len());
         };
         let (name, default) = match line["${".len()..close].split_once(":-") {
@@ -134,13 +165,18 @@ impl<'a> Filler<'a> {
         let length = close + 1;
         if !is_name(name) {
             let message = format!("'{name}' is not a variable's name");
-            self.report(length, &message, "names are letters, digits and _; write ${name} or ${name:-default}");
+            self.report(
+                length,
+                &message,
+                "names are letters, digits and _; write ${name} or ${name:-default}",
+            );
             return self.replace(length, "unnamed");
         }
         match lookup(name).or_else(|| default.map(str::to_owned)) {
             Some(value) => self.replace(length, &value),
             None => {
-                let hint = format!("give it with --set {name}=value, or a default: ${{{name}:-value}}");
+                let hint =
+                    format!("give it with --set {name}=value, or a default: ${{{name}:-value}}");
                 self.report(length, &format!("variable '{name}' has no value"), &hint);
                 self.replace(length, name);
             }
@@ -149,8 +185,14 @@ impl<'a> Filler<'a> {
 
     fn report(&mut self, length: usize, message: &str, hint: &str) {
         let length = self.rest[..length].chars().count();
-        let place = Place { line: to_usize(self.at.line), column: to_usize(self.at.column), length };
-        self.out.errors.push(Diagnostic::new(place, message).with_hint(hint));
+        let place = Place {
+            line: to_usize(self.at.line),
+            column: to_usize(self.at.column),
+            length,
+        };
+        self.out
+            .errors
+            .push(Diagnostic::new(place, message).with_hint(hint));
     }
 
     fn copy(&mut self, length: usize) {
@@ -165,19 +207,29 @@ impl<'a> Filler<'a> {
         let (variable, rest) = self.rest.split_at(length);
         let until = advance(self.at, variable);
         if !value.is_empty() {
-            self.out.parts.push(Part { filled: self.filled, original: self.at, replaces_until: Some(until) });
+            self.out.parts.push(Part {
+                filled: self.filled,
+                original: self.at,
+                replaces_until: Some(until),
+            });
         }
         self.out.text.push_str(value);
         self.filled = advance(self.filled, value);
         self.at = until;
         self.rest = rest;
-        self.out.parts.push(Part { filled: self.filled, original: self.at, replaces_until: None });
+        self.out.parts.push(Part {
+            filled: self.filled,
+            original: self.at,
+            replaces_until: None,
+        });
     }
 }
 
 fn is_name(name: &str) -> bool {
     let mut characters = name.chars();
-    characters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+    characters
+        .next()
+        .is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
         && characters.all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
@@ -236,8 +288,18 @@ mod tests {
     #[test]
     fn mistakes_are_at_their_place() {
         let cases = [
-            ("SELECT\n  '${other}'", (2, 4, 8), "'other' has no value", "--set other=value"),
-            ("'신용' ${other}", (1, 6, 8), "'other' has no value", "${other:-value}"),
+            (
+                "SELECT\n  '${other}'",
+                (2, 4, 8),
+                "'other' has no value",
+                "--set other=value",
+            ),
+            (
+                "'신용' ${other}",
+                (1, 6, 8),
+                "'other' has no value",
+                "${other:-value}",
+            ),
             ("${}", (1, 1, 3), "'' is not a variable's name", "${name}"),
             ("${a b}", (1, 1, 6), "'a b' is not", "letters"),
             ("x ${abc\n}", (1, 3, 2), "not closed", "$${"),
@@ -246,9 +308,17 @@ mod tests {
             let errors = substitute(sql, &lookup).errors;
             assert_eq!(errors.len(), 1, "{sql}");
             let error = &errors[0];
-            assert_eq!((error.line, error.column, error.length), (line, column, length), "{sql}");
+            assert_eq!(
+                (error.line, error.column, error.length),
+                (line, column, length),
+                "{sql}"
+            );
             assert!(error.message.contains(message), "{sql}: {}", error.message);
-            assert!(error.hint.as_deref().is_some_and(|h| h.contains(hint)), "{sql}: {:?}", error.hint);
+            assert!(
+                error.hint.as_deref().is_some_and(|h| h.contains(hint)),
+                "{sql}: {:?}",
+                error.hint
+            );
         }
     }
 
@@ -270,9 +340,16 @@ mod tests {
             let before = filled.text.find(needle).map(|at| &filled.text[..at]);
             let from = advance(Location::new(1, 1), before.expect(sql));
             let span = filled.original(Span::new(from, advance(from, needle)));
-            assert_eq!((span.start.line, span.start.column), start, "{sql}: {needle}");
+            assert_eq!(
+                (span.start.line, span.start.column),
+                start,
+                "{sql}: {needle}"
+            );
             assert_eq!((span.end.line, span.end.column), end, "{sql}: {needle}");
         }
-        assert_eq!(substitute("${input}", &lookup).original(Span::empty()), Span::empty());
+        assert_eq!(
+            substitute("${input}", &lookup).original(Span::empty()),
+            Span::empty()
+        );
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
-use arrow::compute::{cast, filter_record_batch, prep_null_mask_filter};
+use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion_common::{DFSchema, DataFusionError, ToDFSchema};
 use datafusion_expr::execution_props::ExecutionProps;
@@ -48,8 +48,8 @@ impl Map {
             None => batch,
             Some(predicate) => {
                 let keep = predicate.evaluate(batch)?.into_array(batch.num_rows())?;
-                let keep = prep_null_mask_filter(keep.as_boolean());
-                filtered = filter_record_batch(batch, &keep)?;
+                // NULL is not true: the kernel leaves such rows out.
+                filtered = filter_record_batch(batch, keep.as_boolean())?;
                 &filtered
             }
         };

@@ -41,6 +41,19 @@ const GROUPED: &[Shape] = &[
     ("of a null column", "SELECT k, sum(v) AS s, avg(v) AS a, min(v) AS lo, count(DISTINCT v) AS d FROM t WHERE v IS NULL GROUP BY k"),
 ];
 
+/// NaN, infinities, both zeros.
+const WILD: &[Shape] = &[
+    ("wild keys", "SELECT wild, count(*) AS c FROM t GROUP BY wild"),
+    ("wild rows", "SELECT DISTINCT wild FROM t"),
+    ("wild extremes", "SELECT k, min(wild) AS lo, max(wild) AS hi FROM t GROUP BY k"),
+    ("wild distinct", "SELECT k, count(DISTINCT wild) AS d FROM t GROUP BY k"),
+    ("wild sums", "SELECT k, sum(wild) AS s, avg(wild) AS a FROM t WHERE wild <> 1e300 GROUP BY k"),
+    ("wild filter", "SELECT id FROM t WHERE wild > 0 OR wild = 0"),
+    ("wild join", "SELECT t.id, u.id AS uid FROM t JOIN u ON t.wild = u.wild"),
+    ("wild order", "SELECT id, rank() OVER (ORDER BY wild) AS r FROM t"),
+    ("wild limit", "SELECT id, wild FROM t ORDER BY wild DESC, id LIMIT 3"),
+];
+
 const GLOBAL: &[Shape] = &[
     ("all rows", "SELECT count(*) AS c FROM t"),
     ("all of it", "SELECT count(*) AS c, sum(v) AS s, avg(v) AS a, min(k) AS lo, max(day) AS hi, count(DISTINCT k) AS d, sum(price) AS p, avg(rate) AS r FROM t"),
@@ -67,6 +80,11 @@ const DISTINCT: &[Shape] = &[
 #[test]
 fn grouped() {
     check("grouped", 2, GROUPED);
+}
+
+#[test]
+fn wild() {
+    check("wild floats", 2, WILD);
 }
 
 #[test]

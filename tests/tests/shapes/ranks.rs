@@ -45,6 +45,8 @@ const FRAMES: &[Shape] = &[
     ("clauses of all kinds", "SELECT id, sum(v) OVER (PARTITION BY k ORDER BY id) AS a, rank() OVER (PARTITION BY ok ORDER BY v) AS b, lag(n) OVER (ORDER BY id) AS c, count(*) OVER (PARTITION BY n) AS d FROM t"),
     ("aggregate over a window", "SELECT ok, max(s) AS hi, count(*) AS c FROM (SELECT ok, sum(v) OVER (PARTITION BY ok ORDER BY id) AS s FROM t) GROUP BY ok"),
     ("window over a join", "SELECT t.id, u.id AS uid, row_number() OVER (PARTITION BY t.k ORDER BY t.id, u.id) AS r FROM t JOIN u ON t.k = u.k"),
+    ("window over namesakes", "SELECT t.id, row_number() OVER (PARTITION BY u.k ORDER BY t.id, u.id) AS r, lag(u.n) OVER (PARTITION BY t.k ORDER BY t.id, u.id) AS p FROM t JOIN u ON t.n = u.n"),
+    ("window over nothing", "SELECT id, rank() OVER (PARTITION BY k ORDER BY id) AS r FROM t WHERE FALSE"),
     ("window over a group", "SELECT k, sum(v) AS s, rank() OVER (ORDER BY sum(v) DESC) AS r FROM t GROUP BY k"),
 ];
 

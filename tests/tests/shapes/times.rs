@@ -9,7 +9,7 @@ const PARTS: &[Shape] = &[
     ("arithmetic", "SELECT id, ts + INTERVAL '1 hour' AS a, day + INTERVAL '1 month' AS b, day - DATE '2024-01-01' AS c, ts - INTERVAL '90 minutes' AS d, ts - TIMESTAMP '2024-01-01 00:00:00' AS e FROM t"),
     ("comparison", "SELECT id FROM t WHERE ts >= '2024-01-01' AND ts < TIMESTAMP '2024-03-10 07:00:00' OR day = '2024-02-29'"),
     ("text of times", "SELECT id, to_char(ts, '%Y/%m/%d %H:%M') AS a, CAST(ts AS TEXT) AS b, CAST(at AS TEXT) AS c, to_char(day, '%d.%m.%y') AS d FROM t"),
-    ("times of text", "SELECT id, to_timestamp_micros(stamp) AS a, to_date(substr(stamp, 1, 10)) AS b, to_timestamp(stamp, '%Y-%m-%d %H:%M:%S%.f') AS c, make_date(2024, abs(n) + 1, 5) AS d, from_unixtime(v) AS e FROM t"),
+    ("times of text", "SELECT id, CAST(stamp AS TIMESTAMP) AS a, CAST(stamp AS TIMESTAMPTZ) AS z, to_date(substr(stamp, 1, 10)) AS b, make_date(2024, abs(n) + 1, 5) AS d, from_unixtime(v) AS e FROM t"),
     ("nanoseconds", "SELECT id, CAST(ts AS TIMESTAMP(9)) AS a, CAST(ts AS TIMESTAMP(0)) AS b, CAST(ts AS TIMESTAMP(3)) AS c FROM t"),
 ];
 

@@ -9,6 +9,8 @@ const SHAPES: &[Shape] = &[
     ("union of three", "SELECT k FROM t UNION ALL SELECT label FROM u UNION ALL SELECT name FROM w"),
     ("union of types", "SELECT v AS x FROM t UNION ALL SELECT n FROM u UNION ALL SELECT price FROM t"),
     ("union by name", "SELECT k, n FROM t UNION ALL BY NAME SELECT n, k FROM u"),
+    ("union of joins", "SELECT t.k AS a, u.k AS b FROM t JOIN u ON t.n = u.n UNION ALL SELECT u.k, w.k FROM u JOIN w ON u.n = w.n"),
+    ("union with nothing", "SELECT k, n FROM t UNION ALL SELECT k, n FROM u WHERE FALSE"),
     ("aggregate of a union", "SELECT k, count(*) AS c, sum(x) AS s FROM (SELECT k, v AS x FROM t UNION ALL SELECT k, weight FROM u) GROUP BY k"),
     ("union of aggregates", "SELECT 't' AS what, k, count(*) AS c FROM t GROUP BY k UNION ALL SELECT 'u', k, count(*) FROM u GROUP BY k"),
     ("union with constants", "SELECT 'rows' AS what, v FROM t UNION ALL VALUES ('one', 1), ('none', NULL)"),

@@ -1,13 +1,14 @@
 //! Columns being decoded: each takes the fields of many rows at a time, in a loop of its own type, and appends
 //! straight to what becomes the Arrow array.
 
+use std::mem;
 use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, BooleanArray, BooleanBufferBuilder, GenericStringArray, NullBufferBuilder,
     OffsetSizeTrait, PrimitiveArray, new_null_array,
 };
-use arrow::buffer::{OffsetBuffer, ScalarBuffer};
+use arrow::buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::compute::cast;
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Decimal256Type, Field, Float32Type,
@@ -191,7 +192,7 @@ impl Column {
             parse,
             data_type: self.data_type.clone(),
             values: Vec::with_capacity(rows),
-            nulls: NullBufferBuilder::new(rows),
+            validity: Validity::new(rows),
         })
     }
 
@@ -262,24 +263,64 @@ pub(super) struct Rows<'a> {
 /// What a column says of a field it cannot take.
 pub(super) type Refuse<'a> = dyn FnMut(usize, Option<&[u8]>, Why) + 'a;
 
+/// The text of a field.
+#[derive(Clone, Copy)]
+struct Value<'a> {
+    text: &'a [u8],
+    /// The text and what follows it in memory, so that a short text can be copied in one step.
+    room: &'a [u8],
+}
+
 impl Rows<'_> {
     /// Hands each row's `field` to `take`, `None` being NULL.
-    fn each(&self, field: usize, mut take: impl FnMut(usize, Option<&[u8]>)) {
+    fn each(&self, field: usize, mut take: impl FnMut(usize, Option<Value<'_>>)) {
         let last = field + 1 == self.fields;
         let mut scratch = Vec::new();
         for (row, range) in self.index.ranges(field).enumerate() {
-            let mut text = self.bytes.get(range).unwrap_or_default();
+            let room = self.bytes.get(range.start..).unwrap_or_default();
+            let mut text = room.get(..range.len()).unwrap_or_default();
             if last {
                 text = text.strip_suffix(b"\r").unwrap_or(text);
             }
             match self.quote {
                 Some(quote) if text.first() == Some(&quote) => {
-                    take(row, Some(unquote(text, quote, &mut scratch)))
+                    let text = unquote(text, quote, &mut scratch);
+                    take(row, Some(Value { text, room: text }));
                 }
                 _ if text == self.null => take(row, None),
-                _ => take(row, Some(text)),
+                _ => take(row, Some(Value { text, room })),
             }
         }
+    }
+}
+
+/// Which rows of a column hold a value. Runs of values, the usual case, cost an addition each.
+struct Validity {
+    nulls: NullBufferBuilder,
+    /// Values at the end that `nulls` has not been told of.
+    run: usize,
+}
+
+impl Validity {
+    fn new(rows: usize) -> Self {
+        Self {
+            nulls: NullBufferBuilder::new(rows),
+            run: 0,
+        }
+    }
+
+    fn append(&mut self, valid: bool) {
+        if valid {
+            self.run += 1;
+        } else {
+            self.nulls.append_n_non_nulls(mem::take(&mut self.run));
+            self.nulls.append_null();
+        }
+    }
+
+    fn finish(mut self) -> Option<NullBuffer> {
+        self.nulls.append_n_non_nulls(self.run);
+        self.nulls.finish()
     }
 }
 
@@ -300,11 +341,27 @@ pub(super) fn nulls(column: &Column, rows: usize) -> ArrayRef {
     new_null_array(&column.data_type, rows)
 }
 
+/// The value of a field, or `None` when it is NULL or refused.
+fn take_parsed<T>(
+    row: usize,
+    field: Option<Value<'_>>,
+    parse: impl Fn(&[u8]) -> Result<T, Why>,
+    refuse: &mut Refuse<'_>,
+) -> Option<T> {
+    let Some(Value { text, .. }) = field else {
+        refuse(row, None, "");
+        return None;
+    };
+    parse(text)
+        .inspect_err(|why| refuse(row, Some(text), why))
+        .ok()
+}
+
 struct Primitives<T: ArrowPrimitiveType, P> {
     parse: P,
     data_type: DataType,
     values: Vec<T::Native>,
-    nulls: NullBufferBuilder,
+    validity: Validity,
 }
 
 impl<T, P> Build for Primitives<T, P>
@@ -313,62 +370,46 @@ where
     P: Fn(&[u8]) -> Result<T::Native, Why>,
 {
     fn take(&mut self, rows: &Rows<'_>, field: usize, refuse: &mut Refuse<'_>) {
-        rows.each(field, |row, text| {
-            let parsed = match text.map(&self.parse) {
-                Some(Ok(value)) => Some(value),
-                Some(Err(why)) => {
-                    refuse(row, text, why);
-                    None
-                }
-                None => {
-                    refuse(row, None, "");
-                    None
-                }
-            };
+        rows.each(field, |row, field| {
+            let parsed = take_parsed(row, field, &self.parse, refuse);
             self.values.push(parsed.unwrap_or_default());
-            self.nulls.append(parsed.is_some());
+            self.validity.append(parsed.is_some());
         });
     }
 
-    fn finish(mut self: Box<Self>) -> Result<ArrayRef, ArrowError> {
-        let array = PrimitiveArray::<T>::try_new(self.values.into(), self.nulls.finish())?;
+    fn finish(self: Box<Self>) -> Result<ArrayRef, ArrowError> {
+        let array = PrimitiveArray::<T>::try_new(self.values.into(), self.validity.finish())?;
         Ok(Arc::new(array.with_data_type(self.data_type)))
     }
 }
 
 struct Booleans {
     values: BooleanBufferBuilder,
-    nulls: NullBufferBuilder,
+    validity: Validity,
 }
 
 impl Booleans {
     fn new(rows: usize) -> Self {
         Self {
             values: BooleanBufferBuilder::new(rows),
-            nulls: NullBufferBuilder::new(rows),
+            validity: Validity::new(rows),
         }
     }
 }
 
 impl Build for Booleans {
     fn take(&mut self, rows: &Rows<'_>, field: usize, refuse: &mut Refuse<'_>) {
-        rows.each(field, |row, text| {
-            let parsed = match text.map(number::boolean) {
-                Some(Ok(value)) => Some(value),
-                refused => {
-                    refuse(row, text, refused.and_then(Result::err).unwrap_or_default());
-                    None
-                }
-            };
+        rows.each(field, |row, field| {
+            let parsed = take_parsed(row, field, number::boolean, refuse);
             self.values.append(parsed.unwrap_or_default());
-            self.nulls.append(parsed.is_some());
+            self.validity.append(parsed.is_some());
         });
     }
 
     fn finish(mut self: Box<Self>) -> Result<ArrayRef, ArrowError> {
         Ok(Arc::new(BooleanArray::new(
             self.values.finish(),
-            self.nulls.finish(),
+            self.validity.finish(),
         )))
     }
 }
@@ -379,7 +420,7 @@ struct Texts<O> {
     check_utf8: bool,
     offsets: Vec<O>,
     bytes: Vec<u8>,
-    nulls: NullBufferBuilder,
+    validity: Validity,
 }
 
 impl<O: OffsetSizeTrait> Texts<O> {
@@ -391,33 +432,48 @@ impl<O: OffsetSizeTrait> Texts<O> {
             check_utf8,
             offsets,
             bytes: Vec::with_capacity(rows * 12),
-            nulls: NullBufferBuilder::new(rows),
+            validity: Validity::new(rows),
+        }
+    }
+
+    fn checked(&self, text: &[u8]) -> Result<(), Why> {
+        if self.check_utf8 && std::str::from_utf8(text).is_err() {
+            return Err("it is not valid UTF-8");
+        }
+        Ok(())
+    }
+
+    /// Appends a text: a short one as so many bytes that no length need be looked at, the surplus cut off again.
+    fn append(&mut self, value: Value<'_>) {
+        const SHORT_BYTES: usize = 24;
+        match value.room.first_chunk::<SHORT_BYTES>() {
+            Some(bytes) if value.text.len() <= SHORT_BYTES => {
+                let end = self.bytes.len() + value.text.len();
+                self.bytes.extend_from_slice(bytes);
+                self.bytes.truncate(end);
+            }
+            _ => self.bytes.extend_from_slice(value.text),
         }
     }
 }
 
 impl<O: OffsetSizeTrait> Build for Texts<O> {
     fn take(&mut self, rows: &Rows<'_>, field: usize, refuse: &mut Refuse<'_>) {
-        rows.each(field, |row, text| {
-            let mut taken = text;
-            if text.is_none() {
-                refuse(row, None, "");
+        rows.each(field, |row, field| {
+            let taken = take_parsed(row, field, |text| self.checked(text), refuse);
+            if let (Some(()), Some(value)) = (taken, field) {
+                self.append(value);
             }
-            if self.check_utf8 && text.is_some_and(|text| std::str::from_utf8(text).is_err()) {
-                refuse(row, text, "it is not valid UTF-8");
-                taken = None;
-            }
-            self.bytes.extend_from_slice(taken.unwrap_or_default());
             self.offsets.push(O::usize_as(self.bytes.len()));
-            self.nulls.append(taken.is_some());
+            self.validity.append(taken.is_some());
         });
     }
 
-    fn finish(mut self: Box<Self>) -> Result<ArrayRef, ArrowError> {
+    fn finish(self: Box<Self>) -> Result<ArrayRef, ArrowError> {
         // Offsets ascend, being lengths of one growing buffer, which a block's bound keeps below 2 GiB.
         let offsets = OffsetBuffer::new(ScalarBuffer::from(self.offsets));
         let array =
-            GenericStringArray::<O>::try_new(offsets, self.bytes.into(), self.nulls.finish())?;
+            GenericStringArray::<O>::try_new(offsets, self.bytes.into(), self.validity.finish())?;
         if *array.data_type() == self.data_type {
             return Ok(Arc::new(array));
         }

@@ -1,7 +1,9 @@
 //! Functions and subqueries.
 
 use arrow::datatypes::DataType;
-use datafusion_expr::expr::{AggregateFunction, AggregateFunctionParams, ScalarFunction, WindowFunction};
+use datafusion_expr::expr::{
+    AggregateFunction, AggregateFunctionParams, ScalarFunction, WindowFunction,
+};
 use datafusion_expr::{Expr, ExprSchemable, LogicalPlan, Volatility, WindowFunctionDefinition};
 
 use super::super::statement::Find;
@@ -11,8 +13,19 @@ use super::{Refusal, span_of};
 pub(super) const AGGREGATES: [&str; 5] = ["count", "sum", "avg", "min", "max"];
 
 /// Window functions that are maintained, beside the aggregates.
-pub(super) const WINDOW: [&str; 11] =
-    ["row_number", "rank", "dense_rank", "percent_rank", "cume_dist", "ntile", "lag", "lead", "first_value", "last_value", "nth_value"];
+pub(super) const WINDOW: [&str; 11] = [
+    "row_number",
+    "rank",
+    "dense_rank",
+    "percent_rank",
+    "cume_dist",
+    "ntile",
+    "lag",
+    "lead",
+    "first_value",
+    "last_value",
+    "nth_value",
+];
 
 const JOIN_INSTEAD: &str = "join the table instead: JOIN … ON a.key = b.key, after GROUP BY or DISTINCT in a view or CTE so that each key is there once";
 
@@ -23,16 +36,38 @@ pub(super) fn as_written(expr: &Expr, _: &LogicalPlan) -> Option<Refusal> {
         Expr::AggregateFunction(call) => aggregate(call),
         Expr::WindowFunction(call) => window(call),
         Expr::GroupingSet(_) => Some(Refusal::new(
-            [Find::Words(&["GROUPING", "SETS"]), Find::Words(&["ROLLUP"]), Find::Words(&["CUBE"])],
+            [
+                Find::Words(&["GROUPING", "SETS"]),
+                Find::Words(&["ROLLUP"]),
+                Find::Words(&["CUBE"]),
+            ],
             "GROUPING SETS, ROLLUP and CUBE are not supported",
             "write one GROUP BY for each grouping and unite them with UNION ALL",
         )),
-        Expr::Exists(_) => Some(Refusal::new([Find::Words(&["EXISTS"])], "EXISTS (SELECT …) is not supported", JOIN_INSTEAD)),
-        Expr::InSubquery(_) => Some(Refusal::new([Find::Words(&["IN"])], "IN (SELECT …) is not supported", JOIN_INSTEAD)),
-        Expr::SetComparison(_) => {
-            Some(Refusal::new([Find::Words(&["ANY"]), Find::Words(&["ALL"]), Find::Words(&["SOME"])], "ANY and ALL (SELECT …) are not supported", JOIN_INSTEAD))
-        }
-        Expr::ScalarSubquery(_) => Some(Refusal::new([Find::Nested], "a SELECT as a value is not supported", JOIN_INSTEAD)),
+        Expr::Exists(_) => Some(Refusal::new(
+            [Find::Words(&["EXISTS"])],
+            "EXISTS (SELECT …) is not supported",
+            JOIN_INSTEAD,
+        )),
+        Expr::InSubquery(_) => Some(Refusal::new(
+            [Find::Words(&["IN"])],
+            "IN (SELECT …) is not supported",
+            JOIN_INSTEAD,
+        )),
+        Expr::SetComparison(_) => Some(Refusal::new(
+            [
+                Find::Words(&["ANY"]),
+                Find::Words(&["ALL"]),
+                Find::Words(&["SOME"]),
+            ],
+            "ANY and ALL (SELECT …) are not supported",
+            JOIN_INSTEAD,
+        )),
+        Expr::ScalarSubquery(_) => Some(Refusal::new(
+            [Find::Nested],
+            "a SELECT as a value is not supported",
+            JOIN_INSTEAD,
+        )),
         Expr::Placeholder(placeholder) => Some(Refusal::new(
             [Find::Placeholder(placeholder.id.clone())],
             format!("{} has no value", placeholder.id),
@@ -50,18 +85,32 @@ pub(super) fn as_optimized(expr: &Expr, node: &LogicalPlan) -> Option<Refusal> {
         other => return as_written(other, node),
     };
     let argument = args.first()?;
-    let data_type = node.inputs().first().and_then(|input| argument.get_type(input.schema()).ok())?;
+    let data_type = node
+        .inputs()
+        .first()
+        .and_then(|input| argument.get_type(input.schema()).ok())?;
     let refused = match name {
         "sum" | "avg" => !(data_type.is_numeric() || data_type.is_null()),
         "min" | "max" => data_type.is_nested() || matches!(data_type, DataType::Interval(_)),
         _ => false,
     };
     let hint = match name {
-        "sum" | "avg" => "sum numbers: CAST the column, or take it apart with date_part or EXTRACT first",
+        "sum" | "avg" => {
+            "sum numbers: CAST the column, or take it apart with date_part or EXTRACT first"
+        }
         _ => "take a field of it: col['field'], or a value that has an order",
     };
-    let finds: Vec<Find> = span_of(argument).into_iter().chain([Find::Call(name.to_owned())]).collect();
-    refused.then(|| Refusal::new(finds, format!("{name} of {data_type} is not supported"), hint))
+    let finds: Vec<Find> = span_of(argument)
+        .into_iter()
+        .chain([Find::Call(name.to_owned())])
+        .collect();
+    refused.then(|| {
+        Refusal::new(
+            finds,
+            format!("{name} of {data_type} is not supported"),
+            hint,
+        )
+    })
 }
 
 fn scalar(call: &ScalarFunction) -> Option<Refusal> {
@@ -70,34 +119,76 @@ fn scalar(call: &ScalarFunction) -> Option<Refusal> {
     }
     let name = call.name();
     let (why, hint) = match name {
-        "now" => ("depends on when the job runs", "give the moment as a variable: TIMESTAMP '${now}', and --set now='2024-03-01 00:00:00'"),
-        "current_date" => ("depends on when the job runs", "give the day as a variable: DATE '${today}', and --set today=2024-03-01"),
-        "current_time" => ("depends on when the job runs", "give the time as a variable: TIME '${time}', and --set time=12:00:00"),
-        "random" => ("is another value each time", "derive it from a key, so that a row keeps its value: md5(key)"),
-        "uuid" => ("is another value each time", "derive it from a key, so that a row keeps its value: md5(concat(a, '|', b))"),
-        _ => ("may be another value each time", "use a function of the row's columns alone"),
+        "now" => (
+            "depends on when the job runs",
+            "give the moment as a variable: TIMESTAMP '${now}', and --set now='2024-03-01 00:00:00'",
+        ),
+        "current_date" => (
+            "depends on when the job runs",
+            "give the day as a variable: DATE '${today}', and --set today=2024-03-01",
+        ),
+        "current_time" => (
+            "depends on when the job runs",
+            "give the time as a variable: TIME '${time}', and --set time=12:00:00",
+        ),
+        "random" => (
+            "is another value each time",
+            "derive it from a key, so that a row keeps its value: md5(key)",
+        ),
+        "uuid" => (
+            "is another value each time",
+            "derive it from a key, so that a row keeps its value: md5(concat(a, '|', b))",
+        ),
+        _ => (
+            "may be another value each time",
+            "use a function of the row's columns alone",
+        ),
     };
     let message = format!("{name}() {why}: a maintained table cannot hold it");
-    Some(Refusal::new(calls(name, call.func.aliases()), message, hint))
+    Some(Refusal::new(
+        calls(name, call.func.aliases()),
+        message,
+        hint,
+    ))
 }
 
 /// The places where a function may be called by any of its names.
 fn calls(name: &str, aliases: &[String]) -> Vec<Find> {
-    std::iter::once(name).chain(aliases.iter().map(String::as_str)).map(|name| Find::Call(name.to_owned())).collect()
+    std::iter::once(name)
+        .chain(aliases.iter().map(String::as_str))
+        .map(|name| Find::Call(name.to_owned()))
+        .collect()
 }
 
 fn aggregate(call: &AggregateFunction) -> Option<Refusal> {
     let name = call.func.name();
     let finds = calls(name, call.func.aliases());
-    let AggregateFunctionParams { args, order_by, null_treatment, .. } = &call.params;
+    let AggregateFunctionParams {
+        args,
+        order_by,
+        null_treatment,
+        ..
+    } = &call.params;
     if !AGGREGATES.contains(&name) {
-        return Some(Refusal::new(finds, format!("{name} is not supported"), instead_of(name)));
+        return Some(Refusal::new(
+            finds,
+            format!("{name} is not supported"),
+            instead_of(name),
+        ));
     }
     if !order_by.is_empty() {
-        return Some(Refusal::new(finds, format!("ORDER BY inside {name}(…) changes nothing"), "remove it"));
+        return Some(Refusal::new(
+            finds,
+            format!("ORDER BY inside {name}(…) changes nothing"),
+            "remove it",
+        ));
     }
     if null_treatment.is_some() {
-        return Some(Refusal::new(finds, format!("{name} leaves NULLs out as it is"), "remove IGNORE NULLS or RESPECT NULLS"));
+        return Some(Refusal::new(
+            finds,
+            format!("{name} leaves NULLs out as it is"),
+            "remove IGNORE NULLS or RESPECT NULLS",
+        ));
     }
     several_arguments(name, args, finds)
 }
@@ -113,8 +204,12 @@ fn instead_of(name: &str) -> String {
         "approx_distinct" => "count(DISTINCT x) is exact, and maintained",
         "bool_and" => "write min(CASE WHEN x THEN 1 ELSE 0 END) = 1",
         "bool_or" => "write max(CASE WHEN x THEN 1 ELSE 0 END) = 1",
-        "first_value" | "last_value" | "nth_value" => "number the rows in a view, row_number() OVER (PARTITION BY … ORDER BY …) AS n, and take WHERE n = 1",
-        "var" | "var_pop" | "stddev" | "stddev_pop" => "compute it from sum(x * x), sum(x) and count(x)",
+        "first_value" | "last_value" | "nth_value" => {
+            "number the rows in a view, row_number() OVER (PARTITION BY … ORDER BY …) AS n, and take WHERE n = 1"
+        }
+        "var" | "var_pop" | "stddev" | "stddev_pop" => {
+            "compute it from sum(x * x), sum(x) and count(x)"
+        }
         "grouping" => "write one GROUP BY for each grouping and unite them with UNION ALL",
         _ => return format!("aggregates are {}", AGGREGATES.join(", ")),
     };
@@ -124,23 +219,47 @@ fn instead_of(name: &str) -> String {
 fn window(call: &WindowFunction) -> Option<Refusal> {
     let name = call.fun.name();
     let (finds, known) = match &call.fun {
-        WindowFunctionDefinition::AggregateUDF(function) => (calls(name, function.aliases()), AGGREGATES.contains(&name)),
-        WindowFunctionDefinition::WindowUDF(function) => (calls(name, function.aliases()), WINDOW.contains(&name)),
+        WindowFunctionDefinition::AggregateUDF(function) => {
+            (calls(name, function.aliases()), AGGREGATES.contains(&name))
+        }
+        WindowFunctionDefinition::WindowUDF(function) => {
+            (calls(name, function.aliases()), WINDOW.contains(&name))
+        }
     };
     let params = &call.params;
     let over = |what: &str| format!("{name}(…) OVER with {what} is not supported");
     if !known {
-        let hint = format!("functions over a window are {} and {}", WINDOW.join(", "), AGGREGATES.join(", "));
-        return Some(Refusal::new(finds, format!("{name} OVER (…) is not supported"), hint));
+        let hint = format!(
+            "functions over a window are {} and {}",
+            WINDOW.join(", "),
+            AGGREGATES.join(", ")
+        );
+        return Some(Refusal::new(
+            finds,
+            format!("{name} OVER (…) is not supported"),
+            hint,
+        ));
     }
     if params.distinct {
-        return Some(Refusal::new(finds, over("DISTINCT"), "count distinct values with GROUP BY in a view, and join it"));
+        return Some(Refusal::new(
+            finds,
+            over("DISTINCT"),
+            "count distinct values with GROUP BY in a view, and join it",
+        ));
     }
     if params.filter.is_some() {
-        return Some(Refusal::new(finds, over("FILTER"), "put the condition into the argument: CASE WHEN condition THEN x END"));
+        return Some(Refusal::new(
+            finds,
+            over("FILTER"),
+            "put the condition into the argument: CASE WHEN condition THEN x END",
+        ));
     }
     if params.null_treatment == Some(datafusion_expr::expr::NullTreatment::IgnoreNulls) {
-        return Some(Refusal::new(finds, over("IGNORE NULLS"), "leave the NULLs out in a view first: WHERE x IS NOT NULL"));
+        return Some(Refusal::new(
+            finds,
+            over("IGNORE NULLS"),
+            "leave the NULLs out in a view first: WHERE x IS NOT NULL",
+        ));
     }
     match &call.fun {
         WindowFunctionDefinition::AggregateUDF(_) => several_arguments(name, &params.args, finds),

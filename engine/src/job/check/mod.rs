@@ -34,8 +34,16 @@ struct Refusal {
 }
 
 impl Refusal {
-    fn new(finds: impl Into<Vec<Find>>, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { finds: finds.into(), message: message.into(), hint: hint.into() }
+    fn new(
+        finds: impl Into<Vec<Find>>,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        Self {
+            finds: finds.into(),
+            message: message.into(),
+            hint: hint.into(),
+        }
     }
 }
 
@@ -71,8 +79,13 @@ fn walk(
             })
         })
     });
-    let mut found: Vec<Diagnostic> =
-        refusals.into_iter().map(|refusal| site.diagnostic(&refusal.finds, refusal.message).with_hint(refusal.hint)).collect();
+    let mut found: Vec<Diagnostic> = refusals
+        .into_iter()
+        .map(|refusal| {
+            site.diagnostic(&refusal.finds, refusal.message)
+                .with_hint(refusal.hint)
+        })
+        .collect();
     if let Err(error) = walked {
         found.push(site.diagnostic(&[], error.strip_backtrace()));
     }
@@ -91,7 +104,11 @@ pub(super) fn span_of(expr: &Expr) -> Option<Find> {
     let mut span = None;
     let walked = expr.apply(|part| {
         span = part.spans().and_then(Spans::first);
-        Ok(if span.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        Ok(if span.is_some() {
+            TreeNodeRecursion::Stop
+        } else {
+            TreeNodeRecursion::Continue
+        })
     });
     walked.ok().and(span).map(Find::Span)
 }

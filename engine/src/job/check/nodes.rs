@@ -16,9 +16,11 @@ pub(super) fn as_written(node: &LogicalPlan) -> Option<Refusal> {
             "DISTINCT ON is not supported",
             "number the rows in a view, row_number() OVER (PARTITION BY … ORDER BY …) AS n, and take WHERE n = 1",
         )),
-        LogicalPlan::RecursiveQuery(_) => {
-            Some(Refusal::new([Find::Words(&["RECURSIVE"])], "WITH RECURSIVE is not supported", "write a view for each level, and unite them with UNION ALL"))
-        }
+        LogicalPlan::RecursiveQuery(_) => Some(Refusal::new(
+            [Find::Words(&["RECURSIVE"])],
+            "WITH RECURSIVE is not supported",
+            "write a view for each level, and unite them with UNION ALL",
+        )),
         LogicalPlan::Subquery(_) => Some(Refusal::new(
             [Find::Words(&["LATERAL"])],
             "LATERAL is not supported",
@@ -32,7 +34,11 @@ pub(super) fn as_written(node: &LogicalPlan) -> Option<Refusal> {
 pub(super) fn as_optimized(node: &LogicalPlan) -> Option<Refusal> {
     match node {
         LogicalPlan::TableScan(scan) if !scan.filters.is_empty() || scan.fetch.is_some() => {
-            Some(Refusal::new([], "a scan in this plan has filters or a limit of its own", "give the plan before it is optimised: DataFrame::into_unoptimized_plan()"))
+            Some(Refusal::new(
+                [],
+                "a scan in this plan has filters or a limit of its own",
+                "give the plan before it is optimised: DataFrame::into_unoptimized_plan()",
+            ))
         }
         LogicalPlan::TableScan(_)
         | LogicalPlan::Projection(_)
@@ -47,8 +53,13 @@ pub(super) fn as_optimized(node: &LogicalPlan) -> Option<Refusal> {
         | LogicalPlan::EmptyRelation(_) => None,
         LogicalPlan::Sort(sort) if sort.fetch.is_some() => None,
         LogicalPlan::Join(join) => join_type(join).or_else(|| join_condition(join)),
-        other => as_written(other)
-            .or_else(|| Some(Refusal::new([], format!("{} is not supported", other.display()), "say it with SELECT, JOIN, GROUP BY and UNION ALL"))),
+        other => as_written(other).or_else(|| {
+            Some(Refusal::new(
+                [],
+                format!("{} is not supported", other.display()),
+                "say it with SELECT, JOIN, GROUP BY and UNION ALL",
+            ))
+        }),
     }
 }
 
@@ -56,20 +67,30 @@ fn join_type(join: &Join) -> Option<Refusal> {
     let both = "unite a LEFT JOIN b with the rows of b that have no match: b LEFT JOIN a … WHERE a.key IS NULL, by UNION ALL";
     match join.join_type {
         JoinType::Inner | JoinType::Left | JoinType::Right => None,
-        JoinType::Full => Some(Refusal::new([Find::Words(&["FULL"])], "FULL JOIN is not supported", both)),
+        JoinType::Full => Some(Refusal::new(
+            [Find::Words(&["FULL"])],
+            "FULL JOIN is not supported",
+            both,
+        )),
         JoinType::LeftSemi | JoinType::RightSemi => Some(Refusal::new(
             [Find::Words(&["INTERSECT"]), Find::Words(&["SEMI"])],
             "INTERSECT and SEMI JOIN are not supported",
             "JOIN the other side's SELECT DISTINCT key on the key",
         )),
         JoinType::LeftAnti | JoinType::RightAnti => Some(Refusal::new(
-            [Find::Words(&["EXCEPT"]), Find::Words(&["MINUS"]), Find::Words(&["ANTI"])],
+            [
+                Find::Words(&["EXCEPT"]),
+                Find::Words(&["MINUS"]),
+                Find::Words(&["ANTI"]),
+            ],
             "EXCEPT and ANTI JOIN are not supported",
             "LEFT JOIN the other side's SELECT DISTINCT key on the key, and keep WHERE other.key IS NULL",
         )),
-        JoinType::LeftMark | JoinType::RightMark => {
-            Some(Refusal::new([Find::Words(&["EXISTS"]), Find::Words(&["IN"])], "subqueries in conditions are not supported", "join the table on its key"))
-        }
+        JoinType::LeftMark | JoinType::RightMark => Some(Refusal::new(
+            [Find::Words(&["EXISTS"]), Find::Words(&["IN"])],
+            "subqueries in conditions are not supported",
+            "join the table on its key",
+        )),
     }
 }
 
@@ -85,9 +106,17 @@ fn join_condition(join: &Join) -> Option<Refusal> {
         ));
     }
     if join.null_equality == NullEquality::NullEqualsNull {
-        let finds = [Find::Words(&["IS", "NOT", "DISTINCT", "FROM"]), Find::Words(&["JOIN"])];
-        let hint = "join on a value that NULL does not have: coalesce(a.key, '') = coalesce(b.key, '')";
-        return Some(Refusal::new(finds, "a join on IS NOT DISTINCT FROM is not supported", hint));
+        let finds = [
+            Find::Words(&["IS", "NOT", "DISTINCT", "FROM"]),
+            Find::Words(&["JOIN"]),
+        ];
+        let hint =
+            "join on a value that NULL does not have: coalesce(a.key, '') = coalesce(b.key, '')";
+        return Some(Refusal::new(
+            finds,
+            "a join on IS NOT DISTINCT FROM is not supported",
+            hint,
+        ));
     }
     join.filter.as_ref().map(|_| {
         Refusal::new(

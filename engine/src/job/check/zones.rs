@@ -33,7 +33,10 @@ fn zone(data_type: &DataType) -> Option<Option<Arc<str>>> {
 }
 
 fn zone_of(expr: &Expr, node: &LogicalPlan) -> Option<Option<Arc<str>>> {
-    let input = node.inputs().into_iter().find_map(|input| expr.get_type(input.schema()).ok())?;
+    let input = node
+        .inputs()
+        .into_iter()
+        .find_map(|input| expr.get_type(input.schema()).ok())?;
     zone(&input)
 }
 
@@ -42,11 +45,16 @@ fn is_utc(zone: &str) -> bool {
 }
 
 fn cast(from: &Expr, to: Option<Arc<str>>, node: &LogicalPlan) -> Option<Refusal> {
-    let finds: Vec<Find> = span_of(from).into_iter().chain([Find::Words(&["AT", "TIME", "ZONE"])]).collect();
+    let finds: Vec<Find> = span_of(from)
+        .into_iter()
+        .chain([Find::Words(&["AT", "TIME", "ZONE"])])
+        .collect();
     match (zone_of(from, node)?, to) {
         (None, Some(zone)) if skips_or_repeats(&zone) => Some(Refusal::new(
             finds,
-            format!("clocks in {zone} skip an hour and repeat one each year: a time in either makes the run fail"),
+            format!(
+                "clocks in {zone} skip an hour and repeat one each year: a time in either makes the run fail"
+            ),
             "leave local times without a zone, date_trunc and date_bin work on them as they are; or deliver times with their offset, as TIMESTAMPTZ",
         )),
         (Some(zone), None) if !is_utc(&zone) => Some(Refusal::new(
@@ -63,9 +71,14 @@ fn skips_or_repeats(zone: &Arc<str>) -> bool {
     const HALF_HOUR: i64 = 1_800;
     const YEAR_2000: i64 = 946_684_800;
     const HALF_HOURS: i64 = 30 * 365 * 48;
-    let times: ArrayRef = Arc::new(TimestampSecondArray::from_iter_values((0..HALF_HOURS).map(|n| YEAR_2000 + n * HALF_HOUR)));
+    let times: ArrayRef = Arc::new(TimestampSecondArray::from_iter_values(
+        (0..HALF_HOURS).map(|n| YEAR_2000 + n * HALF_HOUR),
+    ));
     let zoned = DataType::Timestamp(arrow::datatypes::TimeUnit::Second, Some(Arc::clone(zone)));
-    let lenient = CastOptions { safe: true, ..CastOptions::default() };
+    let lenient = CastOptions {
+        safe: true,
+        ..CastOptions::default()
+    };
     cast_with_options(&times, &zoned, &lenient).is_ok_and(|zoned| zoned.null_count() > 0)
 }
 
@@ -75,10 +88,21 @@ fn windows(call: &ScalarFunction, node: &LogicalPlan) -> Option<Refusal> {
         _ => return None,
     };
     let zone = zone_of(time, node)??;
-    let Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(IntervalMonthDayNano { months: 0, days: 0, nanoseconds })), _) = step else {
+    if is_utc(&zone) {
+        return None;
+    }
+    let Expr::Literal(
+        ScalarValue::IntervalMonthDayNano(Some(IntervalMonthDayNano {
+            months: 0,
+            days: 0,
+            nanoseconds,
+        })),
+        _,
+    ) = step
+    else {
         return Some(in_utc(call.name(), &zone));
     };
-    let alike = is_utc(&zone) || (*nanoseconds > 0 && NANOS_PER_QUARTER_HOUR % nanoseconds == 0);
+    let alike = *nanoseconds > 0 && NANOS_PER_QUARTER_HOUR % nanoseconds == 0;
     (!alike).then(|| in_utc(call.name(), &zone))
 }
 

@@ -22,7 +22,9 @@ use arrow::datatypes::{DataType, Field, IntervalMonthDayNano, IntervalUnit, Time
 use datafusion_common::cast::as_int64_array;
 use datafusion_common::{Result, ScalarValue, exec_err, plan_err};
 use datafusion_expr::simplify::{ExprSimplifyResult, SimplifyContext};
-use datafusion_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
+use datafusion_expr::{
+    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+};
 
 /// Windows that one row may fall in: a slide far smaller than its size is a mistake.
 const WINDOWS_MAX: i64 = 100_000;
@@ -37,7 +39,9 @@ pub(super) struct Hop {
 
 impl Hop {
     pub fn new() -> Self {
-        Self { signature: Signature::user_defined(Volatility::Immutable) }
+        Self {
+            signature: Signature::user_defined(Volatility::Immutable),
+        }
     }
 }
 
@@ -59,16 +63,22 @@ impl ScalarUDFImpl for Hop {
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         let ([time, slide, size] | [time, slide, size, _]) = types else {
-            return plan_err!("hop takes a time, a slide and a size: hop(ts, INTERVAL '15 minutes', INTERVAL '1 hour')");
+            return plan_err!(
+                "hop takes a time, a slide and a size: hop(ts, INTERVAL '15 minutes', INTERVAL '1 hour')"
+            );
         };
         let time = match time {
             DataType::Timestamp(..) => time.clone(),
-            DataType::Date32 | DataType::Date64 | DataType::Null => DataType::Timestamp(TimeUnit::Microsecond, None),
+            DataType::Date32 | DataType::Date64 | DataType::Null => {
+                DataType::Timestamp(TimeUnit::Microsecond, None)
+            }
             other => return plan_err!("hop takes a timestamp first, not {other}"),
         };
         for given in [slide, size] {
             if !matches!(given, DataType::Interval(_)) {
-                return plan_err!("hop takes slide and size as intervals, not {given}: INTERVAL '15 minutes'");
+                return plan_err!(
+                    "hop takes slide and size as intervals, not {given}: INTERVAL '15 minutes'"
+                );
             }
         }
         let interval = DataType::Interval(IntervalUnit::MonthDayNano);
@@ -78,24 +88,30 @@ impl ScalarUDFImpl for Hop {
 
     /// Refuses, while the job is planned, what could only fail on every row.
     fn simplify(&self, args: Vec<Expr>, info: &SimplifyContext) -> Result<ExprSimplifyResult> {
-        let time = ScalarValue::try_from(info.get_data_type(&args[0])?)?;
-        let constants = args[1..].iter().map(|arg| match arg {
+        let [time, rest @ ..] = args.as_slice() else {
+            return plan_err!("hop takes a time, a slide and a size");
+        };
+        let time = ScalarValue::try_from(info.get_data_type(time)?)?;
+        let constants = rest.iter().map(|arg| match arg {
             Expr::Literal(value, _) => Ok(ColumnarValue::Scalar(value.clone())),
             _ => plan_err!("hop takes a constant slide, size and origin"),
         });
-        let constants = std::iter::once(Ok(ColumnarValue::Scalar(time))).chain(constants).collect::<Result<Vec<_>>>()?;
+        let constants = std::iter::once(Ok(ColumnarValue::Scalar(time)))
+            .chain(constants)
+            .collect::<Result<Vec<_>>>()?;
         Windows::of(&constants)?;
         Ok(ExprSimplifyResult::Original(args))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let windows = Windows::of(&args.args)?;
-        let time = &args.args[0];
-        match time {
+        match &args.args[0] {
             ColumnarValue::Array(times) => Ok(ColumnarValue::Array(windows.starts(times)?)),
             ColumnarValue::Scalar(time) => {
                 let starts = windows.starts(&time.to_array_of_size(1)?)?;
-                Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&starts, 0)?))
+                Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(
+                    &starts, 0,
+                )?))
             }
         }
     }
@@ -122,17 +138,27 @@ impl Windows {
         };
         let (slide, size) = (ticks("slide", slide, unit)?, ticks("size", size, unit)?);
         if size / slide > WINDOWS_MAX {
-            return exec_err!("hop: more than {WINDOWS_MAX} windows a row; the slide is too small for the size");
+            return exec_err!(
+                "hop: more than {WINDOWS_MAX} windows a row; the slide is too small for the size"
+            );
         }
         let origin = match args.get(3) {
             None => 0,
-            Some(ColumnarValue::Scalar(origin)) => match cast(&origin.to_array_of_size(1)?, &DataType::Int64)? {
-                ticks if ticks.is_valid(0) => as_int64_array(&ticks)?.value(0),
-                _ => return exec_err!("hop: the origin is NULL"),
-            },
-            Some(ColumnarValue::Array(_)) => return exec_err!("hop: the origin must be a constant"),
+            Some(ColumnarValue::Scalar(origin)) => {
+                match cast(&origin.to_array_of_size(1)?, &DataType::Int64)? {
+                    ticks if ticks.is_valid(0) => as_int64_array(&ticks)?.value(0),
+                    _ => return exec_err!("hop: the origin is NULL"),
+                }
+            }
+            Some(ColumnarValue::Array(_)) => {
+                return exec_err!("hop: the origin must be a constant");
+            }
         };
-        Ok(Self { slide, size, origin })
+        Ok(Self {
+            slide,
+            size,
+            origin,
+        })
     }
 
     /// The list of window starts of each time; NULL for NULL.
@@ -150,18 +176,31 @@ impl Windows {
         }
         let values = cast(&Int64Array::from(starts), times.data_type())?;
         let nulls: Option<NullBuffer> = ticks.nulls().cloned();
-        let list = ListArray::try_new(item(times.data_type()), OffsetBuffer::from_lengths(lengths), values, nulls)?;
+        let list = ListArray::try_new(
+            item(times.data_type()),
+            OffsetBuffer::from_lengths(lengths),
+            values,
+            nulls,
+        )?;
         Ok(Arc::new(list))
     }
 
     fn push_starts(&self, time: i64, starts: &mut Vec<i64>) -> Result<()> {
         let since = (i128::from(time) - i128::from(self.origin)).rem_euclid(i128::from(self.slide));
         let open = i128::from(self.size) - since;
-        let windows = if open > 0 { (open - 1) / i128::from(self.slide) + 1 } else { 0 };
+        let windows = if open > 0 {
+            (open - 1) / i128::from(self.slide) + 1
+        } else {
+            0
+        };
         for nth in (0..windows).rev() {
             match i64::try_from(i128::from(time) - since - nth * i128::from(self.slide)) {
                 Ok(start) => starts.push(start),
-                Err(_) => return exec_err!("hop: a window of {time} begins before all times that there are"),
+                Err(_) => {
+                    return exec_err!(
+                        "hop: a window of {time} begins before all times that there are"
+                    );
+                }
             }
         }
         Ok(())
@@ -173,9 +212,15 @@ fn ticks(what: &str, interval: &ColumnarValue, unit: TimeUnit) -> Result<i64> {
     let ColumnarValue::Scalar(ScalarValue::IntervalMonthDayNano(Some(interval))) = interval else {
         return exec_err!("hop: the {what} must be a constant interval");
     };
-    let IntervalMonthDayNano { months, days, nanoseconds } = *interval;
+    let IntervalMonthDayNano {
+        months,
+        days,
+        nanoseconds,
+    } = *interval;
     if months != 0 {
-        return exec_err!("hop: the {what} counts months, which differ in length; use date_trunc('month', …)");
+        return exec_err!(
+            "hop: the {what} counts months, which differ in length; use date_trunc('month', …)"
+        );
     }
     let nanos = i128::from(days) * NANOS_PER_DAY + i128::from(nanoseconds);
     let per_tick: i128 = match unit {
@@ -186,7 +231,9 @@ fn ticks(what: &str, interval: &ColumnarValue, unit: TimeUnit) -> Result<i64> {
     };
     match i64::try_from(nanos / per_tick) {
         Ok(ticks) if ticks > 0 && nanos % per_tick == 0 => Ok(ticks),
-        Ok(_) if nanos > 0 => exec_err!("hop: the {what} is finer than the time, which counts in {unit:?}s"),
+        Ok(_) if nanos > 0 => {
+            exec_err!("hop: the {what} is finer than the time, which counts in {unit:?}s")
+        }
         Ok(_) => exec_err!("hop: the {what} must be longer than nothing"),
         Err(_) => exec_err!("hop: the {what} is too long"),
     }

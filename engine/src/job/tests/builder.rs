@@ -22,7 +22,14 @@ fn schema() -> SchemaRef {
 }
 
 fn sales() -> SourceSpec {
-    SourceSpec { name: "sales".to_owned(), location: "sales.csv".to_owned(), format: Format::Csv, schema: schema(), projection: vec![], options: BTreeMap::new() }
+    SourceSpec {
+        name: "sales".to_owned(),
+        location: "sales.csv".to_owned(),
+        format: Format::Csv,
+        schema: schema(),
+        projection: vec![],
+        options: BTreeMap::new(),
+    }
 }
 
 fn scan(name: &str, schema: SchemaRef) -> LogicalPlanBuilder {
@@ -31,13 +38,30 @@ fn scan(name: &str, schema: SchemaRef) -> LogicalPlanBuilder {
 
 fn totals() -> LogicalPlan {
     let total = sum(col("amount")).alias("total");
-    scan("sales", schema()).filter(col("id").gt(lit(3_i64))).unwrap().aggregate(vec![col("region")], vec![total]).unwrap().build().unwrap()
+    scan("sales", schema())
+        .filter(col("id").gt(lit(3_i64)))
+        .unwrap()
+        .aggregate(vec![col("region")], vec![total])
+        .unwrap()
+        .build()
+        .unwrap()
 }
 
 #[test]
 fn a_job_of_plans_is_checked_and_pruned_like_any_other() {
-    let big = |schema: SchemaRef| scan("totals", schema).filter(col("total").gt(lit(100_i64))).unwrap().project(vec![col("region")]).unwrap().build().unwrap();
-    let columns = Arc::new(Schema::new(vec![Field::new("region", DataType::Utf8, true), Field::new("total", DataType::Int64, true)]));
+    let big = |schema: SchemaRef| {
+        scan("totals", schema)
+            .filter(col("total").gt(lit(100_i64)))
+            .unwrap()
+            .project(vec![col("region")])
+            .unwrap()
+            .build()
+            .unwrap()
+    };
+    let columns = Arc::new(Schema::new(vec![
+        Field::new("region", DataType::Utf8, true),
+        Field::new("total", DataType::Int64, true),
+    ]));
     let job = JobBuilder::new("sales")
         .source(sales())
         .view("totals", totals())
@@ -45,7 +69,13 @@ fn a_job_of_plans_is_checked_and_pruned_like_any_other() {
         .publish("big", "out/big", Encoding::JsonLines, &[])
         .build()
         .unwrap_or_else(|errors| panic!("{errors}"));
-    assert_eq!(job.views.iter().map(|v| (v.name.as_str(), v.materialized)).collect::<Vec<_>>(), [("totals", false), ("big", true)]);
+    assert_eq!(
+        job.views
+            .iter()
+            .map(|v| (v.name.as_str(), v.materialized))
+            .collect::<Vec<_>>(),
+        [("totals", false), ("big", true)]
+    );
     assert_eq!(job.source("sales").unwrap().spec.projection, [0, 1, 2]);
     assert_eq!(job.sinks[0].view, "big");
 }
@@ -54,19 +84,60 @@ fn a_job_of_plans_is_checked_and_pruned_like_any_other() {
 fn its_mistakes_name_the_view() {
     let other = Arc::new(Schema::new(vec![Field::new("id", DataType::Utf8, true)]));
     let wrong = || JobBuilder::new("sales").source(sales());
-    let median = scan("sales", schema()).aggregate(vec![col("region")], vec![median(col("amount"))]).unwrap().build().unwrap();
+    let median = scan("sales", schema())
+        .aggregate(vec![col("region")], vec![median(col("amount"))])
+        .unwrap()
+        .build()
+        .unwrap();
     let cases = [
-        (wrong().materialized_view("v", scan("sale", schema()).build().unwrap()), "no table or view 'sale'", "did you mean 'sales'?"),
-        (wrong().materialized_view("v", scan("sales", other).build().unwrap()), "v: 'sales' has other columns", "id Int64, region Utf8, amount Int64"),
-        (wrong().materialized_view("v", median), "v: median is not supported", "aggregates are"),
-        (wrong().view("sales", totals()), "'sales' is defined twice", ""),
-        (wrong().publish("salse", "x", Encoding::JsonLines, &[]), "no table or view 'salse'", "'sales'"),
-        (wrong().publish("sales", "x", Encoding::JsonLines, &["Region"]), "no column 'Region'", "'region'"),
-        (wrong().publish("sales", "x", Encoding::JsonLines, &[]).publish("sales", "x", Encoding::JsonLines, &[]), "already where", ""),
+        (
+            wrong().materialized_view("v", scan("sale", schema()).build().unwrap()),
+            "no table or view 'sale'",
+            "did you mean 'sales'?",
+        ),
+        (
+            wrong().materialized_view("v", scan("sales", other).build().unwrap()),
+            "v: 'sales' has other columns",
+            "id Int64, region Utf8, amount Int64",
+        ),
+        (
+            wrong().materialized_view("v", median),
+            "v: median is not supported",
+            "aggregates are",
+        ),
+        (
+            wrong().view("sales", totals()),
+            "'sales' is defined twice",
+            "",
+        ),
+        (
+            wrong().publish("salse", "x", Encoding::JsonLines, &[]),
+            "no table or view 'salse'",
+            "'sales'",
+        ),
+        (
+            wrong().publish("sales", "x", Encoding::JsonLines, &["Region"]),
+            "no column 'Region'",
+            "'region'",
+        ),
+        (
+            wrong()
+                .publish("sales", "x", Encoding::JsonLines, &[])
+                .publish("sales", "x", Encoding::JsonLines, &[]),
+            "already where",
+            "",
+        ),
     ];
     for (builder, message, hint) in cases {
         let errors = builder.build().expect_err(message);
-        let [error] = errors.errors() else { panic!("{errors}") };
-        assert!(error.line == 0 && error.message.contains(message) && error.hint.as_deref().unwrap_or_default().contains(hint), "{errors}");
+        let [error] = errors.errors() else {
+            panic!("{errors}")
+        };
+        assert!(
+            error.line == 0
+                && error.message.contains(message)
+                && error.hint.as_deref().unwrap_or_default().contains(hint),
+            "{errors}"
+        );
     }
 }

@@ -25,10 +25,22 @@ fn types_are_those_of_sql() {
         ("DECIMAL(12, 2)", DataType::Decimal128(12, 2)),
         ("DECIMAL(40, 2)", DataType::Decimal256(40, 2)),
         ("DATE", DataType::Date32),
-        ("TIMESTAMP", DataType::Timestamp(TimeUnit::Microsecond, None)),
-        ("TIMESTAMP(9)", DataType::Timestamp(TimeUnit::Nanosecond, None)),
-        ("TIMESTAMPTZ", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))),
-        ("TIMESTAMP WITH TIME ZONE", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))),
+        (
+            "TIMESTAMP",
+            DataType::Timestamp(TimeUnit::Microsecond, None),
+        ),
+        (
+            "TIMESTAMP(9)",
+            DataType::Timestamp(TimeUnit::Nanosecond, None),
+        ),
+        (
+            "TIMESTAMPTZ",
+            DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        ),
+        (
+            "TIMESTAMP WITH TIME ZONE",
+            DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        ),
         ("INT[]", DataType::new_list(DataType::Int32, true)),
         ("ARRAY<TEXT>", DataType::new_list(DataType::Utf8, true)),
         (
@@ -36,17 +48,39 @@ fn types_are_those_of_sql() {
             DataType::Struct(
                 vec![
                     Field::new("a", DataType::Int32, true),
-                    Field::new("b", DataType::new_list(DataType::Struct(vec![Field::new("c", DataType::Utf8, true)].into()), true), true),
+                    Field::new(
+                        "b",
+                        DataType::new_list(
+                            DataType::Struct(vec![Field::new("c", DataType::Utf8, true)].into()),
+                            true,
+                        ),
+                        true,
+                    ),
                 ]
                 .into(),
             ),
         ),
-        ("STRUCT(a INT, b TEXT)", DataType::Struct(vec![Field::new("a", DataType::Int32, true), Field::new("b", DataType::Utf8, true)].into())),
+        (
+            "STRUCT(a INT, b TEXT)",
+            DataType::Struct(
+                vec![
+                    Field::new("a", DataType::Int32, true),
+                    Field::new("b", DataType::Utf8, true),
+                ]
+                .into(),
+            ),
+        ),
     ];
     for (written, expected) in cases {
-        let sql = format!("CREATE EXTERNAL TABLE s (x {written}) STORED AS PARQUET LOCATION 'x'; COPY s TO 'y'");
+        let sql = format!(
+            "CREATE EXTERNAL TABLE s (x {written}) STORED AS PARQUET LOCATION 'x'; COPY s TO 'y'"
+        );
         let job = parse(&sql).unwrap_or_else(|errors| panic!("{written}\n{errors}"));
-        assert_eq!(*job.sources[0].schema.field(0).data_type(), expected, "{written}");
+        assert_eq!(
+            *job.sources[0].schema.field(0).data_type(),
+            expected,
+            "{written}"
+        );
     }
 }
 
@@ -56,65 +90,196 @@ fn a_source_is_what_it_declares() {
         STORED AS jsonl LOCATION 'file:///data/x' OPTIONS ('FORMAT.max_bad_rows' 3); COPY s TO 'y';;";
     let job = parse(sql).unwrap_or_else(|errors| panic!("{errors}"));
     let source = job.source("s").unwrap();
-    assert_eq!((source.spec.format, source.spec.location.as_str()), (Format::JsonLines, "/data/x"));
+    assert_eq!(
+        (source.spec.format, source.spec.location.as_str()),
+        (Format::JsonLines, "/data/x")
+    );
     assert_eq!(source.primary_key, [0, 2]);
-    assert_eq!(source.spec.schema.field(0), &Field::new("Key", DataType::Utf8, false));
-    assert_eq!(source.spec.options.get("format.max_bad_rows").map(String::as_str), Some("3"));
+    assert_eq!(
+        source.spec.schema.field(0),
+        &Field::new("Key", DataType::Utf8, false)
+    );
+    assert_eq!(
+        source
+            .spec
+            .options
+            .get("format.max_bad_rows")
+            .map(String::as_str),
+        Some("3")
+    );
 }
 
 #[test]
 fn sources_that_cannot_be() {
     let cases = [
-        ("x STORED AS CSV LOCATION 'x'", 23, "declares no columns", "CREATE EXTERNAL TABLE x (name TEXT"),
-        ("x (a INT, A TEXT) STORED AS CSV LOCATION 'x'", 33, "'a' is declared twice", "rename"),
-        ("x (a BIGIN) STORED AS CSV LOCATION 'x'", 26, "type BIGIN", "BIGINT"),
+        (
+            "x STORED AS CSV LOCATION 'x'",
+            23,
+            "declares no columns",
+            "CREATE EXTERNAL TABLE x (name TEXT",
+        ),
+        (
+            "x (a INT, A TEXT) STORED AS CSV LOCATION 'x'",
+            33,
+            "'a' is declared twice",
+            "rename",
+        ),
+        (
+            "x (a BIGIN) STORED AS CSV LOCATION 'x'",
+            26,
+            "type BIGIN",
+            "BIGINT",
+        ),
         ("x (a JSON) STORED AS CSV LOCATION 'x'", 26, "type JSON", ""),
-        ("x (a INT DEFAULT 3) STORED AS CSV LOCATION 'x'", 26, "DEFAULT 3", "coalesce"),
-        ("x (a INT, PRIMARY KEY (b)) STORED AS CSV LOCATION 'x'", 46, "no column 'b'", "the columns are a"),
-        ("x (a INT PRIMARY KEY, b INT, PRIMARY KEY (b)) STORED AS CSV LOCATION 'x'", 32, "two primary keys", "PRIMARY KEY (a, b)"),
-        ("x (a INT, UNIQUE (a)) STORED AS CSV LOCATION 'x'", 41, "no constraint", "PRIMARY KEY"),
-        ("x (a INT) STORED AS PARKET LOCATION 'x'", 43, "no format 'PARKET'", "did you mean PARQUET?"),
-        ("x (a INT) STORED AS AVRO LOCATION 'x'", 43, "no format 'AVRO'", "CSV, JSON"),
-        ("x (a INT) STORED AS CSV LOCATION 's3://b/x'", 56, "s3:// is not supported by this version", "LOCATION 'data/*.csv'"),
-        ("x (a INT) STORED AS CSV LOCATION ''", 56, "empty", "write a path"),
-        ("x (a INT) STORED AS CSV LOCATION ('x', 'y')", 47, "one location", "UNION ALL"),
-        ("x (a INT) STORED AS CSV PARTITIONED BY (b INT) LOCATION 'x'", 47, "no partitions", "glob"),
-        ("x (a INT) STORED AS CSV WITH ORDER (a) LOCATION 'x'", 47, "no order", "remove"),
-        ("x (a INT) STORED AS CSV LOCATION 'x' OPTIONS (delimeter ';')", 69, "delimeter", "delimiter"),
+        (
+            "x (a INT DEFAULT 3) STORED AS CSV LOCATION 'x'",
+            26,
+            "DEFAULT 3",
+            "coalesce",
+        ),
+        (
+            "x (a INT, PRIMARY KEY (b)) STORED AS CSV LOCATION 'x'",
+            46,
+            "no column 'b'",
+            "the columns are a",
+        ),
+        (
+            "x (a INT PRIMARY KEY, b INT, PRIMARY KEY (b)) STORED AS CSV LOCATION 'x'",
+            32,
+            "two primary keys",
+            "PRIMARY KEY (a, b)",
+        ),
+        (
+            "x (a INT, UNIQUE (a)) STORED AS CSV LOCATION 'x'",
+            41,
+            "no constraint",
+            "PRIMARY KEY",
+        ),
+        (
+            "x (a INT) STORED AS PARKET LOCATION 'x'",
+            43,
+            "no format 'PARKET'",
+            "did you mean PARQUET?",
+        ),
+        (
+            "x (a INT) STORED AS AVRO LOCATION 'x'",
+            43,
+            "no format 'AVRO'",
+            "CSV, JSON",
+        ),
+        (
+            "x (a INT) STORED AS CSV LOCATION 's3://b/x'",
+            56,
+            "s3:// is not supported by this version",
+            "LOCATION 'data/*.csv'",
+        ),
+        (
+            "x (a INT) STORED AS CSV LOCATION ''",
+            56,
+            "empty",
+            "write a path",
+        ),
+        (
+            "x (a INT) STORED AS CSV LOCATION ('x', 'y')",
+            47,
+            "one location",
+            "UNION ALL",
+        ),
+        (
+            "x (a INT) STORED AS CSV PARTITIONED BY (b INT) LOCATION 'x'",
+            47,
+            "no partitions",
+            "glob",
+        ),
+        (
+            "x (a INT) STORED AS CSV WITH ORDER (a) LOCATION 'x'",
+            47,
+            "no order",
+            "remove",
+        ),
+        (
+            "x (a INT) STORED AS CSV LOCATION 'x' OPTIONS (delimeter ';')",
+            69,
+            "delimeter",
+            "delimiter",
+        ),
     ];
     for (rest, column, message, hint) in cases {
         let errors = parse(&format!("CREATE EXTERNAL TABLE {rest}")).expect_err(rest);
         assert_eq!(errors.errors().len(), 1, "{errors}");
         let error = &errors.errors()[0];
         assert_eq!((error.line, error.column), (1, column), "{errors}");
-        assert!(error.message.contains(message) && error.hint.as_deref().unwrap_or_default().contains(hint), "{errors}");
+        assert!(
+            error.message.contains(message)
+                && error.hint.as_deref().unwrap_or_default().contains(hint),
+            "{errors}"
+        );
     }
 }
 
 #[test]
 fn a_sink_is_what_it_declares() {
-    let job = good("CREATE MATERIALIZED VIEW v AS SELECT region, ok, amount FROM t ORDER BY amount DESC, region; \
-        COPY v TO 'out/v' STORED AS CSV PARTITIONED BY (ok, region) OPTIONS ('delimiter' ';')");
-    let [sink] = &job.sinks[..] else { panic!("one sink") };
-    assert_eq!((sink.view.as_str(), &sink.table.path), ("v", &PathBuf::from("out/v")));
+    let job = good(
+        "CREATE MATERIALIZED VIEW v AS SELECT region, ok, amount FROM t ORDER BY amount DESC, region; \
+        COPY v TO 'out/v' STORED AS CSV PARTITIONED BY (ok, region) OPTIONS ('delimiter' ';')",
+    );
+    let [sink] = &job.sinks[..] else {
+        panic!("one sink")
+    };
+    assert_eq!(
+        (sink.view.as_str(), &sink.table.path),
+        ("v", &PathBuf::from("out/v"))
+    );
     assert_eq!(sink.table.partition_by, [1, 0]);
-    assert_eq!(sink.table.encoding, Encoding::Csv { delimiter: b';', null_text: String::new() });
-    let order: Vec<_> = sink.table.order_by.iter().map(|key| (key.column, key.descending, key.nulls_first)).collect();
+    assert_eq!(
+        sink.table.encoding,
+        Encoding::Csv {
+            delimiter: b';',
+            null_text: String::new()
+        }
+    );
+    let order: Vec<_> = sink
+        .table
+        .order_by
+        .iter()
+        .map(|key| (key.column, key.descending, key.nulls_first))
+        .collect();
     assert_eq!(order, [(2, true, true), (0, false, false)]);
-    assert!(matches!(good("COPY u TO 'x'").sinks[0].table.encoding, Encoding::Parquet { .. }), "Parquet unless said otherwise");
+    assert!(
+        matches!(
+            good("COPY u TO 'x'").sinks[0].table.encoding,
+            Encoding::Parquet { .. }
+        ),
+        "Parquet unless said otherwise"
+    );
 }
 
 #[test]
 fn warnings_say_what_comes_to_nothing() {
-    let job = good("CREATE MATERIALIZED VIEW kept AS SELECT id FROM t;\nCREATE VIEW lost AS SELECT * FROM u;\n\
-        CREATE MATERIALIZED VIEW n AS SELECT CAST(ts AS TIMESTAMP(9)) AS at FROM t;\nCOPY n TO 'n'");
-    let warnings: Vec<_> = job.warnings.iter().map(|w| (w.line, w.message.as_str())).collect();
+    let job = good(
+        "CREATE MATERIALIZED VIEW kept AS SELECT id FROM t;\nCREATE VIEW lost AS SELECT * FROM u;\n\
+        CREATE MATERIALIZED VIEW n AS SELECT CAST(ts AS TIMESTAMP(9)) AS at FROM t;\nCOPY n TO 'n'",
+    );
+    let warnings: Vec<_> = job
+        .warnings
+        .iter()
+        .map(|w| (w.line, w.message.as_str()))
+        .collect();
     let expected = [
         (1, "'u' is not read by any table"),
         (2, "'kept' is kept up to date and published nowhere"),
         (3, "'lost' is not read by any table"),
-        (5, "'at' is published in nanoseconds, which Spark does not read"),
+        (
+            5,
+            "'at' is published in nanoseconds, which Spark does not read",
+        ),
     ];
     assert_eq!(warnings, expected);
-    assert_eq!(job.views.iter().map(|v| v.name.as_str()).collect::<Vec<_>>(), ["kept", "n"]);
+    assert_eq!(
+        job.views
+            .iter()
+            .map(|v| v.name.as_str())
+            .collect::<Vec<_>>(),
+        ["kept", "n"]
+    );
 }

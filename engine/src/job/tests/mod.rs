@@ -6,6 +6,7 @@ mod declarations;
 mod plans;
 mod refusals;
 mod times;
+mod unsupported;
 
 use super::Job;
 use crate::diagnostic::Diagnostics;
@@ -34,4 +35,56 @@ fn good(sql: &str) -> Job {
 fn plan(query: &str) -> String {
     let job = good(&format!("CREATE MATERIALIZED VIEW v AS {query}"));
     job.view("v").expect("v").plan.display_indent().to_string()
+}
+
+/// `(SQL, [(line, column, part of the message, part of the hint)])`
+type Case = (
+    &'static str,
+    &'static [(usize, usize, &'static str, &'static str)],
+);
+
+fn check(cases: &[Case]) {
+    let mut failures = Vec::new();
+    for (sql, expected) in cases {
+        match with_sources(sql) {
+            Ok(_) => failures.push(format!("{sql}\n  is accepted")),
+            Err(errors) => {
+                let found = errors.errors();
+                let fits = found.len() == expected.len()
+                    && found
+                        .iter()
+                        .zip(*expected)
+                        .all(|(error, (line, column, message, hint))| {
+                            (error.line, error.column) == (*line, *column)
+                                && error.message.contains(message)
+                                && error.hint.as_deref().unwrap_or_default().contains(hint)
+                        });
+                if !fits {
+                    failures.push(format!(
+                        "{sql}\n  expected {expected:?}\n  found {found:#?}"
+                    ));
+                }
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}
+
+/// Cases that are one materialized view `v`, with places in the query's own text.
+fn check_queries(cases: &[(&'static str, usize, &'static str, &'static str)]) {
+    const BEFORE: &str = "CREATE MATERIALIZED VIEW v AS ";
+    let cases: Vec<(String, [(usize, usize, &str, &str); 1])> = cases
+        .iter()
+        .map(|(query, column, message, hint)| {
+            (
+                format!("{BEFORE}{query}"),
+                [(2, BEFORE.len() + column, *message, *hint)],
+            )
+        })
+        .collect();
+    for (sql, expected) in cases {
+        let sql: &'static str = Box::leak(sql.into_boxed_str());
+        let expected: &'static [_] = Box::leak(Box::new(expected));
+        check(&[(sql, expected)]);
+    }
 }
