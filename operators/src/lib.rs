@@ -8,6 +8,7 @@ mod exchange_rows;
 pub mod fault;
 mod group;
 pub mod hash;
+pub mod interner;
 pub mod join;
 pub mod map;
 mod per_key;

@@ -10,6 +10,7 @@ use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
 use histories::{Cells, Epoch, PACES, Pace, Render, Rng, Table, apply, check, random, run, schema, seeds};
 use tidewater_operators::aggregate::{Aggregation, Call, Function, aggregate};
+use tidewater_operators::interner::Interner;
 use tidewater_operators::map::map;
 
 const FUNCTIONS: [Function; 5] = [Function::Count, Function::Sum, Function::Avg, Function::Min, Function::Max];
@@ -43,7 +44,7 @@ fn render(group: Vec<usize>, calls: Vec<Call>) -> Render {
             columns.push(Arc::new(chosen));
             RecordBatch::try_new(Arc::clone(&with_filter), columns)
         });
-        let rows = aggregate(input, &aggregation, &faults).unwrap();
+        let rows = aggregate(input, &aggregation, &Interner::default(), &faults).unwrap();
         let integers = schema(aggregation.output.fields().len());
         map(rows, "thousandths", faults, move |batch: &RecordBatch| {
             let columns = batch.columns().iter().map(|column| match column.data_type() {

@@ -15,7 +15,11 @@ pub fn path() -> PathBuf {
     let test = env::current_exe().unwrap();
     let profile = test.parent().and_then(Path::parent).unwrap();
     let path = profile.join(format!("tidewater{}", env::consts::EXE_SUFFIX));
-    assert!(path.is_file(), "there is no {}: test the whole workspace (cargo test), or build it first (cargo build -p tidewater)", path.display());
+    assert!(
+        path.is_file(),
+        "there is no {}: test the whole workspace (cargo test), or build it first (cargo build -p tidewater)",
+        path.display()
+    );
     path
 }
 
@@ -40,10 +44,18 @@ pub struct Ran {
 #[must_use]
 pub fn tidewater(arguments: &[&str]) -> Ran {
     let mut command = Command::new(path());
-    command.args(arguments).current_dir(repository()).env_remove("RUST_LOG").env_remove("RUST_BACKTRACE");
+    command
+        .args(arguments)
+        .current_dir(repository())
+        .env_remove("RUST_LOG")
+        .env_remove("RUST_BACKTRACE");
     let output = command.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    Ran {
+        code: output.status.code(),
+        stdout: text(output.stdout),
+        stderr: text(output.stderr),
+    }
 }
 
 impl Ran {
@@ -54,7 +66,13 @@ impl Ran {
     #[track_caller]
     #[must_use]
     pub fn code(self, code: i32) -> Self {
-        assert_eq!(self.code, Some(code), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        assert_eq!(
+            self.code,
+            Some(code),
+            "stdout:\n{}\nstderr:\n{}",
+            self.stdout,
+            self.stderr
+        );
         self
     }
 
@@ -66,7 +84,11 @@ impl Ran {
     #[must_use]
     pub fn says(self, parts: &[&str]) -> Self {
         for part in parts {
-            assert!(self.stderr.contains(part), "no {part:?} in\n{}", self.stderr);
+            assert!(
+                self.stderr.contains(part),
+                "no {part:?} in\n{}",
+                self.stderr
+            );
         }
         self
     }
@@ -78,7 +100,8 @@ impl Ran {
     #[track_caller]
     #[must_use]
     pub fn json(&self) -> serde_json::Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}:\n{}", self.stdout))
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error}:\n{}", self.stdout))
     }
 }
 
@@ -93,7 +116,10 @@ pub fn snapshot(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
             if path.is_dir() {
                 folders.push(path);
             } else {
-                files.insert(path.strip_prefix(dir).unwrap().to_path_buf(), fs::read(&path).unwrap());
+                files.insert(
+                    path.strip_prefix(dir).unwrap().to_path_buf(),
+                    fs::read(&path).unwrap(),
+                );
             }
         }
     }

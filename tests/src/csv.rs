@@ -38,3 +38,20 @@ pub fn parse(text: &str) -> Vec<Record> {
     records.retain(|record| record.len() > 1 || record[0].is_some());
     records
 }
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn quotes_blank_lines_and_line_ends() {
+        let text = "a,b\r\n\r\n\"x, \"\"y\"\"\nz\",\n\"\",1";
+        let some = |text: &str| Some(text.to_owned());
+        let expected = vec![
+            vec![some("a"), some("b")],
+            vec![some("x, \"y\"\nz"), None],
+            vec![some(""), some("1")],
+        ];
+        assert_eq!(parse(text), expected);
+    }
+}

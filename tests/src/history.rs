@@ -36,36 +36,79 @@ pub type Pool = (String, RecordBatch);
 pub fn draw(rng: &mut ChaCha8Rng, pools: &[usize]) -> History {
     let epochs = rng.random_range(3..=8);
     let mut counts = Counts::new();
-    (0..epochs).map(|epoch| draw_epoch(rng, pools, epoch, &mut counts)).collect()
+    (0..epochs)
+        .map(|epoch| draw_epoch(rng, pools, epoch, &mut counts))
+        .collect()
 }
 
-fn draw_epoch(rng: &mut ChaCha8Rng, pools: &[usize], epoch: usize, counts: &mut Counts) -> Vec<Change> {
+fn draw_epoch(
+    rng: &mut ChaCha8Rng,
+    pools: &[usize],
+    epoch: usize,
+    counts: &mut Counts,
+) -> Vec<Change> {
     let mut changes = Vec::new();
     // Now and then an epoch takes everything back.
     if epoch > 1 && rng.random_bool(0.08) {
         for ((source, row), count) in std::mem::take(counts) {
-            changes.extend((0..count).map(|_| Change { source, row, diff: -1 }));
+            changes.extend((0..count).map(|_| Change {
+                source,
+                row,
+                diff: -1,
+            }));
         }
         return changes;
     }
     for (source, pool) in pools.iter().enumerate() {
-        let size = if epoch == 0 { rng.random_range(0..=12) } else { rng.random_range(0..=5) };
+        let size = if epoch == 0 {
+            rng.random_range(0..=12)
+        } else {
+            rng.random_range(0..=5)
+        };
         for _ in 0..size {
-            let present: Vec<u32> = counts.keys().filter(|(of, _)| *of == source).map(|(_, row)| *row).collect();
+            let present: Vec<u32> = counts
+                .keys()
+                .filter(|(of, _)| *of == source)
+                .map(|(_, row)| *row)
+                .collect();
             let mut insert = |rng: &mut ChaCha8Rng, changes: &mut Vec<Change>| {
                 let row = u32::try_from(rng.random_range(0..*pool)).unwrap();
-                apply(counts, Change { source, row, diff: 1 }, changes);
+                apply(
+                    counts,
+                    Change {
+                        source,
+                        row,
+                        diff: 1,
+                    },
+                    changes,
+                );
             };
             match rng.random_range(0..10) {
                 0..=2 if !present.is_empty() => {
                     let row = present[rng.random_range(0..present.len())];
-                    apply(counts, Change { source, row, diff: -1 }, &mut changes);
+                    apply(
+                        counts,
+                        Change {
+                            source,
+                            row,
+                            diff: -1,
+                        },
+                        &mut changes,
+                    );
                 }
                 // A correction: one row goes, another comes.
                 3..=4 if !present.is_empty() => {
                     insert(rng, &mut changes);
                     let row = present[rng.random_range(0..present.len())];
-                    apply(counts, Change { source, row, diff: -1 }, &mut changes);
+                    apply(
+                        counts,
+                        Change {
+                            source,
+                            row,
+                            diff: -1,
+                        },
+                        &mut changes,
+                    );
                 }
                 _ => insert(rng, &mut changes),
             }
@@ -94,7 +137,11 @@ pub fn deliveries(pools: &[Pool], changes: &[Change]) -> Vec<(String, RecordBatc
     let runs = changes.chunk_by(|a, b| (a.source, a.diff) == (b.source, b.diff));
     let batches = runs.map(|run| {
         let (name, pool) = &pools[run[0].source];
-        (name.clone(), pick(pool, run.iter().map(|change| change.row)), run[0].diff)
+        (
+            name.clone(),
+            pick(pool, run.iter().map(|change| change.row)),
+            run[0].diff,
+        )
     });
     batches.collect()
 }
@@ -117,7 +164,8 @@ fn pick(pool: &RecordBatch, rows: impl Iterator<Item = u32>) -> RecordBatch {
 pub fn shrink(history: &History, fails: impl Fn(&History) -> bool) -> History {
     let mut smallest = history.clone();
     loop {
-        let smaller = candidates(&smallest).find(|candidate| is_valid(candidate) && fails(candidate));
+        let smaller =
+            candidates(&smallest).find(|candidate| is_valid(candidate) && fails(candidate));
         match smaller {
             Some(smaller) => smallest = smaller,
             None => return smallest,
@@ -131,15 +179,27 @@ fn candidates(history: &History) -> impl Iterator<Item = History> {
         history.remove(epoch);
         history
     });
-    let places = history.iter().enumerate().flat_map(|(epoch, changes)| (0..changes.len()).map(move |at| (epoch, at)));
+    let places = history
+        .iter()
+        .enumerate()
+        .flat_map(|(epoch, changes)| (0..changes.len()).map(move |at| (epoch, at)));
     // A row that comes and goes again leaves as a pair.
     let pairs = places.clone().flat_map(|(epoch, at)| {
         let change = history[epoch][at];
-        let undone = Change { diff: -change.diff, ..change };
-        let after = history[epoch..].iter().enumerate().flat_map(move |(offset, changes)| {
-            let same = changes.iter().enumerate().filter(move |(_, other)| **other == undone);
-            same.map(move |(other, _)| (epoch + offset, other))
-        });
+        let undone = Change {
+            diff: -change.diff,
+            ..change
+        };
+        let after = history[epoch..]
+            .iter()
+            .enumerate()
+            .flat_map(move |(offset, changes)| {
+                let same = changes
+                    .iter()
+                    .enumerate()
+                    .filter(move |(_, other)| **other == undone);
+                same.map(move |(other, _)| (epoch + offset, other))
+            });
         after.take(1).map(move |other| [(epoch, at), other])
     });
     let removed = |places: &[(usize, usize)]| {
@@ -154,7 +214,9 @@ fn candidates(history: &History) -> impl Iterator<Item = History> {
         smaller
     };
     let single = places.map(move |place| removed(&[place]));
-    without_epochs.chain(single).chain(pairs.map(move |pair| removed(&pair)))
+    without_epochs
+        .chain(single)
+        .chain(pairs.map(move |pair| removed(&pair)))
 }
 
 fn is_valid(history: &History) -> bool {
@@ -163,4 +225,39 @@ fn is_valid(history: &History) -> bool {
         changes.iter().for_each(|change| count(&mut counts, change));
         counts.values().all(|count| *count > 0)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seed;
+
+    #[test]
+    fn histories_never_take_back_what_is_not_there() {
+        for seed in 0..200 {
+            let history = draw(&mut seed::generator(seed, "history"), &[5, 3]);
+            assert!((3..=8).contains(&history.len()));
+            assert!(is_valid(&history), "{seed}: {history:?}");
+        }
+    }
+
+    #[test]
+    fn shrinking_leaves_what_fails() {
+        // Fails when row 2 of source 0 is ever there twice.
+        let fails = |history: &History| {
+            let mut counts = Counts::new();
+            history.iter().any(|changes| {
+                changes.iter().for_each(|change| count(&mut counts, change));
+                counts.get(&(0, 2)) == Some(&2)
+            })
+        };
+        let mut drawn = (0..500).map(|seed| draw(&mut seed::generator(seed, "shrink"), &[4, 2]));
+        let smallest = shrink(&drawn.find(fails).unwrap(), fails);
+        let change = Change {
+            source: 0,
+            row: 2,
+            diff: 1,
+        };
+        assert_eq!(smallest.concat(), [change, change]);
+    }
 }

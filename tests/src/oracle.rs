@@ -36,21 +36,31 @@ impl Oracle {
     /// When the text does not parse.
     pub fn new(sql: &str) -> Result<Self> {
         let config = SessionConfig::from(job::planner_options()).with_target_partitions(1);
-        let builder = SessionStateBuilder::new().with_config(config).with_default_features();
-        let context = SessionContext::new_with_state(builder.with_type_planner(job::type_planner()).build());
+        let builder = SessionStateBuilder::new()
+            .with_config(config)
+            .with_default_features();
+        let context =
+            SessionContext::new_with_state(builder.with_type_planner(job::type_planner()).build());
         for function in job::functions() {
             context.register_udf(function.as_ref().clone());
         }
         let runtime = Builder::new_current_thread().build()?;
         let statements = DFParser::parse_sql_with_dialect(sql, &GenericDialect {})?;
-        Ok(Self { context, runtime, views: views(statements) })
+        Ok(Self {
+            context,
+            runtime,
+            views: views(statements),
+        })
     }
 
     /// What each view, materialized or not, holds when the sources hold these rows.
     ///
     /// # Errors
     /// What DataFusion says.
-    pub fn run(&self, sources: &BTreeMap<String, RecordBatch>) -> Result<BTreeMap<String, RecordBatch>> {
+    pub fn run(
+        &self,
+        sources: &BTreeMap<String, RecordBatch>,
+    ) -> Result<BTreeMap<String, RecordBatch>> {
         let result = self.runtime.block_on(self.views_over(sources));
         let views = self.views.iter().map(view_name);
         for name in sources.keys().cloned().chain(views) {
@@ -59,7 +69,10 @@ impl Oracle {
         result
     }
 
-    async fn views_over(&self, sources: &BTreeMap<String, RecordBatch>) -> Result<BTreeMap<String, RecordBatch>> {
+    async fn views_over(
+        &self,
+        sources: &BTreeMap<String, RecordBatch>,
+    ) -> Result<BTreeMap<String, RecordBatch>> {
         for (name, batch) in sources {
             self.register(name, batch)?;
         }
@@ -79,20 +92,23 @@ impl Oracle {
 
     fn register(&self, name: &str, batch: &RecordBatch) -> Result<()> {
         let table = MemTable::try_new(batch.schema(), vec![vec![batch.clone()]])?;
-        self.context.register_table(TableReference::bare(name), Arc::new(table))?;
+        self.context
+            .register_table(TableReference::bare(name), Arc::new(table))?;
         Ok(())
     }
 }
 
 /// The views among statements.
 fn views(statements: VecDeque<Statement>) -> Vec<CreateView> {
-    let views = statements.into_iter().filter_map(|statement| match statement {
-        Statement::Statement(sql) => match *sql {
-            Sql::CreateView(view) => Some(view),
+    let views = statements
+        .into_iter()
+        .filter_map(|statement| match statement {
+            Statement::Statement(sql) => match *sql {
+                Sql::CreateView(view) => Some(view),
+                _ => None,
+            },
             _ => None,
-        },
-        _ => None,
-    });
+        });
     views.collect()
 }
 
@@ -102,7 +118,11 @@ fn view_name(view: &CreateView) -> String {
 
 /// A name as SQL means it: quoted as it is, otherwise in lower case.
 fn name(ident: &Ident) -> String {
-    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
+    if ident.quote_style.is_some() {
+        ident.value.clone()
+    } else {
+        ident.value.to_lowercase()
+    }
 }
 
 /// A view's rows under the names that `CREATE VIEW v (a, b)` gives, all nullable.
@@ -110,9 +130,17 @@ fn renamed(batch: &RecordBatch, view: &CreateView) -> Result<RecordBatch> {
     let schema = batch.schema();
     let fields = schema.fields().iter().enumerate().map(|(at, field)| {
         let given = view.columns.get(at).map(|column| name(&column.name));
-        field.as_ref().clone().with_name(given.unwrap_or_else(|| field.name().clone())).with_nullable(true)
+        field
+            .as_ref()
+            .clone()
+            .with_name(given.unwrap_or_else(|| field.name().clone()))
+            .with_nullable(true)
     });
     let schema = Schema::new(fields.collect::<Vec<_>>());
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    Ok(RecordBatch::try_new_with_options(Arc::new(schema), batch.columns().to_vec(), &options)?)
+    Ok(RecordBatch::try_new_with_options(
+        Arc::new(schema),
+        batch.columns().to_vec(),
+        &options,
+    )?)
 }

@@ -14,7 +14,9 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use crate::binary::snapshot;
 
 /// How readers of a table see its values: as our expected files have them.
-const FORMAT: FormatOptions<'static> = FormatOptions::new().with_null("").with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"));
+const FORMAT: FormatOptions<'static> = FormatOptions::new()
+    .with_null("")
+    .with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"));
 
 /// The rows of each file of a table, in the order of the files' paths: their columns are those of `schema`, wherever
 /// they are stored.
@@ -23,8 +25,13 @@ const FORMAT: FormatOptions<'static> = FormatOptions::new().with_null("").with_t
 /// When a file cannot be read, or a column is missing, or has another type than `schema` says.
 #[must_use]
 pub fn files(dir: &Path, schema: &SchemaRef) -> Vec<(PathBuf, RecordBatch)> {
-    let paths = snapshot(dir).into_keys().filter(|path| path.extension().is_some_and(|extension| extension == "parquet"));
-    paths.map(|path| (path.clone(), file(dir, &path, schema))).collect()
+    let paths = snapshot(dir).into_keys().filter(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "parquet")
+    });
+    paths
+        .map(|path| (path.clone(), file(dir, &path, schema)))
+        .collect()
 }
 
 /// All rows of a table.
@@ -33,7 +40,10 @@ pub fn files(dir: &Path, schema: &SchemaRef) -> Vec<(PathBuf, RecordBatch)> {
 /// As [`files`] does.
 #[must_use]
 pub fn table(dir: &Path, schema: &SchemaRef) -> RecordBatch {
-    let batches: Vec<RecordBatch> = files(dir, schema).into_iter().map(|(_, batch)| batch).collect();
+    let batches: Vec<RecordBatch> = files(dir, schema)
+        .into_iter()
+        .map(|(_, batch)| batch)
+        .collect();
     concat_batches(&nullable(schema), &batches).unwrap()
 }
 
@@ -43,23 +53,58 @@ pub fn table(dir: &Path, schema: &SchemaRef) -> RecordBatch {
 /// When a value has no text.
 #[must_use]
 pub fn text(batch: &RecordBatch) -> Vec<Vec<String>> {
-    let columns: Vec<_> = batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &FORMAT).unwrap()).collect();
-    (0..batch.num_rows()).map(|row| columns.iter().map(|column| column.value(row).to_string()).collect()).collect()
+    let columns: Vec<_> = batch
+        .columns()
+        .iter()
+        .map(|column| ArrayFormatter::try_new(column, &FORMAT).unwrap())
+        .collect();
+    (0..batch.num_rows())
+        .map(|row| {
+            columns
+                .iter()
+                .map(|column| column.value(row).to_string())
+                .collect()
+        })
+        .collect()
 }
 
 fn file(dir: &Path, path: &Path, schema: &SchemaRef) -> RecordBatch {
     let stored = contents(&dir.join(path));
     let partitions = partitions(path);
-    let columns = schema.fields().iter().map(|field| match (stored.column_by_name(field.name()), partitions.get(field.name())) {
-        (Some(column), None) => {
-            assert_eq!(column.data_type(), field.data_type(), "{} of {}", field.name(), dir.join(path).display());
-            Arc::clone(column)
+    let columns = schema.fields().iter().map(|field| {
+        match (
+            stored.column_by_name(field.name()),
+            partitions.get(field.name()),
+        ) {
+            (Some(column), None) => {
+                assert_eq!(
+                    column.data_type(),
+                    field.data_type(),
+                    "{} of {}",
+                    field.name(),
+                    dir.join(path).display()
+                );
+                Arc::clone(column)
+            }
+            (None, Some(value)) => {
+                partition_column(value.as_deref(), field.data_type(), stored.num_rows())
+            }
+            (stored, _) => panic!(
+                "{} is in {} of file and path of {}",
+                field.name(),
+                if stored.is_some() { "both" } else { "neither" },
+                path.display()
+            ),
         }
-        (None, Some(value)) => partition_column(value.as_deref(), field.data_type(), stored.num_rows()),
-        (stored, _) => panic!("{} is in {} of file and path of {}", field.name(), if stored.is_some() { "both" } else { "neither" }, path.display()),
     });
     let columns: Vec<ArrayRef> = columns.collect();
-    assert_eq!(stored.num_columns() + partitions.len(), columns.len(), "{} has other columns: {}", path.display(), stored.schema());
+    assert_eq!(
+        stored.num_columns() + partitions.len(),
+        columns.len(),
+        "{} has other columns: {}",
+        path.display(),
+        stored.schema()
+    );
     RecordBatch::try_new(nullable(schema), columns).unwrap()
 }
 
@@ -71,16 +116,28 @@ fn contents(path: &Path) -> RecordBatch {
 }
 
 fn nullable(schema: &SchemaRef) -> SchemaRef {
-    let fields = schema.fields().iter().map(|field| Field::new(field.name(), field.data_type().clone(), true));
+    let fields = schema
+        .fields()
+        .iter()
+        .map(|field| Field::new(field.name(), field.data_type().clone(), true));
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
 /// The partition columns of a file's path and their values; none for NULL.
 fn partitions(path: &Path) -> BTreeMap<String, Option<String>> {
-    let folders = path.parent().into_iter().flat_map(Path::components).map(|folder| folder.as_os_str().to_str().unwrap());
+    let folders = path
+        .parent()
+        .into_iter()
+        .flat_map(Path::components)
+        .map(|folder| folder.as_os_str().to_str().unwrap());
     let pairs = folders.map(|folder| {
-        let (column, value) = folder.split_once('=').unwrap_or_else(|| panic!("{folder} is no partition"));
-        (unescape(column), (value != "__HIVE_DEFAULT_PARTITION__").then(|| unescape(value)))
+        let (column, value) = folder
+            .split_once('=')
+            .unwrap_or_else(|| panic!("{folder} is no partition"));
+        (
+            unescape(column),
+            (value != "__HIVE_DEFAULT_PARTITION__").then(|| unescape(value)),
+        )
     });
     pairs.collect()
 }
@@ -97,7 +154,8 @@ fn unescape(text: &str) -> String {
     let mut rest = text.as_bytes();
     while let [first, after @ ..] = rest {
         let code = (*first == b'%').then(|| after.get(..2)).flatten();
-        let code = code.and_then(|code| u8::from_str_radix(std::str::from_utf8(code).ok()?, 16).ok());
+        let code =
+            code.and_then(|code| u8::from_str_radix(std::str::from_utf8(code).ok()?, 16).ok());
         bytes.push(code.unwrap_or(*first));
         rest = if code.is_some() { &after[2..] } else { after };
     }

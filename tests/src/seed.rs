@@ -29,11 +29,16 @@ pub fn chosen(name: &str) -> bool {
 /// The generator that `seed` and `name` stand for: shapes under one seed differ.
 #[must_use]
 pub fn generator(seed: u64, name: &str) -> ChaCha8Rng {
-    let name = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let name = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
     ChaCha8Rng::seed_from_u64(seed ^ name)
 }
 
 fn number(variable: &str) -> Option<u64> {
     let text = env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is a whole number, not '{text}'")))
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{variable} is a whole number, not '{text}'")),
+    )
 }

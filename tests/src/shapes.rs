@@ -32,45 +32,87 @@ CREATE MATERIALIZED VIEW all_w AS SELECT * FROM w;";
 /// Rows in a source's pool.
 const POOL_ROWS: usize = 14;
 
+/// Seeds for each shape, unless `TIDEWATER_ROUNDS` multiplies them.
+pub const ROUNDS: u64 = 5;
+
 /// Numbers of workers that each history is run with.
 const WORKERS: [usize; 3] = [1, 2, 3];
 
 /// A shape: its name and its SQL, either one query, which becomes the table `v`, or all statements over [`SOURCES`].
 pub type Shape = (&'static str, &'static str);
 
-/// Checks each shape of a family under `rounds` seeds.
+/// Checks each shape of a family under [`ROUNDS`] seeds.
 ///
 /// # Panics
 /// When a shape fails, with all that is needed to look into it.
-pub fn check(family: &str, rounds: u64, shapes: &[Shape]) {
+pub fn check(family: &str, shapes: &[Shape]) {
     let mut failures = Vec::new();
     for (name, sql) in shapes.iter().filter(|(name, _)| seed::chosen(name)) {
-        let sql = if sql.trim_start().starts_with("CREATE") { format!("{SOURCES}{sql}") } else { format!("{SOURCES}CREATE MATERIALIZED VIEW v AS {sql}") };
-        let failed = seed::seeds(rounds).into_iter().find_map(|seed| guarded(name, &sql, seed).err());
-        failures.extend(failed.map(|why| format!("== {name} ==\n{}\n{why}", sql.strip_prefix(SOURCES).unwrap_or(&sql))));
+        let sql = if sql.trim_start().starts_with("CREATE") {
+            format!("{SOURCES}{sql}")
+        } else {
+            format!("{SOURCES}CREATE MATERIALIZED VIEW v AS {sql}")
+        };
+        let failed = seed::seeds(ROUNDS)
+            .into_iter()
+            .find_map(|seed| guarded(name, &sql, seed).err());
+        failures.extend(failed.map(|why| {
+            format!(
+                "== {name} ==\n{}\n{why}",
+                sql.strip_prefix(SOURCES).unwrap_or(&sql)
+            )
+        }));
     }
-    assert!(failures.is_empty(), "{} of {} shapes of {family} failed\n\n{}", failures.len(), shapes.len(), failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} of {} shapes of {family} failed\n\n{}",
+        failures.len(),
+        shapes.len(),
+        failures.join("\n")
+    );
 }
 
 /// A panic is a failure of its shape and no other.
 fn guarded(name: &str, sql: &str, seed: u64) -> Result<(), String> {
-    catch_unwind(|| check_seed(name, sql, seed)).unwrap_or_else(|_| Err(format!("seed {seed}: a panic, whose message is above")))
+    catch_unwind(|| check_seed(name, sql, seed))
+        .unwrap_or_else(|_| Err(format!("seed {seed}: a panic, whose message is above")))
 }
 
 /// One shape under one seed.
 fn check_seed(name: &str, sql: &str, seed: u64) -> Result<(), String> {
-    let job = Job::parse(name, sql, &|_| None).map_err(|errors| format!("the job is refused:\n{errors}"))?;
-    let oracle = Oracle::new(sql).map_err(|error| format!("the oracle does not parse it: {error}"))?;
+    let job = Job::parse(name, sql, &|_| None)
+        .map_err(|errors| format!("the job is refused:\n{errors}"))?;
+    let oracle =
+        Oracle::new(sql).map_err(|error| format!("the oracle does not parse it: {error}"))?;
     let mut rng = seed::generator(seed, name);
     // All sources have pools, for the oracle; only those that the job reads have a history.
-    let all = Job::parse("sources", &format!("{SOURCES}{ALL}"), &|_| None).map_err(|errors| errors.to_string())?;
-    let (read, unread): (Vec<_>, Vec<_>) = all.sources.iter().partition(|source| job.source(&source.spec.name).is_some());
-    let pools: Vec<Pool> = read.iter().chain(&unread).map(|source| (source.spec.name.clone(), draw::rows(&mut rng, &source.spec.schema, POOL_ROWS))).collect();
+    let all = Job::parse("sources", &format!("{SOURCES}{ALL}"), &|_| None)
+        .map_err(|errors| errors.to_string())?;
+    let (read, unread): (Vec<_>, Vec<_>) = all
+        .sources
+        .iter()
+        .partition(|source| job.source(&source.spec.name).is_some());
+    let pools: Vec<Pool> = read
+        .iter()
+        .chain(&unread)
+        .map(|source| {
+            (
+                source.spec.name.clone(),
+                draw::rows(&mut rng, &source.spec.schema, POOL_ROWS),
+            )
+        })
+        .collect();
     let history = history::draw(&mut rng, &vec![POOL_ROWS; read.len()]);
-    let expected = expectations(&oracle, &pools, &history).map_err(|error| format!("seed {seed}: the oracle fails: {error}"))?;
+    let expected = expectations(&oracle, &pools, &history)
+        .map_err(|error| format!("seed {seed}: the oracle fails: {error}"))?;
     for workers in WORKERS {
-        let Err(why) = follow(&job, workers, &pools, &history, &expected) else { continue };
-        let again = |history: &History| expectations(&oracle, &pools, history).and_then(|expected| follow(&job, workers, &pools, history, &expected));
+        let Err(why) = follow(&job, workers, &pools, &history, &expected) else {
+            continue;
+        };
+        let again = |history: &History| {
+            expectations(&oracle, &pools, history)
+                .and_then(|expected| follow(&job, workers, &pools, history, &expected))
+        };
         let smallest = shrink(&history, |history| again(history).is_err());
         let why = again(&smallest).err().unwrap_or(why);
         return Err(report(name, seed, workers, &pools, &smallest, &why));
@@ -85,42 +127,77 @@ fn expectations(oracle: &Oracle, pools: &[Pool], history: &History) -> Result<Ex
     let mut counts = Counts::new();
     let epochs = history.iter().map(|changes| {
         changes.iter().for_each(|change| count(&mut counts, change));
-        let tables = oracle.run(&present(pools, &counts)).map_err(|error| error.strip_backtrace())?;
-        Ok(tables.into_iter().map(|(name, batch)| (name, Table::of(&batch))).collect())
+        let tables = oracle
+            .run(&present(pools, &counts))
+            .map_err(|error| error.strip_backtrace())?;
+        Ok(tables
+            .into_iter()
+            .map(|(name, batch)| (name, Table::of(&batch)))
+            .collect())
     });
     epochs.collect()
 }
 
 /// Runs a history and compares the accumulated changes of each epoch.
-fn follow(job: &Job, workers: usize, pools: &[Pool], history: &History, expected: &Expected) -> Result<(), String> {
-    let mut resident = Resident::start(job, workers).map_err(|error| format!("does not start: {error}"))?;
+fn follow(
+    job: &Job,
+    workers: usize,
+    pools: &[Pool],
+    history: &History,
+    expected: &Expected,
+) -> Result<(), String> {
+    let mut resident =
+        Resident::start(job, workers).map_err(|error| format!("does not start: {error}"))?;
     let mut tables: BTreeMap<String, Table> = BTreeMap::new();
     for view in job.views.iter().filter(|view| view.materialized) {
         tables.insert(view.name.clone(), Table::new(Arc::clone(&view.schema)));
     }
     for (epoch, (changes, expected)) in history.iter().zip(expected).enumerate() {
-        let changed = resident.epoch(deliveries(pools, changes)).map_err(|error| format!("epoch {epoch}: {error}"))?;
+        let changed = resident
+            .epoch(deliveries(pools, changes))
+            .map_err(|error| format!("epoch {epoch}: {error}"))?;
         for (name, changes) in changed {
-            let table = tables.get_mut(&name).ok_or_else(|| format!("epoch {epoch}: changes of {name}, which is not materialized"))?;
+            let table = tables.get_mut(&name).ok_or_else(|| {
+                format!("epoch {epoch}: changes of {name}, which is not materialized")
+            })?;
             for (batch, diff) in &changes {
-                table.add(batch, *diff).map_err(|error| format!("epoch {epoch}, table {name}: {error}"))?;
+                table
+                    .add(batch, *diff)
+                    .map_err(|error| format!("epoch {epoch}, table {name}: {error}"))?;
             }
         }
         for (name, table) in &tables {
-            let wrong = table.negative().map(|rows| format!("rows there less often than never\n{rows}"));
+            let wrong = table
+                .negative()
+                .map(|rows| format!("rows there less often than never\n{rows}"));
             let wrong = wrong.or_else(|| table.difference(&expected[name]));
-            wrong.map_or(Ok(()), |wrong| Err(format!("epoch {epoch}, table {name}: {wrong}")))?;
+            wrong.map_or(Ok(()), |wrong| {
+                Err(format!("epoch {epoch}, table {name}: {wrong}"))
+            })?;
         }
     }
     Ok(())
 }
 
-fn report(name: &str, seed: u64, workers: usize, pools: &[Pool], history: &History, why: &str) -> String {
-    let mut text = format!("seed {seed}, {workers} workers; again with TIDEWATER_SEED={seed} TIDEWATER_SHAPE='{name}'\n{why}\nThe smallest history that fails so:\n");
+fn report(
+    name: &str,
+    seed: u64,
+    workers: usize,
+    pools: &[Pool],
+    history: &History,
+    why: &str,
+) -> String {
+    let mut text = format!(
+        "seed {seed}, {workers} workers; again with TIDEWATER_SEED={seed} TIDEWATER_SHAPE='{name}'\n{why}\nThe smallest history that fails so:\n"
+    );
     for (epoch, changes) in history.iter().enumerate() {
         let _ = writeln!(text, "epoch {epoch}");
         for (source, batch, diff) in deliveries(pools, changes) {
-            let _ = writeln!(text, "{source} {diff:+}\n{}", pretty_format_batches(&[batch]).unwrap());
+            let _ = writeln!(
+                text,
+                "{source} {diff:+}\n{}",
+                pretty_format_batches(&[batch]).unwrap()
+            );
         }
     }
     text

@@ -6,6 +6,7 @@ use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use timely::dataflow::{Scope, Stream};
 use tidewater_operators::concat::concat;
+use tidewater_operators::interner::Interner;
 use tidewater_operators::join::join;
 use tidewater_operators::map::map;
 use tidewater_operators::source::{Step, source};
@@ -25,8 +26,9 @@ pub fn render<'scope>(
     relations: &mut BTreeMap<String, Changes<'scope>>,
     faults: &Faults,
 ) {
+    let interner = Interner::default();
     for (name, node) in views {
-        let stream = Renderer { scope, view: name, relations, faults }.node(node);
+        let stream = Renderer { scope, view: name, relations, interner: &interner, faults }.node(node);
         relations.insert(name.clone(), stream);
     }
 }
@@ -36,6 +38,7 @@ struct Renderer<'a, 'scope> {
     /// The view that is rendered: its name begins those of its operators.
     view: &'a str,
     relations: &'a BTreeMap<String, Changes<'scope>>,
+    interner: &'a Interner,
     faults: &'a Faults,
 }
 
@@ -67,7 +70,7 @@ impl<'scope> Renderer<'_, 'scope> {
             Node::Aggregate { input, aggregation } => {
                 let name = self.name(&aggregation.name);
                 let aggregation = aggregate::Aggregation { name: name.clone(), ..aggregation.clone() };
-                let rendered = aggregate::aggregate(self.node(input), &aggregation, self.faults);
+                let rendered = aggregate::aggregate(self.node(input), &aggregation, self.interner, self.faults);
                 self.faults.catch(&name, rendered).unwrap_or_else(|| self.nothing())
             }
             Node::Join { left, right, spec } => {

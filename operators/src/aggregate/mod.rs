@@ -26,6 +26,7 @@ use timely::dataflow::operators::Concatenate;
 use self::finish::Finisher;
 use self::preaggregate::Preaggregated;
 use crate::dictionary::Dictionary;
+use crate::interner::Interner;
 use crate::{Delta, Faults};
 
 pub use self::exact_sum::ExactSum;
@@ -33,19 +34,21 @@ pub use self::partial::{AggregateError, Flushed, Partial};
 pub use self::spec::{Aggregation, Call, Carrier, Function, Layout, UnsupportedAggregate};
 
 /// Maintains `aggregation` over a stream of deltas: rows of `aggregation.input` in, changes of `aggregation.output` out.
+/// Operators of one worker share an `interner`.
 ///
 /// # Errors
 /// When a call is not supported for its type.
 pub fn aggregate<'scope>(
     stream: Stream<'scope, u64, Vec<Delta>>,
     aggregation: &Aggregation,
+    interner: &Interner,
     faults: &Faults,
 ) -> Result<Stream<'scope, u64, Vec<Delta>>, AggregateError> {
     let name = &aggregation.name;
     let layout = aggregation.layout()?;
     let finisher = Finisher::new(aggregation)?;
     let scope = stream.scope();
-    let partial = Partial::new(aggregation.clone())?;
+    let partial = Partial::new(aggregation.clone(), interner.clone())?;
     let Preaggregated { mut sums, distinct, extremes } =
         preaggregate::preaggregate(stream, name, faults.clone(), partial);
 

@@ -1,7 +1,10 @@
 //! Partial aggregates of one worker, between two flushes: the hash tables of the pre-aggregation.
 //!
-//! What leaves is the size of the groups met, not of the rows. Ids of groups and values count from 0 after each flush,
-//! so that memory is bounded whatever the number of groups.
+//! What leaves is the size of the groups met, not of the rows. Ids of groups count from 0 after each flush, so that
+//! memory is bounded whatever the number of groups. Columns are looked at as codes of the worker's [`Interner`]: a
+//! row's group is found by the codes of its keys, and a value is its code.
+
+use std::rc::Rc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, PrimitiveArray, RecordBatch};
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Decimal32Type, Decimal64Type, Decimal128Type, Float64Type};
@@ -16,11 +19,13 @@ use super::exact_sum::ExactSum;
 use super::parcel::{Pairs, Parcel, Sums};
 use super::spec::{Aggregation, Carrier, Function, Layout, UnsupportedAggregate};
 use crate::dictionary::{Dictionary, DictionaryFull, PackedRows};
+use crate::hash::hash;
+use crate::interner::{Generation, InternError, Interner};
 
 /// Groups at which a flush is due.
 const GROUPS_MAX: usize = 1 << 18;
 /// `(group, value)` pairs at which a flush is due, over all calls.
-const PAIRS_MAX: usize = 1 << 19;
+const PAIRS_MAX: usize = 1 << 17;
 
 /// Why rows cannot be aggregated.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +36,9 @@ pub enum AggregateError {
     /// Too many keys.
     #[error(transparent)]
     Full(#[from] DictionaryFull),
+    /// A column whose values cannot be told apart.
+    #[error(transparent)]
+    Intern(#[from] InternError),
     /// From Arrow.
     #[error(transparent)]
     Arrow(#[from] ArrowError),
@@ -46,9 +54,10 @@ pub enum AggregateError {
 pub struct Partial {
     aggregation: Aggregation,
     layout: Layout,
-    /// Encodes the group columns; none when there are none.
-    group_rows: Option<RowConverter>,
-    groups: Dictionary,
+    interner: Interner,
+    /// What the codes below are of; none while the tables are empty.
+    generation: Option<Rc<Generation>>,
+    groups: Groups,
     /// `layout.integers` a group.
     integers: Vec<i128>,
     /// `layout.floats` a group.
@@ -59,13 +68,26 @@ pub struct Partial {
     ids: Vec<u32>,
 }
 
+/// The groups met since the last flush, numbered by the codes of their keys.
+#[derive(Default)]
+struct Groups {
+    /// The codes of each group, a row of keys after the other.
+    codes: Vec<u32>,
+    /// Finds `(id of the keys so far, code of the next key)`, one table for each key after the first.
+    steps: Vec<HashMap<u64, u32, FixedState>>,
+    /// Finds the first key's code.
+    first: Vec<u32>,
+    len: usize,
+}
+
 /// One call that needs `(group, value)` pairs.
 struct Paired {
     call: usize,
+    data_type: DataType,
     /// Whether pairs are dealt to workers by value (distinct) or by group (extremes).
     distinct: bool,
-    value_rows: RowConverter,
-    values: Dictionary,
+    /// For `max`: turns values around, so that the greatest comes first.
+    reversed: Option<RowConverter>,
     pairs: HashMap<u64, i64, FixedState>,
 }
 
@@ -107,35 +129,48 @@ impl Partial {
     ///
     /// # Errors
     /// When a call or type is not supported.
-    pub fn new(aggregation: Aggregation) -> Result<Self, AggregateError> {
+    pub fn new(aggregation: Aggregation, interner: Interner) -> Result<Self, AggregateError> {
         let layout = aggregation.layout()?;
-        let group_rows = group_converter(&aggregation)?;
+        group_converter(&aggregation)?;
         let mut paired = Vec::new();
         for (index, (call, carrier)) in aggregation.calls.iter().zip(&layout.carriers).enumerate() {
             let extreme = matches!(carrier, Carrier::Extreme(_));
             if extreme || call.distinct {
+                let converter = value_converter(&aggregation, index)?;
                 paired.push(Paired {
                     call: index,
+                    data_type: aggregation.argument_type(call).clone(),
                     distinct: !extreme,
-                    value_rows: value_converter(&aggregation, index)?,
-                    values: Dictionary::default(),
+                    reversed: (call.function == Function::Max).then_some(converter),
                     pairs: HashMap::default(),
                 });
             }
         }
-        let (groups, ids) = (Dictionary::default(), Vec::new());
-        Ok(Self { aggregation, layout, group_rows, groups, integers: Vec::new(), floats: Vec::new(), paired, ids })
+        Ok(Self {
+            aggregation,
+            layout,
+            interner,
+            generation: None,
+            groups: Groups::default(),
+            integers: Vec::new(),
+            floats: Vec::new(),
+            paired,
+            ids: Vec::new(),
+        })
     }
 
-    /// Takes in (or back) the rows of a batch.
+    /// Takes in (or back) the rows of a batch. A flush must have come before if one [is due](Self::is_due).
     ///
     /// # Errors
     /// When columns are not of the declared types, or ids run out.
     pub fn update(&mut self, batch: &RecordBatch, diff: i64) -> Result<(), AggregateError> {
-        self.assign_groups(batch)?;
-        self.integers.resize(self.groups.len() * self.layout.integers, 0);
-        self.floats.resize(self.groups.len() * self.layout.floats, ExactSum::default());
+        self.generation = Some(self.interner.generation());
         let rows = batch.num_rows();
+        let keys = self.aggregation.group.iter().map(|&column| self.interner.codes(batch.column(column)));
+        let keys = keys.collect::<Result<Vec<_>, _>>()?;
+        self.groups.assign(&keys, rows, &mut self.ids)?;
+        self.integers.resize(self.groups.len * self.layout.integers, 0);
+        self.floats.resize(self.groups.len * self.layout.floats, ExactSum::default());
         self.add_integers(0, rows, None, |_| i128::from(diff));
         for index in 0..self.aggregation.calls.len() {
             if !self.paired.iter().any(|paired| paired.call == index) {
@@ -145,24 +180,12 @@ impl Partial {
         for paired in &mut self.paired {
             let call = &self.aggregation.calls[paired.call];
             let filter = call.filter.map(|column| batch.column(column).as_boolean());
-            let Some(argument) = call.argument else { continue };
-            paired.update(&self.ids, batch.column(argument), filter, diff)?;
-        }
-        Ok(())
-    }
-
-    fn assign_groups(&mut self, batch: &RecordBatch) -> Result<(), AggregateError> {
-        self.ids.clear();
-        let Some(converter) = &self.group_rows else {
-            let only = self.groups.intern(&[])?;
-            self.ids.resize(batch.num_rows(), only);
-            return Ok(());
-        };
-        let columns: Vec<ArrayRef> =
-            self.aggregation.group.iter().map(|&column| batch.column(column).clone()).collect();
-        let rows = converter.convert_columns(&columns)?;
-        for row in &rows {
-            self.ids.push(self.groups.intern(row.data())?);
+            let Some(argument) = call.argument.map(|column| batch.column(column)) else { continue };
+            let values = self.interner.codes(argument)?;
+            let counted = mask(filter, Some(argument));
+            for row in (0..rows).filter(|&row| counts(counted.as_ref(), row)) {
+                *paired.pairs.entry(pack(self.ids[row], values[row])).or_insert(0) += diff;
+            }
         }
         Ok(())
     }
@@ -202,24 +225,47 @@ impl Partial {
         }
     }
 
-    /// Whether the tables have grown to where a flush is due.
-    pub fn is_full(&self) -> bool {
-        self.groups.len() >= GROUPS_MAX
+    /// Whether a flush is due: the tables have grown large, or the interner begins a new generation.
+    pub fn is_due(&self) -> bool {
+        let Some(generation) = &self.generation else { return false };
+        self.groups.len >= GROUPS_MAX
             || self.paired.iter().map(|paired| paired.pairs.len()).sum::<usize>() >= PAIRS_MAX
+            || !Rc::ptr_eq(generation, &self.interner.generation())
     }
 
     /// Empties the tables into parcels for `peers` workers.
-    pub fn flush(&mut self, peers: usize) -> Flushed {
+    ///
+    /// # Errors
+    /// When values cannot be turned around for `max`.
+    pub fn flush(&mut self, peers: usize) -> Result<Flushed, AggregateError> {
         let mut flushed = Flushed::default();
+        let Some(generation) = self.generation.take() else { return Ok(flushed) };
+        let keys = self.group_keys(&generation)?;
+        let hashes: Vec<u64> = keys.iter().map(hash).collect();
         for paired in &mut self.paired {
             let target = if paired.distinct { &mut flushed.distinct } else { &mut flushed.extremes };
-            paired.flush(&self.groups, peers, target);
+            paired.flush((&keys, &hashes), &generation, peers, target)?;
         }
-        flushed.sums = self.flush_sums(peers);
-        self.groups = Dictionary::default();
+        flushed.sums = self.flush_sums((&keys, &hashes), peers);
+        self.groups = Groups::default();
         self.integers.clear();
         self.floats.clear();
-        flushed
+        Ok(flushed)
+    }
+
+    /// The keys of all groups as bytes: those of their columns, one after another, which is how Arrow encodes a row.
+    fn group_keys(&self, generation: &Generation) -> Result<PackedRows, AggregateError> {
+        let width = self.aggregation.group.len();
+        let mut keys = vec![Vec::new(); self.groups.len];
+        for (at, &column) in self.aggregation.group.iter().enumerate() {
+            let values = generation.values(self.aggregation.input.field(column).data_type())?;
+            for (key, codes) in keys.iter_mut().zip(self.groups.codes.chunks(width)) {
+                key.extend_from_slice(values.dictionary.get(codes[at]));
+            }
+        }
+        let mut packed = PackedRows::default();
+        keys.iter().for_each(|key| packed.push(key));
+        Ok(packed)
     }
 
     /// The integer and float sums that the pre-aggregation itself adds to: all but those that distinct pairs do.
@@ -242,13 +288,13 @@ impl Partial {
         (integers, floats)
     }
 
-    fn flush_sums(&mut self, peers: usize) -> Vec<Parcel<Sums>> {
+    fn flush_sums(&mut self, (keys, hashes): (&PackedRows, &[u64]), peers: usize) -> Vec<Parcel<Sums>> {
         let (integer_slots, float_slots) = self.own_slots();
         let empty = Sums { integer_slots, float_slots, ..Sums::default() };
         let mut parcels: Vec<Parcel<Sums>> = (0_u64..).take(peers).map(|to| Parcel { to, body: empty.clone() }).collect();
-        for (group, id) in (0_u32..).take(self.groups.len()).enumerate() {
-            let body = &mut parcels[owner(self.groups.hash(id), peers)].body;
-            body.groups.push(self.groups.get(id));
+        for (group, (key, &hash)) in keys.iter().zip(hashes).enumerate() {
+            let body = &mut parcels[owner(hash, peers)].body;
+            body.groups.push(key);
             let integers = &self.integers[group * self.layout.integers..];
             body.integers.extend(body.integer_slots.iter().map(|&slot| integers[slot]));
             let floats = &mut self.floats[group * self.layout.floats..];
@@ -256,6 +302,57 @@ impl Partial {
         }
         parcels.retain(|parcel| !parcel.body.groups.is_empty());
         parcels
+    }
+}
+
+impl Groups {
+    /// The group of each row, by the codes of its keys.
+    fn assign(&mut self, keys: &[Rc<[u32]>], rows: usize, ids: &mut Vec<u32>) -> Result<(), DictionaryFull> {
+        ids.clear();
+        let Some((first, rest)) = keys.split_first() else {
+            ids.resize(rows, 0);
+            self.len = self.len.max(usize::from(rows > 0));
+            return Ok(());
+        };
+        self.steps.resize_with(rest.len(), HashMap::default);
+        ids.extend_from_slice(first);
+        let last = rest.len().checked_sub(1);
+        for (step, codes) in rest.iter().enumerate() {
+            let table = &mut self.steps[step];
+            for (id, &code) in ids.iter_mut().zip(codes.iter()) {
+                // The ids of the last step are the groups; those before it number what leads there.
+                let known = u32::try_from(table.len()).map_err(|_| DictionaryFull)?;
+                *id = *table.entry(pack(*id, code)).or_insert(known);
+            }
+            if Some(step) == last && table.len() > self.len {
+                self.len = table.len();
+            }
+        }
+        self.learn(keys, ids)
+    }
+
+    /// Remembers the codes of groups that are new. Groups are numbered as they are first met.
+    fn learn(&mut self, keys: &[Rc<[u32]>], ids: &mut [u32]) -> Result<(), DictionaryFull> {
+        let width = keys.len();
+        let mut known = self.codes.len() / width;
+        for (row, id) in ids.iter_mut().enumerate() {
+            if width == 1 {
+                let code = *id as usize;
+                if code >= self.first.len() {
+                    self.first.resize(code + 1, u32::MAX);
+                }
+                if self.first[code] == u32::MAX {
+                    self.first[code] = u32::try_from(known).map_err(|_| DictionaryFull)?;
+                }
+                *id = self.first[code];
+            }
+            if *id as usize == known {
+                self.codes.extend(keys.iter().map(|codes| codes[row]));
+                known += 1;
+            }
+        }
+        self.len = known;
+        Ok(())
     }
 }
 
@@ -267,40 +364,40 @@ pub fn owner(hash: u64, peers: usize) -> usize {
 }
 
 impl Paired {
-    fn update(
+    fn flush(
         &mut self,
-        groups: &[u32],
-        argument: &ArrayRef,
-        filter: Option<&BooleanArray>,
-        diff: i64,
+        (keys, hashes): (&PackedRows, &[u64]),
+        generation: &Generation,
+        peers: usize,
+        parcels: &mut Vec<Parcel<Pairs>>,
     ) -> Result<(), AggregateError> {
-        let counted = mask(filter, Some(argument));
-        let rows = self.value_rows.convert_columns(std::slice::from_ref(argument))?;
-        for (row, value) in rows.iter().enumerate() {
-            if counts(counted.as_ref(), row) {
-                let value = self.values.intern(value.data())?;
-                *self.pairs.entry(pack(groups[row], value)).or_insert(0) += diff;
+        let call = u8::try_from(self.call).unwrap_or(u8::MAX);
+        let values = generation.values(&self.data_type)?;
+        let mut builders: Vec<PairsBuilder> =
+            (0..peers).map(|_| PairsBuilder::new(keys.len(), values.dictionary.len())).collect();
+        for (packed, diff) in self.pairs.drain().filter(|&(_, diff)| diff != 0) {
+            let (group, value) = unpack(packed);
+            let hash = if self.distinct { values.dictionary.hash(value) } else { hashes[group as usize] };
+            builders[owner(hash, peers)].push(call, (keys, group), (&values.dictionary, value), diff);
+        }
+        for (to, mut builder) in (0_u64..).zip(builders).filter(|(_, builder)| !builder.pairs.pairs.is_empty()) {
+            if let Some(reversed) = &self.reversed {
+                builder.pairs.values = reverse(&self.data_type, reversed, &builder.pairs.values)?;
             }
+            parcels.push(Parcel { to, body: builder.pairs });
         }
         Ok(())
     }
+}
 
-    fn flush(&mut self, groups: &Dictionary, peers: usize, parcels: &mut Vec<Parcel<Pairs>>) {
-        let call = u8::try_from(self.call).unwrap_or(u8::MAX);
-        let mut builders: Vec<PairsBuilder> =
-            (0..peers).map(|_| PairsBuilder::new(groups.len(), self.values.len())).collect();
-        for (packed, diff) in self.pairs.drain() {
-            if diff == 0 {
-                continue;
-            }
-            let (group, value) = unpack(packed);
-            let hash = if self.distinct { self.values.hash(value) } else { groups.hash(group) };
-            builders[owner(hash, peers)].push(call, (groups, group), (&self.values, value), diff);
-        }
-        self.values = Dictionary::default();
-        let filled = (0_u64..).zip(builders).filter(|(_, builder)| !builder.pairs.pairs.is_empty());
-        parcels.extend(filled.map(|(to, builder)| Parcel { to, body: builder.pairs }));
-    }
+/// Values in ascending encoding into that of `reversed`.
+fn reverse(data_type: &DataType, reversed: &RowConverter, values: &PackedRows) -> Result<PackedRows, ArrowError> {
+    let ascending = RowConverter::new(vec![SortField::new(data_type.clone())])?;
+    let parser = ascending.parser();
+    let columns = ascending.convert_rows(values.iter().map(|value| parser.parse(value)))?;
+    let mut rows = PackedRows::default();
+    reversed.convert_columns(&columns)?.iter().for_each(|row| rows.push(row.data()));
+    Ok(rows)
 }
 
 /// Collects the pairs of one parcel, and the keys they mention, once each.
@@ -318,12 +415,12 @@ impl PairsBuilder {
         Self { pairs: Pairs::default(), group_index: unset(groups), value_index: unset(values), key: Vec::new() }
     }
 
-    fn push(&mut self, call: u8, group: (&Dictionary, u32), value: (&Dictionary, u32), diff: i64) {
+    fn push(&mut self, call: u8, group: (&PackedRows, u32), value: (&Dictionary, u32), diff: i64) {
         let Self { pairs, group_index, value_index, key } = self;
         let group = index_in(&mut pairs.groups, &mut group_index[group.1 as usize], || {
             key.clear();
             key.push(call);
-            key.extend_from_slice(group.0.get(group.1));
+            key.extend_from_slice(group.0.get(group.1 as usize));
             key
         });
         let value = index_in(&mut pairs.values, &mut value_index[value.1 as usize], || value.0.get(value.1));

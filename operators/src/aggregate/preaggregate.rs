@@ -44,7 +44,8 @@ pub fn preaggregate<'scope>(
         let mut open: Option<[Capability<u64>; 3]> = None;
         move |frontiers| {
             let mut flush = |capabilities: &[Capability<u64>; 3], partial: &mut Partial| {
-                let Flushed { mut sums, mut distinct, mut extremes } = partial.flush(peers);
+                let flushed = faults.catch(&operator, partial.flush(peers)).unwrap_or_default();
+                let Flushed { mut sums, mut distinct, mut extremes } = flushed;
                 let [to_sums, to_distinct, to_extremes] = capabilities;
                 sums_output.activate().session(to_sums).give_container(&mut sums);
                 distinct_output.activate().session(to_distinct).give_container(&mut distinct);
@@ -57,10 +58,10 @@ pub fn preaggregate<'scope>(
                 let capabilities =
                     open.get_or_insert_with(|| [0, 1, 2].map(|output| time.retain(output)));
                 for Delta { batch, sign } in deltas.drain(..) {
-                    faults.catch(&operator, partial.update(&batch, sign.diff()));
-                    if partial.is_full() {
+                    if partial.is_due() {
                         flush(capabilities, &mut partial);
                     }
+                    faults.catch(&operator, partial.update(&batch, sign.diff()));
                 }
             });
             if let Some(capabilities) = open.take_if(|capabilities| !frontiers[0].less_equal(capabilities[0].time())) {

@@ -22,24 +22,51 @@ fn thirteen_tables_equal_the_oracles() {
     let place = Place::new();
     let input = place.path("in");
     let records = RECORDS.to_string();
-    let generated = ["generate", "--records", &records, "--seed", "11", "--cards", "3000", "--quiet", "--out", input.to_str().unwrap()];
+    let generated = [
+        "generate",
+        "--records",
+        &records,
+        "--seed",
+        "11",
+        "--cards",
+        "3000",
+        "--quiet",
+        "--out",
+        input.to_str().unwrap(),
+    ];
     let _ = tidewater(&generated).code(0);
-    let summary = place.run("card.sql", &["--json", "--workers", "2"]).code(0).json();
-    assert_eq!((&summary["rows_read"], &summary["rows_quarantined"]), (&RECORDS.into(), &0.into()));
+    let summary = place
+        .run("card.sql", &["--json", "--workers", "2"])
+        .code(0)
+        .json();
+    assert_eq!(
+        (&summary["rows_read"], &summary["rows_quarantined"]),
+        (&RECORDS.into(), &0.into())
+    );
 
     let job = parsed("card.sql");
     let rows = read(&input, &job.source("transactions").unwrap().spec.schema);
     assert_eq!(rows.num_rows(), RECORDS);
-    let expected = Oracle::new(&sql("card.sql")).unwrap().run(&BTreeMap::from([("transactions".to_owned(), rows)])).unwrap();
+    let expected = Oracle::new(&sql("card.sql"))
+        .unwrap()
+        .run(&BTreeMap::from([("transactions".to_owned(), rows)]))
+        .unwrap();
     for table in CARD_TABLES {
-        let found = published::table(&place.path("out").join(table), &job.view(table).unwrap().schema);
+        let found = published::table(
+            &place.path("out").join(table),
+            &job.view(table).unwrap().schema,
+        );
         let (found, expected) = (Table::of(&found), Table::of(&expected[table]));
         assert!(!expected.is_empty(), "{table}");
         if let Some(difference) = found.difference(&expected) {
             panic!("{table}: {difference}");
         }
         assert_eq!(summary["tables"][table]["rows"], found.len(), "{table}");
-        assert_eq!(summary["tables"][table]["rows_inserted"], found.len(), "{table}");
+        assert_eq!(
+            summary["tables"][table]["rows_inserted"],
+            found.len(),
+            "{table}"
+        );
     }
 }
 
@@ -49,14 +76,26 @@ fn read(dir: &Path, schema: &SchemaRef) -> RecordBatch {
     for path in snapshot(dir).into_keys() {
         let mut records = csv::parse(&fs::read_to_string(dir.join(path)).unwrap()).into_iter();
         let header = records.next().unwrap();
-        assert!(header.iter().flatten().eq(schema.fields().iter().map(|field| field.name())), "{header:?}");
+        assert!(
+            header
+                .iter()
+                .flatten()
+                .eq(schema.fields().iter().map(|field| field.name())),
+            "{header:?}"
+        );
         for record in records {
-            columns.iter_mut().zip(record).for_each(|(column, field)| column.push(field));
+            columns
+                .iter_mut()
+                .zip(record)
+                .for_each(|(column, field)| column.push(field));
         }
     }
-    let typed = columns.into_iter().zip(schema.fields()).map(|(column, field)| {
-        let texts: ArrayRef = Arc::new(StringArray::from(column));
-        cast(&texts, field.data_type()).unwrap()
-    });
+    let typed = columns
+        .into_iter()
+        .zip(schema.fields())
+        .map(|(column, field)| {
+            let texts: ArrayRef = Arc::new(StringArray::from(column));
+            cast(&texts, field.data_type()).unwrap()
+        });
     RecordBatch::try_new(Arc::clone(schema), typed.collect()).unwrap()
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use tidewater_tests::binary::{snapshot, tidewater};
 
+use crate::packed;
 use crate::place::Place;
 
 type Files = BTreeMap<PathBuf, Vec<u8>>;
@@ -16,24 +16,51 @@ fn card_tables_are_the_same_bytes_for_any_workers_and_files() {
     let place = Place::new();
     let generate = |layout: &str| {
         let out = place.path(layout);
-        let arguments = ["generate", "--records", "6000", "--seed", "7", "--cards", "900", "--quiet", "--files", layout, "--out", out.to_str().unwrap()];
+        let arguments = [
+            "generate",
+            "--records",
+            "6000",
+            "--seed",
+            "7",
+            "--cards",
+            "900",
+            "--quiet",
+            "--files",
+            layout,
+            "--out",
+            out.to_str().unwrap(),
+        ];
         assert_eq!(tidewater(&arguments).code(0).stdout, "");
         out
     };
     let (daily, single) = (generate("daily"), generate("single"));
-    let packed = place.path("packed");
-    gzip(&single, &packed);
+    let (gz, zst) = (place.path("gz"), place.path("zst"));
+    pack(&single, &gz, "gz", packed::gzip);
+    pack(&daily, &zst, "zst", packed::zstd);
 
     let run = |input: &Path, workers: &str| {
         let out = place.path("out");
-        let ran = place.run_between("card.sql", input, &out, &["--workers", workers, "--json"]).code(0);
+        let ran = place
+            .run_between("card.sql", input, &out, &["--workers", workers, "--json"])
+            .code(0);
         assert_eq!(ran.json()["rows_read"], 6000);
         tables(&out)
     };
     let first = run(&daily, "1");
     assert!(first.len() > 13);
-    for (input, workers) in [(&daily, "2"), (&daily, "3"), (&single, "1"), (&single, "3"), (&packed, "2")] {
-        same(&first, &run(input, workers), &format!("{}, {workers} workers", input.display()));
+    for (input, workers) in [
+        (&daily, "2"),
+        (&daily, "3"),
+        (&single, "1"),
+        (&single, "3"),
+        (&gz, "2"),
+        (&zst, "2"),
+    ] {
+        same(
+            &first,
+            &run(input, workers),
+            &format!("{}, {workers} workers", input.display()),
+        );
     }
 }
 
@@ -62,7 +89,9 @@ fn order_of_rows_and_names_of_files_do_not_matter() {
       COPY sums TO '${output}/sums' STORED AS PARQUET;
       COPY rows TO '${output}/rows' STORED AS CSV PARTITIONED BY (k);";
     // Sums that depend on the order of addition, unless they are exact.
-    let rows = ["a,1e16", "b,0.1", "a,1", "b,0.2", "a,-1e16", "b,0.3", "a,0.25", "b,1e-9"];
+    let rows = [
+        "a,1e16", "b,0.1", "a,1", "b,0.2", "a,-1e16", "b,0.3", "a,0.25", "b,1e-9",
+    ];
     let mut versions = Vec::new();
     for rotation in 0..rows.len() {
         let mut turned = rows;
@@ -70,7 +99,12 @@ fn order_of_rows_and_names_of_files_do_not_matter() {
         let (one, other) = turned.split_at(rotation);
         place.deliver("1.csv", format!("k,v\n{}\n", one.join("\n")));
         place.deliver("0.csv", format!("k,v\n{}\n", other.join("\n")));
-        let _ = place.run(sql, &["--workers", if rotation % 2 == 0 { "1" } else { "3" }]).code(0);
+        let _ = place
+            .run(
+                sql,
+                &["--workers", if rotation % 2 == 0 { "1" } else { "3" }],
+            )
+            .code(0);
         versions.push(tables(&place.path("out")));
     }
     for version in &versions[1..] {
@@ -80,28 +114,33 @@ fn order_of_rows_and_names_of_files_do_not_matter() {
 
 /// The published files: the quarantine names its input's paths, and is left out.
 fn tables(out: &Path) -> Files {
-    snapshot(out).into_iter().filter(|(path, _)| !path.starts_with("_quarantine")).collect()
+    snapshot(out)
+        .into_iter()
+        .filter(|(path, _)| !path.starts_with("_quarantine"))
+        .collect()
 }
 
 #[track_caller]
 fn same(a: &Files, b: &Files, what: &str) {
-    assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>(), "files, {what}");
-    let differing: Vec<_> = a.iter().filter(|(path, bytes)| b[*path] != **bytes).map(|(path, _)| path).collect();
+    assert_eq!(
+        a.keys().collect::<Vec<_>>(),
+        b.keys().collect::<Vec<_>>(),
+        "files, {what}"
+    );
+    let differing: Vec<_> = a
+        .iter()
+        .filter(|(path, bytes)| b[*path] != **bytes)
+        .map(|(path, _)| path)
+        .collect();
     assert!(differing.is_empty(), "{what}: other bytes in {differing:?}");
 }
 
-/// Packs a directory's files with gzip, in two members each, as concatenated logs are.
-fn gzip(from: &Path, to: &Path) {
+/// Packs a directory's files in two parts each, as concatenated logs are: gzip members or zstd frames.
+fn pack(from: &Path, to: &Path, extension: &str, part: fn(&[u8]) -> Vec<u8>) {
     fs::create_dir(to).unwrap();
     for (name, bytes) in snapshot(from) {
         let (first, second) = bytes.split_at(bytes.len() / 2);
-        let mut packed = Vec::new();
-        for part in [first, second] {
-            let plain = to.join("part");
-            fs::write(&plain, part).unwrap();
-            packed.extend(Command::new("gzip").arg("-c").arg(&plain).output().unwrap().stdout);
-            fs::remove_file(plain).unwrap();
-        }
-        fs::write(to.join(format!("{}.gz", name.display())), packed).unwrap();
+        let packed = [part(first), part(second)].concat();
+        fs::write(to.join(format!("{}.{extension}", name.display())), packed).unwrap();
     }
 }

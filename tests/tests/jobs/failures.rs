@@ -4,11 +4,14 @@ use tidewater_tests::binary::{Ran, snapshot};
 
 use crate::place::Place;
 
-const SOURCE: &str = "CREATE EXTERNAL TABLE t (k TEXT, v BIGINT) STORED AS CSV LOCATION '${input}';";
+const SOURCE: &str =
+    "CREATE EXTERNAL TABLE t (k TEXT, v BIGINT) STORED AS CSV LOCATION '${input}';";
 
 /// A job of one table over `t`.
 fn job(query: &str) -> String {
-    format!("{SOURCE} CREATE MATERIALIZED VIEW result AS {query}; COPY result TO '${{output}}/result' STORED AS PARQUET;")
+    format!(
+        "{SOURCE} CREATE MATERIALIZED VIEW result AS {query}; COPY result TO '${{output}}/result' STORED AS PARQUET;"
+    )
 }
 
 /// Runs `query` over good rows and then over `rows`; the second run must fail and leave what the first published.
@@ -20,19 +23,49 @@ fn fails(query: &str, rows: &str, workers: &str) -> Ran {
     assert!(!before.is_empty());
     place.deliver("b.csv", format!("k,v\n{rows}\n"));
     let ran = place.run(&job(query), &["--workers", workers]);
-    assert_eq!(snapshot(&place.path("out")).keys().collect::<Vec<_>>(), before.keys().collect::<Vec<_>>(), "{query}\n{}", ran.stderr);
-    assert_eq!(snapshot(&place.path("out")), before, "{query}\n{}", ran.stderr);
+    assert_eq!(
+        snapshot(&place.path("out")).keys().collect::<Vec<_>>(),
+        before.keys().collect::<Vec<_>>(),
+        "{query}\n{}",
+        ran.stderr
+    );
+    assert_eq!(
+        snapshot(&place.path("out")),
+        before,
+        "{query}\n{}",
+        ran.stderr
+    );
     ran
 }
 
 #[test]
 fn an_expression_that_fails_ends_the_run_with_1() {
     for (query, rows, parts) in [
-        ("SELECT 10 / v AS q FROM t", "3,0", &["result", "ivide by zero"][..]),
-        ("SELECT CAST(k AS INT) AS n FROM t", "x,3", &["result", "'x'"]),
-        ("SELECT k, sum(10 / v) AS s FROM t GROUP BY k", "3,0", &["result", "ivide by zero"]),
-        ("SELECT k, 10 / (sum(v) - 3) AS s FROM t GROUP BY k", "3,3", &["result", "ivide by zero"]),
-        ("SELECT a.k FROM t a JOIN t b ON a.v = CAST(b.k AS BIGINT)", "many,3", &["result", "'many'"]),
+        (
+            "SELECT 10 / v AS q FROM t",
+            "3,0",
+            &["result", "ivide by zero"][..],
+        ),
+        (
+            "SELECT CAST(k AS INT) AS n FROM t",
+            "x,3",
+            &["result", "'x'"],
+        ),
+        (
+            "SELECT k, sum(10 / v) AS s FROM t GROUP BY k",
+            "3,0",
+            &["result", "ivide by zero"],
+        ),
+        (
+            "SELECT k, 10 / (sum(v) - 3) AS s FROM t GROUP BY k",
+            "3,3",
+            &["result", "ivide by zero"],
+        ),
+        (
+            "SELECT a.k FROM t a JOIN t b ON a.v = CAST(b.k AS BIGINT)",
+            "many,3",
+            &["result", "'many'"],
+        ),
     ] {
         for workers in ["1", "2"] {
             let ran = fails(query, rows, workers).code(1).says(parts);
@@ -50,16 +83,33 @@ fn exit_codes() {
         (good.clone(), 0, &[][..]),
         (good.replace("FROM t;", "FROM tt;"), 2, &["tt"]),
         (good.replace("SELECT k", "SELECT kk"), 2, &["kk", "k"]),
-        (good.replace("SELECT k, v", "SELECT random() AS r"), 2, &["random"]),
+        (
+            good.replace("SELECT k, v", "SELECT random() AS r"),
+            2,
+            &["random"],
+        ),
         (good.replace("SELECT k, v FROM t", "SELEC k"), 2, &[]),
-        (good.replace("${input}", "${input}/nowhere"), 1, &["nowhere"]),
+        (
+            good.replace("${input}", "${input}/nowhere"),
+            1,
+            &["nowhere"],
+        ),
         (gated, 3, &["max_bad_rows"]),
     ] {
         let place = Place::new();
-        let bad = if code == 3 { "k,v\na,x\n" } else { "k,v\na,1\n" };
+        let bad = if code == 3 {
+            "k,v\na,x\n"
+        } else {
+            "k,v\na,1\n"
+        };
         place.deliver("a.csv", bad);
         let ran = place.run(&sql, &[]).code(code).says(parts);
-        assert_eq!(place.path("out/result").exists(), code == 0, "{sql}\n{}", ran.stderr);
+        assert_eq!(
+            place.path("out/result").exists(),
+            code == 0,
+            "{sql}\n{}",
+            ran.stderr
+        );
     }
 }
 
@@ -80,5 +130,8 @@ fn a_table_that_cannot_be_written_leaves_the_others() {
     let ran = place.run(&sql, &[]).code(1).says(&["two"]);
     assert!(!ran.stderr.contains("panicked"), "{}", ran.stderr);
     assert_eq!(snapshot(&place.path("out/one")), one, "{}", ran.stderr);
-    assert_eq!(std::fs::read_to_string(place.path("out/two")).unwrap(), "in the way");
+    assert_eq!(
+        std::fs::read_to_string(place.path("out/two")).unwrap(),
+        "in the way"
+    );
 }

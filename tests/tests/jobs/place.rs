@@ -35,7 +35,9 @@ pub struct Place {
 
 impl Place {
     pub fn new() -> Self {
-        let place = Self { dir: TempDir::new().unwrap() };
+        let place = Self {
+            dir: TempDir::new().unwrap(),
+        };
         fs::create_dir(place.path("in")).unwrap();
         place
     }
@@ -47,14 +49,6 @@ impl Place {
     /// Puts a file into the input.
     pub fn deliver(&self, name: &str, content: impl AsRef<[u8]>) {
         fs::write(self.path("in").join(name), content).unwrap();
-    }
-
-    /// Copies a directory's files into the input.
-    pub fn deliver_all(&self, from: &Path) {
-        for entry in fs::read_dir(from).unwrap() {
-            let path = entry.unwrap().path();
-            fs::copy(&path, self.path("in").join(path.file_name().unwrap())).unwrap();
-        }
     }
 
     /// Runs a job of the repository, or the SQL itself, from `in` to `out`.
@@ -71,8 +65,18 @@ impl Place {
         } else {
             repository().join("jobs").join(job)
         };
-        let (input, output) = (format!("input={}", input.display()), format!("output={}", output.display()));
-        let mut arguments = vec!["run", path.to_str().unwrap(), "--set", &input, "--set", &output];
+        let (input, output) = (
+            format!("input={}", input.display()),
+            format!("output={}", output.display()),
+        );
+        let mut arguments = vec![
+            "run",
+            path.to_str().unwrap(),
+            "--set",
+            &input,
+            "--set",
+            &output,
+        ];
         arguments.extend(more);
         tidewater(&arguments)
     }
@@ -95,7 +99,11 @@ fn quarantine_schema() -> SchemaRef {
         ("reason", DataType::Utf8),
         ("raw", DataType::Utf8),
     ];
-    Arc::new(Schema::new(columns.map(|(name, data_type)| Field::new(name, data_type, true)).to_vec()))
+    Arc::new(Schema::new(
+        columns
+            .map(|(name, data_type)| Field::new(name, data_type, true))
+            .to_vec(),
+    ))
 }
 
 /// The text of a job of the repository.

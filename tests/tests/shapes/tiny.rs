@@ -51,7 +51,9 @@ fn every_history_of_three_changes() {
 
 #[test]
 fn every_step_between_two_sets_of_rows() {
-    let sets: Vec<Counts> = (0..1_u32 << LEFT.len() + RIGHT.len()).map(|set| std::array::from_fn(|at| i64::from(set >> at & 1))).collect();
+    let sets: Vec<Counts> = (0..1_u32 << LEFT.len() + RIGHT.len())
+        .map(|set| std::array::from_fn(|at| i64::from(set >> at & 1)))
+        .collect();
     let mut walk = Walk::start(2);
     for (at, from) in sets.iter().enumerate() {
         walk.go(*from);
@@ -75,7 +77,13 @@ impl Walk {
     fn start(workers: usize) -> Self {
         let job = Job::parse("tiny", JOB, &|_| None).unwrap_or_else(|errors| panic!("{errors}"));
         let resident = Resident::start(&job, workers).unwrap();
-        let mut walk = Self { job, resident, counts: Counts::default(), tables: BTreeMap::new(), steps: 0 };
+        let mut walk = Self {
+            job,
+            resident,
+            counts: Counts::default(),
+            tables: BTreeMap::new(),
+            steps: 0,
+        };
         walk.go(Counts::default());
         walk
     }
@@ -105,18 +113,28 @@ impl Walk {
                 None => ("r", vec![RIGHT[at - LEFT.len()]]),
             };
             for _ in 0..(after - before).abs() {
-                deliveries.push((name.to_owned(), self.batch(name, &row), (after - before).signum()));
+                deliveries.push((
+                    name.to_owned(),
+                    self.batch(name, &row),
+                    (after - before).signum(),
+                ));
             }
         }
         for (name, changes) in self.resident.epoch(deliveries).unwrap() {
             let table = self.tables.entry(name).or_default();
             for (batch, diff) in changes {
-                rows(&batch).into_iter().for_each(|row| add(table, row, diff));
+                rows(&batch)
+                    .into_iter()
+                    .for_each(|row| add(table, row, diff));
             }
         }
         let expected = expected(&to);
         for (name, table) in &self.tables {
-            assert_eq!(table, &expected[name.as_str()], "{name}, from {from:?} to {to:?}");
+            assert_eq!(
+                table,
+                &expected[name.as_str()],
+                "{name}, from {from:?} to {to:?}"
+            );
         }
         assert_eq!(self.tables.len(), expected.len());
         self.steps += 1;
@@ -124,15 +142,27 @@ impl Walk {
 
     fn batch(&self, source: &str, row: &Row) -> RecordBatch {
         let schema = Arc::clone(&self.job.source(source).unwrap().spec.schema);
-        let columns = row.iter().map(|value| Arc::new(Int64Array::from(vec![*value])) as _);
+        let columns = row
+            .iter()
+            .map(|value| Arc::new(Int64Array::from(vec![*value])) as _);
         RecordBatch::try_new(schema, columns.collect()).unwrap()
     }
 }
 
 fn rows(batch: &RecordBatch) -> Vec<Row> {
-    let columns: Vec<_> = batch.columns().iter().map(|column| cast(column, &DataType::Int64).unwrap()).collect();
-    let cell = |column: &Arc<dyn Array>, row| column.is_valid(row).then(|| column.as_primitive::<Int64Type>().value(row));
-    (0..batch.num_rows()).map(|row| columns.iter().map(|column| cell(column, row)).collect()).collect()
+    let columns: Vec<_> = batch
+        .columns()
+        .iter()
+        .map(|column| cast(column, &DataType::Int64).unwrap())
+        .collect();
+    let cell = |column: &Arc<dyn Array>, row| {
+        column
+            .is_valid(row)
+            .then(|| column.as_primitive::<Int64Type>().value(row))
+    };
+    (0..batch.num_rows())
+        .map(|row| columns.iter().map(|column| cell(column, row)).collect())
+        .collect()
 }
 
 fn add(rows: &mut Rows, row: Row, diff: i64) {
@@ -146,17 +176,30 @@ fn add(rows: &mut Rows, row: Row, diff: i64) {
 /// What each table holds, from scratch.
 fn expected(counts: &Counts) -> BTreeMap<&'static str, Rows> {
     let repeat = |at: usize| 0..counts[at];
-    let mut left: Vec<(Key, i64)> = (0..LEFT.len()).flat_map(|at| repeat(at).map(move |_| LEFT[at])).collect();
-    let right: Vec<Key> = (0..RIGHT.len()).flat_map(|at| repeat(LEFT.len() + at).map(move |_| RIGHT[at])).collect();
+    let mut left: Vec<(Key, i64)> = (0..LEFT.len())
+        .flat_map(|at| repeat(at).map(move |_| LEFT[at]))
+        .collect();
+    let right: Vec<Key> = (0..RIGHT.len())
+        .flat_map(|at| repeat(LEFT.len() + at).map(move |_| RIGHT[at]))
+        .collect();
     left.sort_by_key(|(key, value)| (*value, *key));
     let keys: BTreeSet<Key> = left.iter().map(|(key, _)| *key).collect();
     let values: Vec<i64> = left.iter().map(|(_, value)| *value).collect();
-    let matches = |key: Key| right.iter().filter(|other| key.is_some() && **other == key).count();
+    let matches = |key: Key| {
+        right
+            .iter()
+            .filter(|other| key.is_some() && **other == key)
+            .count()
+    };
 
     let mut tables: BTreeMap<&str, Rows> = BTreeMap::new();
     let mut put = |table, row: Row| add(tables.entry(table).or_default(), row, 1);
     for key in &keys {
-        let group: Vec<i64> = left.iter().filter(|(of, _)| of == key).map(|(_, value)| *value).collect();
+        let group: Vec<i64> = left
+            .iter()
+            .filter(|(of, _)| of == key)
+            .map(|(_, value)| *value)
+            .collect();
         put("grouped", [vec![*key], aggregates(&group)].concat());
         (group.len() > 1).then(|| put("busy", vec![*key]));
         for (at, value) in group.iter().enumerate() {
@@ -164,30 +207,80 @@ fn expected(counts: &Counts) -> BTreeMap<&'static str, Rows> {
             let dense = count(group[..=at].iter().collect::<BTreeSet<_>>());
             let before = at.checked_sub(1).map(|before| group[before]);
             let sum = group.iter().sum();
-            put("ranked", vec![*key, Some(*value), Some(rank), Some(dense), Some(count(&group[..=at])), before, Some(sum)]);
+            put(
+                "ranked",
+                vec![
+                    *key,
+                    Some(*value),
+                    Some(rank),
+                    Some(dense),
+                    Some(count(&group[..=at])),
+                    before,
+                    Some(sum),
+                ],
+            );
             (Some(value) == group.last()).then(|| put("best", vec![*key, Some(*value)]));
         }
     }
-    put("global", vec![Some(count(&left)), sum(&values), values.last().copied(), Some(count(keys.iter().flatten()))]);
-    values.iter().collect::<BTreeSet<_>>().into_iter().for_each(|value| put("single", vec![Some(*value)]));
+    put(
+        "global",
+        vec![
+            Some(count(&left)),
+            sum(&values),
+            values.last().copied(),
+            Some(count(keys.iter().flatten())),
+        ],
+    );
+    values
+        .iter()
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .for_each(|value| put("single", vec![Some(*value)]));
     for (key, value) in &left {
         let found = matches(*key);
         (0..found).for_each(|_| put("inner_join", vec![*key, Some(*value)]));
         (0..found).for_each(|_| put("left_join", vec![*key, Some(*value), *key]));
         (found == 0).then(|| put("left_join", vec![*key, Some(*value), None]));
         for (other, with) in &left {
-            (key.is_some() && key == other).then(|| put("self_join", vec![Some(*value), Some(*with)]));
+            (key.is_some() && key == other)
+                .then(|| put("self_join", vec![Some(*value), Some(*with)]));
         }
     }
-    let all: Vec<Key> = left.iter().map(|(key, _)| *key).chain(right.iter().copied()).collect();
+    let all: Vec<Key> = left
+        .iter()
+        .map(|(key, _)| *key)
+        .chain(right.iter().copied())
+        .collect();
     all.iter().for_each(|key| put("united", vec![*key]));
-    all.iter().collect::<BTreeSet<_>>().into_iter().for_each(|key| put("either", vec![*key]));
+    all.iter()
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .for_each(|key| put("either", vec![*key]));
     // `left` is in the order of values, keys with NULL first.
-    left.iter().skip(1).take(1).for_each(|(key, value)| put("second", vec![Some(*value), *key]));
+    left.iter()
+        .skip(1)
+        .take(1)
+        .for_each(|(key, value)| put("second", vec![Some(*value), *key]));
     let mut falling = left.clone();
     falling.sort_by_key(|(key, value)| (-*value, *key));
-    falling.iter().take(2).for_each(|(key, value)| put("top", vec![Some(*value), *key]));
-    for table in ["grouped", "busy", "ranked", "best", "single", "inner_join", "left_join", "self_join", "united", "either", "second", "top"] {
+    falling
+        .iter()
+        .take(2)
+        .for_each(|(key, value)| put("top", vec![Some(*value), *key]));
+    for table in [
+        "grouped",
+        "busy",
+        "ranked",
+        "best",
+        "single",
+        "inner_join",
+        "left_join",
+        "self_join",
+        "united",
+        "either",
+        "second",
+        "top",
+    ] {
         tables.entry(table).or_default();
     }
     tables

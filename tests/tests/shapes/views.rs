@@ -45,5 +45,5 @@ CREATE MATERIALIZED VIEW \"합계\" AS SELECT \"K\", sum(v) AS \"Sum\" FROM \"Go
 
 #[test]
 fn views() {
-    check("views", 3, SHAPES);
+    check("views", SHAPES);
 }

@@ -282,14 +282,16 @@ impl Rows<'_> {
             if last {
                 text = text.strip_suffix(b"\r").unwrap_or(text);
             }
-            match self.quote {
+            // One call of `take`, so that it is compiled into the loop.
+            let value = match self.quote {
                 Some(quote) if text.first() == Some(&quote) => {
                     let text = unquote(text, quote, &mut scratch);
-                    take(row, Some(Value { text, room: text }));
+                    Some(Value { text, room: text })
                 }
-                _ if text == self.null => take(row, None),
-                _ => take(row, Some(Value { text, room })),
-            }
+                _ if text == self.null => None,
+                _ => Some(Value { text, room }),
+            };
+            take(row, value);
         }
     }
 }
@@ -309,6 +311,7 @@ impl Validity {
         }
     }
 
+    #[inline]
     fn append(&mut self, valid: bool) {
         if valid {
             self.run += 1;
@@ -342,6 +345,7 @@ pub(super) fn nulls(column: &Column, rows: usize) -> ArrayRef {
 }
 
 /// The value of a field, or `None` when it is NULL or refused.
+#[inline]
 fn take_parsed<T>(
     row: usize,
     field: Option<Value<'_>>,
@@ -444,6 +448,7 @@ impl<O: OffsetSizeTrait> Texts<O> {
     }
 
     /// Appends a text: a short one as so many bytes that no length need be looked at, the surplus cut off again.
+    #[inline]
     fn append(&mut self, value: Value<'_>) {
         const SHORT_BYTES: usize = 24;
         match value.room.first_chunk::<SHORT_BYTES>() {

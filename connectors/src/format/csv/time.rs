@@ -180,6 +180,7 @@ fn parsed(text: &[u8], format: &[Item<'static>]) -> Result<Parsed, Why> {
 }
 
 /// Days from 1970-01-01 to `YYYY-MM-DD` in the proleptic Gregorian calendar.
+#[inline]
 fn day_number([y0, y1, y2, y3, dash0, m0, m1, dash1, d0, d1]: [u8; 10]) -> Option<i32> {
     if dash0 != b'-' || dash1 != b'-' {
         return None;
@@ -206,6 +207,7 @@ fn days_of_month(year: i32, month: i32) -> i32 {
 }
 
 /// Seconds from midnight to `HH:MM:SS`.
+#[inline]
 fn second_of_day([h0, h1, colon0, m0, m1, colon1, s0, s1]: [u8; 8]) -> Option<i32> {
     let (hour, minute, second) = (
         two_digits(h0, h1)?,
@@ -216,6 +218,7 @@ fn second_of_day([h0, h1, colon0, m0, m1, colon1, s0, s1]: [u8; 8]) -> Option<i3
     valid.then_some((hour * 60 + minute) * 60 + second)
 }
 
+#[inline]
 fn two_digits(tens: u8, units: u8) -> Option<i32> {
     let (tens, units) = (tens.wrapping_sub(b'0'), units.wrapping_sub(b'0'));
     (tens <= 9 && units <= 9).then(|| i32::from(tens) * 10 + i32::from(units))
