@@ -4,9 +4,11 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use tidewater_engine::Job;
+use tidewater_engine::diagnostic::render;
 
 use crate::args::JobArgs;
 use crate::failure::Failure;
+use crate::output;
 
 /// Reads and plans the job that was named on the command line.
 pub fn load(args: &JobArgs) -> Result<Job, Failure> {

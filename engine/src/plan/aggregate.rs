@@ -1,4 +1,4 @@
-//! `GROUP BY` and `SELECT DISTINCT`.
+//! `GROUP BY`; `SELECT DISTINCT` arrives as one without aggregates.
 
 use datafusion_expr::expr::AggregateFunction;
 use datafusion_expr::{Aggregate, Cast, Expr, ExprSchemable};
@@ -10,7 +10,7 @@ use super::{Node, PlanError};
 /// An aggregation over columns that hold its keys, arguments and filters, and nothing else.
 pub fn lower(aggregate: &Aggregate, input: Node) -> Result<Node, PlanError> {
     let mut columns = Extended::new(input, aggregate.input.schema());
-    let group = aggregate.group_expr.iter().map(|key| columns.column(key)).collect::<Result<Vec<_>, _>>()?;
+    let group = aggregate.group_expr.iter().map(|key| columns.key(key)).collect::<Result<Vec<_>, _>>()?;
     let calls = aggregate.aggr_expr.iter().map(|expr| call(expr, aggregate, &mut columns));
     let mut calls = calls.collect::<Result<Vec<_>, _>>()?;
     let input = columns.finish();
@@ -36,19 +36,6 @@ pub fn lower(aggregate: &Aggregate, input: Node) -> Result<Node, PlanError> {
     Ok(Node::Aggregate { input: Box::new(input), aggregation })
 }
 
-/// One row for each distinct row of `input`.
-pub fn distinct(input: Node) -> Node {
-    let schema = input.schema().clone();
-    let aggregation = Aggregation {
-        name: "distinct".into(),
-        group: (0..schema.fields().len()).collect(),
-        calls: Vec::new(),
-        input: schema.clone(),
-        output: schema,
-    };
-    Node::Aggregate { input: Box::new(input), aggregation }
-}
-
 fn call(expr: &Expr, aggregate: &Aggregate, columns: &mut Extended) -> Result<Call, PlanError> {
     let expr = expr.clone().unalias_nested().data;
     let Expr::AggregateFunction(AggregateFunction { func, params }) = &expr else {
@@ -64,13 +51,15 @@ fn call(expr: &Expr, aggregate: &Aggregate, columns: &mut Extended) -> Result<Ca
     };
     let argument = match params.args.as_slice() {
         [] => None,
-        [Expr::Literal(value, _)] if function == Function::Count && !value.is_null() => None,
+        [Expr::Literal(value, _)] if function == Function::Count && !params.distinct && !value.is_null() => None,
         [argument] => Some(exact_argument(function, argument, aggregate)?),
         _ => return Err(PlanError::Unsupported(format!("{expr} with several arguments"))),
     };
     Ok(Call {
         function,
-        argument: argument.map(|argument| columns.column(argument)).transpose()?,
+        argument: argument
+            .map(|argument| if params.distinct { columns.key(argument) } else { columns.column(argument) })
+            .transpose()?,
         filter: params.filter.as_deref().map(|filter| columns.column(filter)).transpose()?,
         distinct: params.distinct,
     })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use datafusion_common::{DFSchema, DataFusionError, ToDFSchema};
+use datafusion_common::{DFSchema, DataFusionError, ScalarValue, ToDFSchema};
 use datafusion_expr::execution_props::ExecutionProps;
 use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion_expr::{Expr, ExprSchemable};
@@ -100,6 +100,18 @@ impl Extended {
         self.fields.push(Field::new(expr.schema_name().to_string(), data_type, true));
         self.columns.push(compiled);
         Ok(self.columns.len() - 1)
+    }
+
+    /// [`column`](Self::column) for values that are told apart by their bytes: `-0.0` becomes `0.0`, which equals it.
+    ///
+    /// # Errors
+    /// When the expression does not compile.
+    pub fn key(&mut self, expr: &Expr) -> Result<usize, PlanError> {
+        let data_type = expr.get_type(&self.input_schema)?;
+        if !data_type.is_floating() {
+            return self.column(expr);
+        }
+        self.column(&(expr.clone() + Expr::Literal(ScalarValue::new_zero(&data_type)?, None)))
     }
 
     /// The node that computes the added columns: `input` itself when there is none.

@@ -22,8 +22,8 @@ pub fn lower(join: &Join, left: Node, right: Node) -> Result<Node, PlanError> {
     let mut right = Extended::new(right, join.right.schema());
     let (mut left_keys, mut right_keys) = (Vec::new(), Vec::new());
     for (left_key, right_key) in &join.on {
-        left_keys.push(left.column(left_key)?);
-        right_keys.push(right.column(right_key)?);
+        left_keys.push(left.key(left_key)?);
+        right_keys.push(right.key(right_key)?);
     }
     let (left, right) = (left.finish(), right.finish());
     let fields = left.schema().fields().iter().chain(right.schema().fields());

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::datatypes::Schema;
 use datafusion_common::DFSchema;
-use datafusion_expr::{Distinct, LogicalPlan, Projection, TableScan, Union, Values};
+use datafusion_expr::{LogicalPlan, Projection, TableScan, Union, Values};
 
 use super::expression::{compile, conform, identity, physical_schema};
 use super::{Map, Node, PlanError, aggregate, join, limit, unnest, window};
@@ -32,7 +32,6 @@ pub fn node(plan: &LogicalPlan) -> Result<Node, PlanError> {
             Ok(Node::Map(Box::new(Map { schema: Arc::clone(input.schema()), input, predicate: Some(predicate), columns })))
         }
         LogicalPlan::Aggregate(aggregate) => aggregate::lower(aggregate, node(&aggregate.input)?),
-        LogicalPlan::Distinct(Distinct::All(input)) => Ok(aggregate::distinct(node(input)?)),
         LogicalPlan::Union(union) => unite(union),
         LogicalPlan::Join(join) => join::lower(join, node(&join.left)?, node(&join.right)?),
         LogicalPlan::Unnest(unnest) => Ok(unnest::lower(unnest, node(&unnest.input)?)),
@@ -40,12 +39,13 @@ pub fn node(plan: &LogicalPlan) -> Result<Node, PlanError> {
         // An order that no LIMIT reads has no meaning for a multiset of rows.
         LogicalPlan::Sort(sort) => match sort.fetch {
             None => node(&sort.input),
-            Some(fetch) => limit::top(sort, limit::Bounds { skip: 0, fetch }),
+            Some(fetch) => limit::top(sort, fetch),
         },
-        LogicalPlan::Limit(limit) => limit::lower(limit),
         LogicalPlan::EmptyRelation(empty) => {
             let rows = usize::from(empty.produce_one_row);
-            constant(Vec::new(), rows, &Arc::new(DFSchema::empty()))
+            let fields = empty.schema.fields().iter();
+            let columns = fields.map(|field| new_null_array(field.data_type(), rows)).collect();
+            constant(columns, rows, &empty.schema)
         }
         LogicalPlan::Values(values) => constant_rows(values),
         other => Err(PlanError::Unsupported(other.display().to_string())),
@@ -62,7 +62,7 @@ fn table_scan(scan: &TableScan) -> Node {
 }
 
 /// A projection; a filter right below it becomes one pass with it.
-pub fn project(projection: &Projection, input: Node) -> Result<Node, PlanError> {
+fn project(projection: &Projection, input: Node) -> Result<Node, PlanError> {
     let columns = projection.expr.iter().map(|expr| compile(expr, projection.input.schema()));
     let columns = columns.collect::<Result<_, _>>()?;
     let schema = physical_schema(&projection.schema);

@@ -4,19 +4,19 @@
 //! merges instead of a dozen.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use differential_dataflow::ExchangeData;
-use differential_dataflow::consolidation::consolidate_updates;
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent, arrangement::arrange_core};
-use differential_dataflow::trace::implementations::{KeyBatcher, KeyBuilder, KeySpine};
-use timely::container::{ContainerBuilder, PushInto};
+use differential_dataflow::trace::implementations::KeySpine;
+use differential_dataflow::trace::rc_blanket_impls::RcBuilder;
 use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
 
+use super::batch::{PairBatcher, PairBuilder, Run, Runs};
 use super::parcel::{Pairs, Parcel};
 use crate::Faults;
 use crate::dictionary::{Dictionary, DictionaryFull};
@@ -25,9 +25,8 @@ use crate::dictionary::{Dictionary, DictionaryFull};
 pub type Pair<V> = (u32, V);
 /// Sorted pairs with their counts.
 pub type PairTrace<V> = TraceAgent<KeySpine<Pair<V>, u64, i64>>;
-type Update<V> = ((Pair<V>, ()), u64, i64);
 
-/// Pairs sorted at once: 6 MiB of ids.
+/// Pairs sorted at once: 4 MiB of ids.
 const RUN: usize = 1 << 18;
 
 /// How a worker represents the values of pairs.
@@ -52,36 +51,30 @@ pub fn arrange_pairs<'scope, V: Values>(
     let operator = format!("{name}: sort");
     let exchange = Exchange::new(|parcel: &Parcel<Pairs>| parcel.to);
     let sorted = stream.unary_frontier(exchange, &operator.clone(), move |_, _| {
-        let mut run: Vec<Update<V::Value>> = Vec::new();
+        let mut unsorted: BTreeMap<u64, Vec<(Pair<V::Value>, i64)>> = BTreeMap::new();
         let mut open: Option<Capability<u64>> = None;
         move |(input, frontier), output| {
             input.for_each(|time, parcels| {
-                let capability = match &mut open {
-                    Some(capability) => {
-                        // A run may mix epochs; it is sent with the right of the earliest.
-                        if time.time() < capability.time() {
-                            *capability = time.retain(0);
-                        }
-                        capability
-                    }
-                    None => open.insert(time.retain(0)),
-                };
+                // What waits may be of several epochs; all of it is sent with the right of the earliest.
+                match &mut open {
+                    Some(open) if open.time() <= time.time() => {}
+                    open => *open = Some(time.retain(0)),
+                }
+                let pairs = unsorted.entry(*time.time()).or_default();
                 for Parcel { body, .. } in parcels.drain(..) {
-                    let added = append(&mut groups.borrow_mut(), &mut values, &body, *time.time(), &mut run);
-                    faults.catch(&operator, added);
-                    if run.len() >= RUN {
-                        consolidate_updates(&mut run);
-                        output.session(&*capability).give_container(&mut std::mem::take(&mut run));
+                    faults.catch(&operator, append(&mut groups.borrow_mut(), &mut values, &body, pairs));
+                    if pairs.len() >= RUN {
+                        output.session(&time).give(Run::sort(*time.time(), pairs));
                     }
                 }
             });
             if let Some(capability) = open.take_if(|capability| !frontier.less_equal(capability.time())) {
-                consolidate_updates(&mut run);
-                output.session(&capability).give_container(&mut std::mem::take(&mut run));
+                let mut session = output.session(&capability);
+                session.give_iterator(std::mem::take(&mut unsorted).into_iter().map(|(time, mut pairs)| Run::sort(time, &mut pairs)));
             }
         }
     });
-    arrange_core::<_, _, Presorted<_>, KeyBatcher<_, _, _>, KeyBuilder<_, _, _>, _>(
+    arrange_core::<_, _, Runs<_>, PairBatcher<_>, RcBuilder<PairBuilder<_>>, _>(
         sorted,
         Pipeline,
         &format!("{name}: arrange"),
@@ -93,44 +86,12 @@ fn append<V: Values>(
     groups: &mut Dictionary,
     values: &mut V,
     parcel: &Pairs,
-    time: u64,
-    run: &mut Vec<Update<V::Value>>,
+    pairs: &mut Vec<(Pair<V::Value>, i64)>,
 ) -> Result<(), DictionaryFull> {
     let group_ids = parcel.groups.iter().map(|group| groups.intern(group)).collect::<Result<Vec<_>, _>>()?;
     let value_ids = parcel.values.iter().map(|value| values.value(value)).collect::<Result<Vec<_>, _>>()?;
-    run.extend(parcel.pairs.iter().map(|&(group, value, diff)| {
-        (((group_ids[group as usize], value_ids[value as usize].clone()), ()), time, diff)
+    pairs.extend(parcel.pairs.iter().map(|&(group, value, diff)| {
+        ((group_ids[group as usize], value_ids[value as usize].clone()), diff)
     }));
     Ok(())
-}
-
-/// A chunker for containers that are sorted and consolidated already: hands each on as it is.
-struct Presorted<C> {
-    ready: VecDeque<C>,
-    handed: C,
-}
-
-impl<C: Default> Default for Presorted<C> {
-    fn default() -> Self {
-        Self { ready: VecDeque::new(), handed: C::default() }
-    }
-}
-
-impl<T> PushInto<&mut Vec<T>> for Presorted<Vec<T>> {
-    fn push_into(&mut self, container: &mut Vec<T>) {
-        self.ready.push_back(std::mem::take(container));
-    }
-}
-
-impl<T: Clone + 'static> ContainerBuilder for Presorted<Vec<T>> {
-    type Container = Vec<T>;
-
-    fn extract(&mut self) -> Option<&mut Vec<T>> {
-        self.handed = self.ready.pop_front()?;
-        Some(&mut self.handed)
-    }
-
-    fn finish(&mut self) -> Option<&mut Vec<T>> {
-        self.extract()
-    }
 }

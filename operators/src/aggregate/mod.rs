@@ -7,6 +7,7 @@
 
 mod accumulate;
 mod arrange;
+mod batch;
 mod distinct;
 mod exact_sum;
 mod extremes;
