@@ -22,7 +22,12 @@ pub fn load(args: &JobArgs) -> Result<Job, Failure> {
     let job = Job::parse(&name, &sql, &|name| variables.get(name));
     // A misspelt --set would silently leave the job with a default or the environment's value.
     match (job, variables.unused(&name)) {
-        (Ok(job), None) => Ok(job),
+        (Ok(job), None) => {
+            for warning in &job.warnings {
+                output::tell(&render(warning, "warning", &name, &sql));
+            }
+            Ok(job)
+        }
         (Ok(_), Some(unused)) => Err(Failure::usage(unused)),
         (Err(diagnostics), None) => Err(Failure::invalid_job(diagnostics.to_string())),
         (Err(diagnostics), Some(unused)) => Err(Failure::invalid_job(format!(

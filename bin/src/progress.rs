@@ -148,7 +148,7 @@ fn show_lines(title: &str, sample: &dyn Fn() -> Sample, ended: &Receiver<()>) {
         ));
     }
     let took = start.elapsed();
-    let unit = if took < Duration::from_secs(120) {
+    let unit = if took < Duration::from_mins(2) {
         format!("{:.1} s", took.as_secs_f64())
     } else {
         HumanDuration(took).to_string()

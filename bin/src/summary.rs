@@ -27,12 +27,15 @@ pub fn to_json(report: &RunReport, peak_memory: Option<u64>) -> Value {
             (table.name.clone(), numbers)
         })
         .collect();
+    let stages = report.stages.iter().map(|(stage, seconds)| ((*stage).to_owned(), json!(seconds)));
+    let seconds: serde_json::Map<String, Value> =
+        std::iter::once(("total".to_owned(), json!(report.seconds_total))).chain(stages).collect();
     json!({
         "epoch": report.epoch,
         "rows_read": report.rows_read,
         "rows_quarantined": report.rows_quarantined,
         "tables": tables,
-        "seconds": report.seconds,
+        "seconds": seconds,
         "peak_memory_bytes": peak_memory,
     })
 }
@@ -143,13 +146,9 @@ fn preview(batch: &RecordBatch) -> anyhow::Result<TextTable> {
 
 /// Total seconds, and those of each stage.
 fn stages(report: &RunReport) -> String {
-    let total = report.seconds.get("total").copied().unwrap_or_default();
-    let stages: Vec<String> = report
-        .seconds
-        .iter()
-        .filter(|(stage, _)| **stage != "total")
-        .map(|(stage, seconds)| format!("{stage} {seconds:.2} s"))
-        .collect();
+    let total = report.seconds_total;
+    let stages: Vec<String> =
+        report.stages.iter().map(|(stage, seconds)| format!("{stage} {seconds:.2} s")).collect();
     if stages.is_empty() {
         format!("{total:.2} s")
     } else {

@@ -222,15 +222,26 @@ fn describe(node: &Node) -> Description {
 fn describe_map(map: &Map) -> Description {
     let mut details = Vec::new();
     if let Some(predicate) = &map.predicate {
-        details.push(format!("where {predicate}"));
+        details.push(format!("where {}", named(predicate)));
     }
     let computed = map.columns.iter().zip(map.schema.fields()).filter_map(|(column, field)| {
         let column = column.to_string();
         let bare = column.split_once('@').is_some_and(|(name, _)| name == field.name());
-        (!bare).then(|| format!("{} = {column}", field.name()))
+        (!bare).then(|| format!("{} = {}", field.name(), named(&column)))
     });
     details.extend(computed);
     (if map.predicate.is_some() { "filter" } else { "project" }, details, None)
+}
+
+/// A compiled expression without the positions behind its column names.
+fn named(expression: impl fmt::Display) -> String {
+    let text = expression.to_string();
+    let mut parts = text.split('@');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |named, part| {
+        let rest = part.trim_start_matches(|c: char| c.is_ascii_digit());
+        if rest.len() == part.len() { named + "@" + part } else { named + rest }
+    })
 }
 
 fn describe_aggregate(aggregation: &Aggregation) -> Description {

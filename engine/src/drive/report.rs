@@ -1,6 +1,5 @@
 //! What a run did.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use arrow::array::RecordBatch;
@@ -16,8 +15,10 @@ pub struct RunReport {
     pub rows_quarantined: u64,
     /// The published tables, in the order of the job.
     pub tables: Vec<TableReport>,
-    /// Wall-clock seconds of each stage, and their `total`.
-    pub seconds: BTreeMap<&'static str, f64>,
+    /// Wall-clock seconds of the whole run.
+    pub seconds_total: f64,
+    /// Wall-clock seconds of each stage, in their order.
+    pub stages: Vec<(&'static str, f64)>,
     /// What the user should hear of though nothing failed.
     pub warnings: Vec<String>,
     /// Where the quarantine table is, when rows went to it.

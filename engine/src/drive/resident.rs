@@ -92,7 +92,7 @@ impl Resident {
     pub fn epoch(&mut self, deliveries: Vec<Delivery>) -> Result<BTreeMap<String, TableChanges>, RunError> {
         let mut shares: Vec<Vec<(String, Delta)>> = self.workers.iter().map(|_| Vec::new()).collect();
         for (source, batch, diff) in deliveries {
-            self.deal(source, &batch, diff, &mut shares)?;
+            self.deal(&source, &batch, diff, &mut shares)?;
         }
         for (worker, share) in self.workers.iter().zip(shares) {
             // A worker that is gone has left a fault, which is looked at below.
@@ -117,12 +117,12 @@ impl Resident {
     /// Splits a delivery's rows over the workers.
     fn deal(
         &self,
-        source: String,
+        source: &str,
         batch: &RecordBatch,
         diff: i64,
         shares: &mut [Vec<(String, Delta)>],
     ) -> Result<(), RunError> {
-        let Some((schema, projection)) = self.sources.get(&source) else {
+        let Some((schema, projection)) = self.sources.get(source) else {
             return Err(RunError::Delivery(format!("the job has no source {source}")));
         };
         let types = |schema: &SchemaRef| schema.fields().iter().map(|f| f.data_type().clone()).collect::<Vec<_>>();
@@ -138,7 +138,7 @@ impl Resident {
         for (at, share) in shares.iter_mut().enumerate() {
             let (from, to) = (rows * at / peers, rows * (at + 1) / peers);
             if to > from {
-                share.push((source.clone(), Delta { batch: batch.slice(from, to - from), sign }));
+                share.push((source.to_owned(), Delta { batch: batch.slice(from, to - from), sign }));
             }
         }
         Ok(())

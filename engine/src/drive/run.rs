@@ -64,7 +64,7 @@ pub fn run(job: &Job, options: &RunOptions, progress: &Progress) -> Result<RunRe
     clock.enter("plan");
     let shared = Arc::new(prepare(job, progress)?);
 
-    clock.enter("read and compute");
+    clock.enter("compute");
     let for_workers = Arc::clone(&shared);
     let guards = workers::start(options.workers, &shared.faults, move |worker| work(worker, &for_workers))?;
     let shards = workers::join(guards, &shared.faults)?;
@@ -101,8 +101,8 @@ pub fn run(job: &Job, options: &RunOptions, progress: &Progress) -> Result<RunRe
         preview: written.preview,
     });
     let tables = tables.collect();
-    let seconds = clock.finish();
-    Ok(RunReport { epoch: 0, rows_read, rows_quarantined, tables, seconds, warnings, quarantine_path })
+    let (seconds_total, stages) = clock.finish();
+    Ok(RunReport { epoch: 0, rows_read, rows_quarantined, tables, seconds_total, stages, warnings, quarantine_path })
 }
 
 /// Everything that can fail before a row is read.
@@ -115,8 +115,11 @@ fn prepare(job: &Job, progress: &Progress) -> Result<Shared, RunError> {
     let mut intakes = Vec::new();
     for source in &job.sources {
         let name = source.spec.name.clone();
+        let location = &source.spec.location;
         let failed = |error| RunError::Source { source_name: source.spec.name.clone(), error };
-        let reader = open(&source.spec, list(&source.spec.location).map_err(failed)?).map_err(failed)?;
+        let files = list(location).map_err(failed)?;
+        tracing::info!("source {name}: {} files at {location}", files.len());
+        let reader = open(&source.spec, files).map_err(failed)?;
         progress.bytes_total.fetch_add(reader.bytes_total(), Ordering::Relaxed);
         let (rows_read, rows_rejected) = (AtomicU64::new(0), AtomicU64::new(0));
         intakes.push(Arc::new(Intake { name, reader, rows_read, rows_rejected }));
@@ -177,7 +180,7 @@ fn work(worker: &mut Worker, shared: &Arc<Shared>) -> Vec<Vec<Run>> {
         return Vec::new();
     }
     let finished = shared.tables.iter().zip(shards).map(|((spec, _), shard)| {
-        let runs = shard.take().map(TableShard::finish).unwrap_or(Ok(Vec::new()));
+        let runs = shard.take().map_or(Ok(Vec::new()), TableShard::finish);
         shared.faults.catch(&spec.name, runs).unwrap_or_default()
     });
     finished.collect()
@@ -244,30 +247,38 @@ struct Stages<'a> {
     progress: &'a Progress,
     began: Instant,
     stage: Option<(&'static str, Instant)>,
-    seconds: BTreeMap<&'static str, f64>,
+    seconds: Vec<(&'static str, f64)>,
 }
 
 impl<'a> Stages<'a> {
     fn start(progress: &'a Progress) -> Self {
-        Self { progress, began: Instant::now(), stage: None, seconds: BTreeMap::new() }
+        Self {
+            progress,
+            began: Instant::now(),
+            stage: None,
+            seconds: Vec::new(),
+        }
     }
 
     fn enter(&mut self, stage: &'static str) {
         self.leave();
+        tracing::info!("{stage}");
         self.progress.enter(stage);
         self.stage = Some((stage, Instant::now()));
     }
 
     fn leave(&mut self) {
         if let Some((stage, since)) = self.stage.take() {
-            *self.seconds.entry(stage).or_insert(0.0) += since.elapsed().as_secs_f64();
+            let seconds = since.elapsed().as_secs_f64();
+            tracing::info!("{stage} took {seconds:.3} s");
+            self.seconds.push((stage, seconds));
         }
     }
 
-    fn finish(mut self) -> BTreeMap<&'static str, f64> {
+    /// Seconds of all, and of each stage.
+    fn finish(mut self) -> (f64, Vec<(&'static str, f64)>) {
         self.leave();
         self.progress.enter("done");
-        self.seconds.insert("total", self.began.elapsed().as_secs_f64());
-        self.seconds
+        (self.began.elapsed().as_secs_f64(), self.seconds)
     }
 }

@@ -299,7 +299,7 @@ pub(super) fn options(
     let mut options = BTreeMap::new();
     for (key, value) in given {
         let text = match value {
-            Value::Number(number, _) => number.to_string(),
+            Value::Number(number, _) => number.clone(),
             Value::SingleQuotedString(text)
             | Value::DoubleQuotedString(text)
             | Value::EscapedStringLiteral(text) => text.clone(),

@@ -170,9 +170,9 @@ pub(super) fn statements(filled: &Substituted, errors: &mut Vec<Diagnostic>) -> 
         );
         // What comes after is lost: names in what comes before cannot be judged.
         parts.pop();
-        parts
-            .into_iter()
-            .for_each(|part| drop(statement(part, errors)));
+        for part in parts {
+            drop(statement(part, errors));
+        }
         return Vec::new();
     }
     parts

@@ -85,7 +85,11 @@ impl<'scope> Renderer<'_, 'scope> {
     }
 
     fn name(&self, operation: &str) -> String {
-        format!("{}: {operation}", self.view)
+        let name = format!("{}: {operation}", self.view);
+        if self.scope.index() == 0 {
+            tracing::debug!("operator {name}");
+        }
+        name
     }
 
     fn scan(&self, relation: &str, projection: &[usize]) -> Changes<'scope> {

@@ -26,8 +26,8 @@ pub type Pair<V> = (u32, V);
 /// Sorted pairs with their counts.
 pub type PairTrace<V> = TraceAgent<KeySpine<Pair<V>, u64, i64>>;
 
-/// Pairs sorted at once: 4 MiB of ids.
-const RUN: usize = 1 << 18;
+/// Pairs sorted at once: 2 MiB of ids.
+const RUN: usize = 1 << 17;
 
 /// How a worker represents the values of pairs.
 pub trait Values: 'static {

@@ -40,7 +40,7 @@ pub fn zstd(content: &[u8]) -> Vec<u8> {
 fn crc32(content: &[u8]) -> u32 {
     !content.iter().fold(!0, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
-            crc >> 1 ^ (crc & 1) * 0xedb8_8320
+            (crc >> 1) ^ ((crc & 1) * 0xedb8_8320)
         })
     })
 }

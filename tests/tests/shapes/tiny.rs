@@ -51,7 +51,7 @@ fn every_history_of_three_changes() {
 
 #[test]
 fn every_step_between_two_sets_of_rows() {
-    let sets: Vec<Counts> = (0..1_u32 << LEFT.len() + RIGHT.len())
+    let sets: Vec<Counts> = (0..1_u32 << (LEFT.len() + RIGHT.len()))
         .map(|set| std::array::from_fn(|at| i64::from(set >> at & 1)))
         .collect();
     let mut walk = Walk::start(2);

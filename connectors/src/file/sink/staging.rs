@@ -7,6 +7,7 @@
 //! 3. Dropping a [`Staging`] removes its directories.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -68,10 +69,10 @@ impl Staging {
             .try_for_each(|target| target::check(target))?;
         for target in staging.targets.values() {
             let parent = target::parent(target)?.to_path_buf();
-            if !staging.places.contains_key(&parent) {
-                remove_stale(&parent)?;
-                let place = Place::create(&parent)?;
-                staging.places.insert(parent, place);
+            if let Entry::Vacant(vacant) = staging.places.entry(parent) {
+                remove_stale(vacant.key())?;
+                let place = Place::create(vacant.key())?;
+                vacant.insert(place);
             }
         }
         Ok(staging)

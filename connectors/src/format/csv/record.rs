@@ -78,7 +78,6 @@ impl Dialect {
         if let Some(quote) = self.quote.filter(|quote| memchr(*quote, line).is_some()) {
             return match self.quoted(bytes, start, at_end, quote, field_end) {
                 Walk::Ended(end) => Some(ended(bytes, start, end, None)),
-                Walk::Cut => None,
                 Walk::Fault(fault) if line_end.is_some() || at_end => {
                     let end = line_end.unwrap_or(bytes.len());
                     Some(ended(
@@ -88,7 +87,7 @@ impl Dialect {
                         Some(self.fault_of_line(bytes, start, end, quote, fault)),
                     ))
                 }
-                Walk::Fault(_) => None,
+                Walk::Cut | Walk::Fault(_) => None,
             };
         }
         let end = line_end.or_else(|| at_end.then_some(bytes.len()))?;

@@ -112,7 +112,7 @@ impl<'a> Splitter<'a> {
             index.after.push(position(self.at));
             let after = &mut index.after;
             let Some(record) = self.dialect.record(self.bytes, self.at, true, |end| {
-                after.push(position(end + 1))
+                after.push(position(end + 1));
             }) else {
                 return;
             };

@@ -73,7 +73,7 @@ fn read(spec: &SourceSpec, bytes: &[u8], step: usize) -> Result<Read, SourceErro
         }
         let block = TextBlock {
             file: Arc::clone(&file),
-            first_line: 1 + bytes[..start].iter().filter(|byte| **byte == b'\n').count() as u64,
+            first_line: 1 + memchr::memchr_iter(b'\n', &bytes[..start]).count() as u64,
             byte_offset: start as u64,
             bytes: bytes[start..start + whole].to_vec(),
             stored_bytes: whole as u64,

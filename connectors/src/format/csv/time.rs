@@ -47,7 +47,7 @@ impl Timestamps {
             None => iso(text)?,
             Some(format) => formatted(text, format)?,
         };
-        let seconds = match (&self.zone, reading.offset) {
+        let seconds = match (self.zone, reading.offset) {
             (None, None) => reading.seconds,
             (None, Some(_)) => return Err(HAS_ZONE),
             (Some(_), Some(offset)) => reading.seconds - i64::from(offset),
@@ -58,7 +58,7 @@ impl Timestamps {
 }
 
 /// Seconds by which `zone` is ahead of UTC when its clock shows `reading`.
-fn offset_of(zone: &Tz, reading: Reading) -> Result<i64, Why> {
+fn offset_of(zone: Tz, reading: Reading) -> Result<i64, Why> {
     let local = DateTime::from_timestamp(reading.seconds, 0)
         .ok_or(OUT_OF_RANGE)?
         .naive_utc();
@@ -76,7 +76,7 @@ fn in_units(seconds: i64, nanoseconds: u32, unit: TimeUnit) -> Result<i64, Why> 
         TimeUnit::Microsecond => (1_000_000, 1_000),
         TimeUnit::Nanosecond => (1_000_000_000, 1),
     };
-    if nanoseconds % nanoseconds_each != 0 {
+    if !nanoseconds.is_multiple_of(nanoseconds_each) {
         return Err(TOO_FINE);
     }
     let units = i128::from(seconds) * a_second + i128::from(nanoseconds / nanoseconds_each);

@@ -1,5 +1,5 @@
 //! The format as its users meet it: lines in, batches and rejected rows out.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::format_collect)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -83,9 +83,10 @@ fn skips_or_repeats(zone: &Arc<str>) -> bool {
 }
 
 fn windows(call: &ScalarFunction, node: &LogicalPlan) -> Option<Refusal> {
-    let (time, step) = match (call.name(), call.args.as_slice()) {
-        ("date_bin", [step, time, ..]) | ("hop", [time, step, ..]) => (time, step),
-        _ => return None,
+    let (("date_bin", [step, time, ..]) | ("hop", [time, step, ..])) =
+        (call.name(), call.args.as_slice())
+    else {
+        return None;
     };
     let zone = zone_of(time, node)??;
     if is_utc(&zone) {

@@ -11,7 +11,6 @@ use tidewater_connectors::sink::Encoding;
 use tidewater_connectors::source::{Format, SourceSpec};
 
 use super::super::JobBuilder;
-use super::*;
 
 fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![

@@ -55,7 +55,7 @@ fn reference(text: &str) -> Vec<Vec<String>> {
     while let Some(character) = characters.next() {
         match character {
             '"' if inside && characters.peek() == Some(&'"') => {
-                field.push(characters.next().unwrap())
+                field.push(characters.next().unwrap());
             }
             '"' => {
                 inside = !inside;
@@ -182,7 +182,7 @@ fn garbage_is_cut_anywhere_alike_and_no_record_is_lost() {
                 text.as_bytes()[before.len()..].starts_with(rejected.raw.as_bytes()),
                 "seed {seed}: {rejected:?}"
             );
-            let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+            let line = 1 + memchr::memchr_iter(b'\n', before).count();
             assert_eq!(rejected.line, line as u64, "seed {seed}: {rejected:?}");
         }
         for step in 1..=text.len() {

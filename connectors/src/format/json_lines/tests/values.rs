@@ -194,7 +194,7 @@ fn values() {
         ),
         (&priced, r#"{"price":1}"#, Ok("{price: 1, note: }")),
         (&priced, r#"{"price":null}"#, Err(("x.price", "NOT NULL"))),
-        (&priced, r#"{}"#, Err(("x.price", "NOT NULL"))),
+        (&priced, "{}", Err(("x.price", "NOT NULL"))),
         (
             &priced,
             r#"{"price":1,"price":2}"#,
