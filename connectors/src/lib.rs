@@ -1,7 +1,7 @@
 //! Sources and sinks, and the formats they share.
 //!
-//! A connector is a system that rows come from or go to, a folder each ([`file`]). A format is a layout of rows
-//! ([`format`]): decoders take bytes and give batches and rejected rows, encoders the reverse; neither does I/O.
+//! A connector is a system that rows come from or go to, a folder each ([`mod@file`]). A format is a layout of rows
+//! ([`mod@format`]): decoders take bytes and give batches and rejected rows, encoders the reverse; neither does I/O.
 
 pub mod error;
 pub mod file;

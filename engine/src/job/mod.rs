@@ -12,7 +12,7 @@
 //! 2. Every relation has one pruned schema ([`Source::schema`], [`View::schema`]), the columns that someone reads, in
 //!    declared order, at least one. `TableScan::projection` is always `Some` and indexes into it; it may be empty
 //!    (`count(*)`). Scans carry no filters and no fetch.
-//! 3. Plans hold only the nodes and functions that [`check`] lists; nothing reads a clock or draws at random.
+//! 3. Plans hold only the nodes and functions that `check` lists; nothing reads a clock or draws at random.
 //! 4. A plan's output columns are, by position, those of [`View::schema`].
 
 mod builder;

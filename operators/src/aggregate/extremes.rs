@@ -15,7 +15,7 @@ use timely::progress::Antichain;
 
 use super::arrange::{Pair, PairTrace, Values};
 use super::parcel::{Bests, Parcel};
-use super::partial::owner;
+use super::keys::owner;
 use crate::dictionary::{Dictionary, DictionaryFull};
 use crate::Faults;
 use crate::hash::hash;

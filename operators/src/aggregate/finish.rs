@@ -7,7 +7,8 @@ use arrow::datatypes::DataType;
 use arrow::row::{RowConverter, SortField};
 
 use super::exact_sum::ExactSum;
-use super::partial::{AggregateError, group_converter, value_converter};
+use super::keys::{group_converter, value_converter};
+use super::partial::AggregateError;
 use super::spec::{Aggregation, Carrier, Function, Layout};
 use crate::dictionary::Dictionary;
 use crate::row::Row;

@@ -12,10 +12,14 @@ mod distinct;
 mod exact_sum;
 mod extremes;
 mod finish;
+mod groups;
+mod keys;
+mod paired;
 mod parcel;
 mod partial;
 mod preaggregate;
 mod spec;
+mod values;
 
 use std::cell::RefCell;
 use std::rc::Rc;

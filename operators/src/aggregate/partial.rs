@@ -6,19 +6,19 @@
 
 use std::rc::Rc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, PrimitiveArray, RecordBatch};
-use arrow::datatypes::{ArrowPrimitiveType, DataType, Decimal32Type, Decimal64Type, Decimal128Type, Float64Type};
-use arrow::datatypes::{Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type};
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::datatypes::{DataType, Float64Type};
 use arrow::error::ArrowError;
-use arrow::row::{RowConverter, SortField};
-use arrow::compute::SortOptions;
-use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use super::exact_sum::ExactSum;
+use super::groups::Groups;
+use super::keys::{group_converter, owner, value_converter};
+use super::paired::Paired;
 use super::parcel::{Pairs, Parcel, Sums};
 use super::spec::{Aggregation, Carrier, Function, Layout, UnsupportedAggregate};
-use crate::dictionary::{Dictionary, DictionaryFull, PackedRows};
+use super::values::{counts, integers, mask};
+use crate::dictionary::{DictionaryFull, PackedRows};
 use crate::hash::hash;
 use crate::interner::{Generation, InternError, Interner};
 
@@ -68,29 +68,6 @@ pub struct Partial {
     ids: Vec<u32>,
 }
 
-/// The groups met since the last flush, numbered by the codes of their keys.
-#[derive(Default)]
-struct Groups {
-    /// The codes of each group, a row of keys after the other.
-    codes: Vec<u32>,
-    /// Finds `(id of the keys so far, code of the next key)`, one table for each key after the first.
-    steps: Vec<HashMap<u64, u32, FixedState>>,
-    /// Finds the first key's code.
-    first: Vec<u32>,
-    len: usize,
-}
-
-/// One call that needs `(group, value)` pairs.
-struct Paired {
-    call: usize,
-    data_type: DataType,
-    /// Whether pairs are dealt to workers by value (distinct) or by group (extremes).
-    distinct: bool,
-    /// For `max`: turns values around, so that the greatest comes first.
-    reversed: Option<RowConverter>,
-    pairs: HashMap<u64, i64, FixedState>,
-}
-
 /// What a flush sends.
 #[derive(Default)]
 pub struct Flushed {
@@ -100,28 +77,6 @@ pub struct Flushed {
     pub distinct: Vec<Parcel<Pairs>>,
     /// To the owners of the groups.
     pub extremes: Vec<Parcel<Pairs>>,
-}
-
-/// Encodes the group columns of an aggregation, `None` when it has none.
-///
-/// # Errors
-/// When a type cannot be grouped by.
-pub fn group_converter(aggregation: &Aggregation) -> Result<Option<RowConverter>, ArrowError> {
-    if aggregation.group.is_empty() {
-        return Ok(None);
-    }
-    let types = aggregation.group.iter().map(|&column| aggregation.input.field(column).data_type());
-    RowConverter::new(types.cloned().map(SortField::new).collect()).map(Some)
-}
-
-/// Encodes a call's values so that the best comes first: ascending, but descending for `max`.
-///
-/// # Errors
-/// When the type has no order.
-pub fn value_converter(aggregation: &Aggregation, call: usize) -> Result<RowConverter, ArrowError> {
-    let call = &aggregation.calls[call];
-    let options = SortOptions { descending: call.function == Function::Max, nulls_first: true };
-    RowConverter::new(vec![SortField::new_with_options(aggregation.argument_type(call).clone(), options)])
 }
 
 impl Partial {
@@ -183,9 +138,7 @@ impl Partial {
             let Some(argument) = call.argument.map(|column| batch.column(column)) else { continue };
             let values = self.interner.codes(argument)?;
             let counted = mask(filter, Some(argument));
-            for row in (0..rows).filter(|&row| counts(counted.as_ref(), row)) {
-                *paired.pairs.entry(pack(self.ids[row], values[row])).or_insert(0) += diff;
-            }
+            paired.update(&self.ids, &values, counted.as_ref(), diff);
         }
         Ok(())
     }
@@ -303,194 +256,4 @@ impl Partial {
         parcels.retain(|parcel| !parcel.body.groups.is_empty());
         parcels
     }
-}
-
-impl Groups {
-    /// The group of each row, by the codes of its keys.
-    fn assign(&mut self, keys: &[Rc<[u32]>], rows: usize, ids: &mut Vec<u32>) -> Result<(), DictionaryFull> {
-        ids.clear();
-        let Some((first, rest)) = keys.split_first() else {
-            ids.resize(rows, 0);
-            self.len = self.len.max(usize::from(rows > 0));
-            return Ok(());
-        };
-        self.steps.resize_with(rest.len(), HashMap::default);
-        ids.extend_from_slice(first);
-        let last = rest.len().checked_sub(1);
-        for (step, codes) in rest.iter().enumerate() {
-            let table = &mut self.steps[step];
-            for (id, &code) in ids.iter_mut().zip(codes.iter()) {
-                // The ids of the last step are the groups; those before it number what leads there.
-                let known = u32::try_from(table.len()).map_err(|_| DictionaryFull)?;
-                *id = *table.entry(pack(*id, code)).or_insert(known);
-            }
-            if Some(step) == last && table.len() > self.len {
-                self.len = table.len();
-            }
-        }
-        self.learn(keys, ids)
-    }
-
-    /// Remembers the codes of groups that are new. Groups are numbered as they are first met.
-    fn learn(&mut self, keys: &[Rc<[u32]>], ids: &mut [u32]) -> Result<(), DictionaryFull> {
-        let width = keys.len();
-        let mut known = self.codes.len() / width;
-        for (row, id) in ids.iter_mut().enumerate() {
-            if width == 1 {
-                let code = *id as usize;
-                if code >= self.first.len() {
-                    self.first.resize(code + 1, u32::MAX);
-                }
-                if self.first[code] == u32::MAX {
-                    self.first[code] = u32::try_from(known).map_err(|_| DictionaryFull)?;
-                }
-                *id = self.first[code];
-            }
-            if *id as usize == known {
-                self.codes.extend(keys.iter().map(|codes| codes[row]));
-                known += 1;
-            }
-        }
-        self.len = known;
-        Ok(())
-    }
-}
-
-/// The worker that owns a key.
-#[inline]
-pub fn owner(hash: u64, peers: usize) -> usize {
-    let peers = u64::try_from(peers).unwrap_or(u64::MAX);
-    usize::try_from(hash % peers).unwrap_or_default()
-}
-
-impl Paired {
-    fn flush(
-        &mut self,
-        (keys, hashes): (&PackedRows, &[u64]),
-        generation: &Generation,
-        peers: usize,
-        parcels: &mut Vec<Parcel<Pairs>>,
-    ) -> Result<(), AggregateError> {
-        let call = u8::try_from(self.call).unwrap_or(u8::MAX);
-        let values = generation.values(&self.data_type)?;
-        let mut builders: Vec<PairsBuilder> =
-            (0..peers).map(|_| PairsBuilder::new(keys.len(), values.dictionary.len())).collect();
-        for (packed, diff) in self.pairs.drain().filter(|&(_, diff)| diff != 0) {
-            let (group, value) = unpack(packed);
-            let hash = if self.distinct { values.dictionary.hash(value) } else { hashes[group as usize] };
-            builders[owner(hash, peers)].push(call, (keys, group), (&values.dictionary, value), diff);
-        }
-        for (to, mut builder) in (0_u64..).zip(builders).filter(|(_, builder)| !builder.pairs.pairs.is_empty()) {
-            if let Some(reversed) = &self.reversed {
-                builder.pairs.values = reverse(&self.data_type, reversed, &builder.pairs.values)?;
-            }
-            parcels.push(Parcel { to, body: builder.pairs });
-        }
-        Ok(())
-    }
-}
-
-/// Values in ascending encoding into that of `reversed`.
-fn reverse(data_type: &DataType, reversed: &RowConverter, values: &PackedRows) -> Result<PackedRows, ArrowError> {
-    let ascending = RowConverter::new(vec![SortField::new(data_type.clone())])?;
-    let parser = ascending.parser();
-    let columns = ascending.convert_rows(values.iter().map(|value| parser.parse(value)))?;
-    let mut rows = PackedRows::default();
-    reversed.convert_columns(&columns)?.iter().for_each(|row| rows.push(row.data()));
-    Ok(rows)
-}
-
-/// Collects the pairs of one parcel, and the keys they mention, once each.
-struct PairsBuilder {
-    pairs: Pairs,
-    /// Index in the parcel of each group and value of the tables; `u32::MAX` where it is not in yet.
-    group_index: Vec<u32>,
-    value_index: Vec<u32>,
-    key: Vec<u8>,
-}
-
-impl PairsBuilder {
-    fn new(groups: usize, values: usize) -> Self {
-        let unset = |len| vec![u32::MAX; len];
-        Self { pairs: Pairs::default(), group_index: unset(groups), value_index: unset(values), key: Vec::new() }
-    }
-
-    fn push(&mut self, call: u8, group: (&PackedRows, u32), value: (&Dictionary, u32), diff: i64) {
-        let Self { pairs, group_index, value_index, key } = self;
-        let group = index_in(&mut pairs.groups, &mut group_index[group.1 as usize], || {
-            key.clear();
-            key.push(call);
-            key.extend_from_slice(group.0.get(group.1 as usize));
-            key
-        });
-        let value = index_in(&mut pairs.values, &mut value_index[value.1 as usize], || value.0.get(value.1));
-        pairs.pairs.push((group, value, diff));
-    }
-}
-
-#[inline]
-fn index_in<'a>(rows: &mut PackedRows, index: &mut u32, row: impl FnOnce() -> &'a [u8]) -> u32 {
-    if *index == u32::MAX {
-        *index = u32::try_from(rows.len()).unwrap_or(u32::MAX);
-        rows.push(row());
-    }
-    *index
-}
-
-#[inline]
-fn pack(group: u32, value: u32) -> u64 {
-    u64::from(group) << 32 | u64::from(value)
-}
-
-#[inline]
-fn unpack(packed: u64) -> (u32, u32) {
-    let [a, b, c, d, e, f, g, h] = packed.to_be_bytes();
-    (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]))
-}
-
-/// Rows that a call counts: the filter is true and the argument is not NULL. `None` when all do.
-fn mask(filter: Option<&BooleanArray>, argument: Option<&ArrayRef>) -> Option<BooleanArray> {
-    let valid = argument.and_then(|argument| argument.logical_nulls());
-    let chosen = filter.map(|filter| match filter.nulls() {
-        Some(nulls) => filter.values() & nulls.inner(),
-        None => filter.values().clone(),
-    });
-    let both = match (chosen, valid) {
-        (None, None) => return None,
-        (Some(chosen), None) => chosen,
-        (None, Some(valid)) => valid.into_inner(),
-        (Some(chosen), Some(valid)) => &chosen & valid.inner(),
-    };
-    Some(BooleanArray::new(both, None))
-}
-
-#[inline]
-fn counts(mask: Option<&BooleanArray>, row: usize) -> bool {
-    mask.is_none_or(|mask| mask.value(row))
-}
-
-/// The values of an integer or decimal column (unscaled), whatever stands for NULL included.
-///
-/// # Errors
-/// When the column is of another type.
-pub fn integers(array: &ArrayRef) -> Result<Vec<i128>, ArrowError> {
-    fn widen<T: ArrowPrimitiveType<Native: Into<i128>>>(array: &ArrayRef) -> Vec<i128> {
-        let array: &PrimitiveArray<T> = array.as_primitive();
-        array.values().iter().map(|&value| value.into()).collect()
-    }
-    Ok(match array.data_type() {
-        DataType::Int8 => widen::<Int8Type>(array),
-        DataType::Int16 => widen::<Int16Type>(array),
-        DataType::Int32 => widen::<Int32Type>(array),
-        DataType::Int64 => widen::<Int64Type>(array),
-        DataType::UInt8 => widen::<UInt8Type>(array),
-        DataType::UInt16 => widen::<UInt16Type>(array),
-        DataType::UInt32 => widen::<UInt32Type>(array),
-        DataType::UInt64 => widen::<UInt64Type>(array),
-        DataType::Decimal32(..) => widen::<Decimal32Type>(array),
-        DataType::Decimal64(..) => widen::<Decimal64Type>(array),
-        DataType::Decimal128(..) => widen::<Decimal128Type>(array),
-        DataType::Null => vec![0; array.len()],
-        other => return Err(ArrowError::CastError(format!("a sum over {other} is not carried as an integer"))),
-    })
 }

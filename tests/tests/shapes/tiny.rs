@@ -125,7 +125,7 @@ impl Walk {
             for (batch, diff) in changes {
                 rows(&batch)
                     .into_iter()
-                    .for_each(|row| add(table, row, diff));
+                    .for_each(|row| add(table, &row, diff));
             }
         }
         let expected = expected(&to);
@@ -165,11 +165,11 @@ fn rows(batch: &RecordBatch) -> Vec<Row> {
         .collect()
 }
 
-fn add(rows: &mut Rows, row: Row, diff: i64) {
+fn add(rows: &mut Rows, row: &Row, diff: i64) {
     let count = rows.entry(row.clone()).or_default();
     *count += diff;
     if *count == 0 {
-        rows.remove(&row);
+        rows.remove(row);
     }
 }
 
@@ -193,7 +193,7 @@ fn expected(counts: &Counts) -> BTreeMap<&'static str, Rows> {
     };
 
     let mut tables: BTreeMap<&str, Rows> = BTreeMap::new();
-    let mut put = |table, row: Row| add(tables.entry(table).or_default(), row, 1);
+    let mut put = |table, row: Row| add(tables.entry(table).or_default(), &row, 1);
     for key in &keys {
         let group: Vec<i64> = left
             .iter()

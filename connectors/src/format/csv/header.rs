@@ -66,6 +66,10 @@ pub(super) fn fit(
     declared: &[(Arc<str>, bool)],
     options: &CsvOptions,
 ) -> Result<Fields, SourceError> {
+    let is_declared = |name: &String| declared.iter().any(|(column, _)| **column == **name);
+    if !declared.is_empty() && !names.iter().any(is_declared) {
+        return Err(no_header(file, names));
+    }
     let mut field_of = BTreeMap::new();
     for (field, name) in names.iter().enumerate() {
         let twice = field_of.insert(name.as_str(), field);
@@ -82,9 +86,6 @@ pub(super) fn fit(
         .iter()
         .map(|(name, _)| field_of.get(&**name).copied())
         .collect();
-    if of_column.iter().all(Option::is_none) && !declared.is_empty() {
-        return Err(no_header(file, names));
-    }
     for ((name, nullable), field) in declared.iter().zip(&of_column) {
         if field.is_none() {
             check_missing(file, name, *nullable, names, options)?;
