@@ -33,7 +33,10 @@ fn schema() -> SchemaRef {
 fn write_csv(path: &std::path::Path, rows: u64) -> u64 {
     let mut text = String::from("id,at,card,category,region,amount\n");
     for row in 0..rows {
-        let (mixed, day) = (row.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20, row * 28 / rows + 1);
+        let (mixed, day) = (
+            row.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20,
+            row * 28 / rows + 1,
+        );
         let (card, category, region) = (mixed % 9000 + 1000, mixed / 9000 % 8, mixed / 72_000 % 8);
         let (hour, amount) = (mixed / 576_000 % 24, mixed / 1_000 % 5000 * 100);
         let _ = writeln!(
@@ -55,8 +58,15 @@ fn decode(spec: &SourceSpec) -> Vec<RecordBatch> {
 }
 
 fn aggregation(calls: Vec<Call>) -> Aggregation {
-    let mut output = vec![Field::new("category", DataType::Utf8, true), Field::new("region", DataType::Utf8, true)];
-    output.extend(calls.iter().map(|_| Field::new("value", DataType::Int64, true)));
+    let mut output = vec![
+        Field::new("category", DataType::Utf8, true),
+        Field::new("region", DataType::Utf8, true),
+    ];
+    output.extend(
+        calls
+            .iter()
+            .map(|_| Field::new("value", DataType::Int64, true)),
+    );
     Aggregation {
         name: "bench".into(),
         group: vec![3, 4],
@@ -78,7 +88,9 @@ fn preaggregate(aggregation: &Aggregation, batches: &[RecordBatch]) {
 }
 
 fn main() {
-    let rows = std::env::var("STAGES_ROWS").map_or(1_000_000, |rows| rows.parse().expect("STAGES_ROWS is a number"));
+    let rows = std::env::var("STAGES_ROWS").map_or(1_000_000, |rows| {
+        rows.parse().expect("STAGES_ROWS is a number")
+    });
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("rows.csv");
     let bytes = write_csv(&path, rows);
@@ -92,11 +104,28 @@ fn main() {
     };
     measure("decode CSV", ROUNDS, bytes, rows, || decode(&spec));
     let batches = decode(&spec);
-    let call = |function, argument, distinct| Call { function, argument, filter: None, distinct };
-    let linear = vec![call(Function::Count, None, false), call(Function::Sum, Some(5), false)];
-    measure("pre-aggregate count, sum", ROUNDS, bytes, rows, || preaggregate(&aggregation(linear.clone()), &batches));
+    let call = |function, argument, distinct| Call {
+        function,
+        argument,
+        filter: None,
+        distinct,
+    };
+    let linear = vec![
+        call(Function::Count, None, false),
+        call(Function::Sum, Some(5), false),
+    ];
+    measure("pre-aggregate count, sum", ROUNDS, bytes, rows, || {
+        preaggregate(&aggregation(linear.clone()), &batches);
+    });
     let distinct = vec![call(Function::Count, Some(2), true)];
-    measure("pre-aggregate count distinct", ROUNDS, bytes, rows, || preaggregate(&aggregation(distinct.clone()), &batches));
-    let extremes = vec![call(Function::Min, Some(5), false), call(Function::Max, Some(5), false)];
-    measure("pre-aggregate min, max", ROUNDS, bytes, rows, || preaggregate(&aggregation(extremes.clone()), &batches));
+    measure("pre-aggregate count distinct", ROUNDS, bytes, rows, || {
+        preaggregate(&aggregation(distinct.clone()), &batches);
+    });
+    let extremes = vec![
+        call(Function::Min, Some(5), false),
+        call(Function::Max, Some(5), false),
+    ];
+    measure("pre-aggregate min, max", ROUNDS, bytes, rows, || {
+        preaggregate(&aggregation(extremes.clone()), &batches);
+    });
 }

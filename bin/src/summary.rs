@@ -27,9 +27,14 @@ pub fn to_json(report: &RunReport, peak_memory: Option<u64>) -> Value {
             (table.name.clone(), numbers)
         })
         .collect();
-    let stages = report.stages.iter().map(|(stage, seconds)| ((*stage).to_owned(), json!(seconds)));
+    let stages = report
+        .stages
+        .iter()
+        .map(|(stage, seconds)| ((*stage).to_owned(), json!(seconds)));
     let seconds: serde_json::Map<String, Value> =
-        std::iter::once(("total".to_owned(), json!(report.seconds_total))).chain(stages).collect();
+        std::iter::once(("total".to_owned(), json!(report.seconds_total)))
+            .chain(stages)
+            .collect();
     json!({
         "epoch": report.epoch,
         "rows_read": report.rows_read,
@@ -147,8 +152,11 @@ fn preview(batch: &RecordBatch) -> anyhow::Result<TextTable> {
 /// Total seconds, and those of each stage.
 fn stages(report: &RunReport) -> String {
     let total = report.seconds_total;
-    let stages: Vec<String> =
-        report.stages.iter().map(|(stage, seconds)| format!("{stage} {seconds:.2} s")).collect();
+    let stages: Vec<String> = report
+        .stages
+        .iter()
+        .map(|(stage, seconds)| format!("{stage} {seconds:.2} s"))
+        .collect();
     if stages.is_empty() {
         format!("{total:.2} s")
     } else {

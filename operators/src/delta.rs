@@ -45,11 +45,17 @@ impl Sign {
 impl Delta {
     /// Rows taken in.
     pub fn plus(batch: RecordBatch) -> Self {
-        Self { batch, sign: Sign::Plus }
+        Self {
+            batch,
+            sign: Sign::Plus,
+        }
     }
 
     /// Rows taken back.
     pub fn minus(batch: RecordBatch) -> Self {
-        Self { batch, sign: Sign::Minus }
+        Self {
+            batch,
+            sign: Sign::Minus,
+        }
     }
 }

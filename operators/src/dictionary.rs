@@ -59,7 +59,10 @@ pub struct Dictionary {
 
 /// More distinct keys than an id can number.
 #[derive(Debug, thiserror::Error)]
-#[error("more than {} distinct keys on one worker; run with more workers", u32::MAX)]
+#[error(
+    "more than {} distinct keys on one worker; run with more workers",
+    u32::MAX
+)]
 pub struct DictionaryFull;
 
 impl Dictionary {
@@ -79,7 +82,9 @@ impl Dictionary {
     #[inline]
     pub fn intern_hashed(&mut self, row: &[u8], hash: u64) -> Result<u32, DictionaryFull> {
         let Self { rows, hashes, ids } = self;
-        let known = ids.find(hash, |&id| hashes[id as usize] == hash && rows.get(id as usize) == row);
+        let known = ids.find(hash, |&id| {
+            hashes[id as usize] == hash && rows.get(id as usize) == row
+        });
         if let Some(&id) = known {
             return Ok(id);
         }
@@ -121,7 +126,10 @@ mod tests {
     fn equal_strings_share_an_id() {
         let mut dictionary = Dictionary::default();
         let rows: [&[u8]; 5] = [b"a", b"", b"bc", b"a", b""];
-        let ids: Vec<u32> = rows.iter().filter_map(|row| dictionary.intern(row).ok()).collect();
+        let ids: Vec<u32> = rows
+            .iter()
+            .filter_map(|row| dictionary.intern(row).ok())
+            .collect();
         assert_eq!(ids, [0, 1, 2, 0, 1]);
         assert_eq!(dictionary.len(), 3);
         assert_eq!(dictionary.get(2), b"bc");

@@ -25,8 +25,14 @@ pub struct Faults {
 impl Faults {
     /// Records a fault; the first one is kept.
     pub fn raise(&self, operator: &str, error: impl Display) {
-        let fault = Fault { operator: operator.to_owned(), message: error.to_string() };
-        self.first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(fault);
+        let fault = Fault {
+            operator: operator.to_owned(),
+            message: error.to_string(),
+        };
+        self.first
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert(fault);
         self.raised.store(true, Ordering::Release);
     }
 
@@ -37,7 +43,10 @@ impl Faults {
 
     /// The first fault.
     pub fn first(&self) -> Option<Fault> {
-        self.first.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.first
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// The value, or `None` after recording the error.

@@ -61,7 +61,13 @@ impl Interner {
     /// The generation that codes are of from now on.
     pub fn generation(&self) -> Rc<Generation> {
         let mut inner = self.0.borrow_mut();
-        if inner.generation.0.borrow().iter().any(|values| values.dictionary.len() > VALUES_MAX) {
+        if inner
+            .generation
+            .0
+            .borrow()
+            .iter()
+            .any(|values| values.dictionary.len() > VALUES_MAX)
+        {
             *inner = Inner::default();
         }
         Rc::clone(&inner.generation)
@@ -93,11 +99,18 @@ impl Generation {
     /// When values of the type cannot be encoded.
     pub fn values(&self, data_type: &DataType) -> Result<RefMut<'_, Values>, ArrowError> {
         let mut types = self.0.borrow_mut();
-        let at = match types.iter().position(|values| values.data_type == *data_type) {
+        let at = match types
+            .iter()
+            .position(|values| values.data_type == *data_type)
+        {
             Some(at) => at,
             None => {
                 let converter = RowConverter::new(vec![SortField::new(data_type.clone())])?;
-                types.push(Values { data_type: data_type.clone(), converter, dictionary: Dictionary::default() });
+                types.push(Values {
+                    data_type: data_type.clone(),
+                    converter,
+                    dictionary: Dictionary::default(),
+                });
                 types.len() - 1
             }
         };
@@ -107,7 +120,9 @@ impl Generation {
 
 impl Values {
     fn intern(&mut self, column: &ArrayRef) -> Result<Vec<u32>, InternError> {
-        let rows = self.converter.convert_columns(std::slice::from_ref(column))?;
+        let rows = self
+            .converter
+            .convert_columns(std::slice::from_ref(column))?;
         let mut codes = Vec::with_capacity(column.len());
         let mut last: Option<(&[u8], u32)> = None;
         for row in &rows {
@@ -134,15 +149,26 @@ mod tests {
     #[test]
     fn equal_values_share_a_code_across_columns_and_batches() {
         let interner = Interner::default();
-        let first: ArrayRef = Arc::new(StringArray::from(vec![Some("a"), None, Some("b"), Some("a")]));
+        let first: ArrayRef = Arc::new(StringArray::from(vec![
+            Some("a"),
+            None,
+            Some("b"),
+            Some("a"),
+        ]));
         let second: ArrayRef = Arc::new(StringArray::from(vec![Some("b"), Some("c"), None]));
         let numbers: ArrayRef = Arc::new(Int64Array::from(vec![7, 7]));
         let generation = interner.generation();
         assert_eq!(*interner.codes(&first).unwrap(), [0, 1, 2, 0]);
         assert_eq!(*interner.codes(&second).unwrap(), [2, 3, 1]);
         assert_eq!(*interner.codes(&numbers).unwrap(), [0, 0]);
-        assert!(Rc::ptr_eq(&interner.codes(&first).unwrap(), &interner.codes(&first).unwrap()));
-        assert_eq!(generation.values(&DataType::Utf8).unwrap().dictionary.len(), 4);
+        assert!(Rc::ptr_eq(
+            &interner.codes(&first).unwrap(),
+            &interner.codes(&first).unwrap()
+        ));
+        assert_eq!(
+            generation.values(&DataType::Utf8).unwrap().dictionary.len(),
+            4
+        );
     }
 
     #[test]
@@ -153,7 +179,15 @@ mod tests {
         interner.codes(&many).unwrap();
         let new = interner.generation();
         assert!(!Rc::ptr_eq(&old, &new));
-        assert_eq!(*interner.codes(&(Arc::new(Int64Array::from(vec![5])) as ArrayRef)).unwrap(), [0]);
-        assert_eq!(old.values(&DataType::Int64).unwrap().dictionary.len(), (1 << 20) + 1);
+        assert_eq!(
+            *interner
+                .codes(&(Arc::new(Int64Array::from(vec![5])) as ArrayRef))
+                .unwrap(),
+            [0]
+        );
+        assert_eq!(
+            old.values(&DataType::Int64).unwrap().dictionary.len(),
+            (1 << 20) + 1
+        );
     }
 }

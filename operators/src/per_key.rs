@@ -75,7 +75,8 @@ pub fn per_key<'scope>(
                     match trace.batches_through(batch.lower().borrow()) {
                         Some(old) => waiting.push_back(Work::new(capability.retain(0), old, batch)),
                         None => {
-                            faults.raise(&operator, "earlier rows are gone: a defect of the engine");
+                            faults
+                                .raise(&operator, "earlier rows are gone: a defect of the engine");
                         }
                     }
                 }

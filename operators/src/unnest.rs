@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt64Array, new_null_array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt64Array, new_null_array,
+};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
@@ -37,13 +39,23 @@ impl Unnest {
         let mut columns = batch.columns().to_vec();
         let mut rows = batch.num_rows();
         let mut unnested: Vec<Option<ArrayRef>> = vec![None; self.lists.len()];
-        let deepest = self.lists.iter().map(|&(_, depth)| depth).max().unwrap_or(0);
+        let deepest = self
+            .lists
+            .iter()
+            .map(|&(_, depth)| depth)
+            .max()
+            .unwrap_or(0);
         for level in (1..=deepest).rev() {
             rows = self.take_off_level(level, rows, &mut columns, &mut unnested)?;
         }
         let mut expanded = Vec::with_capacity(self.output.fields().len());
         for (index, column) in columns.into_iter().enumerate() {
-            let mut of_column = self.lists.iter().zip(&unnested).filter(|((list, _), _)| *list == index).peekable();
+            let mut of_column = self
+                .lists
+                .iter()
+                .zip(&unnested)
+                .filter(|((list, _), _)| *list == index)
+                .peekable();
             if of_column.peek().is_none() {
                 expanded.push(column);
             } else {
@@ -51,7 +63,11 @@ impl Unnest {
             }
         }
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        RecordBatch::try_new_with_options(Arc::clone(&self.output), self.flatten(&expanded)?, &options)
+        RecordBatch::try_new_with_options(
+            Arc::clone(&self.output),
+            self.flatten(&expanded)?,
+            &options,
+        )
     }
 
     /// Takes the outermost level off the lists that are at least `level` deep; gives the number of rows after it.
@@ -65,7 +81,11 @@ impl Unnest {
         let mut lists = Vec::new();
         for (slot, &(column, depth)) in self.lists.iter().enumerate() {
             if depth >= level {
-                let source = if depth == level { Some(&columns[column]) } else { unnested[slot].as_ref() };
+                let source = if depth == level {
+                    Some(&columns[column])
+                } else {
+                    unnested[slot].as_ref()
+                };
                 if let Some(source) = source {
                     lists.push((slot, Lists::of(source)?));
                 }
@@ -73,7 +93,9 @@ impl Unnest {
         }
         let null_length = u64::from(self.preserve_nulls);
         let length = |row: usize| {
-            let lengths = lists.iter().map(|(_, lists)| lists.spans[row].map_or(null_length, |(_, length)| length));
+            let lengths = lists
+                .iter()
+                .map(|(_, lists)| lists.spans[row].map_or(null_length, |(_, length)| length));
             lengths.max().unwrap_or(0)
         };
         let lengths: Vec<u64> = (0..rows).map(length).collect();
@@ -82,11 +104,18 @@ impl Unnest {
         }
         let repeats: UInt64Array = (0_u64..)
             .zip(&lengths)
-            .flat_map(|(row, &length)| std::iter::repeat_n(row, usize::try_from(length).unwrap_or(usize::MAX)))
+            .flat_map(|(row, &length)| {
+                std::iter::repeat_n(row, usize::try_from(length).unwrap_or(usize::MAX))
+            })
             .collect::<Vec<u64>>()
             .into();
         for (index, column) in columns.iter_mut().enumerate() {
-            let mut depths = self.lists.iter().filter(|&&(list, _)| list == index).map(|&(_, depth)| depth).peekable();
+            let mut depths = self
+                .lists
+                .iter()
+                .filter(|&&(list, _)| list == index)
+                .map(|&(_, depth)| depth)
+                .peekable();
             let still_read = depths.peek().is_none() || depths.any(|depth| depth < level);
             *column = if still_read {
                 take(column, &repeats, None)?
@@ -105,7 +134,9 @@ impl Unnest {
                 flat.push(Arc::clone(column));
                 continue;
             }
-            let fields = column.as_struct_opt().ok_or_else(|| not_a("struct", column))?;
+            let fields = column
+                .as_struct_opt()
+                .ok_or_else(|| not_a("struct", column))?;
             for field in fields.columns() {
                 let masked = match fields.nulls() {
                     Some(nulls) if nulls.null_count() > 0 => {
@@ -126,22 +157,39 @@ impl Lists {
         let (values, offsets): (ArrayRef, Vec<u64>) = match array.data_type() {
             DataType::List(_) => {
                 let list = array.as_list::<i32>();
-                let offsets = list.value_offsets().iter().map(|&offset| u64::from(offset.cast_unsigned()));
+                let offsets = list
+                    .value_offsets()
+                    .iter()
+                    .map(|&offset| u64::from(offset.cast_unsigned()));
                 (Arc::clone(list.values()), offsets.collect())
             }
             DataType::LargeList(_) => {
                 let list = array.as_list::<i64>();
-                (Arc::clone(list.values()), list.value_offsets().iter().map(|offset| offset.cast_unsigned()).collect())
+                (
+                    Arc::clone(list.values()),
+                    list.value_offsets()
+                        .iter()
+                        .map(|offset| offset.cast_unsigned())
+                        .collect(),
+                )
             }
             DataType::FixedSizeList(..) => {
                 let list = array.as_fixed_size_list();
                 let width = u64::from(list.value_length().cast_unsigned());
-                (Arc::clone(list.values()), (0_u64..).take(list.len() + 1).map(|row| row * width).collect())
+                (
+                    Arc::clone(list.values()),
+                    (0_u64..)
+                        .take(list.len() + 1)
+                        .map(|row| row * width)
+                        .collect(),
+                )
             }
             _ => return Err(not_a("list", array)),
         };
         let spans = offsets.windows(2).enumerate();
-        let spans = spans.map(|(row, ends)| array.is_valid(row).then(|| (ends[0], ends[1] - ends[0]))).collect();
+        let spans = spans
+            .map(|(row, ends)| array.is_valid(row).then(|| (ends[0], ends[1] - ends[0])))
+            .collect();
         Ok(Self { values, spans })
     }
 
@@ -157,7 +205,10 @@ impl Lists {
 }
 
 fn not_a(kind: &str, array: &ArrayRef) -> ArrowError {
-    ArrowError::InvalidArgumentError(format!("cannot unnest a {}: it is not a {kind}", array.data_type()))
+    ArrowError::InvalidArgumentError(format!(
+        "cannot unnest a {}: it is not a {kind}",
+        array.data_type()
+    ))
 }
 
 #[cfg(test)]
@@ -178,16 +229,34 @@ mod tests {
     }
 
     fn schema(columns: &[&ArrayRef]) -> SchemaRef {
-        let fields: Vec<Field> =
-            columns.iter().map(|column| Field::new("c", column.data_type().clone(), true)).collect();
+        let fields: Vec<Field> = columns
+            .iter()
+            .map(|column| Field::new("c", column.data_type().clone(), true))
+            .collect();
         Arc::new(Schema::new(fields))
     }
 
-    fn unnest(columns: Vec<ArrayRef>, lists: Vec<(usize, usize)>, preserve_nulls: bool, types: &[DataType]) -> RecordBatch {
-        let batch = RecordBatch::try_new(schema(&columns.iter().collect::<Vec<_>>()), columns).unwrap();
-        let fields: Vec<Field> = types.iter().map(|t| Field::new("o", t.clone(), true)).collect();
+    fn unnest(
+        columns: Vec<ArrayRef>,
+        lists: Vec<(usize, usize)>,
+        preserve_nulls: bool,
+        types: &[DataType],
+    ) -> RecordBatch {
+        let batch =
+            RecordBatch::try_new(schema(&columns.iter().collect::<Vec<_>>()), columns).unwrap();
+        let fields: Vec<Field> = types
+            .iter()
+            .map(|t| Field::new("o", t.clone(), true))
+            .collect();
         let output = Arc::new(Schema::new(fields));
-        Unnest { lists, structs: Vec::new(), preserve_nulls, output }.apply(&batch).unwrap()
+        Unnest {
+            lists,
+            structs: Vec::new(),
+            preserve_nulls,
+            output,
+        }
+        .apply(&batch)
+        .unwrap()
     }
 
     #[test]
@@ -196,11 +265,29 @@ mod tests {
         let types = [DataType::Int64, DataType::Int32];
         for (preserve, expected_ids, expected_values) in [
             (false, vec![10, 10, 40], vec![Some(1), None, Some(3)]),
-            (true, vec![10, 10, 20, 40], vec![Some(1), None, None, Some(3)]),
+            (
+                true,
+                vec![10, 10, 20, 40],
+                vec![Some(1), None, None, Some(3)],
+            ),
         ] {
-            let batch = unnest(vec![Arc::clone(&ids), Arc::new(lists())], vec![(1, 1)], preserve, &types);
-            assert_eq!(batch.column(0).as_primitive::<arrow::datatypes::Int64Type>().values(), &expected_ids[..]);
-            assert_eq!(batch.column(1).as_primitive::<Int32Type>(), &Int32Array::from(expected_values));
+            let batch = unnest(
+                vec![Arc::clone(&ids), Arc::new(lists())],
+                vec![(1, 1)],
+                preserve,
+                &types,
+            );
+            assert_eq!(
+                batch
+                    .column(0)
+                    .as_primitive::<arrow::datatypes::Int64Type>()
+                    .values(),
+                &expected_ids[..]
+            );
+            assert_eq!(
+                batch.column(1).as_primitive::<Int32Type>(),
+                &Int32Array::from(expected_values)
+            );
         }
     }
 
@@ -213,9 +300,23 @@ mod tests {
             Some(vec![Some(9), Some(9)]),
         ]);
         let types = [DataType::Int32, DataType::Int32];
-        let batch = unnest(vec![Arc::new(lists()), Arc::new(other)], vec![(0, 1), (1, 1)], false, &types);
-        let expected = [(Some(1), Some(7)), (None, None), (None, Some(8)), (Some(3), Some(9)), (None, Some(9))];
-        let (left, right) = (batch.column(0).as_primitive::<Int32Type>(), batch.column(1).as_primitive::<Int32Type>());
+        let batch = unnest(
+            vec![Arc::new(lists()), Arc::new(other)],
+            vec![(0, 1), (1, 1)],
+            false,
+            &types,
+        );
+        let expected = [
+            (Some(1), Some(7)),
+            (None, None),
+            (None, Some(8)),
+            (Some(3), Some(9)),
+            (None, Some(9)),
+        ];
+        let (left, right) = (
+            batch.column(0).as_primitive::<Int32Type>(),
+            batch.column(1).as_primitive::<Int32Type>(),
+        );
         assert_eq!(left.iter().zip(right).collect::<Vec<_>>(), expected);
     }
 
@@ -224,9 +325,23 @@ mod tests {
         let inner: ArrayRef = Arc::new(Int32Array::from(vec![1, 2]));
         let fields = vec![Field::new("x", DataType::Int32, true)].into();
         let structs = StructArray::new(fields, vec![inner], Some(vec![true, false].into()));
-        let batch = RecordBatch::try_new(schema(&[&(Arc::new(structs.clone()) as ArrayRef)]), vec![Arc::new(structs)]).unwrap();
+        let batch = RecordBatch::try_new(
+            schema(&[&(Arc::new(structs.clone()) as ArrayRef)]),
+            vec![Arc::new(structs)],
+        )
+        .unwrap();
         let output = Arc::new(Schema::new(vec![Field::new("x", DataType::Int32, true)]));
-        let flat = Unnest { lists: vec![], structs: vec![0], preserve_nulls: false, output }.apply(&batch).unwrap();
-        assert_eq!(flat.column(0).as_primitive::<Int32Type>(), &Int32Array::from(vec![Some(1), None]));
+        let flat = Unnest {
+            lists: vec![],
+            structs: vec![0],
+            preserve_nulls: false,
+            output,
+        }
+        .apply(&batch)
+        .unwrap();
+        assert_eq!(
+            flat.column(0).as_primitive::<Int32Type>(),
+            &Int32Array::from(vec![Some(1), None])
+        );
     }
 }

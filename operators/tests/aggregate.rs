@@ -14,26 +14,54 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
-use histories::{Cells, Epoch, PACES, Pace, Render, Rng, Table, apply, check, random, run, schema, seeds};
+use histories::{
+    Cells, Epoch, PACES, Pace, Render, Rng, Table, apply, check, random, run, schema, seeds,
+};
 use tidewater_operators::aggregate::{Aggregation, Call, Function, aggregate};
 use tidewater_operators::interner::Interner;
 use tidewater_operators::map::map;
 
-const FUNCTIONS: [Function; 5] = [Function::Count, Function::Sum, Function::Avg, Function::Min, Function::Max];
+const FUNCTIONS: [Function; 5] = [
+    Function::Count,
+    Function::Sum,
+    Function::Avg,
+    Function::Min,
+    Function::Max,
+];
 
 fn call(function: Function, argument: usize, distinct: bool) -> Call {
-    Call { function, argument: Some(argument), filter: None, distinct }
+    Call {
+        function,
+        argument: Some(argument),
+        filter: None,
+        distinct,
+    }
 }
 
 /// Averages are of type DOUBLE; the harness compares integers, so they are scaled to thousandths.
 fn render(group: Vec<usize>, calls: Vec<Call>) -> Render {
     Arc::new(move |mut inputs, faults| {
-        let mut input: Vec<Field> = schema(3).fields().iter().map(|field| field.as_ref().clone()).collect();
+        let mut input: Vec<Field> = schema(3)
+            .fields()
+            .iter()
+            .map(|field| field.as_ref().clone())
+            .collect();
         input.push(Field::new("filter", DataType::Boolean, true));
-        let mut output: Vec<Field> = group.iter().map(|_| Field::new("key", DataType::Int64, true)).collect();
+        let mut output: Vec<Field> = group
+            .iter()
+            .map(|_| Field::new("key", DataType::Int64, true))
+            .collect();
         output.extend(calls.iter().map(|call| {
             let average = call.function == Function::Avg;
-            Field::new("value", if average { DataType::Float64 } else { DataType::Int64 }, true)
+            Field::new(
+                "value",
+                if average {
+                    DataType::Float64
+                } else {
+                    DataType::Int64
+                },
+                true,
+            )
         }));
         let aggregation = Aggregation {
             name: "aggregate".into(),
@@ -43,23 +71,40 @@ fn render(group: Vec<usize>, calls: Vec<Call>) -> Render {
             output: Arc::new(Schema::new(output)),
         };
         let with_filter = Arc::clone(&aggregation.input);
-        let input = map(inputs.pop().unwrap(), "filter", faults.clone(), move |batch: &RecordBatch| {
-            let chosen: BooleanArray =
-                histories::cells(batch).iter().map(|row| row[2].map(|value| value % 2 == 0)).collect();
-            let mut columns = batch.columns().to_vec();
-            columns.push(Arc::new(chosen));
-            RecordBatch::try_new(Arc::clone(&with_filter), columns)
-        });
+        let input = map(
+            inputs.pop().unwrap(),
+            "filter",
+            faults.clone(),
+            move |batch: &RecordBatch| {
+                let chosen: BooleanArray = histories::cells(batch)
+                    .iter()
+                    .map(|row| row[2].map(|value| value % 2 == 0))
+                    .collect();
+                let mut columns = batch.columns().to_vec();
+                columns.push(Arc::new(chosen));
+                RecordBatch::try_new(Arc::clone(&with_filter), columns)
+            },
+        );
         let rows = aggregate(input, &aggregation, &Interner::default(), &faults).unwrap();
         let integers = schema(aggregation.output.fields().len());
         map(rows, "thousandths", faults, move |batch: &RecordBatch| {
-            let columns = batch.columns().iter().map(|column| match column.data_type() {
-                DataType::Float64 => {
-                    let values = arrow::array::AsArray::as_primitive::<arrow::datatypes::Float64Type>(column);
-                    Arc::new(values.iter().map(|v| v.map(|v| (v * 1000.0).round() as i64)).collect::<Int64Array>())
-                }
-                _ => Arc::clone(column) as ArrayRef,
-            });
+            let columns = batch
+                .columns()
+                .iter()
+                .map(|column| match column.data_type() {
+                    DataType::Float64 => {
+                        let values = arrow::array::AsArray::as_primitive::<
+                            arrow::datatypes::Float64Type,
+                        >(column);
+                        Arc::new(
+                            values
+                                .iter()
+                                .map(|v| v.map(|v| (v * 1000.0).round() as i64))
+                                .collect::<Int64Array>(),
+                        )
+                    }
+                    _ => Arc::clone(column) as ArrayRef,
+                });
             RecordBatch::try_new(Arc::clone(&integers), columns.collect())
         })
     })
@@ -75,7 +120,11 @@ fn value(call: &Call, rows: &[(&Cells, i64)]) -> Option<i64> {
         }
     }
     if call.distinct {
-        values = values.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+        values = values
+            .into_iter()
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect();
     }
     let (count, sum) = (values.len() as i64, values.iter().sum::<i64>());
     match call.function {
@@ -93,7 +142,10 @@ fn group_all(group: &[usize], calls: &[Call], table: &Table) -> Table {
         groups.insert(Vec::new(), Vec::new());
     }
     for (row, &count) in table {
-        groups.entry(group.iter().map(|&column| row[column]).collect()).or_default().push((row, count));
+        groups
+            .entry(group.iter().map(|&column| row[column]).collect())
+            .or_default()
+            .push((row, count));
     }
     let mut rows = Table::new();
     for (key, members) in groups {
@@ -104,21 +156,52 @@ fn group_all(group: &[usize], calls: &[Call], table: &Table) -> Table {
 }
 
 /// The one group of an aggregation over no columns is there before the first row; the harness expects changes alone.
-fn check_all(context: &str, group: &[usize], calls: &[Call], history: &[Epoch], workers: usize, pace: Pace) {
+fn check_all(
+    context: &str,
+    group: &[usize],
+    calls: &[Call],
+    history: &[Epoch],
+    workers: usize,
+    pace: Pace,
+) {
     let oracle = |inputs: &[Table]| group_all(group, calls, &inputs[0]);
     if group.is_empty() {
         let empty = group_all(group, calls, &Table::new());
-        let emitted = run(workers, pace, &[3], history, &render(group.to_vec(), calls.to_vec())).unwrap();
+        let emitted = run(
+            workers,
+            pace,
+            &[3],
+            history,
+            &render(group.to_vec(), calls.to_vec()),
+        )
+        .unwrap();
         let (mut table, mut out) = (Table::new(), Table::new());
         for (changes, emitted) in history.iter().zip(&emitted) {
-            changes[0].iter().for_each(|(row, diff)| apply(&mut table, row, *diff));
-            emitted.net.iter().for_each(|(row, diff)| apply(&mut out, row, *diff));
-            assert_eq!(out, group_all(group, calls, &table), "{context}, {workers} workers, {pace:?}\n{history:#?}");
+            changes[0]
+                .iter()
+                .for_each(|(row, diff)| apply(&mut table, row, *diff));
+            emitted
+                .net
+                .iter()
+                .for_each(|(row, diff)| apply(&mut out, row, *diff));
+            assert_eq!(
+                out,
+                group_all(group, calls, &table),
+                "{context}, {workers} workers, {pace:?}\n{history:#?}"
+            );
         }
         assert!(!history.is_empty() || out == empty, "{context}");
         return;
     }
-    check(context, workers, pace, &[3], history, &render(group.to_vec(), calls.to_vec()), &oracle);
+    check(
+        context,
+        workers,
+        pace,
+        &[3],
+        history,
+        &render(group.to_vec(), calls.to_vec()),
+        &oracle,
+    );
 }
 
 #[test]
@@ -134,9 +217,16 @@ fn random_histories_equal_grouping_anew() {
                     filter: (rng.below(3) == 0).then_some(3),
                     distinct: rng.below(2) == 0,
                 })
-                .chain([Call { function: Function::Count, argument: None, filter: None, distinct: false }])
+                .chain([Call {
+                    function: Function::Count,
+                    argument: None,
+                    filter: None,
+                    distinct: false,
+                }])
                 .collect();
-            let history = random(&mut rng, 1, 8, 8, |rng, _| vec![rng.cell(3), rng.cell(3), rng.cell(5)]);
+            let history = random(&mut rng, 1, 8, 8, |rng, _| {
+                vec![rng.cell(3), rng.cell(3), rng.cell(5)]
+            });
             let (workers, pace) = (1 + rng.below(3) as usize, PACES[rng.below(3) as usize]);
             let context = format!("TIDEWATER_SEED={seed} by {group:?} {calls:?}");
             check_all(&context, group, &calls, &history, workers, pace);
@@ -178,6 +268,32 @@ fn all_small_histories_equal_grouping_anew() {
 #[test]
 fn rows_that_were_never_there_cannot_be_taken_back() {
     let history: Vec<Epoch> = vec![vec![vec![(vec![Some(1), None, None], -1)]]];
-    let fault = run(2, Pace::Lockstep, &[3], &history, &render(vec![0], Vec::new())).unwrap_err();
-    assert!(fault.to_string().contains("taken back that had not been taken in"), "{fault}");
+    let fault = run(
+        2,
+        Pace::Lockstep,
+        &[3],
+        &history,
+        &render(vec![0], Vec::new()),
+    )
+    .unwrap_err();
+    assert!(
+        fault
+            .to_string()
+            .contains("taken back that had not been taken in"),
+        "{fault}"
+    );
+}
+
+/// Pairs of call 255 and of those after it were once mixed up.
+#[test]
+fn hundreds_of_calls_are_told_apart() {
+    let calls: Vec<Call> = (0..520)
+        .map(|at| call(FUNCTIONS[3 + at % 2], 1 + at / 2 % 2, false))
+        .collect();
+    let row = |a, b| vec![Some(1), Some(a), Some(b)];
+    let history = vec![
+        vec![vec![(row(1, 8), 1), (row(5, 6), 1)]],
+        vec![vec![(row(5, 6), -1)]],
+    ];
+    check_all("wide", &[0], &calls, &history, 2, Pace::Lockstep);
 }

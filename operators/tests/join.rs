@@ -393,7 +393,11 @@ fn columns_keep_their_types() {
 fn lines(batch: &RecordBatch) -> Vec<String> {
     use arrow::util::display::array_value_to_string;
     let cell = |column: &ArrayRef, row| {
-        if column.is_null(row) { "NULL".to_owned() } else { array_value_to_string(column, row).unwrap() }
+        if column.is_null(row) {
+            "NULL".to_owned()
+        } else {
+            array_value_to_string(column, row).unwrap()
+        }
     };
     (0..batch.num_rows())
         .map(|row| {

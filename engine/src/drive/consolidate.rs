@@ -13,11 +13,20 @@ use tidewater_operators::Delta;
 ///
 /// # Errors
 /// When rows cannot be encoded.
-pub fn consolidate(schema: &SchemaRef, deltas: &[Delta]) -> Result<Vec<(RecordBatch, i64)>, ArrowError> {
+pub fn consolidate(
+    schema: &SchemaRef,
+    deltas: &[Delta],
+) -> Result<Vec<(RecordBatch, i64)>, ArrowError> {
     if schema.fields().is_empty() {
         return Ok(count_only(schema, deltas)?.into_iter().collect());
     }
-    let converter = RowConverter::new(schema.fields().iter().map(|f| SortField::new(f.data_type().clone())).collect())?;
+    let converter = RowConverter::new(
+        schema
+            .fields()
+            .iter()
+            .map(|f| SortField::new(f.data_type().clone()))
+            .collect(),
+    )?;
     let mut counts: BTreeMap<Box<[u8]>, i64> = BTreeMap::new();
     for Delta { batch, sign } in deltas {
         for row in &converter.convert_columns(batch.columns())? {
@@ -39,13 +48,21 @@ pub fn consolidate(schema: &SchemaRef, deltas: &[Delta]) -> Result<Vec<(RecordBa
     Ok(changes)
 }
 
-fn count_only(schema: &SchemaRef, deltas: &[Delta]) -> Result<Option<(RecordBatch, i64)>, ArrowError> {
-    let rows = |delta: &Delta| i64::try_from(delta.batch.num_rows()).unwrap_or(i64::MAX) * delta.sign.diff();
+fn count_only(
+    schema: &SchemaRef,
+    deltas: &[Delta],
+) -> Result<Option<(RecordBatch, i64)>, ArrowError> {
+    let rows = |delta: &Delta| {
+        i64::try_from(delta.batch.num_rows()).unwrap_or(i64::MAX) * delta.sign.diff()
+    };
     let count: i64 = deltas.iter().map(rows).sum();
     if count == 0 {
         return Ok(None);
     }
     let rows = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    Ok(Some((RecordBatch::try_new_with_options(schema.clone(), Vec::new(), &options)?, count.signum())))
+    Ok(Some((
+        RecordBatch::try_new_with_options(schema.clone(), Vec::new(), &options)?,
+        count.signum(),
+    )))
 }

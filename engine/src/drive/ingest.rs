@@ -44,7 +44,10 @@ impl Share {
     pub fn step(&mut self) -> Step {
         loop {
             if self.piece.is_none() {
-                match self.faults.catch(&self.intake.name, self.intake.reader.next_piece()) {
+                match self
+                    .faults
+                    .catch(&self.intake.name, self.intake.reader.next_piece())
+                {
                     Some(Some(piece)) => self.piece = Some(piece),
                     Some(None) | None => return Step::Done,
                 }
@@ -67,13 +70,21 @@ impl Share {
         Counters::add(&self.progress.rows_read, rows);
         Counters::add(&self.progress.bytes_read, decoded.bytes);
         if rejected > 0 {
-            self.intake.rows_rejected.fetch_add(rejected, Ordering::Relaxed);
+            self.intake
+                .rows_rejected
+                .fetch_add(rejected, Ordering::Relaxed);
             Counters::add(&self.progress.rows_rejected, rejected);
-            let batch = self.faults.catch("quarantine", rejected_to_batch(&decoded.rejected));
+            let batch = self
+                .faults
+                .catch("quarantine", rejected_to_batch(&decoded.rejected));
             if let (Some(batch), Some(shard)) = (batch, self.quarantine.borrow_mut().as_mut()) {
                 self.faults.catch("quarantine", shard.push(&batch, 1));
             }
         }
-        if decoded.batch.num_rows() == 0 { Step::Emit(Vec::new()) } else { Step::Emit(vec![Delta::plus(decoded.batch)]) }
+        if decoded.batch.num_rows() == 0 {
+            Step::Emit(Vec::new())
+        } else {
+            Step::Emit(vec![Delta::plus(decoded.batch)])
+        }
     }
 }

@@ -28,7 +28,10 @@ fn views(job: &Job, wanted: impl Iterator<Item = String>) -> Result<Vec<(String,
     // Views stand after those they read, so one pass from the end finds all that is needed.
     for view in job.views.iter().rev() {
         if needed.contains(&view.name) {
-            let node = lower(view).map_err(|error| RunError::Plan { view: view.name.clone(), error })?;
+            let node = lower(view).map_err(|error| RunError::Plan {
+                view: view.name.clone(),
+                error,
+            })?;
             scanned(&node, &mut needed);
             views.push((view.name.clone(), node));
         }

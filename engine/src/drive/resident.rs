@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use tidewater_operators::{Delta, Faults, Sign};
 use timely::communication::WorkerGuards;
+use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::{Input, Probe};
-use timely::dataflow::channels::pact::Pipeline;
 use timely::worker::Worker;
-use tidewater_operators::{Delta, Faults, Sign};
 
 use super::consolidate::consolidate;
 use super::{RunError, views, workers};
@@ -59,10 +59,18 @@ impl Resident {
     /// When a view cannot be rendered, or threads not started.
     pub fn start(job: &Job, workers: usize) -> Result<Self, RunError> {
         let materialized = job.views.iter().filter(|view| view.materialized);
-        let tables: Vec<_> = materialized.map(|view| (view.name.clone(), nullable(&view.schema))).collect();
+        let tables: Vec<_> = materialized
+            .map(|view| (view.name.clone(), nullable(&view.schema)))
+            .collect();
         let views = views(job, tables.iter().map(|(name, _)| name.clone()))?;
         let sources = job.sources.iter().map(|source| {
-            (source.spec.name.clone(), (Arc::clone(&source.spec.schema), source.spec.projection.clone()))
+            (
+                source.spec.name.clone(),
+                (
+                    Arc::clone(&source.spec.schema),
+                    source.spec.projection.clone(),
+                ),
+            )
         });
         let sources: BTreeMap<_, _> = sources.collect();
         let mut connections = Vec::new();
@@ -70,7 +78,10 @@ impl Resident {
         for _ in 0..workers.max(1) {
             let (deliveries, to_worker) = channel();
             let (from_worker, changes) = channel();
-            connections.push(Connection { deliveries, changes });
+            connections.push(Connection {
+                deliveries,
+                changes,
+            });
             ends.push(Some((to_worker, from_worker)));
         }
         let faults = Faults::default();
@@ -82,15 +93,25 @@ impl Resident {
             faults: faults.clone(),
         };
         let guards = workers::start(workers, &faults, move |worker| graph.work(worker))?;
-        Ok(Self { sources, tables, workers: connections, guards: Some(guards), faults })
+        Ok(Self {
+            sources,
+            tables,
+            workers: connections,
+            guards: Some(guards),
+            faults,
+        })
     }
 
     /// Takes in one epoch and gives the net changes of every materialized view, in canonical order.
     ///
     /// # Errors
     /// When a delivery does not fit its source, or an operator fails. The graph cannot be used after that.
-    pub fn epoch(&mut self, deliveries: Vec<Delivery>) -> Result<BTreeMap<String, TableChanges>, RunError> {
-        let mut shares: Vec<Vec<(String, Delta)>> = self.workers.iter().map(|_| Vec::new()).collect();
+    pub fn epoch(
+        &mut self,
+        deliveries: Vec<Delivery>,
+    ) -> Result<BTreeMap<String, TableChanges>, RunError> {
+        let mut shares: Vec<Vec<(String, Delta)>> =
+            self.workers.iter().map(|_| Vec::new()).collect();
         for (source, batch, diff) in deliveries {
             self.deal(&source, &batch, diff, &mut shares)?;
         }
@@ -107,10 +128,15 @@ impl Resident {
         if let Some(fault) = self.faults.first() {
             return Err(RunError::Fault(fault));
         }
-        let tables = self.tables.iter().zip(changes).map(|((name, schema), deltas)| {
-            let changes = consolidate(schema, &deltas).map_err(|error| RunError::Delivery(format!("{name}: {error}")))?;
-            Ok((name.clone(), changes))
-        });
+        let tables = self
+            .tables
+            .iter()
+            .zip(changes)
+            .map(|((name, schema), deltas)| {
+                let changes = consolidate(schema, &deltas)
+                    .map_err(|error| RunError::Delivery(format!("{name}: {error}")))?;
+                Ok((name.clone(), changes))
+            });
         tables.collect()
     }
 
@@ -123,22 +149,43 @@ impl Resident {
         shares: &mut [Vec<(String, Delta)>],
     ) -> Result<(), RunError> {
         let Some((schema, projection)) = self.sources.get(source) else {
-            return Err(RunError::Delivery(format!("the job has no source {source}")));
+            return Err(RunError::Delivery(format!(
+                "the job has no source {source}"
+            )));
         };
-        let types = |schema: &SchemaRef| schema.fields().iter().map(|f| f.data_type().clone()).collect::<Vec<_>>();
+        let types = |schema: &SchemaRef| {
+            schema
+                .fields()
+                .iter()
+                .map(|f| f.data_type().clone())
+                .collect::<Vec<_>>()
+        };
         if types(schema) != types(batch.schema_ref()) {
-            let message = format!("source {source} has columns {schema}, the delivery {}", batch.schema_ref());
+            let message = format!(
+                "source {source} has columns {schema}, the delivery {}",
+                batch.schema_ref()
+            );
             return Err(RunError::Delivery(message));
         }
         let Some(sign) = Sign::of(diff).filter(|_| diff.abs() == 1) else {
-            return Err(RunError::Delivery(format!("a delivery counts 1 or -1, not {diff}")));
+            return Err(RunError::Delivery(format!(
+                "a delivery counts 1 or -1, not {diff}"
+            )));
         };
-        let batch = batch.project(projection).map_err(|error| RunError::Delivery(error.to_string()))?;
+        let batch = batch
+            .project(projection)
+            .map_err(|error| RunError::Delivery(error.to_string()))?;
         let (rows, peers) = (batch.num_rows(), shares.len());
         for (at, share) in shares.iter_mut().enumerate() {
             let (from, to) = (rows * at / peers, rows * (at + 1) / peers);
             if to > from {
-                share.push((source.to_owned(), Delta { batch: batch.slice(from, to - from), sign }));
+                share.push((
+                    source.to_owned(),
+                    Delta {
+                        batch: batch.slice(from, to - from),
+                        sign,
+                    },
+                ));
             }
         }
         Ok(())
@@ -168,7 +215,9 @@ impl Graph {
     fn work(&self, worker: &mut Worker) {
         let index = worker.index();
         let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner)[index].take();
-        let Some((deliveries, changes)) = ends else { return };
+        let Some((deliveries, changes)) = ends else {
+            return;
+        };
         let emitted: Rc<RefCell<Emitted>> = Rc::default();
         let (mut inputs, probe) = worker.dataflow::<u64, _, _>(|scope| {
             let mut relations: BTreeMap<String, Changes<'_>> = BTreeMap::new();
@@ -183,15 +232,19 @@ impl Graph {
             for (index, table) in self.tables.iter().enumerate() {
                 if let Some(stream) = relations.get(table) {
                     let emitted = Rc::clone(&emitted);
-                    let capture = stream.clone().unary(Pipeline, &format!("{table}: capture"), move |_, _| {
-                        move |input, output| {
-                            input.for_each(|time, deltas| {
-                                let batches = deltas.drain(..).map(|delta| (index, delta));
-                                emitted.borrow_mut().extend(batches);
-                                output.session(&time).give_container(&mut Vec::<()>::new());
-                            });
-                        }
-                    });
+                    let capture = stream.clone().unary(
+                        Pipeline,
+                        &format!("{table}: capture"),
+                        move |_, _| {
+                            move |input, output| {
+                                input.for_each(|time, deltas| {
+                                    let batches = deltas.drain(..).map(|delta| (index, delta));
+                                    emitted.borrow_mut().extend(batches);
+                                    output.session(&time).give_container(&mut Vec::<()>::new());
+                                });
+                            }
+                        },
+                    );
                     capture.probe_with(&probe);
                 }
             }

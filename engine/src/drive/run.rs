@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tidewater_connectors::file::sink::{
-    DEFAULT_SHARD_BYTES, Run, StagedTable, Staging, TableRuns, TableShard, WriteOptions, publish, quarantine_spec,
-    write_tables,
+    DEFAULT_SHARD_BYTES, Run, StagedTable, Staging, TableRuns, TableShard, WriteOptions, publish,
+    quarantine_spec, write_tables,
 };
 use tidewater_connectors::file::{list, open};
 use tidewater_connectors::format::options::Gate;
@@ -66,10 +66,16 @@ pub fn run(job: &Job, options: &RunOptions, progress: &Progress) -> Result<RunRe
 
     clock.enter("compute");
     let for_workers = Arc::clone(&shared);
-    let guards = workers::start(options.workers, &shared.faults, move |worker| work(worker, &for_workers))?;
+    let guards = workers::start(options.workers, &shared.faults, move |worker| {
+        work(worker, &for_workers)
+    })?;
     let shards = workers::join(guards, &shared.faults)?;
     let shared = Arc::try_unwrap(shared).map_err(|_| RunError::Workers("one still runs".into()))?;
-    let warnings = shared.intakes.iter().flat_map(|intake| intake.reader.warnings()).collect();
+    let warnings = shared
+        .intakes
+        .iter()
+        .flat_map(|intake| intake.reader.warnings())
+        .collect();
     check_gates(job, &shared.intakes)?;
 
     clock.enter("write");
@@ -80,14 +86,34 @@ pub fn run(job: &Job, options: &RunOptions, progress: &Progress) -> Result<RunRe
         }
     }
     let tables = shared.tables.iter().zip(runs);
-    let tables = tables.map(|((spec, _), runs)| TableRuns { spec: Arc::clone(spec), runs }).collect();
-    let write = WriteOptions { threads: options.workers, preview_rows: options.preview_rows, ..WriteOptions::default() };
+    let tables = tables
+        .map(|((spec, _), runs)| TableRuns {
+            spec: Arc::clone(spec),
+            runs,
+        })
+        .collect();
+    let write = WriteOptions {
+        threads: options.workers,
+        preview_rows: options.preview_rows,
+        ..WriteOptions::default()
+    };
     let staged = write_tables(&shared.staging, tables, write)?;
-    let rows_read = shared.intakes.iter().map(|intake| intake.rows_read.load(Ordering::Relaxed)).sum();
-    let rows_quarantined = balance(rows_read, shared.rows_taken.load(Ordering::Relaxed), &staged)?;
+    let rows_read = shared
+        .intakes
+        .iter()
+        .map(|intake| intake.rows_read.load(Ordering::Relaxed))
+        .sum();
+    let rows_quarantined = balance(
+        rows_read,
+        shared.rows_taken.load(Ordering::Relaxed),
+        &staged,
+    )?;
 
     clock.enter("publish");
-    let quarantine_path = staged.last().filter(|table| table.written.rows > 0).map(|table| table.spec.path.clone());
+    let quarantine_path = staged
+        .last()
+        .filter(|table| table.written.rows > 0)
+        .map(|table| table.spec.path.clone());
     let specs: Vec<Arc<TableSpec>> = staged.iter().map(|table| Arc::clone(&table.spec)).collect();
     let written = publish(shared.staging, staged)?;
     let tables = specs.iter().zip(written).take(specs.len() - 1);
@@ -102,38 +128,71 @@ pub fn run(job: &Job, options: &RunOptions, progress: &Progress) -> Result<RunRe
     });
     let tables = tables.collect();
     let (seconds_total, stages) = clock.finish();
-    Ok(RunReport { epoch: 0, rows_read, rows_quarantined, tables, seconds_total, stages, warnings, quarantine_path })
+    Ok(RunReport {
+        epoch: 0,
+        rows_read,
+        rows_quarantined,
+        tables,
+        seconds_total,
+        stages,
+        warnings,
+        quarantine_path,
+    })
 }
 
 /// Everything that can fail before a row is read.
 fn prepare(job: &Job, progress: &Progress) -> Result<Shared, RunError> {
     let views = views(job, job.sinks.iter().map(|sink| sink.view.clone()))?;
-    let mut tables: Vec<_> =
-        job.sinks.iter().map(|sink| (Arc::new(sink.table.clone()), Some(sink.view.clone()))).collect();
+    let mut tables: Vec<_> = job
+        .sinks
+        .iter()
+        .map(|sink| (Arc::new(sink.table.clone()), Some(sink.view.clone())))
+        .collect();
     let output = common_parent(tables.iter().map(|(spec, _)| spec.path.as_path()));
     tables.push((Arc::new(quarantine_spec(&output)), None));
     let mut intakes = Vec::new();
     for source in &job.sources {
         let name = source.spec.name.clone();
         let location = &source.spec.location;
-        let failed = |error| RunError::Source { source_name: source.spec.name.clone(), error };
+        let failed = |error| RunError::Source {
+            source_name: source.spec.name.clone(),
+            error,
+        };
         let files = list(location).map_err(failed)?;
         tracing::info!("source {name}: {} files at {location}", files.len());
         let reader = open(&source.spec, files).map_err(failed)?;
-        progress.bytes_total.fetch_add(reader.bytes_total(), Ordering::Relaxed);
+        progress
+            .bytes_total
+            .fetch_add(reader.bytes_total(), Ordering::Relaxed);
         let (rows_read, rows_rejected) = (AtomicU64::new(0), AtomicU64::new(0));
-        intakes.push(Arc::new(Intake { name, reader, rows_read, rows_rejected }));
+        intakes.push(Arc::new(Intake {
+            name,
+            reader,
+            rows_read,
+            rows_rejected,
+        }));
     }
     let staging = Staging::open(tables.iter().map(|(spec, _)| spec.path.as_path()))?;
     let (progress, faults) = (progress.clone(), Faults::default());
-    Ok(Shared { views, intakes, tables, staging, rows_taken: AtomicU64::new(0), progress, faults })
+    Ok(Shared {
+        views,
+        intakes,
+        tables,
+        staging,
+        rows_taken: AtomicU64::new(0),
+        progress,
+        faults,
+    })
 }
 
 /// The deepest directory that all tables lie in: where the quarantine goes.
 fn common_parent<'a>(tables: impl Iterator<Item = &'a Path>) -> PathBuf {
     let parents = tables.map(|table| table.parent().unwrap_or(Path::new("")));
     let common = parents.reduce(|common, parent| {
-        common.ancestors().find(|ancestor| parent.starts_with(ancestor)).unwrap_or(Path::new(""))
+        common
+            .ancestors()
+            .find(|ancestor| parent.starts_with(ancestor))
+            .unwrap_or(Path::new(""))
     });
     common.unwrap_or(Path::new("")).to_path_buf()
 }
@@ -159,7 +218,9 @@ fn work(worker: &mut Worker, shared: &Arc<Shared>) -> Vec<Vec<Run>> {
                 piece: None,
             };
             let counted = Arc::clone(shared);
-            let stream = source(scope, &format!("{}: decode", intake.name), move || share.step());
+            let stream = source(scope, &format!("{}: decode", intake.name), move || {
+                share.step()
+            });
             let stream = stream.inspect(move |delta| {
                 let rows = u64::try_from(delta.batch.num_rows()).unwrap_or(u64::MAX);
                 counted.rows_taken.fetch_add(rows, Ordering::Relaxed);
@@ -168,8 +229,16 @@ fn work(worker: &mut Worker, shared: &Arc<Shared>) -> Vec<Vec<Run>> {
         }
         render(scope, &shared.views, &mut relations, &shared.faults);
         for ((spec, relation), shard) in shared.tables.iter().zip(&shards) {
-            if let Some(changes) = relation.as_ref().and_then(|relation| relations.get(relation)) {
-                egress(changes.clone(), &spec.name, Rc::clone(shard), shared.faults.clone());
+            if let Some(changes) = relation
+                .as_ref()
+                .and_then(|relation| relations.get(relation))
+            {
+                egress(
+                    changes.clone(),
+                    &spec.name,
+                    Rc::clone(shard),
+                    shared.faults.clone(),
+                );
             }
         }
     });
@@ -187,7 +256,12 @@ fn work(worker: &mut Worker, shared: &Arc<Shared>) -> Vec<Vec<Run>> {
 }
 
 /// Puts a relation's changes into the worker's shard of the table.
-fn egress(changes: Changes<'_>, table: &str, shard: Rc<RefCell<Option<TableShard>>>, faults: Faults) {
+fn egress(
+    changes: Changes<'_>,
+    table: &str,
+    shard: Rc<RefCell<Option<TableShard>>>,
+    faults: Faults,
+) {
     let name = format!("{table}: publish");
     changes.sink(Pipeline, &name.clone(), move |(input, _)| {
         input.for_each(|_, deltas| {
@@ -204,8 +278,10 @@ fn egress(changes: Changes<'_>, table: &str, shard: Rc<RefCell<Option<TableShard
 fn check_gates(job: &Job, intakes: &[Arc<Intake>]) -> Result<(), RunError> {
     for (source, intake) in job.sources.iter().zip(intakes) {
         let gate = Gate::parse(&source.spec.options)?;
-        let (read, rejected) =
-            (intake.rows_read.load(Ordering::Relaxed), intake.rows_rejected.load(Ordering::Relaxed));
+        let (read, rejected) = (
+            intake.rows_read.load(Ordering::Relaxed),
+            intake.rows_rejected.load(Ordering::Relaxed),
+        );
         if let Some(most) = gate.max_bad_rows.filter(|&most| rejected > most) {
             return Err(RunError::Gate(format!(
                 "source {}: {rejected} of {read} rows are bad, more than max_bad_rows = {most}; nothing was published. \
@@ -229,16 +305,26 @@ fn check_gates(job: &Job, intakes: &[Arc<Intake>]) -> Result<(), RunError> {
 /// Counts are far below 2^53.
 #[allow(clippy::cast_precision_loss)]
 fn ratio(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+    if whole == 0 {
+        0.0
+    } else {
+        part as f64 / whole as f64
+    }
 }
 
 /// Invariant 1; gives the number of quarantined rows.
 fn balance(rows_read: u64, rows_taken: u64, staged: &[StagedTable]) -> Result<u64, RunError> {
-    let rows_quarantined = staged.last().map_or(0, |quarantine| quarantine.written.rows);
+    let rows_quarantined = staged
+        .last()
+        .map_or(0, |quarantine| quarantine.written.rows);
     if rows_read == rows_taken + rows_quarantined {
         Ok(rows_quarantined)
     } else {
-        Err(RunError::Unbalanced { rows_read, rows_taken, rows_quarantined })
+        Err(RunError::Unbalanced {
+            rows_read,
+            rows_taken,
+            rows_quarantined,
+        })
     }
 }
 

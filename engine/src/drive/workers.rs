@@ -4,10 +4,10 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use tidewater_operators::Faults;
 use timely::WorkerConfig;
 use timely::communication::WorkerGuards;
 use timely::worker::Worker;
-use tidewater_operators::Faults;
 
 use super::RunError;
 
@@ -35,7 +35,10 @@ pub fn start<R: Send + 'static>(
         match result {
             Ok(result) => Some(result),
             Err(panic) => {
-                faults.raise(&format!("worker {}", worker.index()), describe(panic.as_ref()));
+                faults.raise(
+                    &format!("worker {}", worker.index()),
+                    describe(panic.as_ref()),
+                );
                 None
             }
         }
@@ -47,7 +50,10 @@ pub fn start<R: Send + 'static>(
 ///
 /// # Errors
 /// The first fault; or that a worker ended without a result.
-pub fn join<R: Send + 'static>(guards: WorkerGuards<Option<R>>, faults: &Faults) -> Result<Vec<R>, RunError> {
+pub fn join<R: Send + 'static>(
+    guards: WorkerGuards<Option<R>>,
+    faults: &Faults,
+) -> Result<Vec<R>, RunError> {
     let results: Vec<Result<Option<R>, String>> = guards.join().into_iter().collect();
     if let Some(fault) = faults.first() {
         return Err(RunError::Fault(fault));
@@ -61,6 +67,12 @@ pub fn join<R: Send + 'static>(guards: WorkerGuards<Option<R>>, faults: &Faults)
 }
 
 fn describe(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("panicked: {}; this is a bug in Tidewater, please report it", text.unwrap_or("without a message"))
+    let text = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!(
+        "panicked: {}; this is a bug in Tidewater, please report it",
+        text.unwrap_or("without a message")
+    )
 }

@@ -1,9 +1,9 @@
 //! Plans made good for incremental maintenance.
 //!
-//! The rules are DataFusion's that keep a plan's meaning for every change of its inputs. Left out are those that need
-//! an executor or statistics, those that turn subqueries into joins of kinds we do not maintain, and
-//! `SingleDistinctToGroupBy`: we maintain distinct aggregates as such. No rule is told the time, so that
-//! nothing in a plan depends on when it was made.
+//! The rules are DataFusion's that keep a plan's meaning for every change of its inputs. Left out are those that make
+//! joins of kinds that we do not maintain (subqueries into joins, and `EliminateJoin`, which makes semi joins), those that
+//! move limits, and `SingleDistinctToGroupBy`: we maintain distinct aggregates as such. No rule is told the time, so
+//! that nothing in a plan depends on when it was made.
 
 use std::sync::Arc;
 

@@ -16,7 +16,12 @@ use super::{Map, Node, PlanError};
 
 /// Compiles an expression over the columns of `schema`.
 pub fn compile(expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>, DataFusionError> {
-    create_physical_expr(expr, schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())
+    create_physical_expr(
+        expr,
+        schema,
+        &ExecutionProps::new(),
+        &PhysicalPlanningContext::default(),
+    )
 }
 
 /// The columns of a plan as batches carry them: all nullable, since what is proved not null in a plan need not be
@@ -28,13 +33,19 @@ pub fn physical_schema(schema: &DFSchema) -> SchemaRef {
 /// `schema` with nullable columns and no metadata.
 pub fn nullable(schema: &Schema) -> SchemaRef {
     let fields = schema.fields().iter();
-    Arc::new(Schema::new(fields.map(|field| Field::new(field.name(), field.data_type().clone(), true)).collect::<Vec<_>>()))
+    Arc::new(Schema::new(
+        fields
+            .map(|field| Field::new(field.name(), field.data_type().clone(), true))
+            .collect::<Vec<_>>(),
+    ))
 }
 
 /// The columns of `schema`, as they are.
 pub fn identity(schema: &Schema) -> Vec<Arc<dyn PhysicalExpr>> {
     let columns = schema.fields().iter().enumerate();
-    columns.map(|(at, field)| Arc::new(Column::new(field.name(), at)) as Arc<dyn PhysicalExpr>).collect()
+    columns
+        .map(|(at, field)| Arc::new(Column::new(field.name(), at)) as Arc<dyn PhysicalExpr>)
+        .collect()
 }
 
 impl Map {
@@ -54,7 +65,10 @@ impl Map {
             }
         };
         let rows = batch.num_rows();
-        let columns = self.columns.iter().map(|column| column.evaluate(batch)?.into_array(rows));
+        let columns = self
+            .columns
+            .iter()
+            .map(|column| column.evaluate(batch)?.into_array(rows));
         to_batch(&self.schema, columns.collect::<Result<_, _>>()?, rows)
     }
 }
@@ -63,12 +77,27 @@ impl Map {
 ///
 /// # Errors
 /// When a column cannot be cast.
-pub fn to_batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch, DataFusionError> {
-    let typed = columns.into_iter().zip(schema.fields()).map(|(column, field)| {
-        if column.data_type() == field.data_type() { Ok(column) } else { cast(&column, field.data_type()) }
-    });
+pub fn to_batch(
+    schema: &SchemaRef,
+    columns: Vec<ArrayRef>,
+    rows: usize,
+) -> Result<RecordBatch, DataFusionError> {
+    let typed = columns
+        .into_iter()
+        .zip(schema.fields())
+        .map(|(column, field)| {
+            if column.data_type() == field.data_type() {
+                Ok(column)
+            } else {
+                cast(&column, field.data_type())
+            }
+        });
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), typed.collect::<Result<_, _>>()?, &options)?)
+    Ok(RecordBatch::try_new_with_options(
+        Arc::clone(schema),
+        typed.collect::<Result<_, _>>()?,
+        &options,
+    )?)
 }
 
 /// A node with more columns behind those of `input`.
@@ -83,8 +112,18 @@ pub struct Extended {
 impl Extended {
     /// Begins with the columns of `input`, known in expressions by `schema`.
     pub fn new(input: Node, schema: &DFSchema) -> Self {
-        let fields: Vec<Field> = input.schema().fields().iter().map(|field| field.as_ref().clone()).collect();
-        Self { columns: identity(input.schema()), node: input, input_schema: schema.clone(), fields }
+        let fields: Vec<Field> = input
+            .schema()
+            .fields()
+            .iter()
+            .map(|field| field.as_ref().clone())
+            .collect();
+        Self {
+            columns: identity(input.schema()),
+            node: input,
+            input_schema: schema.clone(),
+            fields,
+        }
     }
 
     /// The position of the column that holds `expr`, which is added unless it is there.
@@ -93,11 +132,16 @@ impl Extended {
     /// When the expression does not compile.
     pub fn column(&mut self, expr: &Expr) -> Result<usize, PlanError> {
         let compiled = compile(expr, &self.input_schema)?;
-        if let Some(known) = self.columns.iter().position(|column| column.as_ref() == compiled.as_ref()) {
+        if let Some(known) = self
+            .columns
+            .iter()
+            .position(|column| column.as_ref() == compiled.as_ref())
+        {
             return Ok(known);
         }
         let data_type = expr.get_type(&self.input_schema)?;
-        self.fields.push(Field::new(expr.schema_name().to_string(), data_type, true));
+        self.fields
+            .push(Field::new(expr.schema_name().to_string(), data_type, true));
         self.columns.push(compiled);
         Ok(self.columns.len() - 1)
     }
@@ -120,7 +164,12 @@ impl Extended {
             return self.node;
         }
         let schema = Arc::new(Schema::new(self.fields));
-        Node::Map(Box::new(Map { input: self.node, predicate: None, columns: self.columns, schema }))
+        Node::Map(Box::new(Map {
+            input: self.node,
+            predicate: None,
+            columns: self.columns,
+            schema,
+        }))
     }
 }
 
@@ -130,10 +179,20 @@ pub fn select(input: Node, positions: &[usize]) -> Node {
     if positions.iter().copied().eq(0..fields.len()) {
         return input;
     }
-    let chosen: Vec<Field> = positions.iter().map(|&at| fields[at].as_ref().clone()).collect();
-    let columns = positions.iter().map(|&at| Arc::new(Column::new(fields[at].name(), at)) as Arc<dyn PhysicalExpr>);
+    let chosen: Vec<Field> = positions
+        .iter()
+        .map(|&at| fields[at].as_ref().clone())
+        .collect();
+    let columns = positions
+        .iter()
+        .map(|&at| Arc::new(Column::new(fields[at].name(), at)) as Arc<dyn PhysicalExpr>);
     let columns = columns.collect();
-    Node::Map(Box::new(Map { predicate: None, columns, schema: Arc::new(Schema::new(chosen)), input }))
+    Node::Map(Box::new(Map {
+        predicate: None,
+        columns,
+        schema: Arc::new(Schema::new(chosen)),
+        input,
+    }))
 }
 
 /// `input` under the names and types of `schema`, column by column.
@@ -151,8 +210,17 @@ pub fn conform(input: Node, schema: &SchemaRef) -> Result<Node, PlanError> {
         if from.field(at).data_type() == field.data_type() {
             return Ok(column);
         }
-        Ok(datafusion_physical_expr::expressions::cast(column, from.as_arrow(), field.data_type().clone())?)
+        Ok(datafusion_physical_expr::expressions::cast(
+            column,
+            from.as_arrow(),
+            field.data_type().clone(),
+        )?)
     });
     let columns = columns.collect::<Result<Vec<_>, PlanError>>()?;
-    Ok(Node::Map(Box::new(Map { input, predicate: None, columns, schema })))
+    Ok(Node::Map(Box::new(Map {
+        input,
+        predicate: None,
+        columns,
+        schema,
+    })))
 }

@@ -15,7 +15,9 @@ pub fn lower(join: &Join, left: Node, right: Node) -> Result<Node, PlanError> {
         (other, _) => return Err(PlanError::Unsupported(format!("this {other} join"))),
     };
     if join.null_equality == NullEquality::NullEqualsNull {
-        return Err(PlanError::Unsupported("a join on IS NOT DISTINCT FROM".into()));
+        return Err(PlanError::Unsupported(
+            "a join on IS NOT DISTINCT FROM".into(),
+        ));
     }
     let (left_width, right_width) = (left.schema().fields().len(), right.schema().fields().len());
     let mut left = Extended::new(left, join.left.schema());
@@ -27,7 +29,9 @@ pub fn lower(join: &Join, left: Node, right: Node) -> Result<Node, PlanError> {
     }
     let (left, right) = (left.finish(), right.finish());
     let fields = left.schema().fields().iter().chain(right.schema().fields());
-    let schema = nullable(&arrow::datatypes::Schema::new(fields.cloned().collect::<Vec<_>>()));
+    let schema = nullable(&arrow::datatypes::Schema::new(
+        fields.cloned().collect::<Vec<_>>(),
+    ));
     let offset = left.schema().fields().len();
     let spec = JoinSpec {
         kind,
@@ -37,11 +41,24 @@ pub fn lower(join: &Join, left: Node, right: Node) -> Result<Node, PlanError> {
         right_keys,
         schema,
     };
-    let joined = Node::Join { left: Box::new(left), right: Box::new(right), spec };
-    let own: Vec<usize> = (0..left_width).chain(offset..offset + right_width).collect();
+    let joined = Node::Join {
+        left: Box::new(left),
+        right: Box::new(right),
+        spec,
+    };
+    let own: Vec<usize> = (0..left_width)
+        .chain(offset..offset + right_width)
+        .collect();
     let joined = select(joined, &own);
-    let Some(filter) = &join.filter else { return Ok(joined) };
+    let Some(filter) = &join.filter else {
+        return Ok(joined);
+    };
     let predicate = Some(compile(filter, &join.schema)?);
     let columns = identity(joined.schema());
-    Ok(Node::Map(Box::new(Map { schema: joined.schema().clone(), input: joined, predicate, columns })))
+    Ok(Node::Map(Box::new(Map {
+        schema: joined.schema().clone(),
+        input: joined,
+        predicate,
+        columns,
+    })))
 }

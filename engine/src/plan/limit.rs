@@ -16,12 +16,28 @@ pub fn top(sort: &Sort, fetch: usize) -> Result<Node, PlanError> {
     let mut extended = Extended::new(input, sort.input.schema());
     let order = sort.expr.iter().map(|key| {
         let column = extended.column(&key.expr)?;
-        Ok(OrderKey { column, descending: !key.asc, nulls_first: key.nulls_first })
+        Ok(OrderKey {
+            column,
+            descending: !key.asc,
+            nulls_first: key.nulls_first,
+        })
     });
     let order = order.collect::<Result<Vec<_>, PlanError>>()?;
     let input = extended.finish();
     let limit = u64::try_from(fetch).map_err(|error| DataFusionError::External(Box::new(error)))?;
-    let spec = TopSpec { schema: input.schema().clone(), partition: Vec::new(), order, offset: 0, limit };
+    let spec = TopSpec {
+        schema: input.schema().clone(),
+        partition: Vec::new(),
+        order,
+        offset: 0,
+        limit,
+    };
     let all: Vec<usize> = (0..width).collect();
-    Ok(select(Node::Top { input: Box::new(input), spec }, &all))
+    Ok(select(
+        Node::Top {
+            input: Box::new(input),
+            spec,
+        },
+        &all,
+    ))
 }

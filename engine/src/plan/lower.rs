@@ -29,7 +29,12 @@ pub fn node(plan: &LogicalPlan) -> Result<Node, PlanError> {
             let (schema, input) = (filter.input.schema(), node(&filter.input)?);
             let predicate = compile(&filter.predicate, schema)?;
             let columns = identity(input.schema());
-            Ok(Node::Map(Box::new(Map { schema: Arc::clone(input.schema()), input, predicate: Some(predicate), columns })))
+            Ok(Node::Map(Box::new(Map {
+                schema: Arc::clone(input.schema()),
+                input,
+                predicate: Some(predicate),
+                columns,
+            })))
         }
         LogicalPlan::Aggregate(aggregate) => aggregate::lower(aggregate, node(&aggregate.input)?),
         LogicalPlan::Union(union) => unite(union),
@@ -44,7 +49,9 @@ pub fn node(plan: &LogicalPlan) -> Result<Node, PlanError> {
         LogicalPlan::EmptyRelation(empty) => {
             let rows = usize::from(empty.produce_one_row);
             let fields = empty.schema.fields().iter();
-            let columns = fields.map(|field| new_null_array(field.data_type(), rows)).collect();
+            let columns = fields
+                .map(|field| new_null_array(field.data_type(), rows))
+                .collect();
             constant(columns, rows, &empty.schema)
         }
         LogicalPlan::Values(values) => constant_rows(values),
@@ -63,22 +70,43 @@ fn table_scan(scan: &TableScan) -> Node {
 
 /// A projection; a filter right below it becomes one pass with it.
 fn project(projection: &Projection, input: Node) -> Result<Node, PlanError> {
-    let columns = projection.expr.iter().map(|expr| compile(expr, projection.input.schema()));
+    let columns = projection
+        .expr
+        .iter()
+        .map(|expr| compile(expr, projection.input.schema()));
     let columns = columns.collect::<Result<_, _>>()?;
     let schema = physical_schema(&projection.schema);
     let map = match input {
-        Node::Map(filter) if filter.predicate.is_some() && matches!(*projection.input, LogicalPlan::Filter(_)) => {
-            Map { columns, schema, ..*filter }
+        Node::Map(filter)
+            if filter.predicate.is_some()
+                && matches!(*projection.input, LogicalPlan::Filter(_)) =>
+        {
+            Map {
+                columns,
+                schema,
+                ..*filter
+            }
         }
-        input => Map { input, predicate: None, columns, schema },
+        input => Map {
+            input,
+            predicate: None,
+            columns,
+            schema,
+        },
     };
     Ok(Node::Map(Box::new(map)))
 }
 
 fn unite(union: &Union) -> Result<Node, PlanError> {
     let schema = physical_schema(&union.schema);
-    let inputs = union.inputs.iter().map(|input| conform(node(input)?, &schema));
-    Ok(Node::Union { inputs: inputs.collect::<Result<_, _>>()?, schema })
+    let inputs = union
+        .inputs
+        .iter()
+        .map(|input| conform(node(input)?, &schema));
+    Ok(Node::Union {
+        inputs: inputs.collect::<Result<_, _>>()?,
+        schema,
+    })
 }
 
 /// `VALUES`: evaluated once, here.
@@ -89,14 +117,23 @@ fn constant_rows(values: &Values) -> Result<Node, PlanError> {
     let empty = DFSchema::empty();
     let mut columns = Vec::new();
     for at in 0..values.schema.fields().len() {
-        let cells = values.values.iter().map(|row| -> Result<ArrayRef, PlanError> {
-            let cell = compile(&row[at], &empty)?.evaluate(&nothing)?.into_array(1)?;
-            Ok(arrow::compute::cast(&cell, values.schema.field(at).data_type())
-                .map_err(datafusion_common::DataFusionError::from)?)
-        });
+        let cells = values
+            .values
+            .iter()
+            .map(|row| -> Result<ArrayRef, PlanError> {
+                let cell = compile(&row[at], &empty)?
+                    .evaluate(&nothing)?
+                    .into_array(1)?;
+                Ok(
+                    arrow::compute::cast(&cell, values.schema.field(at).data_type())
+                        .map_err(datafusion_common::DataFusionError::from)?,
+                )
+            });
         let cells = cells.collect::<Result<Vec<_>, _>>()?;
         let cells: Vec<&dyn arrow::array::Array> = cells.iter().map(AsRef::as_ref).collect();
-        columns.push(arrow::compute::concat(&cells).map_err(datafusion_common::DataFusionError::from)?);
+        columns.push(
+            arrow::compute::concat(&cells).map_err(datafusion_common::DataFusionError::from)?,
+        );
     }
     constant(columns, values.values.len(), &values.schema)
 }

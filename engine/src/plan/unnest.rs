@@ -7,12 +7,19 @@ use super::expression::physical_schema;
 
 /// Lists into rows, structs into columns.
 pub fn lower(unnest: &datafusion_expr::Unnest, input: Node) -> Node {
-    let lists = unnest.list_type_columns.iter().map(|(column, list)| (*column, list.depth)).collect();
+    let lists = unnest
+        .list_type_columns
+        .iter()
+        .map(|(column, list)| (*column, list.depth))
+        .collect();
     let unnest = Unnest {
         lists,
         structs: unnest.struct_type_columns.clone(),
         preserve_nulls: unnest.options.preserve_nulls(),
         output: physical_schema(&unnest.schema),
     };
-    Node::Unnest { input: Box::new(input), unnest }
+    Node::Unnest {
+        input: Box::new(input),
+        unnest,
+    }
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
-use timely::dataflow::{Scope, Stream};
 use tidewater_operators::concat::concat;
 use tidewater_operators::interner::Interner;
 use tidewater_operators::join::join;
@@ -13,6 +12,7 @@ use tidewater_operators::source::{Step, source};
 use tidewater_operators::top::top;
 use tidewater_operators::window::window;
 use tidewater_operators::{Delta, Faults, aggregate};
+use timely::dataflow::{Scope, Stream};
 
 use crate::plan::Node;
 
@@ -28,7 +28,14 @@ pub fn render<'scope>(
 ) {
     let interner = Interner::default();
     for (name, node) in views {
-        let stream = Renderer { scope, view: name, relations, interner: &interner, faults }.node(node);
+        let stream = Renderer {
+            scope,
+            view: name,
+            relations,
+            interner: &interner,
+            faults,
+        }
+        .node(node);
         relations.insert(name.clone(), stream);
     }
 }
@@ -45,42 +52,86 @@ struct Renderer<'a, 'scope> {
 impl<'scope> Renderer<'_, 'scope> {
     fn node(&self, node: &Node) -> Changes<'scope> {
         match node {
-            Node::Scan { relation, projection, .. } => self.scan(relation, projection),
+            Node::Scan {
+                relation,
+                projection,
+                ..
+            } => self.scan(relation, projection),
             Node::Constant { batch } => self.constant(batch),
             Node::Map(plan) => {
-                let operation = if plan.predicate.is_some() { "filter" } else { "project" };
+                let operation = if plan.predicate.is_some() {
+                    "filter"
+                } else {
+                    "project"
+                };
                 let plan_of_worker = plan.clone();
                 let input = self.node(&plan.input);
-                map(input, &self.name(operation), self.faults.clone(), move |batch| plan_of_worker.apply(batch))
+                map(
+                    input,
+                    &self.name(operation),
+                    self.faults.clone(),
+                    move |batch| plan_of_worker.apply(batch),
+                )
             }
             Node::Unnest { input, unnest } => {
                 let unnest = unnest.clone();
-                map(self.node(input), &self.name("unnest"), self.faults.clone(), move |batch| unnest.apply(batch))
+                map(
+                    self.node(input),
+                    &self.name("unnest"),
+                    self.faults.clone(),
+                    move |batch| unnest.apply(batch),
+                )
             }
             Node::Union { inputs, schema } => {
                 let inputs = inputs.iter().map(|input| {
                     let schema = schema.clone();
                     // Union inputs differ in names; what follows sees one schema.
-                    map(self.node(input), &self.name("union"), self.faults.clone(), move |batch: &RecordBatch| {
-                        batch.clone().with_schema(schema.clone())
-                    })
+                    map(
+                        self.node(input),
+                        &self.name("union"),
+                        self.faults.clone(),
+                        move |batch: &RecordBatch| batch.clone().with_schema(schema.clone()),
+                    )
                 });
                 concat(self.scope, inputs.collect::<Vec<_>>())
             }
             Node::Aggregate { input, aggregation } => {
                 let name = self.name(&aggregation.name);
-                let aggregation = aggregate::Aggregation { name: name.clone(), ..aggregation.clone() };
-                let rendered = aggregate::aggregate(self.node(input), &aggregation, self.interner, self.faults);
-                self.faults.catch(&name, rendered).unwrap_or_else(|| self.nothing())
+                let aggregation = aggregate::Aggregation {
+                    name: name.clone(),
+                    ..aggregation.clone()
+                };
+                let rendered = aggregate::aggregate(
+                    self.node(input),
+                    &aggregation,
+                    self.interner,
+                    self.faults,
+                );
+                self.faults
+                    .catch(&name, rendered)
+                    .unwrap_or_else(|| self.nothing())
             }
-            Node::Join { left, right, spec } => {
-                join(self.node(left), self.node(right), &self.name("join"), spec, self.faults.clone())
-            }
-            Node::Window { input, spec, functions } => {
+            Node::Join { left, right, spec } => join(
+                self.node(left),
+                self.node(right),
+                &self.name("join"),
+                spec,
+                self.faults.clone(),
+            ),
+            Node::Window {
+                input,
+                spec,
+                functions,
+            } => {
                 let name = self.name(&functions.join(", "));
                 window(self.node(input), &name, spec, self.faults.clone())
             }
-            Node::Top { input, spec } => top(self.node(input), &self.name("top"), spec, self.faults.clone()),
+            Node::Top { input, spec } => top(
+                self.node(input),
+                &self.name("top"),
+                spec,
+                self.faults.clone(),
+            ),
         }
     }
 
@@ -94,16 +145,26 @@ impl<'scope> Renderer<'_, 'scope> {
 
     fn scan(&self, relation: &str, projection: &[usize]) -> Changes<'scope> {
         let Some(stream) = self.relations.get(relation).cloned() else {
-            self.faults.raise(self.view, format!("the plan reads {relation}, which is not there"));
+            self.faults.raise(
+                self.view,
+                format!("the plan reads {relation}, which is not there"),
+            );
             return self.nothing();
         };
         let projection = projection.to_vec();
-        map(stream, &self.name(&format!("read {relation}")), self.faults.clone(), move |batch| {
-            if projection.len() == batch.num_columns() && projection.iter().copied().eq(0..batch.num_columns()) {
-                return Ok::<_, ArrowError>(batch.clone());
-            }
-            batch.project(&projection)
-        })
+        map(
+            stream,
+            &self.name(&format!("read {relation}")),
+            self.faults.clone(),
+            move |batch| {
+                if projection.len() == batch.num_columns()
+                    && projection.iter().copied().eq(0..batch.num_columns())
+                {
+                    return Ok::<_, ArrowError>(batch.clone());
+                }
+                batch.project(&projection)
+            },
+        )
     }
 
     fn nothing(&self) -> Changes<'scope> {
@@ -112,10 +173,13 @@ impl<'scope> Renderer<'_, 'scope> {
 
     /// Rows of the first epoch, from the first worker.
     fn constant(&self, batch: &RecordBatch) -> Changes<'scope> {
-        let mut rows = (self.scope.index() == 0 && batch.num_rows() > 0).then(|| Delta::plus(batch.clone()));
-        source(self.scope, &self.name("constant"), move || match rows.take() {
-            Some(delta) => Step::Emit(vec![delta]),
-            None => Step::Done,
+        let mut rows =
+            (self.scope.index() == 0 && batch.num_rows() > 0).then(|| Delta::plus(batch.clone()));
+        source(self.scope, &self.name("constant"), move || {
+            match rows.take() {
+                Some(delta) => Step::Emit(vec![delta]),
+                None => Step::Done,
+            }
         })
     }
 }

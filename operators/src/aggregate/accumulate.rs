@@ -23,8 +23,8 @@ use timely::dataflow::operators::generic::Operator;
 
 use super::exact_sum::ExactSum;
 use super::finish::{Finisher, Group};
+use super::keys::{owner, untag};
 use super::parcel::{Bests, Parcel, Sums};
-use super::keys::owner;
 use super::partial::AggregateError;
 use super::spec::{Aggregation, Carrier, Layout};
 use crate::dictionary::{Dictionary, DictionaryFull};
@@ -58,42 +58,60 @@ pub fn accumulate<'scope>(
     let mut groups = Groups::new(layout.clone(), aggregation.group.is_empty());
     let by_owner = Exchange::new(|parcel: &Parcel<Sums>| parcel.to);
     let best_by_owner = Exchange::new(|parcel: &Parcel<Bests>| parcel.to);
-    sums.binary_frontier(bests, by_owner, best_by_owner, &operator.clone(), move |initial, _| {
-        let mut waiting: BTreeMap<u64, (Capability<u64>, Waiting)> = BTreeMap::new();
-        if always {
-            waiting.insert(0, (initial, Waiting::default()));
-            faults.catch(&operator, groups.touch(&[]));
-        }
-        move |(sums, sums_frontier), (bests, bests_frontier), output| {
-            let lowest = waiting.keys().next().copied();
-            sums.for_each(|time, parcels| {
-                let epoch = *time.time();
-                let (_, wait) = waiting.entry(epoch).or_insert_with(|| (time.retain(0), Waiting::default()));
-                wait.sums.extend(parcels.drain(..).map(|parcel| parcel.body));
-            });
-            bests.for_each(|time, parcels| {
-                let epoch = *time.time();
-                let (_, wait) = waiting.entry(epoch).or_insert_with(|| (time.retain(0), Waiting::default()));
-                wait.bests.extend(parcels.drain(..).map(|parcel| parcel.body));
-            });
-            debug_assert!(lowest.is_none_or(|lowest| waiting.keys().next().is_some_and(|&epoch| epoch <= lowest)));
-            while let Some(mut entry) = waiting.first_entry() {
-                let epoch = *entry.key();
-                // Amounts of the lowest epoch that can still come may be added as they come: memory stays small.
-                let lowest_possible = !sums_frontier.less_than(&epoch) && !bests_frontier.less_than(&epoch);
-                if lowest_possible {
-                    faults.catch(&operator, groups.apply(std::mem::take(&mut entry.get_mut().1)));
-                }
-                if sums_frontier.less_equal(&epoch) || bests_frontier.less_equal(&epoch) {
-                    break;
-                }
-                let (capability, _) = entry.remove();
-                let deltas = faults.catch(&operator, groups.close(&finisher));
-                let mut session = output.session(&capability);
-                session.give_iterator(deltas.into_iter().flatten());
+    sums.binary_frontier(
+        bests,
+        by_owner,
+        best_by_owner,
+        &operator.clone(),
+        move |initial, _| {
+            let mut waiting: BTreeMap<u64, (Capability<u64>, Waiting)> = BTreeMap::new();
+            if always {
+                waiting.insert(0, (initial, Waiting::default()));
+                faults.catch(&operator, groups.touch(&[]));
             }
-        }
-    })
+            move |(sums, sums_frontier), (bests, bests_frontier), output| {
+                let lowest = waiting.keys().next().copied();
+                sums.for_each(|time, parcels| {
+                    let epoch = *time.time();
+                    let (_, wait) = waiting
+                        .entry(epoch)
+                        .or_insert_with(|| (time.retain(0), Waiting::default()));
+                    wait.sums
+                        .extend(parcels.drain(..).map(|parcel| parcel.body));
+                });
+                bests.for_each(|time, parcels| {
+                    let epoch = *time.time();
+                    let (_, wait) = waiting
+                        .entry(epoch)
+                        .or_insert_with(|| (time.retain(0), Waiting::default()));
+                    wait.bests
+                        .extend(parcels.drain(..).map(|parcel| parcel.body));
+                });
+                debug_assert!(lowest.is_none_or(|lowest| {
+                    waiting.keys().next().is_some_and(|&epoch| epoch <= lowest)
+                }));
+                while let Some(mut entry) = waiting.first_entry() {
+                    let epoch = *entry.key();
+                    // Amounts of the lowest epoch that can still come may be added as they come: memory stays small.
+                    let lowest_possible =
+                        !sums_frontier.less_than(&epoch) && !bests_frontier.less_than(&epoch);
+                    if lowest_possible {
+                        faults.catch(
+                            &operator,
+                            groups.apply(std::mem::take(&mut entry.get_mut().1)),
+                        );
+                    }
+                    if sums_frontier.less_equal(&epoch) || bests_frontier.less_equal(&epoch) {
+                        break;
+                    }
+                    let (capability, _) = entry.remove();
+                    let deltas = faults.catch(&operator, groups.close(&finisher));
+                    let mut session = output.session(&capability);
+                    session.give_iterator(deltas.into_iter().flatten());
+                }
+            }
+        },
+    )
 }
 
 /// The accumulators of all groups, and what they were before the open epoch.
@@ -130,9 +148,12 @@ impl Groups {
         let id = self.keys.intern(key)?;
         if self.keys.len() > self.emitted.len() {
             self.emitted.push(false);
-            self.integers.resize(self.keys.len() * self.layout.integers, 0);
-            self.floats.resize(self.keys.len() * self.layout.floats, ExactSum::default());
-            self.bests.resize(self.keys.len() * self.layout.extremes, None);
+            self.integers
+                .resize(self.keys.len() * self.layout.integers, 0);
+            self.floats
+                .resize(self.keys.len() * self.layout.floats, ExactSum::default());
+            self.bests
+                .resize(self.keys.len() * self.layout.extremes, None);
         }
         if !self.before.contains_key(&id) {
             let before = self.emitted[id as usize].then(|| self.group(id));
@@ -171,8 +192,12 @@ impl Groups {
         }
         for Bests { groups, best } in waiting.bests {
             for (key, best) in groups.iter().zip(best) {
-                let Some((&call, key)) = key.split_first() else { continue };
-                let Carrier::Extreme(slot) = self.layout.carriers[usize::from(call)] else { continue };
+                let Some((call, key)) = untag(key) else {
+                    continue;
+                };
+                let Carrier::Extreme(slot) = self.layout.carriers[call] else {
+                    continue;
+                };
                 let id = self.touch(key)? as usize;
                 self.bests[id * self.layout.extremes + slot] = best;
             }
@@ -192,7 +217,9 @@ impl Groups {
             let present = rows > 0 || self.keeps_empty;
             self.emitted[id as usize] = present;
             match (before, present) {
-                (Some(before), true) if before != after => changed.push(((id, before), (id, after))),
+                (Some(before), true) if before != after => {
+                    changed.push(((id, before), (id, after)));
+                }
                 (Some(before), false) => gone.push((id, before)),
                 (None, true) => new.push((id, after)),
                 _ => {}

@@ -26,8 +26,8 @@ pub type Pair<V> = (u32, V);
 /// Sorted pairs with their counts.
 pub type PairTrace<V> = TraceAgent<KeySpine<Pair<V>, u64, i64>>;
 
-/// Pairs sorted at once: 2 MiB of ids.
-const RUN: usize = 1 << 17;
+/// Pairs sorted at once: 1 MiB of ids.
+const RUN: usize = 1 << 16;
 
 /// How a worker represents the values of pairs.
 pub trait Values: 'static {
@@ -62,15 +62,24 @@ pub fn arrange_pairs<'scope, V: Values>(
                 }
                 let pairs = unsorted.entry(*time.time()).or_default();
                 for Parcel { body, .. } in parcels.drain(..) {
-                    faults.catch(&operator, append(&mut groups.borrow_mut(), &mut values, &body, pairs));
+                    faults.catch(
+                        &operator,
+                        append(&mut groups.borrow_mut(), &mut values, &body, pairs),
+                    );
                     if pairs.len() >= RUN {
                         output.session(&time).give(Run::sort(*time.time(), pairs));
                     }
                 }
             });
-            if let Some(capability) = open.take_if(|capability| !frontier.less_equal(capability.time())) {
+            if let Some(capability) =
+                open.take_if(|capability| !frontier.less_equal(capability.time()))
+            {
                 let mut session = output.session(&capability);
-                session.give_iterator(std::mem::take(&mut unsorted).into_iter().map(|(time, mut pairs)| Run::sort(time, &mut pairs)));
+                session.give_iterator(
+                    std::mem::take(&mut unsorted)
+                        .into_iter()
+                        .map(|(time, mut pairs)| Run::sort(time, &mut pairs)),
+                );
             }
         }
     });
@@ -88,10 +97,21 @@ fn append<V: Values>(
     parcel: &Pairs,
     pairs: &mut Vec<(Pair<V::Value>, i64)>,
 ) -> Result<(), DictionaryFull> {
-    let group_ids = parcel.groups.iter().map(|group| groups.intern(group)).collect::<Result<Vec<_>, _>>()?;
-    let value_ids = parcel.values.iter().map(|value| values.value(value)).collect::<Result<Vec<_>, _>>()?;
+    let group_ids = parcel
+        .groups
+        .iter()
+        .map(|group| groups.intern(group))
+        .collect::<Result<Vec<_>, _>>()?;
+    let value_ids = parcel
+        .values
+        .iter()
+        .map(|value| values.value(value))
+        .collect::<Result<Vec<_>, _>>()?;
     pairs.extend(parcel.pairs.iter().map(|&(group, value, diff)| {
-        ((group_ids[group as usize], value_ids[value as usize].clone()), diff)
+        (
+            (group_ids[group as usize], value_ids[value as usize].clone()),
+            diff,
+        )
     }));
     Ok(())
 }

@@ -38,7 +38,11 @@ pub struct Run<V> {
 
 impl<V> Default for Run<V> {
     fn default() -> Self {
-        Self { time: 0, pairs: Vec::new(), diffs: Vec::new() }
+        Self {
+            time: 0,
+            pairs: Vec::new(),
+            diffs: Vec::new(),
+        }
     }
 }
 
@@ -46,7 +50,11 @@ impl<V: Ord + Clone> Run<V> {
     /// Sorts and sums pairs; `unsorted` is left empty.
     pub fn sort(time: u64, unsorted: &mut Vec<(Pair<V>, i64)>) -> Self {
         unsorted.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        let mut run = Self { time, pairs: Vec::with_capacity(unsorted.len()), diffs: Vec::with_capacity(unsorted.len()) };
+        let mut run = Self {
+            time,
+            pairs: Vec::with_capacity(unsorted.len()),
+            diffs: Vec::with_capacity(unsorted.len()),
+        };
         let mut updates = unsorted.drain(..).peekable();
         while let Some((pair, diff)) = next_sum(&mut updates) {
             run.push(pair, diff);
@@ -62,8 +70,15 @@ impl<V: Ord + Clone> Run<V> {
     fn merge(self, other: Self) -> Self {
         let capacity = self.pairs.len() + other.pairs.len();
         let time = self.time;
-        let mut merged = Self { time, pairs: Vec::with_capacity(capacity), diffs: Vec::with_capacity(capacity) };
-        let (mut left, mut right) = (self.into_updates().peekable(), other.into_updates().peekable());
+        let mut merged = Self {
+            time,
+            pairs: Vec::with_capacity(capacity),
+            diffs: Vec::with_capacity(capacity),
+        };
+        let (mut left, mut right) = (
+            self.into_updates().peekable(),
+            other.into_updates().peekable(),
+        );
         while let (Some((a, _)), Some((b, _))) = (left.peek(), right.peek()) {
             let next = match a.cmp(b) {
                 std::cmp::Ordering::Less => next_sum(&mut left),
@@ -91,12 +106,12 @@ impl<V: Ord + Clone> Run<V> {
                 self.pairs.push(pair);
                 self.diffs.push(diff);
             }
-            Err(_) => self.push_in_parts(pair, diff),
+            Err(_) => self.push_in_parts(&pair, diff),
         }
     }
 
     #[cold]
-    fn push_in_parts(&mut self, pair: Pair<V>, mut diff: i64) {
+    fn push_in_parts(&mut self, pair: &Pair<V>, mut diff: i64) {
         while diff != 0 {
             let limit = if diff > 0 { i32::MAX } else { i32::MIN };
             let part = i32::try_from(diff).unwrap_or(limit);
@@ -107,12 +122,16 @@ impl<V: Ord + Clone> Run<V> {
     }
 
     fn into_updates(self) -> impl Iterator<Item = (Pair<V>, i64)> {
-        self.pairs.into_iter().zip(self.diffs.into_iter().map(i64::from))
+        self.pairs
+            .into_iter()
+            .zip(self.diffs.into_iter().map(i64::from))
     }
 }
 
 /// The next pair and the sum of all its differences.
-fn next_sum<V: Ord>(updates: &mut Peekable<impl Iterator<Item = (Pair<V>, i64)>>) -> Option<(Pair<V>, i64)> {
+fn next_sum<V: Ord>(
+    updates: &mut Peekable<impl Iterator<Item = (Pair<V>, i64)>>,
+) -> Option<(Pair<V>, i64)> {
     let (pair, mut sum) = updates.next()?;
     while let Some((_, diff)) = updates.next_if(|(other, _)| *other == pair) {
         sum += diff;
@@ -128,7 +147,10 @@ pub struct Runs<V> {
 
 impl<V> Default for Runs<V> {
     fn default() -> Self {
-        Self { ready: VecDeque::new(), handed: Run::default() }
+        Self {
+            ready: VecDeque::new(),
+            handed: Run::default(),
+        }
     }
 }
 
@@ -190,7 +212,11 @@ impl<V: ExchangeData> Batcher for PairBatcher<V> {
     type Time = u64;
 
     fn new(_logger: Option<Logger>, _operator_id: usize) -> Self {
-        Self { epochs: BTreeMap::new(), lower: Antichain::from_elem(0), frontier: Antichain::new() }
+        Self {
+            epochs: BTreeMap::new(),
+            lower: Antichain::from_elem(0),
+            frontier: Antichain::new(),
+        }
     }
 
     fn seal(&mut self, upper: Antichain<u64>) -> (Vec<Run<V>>, Description<u64>) {
@@ -206,7 +232,8 @@ impl<V: ExchangeData> Batcher for PairBatcher<V> {
         }
         self.frontier.clear();
         self.frontier.extend(self.epochs.keys().next().copied());
-        let description = Description::new(self.lower.clone(), upper.clone(), Antichain::from_elem(0));
+        let description =
+            Description::new(self.lower.clone(), upper.clone(), Antichain::from_elem(0));
         self.lower = upper;
         (sealed, description)
     }
@@ -241,11 +268,19 @@ impl<V: ExchangeData> Builder for PairBuilder<V> {
         let pairs = runs.iter().map(|run| run.pairs.len()).sum();
         let mut builder = Inner::with_capacity(pairs, pairs, 0);
         let mut piece: Vec<Update<V>> = Vec::with_capacity(PIECE);
-        let mut heads: Vec<_> = runs.drain(..).map(|run| (run.time, run.into_updates().peekable())).collect();
+        let mut heads: Vec<_> = runs
+            .drain(..)
+            .map(|run| (run.time, run.into_updates().peekable()))
+            .collect();
         // Runs come in the order of their epochs, so of equal pairs the first run's is the earliest.
         while let Some((time, updates)) = heads
             .iter_mut()
-            .filter_map(|(time, updates)| updates.peek().cloned().map(|(pair, _)| (pair, *time, updates)))
+            .filter_map(|(time, updates)| {
+                updates
+                    .peek()
+                    .cloned()
+                    .map(|(pair, _)| (pair, *time, updates))
+            })
             .min_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)))
             .map(|(_, time, updates)| (time, updates))
         {
@@ -266,17 +301,28 @@ mod tests {
     use super::*;
 
     fn run(time: u64, updates: &[(u32, i64)]) -> Run<u32> {
-        Run::sort(time, &mut updates.iter().map(|&(value, diff)| ((0, value), diff)).collect())
+        Run::sort(
+            time,
+            &mut updates
+                .iter()
+                .map(|&(value, diff)| ((0, value), diff))
+                .collect(),
+        )
     }
 
     fn sums(run: Run<u32>) -> Vec<(u32, i64)> {
         let mut updates = run.into_updates().peekable();
-        std::iter::from_fn(|| next_sum(&mut updates)).map(|((_, value), diff)| (value, diff)).collect()
+        std::iter::from_fn(|| next_sum(&mut updates))
+            .map(|((_, value), diff)| (value, diff))
+            .collect()
     }
 
     #[test]
     fn sorting_and_merging_sum_up() {
-        assert_eq!(sums(run(0, &[(2, 1), (1, 1), (2, 3), (3, 1), (3, -1)])), [(1, 1), (2, 4)]);
+        assert_eq!(
+            sums(run(0, &[(2, 1), (1, 1), (2, 3), (3, 1), (3, -1)])),
+            [(1, 1), (2, 4)]
+        );
         let merged = run(0, &[(1, 1), (2, 2), (4, 1)]).merge(run(0, &[(2, -2), (3, 1), (4, 1)]));
         assert_eq!(sums(merged), [(1, 1), (3, 1), (4, 2)]);
     }
@@ -285,8 +331,14 @@ mod tests {
     fn differences_beyond_four_bytes_are_kept() {
         let large = i64::from(i32::MAX);
         assert_eq!(sums(run(0, &[(1, 3 * large + 2)])), [(1, 3 * large + 2)]);
-        assert_eq!(sums(run(0, &[(1, large)]).merge(run(0, &[(1, large)]))), [(1, 2 * large)]);
-        assert_eq!(sums(run(0, &[(1, -3 * large), (2, 1)]).merge(run(0, &[(1, 3 * large)]))), [(2, 1)]);
+        assert_eq!(
+            sums(run(0, &[(1, large)]).merge(run(0, &[(1, large)]))),
+            [(1, 2 * large)]
+        );
+        assert_eq!(
+            sums(run(0, &[(1, -3 * large), (2, 1)]).merge(run(0, &[(1, 3 * large)]))),
+            [(2, 1)]
+        );
     }
 
     #[test]
@@ -296,8 +348,14 @@ mod tests {
             batcher.push_into(run(time, &[(value, 1)]));
         }
         let (sealed, _) = batcher.seal(Antichain::from_elem(2));
-        assert_eq!(sealed.iter().map(|run| run.time).collect::<Vec<_>>(), [0, 1]);
-        assert_eq!(sealed.into_iter().map(sums).collect::<Vec<_>>(), [vec![(7, 2)], vec![(4, 1), (5, 1)]]);
+        assert_eq!(
+            sealed.iter().map(|run| run.time).collect::<Vec<_>>(),
+            [0, 1]
+        );
+        assert_eq!(
+            sealed.into_iter().map(sums).collect::<Vec<_>>(),
+            [vec![(7, 2)], vec![(4, 1), (5, 1)]]
+        );
         assert_eq!(batcher.frontier().to_owned(), Antichain::from_elem(2));
     }
 }

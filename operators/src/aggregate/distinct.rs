@@ -18,16 +18,16 @@ use timely::progress::Antichain;
 
 use super::arrange::{PairTrace, Values};
 use super::exact_sum::ExactSum;
+use super::keys::{owner, untag, value_converter};
 use super::parcel::{Parcel, Sums};
-use super::keys::{owner, value_converter};
 use super::partial::AggregateError;
-use super::values::integers;
 use super::spec::{Aggregation, Carrier, Layout};
+use super::values::integers;
 use crate::Faults;
 use crate::dictionary::{Dictionary, DictionaryFull};
 use crate::hash::hash;
 
-/// Values as ids of a dictionary that the worker shares between operators.
+/// Values as ids of a dictionary, which the sorting of pairs and the counting share.
 #[derive(Clone, Default)]
 pub struct Interned(Rc<RefCell<Dictionary>>);
 
@@ -59,20 +59,32 @@ pub fn distinct<'scope>(
     let peers = stream.scope().peers();
     let name = format!("{}: distinct", aggregation.name);
     let operator = name.clone();
-    let mut summer = Summer { aggregation: aggregation.clone(), layout: layout.clone(), groups, values, peers };
+    let mut summer = Summer {
+        aggregation: aggregation.clone(),
+        layout: layout.clone(),
+        groups,
+        values,
+        peers,
+    };
     stream.unary_frontier(Pipeline, &name, move |_, _| {
         let mut upper = Antichain::from_elem(0);
         move |(input, _), output| {
             input.for_each(|capability, batches| {
                 for batch in batches.drain(..).filter(|batch| !batch.is_empty()) {
                     upper.clone_from(batch.upper());
-                    let Some((mut past, past_storage)) = trace.cursor_through(batch.lower().borrow()) else {
+                    let Some((mut past, past_storage)) =
+                        trace.cursor_through(batch.lower().borrow())
+                    else {
                         faults.raise(&operator, "earlier pairs are gone: a defect of the engine");
                         continue;
                     };
                     for (time, changes) in changes(&batch, &mut past, &past_storage) {
-                        let mut parcels = faults.catch(&operator, summer.sum(&changes)).unwrap_or_default();
-                        output.session(&capability.delayed(&time, 0)).give_container(&mut parcels);
+                        let mut parcels = faults
+                            .catch(&operator, summer.sum(&changes))
+                            .unwrap_or_default();
+                        output
+                            .session(&capability.delayed(&time, 0))
+                            .give_container(&mut parcels);
                     }
                 }
             });
@@ -87,7 +99,8 @@ pub fn distinct<'scope>(
 fn changes<B, C>(batch: &B, past: &mut C, past_storage: &C::Storage) -> BTreeMap<u64, Vec<Change>>
 where
     B: Navigable,
-    B::Cursor: for<'a> Cursor<Key<'a> = &'a (u32, u32), TimeGat<'a> = &'a u64, DiffGat<'a> = &'a i64>,
+    B::Cursor:
+        for<'a> Cursor<Key<'a> = &'a (u32, u32), TimeGat<'a> = &'a u64, DiffGat<'a> = &'a i64>,
     C: for<'a> Cursor<Key<'a> = &'a (u32, u32), TimeGat<'a> = &'a u64, DiffGat<'a> = &'a i64>,
 {
     let mut changes: BTreeMap<u64, Vec<Change>> = BTreeMap::new();
@@ -104,7 +117,11 @@ where
             let change = i64::from(count > 0) - i64::from(before);
             if change != 0 {
                 let (group, value) = pair;
-                changes.entry(time).or_default().push(Change { group, value, change });
+                changes.entry(time).or_default().push(Change {
+                    group,
+                    value,
+                    change,
+                });
             }
         });
         cursor.step_key(batch);
@@ -122,15 +139,18 @@ struct Summer {
 }
 
 impl Summer {
-    /// Parcels of sums from changes sorted by group. A group's key begins with the byte of its call.
+    /// Parcels of sums from changes sorted by group. A group's key is tagged with its call.
     fn sum(&mut self, changes: &[Change]) -> Result<Vec<Parcel<Sums>>, AggregateError> {
         let mut parcels: BTreeMap<(usize, usize), Sums> = BTreeMap::new();
         for changes in changes.chunk_by(|a, b| a.group == b.group) {
             let groups = self.groups.borrow();
-            let Some((&call, group)) = groups.get(changes[0].group).split_first() else { continue };
-            let call = usize::from(call);
+            let Some((call, group)) = untag(groups.get(changes[0].group)) else {
+                continue;
+            };
             let count: i128 = changes.iter().map(|change| i128::from(change.change)).sum();
-            let sums = parcels.entry((owner(hash(group), self.peers), call)).or_default();
+            let sums = parcels
+                .entry((owner(hash(group), self.peers), call))
+                .or_default();
             sums.groups.push(group);
             match self.layout.carriers[call] {
                 Carrier::Count(slot) => {
@@ -146,12 +166,16 @@ impl Summer {
                     sums.integer_slots = vec![slot];
                     sums.integers.push(count);
                     sums.float_slots = vec![sum];
-                    sums.floats.push(self.values.sum_floats(&self.aggregation, call, changes)?);
+                    sums.floats
+                        .push(self.values.sum_floats(&self.aggregation, call, changes)?);
                 }
                 Carrier::Extreme(_) => {}
             }
         }
-        let parcels = parcels.into_iter().map(|((to, _), body)| Parcel { to: u64::try_from(to).unwrap_or_default(), body });
+        let parcels = parcels.into_iter().map(|((to, _), body)| Parcel {
+            to: u64::try_from(to).unwrap_or_default(),
+            body,
+        });
         Ok(parcels.collect())
     }
 }
@@ -167,13 +191,25 @@ impl Interned {
         let converter: RowConverter = value_converter(aggregation, call)?;
         let parser = converter.parser();
         let values = self.0.borrow();
-        let columns = converter.convert_rows(changes.iter().map(|change| parser.parse(values.get(change.value))))?;
+        let columns = converter.convert_rows(
+            changes
+                .iter()
+                .map(|change| parser.parse(values.get(change.value))),
+        )?;
         Ok(columns[0].clone())
     }
 
-    fn sum_integers(&self, aggregation: &Aggregation, call: usize, changes: &[Change]) -> Result<i128, AggregateError> {
+    fn sum_integers(
+        &self,
+        aggregation: &Aggregation,
+        call: usize,
+        changes: &[Change],
+    ) -> Result<i128, AggregateError> {
         let values = integers(&self.decode(aggregation, call, changes)?)?;
-        let signed = values.iter().zip(changes).map(|(value, change)| value.wrapping_mul(i128::from(change.change)));
+        let signed = values
+            .iter()
+            .zip(changes)
+            .map(|(value, change)| value.wrapping_mul(i128::from(change.change)));
         Ok(signed.fold(0, i128::wrapping_add))
     }
 
@@ -183,9 +219,17 @@ impl Interned {
         call: usize,
         changes: &[Change],
     ) -> Result<ExactSum, AggregateError> {
-        let values = arrow::compute::cast(&self.decode(aggregation, call, changes)?, &DataType::Float64)?;
+        let values = arrow::compute::cast(
+            &self.decode(aggregation, call, changes)?,
+            &DataType::Float64,
+        )?;
         let mut sum = ExactSum::default();
-        for (&value, change) in values.as_primitive::<Float64Type>().values().iter().zip(changes) {
+        for (&value, change) in values
+            .as_primitive::<Float64Type>()
+            .values()
+            .iter()
+            .zip(changes)
+        {
             sum.add(value, change.change);
         }
         Ok(sum)

@@ -85,12 +85,19 @@ impl ExactSum {
     /// Sign, and the absolute value in base 2^32, lowest digit first.
     fn magnitude(&self) -> (bool, Vec<u32>) {
         let digits = self.digits(1);
-        if digits.1 < 0 { (true, self.digits(-1).0) } else { (false, digits.0) }
+        if digits.1 < 0 {
+            (true, self.digits(-1).0)
+        } else {
+            (false, digits.0)
+        }
     }
 
     /// `sign` times the sum in base 2^32, and what is carried out at the top (negative if the sum is).
     fn digits(&self, sign: i128) -> (Vec<u32>, i128) {
-        let top = self.limbs.last().map_or(0, |&(index, _)| usize::from(index) + 5);
+        let top = self
+            .limbs
+            .last()
+            .map_or(0, |&(index, _)| usize::from(index) + 5);
         let mut digits = vec![0_u32; top];
         let mut carry = 0_i128;
         let mut limbs = self.limbs.iter().peekable();
@@ -112,22 +119,40 @@ fn split(value: f64) -> (u8, i128) {
     let exponent = u32::from(u16::try_from((bits >> 52) & 0x7ff).unwrap_or_default());
     let fraction = i128::from(bits & ((1 << 52) - 1));
     // A subnormal has the exponent of the smallest normal, without the implicit bit.
-    let (mantissa, offset) = if exponent == 0 { (fraction, 0) } else { (fraction | (1 << 52), exponent - 1) };
-    let signed = if value.is_sign_negative() { -mantissa } else { mantissa };
-    (u8::try_from(offset / LIMB_BITS).unwrap_or(u8::MAX), signed << (offset % LIMB_BITS))
+    let (mantissa, offset) = if exponent == 0 {
+        (fraction, 0)
+    } else {
+        (fraction | (1 << 52), exponent - 1)
+    };
+    let signed = if value.is_sign_negative() {
+        -mantissa
+    } else {
+        mantissa
+    };
+    (
+        u8::try_from(offset / LIMB_BITS).unwrap_or(u8::MAX),
+        signed << (offset % LIMB_BITS),
+    )
 }
 
 /// Rounds a non-negative integer in base 2^32, in units of the smallest subnormal, to the nearest `f64`.
 fn round_digits(digits: &[u32]) -> f64 {
-    let Some(top) = digits.iter().rposition(|&digit| digit != 0) else { return 0.0 };
+    let Some(top) = digits.iter().rposition(|&digit| digit != 0) else {
+        return 0.0;
+    };
     let bit = |position: u32| -> bool {
-        let digit = digits.get((position / LIMB_BITS) as usize).copied().unwrap_or(0);
+        let digit = digits
+            .get((position / LIMB_BITS) as usize)
+            .copied()
+            .unwrap_or(0);
         digit >> (position % LIMB_BITS) & 1 == 1
     };
-    let highest = u32::try_from(top).unwrap_or(u32::MAX) * LIMB_BITS + (31 - digits[top].leading_zeros());
+    let highest = u32::try_from(top).unwrap_or(u32::MAX) * LIMB_BITS + digits[top].ilog2();
     // 53 bits are kept; below 2^53 the number is exact.
     let lowest = highest.saturating_sub(52);
-    let mut mantissa = (lowest..=highest).rev().fold(0_u64, |bits, at| bits << 1 | u64::from(bit(at)));
+    let mut mantissa = (lowest..=highest)
+        .rev()
+        .fold(0_u64, |bits, at| bits << 1 | u64::from(bit(at)));
     if lowest > 0 && bit(lowest - 1) {
         let sticky = (0..lowest - 1).any(bit);
         if sticky || mantissa & 1 == 1 {
@@ -139,7 +164,11 @@ fn round_digits(digits: &[u32]) -> f64 {
 
 /// `mantissa · 2^(shift - 1074)`, exact because the mantissa has at most 53 bits (or is 2^53); too large is infinity.
 fn scale(mantissa: u64, shift: u32) -> f64 {
-    let (mantissa, shift) = if mantissa == 1 << 53 { (1 << 52, shift + 1) } else { (mantissa, shift) };
+    let (mantissa, shift) = if mantissa == 1 << 53 {
+        (1 << 52, shift + 1)
+    } else {
+        (mantissa, shift)
+    };
     if mantissa < 1 << 52 {
         // Subnormal: shift is 0 by construction.
         return f64::from_bits(mantissa);
@@ -169,7 +198,19 @@ mod tests {
     #[test]
     fn single_values_survive() {
         let smallest = f64::from_bits(1);
-        for value in [0.0, 1.0, -1.5, 0.1, smallest, -smallest, f64::MIN_POSITIVE, f64::MAX, f64::MIN, 1e-310, 123e40] {
+        for value in [
+            0.0,
+            1.0,
+            -1.5,
+            0.1,
+            smallest,
+            -smallest,
+            f64::MIN_POSITIVE,
+            f64::MAX,
+            f64::MIN,
+            1e-310,
+            123e40,
+        ] {
             assert_eq!(sum(&[value]), value, "{value:e}");
         }
     }
@@ -182,8 +223,16 @@ mod tests {
         assert_eq!(sum(&[f64::MAX, f64::MAX, -f64::MAX]), f64::MAX);
         assert_eq!(sum(&[f64::MAX, f64::MAX]), f64::INFINITY);
         assert_eq!(sum(&[1.0, 2f64.powi(-53)]), 1.0, "a tie goes to even");
-        assert_eq!(sum(&[1.0, 2f64.powi(-53), f64::from_bits(1)]), 1.0 + f64::EPSILON, "above a tie goes up");
-        assert_eq!(sum(&[1.0 - f64::EPSILON / 2.0, 2f64.powi(-54)]), 1.0, "rounds up into the next power");
+        assert_eq!(
+            sum(&[1.0, 2f64.powi(-53), f64::from_bits(1)]),
+            1.0 + f64::EPSILON,
+            "above a tie goes up"
+        );
+        assert_eq!(
+            sum(&[1.0 - f64::EPSILON / 2.0, 2f64.powi(-54)]),
+            1.0,
+            "rounds up into the next power"
+        );
     }
 
     #[test]

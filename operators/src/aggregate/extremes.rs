@@ -14,10 +14,10 @@ use timely::dataflow::operators::generic::Operator;
 use timely::progress::Antichain;
 
 use super::arrange::{Pair, PairTrace, Values};
+use super::keys::{owner, untag};
 use super::parcel::{Bests, Parcel};
-use super::keys::owner;
-use crate::dictionary::{Dictionary, DictionaryFull};
 use crate::Faults;
+use crate::dictionary::{Dictionary, DictionaryFull};
 use crate::hash::hash;
 use crate::row::Row;
 
@@ -50,21 +50,32 @@ pub fn extremes<'scope>(
                     upper.clone_from(batch.upper());
                     let touched = touched(&batch);
                     for epoch in touched.chunk_by(|a, b| a.0 == b.0) {
-                        let Some((mut all, storage)) = trace.cursor_through(batch.upper().borrow()) else {
-                            faults.raise(&operator, "earlier pairs are gone: a defect of the engine");
+                        let Some((mut all, storage)) = trace.cursor_through(batch.upper().borrow())
+                        else {
+                            faults
+                                .raise(&operator, "earlier pairs are gone: a defect of the engine");
                             continue;
                         };
                         let groups = groups.borrow();
-                        let mut parcels: Vec<Parcel<Bests>> =
-                            (0..).take(peers).map(|to| Parcel { to, body: Bests::default() }).collect();
+                        let mut parcels: Vec<Parcel<Bests>> = (0..)
+                            .take(peers)
+                            .map(|to| Parcel {
+                                to,
+                                body: Bests::default(),
+                            })
+                            .collect();
                         for &(time, group) in epoch {
                             let key = groups.get(group);
-                            let body = &mut parcels[owner(hash(&key[1..]), peers)].body;
+                            let body = &mut parcels
+                                [owner(hash(untag(key).map_or(key, |(_, group)| group)), peers)]
+                            .body;
                             body.groups.push(key);
                             body.best.push(first(&mut all, &storage, group, time));
                         }
                         parcels.retain(|parcel| !parcel.body.groups.is_empty());
-                        output.session(&capability.delayed(&epoch[0].0, 0)).give_container(&mut parcels);
+                        output
+                            .session(&capability.delayed(&epoch[0].0, 0))
+                            .give_container(&mut parcels);
                     }
                 }
             });
@@ -79,7 +90,8 @@ pub fn extremes<'scope>(
 fn touched<B>(batch: &B) -> Vec<(u64, u32)>
 where
     B: Navigable,
-    B::Cursor: for<'a> Cursor<Key<'a> = &'a Pair<Row>, TimeGat<'a> = &'a u64, DiffGat<'a> = &'a i64>,
+    B::Cursor:
+        for<'a> Cursor<Key<'a> = &'a Pair<Row>, TimeGat<'a> = &'a u64, DiffGat<'a> = &'a i64>,
 {
     let mut touched: Vec<(u64, u32)> = Vec::new();
     let mut cursor = batch.cursor();

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, Decimal128Array, Float64Array, Int64Array, RecordBatch, RecordBatchOptions, UInt64Array};
+use arrow::array::{
+    ArrayRef, BooleanArray, Decimal128Array, Float64Array, Int64Array, RecordBatch,
+    RecordBatchOptions, UInt64Array,
+};
 use arrow::datatypes::DataType;
 use arrow::row::{RowConverter, SortField};
 
@@ -42,7 +45,9 @@ impl Finisher {
         let layout = aggregation.layout()?;
         let value_rows = layout.carriers.iter().enumerate().map(|(call, carrier)| {
             let extreme = matches!(carrier, Carrier::Extreme(_));
-            extreme.then(|| value_converter(aggregation, call)).transpose()
+            extreme
+                .then(|| value_converter(aggregation, call))
+                .transpose()
         });
         Ok(Self {
             value_rows: value_rows.collect::<Result<_, _>>()?,
@@ -56,7 +61,11 @@ impl Finisher {
     ///
     /// # Errors
     /// When an average does not fit its type.
-    pub fn finish(&self, keys: &Dictionary, groups: &[(u32, Group)]) -> Result<RecordBatch, AggregateError> {
+    pub fn finish(
+        &self,
+        keys: &Dictionary,
+        groups: &[(u32, Group)],
+    ) -> Result<RecordBatch, AggregateError> {
         let mut columns = match &self.group_rows {
             None => Vec::new(),
             Some(converter) => {
@@ -68,14 +77,22 @@ impl Finisher {
             columns.push(self.column(call, groups)?);
         }
         let options = RecordBatchOptions::new().with_row_count(Some(groups.len()));
-        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.aggregation.output), columns, &options)?)
+        Ok(RecordBatch::try_new_with_options(
+            Arc::clone(&self.aggregation.output),
+            columns,
+            &options,
+        )?)
     }
 
     /// Which rows of two batches of the same groups differ.
     ///
     /// # Errors
     /// When columns cannot be compared.
-    pub fn differing(&self, old: &RecordBatch, new: &RecordBatch) -> Result<BooleanArray, AggregateError> {
+    pub fn differing(
+        &self,
+        old: &RecordBatch,
+        new: &RecordBatch,
+    ) -> Result<BooleanArray, AggregateError> {
         let keys = self.aggregation.group.len();
         let mut differs = BooleanArray::from(vec![false; old.num_rows()]);
         for (old, new) in old.columns().iter().zip(new.columns()).skip(keys) {
@@ -83,23 +100,43 @@ impl Finisher {
             let converter = RowConverter::new(vec![SortField::new(old.data_type().clone())])?;
             let old = converter.convert_columns(std::slice::from_ref(old))?;
             let new = converter.convert_columns(std::slice::from_ref(new))?;
-            let column: BooleanArray = old.iter().zip(&new).map(|(old, new)| Some(old != new)).collect();
+            let column: BooleanArray = old
+                .iter()
+                .zip(&new)
+                .map(|(old, new)| Some(old != new))
+                .collect();
             differs = arrow::compute::or(&differs, &column)?;
         }
         Ok(differs)
     }
 
     fn column(&self, call: usize, groups: &[(u32, Group)]) -> Result<ArrayRef, AggregateError> {
-        let output = self.aggregation.output.field(self.aggregation.group.len() + call).data_type();
+        let output = self
+            .aggregation
+            .output
+            .field(self.aggregation.group.len() + call)
+            .data_type();
         let average = self.aggregation.calls[call].function == Function::Avg;
         match self.layout.carriers[call] {
-            Carrier::Count(slot) => integer_column(output, groups.iter().map(|(_, group)| Some(group.integers[slot]))),
+            Carrier::Count(slot) => integer_column(
+                output,
+                groups.iter().map(|(_, group)| Some(group.integers[slot])),
+            ),
             Carrier::Integer { sum, count } if average => {
-                let sums = groups.iter().map(|(_, group)| (group.integers[sum], group.integers[count]));
-                averages(self.aggregation.argument_type(&self.aggregation.calls[call]), output, sums)
+                let sums = groups
+                    .iter()
+                    .map(|(_, group)| (group.integers[sum], group.integers[count]));
+                averages(
+                    self.aggregation
+                        .argument_type(&self.aggregation.calls[call]),
+                    output,
+                    sums,
+                )
             }
             Carrier::Integer { sum, count } => {
-                let sums = groups.iter().map(|(_, group)| (group.integers[count] > 0).then_some(group.integers[sum]));
+                let sums = groups
+                    .iter()
+                    .map(|(_, group)| (group.integers[count] > 0).then_some(group.integers[sum]));
                 integer_column(output, sums)
             }
             Carrier::Float { sum, count } => {
@@ -109,7 +146,9 @@ impl Finisher {
                 });
                 Ok(Arc::new(Float64Array::from_iter(values)))
             }
-            Carrier::Extreme(slot) => self.extreme_column(call, groups.iter().map(|(_, group)| &group.bests[slot])),
+            Carrier::Extreme(slot) => {
+                self.extreme_column(call, groups.iter().map(|(_, group)| &group.bests[slot]))
+            }
         }
     }
 
@@ -118,10 +157,14 @@ impl Finisher {
         call: usize,
         bests: impl Iterator<Item = &'a Option<Row>>,
     ) -> Result<ArrayRef, AggregateError> {
-        let Some(converter) = &self.value_rows[call] else { return Ok(Arc::new(arrow::array::NullArray::new(0))) };
+        let Some(converter) = &self.value_rows[call] else {
+            return Ok(Arc::new(arrow::array::NullArray::new(0)));
+        };
         let parser = converter.parser();
         // NULL is never arranged; its encoding stands for a group that has no value.
-        let data_type = self.aggregation.argument_type(&self.aggregation.calls[call]);
+        let data_type = self
+            .aggregation
+            .argument_type(&self.aggregation.calls[call]);
         let null = converter.convert_columns(&[arrow::array::new_null_array(data_type, 1)])?;
         let null = null.row(0).data();
         let rows = bests.map(|best| parser.parse(best.as_ref().map_or(null, Row::as_bytes)));
@@ -130,17 +173,21 @@ impl Finisher {
 }
 
 /// Integer sums as a column of the output's type. Sums wrap as SQL engines' BIGINT and DECIMAL sums do.
-fn integer_column(output: &DataType, sums: impl Iterator<Item = Option<i128>>) -> Result<ArrayRef, AggregateError> {
+fn integer_column(
+    output: &DataType,
+    sums: impl Iterator<Item = Option<i128>>,
+) -> Result<ArrayRef, AggregateError> {
     Ok(match output {
         DataType::UInt64 => Arc::new(UInt64Array::from_iter(sums.map(|sum| sum.map(low_bits)))),
         DataType::Decimal128(precision, scale) => {
             Arc::new(Decimal128Array::from_iter(sums).with_precision_and_scale(*precision, *scale)?)
         }
-        DataType::Int64 => {
-            Arc::new(Int64Array::from_iter(sums.map(|sum| sum.map(|sum| low_bits(sum).cast_signed()))))
-        }
+        DataType::Int64 => Arc::new(Int64Array::from_iter(
+            sums.map(|sum| sum.map(|sum| low_bits(sum).cast_signed())),
+        )),
         other => {
-            let wide: ArrayRef = Arc::new(Decimal128Array::from_iter(sums).with_precision_and_scale(38, 0)?);
+            let wide: ArrayRef =
+                Arc::new(Decimal128Array::from_iter(sums).with_precision_and_scale(38, 0)?);
             arrow::compute::cast(&wide, other)?
         }
     })
@@ -163,7 +210,9 @@ fn averages(
         return Ok(Arc::new(Float64Array::from_iter(values)));
     };
     let own_scale = match argument {
-        DataType::Decimal32(_, scale) | DataType::Decimal64(_, scale) | DataType::Decimal128(_, scale) => *scale,
+        DataType::Decimal32(_, scale)
+        | DataType::Decimal64(_, scale)
+        | DataType::Decimal128(_, scale) => *scale,
         _ => 0,
     };
     let digits = u32::try_from(i32::from(*scale) - i32::from(own_scale)).unwrap_or_default();
@@ -173,11 +222,21 @@ fn averages(
         if count <= 0 {
             return Ok(None);
         }
-        let average = 10_i128.checked_pow(digits).and_then(|unit| sum.checked_mul(unit)).ok_or_else(overflow)? / count;
-        if average.abs() < limit { Ok(Some(average)) } else { Err(overflow()) }
+        let average = 10_i128
+            .checked_pow(digits)
+            .and_then(|unit| sum.checked_mul(unit))
+            .ok_or_else(overflow)?
+            / count;
+        if average.abs() < limit {
+            Ok(Some(average))
+        } else {
+            Err(overflow())
+        }
     });
     let values: Vec<Option<i128>> = values.collect::<Result<_, AggregateError>>()?;
-    Ok(Arc::new(Decimal128Array::from(values).with_precision_and_scale(*precision, *scale)?))
+    Ok(Arc::new(
+        Decimal128Array::from(values).with_precision_and_scale(*precision, *scale)?,
+    ))
 }
 
 /// The nearest double.

@@ -25,7 +25,12 @@ impl Groups {
     ///
     /// # Errors
     /// When there are more groups than an id can number.
-    pub fn assign(&mut self, keys: &[Rc<[u32]>], rows: usize, ids: &mut Vec<u32>) -> Result<(), DictionaryFull> {
+    pub fn assign(
+        &mut self,
+        keys: &[Rc<[u32]>],
+        rows: usize,
+        ids: &mut Vec<u32>,
+    ) -> Result<(), DictionaryFull> {
         ids.clear();
         let Some((first, rest)) = keys.split_first() else {
             ids.resize(rows, 0);
@@ -84,5 +89,8 @@ pub fn pack(group: u32, value: u32) -> u64 {
 #[inline]
 pub fn unpack(packed: u64) -> (u32, u32) {
     let [a, b, c, d, e, f, g, h] = packed.to_be_bytes();
-    (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]))
+    (
+        u32::from_be_bytes([a, b, c, d]),
+        u32::from_be_bytes([e, f, g, h]),
+    )
 }

@@ -3,7 +3,7 @@
 //! Linear aggregates (`count`, `sum`, `avg`) are the difference: what crosses workers is an amount to add to a group,
 //! and a retraction is a negative amount. `count(DISTINCT …)` and its kin become linear once it is known which
 //! `(group, value)` pairs came or went; `min` and `max` are the first value of a group in a sorted arrangement. So every
-//! kind costs what changed, however large the group ([`accumulate`](accumulate::accumulate) draws the graph).
+//! kind costs what changed, however large the group (`accumulate` draws the graph).
 
 mod accumulate;
 mod arrange;
@@ -25,8 +25,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use timely::dataflow::Stream;
-use timely::dataflow::operators::generic::operator::empty;
 use timely::dataflow::operators::Concatenate;
+use timely::dataflow::operators::generic::operator::empty;
 
 use self::finish::Finisher;
 use self::preaggregate::Preaggregated;
@@ -54,26 +54,52 @@ pub fn aggregate<'scope>(
     let finisher = Finisher::new(aggregation)?;
     let scope = stream.scope();
     let partial = Partial::new(aggregation.clone(), interner.clone())?;
-    let Preaggregated { mut sums, distinct, extremes } =
-        preaggregate::preaggregate(stream, name, faults.clone(), partial);
+    let Preaggregated {
+        mut sums,
+        distinct,
+        extremes,
+    } = preaggregate::preaggregate(stream, name, faults.clone(), partial);
 
     let is_extreme = |carrier: &Carrier| matches!(carrier, Carrier::Extreme(_));
     let distinct_calls = aggregation.calls.iter().zip(&layout.carriers);
-    if distinct_calls.into_iter().any(|(call, carrier)| call.distinct && !is_extreme(carrier)) {
+    if distinct_calls
+        .into_iter()
+        .any(|(call, carrier)| call.distinct && !is_extreme(carrier))
+    {
         let groups = Rc::new(RefCell::new(Dictionary::default()));
         let values = distinct::Interned::default();
         let label = format!("{name}: distinct");
-        let pairs = arrange::arrange_pairs(distinct, &label, faults.clone(), Rc::clone(&groups), values.clone());
-        let counted = distinct::distinct(pairs, aggregation, &layout, faults.clone(), groups, values);
+        let pairs = arrange::arrange_pairs(
+            distinct,
+            &label,
+            faults.clone(),
+            Rc::clone(&groups),
+            values.clone(),
+        );
+        let counted =
+            distinct::distinct(pairs, aggregation, &layout, faults.clone(), groups, values);
         sums = scope.concatenate([sums, counted]);
     }
     let bests = if layout.carriers.iter().any(is_extreme) {
         let groups = Rc::new(RefCell::new(Dictionary::default()));
         let label = format!("{name}: extremes");
-        let pairs = arrange::arrange_pairs(extremes, &label, faults.clone(), Rc::clone(&groups), extremes::Ordered);
+        let pairs = arrange::arrange_pairs(
+            extremes,
+            &label,
+            faults.clone(),
+            Rc::clone(&groups),
+            extremes::Ordered,
+        );
         extremes::extremes(pairs, name, faults.clone(), groups)
     } else {
         empty(scope)
     };
-    Ok(accumulate::accumulate(sums, bests, aggregation, &layout, finisher, faults.clone()))
+    Ok(accumulate::accumulate(
+        sums,
+        bests,
+        aggregation,
+        &layout,
+        finisher,
+        faults.clone(),
+    ))
 }

@@ -8,8 +8,8 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use super::groups::{pack, unpack};
+use super::keys::{owner, tag};
 use super::parcel::{Pairs, Parcel};
-use super::keys::owner;
 use super::values::counts;
 use crate::dictionary::{Dictionary, PackedRows};
 use crate::interner::Generation;
@@ -17,7 +17,7 @@ use crate::interner::Generation;
 /// One call that needs `(group, value)` pairs.
 pub struct Paired {
     /// The call's index.
-    pub call: usize,
+    pub call: u16,
     /// Of the values.
     pub data_type: DataType,
     /// Whether pairs are dealt to workers by value (distinct) or by group (extremes).
@@ -30,7 +30,13 @@ pub struct Paired {
 
 impl Paired {
     /// Counts the values of a batch's rows in their groups.
-    pub fn update(&mut self, groups: &[u32], values: &[u32], counted: Option<&BooleanArray>, diff: i64) {
+    pub fn update(
+        &mut self,
+        groups: &[u32],
+        values: &[u32],
+        counted: Option<&BooleanArray>,
+        diff: i64,
+    ) {
         for (row, (&group, &value)) in groups.iter().zip(values).enumerate() {
             if counts(counted, row) {
                 *self.pairs.entry(pack(group, value)).or_insert(0) += diff;
@@ -49,32 +55,54 @@ impl Paired {
         peers: usize,
         parcels: &mut Vec<Parcel<Pairs>>,
     ) -> Result<(), ArrowError> {
-        let call = u8::try_from(self.call).unwrap_or(u8::MAX);
         let values = generation.values(&self.data_type)?;
-        let mut builders: Vec<PairsBuilder> =
-            (0..peers).map(|_| PairsBuilder::new(keys.len(), values.dictionary.len())).collect();
+        let mut builders: Vec<PairsBuilder> = (0..peers)
+            .map(|_| PairsBuilder::new(keys.len(), values.dictionary.len()))
+            .collect();
         for (packed, diff) in self.pairs.drain().filter(|&(_, diff)| diff != 0) {
             let (group, value) = unpack(packed);
-            let hash = if self.distinct { values.dictionary.hash(value) } else { hashes[group as usize] };
-            builders[owner(hash, peers)].push(call, (keys, group), (&values.dictionary, value), diff);
+            let hash = if self.distinct {
+                values.dictionary.hash(value)
+            } else {
+                hashes[group as usize]
+            };
+            builders[owner(hash, peers)].push(
+                self.call,
+                (keys, group),
+                (&values.dictionary, value),
+                diff,
+            );
         }
-        for (to, mut builder) in (0_u64..).zip(builders).filter(|(_, builder)| !builder.pairs.pairs.is_empty()) {
+        for (to, mut builder) in (0_u64..)
+            .zip(builders)
+            .filter(|(_, builder)| !builder.pairs.pairs.is_empty())
+        {
             if let Some(reversed) = &self.reversed {
                 builder.pairs.values = reverse(&self.data_type, reversed, &builder.pairs.values)?;
             }
-            parcels.push(Parcel { to, body: builder.pairs });
+            parcels.push(Parcel {
+                to,
+                body: builder.pairs,
+            });
         }
         Ok(())
     }
 }
 
 /// Values in ascending encoding into that of `reversed`.
-fn reverse(data_type: &DataType, reversed: &RowConverter, values: &PackedRows) -> Result<PackedRows, ArrowError> {
+fn reverse(
+    data_type: &DataType,
+    reversed: &RowConverter,
+    values: &PackedRows,
+) -> Result<PackedRows, ArrowError> {
     let ascending = RowConverter::new(vec![SortField::new(data_type.clone())])?;
     let parser = ascending.parser();
     let columns = ascending.convert_rows(values.iter().map(|value| parser.parse(value)))?;
     let mut rows = PackedRows::default();
-    reversed.convert_columns(&columns)?.iter().for_each(|row| rows.push(row.data()));
+    reversed
+        .convert_columns(&columns)?
+        .iter()
+        .for_each(|row| rows.push(row.data()));
     Ok(rows)
 }
 
@@ -90,18 +118,34 @@ struct PairsBuilder {
 impl PairsBuilder {
     fn new(groups: usize, values: usize) -> Self {
         let unset = |len| vec![u32::MAX; len];
-        Self { pairs: Pairs::default(), group_index: unset(groups), value_index: unset(values), key: Vec::new() }
+        Self {
+            pairs: Pairs::default(),
+            group_index: unset(groups),
+            value_index: unset(values),
+            key: Vec::new(),
+        }
     }
 
-    fn push(&mut self, call: u8, group: (&PackedRows, u32), value: (&Dictionary, u32), diff: i64) {
-        let Self { pairs, group_index, value_index, key } = self;
-        let group = index_in(&mut pairs.groups, &mut group_index[group.1 as usize], || {
-            key.clear();
-            key.push(call);
-            key.extend_from_slice(group.0.get(group.1 as usize));
-            key
-        });
-        let value = index_in(&mut pairs.values, &mut value_index[value.1 as usize], || value.0.get(value.1));
+    fn push(&mut self, call: u16, group: (&PackedRows, u32), value: (&Dictionary, u32), diff: i64) {
+        let Self {
+            pairs,
+            group_index,
+            value_index,
+            key,
+        } = self;
+        let group = index_in(
+            &mut pairs.groups,
+            &mut group_index[group.1 as usize],
+            || {
+                tag(call, group.0.get(group.1 as usize), key);
+                key
+            },
+        );
+        let value = index_in(
+            &mut pairs.values,
+            &mut value_index[value.1 as usize],
+            || value.0.get(value.1),
+        );
         pairs.pairs.push((group, value, diff));
     }
 }

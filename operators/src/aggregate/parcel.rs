@@ -36,7 +36,7 @@ pub struct Sums {
 /// How many more (or fewer) times each value occurs in each group, for the calls that need to know.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Pairs {
-    /// Keys of the groups, each behind the byte of its call.
+    /// Keys of the groups, each tagged with its call.
     pub groups: PackedRows,
     /// The values.
     pub values: PackedRows,
@@ -47,7 +47,7 @@ pub struct Pairs {
 /// The first value in a call's order, for some groups.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Bests {
-    /// Keys of the groups, each behind the byte of its call.
+    /// Keys of the groups, each tagged with its call.
     pub groups: PackedRows,
     /// The first value now, none when the group has none left.
     pub best: Vec<Option<Row>>,

@@ -42,8 +42,13 @@ pub enum AggregateError {
     /// From Arrow.
     #[error(transparent)]
     Arrow(#[from] ArrowError),
+    /// More calls than their numbers in keys can tell apart.
+    #[error("more than 65,535 aggregates in one GROUP BY; spread them over several views")]
+    TooManyCalls,
     /// An average beyond the digits of its type.
-    #[error("an average does not fit its type {0}; cast the argument to a DECIMAL with fewer digits")]
+    #[error(
+        "an average does not fit its type {0}; cast the argument to a DECIMAL with fewer digits"
+    )]
     AverageOverflow(DataType),
     /// A retraction of what was never there.
     #[error("rows were taken back that had not been taken in: a group was left with {0} rows")]
@@ -93,7 +98,7 @@ impl Partial {
             if extreme || call.distinct {
                 let converter = value_converter(&aggregation, index)?;
                 paired.push(Paired {
-                    call: index,
+                    call: u16::try_from(index).map_err(|_| AggregateError::TooManyCalls)?,
                     data_type: aggregation.argument_type(call).clone(),
                     distinct: !extreme,
                     reversed: (call.function == Function::Max).then_some(converter),
@@ -121,21 +126,29 @@ impl Partial {
     pub fn update(&mut self, batch: &RecordBatch, diff: i64) -> Result<(), AggregateError> {
         self.generation = Some(self.interner.generation());
         let rows = batch.num_rows();
-        let keys = self.aggregation.group.iter().map(|&column| self.interner.codes(batch.column(column)));
+        let keys = self
+            .aggregation
+            .group
+            .iter()
+            .map(|&column| self.interner.codes(batch.column(column)));
         let keys = keys.collect::<Result<Vec<_>, _>>()?;
         self.groups.assign(&keys, rows, &mut self.ids)?;
-        self.integers.resize(self.groups.len * self.layout.integers, 0);
-        self.floats.resize(self.groups.len * self.layout.floats, ExactSum::default());
+        self.integers
+            .resize(self.groups.len * self.layout.integers, 0);
+        self.floats
+            .resize(self.groups.len * self.layout.floats, ExactSum::default());
         self.add_integers(0, rows, None, |_| i128::from(diff));
         for index in 0..self.aggregation.calls.len() {
-            if !self.paired.iter().any(|paired| paired.call == index) {
+            if !self.is_paired(index) {
                 self.update_sums(index, batch, diff)?;
             }
         }
         for paired in &mut self.paired {
-            let call = &self.aggregation.calls[paired.call];
+            let call = &self.aggregation.calls[usize::from(paired.call)];
             let filter = call.filter.map(|column| batch.column(column).as_boolean());
-            let Some(argument) = call.argument.map(|column| batch.column(column)) else { continue };
+            let Some(argument) = call.argument.map(|column| batch.column(column)) else {
+                continue;
+            };
             let values = self.interner.codes(argument)?;
             let counted = mask(filter, Some(argument));
             paired.update(&self.ids, &values, counted.as_ref(), diff);
@@ -143,25 +156,35 @@ impl Partial {
         Ok(())
     }
 
-    fn update_sums(&mut self, index: usize, batch: &RecordBatch, diff: i64) -> Result<(), AggregateError> {
+    fn update_sums(
+        &mut self,
+        index: usize,
+        batch: &RecordBatch,
+        diff: i64,
+    ) -> Result<(), AggregateError> {
         let call = &self.aggregation.calls[index];
         let filter = call.filter.map(|column| batch.column(column).as_boolean());
         let argument = call.argument.map(|column| batch.column(column).clone());
         let counted = mask(filter, argument.as_ref());
         let rows = batch.num_rows();
         match (self.layout.carriers[index], argument) {
-            (Carrier::Count(slot), _) => self.add_integers(slot, rows, counted.as_ref(), |_| i128::from(diff)),
+            (Carrier::Count(slot), _) => {
+                self.add_integers(slot, rows, counted.as_ref(), |_| i128::from(diff));
+            }
             (Carrier::Integer { sum, count }, Some(argument)) => {
                 self.add_integers(count, rows, counted.as_ref(), |_| i128::from(diff));
                 let values = integers(&argument)?;
-                self.add_integers(sum, rows, counted.as_ref(), |row| values[row].wrapping_mul(i128::from(diff)));
+                self.add_integers(sum, rows, counted.as_ref(), |row| {
+                    values[row].wrapping_mul(i128::from(diff))
+                });
             }
             (Carrier::Float { sum, count }, Some(argument)) => {
                 self.add_integers(count, rows, counted.as_ref(), |_| i128::from(diff));
                 let argument = arrow::compute::cast(&argument, &DataType::Float64)?;
                 let values = argument.as_primitive::<Float64Type>().values();
                 for row in (0..rows).filter(|&row| counts(counted.as_ref(), row)) {
-                    self.floats[self.ids[row] as usize * self.layout.floats + sum].add(values[row], diff);
+                    self.floats[self.ids[row] as usize * self.layout.floats + sum]
+                        .add(values[row], diff);
                 }
             }
             (Carrier::Extreme(_), _) | (_, None) => {}
@@ -170,7 +193,13 @@ impl Partial {
     }
 
     #[inline]
-    fn add_integers(&mut self, slot: usize, rows: usize, mask: Option<&BooleanArray>, amount: impl Fn(usize) -> i128) {
+    fn add_integers(
+        &mut self,
+        slot: usize,
+        rows: usize,
+        mask: Option<&BooleanArray>,
+        amount: impl Fn(usize) -> i128,
+    ) {
         let width = self.layout.integers;
         for row in (0..rows).filter(|&row| counts(mask, row)) {
             let sum = &mut self.integers[self.ids[row] as usize * width + slot];
@@ -178,11 +207,24 @@ impl Partial {
         }
     }
 
+    fn is_paired(&self, call: usize) -> bool {
+        self.paired
+            .iter()
+            .any(|paired| usize::from(paired.call) == call)
+    }
+
     /// Whether a flush is due: the tables have grown large, or the interner begins a new generation.
     pub fn is_due(&self) -> bool {
-        let Some(generation) = &self.generation else { return false };
+        let Some(generation) = &self.generation else {
+            return false;
+        };
         self.groups.len >= GROUPS_MAX
-            || self.paired.iter().map(|paired| paired.pairs.len()).sum::<usize>() >= PAIRS_MAX
+            || self
+                .paired
+                .iter()
+                .map(|paired| paired.pairs.len())
+                .sum::<usize>()
+                >= PAIRS_MAX
             || !Rc::ptr_eq(generation, &self.interner.generation())
     }
 
@@ -192,11 +234,17 @@ impl Partial {
     /// When values cannot be turned around for `max`.
     pub fn flush(&mut self, peers: usize) -> Result<Flushed, AggregateError> {
         let mut flushed = Flushed::default();
-        let Some(generation) = self.generation.take() else { return Ok(flushed) };
+        let Some(generation) = self.generation.take() else {
+            return Ok(flushed);
+        };
         let keys = self.group_keys(&generation)?;
         let hashes: Vec<u64> = keys.iter().map(hash).collect();
         for paired in &mut self.paired {
-            let target = if paired.distinct { &mut flushed.distinct } else { &mut flushed.extremes };
+            let target = if paired.distinct {
+                &mut flushed.distinct
+            } else {
+                &mut flushed.extremes
+            };
             paired.flush((&keys, &hashes), &generation, peers, target)?;
         }
         flushed.sums = self.flush_sums((&keys, &hashes), peers);
@@ -225,7 +273,7 @@ impl Partial {
     fn own_slots(&self) -> (Vec<usize>, Vec<usize>) {
         let (mut integers, mut floats) = (vec![0], Vec::new());
         for (index, carrier) in self.layout.carriers.iter().enumerate() {
-            if self.paired.iter().any(|paired| paired.call == index) {
+            if self.is_paired(index) {
                 continue;
             }
             match *carrier {
@@ -241,17 +289,36 @@ impl Partial {
         (integers, floats)
     }
 
-    fn flush_sums(&mut self, (keys, hashes): (&PackedRows, &[u64]), peers: usize) -> Vec<Parcel<Sums>> {
+    fn flush_sums(
+        &mut self,
+        (keys, hashes): (&PackedRows, &[u64]),
+        peers: usize,
+    ) -> Vec<Parcel<Sums>> {
         let (integer_slots, float_slots) = self.own_slots();
-        let empty = Sums { integer_slots, float_slots, ..Sums::default() };
-        let mut parcels: Vec<Parcel<Sums>> = (0_u64..).take(peers).map(|to| Parcel { to, body: empty.clone() }).collect();
+        let empty = Sums {
+            integer_slots,
+            float_slots,
+            ..Sums::default()
+        };
+        let mut parcels: Vec<Parcel<Sums>> = (0_u64..)
+            .take(peers)
+            .map(|to| Parcel {
+                to,
+                body: empty.clone(),
+            })
+            .collect();
         for (group, (key, &hash)) in keys.iter().zip(hashes).enumerate() {
             let body = &mut parcels[owner(hash, peers)].body;
             body.groups.push(key);
             let integers = &self.integers[group * self.layout.integers..];
-            body.integers.extend(body.integer_slots.iter().map(|&slot| integers[slot]));
+            body.integers
+                .extend(body.integer_slots.iter().map(|&slot| integers[slot]));
             let floats = &mut self.floats[group * self.layout.floats..];
-            body.floats.extend(body.float_slots.iter().map(|&slot| std::mem::take(&mut floats[slot])));
+            body.floats.extend(
+                body.float_slots
+                    .iter()
+                    .map(|&slot| std::mem::take(&mut floats[slot])),
+            );
         }
         parcels.retain(|parcel| !parcel.body.groups.is_empty());
         parcels

@@ -44,15 +44,32 @@ pub fn preaggregate<'scope>(
         let mut open: Option<[Capability<u64>; 3]> = None;
         move |frontiers| {
             let mut flush = |capabilities: &[Capability<u64>; 3], partial: &mut Partial| {
-                let flushed = faults.catch(&operator, partial.flush(peers)).unwrap_or_default();
-                let Flushed { mut sums, mut distinct, mut extremes } = flushed;
+                let flushed = faults
+                    .catch(&operator, partial.flush(peers))
+                    .unwrap_or_default();
+                let Flushed {
+                    mut sums,
+                    mut distinct,
+                    mut extremes,
+                } = flushed;
                 let [to_sums, to_distinct, to_extremes] = capabilities;
-                sums_output.activate().session(to_sums).give_container(&mut sums);
-                distinct_output.activate().session(to_distinct).give_container(&mut distinct);
-                extremes_output.activate().session(to_extremes).give_container(&mut extremes);
+                sums_output
+                    .activate()
+                    .session(to_sums)
+                    .give_container(&mut sums);
+                distinct_output
+                    .activate()
+                    .session(to_distinct)
+                    .give_container(&mut distinct);
+                extremes_output
+                    .activate()
+                    .session(to_extremes)
+                    .give_container(&mut extremes);
             };
             input.for_each(|time, deltas| {
-                if let Some(capabilities) = open.take_if(|capabilities| capabilities[0].time() != time.time()) {
+                if let Some(capabilities) =
+                    open.take_if(|capabilities| capabilities[0].time() != time.time())
+                {
                     flush(&capabilities, &mut partial);
                 }
                 let capabilities =
@@ -64,10 +81,16 @@ pub fn preaggregate<'scope>(
                     faults.catch(&operator, partial.update(&batch, sign.diff()));
                 }
             });
-            if let Some(capabilities) = open.take_if(|capabilities| !frontiers[0].less_equal(capabilities[0].time())) {
+            if let Some(capabilities) =
+                open.take_if(|capabilities| !frontiers[0].less_equal(capabilities[0].time()))
+            {
                 flush(&capabilities, &mut partial);
             }
         }
     });
-    Preaggregated { sums, distinct, extremes }
+    Preaggregated {
+        sums,
+        distinct,
+        extremes,
+    }
 }

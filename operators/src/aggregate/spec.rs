@@ -83,7 +83,9 @@ pub struct Layout {
 
 /// An aggregation that cannot be carried.
 #[derive(Debug, thiserror::Error)]
-#[error("{name}: {function:?} of {data_type} is not supported; cast the argument to BIGINT, DECIMAL(38, s) or DOUBLE")]
+#[error(
+    "{name}: {function:?} of {data_type} is not supported; cast the argument to BIGINT, DECIMAL(38, s) or DOUBLE"
+)]
 pub struct UnsupportedAggregate {
     name: String,
     function: Function,
@@ -93,7 +95,9 @@ pub struct UnsupportedAggregate {
 impl Aggregation {
     /// The type of a call's argument; `Null` without one.
     pub fn argument_type(&self, call: &Call) -> &DataType {
-        call.argument.map_or(&DataType::Null, |column| self.input.field(column).data_type())
+        call.argument.map_or(&DataType::Null, |column| {
+            self.input.field(column).data_type()
+        })
     }
 
     /// Lays out the accumulators.
@@ -101,7 +105,12 @@ impl Aggregation {
     /// # Errors
     /// When an argument has a type that its function cannot be computed for exactly.
     pub fn layout(&self) -> Result<Layout, UnsupportedAggregate> {
-        let mut layout = Layout { carriers: Vec::new(), integers: 1, floats: 0, extremes: 0 };
+        let mut layout = Layout {
+            carriers: Vec::new(),
+            integers: 1,
+            floats: 0,
+            extremes: 0,
+        };
         for call in &self.calls {
             let data_type = self.argument_type(call);
             let carrier = match call.function {
@@ -117,7 +126,11 @@ impl Aggregation {
                 },
                 function => {
                     let (name, data_type) = (self.name.clone(), data_type.clone());
-                    return Err(UnsupportedAggregate { name, function, data_type });
+                    return Err(UnsupportedAggregate {
+                        name,
+                        function,
+                        data_type,
+                    });
                 }
             };
             layout.carriers.push(carrier);
@@ -136,10 +149,16 @@ fn is_integer(data_type: &DataType) -> bool {
     data_type.is_integer()
         || matches!(
             data_type,
-            DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) | DataType::Null
+            DataType::Decimal32(..)
+                | DataType::Decimal64(..)
+                | DataType::Decimal128(..)
+                | DataType::Null
         )
 }
 
 fn is_float(data_type: &DataType) -> bool {
-    matches!(data_type, DataType::Float16 | DataType::Float32 | DataType::Float64)
+    matches!(
+        data_type,
+        DataType::Float16 | DataType::Float32 | DataType::Float64
+    )
 }

@@ -1,13 +1,17 @@
 //! Columns of arguments: which rows count, and their values as integers.
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, PrimitiveArray};
-use arrow::datatypes::{ArrowPrimitiveType, DataType, Decimal32Type, Decimal64Type, Decimal128Type};
-use arrow::datatypes::{Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type};
+use arrow::datatypes::{
+    ArrowPrimitiveType, DataType, Decimal32Type, Decimal64Type, Decimal128Type,
+};
+use arrow::datatypes::{
+    Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+};
 use arrow::error::ArrowError;
 
 /// Rows that a call counts: the filter is true and the argument is not NULL. `None` when all do.
 pub fn mask(filter: Option<&BooleanArray>, argument: Option<&ArrayRef>) -> Option<BooleanArray> {
-    let valid = argument.and_then(|argument| argument.logical_nulls());
+    let valid = argument.and_then(Array::logical_nulls);
     let chosen = filter.map(|filter| match filter.nulls() {
         Some(nulls) => filter.values() & nulls.inner(),
         None => filter.values().clone(),
@@ -49,6 +53,10 @@ pub fn integers(array: &ArrayRef) -> Result<Vec<i128>, ArrowError> {
         DataType::Decimal64(..) => widen::<Decimal64Type>(array),
         DataType::Decimal128(..) => widen::<Decimal128Type>(array),
         DataType::Null => vec![0; array.len()],
-        other => return Err(ArrowError::CastError(format!("a sum over {other} is not carried as an integer"))),
+        other => {
+            return Err(ArrowError::CastError(format!(
+                "a sum over {other} is not carried as an integer"
+            )));
+        }
     })
 }

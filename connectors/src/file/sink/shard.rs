@@ -15,7 +15,7 @@ use super::staging::Staging;
 use crate::sink::{SinkError, TableSpec};
 
 /// Bytes of rows that a shard holds before it spills them, unless told otherwise.
-pub const DEFAULT_SHARD_BYTES: usize = 32 * 1024 * 1024;
+pub const DEFAULT_SHARD_BYTES: usize = 16 * 1024 * 1024;
 
 /// Batches of fewer rows are put together first: each batch costs, however small.
 const SMALL_BATCH_ROWS: usize = 4096;

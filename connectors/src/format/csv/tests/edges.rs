@@ -235,7 +235,11 @@ fn headers_that_do_not_fit() {
             b"7,kim,100\n8,lee,200\n",
             "f.csv: has no header: the first line, '7,kim,100', names none of the declared columns; if it is data, write OPTIONS (has_header 'false')",
         ),
-        (&[], b"1,kim,1\n", "has no header: the first line, '1,kim,1'"),
+        (
+            &[],
+            b"1,kim,1\n",
+            "has no header: the first line, '1,kim,1'",
+        ),
         (&[], b"id;Name;amount\n", "check the delimiter"),
         (
             &[],
