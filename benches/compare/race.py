@@ -205,6 +205,8 @@ def main():
     if args.only != "duckdb" and not shutil.which(args.tidewater):
         parser.error(f"{args.tidewater} is missing: cargo build --release, or name the binary with --tidewater")
 
+    if args.work:
+        os.makedirs(args.work, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="tidewater-race-", dir=args.work) as scratch:
         runs, equal = race(args, pathlib.Path(scratch))
     if equal is False:
