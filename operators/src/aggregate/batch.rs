@@ -10,7 +10,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::iter::Peekable;
-use std::marker::PhantomData;
 
 use differential_dataflow::ExchangeData;
 use differential_dataflow::logging::Logger;
@@ -243,8 +242,8 @@ impl<V: ExchangeData> Batcher for PairBatcher<V> {
     }
 }
 
-/// Builds a batch from one run an epoch.
-pub struct PairBuilder<V>(PhantomData<V>);
+/// Builds a batch from one run an epoch, in the order of the epochs.
+pub struct PairBuilder<V>(Vec<Run<V>>);
 
 type Inner<V> = OrdKeyBuilder<Vector<Update<V>>, Vec<Update<V>>>;
 
@@ -254,25 +253,22 @@ impl<V: ExchangeData> Builder for PairBuilder<V> {
     type Output = OrdKeyBatch<Vector<Update<V>>>;
 
     fn with_capacity(_keys: usize, _values: usize, _updates: usize) -> Self {
-        Self(PhantomData)
+        Self(Vec::new())
     }
 
-    /// Runs are built all at once, by [`seal`](Self::seal).
-    fn push(&mut self, _run: &mut Run<V>) {}
+    fn push(&mut self, run: &mut Run<V>) {
+        self.0.push(std::mem::take(run));
+    }
 
     fn done(self, description: Description<u64>) -> Self::Output {
-        Inner::with_capacity(0, 0, 0).done(description)
-    }
-
-    fn seal(runs: &mut Vec<Run<V>>, description: Description<u64>) -> Self::Output {
-        let pairs = runs.iter().map(|run| run.pairs.len()).sum();
+        let pairs = self.0.iter().map(|run| run.pairs.len()).sum();
         let mut builder = Inner::with_capacity(pairs, pairs, 0);
         let mut piece: Vec<Update<V>> = Vec::with_capacity(PIECE);
-        let mut heads: Vec<_> = runs
-            .drain(..)
+        let mut heads: Vec<_> = self
+            .0
+            .into_iter()
             .map(|run| (run.time, run.into_updates().peekable()))
             .collect();
-        // Runs come in the order of their epochs, so of equal pairs the first run's is the earliest.
         while let Some((time, updates)) = heads
             .iter_mut()
             .filter_map(|(time, updates)| {
@@ -293,6 +289,10 @@ impl<V: ExchangeData> Builder for PairBuilder<V> {
         }
         builder.push(&mut piece);
         builder.done(description)
+    }
+
+    fn seal(runs: &mut Vec<Run<V>>, description: Description<u64>) -> Self::Output {
+        Self(std::mem::take(runs)).done(description)
     }
 }
 

@@ -39,16 +39,11 @@ impl Groups {
         };
         self.steps.resize_with(rest.len(), HashMap::default);
         ids.extend_from_slice(first);
-        let last = rest.len().checked_sub(1);
-        for (step, codes) in rest.iter().enumerate() {
-            let table = &mut self.steps[step];
+        for (table, codes) in self.steps.iter_mut().zip(rest) {
             for (id, &code) in ids.iter_mut().zip(codes.iter()) {
                 // The ids of the last step are the groups; those before it number what leads there.
                 let known = u32::try_from(table.len()).map_err(|_| DictionaryFull)?;
                 *id = *table.entry(pack(*id, code)).or_insert(known);
-            }
-            if Some(step) == last && table.len() > self.len {
-                self.len = table.len();
             }
         }
         self.learn(keys, ids)
