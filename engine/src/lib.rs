@@ -15,6 +15,7 @@ pub mod explain;
 pub mod job;
 pub mod plan;
 pub mod render;
+pub mod state;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use drive::{Progress, Resident, RunError, RunOptions, RunReport, TableReport, run};

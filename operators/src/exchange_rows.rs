@@ -41,7 +41,8 @@ pub type RowBatch = Rc<OrdValBatch<RowLayout>>;
 pub type Arrangement<'scope> = Arranged<'scope, TraceAgent<Spine<RowBatch>>>;
 
 type RowBatcher = OrdValBatcher<Row, Row, u64, i64>;
-type RowBuilder = RcBuilder<OrdValBuilder<RowLayout, Vec<Update>>>;
+/// Builds batches of an arrangement.
+pub type RowBuilder = RcBuilder<OrdValBuilder<RowLayout, Vec<Update>>>;
 
 /// A chunk is sent when it has this many rows.
 const CHUNK_ROWS: usize = 4096;

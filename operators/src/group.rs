@@ -44,6 +44,27 @@ impl<'a> Span<'a> {
             .map(|(epoch, diff)| (*epoch, *diff))
     }
 
+    /// Number of the key's updates.
+    pub fn updates_of_key(mut self) -> u64 {
+        let mut count = 0;
+        while self.next < self.end {
+            count += self
+                .updates()
+                .map(|(_, diff)| diff.unsigned_abs())
+                .sum::<u64>();
+            self.next += 1;
+        }
+        count
+    }
+
+    /// Each value with the sum of its differences over all epochs.
+    pub fn for_each(mut self, mut visit: impl FnMut(&[u8], i64)) {
+        while let Some(value) = self.value() {
+            visit(value, self.updates().map(|(_, diff)| diff).sum());
+            self.next += 1;
+        }
+    }
+
     /// The epochs in which some value changes, ascending.
     pub fn epochs(mut self, epochs: &mut Vec<u64>) {
         epochs.clear();

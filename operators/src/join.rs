@@ -22,6 +22,7 @@ use crate::group::{Entry, Group};
 use crate::per_key::{Changes, Logic, per_key};
 use crate::row::Row;
 use crate::row_codec::{KeyedCodec, RowCodec, RowDecoder};
+use crate::state::Part;
 use crate::{Delta, Faults};
 
 const RIGHT: &[u8] = &[0];
@@ -62,6 +63,7 @@ pub fn join<'scope>(
     right: Stream<'scope, u64, Vec<Delta>>,
     name: &str,
     spec: &JoinSpec,
+    part: Part,
     faults: Faults,
 ) -> Stream<'scope, u64, Vec<Delta>> {
     let Some(Prepared {
@@ -89,6 +91,8 @@ pub fn join<'scope>(
         name,
         decoder,
         faults,
+        part,
+        u64::MAX,
         logic,
     )
 }

@@ -10,13 +10,16 @@ mod group;
 pub mod hash;
 pub mod interner;
 pub mod join;
+mod kept_rows;
 pub mod map;
 mod per_key;
 pub mod row;
 pub mod row_codec;
 pub mod source;
+pub mod state;
 pub mod top;
 pub mod unnest;
+pub mod varint;
 pub mod window;
 
 pub use delta::{Delta, Sign};

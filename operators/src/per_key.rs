@@ -5,7 +5,8 @@
 //! 2. What it emits is what the epoch changes, and is sent at the epoch's time. So no operator keeps what it emitted:
 //!    the rows before tell.
 //! 3. Only batches of complete epochs arrive here; one batch may hold several epochs, a key's are taken in order.
-//! 4. Batches wait with the older ones they were found with, so the trace is let go of as they arrive.
+//! 4. Batches wait with the older ones they were found with, so the trace is let go of as they arrive. What the state
+//!    keeps for the keys of a batch is the oldest of them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::error::Error;
@@ -21,7 +22,9 @@ use timely::progress::Antichain;
 
 use crate::exchange_rows::{Arrangement, RowBatch};
 use crate::group::{Group, Span};
+use crate::kept_rows::{NotedBatch, recall};
 use crate::row_codec::{RowBuffer, RowDecoder};
+use crate::state::Part;
 use crate::{Delta, Faults, Sign};
 
 /// Rows of an output batch at most.
@@ -47,12 +50,15 @@ pub enum RowError {
 /// What a keyed operator does with a group that changed.
 pub type Logic = Box<dyn FnMut(&Group<'_>, &mut Changes<'_>) -> Result<(), RowError>>;
 
-/// Renders a keyed operator over an arrangement.
+/// Renders a keyed operator over an arrangement. Its logic walks over no more than `reach` rows of a key before and
+/// after an epoch: no more than the epoch can bring within reach are looked up in `part`.
 pub fn per_key<'scope>(
     arrangement: Arrangement<'scope>,
     name: &str,
     decoder: RowDecoder,
     faults: Faults,
+    part: Part,
+    reach: u64,
     mut logic: Logic,
 ) -> Stream<'scope, u64, Vec<Delta>> {
     let (stream, mut trace) = (arrangement.stream, arrangement.trace);
@@ -73,7 +79,14 @@ pub fn per_key<'scope>(
                 for batch in batches.drain(..).filter(|batch| !batch.is_empty()) {
                     upper.clone_from(batch.upper());
                     match trace.batches_through(batch.lower().borrow()) {
-                        Some(old) => waiting.push_back(Work::new(capability.retain(0), old, batch)),
+                        Some(mut old) => {
+                            let kept = part.kept().map(|kept| recall(kept, &old, &batch, reach));
+                            if let Some(Some(kept)) = faults.catch(&operator, kept.transpose()) {
+                                old.insert(0, kept);
+                            }
+                            part.note(|| Box::new(NotedBatch(batch.clone())));
+                            waiting.push_back(Work::new(capability.retain(0), old, batch));
+                        }
                         None => {
                             faults
                                 .raise(&operator, "earlier rows are gone: a defect of the engine");

@@ -12,6 +12,7 @@ use crate::exchange_rows::{RowEncoder, arrange_rows, encode_rows};
 use crate::group::Group;
 use crate::per_key::{Changes, Logic, RowError, per_key};
 use crate::row_codec::{KeyedCodec, OrderKey, RowCodec, RowDecoder};
+use crate::state::Part;
 use crate::{Delta, Faults};
 
 /// What [`top`] keeps.
@@ -36,6 +37,7 @@ pub fn top<'scope>(
     stream: Stream<'scope, u64, Vec<Delta>>,
     name: &str,
     spec: &TopSpec,
+    part: Part,
     faults: Faults,
 ) -> Stream<'scope, u64, Vec<Delta>> {
     let scope = stream.scope();
@@ -49,7 +51,15 @@ pub fn top<'scope>(
     };
     let logic: Logic = Box::new(move |group, changes| kept.change(group, changes));
     let chunks = encode_rows(stream, name, encoder, faults.clone());
-    per_key(arrange_rows(chunks, name), name, decoder, faults, logic)
+    per_key(
+        arrange_rows(chunks, name),
+        name,
+        decoder,
+        faults,
+        part,
+        end,
+        logic,
+    )
 }
 
 fn prepare(spec: &TopSpec) -> Result<(RowEncoder, RowDecoder), ArrowError> {

@@ -18,6 +18,7 @@ use crate::exchange_rows::{RowEncoder, arrange_rows, encode_rows};
 use crate::group::{Entry, Group};
 use crate::per_key::{Changes, Logic, RowError, per_key};
 use crate::row_codec::{EncodedRows, KeyedCodec, OrderKey, RowBuffer, RowCodec, RowDecoder};
+use crate::state::Part;
 use crate::{Delta, Faults};
 
 /// Computes the window columns of one partition, given its rows in window order.
@@ -62,6 +63,7 @@ pub fn window<'scope>(
     stream: Stream<'scope, u64, Vec<Delta>>,
     name: &str,
     spec: &WindowSpec,
+    part: Part,
     faults: Faults,
 ) -> Stream<'scope, u64, Vec<Delta>> {
     let scope = stream.scope();
@@ -70,7 +72,15 @@ pub fn window<'scope>(
     };
     let logic: Logic = Box::new(move |group, changes| evaluator.change(group, changes));
     let chunks = encode_rows(stream, name, encoder, faults.clone());
-    per_key(arrange_rows(chunks, name), name, decoder, faults, logic)
+    per_key(
+        arrange_rows(chunks, name),
+        name,
+        decoder,
+        faults,
+        part,
+        u64::MAX,
+        logic,
+    )
 }
 
 fn prepare(spec: &WindowSpec) -> Result<(RowEncoder, Evaluator, RowDecoder), ArrowError> {

@@ -20,6 +20,7 @@ use histories::{
 use tidewater_operators::aggregate::{Aggregation, Call, Function, aggregate};
 use tidewater_operators::interner::Interner;
 use tidewater_operators::map::map;
+use tidewater_operators::state::Part;
 
 const FUNCTIONS: [Function; 5] = [
     Function::Count,
@@ -85,7 +86,14 @@ fn render(group: Vec<usize>, calls: Vec<Call>) -> Render {
                 RecordBatch::try_new(Arc::clone(&with_filter), columns)
             },
         );
-        let rows = aggregate(input, &aggregation, &Interner::default(), &faults).unwrap();
+        let rows = aggregate(
+            input,
+            &aggregation,
+            &Interner::default(),
+            |_| Part::default(),
+            &faults,
+        )
+        .unwrap();
         let integers = schema(aggregation.output.fields().len());
         map(rows, "thousandths", faults, move |batch: &RecordBatch| {
             let columns = batch

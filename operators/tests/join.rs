@@ -21,6 +21,7 @@ use histories::{
     Cells, Epoch, PACES, Pace, Render, Rng, Table, apply, check, random, run, schema, seeds,
 };
 use tidewater_operators::join::{JoinKind, JoinSpec, join};
+use tidewater_operators::state::Part;
 use tidewater_operators::{Delta, Faults, Sign};
 use timely::dataflow::operators::Inspect;
 use timely::dataflow::operators::vec::ToStream;
@@ -42,7 +43,7 @@ fn spec(kind: JoinKind, left_keys: &[usize], right_keys: &[usize]) -> JoinSpec {
 fn render(spec: JoinSpec) -> Render {
     Arc::new(move |mut inputs, faults| {
         let (right, left) = (inputs.pop().unwrap(), inputs.pop().unwrap());
-        join(left, right, "join", &spec, faults)
+        join(left, right, "join", &spec, Part::default(), faults)
     })
 }
 
@@ -366,7 +367,7 @@ fn columns_keep_their_types() {
     timely::example(move |scope| {
         let left = vec![Delta::plus(left_batch)].to_stream(scope);
         let right = vec![Delta::plus(right_batch)].to_stream(scope);
-        join(left, right, "join", &spec, raised)
+        join(left, right, "join", &spec, Part::default(), raised)
             .inspect(move |delta| sender.send(delta.clone()).unwrap());
     });
     assert!(faults.first().is_none(), "{:?}", faults.first());

@@ -18,6 +18,7 @@ use histories::{
     Cells, Epoch, PACES, Pace, Render, Rng, Table, apply, check, random, run, schema, seeds,
 };
 use tidewater_operators::row_codec::OrderKey;
+use tidewater_operators::state::Part;
 use tidewater_operators::top::{TopSpec, top};
 
 fn spec(partition: &[usize], order: &[OrderKey], offset: u64, limit: u64) -> TopSpec {
@@ -39,7 +40,9 @@ fn by(column: usize, descending: bool, nulls_first: bool) -> OrderKey {
 }
 
 fn render(spec: TopSpec) -> Render {
-    Arc::new(move |mut inputs, faults| top(inputs.pop().unwrap(), "top", &spec, faults))
+    Arc::new(move |mut inputs, faults| {
+        top(inputs.pop().unwrap(), "top", &spec, Part::default(), faults)
+    })
 }
 
 /// By the keys, then by all columns.

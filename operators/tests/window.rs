@@ -20,6 +20,7 @@ use histories::{
     Cells, Epoch, PACES, Pace, Render, Rng, Table, apply, cells, check, random, run, schema, seeds,
 };
 use tidewater_operators::row_codec::OrderKey;
+use tidewater_operators::state::Part;
 use tidewater_operators::window::{Evaluate, WindowSpec, window};
 
 /// Row number, rank by column 1, lag of column 2, and the partition's sum of column 2, of rows in window order.
@@ -60,7 +61,15 @@ fn spec(partition: &[usize], evaluate: Evaluate) -> WindowSpec {
 }
 
 fn render(spec: WindowSpec) -> Render {
-    Arc::new(move |mut inputs, faults| window(inputs.pop().unwrap(), "window", &spec, faults))
+    Arc::new(move |mut inputs, faults| {
+        window(
+            inputs.pop().unwrap(),
+            "window",
+            &spec,
+            Part::default(),
+            faults,
+        )
+    })
 }
 
 fn sort_and_evaluate(partition: &[usize], table: &Table) -> Table {

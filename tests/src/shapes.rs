@@ -6,6 +6,7 @@ use std::panic::catch_unwind;
 use std::sync::Arc;
 
 use arrow::util::pretty::pretty_format_batches;
+use tidewater_engine::state::Store;
 use tidewater_engine::{Job, Resident};
 
 use crate::history::{Counts, History, Pool, count, deliveries, present, shrink};
@@ -35,8 +36,9 @@ const POOL_ROWS: usize = 14;
 /// Seeds for each shape, unless `TIDEWATER_ROUNDS` multiplies them.
 pub const ROUNDS: u64 = 5;
 
-/// Numbers of workers that each history is run with.
-const WORKERS: [usize; 3] = [1, 2, 3];
+/// How each history is run: the number of workers that the graph of each epoch has, in turn. One number is one graph
+/// for all epochs; several are graphs that go on from one another's state, the same number or not.
+const WORKERS: [&[usize]; 5] = [&[1], &[2], &[3], &[2, 2], &[3, 1, 2]];
 
 /// A shape: its name and its SQL, either one query, which becomes the table `v`, or all statements over [`SOURCES`].
 pub type Shape = (&'static str, &'static str);
@@ -141,18 +143,28 @@ fn expectations(oracle: &Oracle, pools: &[Pool], history: &History) -> Result<Ex
 /// Runs a history and compares the accumulated changes of each epoch.
 fn follow(
     job: &Job,
-    workers: usize,
+    workers: &[usize],
     pools: &[Pool],
     history: &History,
     expected: &Expected,
 ) -> Result<(), String> {
+    let text = |error: &dyn std::error::Error| error.to_string();
+    let store = Store::in_memory().map_err(|error| text(&error))?;
     let mut resident =
-        Resident::start(job, workers).map_err(|error| format!("does not start: {error}"))?;
+        Resident::start(job, workers[0]).map_err(|error| format!("does not start: {error}"))?;
     let mut tables: BTreeMap<String, Table> = BTreeMap::new();
     for view in job.views.iter().filter(|view| view.materialized) {
         tables.insert(view.name.clone(), Table::new(Arc::clone(&view.schema)));
     }
     for (epoch, (changes, expected)) in history.iter().zip(expected).enumerate() {
+        if epoch > 0 && workers.len() > 1 {
+            let writing = store.write().map_err(|error| text(&error))?;
+            resident.keep(&writing).map_err(|error| text(&error))?;
+            writing.commit().map_err(|error| text(&error))?;
+            let state = store.read().map_err(|error| text(&error))?;
+            resident = Resident::resume(job, workers[epoch % workers.len()], state)
+                .map_err(|error| format!("epoch {epoch}: does not go on: {error}"))?;
+        }
         let changed = resident
             .epoch(deliveries(pools, changes))
             .map_err(|error| format!("epoch {epoch}: {error}"))?;
@@ -182,13 +194,13 @@ fn follow(
 fn report(
     name: &str,
     seed: u64,
-    workers: usize,
+    workers: &[usize],
     pools: &[Pool],
     history: &History,
     why: &str,
 ) -> String {
     let mut text = format!(
-        "seed {seed}, {workers} workers; again with TIDEWATER_SEED={seed} TIDEWATER_SHAPE='{name}'\n{why}\nThe smallest history that fails so:\n"
+        "seed {seed}, {workers:?} workers; again with TIDEWATER_SEED={seed} TIDEWATER_SHAPE='{name}'\n{why}\nThe smallest history that fails so:\n"
     );
     for (epoch, changes) in history.iter().enumerate() {
         let _ = writeln!(text, "epoch {epoch}");

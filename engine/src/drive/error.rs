@@ -5,6 +5,7 @@ use tidewater_connectors::sink::SinkError;
 use tidewater_operators::Fault;
 
 use crate::plan::PlanError;
+use crate::state::StoreError;
 
 /// Why a run ended. The tables are as they were before it.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +25,9 @@ pub enum RunError {
     /// A table cannot be written.
     #[error(transparent)]
     Sink(#[from] SinkError),
+    /// The state cannot be read or written.
+    #[error(transparent)]
+    State(#[from] StoreError),
     /// A view has no dataflow.
     #[error("view {view}: {error}")]
     Plan {

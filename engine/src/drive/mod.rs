@@ -6,6 +6,7 @@
 mod consolidate;
 mod error;
 mod ingest;
+mod keep;
 mod progress;
 mod report;
 mod resident;

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,11 +17,12 @@ use timely::dataflow::operators::{Input, Probe};
 use timely::worker::Worker;
 
 use super::consolidate::consolidate;
-use super::{RunError, views, workers};
+use super::{RunError, keep, views, workers};
 use crate::job::Job;
 use crate::plan::Node;
 use crate::plan::nullable;
 use crate::render::{Changes, render};
+use crate::state::{Reading, Writing};
 
 const PARK: Duration = Duration::from_millis(1);
 
@@ -39,18 +40,31 @@ pub struct Resident {
     sources: BTreeMap<String, (SchemaRef, Vec<usize>)>,
     tables: Vec<(String, SchemaRef)>,
     workers: Vec<Connection>,
+    kept: Vec<Receiver<keep::Message>>,
     guards: Option<WorkerGuards<Option<()>>>,
     faults: Faults,
 }
 
-/// The two ends of a worker's channels.
+/// What a worker is told to do.
+enum Command {
+    /// Take in its share of an epoch.
+    Epoch(Vec<(String, Delta)>),
+    /// Send what its operators noted since the last time.
+    Keep,
+}
+
+/// The driver's ends of a worker's channels.
 struct Connection {
-    deliveries: Sender<Vec<(String, Delta)>>,
+    commands: Sender<Command>,
     changes: Receiver<Emitted>,
 }
 
 /// A worker's ends.
-type Ends = (Receiver<Vec<(String, Delta)>>, Sender<Emitted>);
+struct Ends {
+    commands: Receiver<Command>,
+    changes: Sender<Emitted>,
+    kept: SyncSender<keep::Message>,
+}
 
 impl Resident {
     /// Renders `job` on `workers` threads, fed with nothing yet. Sources' locations are not looked at.
@@ -58,6 +72,22 @@ impl Resident {
     /// # Errors
     /// When a view cannot be rendered, or threads not started.
     pub fn start(job: &Job, workers: usize) -> Result<Self, RunError> {
+        Self::start_from(job, workers, None)
+    }
+
+    /// Renders `job` as [`start`](Self::start) does, to go on from what was [kept](Self::keep) in a state.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn resume(job: &Job, workers: usize, state: Reading) -> Result<Self, RunError> {
+        Self::start_from(job, workers, Some(Arc::new(state)))
+    }
+
+    fn start_from(
+        job: &Job,
+        workers: usize,
+        state: Option<Arc<Reading>>,
+    ) -> Result<Self, RunError> {
         let materialized = job.views.iter().filter(|view| view.materialized);
         let tables: Vec<_> = materialized
             .map(|view| (view.name.clone(), nullable(&view.schema)))
@@ -73,16 +103,19 @@ impl Resident {
             )
         });
         let sources: BTreeMap<_, _> = sources.collect();
-        let mut connections = Vec::new();
+        let (mut connections, mut kept) = (Vec::new(), Vec::new());
         let mut ends: Vec<Option<Ends>> = Vec::new();
         for _ in 0..workers.max(1) {
-            let (deliveries, to_worker) = channel();
+            let (commands, to_worker) = channel();
             let (from_worker, changes) = channel();
-            connections.push(Connection {
-                deliveries,
-                changes,
-            });
-            ends.push(Some((to_worker, from_worker)));
+            let (keeps, keeper) = keep::channel();
+            connections.push(Connection { commands, changes });
+            kept.push(keeper);
+            ends.push(Some(Ends {
+                commands: to_worker,
+                changes: from_worker,
+                kept: keeps,
+            }));
         }
         let faults = Faults::default();
         let graph = Graph {
@@ -90,6 +123,7 @@ impl Resident {
             sources: sources.keys().cloned().collect(),
             tables: tables.iter().map(|(name, _)| name.clone()).collect(),
             ends: Mutex::new(ends),
+            state,
             faults: faults.clone(),
         };
         let guards = workers::start(workers, &faults, move |worker| graph.work(worker))?;
@@ -97,6 +131,7 @@ impl Resident {
             sources,
             tables,
             workers: connections,
+            kept,
             guards: Some(guards),
             faults,
         })
@@ -117,7 +152,7 @@ impl Resident {
         }
         for (worker, share) in self.workers.iter().zip(shares) {
             // A worker that is gone has left a fault, which is looked at below.
-            let _ = worker.deliveries.send(share);
+            let _ = worker.commands.send(Command::Epoch(share));
         }
         let mut changes: Vec<Vec<Delta>> = self.tables.iter().map(|_| Vec::new()).collect();
         for worker in &self.workers {
@@ -138,6 +173,23 @@ impl Resident {
                 Ok((name.clone(), changes))
             });
         tables.collect()
+    }
+
+    /// Writes what the operators' state became since the last time.
+    ///
+    /// # Errors
+    /// When the state cannot be written, or an operator failed.
+    pub fn keep(&mut self, writing: &Writing) -> Result<(), RunError> {
+        for worker in &self.workers {
+            // As above.
+            let _ = worker.commands.send(Command::Keep);
+        }
+        let complete = keep::receive(&self.kept, writing)?;
+        match self.faults.first() {
+            Some(fault) => Err(RunError::Fault(fault)),
+            None if complete => Ok(()),
+            None => Err(RunError::Workers("one ended early".into())),
+        }
     }
 
     /// Splits a delivery's rows over the workers.
@@ -208,6 +260,8 @@ struct Graph {
     sources: Vec<String>,
     tables: Vec<String>,
     ends: Mutex<Vec<Option<Ends>>>,
+    /// What to go on from.
+    state: Option<Arc<Reading>>,
     faults: Faults,
 }
 
@@ -215,9 +269,15 @@ impl Graph {
     fn work(&self, worker: &mut Worker) {
         let index = worker.index();
         let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner)[index].take();
-        let Some((deliveries, changes)) = ends else {
+        let Some(Ends {
+            commands,
+            changes,
+            kept,
+        }) = ends
+        else {
             return;
         };
+        let ledger = keep::ledger(self.state.as_ref(), |_| true, &self.faults);
         let emitted: Rc<RefCell<Emitted>> = Rc::default();
         let (mut inputs, probe) = worker.dataflow::<u64, _, _>(|scope| {
             let mut relations: BTreeMap<String, Changes<'_>> = BTreeMap::new();
@@ -227,7 +287,14 @@ impl Graph {
                 inputs.insert(source.clone(), input);
                 relations.insert(source.clone(), stream);
             }
-            render(scope, &self.views, &mut relations, &self.faults);
+            render(
+                scope,
+                &self.views,
+                &mut relations,
+                &ledger,
+                self.state.is_none(),
+                &self.faults,
+            );
             let probe = timely::dataflow::operators::probe::Handle::new();
             for (index, table) in self.tables.iter().enumerate() {
                 if let Some(stream) = relations.get(table) {
@@ -251,7 +318,11 @@ impl Graph {
             (inputs, probe)
         });
         let mut epoch = 0;
-        while let Ok(share) = deliveries.recv() {
+        while let Ok(command) = commands.recv() {
+            let Command::Epoch(share) = command else {
+                keep::send(&ledger, &kept);
+                continue;
+            };
             for (source, delta) in share {
                 if let Some(input) = inputs.get_mut(&source) {
                     input.send(delta);

@@ -20,6 +20,7 @@ use tidewater_connectors::format::options::Gate;
 use tidewater_connectors::sink::TableSpec;
 use tidewater_operators::Faults;
 use tidewater_operators::source::source;
+use tidewater_operators::state::Ledger;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Inspect;
 use timely::dataflow::operators::generic::Operator;
@@ -227,7 +228,14 @@ fn work(worker: &mut Worker, shared: &Arc<Shared>) -> Vec<Vec<Run>> {
             });
             relations.insert(intake.name.clone(), stream);
         }
-        render(scope, &shared.views, &mut relations, &shared.faults);
+        render(
+            scope,
+            &shared.views,
+            &mut relations,
+            &Ledger::forgetful(),
+            true,
+            &shared.faults,
+        );
         for ((spec, relation), shard) in shared.tables.iter().zip(&shards) {
             if let Some(changes) = relation
                 .as_ref()

@@ -1,5 +1,6 @@
 //! Nodes into dataflow. The same function renders a job for every driver; it never learns which one drives it.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
@@ -9,6 +10,7 @@ use tidewater_operators::interner::Interner;
 use tidewater_operators::join::join;
 use tidewater_operators::map::map;
 use tidewater_operators::source::{Step, source};
+use tidewater_operators::state::Ledger;
 use tidewater_operators::top::top;
 use tidewater_operators::window::window;
 use tidewater_operators::{Delta, Faults, aggregate};
@@ -19,11 +21,14 @@ use crate::plan::Node;
 /// A relation's changes.
 pub type Changes<'scope> = Stream<'scope, u64, Vec<Delta>>;
 
-/// Renders views one after the other. `relations` holds the sources' streams; the views' are added to it.
+/// Renders views one after the other. `relations` holds the sources' streams; the views' are added to it. Operators
+/// get their state from `ledger`; `constants` says whether rows that are there from the beginning are still to come.
 pub fn render<'scope>(
     scope: Scope<'scope, u64>,
     views: &[(String, Node)],
     relations: &mut BTreeMap<String, Changes<'scope>>,
+    ledger: &Ledger,
+    constants: bool,
     faults: &Faults,
 ) {
     let interner = Interner::default();
@@ -33,6 +38,9 @@ pub fn render<'scope>(
             view: name,
             relations,
             interner: &interner,
+            ledger,
+            stateful: Cell::new(0),
+            constants,
             faults,
         }
         .node(node);
@@ -46,6 +54,10 @@ struct Renderer<'a, 'scope> {
     view: &'a str,
     relations: &'a BTreeMap<String, Changes<'scope>>,
     interner: &'a Interner,
+    ledger: &'a Ledger,
+    /// How many stateful operators of the view were rendered.
+    stateful: Cell<u32>,
+    constants: bool,
     faults: &'a Faults,
 }
 
@@ -96,7 +108,7 @@ impl<'scope> Renderer<'_, 'scope> {
                 concat(self.scope, inputs.collect::<Vec<_>>())
             }
             Node::Aggregate { input, aggregation } => {
-                let name = self.name(&aggregation.name);
+                let name = self.stateful(&aggregation.name);
                 let aggregation = aggregate::Aggregation {
                     name: name.clone(),
                     ..aggregation.clone()
@@ -105,33 +117,33 @@ impl<'scope> Renderer<'_, 'scope> {
                     self.node(input),
                     &aggregation,
                     self.interner,
+                    |name| self.ledger.part(self.view, name),
                     self.faults,
                 );
                 self.faults
                     .catch(&name, rendered)
                     .unwrap_or_else(|| self.nothing())
             }
-            Node::Join { left, right, spec } => join(
-                self.node(left),
-                self.node(right),
-                &self.name("join"),
-                spec,
-                self.faults.clone(),
-            ),
+            Node::Join { left, right, spec } => {
+                let name = self.stateful("join");
+                let part = self.ledger.part(self.view, &name);
+                let (left, right) = (self.node(left), self.node(right));
+                join(left, right, &name, spec, part, self.faults.clone())
+            }
             Node::Window {
                 input,
                 spec,
                 functions,
             } => {
-                let name = self.name(&functions.join(", "));
-                window(self.node(input), &name, spec, self.faults.clone())
+                let name = self.stateful(&functions.join(", "));
+                let part = self.ledger.part(self.view, &name);
+                window(self.node(input), &name, spec, part, self.faults.clone())
             }
-            Node::Top { input, spec } => top(
-                self.node(input),
-                &self.name("top"),
-                spec,
-                self.faults.clone(),
-            ),
+            Node::Top { input, spec } => {
+                let name = self.stateful("top");
+                let part = self.ledger.part(self.view, &name);
+                top(self.node(input), &name, spec, part, self.faults.clone())
+            }
         }
     }
 
@@ -141,6 +153,17 @@ impl<'scope> Renderer<'_, 'scope> {
             tracing::debug!("operator {name}");
         }
         name
+    }
+
+    /// The name of a stateful operator, by which its state is found again: no other of the view has it.
+    fn stateful(&self, operation: &str) -> String {
+        let number = self.stateful.get() + 1;
+        self.stateful.set(number);
+        if number == 1 {
+            self.name(operation)
+        } else {
+            self.name(&format!("{operation} #{number}"))
+        }
     }
 
     fn scan(&self, relation: &str, projection: &[usize]) -> Changes<'scope> {
@@ -173,8 +196,8 @@ impl<'scope> Renderer<'_, 'scope> {
 
     /// Rows of the first epoch, from the first worker.
     fn constant(&self, batch: &RecordBatch) -> Changes<'scope> {
-        let mut rows =
-            (self.scope.index() == 0 && batch.num_rows() > 0).then(|| Delta::plus(batch.clone()));
+        let mut rows = (self.constants && self.scope.index() == 0 && batch.num_rows() > 0)
+            .then(|| Delta::plus(batch.clone()));
         source(self.scope, &self.name("constant"), move || {
             match rows.take() {
                 Some(delta) => Step::Emit(vec![delta]),

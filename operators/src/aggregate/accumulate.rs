@@ -12,7 +12,9 @@
 //!    it had no rows.
 //! 2. Epochs are applied in order: amounts of an epoch wait until all earlier epochs are complete.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use arrow::compute::filter_record_batch;
 use hashbrown::HashMap;
@@ -23,13 +25,15 @@ use timely::dataflow::operators::generic::Operator;
 
 use super::exact_sum::ExactSum;
 use super::finish::{Finisher, Group};
+use super::kept_groups::{put_group, take_group};
 use super::keys::{owner, untag};
 use super::parcel::{Bests, Parcel, Sums};
 use super::partial::AggregateError;
 use super::spec::{Aggregation, Carrier, Layout};
-use crate::dictionary::{Dictionary, DictionaryFull};
+use crate::dictionary::Dictionary;
 use crate::hash::hash;
 use crate::row::Row;
+use crate::state::{Give, Noted, Part, Update};
 use crate::{Delta, Faults};
 
 /// Rows of a batch that leaves.
@@ -50,12 +54,14 @@ pub fn accumulate<'scope>(
     layout: &Layout,
     finisher: Finisher,
     faults: Faults,
+    part: Part,
 ) -> Stream<'scope, u64, Vec<Delta>> {
     let scope = sums.scope();
     let operator = aggregation.name.clone();
     // Over no columns there is exactly one group, even when there are no rows; one worker owns it.
     let always = aggregation.group.is_empty() && owner(hash(&[]), scope.peers()) == scope.index();
-    let mut groups = Groups::new(layout.clone(), aggregation.group.is_empty());
+    let groups = Groups::new(layout.clone(), aggregation.group.is_empty(), part.clone());
+    let groups = Rc::new(RefCell::new(groups));
     let by_owner = Exchange::new(|parcel: &Parcel<Sums>| parcel.to);
     let best_by_owner = Exchange::new(|parcel: &Parcel<Bests>| parcel.to);
     sums.binary_frontier(
@@ -67,7 +73,7 @@ pub fn accumulate<'scope>(
             let mut waiting: BTreeMap<u64, (Capability<u64>, Waiting)> = BTreeMap::new();
             if always {
                 waiting.insert(0, (initial, Waiting::default()));
-                faults.catch(&operator, groups.touch(&[]));
+                faults.catch(&operator, groups.borrow_mut().touch(&[]));
             }
             move |(sums, sums_frontier), (bests, bests_frontier), output| {
                 let lowest = waiting.keys().next().copied();
@@ -98,14 +104,24 @@ pub fn accumulate<'scope>(
                     if lowest_possible {
                         faults.catch(
                             &operator,
-                            groups.apply(std::mem::take(&mut entry.get_mut().1)),
+                            groups
+                                .borrow_mut()
+                                .apply(std::mem::take(&mut entry.get_mut().1)),
                         );
                     }
                     if sums_frontier.less_equal(&epoch) || bests_frontier.less_equal(&epoch) {
                         break;
                     }
                     let (capability, _) = entry.remove();
-                    let deltas = faults.catch(&operator, groups.close(&finisher));
+                    let mut changed = Vec::new();
+                    let deltas = groups.borrow_mut().close(&finisher, &mut changed);
+                    let deltas = faults.catch(&operator, deltas);
+                    part.note(|| {
+                        Box::new(NotedGroups {
+                            groups: Rc::clone(&groups),
+                            changed,
+                        })
+                    });
                     let mut session = output.session(&capability);
                     session.give_iterator(deltas.into_iter().flatten());
                 }
@@ -127,10 +143,12 @@ struct Groups {
     before: HashMap<u32, Option<Group>>,
     /// Whether a group without rows still has a row out: the one group of an aggregation over no columns.
     keeps_empty: bool,
+    /// Where groups come from that were kept before the graph began.
+    part: Part,
 }
 
 impl Groups {
-    fn new(layout: Layout, keeps_empty: bool) -> Self {
+    fn new(layout: Layout, keeps_empty: bool, part: Part) -> Self {
         Self {
             layout,
             keys: Dictionary::default(),
@@ -140,11 +158,12 @@ impl Groups {
             emitted: Vec::new(),
             before: HashMap::new(),
             keeps_empty,
+            part,
         }
     }
 
     /// The group's id, its accumulators there and what they were before this epoch kept.
-    fn touch(&mut self, key: &[u8]) -> Result<u32, DictionaryFull> {
+    fn touch(&mut self, key: &[u8]) -> Result<u32, AggregateError> {
         let id = self.keys.intern(key)?;
         if self.keys.len() > self.emitted.len() {
             self.emitted.push(false);
@@ -154,12 +173,38 @@ impl Groups {
                 .resize(self.keys.len() * self.layout.floats, ExactSum::default());
             self.bests
                 .resize(self.keys.len() * self.layout.extremes, None);
+            self.recall(id, key)?;
         }
         if !self.before.contains_key(&id) {
             let before = self.emitted[id as usize].then(|| self.group(id));
             self.before.insert(id, before);
         }
         Ok(id)
+    }
+
+    /// Sets a group that is new to the graph to what was kept of it.
+    fn recall(&mut self, id: u32, key: &[u8]) -> Result<(), AggregateError> {
+        let Some(kept) = self.part.kept() else {
+            return Ok(());
+        };
+        let mut entries = kept.cursor();
+        entries.seek(key)?;
+        let Some(entry) = entries.entry().filter(|entry| entry.key == key) else {
+            return Ok(());
+        };
+        let group = take_group(entry.payload, &self.layout).ok_or(AggregateError::KeptGroup)?;
+        let id = id as usize;
+        let Layout {
+            integers,
+            floats,
+            extremes,
+            ..
+        } = self.layout;
+        self.integers[id * integers..][..integers].copy_from_slice(&group.integers);
+        self.floats[id * floats..][..floats].clone_from_slice(&group.floats);
+        self.bests[id * extremes..][..extremes].clone_from_slice(&group.bests);
+        self.emitted[id] = true;
+        Ok(())
     }
 
     fn group(&self, id: u32) -> Group {
@@ -173,7 +218,7 @@ impl Groups {
         }
     }
 
-    fn apply(&mut self, waiting: Waiting) -> Result<(), DictionaryFull> {
+    fn apply(&mut self, waiting: Waiting) -> Result<(), AggregateError> {
         for sums in waiting.sums {
             let mut integers = sums.integers.chunks(sums.integer_slots.len().max(1));
             let mut floats = sums.floats.chunks(sums.float_slots.len().max(1));
@@ -205,8 +250,13 @@ impl Groups {
         Ok(())
     }
 
-    /// Ends the epoch: the old rows of the groups it changed, and the new ones.
-    fn close(&mut self, finisher: &Finisher) -> Result<Vec<Delta>, AggregateError> {
+    /// Ends the epoch: the old rows of the groups it changed, and the new ones. `touched` learns the groups whose
+    /// accumulators changed.
+    fn close(
+        &mut self,
+        finisher: &Finisher,
+        touched: &mut Vec<u32>,
+    ) -> Result<Vec<Delta>, AggregateError> {
         let (mut gone, mut new, mut changed) = (Vec::new(), Vec::new(), Vec::new());
         for (id, before) in std::mem::take(&mut self.before) {
             let after = self.group(id);
@@ -216,6 +266,9 @@ impl Groups {
             }
             let present = rows > 0 || self.keeps_empty;
             self.emitted[id as usize] = present;
+            if before.as_ref() != present.then_some(&after) {
+                touched.push(id);
+            }
             match (before, present) {
                 (Some(before), true) if before != after => {
                     changed.push(((id, before), (id, after)));
@@ -244,5 +297,31 @@ impl Groups {
             deltas.push(Delta::plus(finisher.finish(&self.keys, chunk)?));
         }
         Ok(deltas)
+    }
+}
+
+/// The groups that an epoch changed.
+struct NotedGroups {
+    groups: Rc<RefCell<Groups>>,
+    changed: Vec<u32>,
+}
+
+impl Noted for NotedGroups {
+    /// Gives the groups as they are now, which is later than the epoch where more have followed.
+    fn give(&self, give: &mut Give<'_>) {
+        let groups = self.groups.borrow();
+        let mut ids = self.changed.clone();
+        ids.sort_unstable_by(|&a, &b| groups.keys.get(a).cmp(groups.keys.get(b)));
+        let mut payload = Vec::new();
+        for id in ids {
+            let key = groups.keys.get(id);
+            if groups.emitted[id as usize] {
+                payload.clear();
+                put_group(&groups.group(id), &mut payload);
+                give(key, Update::Put(&payload));
+            } else {
+                give(key, Update::Remove);
+            }
+        }
     }
 }

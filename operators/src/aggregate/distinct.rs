@@ -18,6 +18,7 @@ use timely::progress::Antichain;
 
 use super::arrange::{PairTrace, Values};
 use super::exact_sum::ExactSum;
+use super::kept_pairs::{NotedPairs, kept_counts};
 use super::keys::{owner, untag, value_converter};
 use super::parcel::{Parcel, Sums};
 use super::partial::AggregateError;
@@ -26,6 +27,7 @@ use super::values::integers;
 use crate::Faults;
 use crate::dictionary::{Dictionary, DictionaryFull};
 use crate::hash::hash;
+use crate::state::Part;
 
 /// Values as ids of a dictionary, which the sorting of pairs and the counting share.
 #[derive(Clone, Default)]
@@ -54,6 +56,7 @@ pub fn distinct<'scope>(
     faults: Faults,
     groups: Rc<RefCell<Dictionary>>,
     values: Interned,
+    part: Part,
 ) -> Stream<'scope, u64, Vec<Parcel<Sums>>> {
     let Arranged { stream, mut trace } = pairs;
     let peers = stream.scope().peers();
@@ -62,8 +65,8 @@ pub fn distinct<'scope>(
     let mut summer = Summer {
         aggregation: aggregation.clone(),
         layout: layout.clone(),
-        groups,
-        values,
+        groups: Rc::clone(&groups),
+        values: values.clone(),
         peers,
     };
     stream.unary_frontier(Pipeline, &name, move |_, _| {
@@ -78,7 +81,21 @@ pub fn distinct<'scope>(
                         faults.raise(&operator, "earlier pairs are gone: a defect of the engine");
                         continue;
                     };
-                    for (time, changes) in changes(&batch, &mut past, &past_storage) {
+                    let kept = part.kept().map(|kept| {
+                        kept_counts(kept, &batch, &groups.borrow(), &values.0.borrow())
+                    });
+                    let Some(kept) = faults.catch(&operator, kept.transpose()) else {
+                        continue;
+                    };
+                    part.note(|| {
+                        Box::new(NotedPairs {
+                            batch: batch.clone(),
+                            groups: Rc::clone(&groups),
+                            values: Rc::clone(&values.0),
+                        })
+                    });
+                    let kept = kept.unwrap_or_default();
+                    for (time, changes) in changes(&batch, &mut past, &past_storage, &kept) {
                         let mut parcels = faults
                             .catch(&operator, summer.sum(&changes))
                             .unwrap_or_default();
@@ -95,8 +112,14 @@ pub fn distinct<'scope>(
     })
 }
 
-/// Pairs of a batch that came or went, epoch by epoch, sorted; `past` holds the counts before the batch.
-fn changes<B, C>(batch: &B, past: &mut C, past_storage: &C::Storage) -> BTreeMap<u64, Vec<Change>>
+/// Pairs of a batch that came or went, epoch by epoch, sorted; `past` holds the counts before the batch, beside those
+/// that were `kept` (none when the state is empty).
+fn changes<B, C>(
+    batch: &B,
+    past: &mut C,
+    past_storage: &C::Storage,
+    kept: &[i64],
+) -> BTreeMap<u64, Vec<Change>>
 where
     B: Navigable,
     B::Cursor:
@@ -105,8 +128,9 @@ where
 {
     let mut changes: BTreeMap<u64, Vec<Change>> = BTreeMap::new();
     let mut cursor = batch.cursor();
+    let mut kept = kept.iter();
     while let Some(&pair) = cursor.get_key(batch) {
-        let mut count = 0_i64;
+        let mut count = kept.next().copied().unwrap_or_default();
         past.seek_key(past_storage, &pair);
         if past.get_key(past_storage) == Some(&pair) {
             past.map_times(past_storage, |_, diff| count += diff);

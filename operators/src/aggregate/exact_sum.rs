@@ -8,6 +8,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::varint::{put, put_signed, take, take_signed};
+
 const LIMB_BITS: u32 = 32;
 /// Exponent of the lowest bit of limb 0: the smallest subnormal.
 const LOWEST_EXPONENT: i32 = -1074;
@@ -35,6 +37,40 @@ impl ExactSum {
             let (limb, shifted) = split(value);
             self.add_limb(limb, shifted * i128::from(times));
         }
+    }
+
+    /// Appends the sum's bytes.
+    pub fn put(&self, bytes: &mut Vec<u8>) {
+        for count in [
+            self.nans,
+            self.positive_infinities,
+            self.negative_infinities,
+        ] {
+            put_signed(i128::from(count), bytes);
+        }
+        put(u128::try_from(self.limbs.len()).unwrap_or_default(), bytes);
+        for &(limb, amount) in &self.limbs {
+            bytes.push(limb);
+            put_signed(amount, bytes);
+        }
+    }
+
+    /// Takes a sum that [`put`](Self::put) wrote off the front of `bytes`; `None` when there is none.
+    pub fn take(bytes: &mut &[u8]) -> Option<Self> {
+        let mut count = || take_signed(bytes).and_then(|count| i64::try_from(count).ok());
+        let (nans, positive_infinities, negative_infinities) = (count()?, count()?, count()?);
+        let mut limbs = Vec::new();
+        for _ in 0..take(bytes)? {
+            let (&limb, rest) = bytes.split_first()?;
+            *bytes = rest;
+            limbs.push((limb, take_signed(bytes)?));
+        }
+        Some(Self {
+            limbs,
+            nans,
+            positive_infinities,
+            negative_infinities,
+        })
     }
 
     /// Adds another sum.

@@ -14,12 +14,14 @@ use timely::dataflow::operators::generic::Operator;
 use timely::progress::Antichain;
 
 use super::arrange::{Pair, PairTrace, Values};
+use super::kept_pairs::NotedRows;
 use super::keys::{owner, untag};
 use super::parcel::{Bests, Parcel};
 use crate::Faults;
 use crate::dictionary::{Dictionary, DictionaryFull};
 use crate::hash::hash;
 use crate::row::Row;
+use crate::state::{Kept, KeptCursor, Part, StateError};
 
 /// Values as their own order-preserving bytes.
 pub struct Ordered;
@@ -38,6 +40,7 @@ pub fn extremes<'scope>(
     name: &str,
     faults: Faults,
     groups: Rc<RefCell<Dictionary>>,
+    part: Part,
 ) -> Stream<'scope, u64, Vec<Parcel<Bests>>> {
     let Arranged { stream, mut trace } = pairs;
     let peers = stream.scope().peers();
@@ -48,6 +51,13 @@ pub fn extremes<'scope>(
             input.for_each(|capability, batches| {
                 for batch in batches.drain(..).filter(|batch| !batch.is_empty()) {
                     upper.clone_from(batch.upper());
+                    part.note(|| {
+                        Box::new(NotedRows {
+                            batch: batch.clone(),
+                            groups: Rc::clone(&groups),
+                        })
+                    });
+                    let mut kept = part.kept().map(Kept::cursor);
                     let touched = touched(&batch);
                     for epoch in touched.chunk_by(|a, b| a.0 == b.0) {
                         let Some((mut all, storage)) = trace.cursor_through(batch.upper().borrow())
@@ -70,7 +80,10 @@ pub fn extremes<'scope>(
                                 [owner(hash(untag(key).map_or(key, |(_, group)| group)), peers)]
                             .body;
                             body.groups.push(key);
-                            body.best.push(first(&mut all, &storage, group, time));
+                            let kept = kept.as_deref_mut().map(|kept| (kept, key));
+                            let best = first(&mut all, &storage, (group, time), kept);
+                            body.best
+                                .push(faults.catch(&operator, best).unwrap_or_default());
                         }
                         parcels.retain(|parcel| !parcel.body.groups.is_empty());
                         output
@@ -110,23 +123,49 @@ where
     touched
 }
 
-/// The first value of `group` that is there at `time`. Groups are asked for in ascending order.
-fn first<C>(cursor: &mut C, storage: &C::Storage, group: u32, time: u64) -> Option<Row>
+/// The first value of `group` that is there at `time`, those that were kept under its key counted in. Groups are asked
+/// for in ascending order.
+fn first<'k, C>(
+    cursor: &mut C,
+    storage: &C::Storage,
+    (group, time): (u32, u64),
+    mut kept: Option<(&mut (dyn KeptCursor + 'k), &[u8])>,
+) -> Result<Option<Row>, StateError>
 where
     C: for<'a> Cursor<Key<'a> = &'a Pair<Row>, TimeGat<'a> = &'a u64, DiffGat<'a> = &'a i64>,
 {
     cursor.seek_key(storage, &(group, Row::from([].as_slice())));
-    while let Some((_, value)) = cursor.get_key(storage).filter(|pair| pair.0 == group) {
-        let mut count = 0;
-        cursor.map_times(storage, |&at, diff| {
-            if at <= time {
-                count += diff;
-            }
-        });
-        if count > 0 {
-            return Some(value.clone());
-        }
-        cursor.step_key(storage);
+    if let Some((kept, key)) = &mut kept {
+        kept.seek(key)?;
     }
-    None
+    loop {
+        let fresh = cursor.get_key(storage).filter(|pair| pair.0 == group);
+        let fresh = fresh.map(|(_, value)| value.clone());
+        let old = kept.as_ref().and_then(|(kept, key)| {
+            let entry = kept.entry()?;
+            Some((Row::from(entry.key.strip_prefix(*key)?), entry.count))
+        });
+        let old_value = old.as_ref().map(|(value, _)| value);
+        let Some(value) = fresh.iter().chain(old_value).min().cloned() else {
+            return Ok(None);
+        };
+        let mut count = 0;
+        if fresh.as_ref() == Some(&value) {
+            cursor.map_times(storage, |&at, diff| {
+                if at <= time {
+                    count += diff;
+                }
+            });
+            cursor.step_key(storage);
+        }
+        if let (Some((kept, _)), Some((_, more))) =
+            (&mut kept, old.filter(|(old, _)| *old == value))
+        {
+            count += more;
+            kept.step()?;
+        }
+        if count > 0 {
+            return Ok(Some(value));
+        }
+    }
 }

@@ -13,6 +13,8 @@ mod exact_sum;
 mod extremes;
 mod finish;
 mod groups;
+mod kept_groups;
+mod kept_pairs;
 mod keys;
 mod paired;
 mod parcel;
@@ -32,6 +34,7 @@ use self::finish::Finisher;
 use self::preaggregate::Preaggregated;
 use crate::dictionary::Dictionary;
 use crate::interner::Interner;
+use crate::state::Part;
 use crate::{Delta, Faults};
 
 pub use self::exact_sum::ExactSum;
@@ -39,7 +42,7 @@ pub use self::partial::{AggregateError, Flushed, Partial};
 pub use self::spec::{Aggregation, Call, Carrier, Function, Layout, UnsupportedAggregate};
 
 /// Maintains `aggregation` over a stream of deltas: rows of `aggregation.input` in, changes of `aggregation.output` out.
-/// Operators of one worker share an `interner`.
+/// Operators of one worker share an `interner`; `part` gives the state of the operator of that name.
 ///
 /// # Errors
 /// When a call is not supported for its type.
@@ -47,6 +50,7 @@ pub fn aggregate<'scope>(
     stream: Stream<'scope, u64, Vec<Delta>>,
     aggregation: &Aggregation,
     interner: &Interner,
+    part: impl Fn(&str) -> Part,
     faults: &Faults,
 ) -> Result<Stream<'scope, u64, Vec<Delta>>, AggregateError> {
     let name = &aggregation.name;
@@ -76,8 +80,15 @@ pub fn aggregate<'scope>(
             Rc::clone(&groups),
             values.clone(),
         );
-        let counted =
-            distinct::distinct(pairs, aggregation, &layout, faults.clone(), groups, values);
+        let counted = distinct::distinct(
+            pairs,
+            aggregation,
+            &layout,
+            faults.clone(),
+            groups,
+            values,
+            part(&label),
+        );
         sums = scope.concatenate([sums, counted]);
     }
     let bests = if layout.carriers.iter().any(is_extreme) {
@@ -90,7 +101,7 @@ pub fn aggregate<'scope>(
             Rc::clone(&groups),
             extremes::Ordered,
         );
-        extremes::extremes(pairs, name, faults.clone(), groups)
+        extremes::extremes(pairs, name, faults.clone(), groups, part(&label))
     } else {
         empty(scope)
     };
@@ -101,5 +112,6 @@ pub fn aggregate<'scope>(
         &layout,
         finisher,
         faults.clone(),
+        part(&format!("{name}: groups")),
     ))
 }

@@ -21,6 +21,7 @@ use super::values::{counts, integers, mask};
 use crate::dictionary::{DictionaryFull, PackedRows};
 use crate::hash::hash;
 use crate::interner::{Generation, InternError, Interner};
+use crate::state::StateError;
 
 /// Groups at which a flush is due.
 const GROUPS_MAX: usize = 1 << 18;
@@ -50,6 +51,14 @@ pub enum AggregateError {
         "an average does not fit its type {0}; cast the argument to a DECIMAL with fewer digits"
     )]
     AverageOverflow(DataType),
+    /// The state cannot be read.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// A group of the state that is none of this aggregation's.
+    #[error(
+        "a kept group does not have the accumulators of this aggregation: the state is damaged"
+    )]
+    KeptGroup,
     /// A retraction of what was never there.
     #[error("rows were taken back that had not been taken in: a group was left with {0} rows")]
     NegativeRows(i128),

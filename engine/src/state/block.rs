@@ -1,0 +1,225 @@
+//! Blocks: some hundred entries of a part, in the order of their keys, under one key of the store.
+//!
+//! A key differs from the one before it by a few bytes in the middle: what they share at both ends is not repeated. An
+//! entry of a distinct pair takes about six bytes so, where one entry of the store would take forty.
+//!
+//! 1. A block covers the keys from its fence, which is its key in the store, up to its end, the next block's fence; the
+//!    first fence of a part is empty, the last block has no end. So every key is covered by one block, and a block that
+//!    was found for a key it does not cover tells that the store is damaged.
+//! 2. Entries are in ascending order, each key once.
+//! 3. The bytes begin with a checksum of the fence and all that follows.
+
+use tidewater_operators::hash::hash;
+use tidewater_operators::state::Entry;
+use tidewater_operators::varint::{put, put_bytes, put_signed, take, take_bytes, take_signed};
+
+const CHECKSUM_BYTES: usize = 8;
+
+/// A block whose checksum is wrong, or whose bytes are no entries.
+#[derive(Debug)]
+pub struct Damaged;
+
+/// Builds the bytes of one block.
+#[derive(Default)]
+pub struct BlockWriter {
+    entries: Vec<u8>,
+    last: Vec<u8>,
+}
+
+impl BlockWriter {
+    /// Bytes of the entries so far.
+    pub fn bytes(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Appends an entry, whose key is greater than the last one's.
+    pub fn push(&mut self, entry: Entry<'_>) {
+        debug_assert!(self.entries.is_empty() || self.last.as_slice() < entry.key);
+        let front = shared(self.last.iter(), entry.key.iter());
+        let (old, new) = (&self.last[front..], &entry.key[front..]);
+        let back = shared(old.iter().rev(), new.iter().rev());
+        let length = |length: usize| u128::try_from(length).unwrap_or_default();
+        put(length(front), &mut self.entries);
+        put(length(back), &mut self.entries);
+        put_bytes(&new[..new.len() - back], &mut self.entries);
+        put_signed(i128::from(entry.count), &mut self.entries);
+        put_bytes(entry.payload, &mut self.entries);
+        self.last.clear();
+        self.last.extend_from_slice(entry.key);
+    }
+
+    /// The block's bytes, and an empty writer.
+    pub fn finish(&mut self, fence: &[u8], end: Option<&[u8]>) -> Vec<u8> {
+        let mut bytes = vec![0; CHECKSUM_BYTES];
+        put(u128::from(end.is_some()), &mut bytes);
+        if let Some(end) = end {
+            put_bytes(end, &mut bytes);
+        }
+        bytes.extend_from_slice(&self.entries);
+        let checksum = checksum(fence, &bytes[CHECKSUM_BYTES..]);
+        bytes[..CHECKSUM_BYTES].copy_from_slice(&checksum);
+        self.entries.clear();
+        self.last.clear();
+        bytes
+    }
+}
+
+fn shared<'a>(a: impl Iterator<Item = &'a u8>, b: impl Iterator<Item = &'a u8>) -> usize {
+    a.zip(b).take_while(|(a, b)| a == b).count()
+}
+
+fn checksum(fence: &[u8], body: &[u8]) -> [u8; CHECKSUM_BYTES] {
+    (hash(body) ^ hash(fence).rotate_left(1)).to_le_bytes()
+}
+
+/// Reads a block, entry by entry.
+#[derive(Default)]
+pub struct BlockReader {
+    end: Option<Vec<u8>>,
+    bytes: Vec<u8>,
+    /// Where in `bytes` the next entry begins.
+    next: usize,
+    key: Vec<u8>,
+    count: i64,
+    payload: (usize, usize),
+    at_entry: bool,
+}
+
+impl BlockReader {
+    /// Opens the block at `fence`; it stands before its first entry.
+    ///
+    /// # Errors
+    /// When the checksum is wrong.
+    pub fn open(&mut self, fence: &[u8], bytes: &[u8]) -> Result<(), Damaged> {
+        let (sum, mut body) = bytes.split_first_chunk().ok_or(Damaged)?;
+        if *sum != checksum(fence, body) {
+            return Err(Damaged);
+        }
+        let has_end = take(&mut body).ok_or(Damaged)? != 0;
+        self.end = if has_end {
+            Some(take_bytes(&mut body).ok_or(Damaged)?.to_vec())
+        } else {
+            None
+        };
+        self.bytes.clear();
+        self.bytes.extend_from_slice(body);
+        self.next = 0;
+        self.key.clear();
+        self.at_entry = false;
+        Ok(())
+    }
+
+    /// The fence of the block that follows; none for the last.
+    pub fn end(&self) -> Option<&[u8]> {
+        self.end.as_deref()
+    }
+
+    /// Whether the block covers `key`, given that its fence is not greater.
+    pub fn covers(&self, key: &[u8]) -> bool {
+        self.end.as_deref().is_none_or(|end| key < end)
+    }
+
+    /// Moves to the next entry; `false` when there is none.
+    ///
+    /// # Errors
+    /// When the bytes are no entry.
+    pub fn step(&mut self) -> Result<bool, Damaged> {
+        self.at_entry = self.next < self.bytes.len();
+        if self.at_entry {
+            self.read().ok_or(Damaged)?;
+        }
+        Ok(self.at_entry)
+    }
+
+    fn read(&mut self) -> Option<()> {
+        let whole = self.bytes.as_slice();
+        let mut rest = &whole[self.next..];
+        let front = usize::try_from(take(&mut rest)?).ok()?;
+        let back = usize::try_from(take(&mut rest)?).ok()?;
+        let middle = take_bytes(&mut rest)?;
+        let old = self.key.len();
+        if front + back > old {
+            return None;
+        }
+        self.key.splice(front..old - back, middle.iter().copied());
+        self.count = i64::try_from(take_signed(&mut rest)?).ok()?;
+        let payload = take_bytes(&mut rest)?;
+        self.next = whole.len() - rest.len();
+        self.payload = (self.next - payload.len(), self.next);
+        Some(())
+    }
+
+    /// The entry it stands at.
+    pub fn entry(&self) -> Option<Entry<'_>> {
+        self.at_entry.then(|| Entry {
+            key: &self.key,
+            count: self.count,
+            payload: &self.bytes[self.payload.0..self.payload.1],
+        })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn entries() -> Vec<(Vec<u8>, i64, Vec<u8>)> {
+        let keys = [
+            "",
+            "a",
+            "aXb",
+            "aYb",
+            "aYbb",
+            "b",
+            "b--0001--",
+            "b--0002--",
+            "c",
+        ];
+        let count = |at: usize| i64::try_from(at).unwrap() * 1000 - 3;
+        let keys = keys.iter().enumerate();
+        keys.map(|(at, key)| (key.as_bytes().to_vec(), count(at), vec![7; at % 3]))
+            .collect()
+    }
+
+    fn block() -> Vec<u8> {
+        let mut writer = BlockWriter::default();
+        for (key, count, payload) in &entries() {
+            let count = *count;
+            writer.push(Entry {
+                key,
+                count,
+                payload,
+            });
+        }
+        writer.finish(b"fence", Some(b"zzz"))
+    }
+
+    #[test]
+    fn entries_come_back() {
+        let mut reader = BlockReader::default();
+        reader.open(b"fence", &block()).unwrap();
+        let mut read = Vec::new();
+        while reader.step().unwrap() {
+            let entry = reader.entry().unwrap();
+            read.push((entry.key.to_vec(), entry.count, entry.payload.to_vec()));
+        }
+        assert_eq!(read, entries());
+        assert!(reader.covers(b"zz") && !reader.covers(b"zzz"));
+    }
+
+    #[test]
+    fn every_flipped_bit_is_found() {
+        let (good, mut reader) = (block(), BlockReader::default());
+        for at in 0..good.len() {
+            for bit in 0..8 {
+                let mut bad = good.clone();
+                bad[at] ^= 1 << bit;
+                assert!(reader.open(b"fence", &bad).is_err(), "byte {at}, bit {bit}");
+            }
+        }
+        assert!(reader.open(b"fense", &good).is_err());
+        assert!(reader.open(b"fence", &good[..good.len() - 1]).is_err());
+        assert!(reader.open(b"fence", &[]).is_err());
+    }
+}

@@ -1,0 +1,185 @@
+//! The state's directory: what is in it, whose it is, and the lock that keeps a second process out.
+//!
+//! | name | holds |
+//! |---|---|
+//! | `FORMAT` | the format's number; written last when a state is made |
+//! | `lock` | locked by the process that uses the state; names it |
+//! | `state.redb` | positions, operators' state, what is published, commits |
+//! | `inputs/` | deliveries as they were taken in, by content hash |
+//! | `changes/` | what each epoch changed in each table |
+//! | `tables/` | Parquet copies of tables that are published as text |
+//!
+//! 1. The lock is the kernel's: it ends with its process, however that ends.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use tidewater_connectors::disk::{self, DiskFile};
+
+use super::error::StoreError;
+
+/// The format this version writes.
+pub const FORMAT: u32 = 1;
+
+const NAMES: [&str; 7] = [
+    "FORMAT",
+    "FORMAT.new",
+    "lock",
+    "state.redb",
+    "inputs",
+    "changes",
+    "tables",
+];
+
+/// A locked state directory.
+#[derive(Debug)]
+pub struct Directory {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whether a state is in it.
+    pub is_made: bool,
+    /// Held open for its lock.
+    _lock: File,
+}
+
+impl Directory {
+    /// Locks the directory, which is made where it is missing. `wait` waits for its lock.
+    ///
+    /// # Errors
+    /// When it is in use, holds something else, or was written by another version.
+    pub fn open(path: &Path, wait: bool) -> Result<Self, StoreError> {
+        disk::create_dir_all(path).map_err(StoreError::io("create the directory", path))?;
+        let path = fs::canonicalize(path).map_err(StoreError::io("look up the directory", path))?;
+        check_content(&path)?;
+        let lock = lock(&path, wait)?;
+        let is_made = check_format(&path)?;
+        Ok(Self {
+            path,
+            is_made,
+            _lock: lock,
+        })
+    }
+
+    /// The directory of a state that is there.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and when there is no state.
+    pub fn existing(path: &Path, wait: bool) -> Result<Self, StoreError> {
+        if !path.join("FORMAT").exists() {
+            return Err(StoreError::Absent(path.to_owned()));
+        }
+        Self::open(path, wait)
+    }
+
+    /// Where something in it is.
+    pub fn join(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Says that a state is in it.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn made(&mut self) -> Result<(), StoreError> {
+        let (new, path) = (self.join("FORMAT.new"), self.join("FORMAT"));
+        let write = || {
+            disk::remove_file(&new)?;
+            let mut file = DiskFile::create_new(&new)?;
+            writeln!(file, "tidewater state, format {FORMAT}")?;
+            file.sync()?;
+            disk::rename(&new, &path)?;
+            disk::sync(&self.path)
+        };
+        write().map_err(StoreError::io("write", &path))?;
+        self.is_made = true;
+        Ok(())
+    }
+}
+
+fn check_content(path: &Path) -> Result<(), StoreError> {
+    let list = fs::read_dir(path).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let entries = list.map_err(StoreError::io("list the directory", path))?;
+    let mut names: Vec<String> = entries
+        .iter()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    match names
+        .into_iter()
+        .find(|name| !NAMES.contains(&name.as_str()))
+    {
+        Some(entry) => Err(StoreError::Foreign {
+            path: path.to_owned(),
+            entry,
+        }),
+        None => Ok(()),
+    }
+}
+
+fn lock(directory: &Path, wait: bool) -> Result<File, StoreError> {
+    let path = directory.join("lock");
+    let failed = || StoreError::io("lock", &path);
+    let mut file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(failed())?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) if wait => {
+            flock(&file, FlockOperation::LockExclusive).map_err(|error| failed()(error.into()))?;
+        }
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            let mut owner = String::new();
+            let _ = file.read_to_string(&mut owner);
+            let owner = match owner.trim() {
+                "" => "another process",
+                owner => owner,
+            };
+            return Err(StoreError::InUse {
+                path: directory.to_owned(),
+                owner: owner.to_owned(),
+            });
+        }
+        Err(error) => return Err(failed()(error.into())),
+    }
+    // For whoever finds it locked.
+    file.set_len(0)
+        .and_then(|()| write!(file, "process {}", std::process::id()))
+        .map_err(failed())?;
+    Ok(file)
+}
+
+/// Whether a state is there, of this format.
+fn check_format(directory: &Path) -> Result<bool, StoreError> {
+    let path = directory.join("FORMAT");
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(StoreError::io("read", &path)(error)),
+    };
+    let number = text.trim().rsplit(' ').next().and_then(|n| n.parse().ok());
+    let Some(found) = number else {
+        return Err(StoreError::damaged(super::error::Damage::Record(
+            path.display().to_string(),
+        )));
+    };
+    if found == FORMAT {
+        return Ok(true);
+    }
+    Err(StoreError::Version {
+        path: directory.to_owned(),
+        found,
+        known: FORMAT,
+        version: env!("CARGO_PKG_VERSION"),
+        advice: if found > FORMAT {
+            "run it with the version that made it, or a later one"
+        } else {
+            "`tidewater run JOB --state DIR --rebuild` makes it anew from the kept inputs"
+        },
+    })
+}

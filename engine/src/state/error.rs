@@ -1,0 +1,144 @@
+//! Why the state cannot be used.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tidewater_connectors::error::SourceError;
+use tidewater_connectors::sink::SinkError;
+
+/// What is damaged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Damage {
+    /// Entries of an operator.
+    Part(String),
+    /// A record of the state itself, by table and key.
+    Record(String),
+}
+
+/// Why the state cannot be used. Its directory is named where the error is shown.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file system refused.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried, such as `create the directory`.
+        action: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The store refused.
+    #[error("the state cannot be read or written: {0}")]
+    Store(Box<redb::Error>),
+    /// Bytes that are not what was written.
+    #[error(
+        "the state is damaged: {what} does not have its checksum; `tidewater run JOB --state DIR --rebuild` makes it \
+         anew from the kept inputs"
+    )]
+    Damaged {
+        /// What.
+        what: String,
+    },
+    /// A retraction of what was never there.
+    #[error(
+        "{0}: a row was taken back more often than it was taken in: the state does not fit its inputs"
+    )]
+    Negative(String),
+    /// Another process uses the state.
+    #[error(
+        "the state {} is in use by {owner}; wait for it to end, or give --wait to have this run wait", path.display()
+    )]
+    InUse {
+        /// The state's directory.
+        path: PathBuf,
+        /// Who.
+        owner: String,
+    },
+    /// A state of another version.
+    #[error("the state {} has format {found}, this is Tidewater {version} with format {known}; {advice}", path.display())]
+    Version {
+        /// The state's directory.
+        path: PathBuf,
+        /// What it has.
+        found: u32,
+        /// What this version has.
+        known: u32,
+        /// This version.
+        version: &'static str,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// No state where one is needed.
+    #[error("there is no state in {}; `tidewater run JOB --state {}` makes one", .0.display(), .0.display())]
+    Absent(PathBuf),
+    /// A directory that holds something else.
+    #[error(
+        "{} is no state of Tidewater: it holds {entry}; choose an empty directory, or one that is not there yet",
+        path.display()
+    )]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// The first thing in it.
+        entry: String,
+    },
+    /// A state of another job.
+    #[error(
+        "the state {} belongs to the job {owner}, not to {job}; give each job a state of its own", path.display()
+    )]
+    OtherJob {
+        /// The state's directory.
+        path: PathBuf,
+        /// Whose it is.
+        owner: String,
+        /// The job that was to be run.
+        job: String,
+    },
+    /// Swaps of the last commit could not be finished, or tables not be read.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// A kept input cannot be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+}
+
+impl StoreError {
+    /// Damage.
+    pub fn damaged(damage: Damage) -> Self {
+        let what = match damage {
+            Damage::Part(name) => format!("what is kept of {name}"),
+            Damage::Record(name) => format!("the record {name}"),
+        };
+        Self::Damaged { what }
+    }
+
+    /// For [`Result::map_err`].
+    pub fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io {
+            action,
+            path,
+            source,
+        }
+    }
+}
+
+macro_rules! from_store {
+    ($($error:ty),*) => {
+        $(impl From<$error> for StoreError {
+            fn from(error: $error) -> Self {
+                Self::Store(Box::new(error.into()))
+            }
+        })*
+    };
+}
+
+from_store!(
+    redb::StorageError,
+    redb::TableError,
+    redb::TransactionError,
+    redb::CommitError,
+    redb::DatabaseError,
+    redb::SetDurabilityError
+);

@@ -1,0 +1,347 @@
+//! Durable state: what a job remembers from one run to the next.
+//!
+//! It is one file of `redb`, an embedded transactional ordered key-value store, and directories of kept inputs beside it
+//! ([`directory`]). Everything that a commit moves is in one transaction: positions, operators' entries, what is
+//! published, the swaps of files that are still to be made.
+//!
+//! 1. Records and blocks carry checksums of their own, checked whenever they are read.
+//! 2. A graph reads one snapshot, taken before it began.
+//! 3. Nothing is durable before [`Writing::commit`] returns, and everything is after it.
+
+mod backend;
+mod block;
+pub mod directory;
+mod error;
+mod part;
+mod record;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use redb::{
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableError,
+    TableHandle, WriteTransaction,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tidewater_connectors::disk::DiskFile;
+use tidewater_operators::hash::hash;
+use tidewater_operators::state::Kept;
+
+use self::backend::Backend;
+use self::directory::Directory;
+use self::error::Damage;
+
+pub use self::error::StoreError;
+pub use self::part::PartWriter;
+pub use self::record::*;
+
+type Bytes<'a> = TableDefinition<'a, &'static [u8], &'static [u8]>;
+
+/// Bytes of the store that are cached: half for what is read, half for what is written.
+const CACHE_BYTES: usize = 32 << 20;
+
+/// A kind of records.
+#[derive(Clone, Copy, Debug)]
+pub struct Records(&'static str);
+
+/// The state's own records: [`StateRecord`] under `""`.
+pub const STATE: Records = Records("state");
+/// [`Position`](tidewater_connectors::file::Position)s, by source and path.
+pub const POSITIONS: Records = Records("positions");
+/// [`ViewRecord`]s, by view.
+pub const VIEWS: Records = Records("views");
+/// [`TableRecord`]s, by table.
+pub const TABLES: Records = Records("tables");
+/// What is published, by table and partition.
+pub const PARTITIONS: Records = Records("partitions");
+/// [`EpochRecord`]s, by epoch in 20 digits.
+pub const EPOCHS: Records = Records("epochs");
+
+/// The state of a job.
+pub struct Store {
+    database: Database,
+}
+
+impl Store {
+    /// A state in memory alone.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn in_memory() -> Result<Self, StoreError> {
+        let database = Database::builder()
+            .set_cache_size(CACHE_BYTES)
+            .create_with_backend(redb::backends::InMemoryBackend::new())?;
+        Ok(Self { database })
+    }
+
+    /// Opens the state in `directory`, made where there is none.
+    ///
+    /// # Errors
+    /// When the store cannot be opened.
+    pub fn open(directory: &mut Directory) -> Result<Self, StoreError> {
+        let path = directory.join("state.redb");
+        if !directory.is_made {
+            tidewater_connectors::disk::remove_file(&path)
+                .map_err(StoreError::io("remove", &path))?;
+        }
+        let file = DiskFile::open(&path).map_err(StoreError::io("open", &path))?;
+        let database = Database::builder()
+            .set_cache_size(CACHE_BYTES)
+            .create_with_backend(Backend(file))?;
+        if !directory.is_made {
+            let transaction = database.begin_write()?;
+            transaction.commit()?;
+            directory.made()?;
+        }
+        Ok(Self { database })
+    }
+
+    /// A snapshot.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn read(&self) -> Result<Reading, StoreError> {
+        let transaction = self.database.begin_read()?;
+        Ok(Reading { transaction })
+    }
+
+    /// The one transaction that may change the state. It is undone unless it is committed.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn write(&self) -> Result<Writing, StoreError> {
+        let mut transaction = self.database.begin_write()?;
+        // After a crash the store is opened without a scan of all of it.
+        transaction.set_quick_repair(true);
+        Ok(Writing { transaction })
+    }
+
+    /// Checks every page of the store; what is read is checked anyway.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    pub fn check(&mut self) -> Result<(), StoreError> {
+        if self.database.check_integrity()? {
+            Ok(())
+        } else {
+            Err(StoreError::damaged(Damage::Record(
+                "of the store's pages".to_owned(),
+            )))
+        }
+    }
+}
+
+/// The key of a record below another: `table` and `partition`, say.
+pub fn pair_key(first: &str, second: &str) -> String {
+    format!("{first}\0{second}")
+}
+
+fn part_table(part: &str) -> String {
+    format!("part {part}")
+}
+
+fn seal(key: &str, body: &[u8]) -> Vec<u8> {
+    let mut sealed = checksum(key, body).to_vec();
+    sealed.extend_from_slice(body);
+    sealed
+}
+
+fn checksum(key: &str, body: &[u8]) -> [u8; 8] {
+    (hash(body) ^ hash(key.as_bytes()).rotate_left(1)).to_le_bytes()
+}
+
+fn unseal<T: DeserializeOwned>(
+    records: Records,
+    key: &str,
+    sealed: &[u8],
+) -> Result<T, StoreError> {
+    let damaged = || StoreError::damaged(Damage::Record(format!("{} {key:?}", records.0)));
+    let (sum, body) = sealed.split_first_chunk().ok_or_else(damaged)?;
+    if *sum != checksum(key, body) {
+        return Err(damaged());
+    }
+    serde_json::from_slice(body).map_err(|_| damaged())
+}
+
+/// A snapshot of the state.
+pub struct Reading {
+    transaction: ReadTransaction,
+}
+
+impl Reading {
+    fn table(
+        &self,
+        name: &str,
+    ) -> Result<Option<redb::ReadOnlyTable<&'static [u8], &'static [u8]>>, StoreError> {
+        match self.transaction.open_table(Bytes::new(name)) {
+            Ok(table) => Ok(Some(table)),
+            Err(TableError::TableDoesNotExist(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A record; `None` when there is none.
+    ///
+    /// # Errors
+    /// When the store fails, or the record is damaged.
+    pub fn record<T: DeserializeOwned>(
+        &self,
+        records: Records,
+        key: &str,
+    ) -> Result<Option<T>, StoreError> {
+        let Some(table) = self.table(records.0)? else {
+            return Ok(None);
+        };
+        let sealed = table.get(key.as_bytes())?;
+        sealed
+            .map(|sealed| unseal(records, key, sealed.value()))
+            .transpose()
+    }
+
+    /// The records whose keys begin with `prefix`, by what follows it.
+    ///
+    /// # Errors
+    /// As [`record`](Self::record).
+    pub fn records<T: DeserializeOwned>(
+        &self,
+        records: Records,
+        prefix: &str,
+    ) -> Result<BTreeMap<String, T>, StoreError> {
+        let mut found = BTreeMap::new();
+        let Some(table) = self.table(records.0)? else {
+            return Ok(found);
+        };
+        for entry in table.range::<&[u8]>(prefix.as_bytes()..)? {
+            let (key, sealed) = entry?;
+            let key = String::from_utf8_lossy(key.value()).into_owned();
+            let Some(rest) = key.strip_prefix(prefix) else {
+                break;
+            };
+            found.insert(rest.to_owned(), unseal(records, &key, sealed.value())?);
+        }
+        Ok(found)
+    }
+
+    /// What is kept of a part; `None` when nothing is.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn part(&self, name: &str) -> Result<Option<Arc<dyn Kept>>, StoreError> {
+        let table = self.table(&part_table(name))?;
+        Ok(table.map(|table| {
+            let name = name.into();
+            Arc::new(part::KeptPart { name, table }) as Arc<dyn Kept>
+        }))
+    }
+
+    /// Bytes that the entries of each part take.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn part_sizes(&self) -> Result<BTreeMap<String, u64>, StoreError> {
+        use redb::ReadableTableMetadata;
+        let mut sizes = BTreeMap::new();
+        for handle in self.transaction.list_tables()? {
+            let Some(part) = handle.name().strip_prefix("part ") else {
+                continue;
+            };
+            if let Some(table) = self.table(handle.name())? {
+                sizes.insert(part.to_owned(), table.stats()?.stored_bytes());
+            }
+        }
+        Ok(sizes)
+    }
+}
+
+/// The transaction that changes the state.
+pub struct Writing {
+    transaction: WriteTransaction,
+}
+
+impl Writing {
+    /// Sets a record.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn put<T: Serialize>(
+        &self,
+        records: Records,
+        key: &str,
+        value: &T,
+    ) -> Result<(), StoreError> {
+        let body = serde_json::to_vec(value)
+            .map_err(|error| StoreError::damaged(Damage::Record(error.to_string())))?;
+        let mut table = self.transaction.open_table(Bytes::new(records.0))?;
+        table.insert(key.as_bytes(), seal(key, &body).as_slice())?;
+        Ok(())
+    }
+
+    /// Removes a record.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn remove(&self, records: Records, key: &str) -> Result<(), StoreError> {
+        let mut table = self.transaction.open_table(Bytes::new(records.0))?;
+        table.remove(key.as_bytes())?;
+        Ok(())
+    }
+
+    /// Removes the records whose keys begin with `prefix`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn remove_all(&self, records: Records, prefix: &str) -> Result<(), StoreError> {
+        let mut table = self.transaction.open_table(Bytes::new(records.0))?;
+        let mut keys = Vec::new();
+        for entry in table.range::<&[u8]>(prefix.as_bytes()..)? {
+            let key = entry?.0.value().to_vec();
+            if !key.starts_with(prefix.as_bytes()) {
+                break;
+            }
+            keys.push(key);
+        }
+        for key in keys {
+            table.remove(key.as_slice())?;
+        }
+        Ok(())
+    }
+
+    /// Changes the entries of a part; gives by how many entries it grew.
+    ///
+    /// # Errors
+    /// When the store fails or is damaged, or what `change` says.
+    pub fn part(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut PartWriter<'_, '_>) -> Result<(), StoreError>,
+    ) -> Result<i64, StoreError> {
+        let table_name = part_table(name);
+        let mut table = self.transaction.open_table(Bytes::new(&table_name))?;
+        let mut writer = PartWriter::new(name, &mut table);
+        change(&mut writer)?;
+        writer.finish()
+    }
+
+    /// Forgets a part.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn drop_part(&self, name: &str) -> Result<(), StoreError> {
+        let table_name = part_table(name);
+        let table = Bytes::new(&table_name);
+        self.transaction.delete_table(table)?;
+        Ok(())
+    }
+
+    /// Makes all of it durable.
+    ///
+    /// # Errors
+    /// When the store fails. It is not known then whether the transaction is durable.
+    pub fn commit(self) -> Result<(), StoreError> {
+        Ok(self.transaction.commit()?)
+    }
+}
+
+#[cfg(test)]
+mod tests;

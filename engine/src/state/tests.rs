@@ -1,0 +1,184 @@
+#![allow(clippy::unwrap_used)]
+//! The store against a plain map, over random histories of changes.
+
+use std::collections::BTreeMap;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tidewater_operators::state::Update;
+
+use super::*;
+
+type Model = BTreeMap<Vec<u8>, (i64, Vec<u8>)>;
+
+fn open(path: &std::path::Path) -> (Directory, Store) {
+    let mut directory = Directory::open(path, false).unwrap();
+    let store = Store::open(&mut directory).unwrap();
+    (directory, store)
+}
+
+fn kept(store: &Store) -> Model {
+    let reading = store.read().unwrap();
+    let Some(part) = reading.part("p").unwrap() else {
+        return Model::new();
+    };
+    let mut cursor = part.cursor();
+    let mut found = Model::new();
+    cursor.seek(&[]).unwrap();
+    while let Some(entry) = cursor.entry() {
+        let (key, value) = (entry.key.to_vec(), (entry.count, entry.payload.to_vec()));
+        assert!(found.insert(key, value).is_none());
+        cursor.step().unwrap();
+    }
+    found
+}
+
+fn key(random: &mut ChaCha8Rng) -> Vec<u8> {
+    let group = random.random_range(0..40_u32);
+    let value = random.random_range(0..400_u32);
+    format!("group {group:03} ****-****-{value:04}--").into_bytes()
+}
+
+#[test]
+fn the_store_holds_what_a_map_would() {
+    for seed in 0..6 {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let directory = tempfile::tempdir().unwrap();
+        let (mut locked, mut store) = open(directory.path());
+        let mut model = Model::new();
+        for commit in 0..12 {
+            let changes = [1, 30, 20_000][random.random_range(0..3)];
+            let shrink = random.random_bool(0.4);
+            let mut updates: BTreeMap<Vec<u8>, i64> = BTreeMap::new();
+            for _ in 0..changes {
+                let key = key(&mut random);
+                let there = model.get(&key).map_or(0, |(count, _)| *count);
+                updates.insert(
+                    key,
+                    if shrink {
+                        -there
+                    } else {
+                        random.random_range(1..4)
+                    },
+                );
+            }
+            updates.retain(|_, more| *more != 0);
+            let writing = store.write().unwrap();
+            let grown = writing.part("p", |part| {
+                updates
+                    .iter()
+                    .try_for_each(|(key, &more)| part.change(key, Update::Add(more)))
+            });
+            let before = model.len();
+            for (key, more) in updates {
+                let entry = model.entry(key).or_default();
+                entry.0 += more;
+            }
+            model.retain(|_, (count, _)| *count != 0);
+            let growth = i64::try_from(model.len()).unwrap() - i64::try_from(before).unwrap();
+            assert_eq!(grown.unwrap(), growth, "seed {seed}, commit {commit}");
+            writing.commit().unwrap();
+            if random.random_bool(0.3) {
+                drop((store, locked));
+                (locked, store) = open(directory.path());
+            }
+            assert!(kept(&store) == model, "seed {seed}, commit {commit}");
+            seeks(&store, &model, &mut random, seed);
+        }
+        store.check().unwrap();
+    }
+}
+
+/// Seeks forwards and backwards find what a map would.
+fn seeks(store: &Store, model: &Model, random: &mut ChaCha8Rng, seed: u64) {
+    let reading = store.read().unwrap();
+    let part = reading.part("p").unwrap().unwrap();
+    let mut cursor = part.cursor();
+    for _ in 0..200 {
+        let key = key(random);
+        cursor.seek(&key).unwrap();
+        let expected = model.range(key.clone()..).next();
+        assert_eq!(
+            cursor
+                .entry()
+                .map(|entry| (entry.key.to_vec(), entry.count)),
+            expected.map(|(key, (count, _))| (key.clone(), *count)),
+            "seed {seed}, {}",
+            String::from_utf8_lossy(&key)
+        );
+    }
+}
+
+#[test]
+fn payloads_are_put_and_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_locked, store) = open(directory.path());
+    let changes: [(&str, Update<'_>); 3] = [
+        ("a", Update::Put(b"first")),
+        ("b", Update::Put(b"")),
+        ("c", Update::Put(b"third")),
+    ];
+    let later: [(&str, Update<'_>); 3] = [
+        ("a", Update::Remove),
+        ("c", Update::Put(b"changed")),
+        ("d", Update::Remove),
+    ];
+    for changes in [changes, later] {
+        let writing = store.write().unwrap();
+        writing
+            .part("p", |part| {
+                changes
+                    .iter()
+                    .try_for_each(|(key, update)| part.change(key.as_bytes(), *update))
+            })
+            .unwrap();
+        writing.commit().unwrap();
+    }
+    let expected = [("b", ""), ("c", "changed")];
+    let expected = expected.map(|(key, value)| (key.into(), (1, value.into())));
+    assert_eq!(kept(&store), Model::from(expected));
+}
+
+#[test]
+fn what_is_not_committed_is_not_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_locked, store) = open(directory.path());
+    let writing = store.write().unwrap();
+    writing.put(VIEWS, "v", &1).unwrap();
+    drop(writing);
+    assert_eq!(
+        store.read().unwrap().record::<u32>(VIEWS, "v").unwrap(),
+        None
+    );
+}
+
+#[test]
+fn a_row_taken_back_too_often_is_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_locked, store) = open(directory.path());
+    let writing = store.write().unwrap();
+    let error = writing
+        .part("view: join", |part| part.change(b"k", Update::Add(-1)))
+        .unwrap_err();
+    assert!(error.to_string().contains("view: join"), "{error}");
+}
+
+#[test]
+fn one_process_at_a_time_and_no_foreign_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state");
+    let first = open(&path);
+    let error = Directory::open(&path, false).unwrap_err().to_string();
+    assert!(error.contains("in use by process"), "{error}");
+    drop(first);
+    std::fs::write(path.join("FORMAT"), "tidewater state, format 999\n").unwrap();
+    let error = Directory::open(&path, false).unwrap_err().to_string();
+    assert!(
+        error.contains("format 999") && error.contains("later"),
+        "{error}"
+    );
+    let error = Directory::open(directory.path(), false).unwrap_err();
+    assert!(matches!(error, StoreError::Foreign { .. }), "{error}");
+    let absent = Directory::existing(&directory.path().join("none"), false).unwrap_err();
+    assert!(absent.to_string().contains("there is no state"), "{absent}");
+}

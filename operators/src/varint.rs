@@ -1,0 +1,73 @@
+//! Integers in as few bytes as they need: LEB128, signed ones zig-zagged.
+
+/// Appends an unsigned integer.
+pub fn put(mut value: u128, bytes: &mut Vec<u8>) {
+    loop {
+        let [low, ..] = value.to_le_bytes();
+        value >>= 7;
+        if value == 0 {
+            bytes.push(low & 0x7f);
+            return;
+        }
+        bytes.push(low | 0x80);
+    }
+}
+
+/// Appends a signed integer.
+pub fn put_signed(value: i128, bytes: &mut Vec<u8>) {
+    put((value << 1 ^ value >> 127).cast_unsigned(), bytes);
+}
+
+/// Takes an unsigned integer off the front; `None` when there is none.
+pub fn take(bytes: &mut &[u8]) -> Option<u128> {
+    let mut value = 0;
+    for shift in (0..u128::BITS).step_by(7) {
+        let (&byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        value |= u128::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+/// Takes a signed integer off the front; `None` when there is none.
+pub fn take_signed(bytes: &mut &[u8]) -> Option<i128> {
+    let value = take(bytes)?;
+    Some((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
+}
+
+/// Takes a length and so many bytes off the front; `None` when they are not there.
+pub fn take_bytes<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let length = usize::try_from(take(bytes)?).ok()?;
+    let (taken, rest) = bytes.split_at_checked(length)?;
+    *bytes = rest;
+    Some(taken)
+}
+
+/// Appends a length and the bytes.
+pub fn put_bytes(value: &[u8], bytes: &mut Vec<u8>) {
+    put(u128::try_from(value.len()).unwrap_or_default(), bytes);
+    bytes.extend_from_slice(value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_come_back() {
+        for value in [0, 1, -1, 63, 64, -64, -65, i128::MAX, i128::MIN] {
+            let mut bytes = Vec::new();
+            put_signed(value, &mut bytes);
+            put_bytes(b"abc", &mut bytes);
+            let mut rest = bytes.as_slice();
+            assert_eq!(take_signed(&mut rest), Some(value));
+            assert_eq!(take_bytes(&mut rest), Some(&b"abc"[..]));
+            assert_eq!(take(&mut rest), None);
+        }
+        assert_eq!(take_bytes(&mut [5, 0].as_slice()), None);
+        assert_eq!(take(&mut [0x80; 30].as_slice()), None);
+    }
+}
