@@ -228,11 +228,12 @@ impl Reading {
     /// # Errors
     /// When the store fails.
     pub fn part(&self, name: &str) -> Result<Option<Arc<dyn Kept>>, StoreError> {
-        let table = self.table(&part_table(name))?;
-        Ok(table.map(|table| {
-            let name = name.into();
-            Arc::new(part::KeptPart { name, table }) as Arc<dyn Kept>
-        }))
+        let Some(table) = self.table(&part_table(name))? else {
+            return Ok(None);
+        };
+        let name = name.into();
+        let has_entries = table.first()?.is_some();
+        Ok(has_entries.then(|| Arc::new(part::KeptPart { name, table }) as Arc<dyn Kept>))
     }
 
     /// Bytes that the entries of each part take.
