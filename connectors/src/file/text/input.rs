@@ -31,7 +31,7 @@ pub(super) struct Input {
 }
 
 enum Text {
-    Stored(StoredText),
+    Stored(Box<StoredText>),
     Kept(KeptText),
 }
 
@@ -169,7 +169,7 @@ fn open_stored(
     delivery: &Delivery,
     rules: Rules,
     depot: Option<&Arc<Depot>>,
-) -> Result<StoredText, SourceError> {
+) -> Result<Box<StoredText>, SourceError> {
     let refused = |error| SourceError::io("open", path, error);
     let bytes = Stored::open(path, rules.compression, depot.is_some()).map_err(refused)?;
     let grows =
@@ -178,13 +178,13 @@ fn open_stored(
         let message = "is compressed, and cannot be appended to; deliver it uncompressed, or declare on_change 'replace'";
         return Err(SourceError::file(&delivery.name, message));
     }
-    Ok(StoredText {
+    Ok(Box::new(StoredText {
         path: path.to_owned(),
         before: bytes.metadata().map_err(refused)?,
         bytes,
         depot: depot.cloned(),
         old_part: None,
-    })
+    }))
 }
 
 impl StoredText {
