@@ -32,7 +32,7 @@ pub(super) struct Input {
 
 enum Text {
     Stored(Box<StoredText>),
-    Kept(KeptText),
+    Kept(Box<KeptText>),
 }
 
 /// Text that is read from where it was delivered.
@@ -63,7 +63,7 @@ impl Input {
             }
             Content::Kept(parts) => {
                 let (depot, name) = (given(depot, &delivery.name)?, Arc::clone(&delivery.name));
-                Text::Kept(KeptText::new(depot, name, parts.clone()))
+                Text::Kept(Box::new(KeptText::new(depot, name, parts.clone())))
             }
         };
         Ok(Self {
