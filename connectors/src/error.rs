@@ -13,7 +13,7 @@ pub enum SourceError {
     /// The operating system refused.
     #[error("cannot {action} {file}: {error}")]
     Io {
-        /// What was tried: `open`, `read`, `list`.
+        /// What was tried: `open`, `read`, `list`, `write`.
         action: &'static str,
         /// Path of the file or directory.
         file: Arc<str>,
@@ -56,6 +56,19 @@ pub enum SourceError {
         file: Arc<str>,
         /// Offset in the stored (compressed) file up to which it was read.
         byte_offset: u64,
+        /// How the damage shows.
+        message: String,
+    },
+    /// What was kept of a delivery is not what was kept.
+    #[error(
+        "{file}: what was kept of it, {kept}, {message}; deliver the file again (--rebuild reads the same copy and \
+         cannot help)"
+    )]
+    Kept {
+        /// Name of the delivery.
+        file: Arc<str>,
+        /// Path of the kept file.
+        kept: Arc<str>,
         /// How the damage shows.
         message: String,
     },

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use serde::{Deserialize, Serialize};
 
 use crate::error::SourceError;
 
@@ -39,6 +40,8 @@ pub struct SourceSpec {
     pub projection: Vec<usize>,
     /// `OPTIONS (…)`, keys in lower case, already validated by [`validate_options`](crate::file::validate_options).
     pub options: BTreeMap<String, String>,
+    /// Whether decoded batches tell the [place of each row](Decoded::ordinals).
+    pub ordinals: bool,
 }
 
 /// A row that could not be decoded or cast, on its way to the quarantine.
@@ -67,6 +70,10 @@ pub struct Decoded {
     pub batch: RecordBatch,
     /// The rows that did not.
     pub rejected: Vec<Rejected>,
+    /// When the source asks for them, the place of each row of `batch`: of text the offset of its first byte in the
+    /// (decompressed) file, of Parquet its number in the file, from 0. They increase in file order and do not depend on
+    /// how the file was cut into pieces.
+    pub ordinals: Option<Vec<u64>>,
     /// Bytes of the stored file that this step took in, for progress.
     pub bytes: u64,
 }
@@ -77,15 +84,62 @@ pub trait Piece: Iterator<Item = Result<Decoded, SourceError>> + Send {}
 
 impl<T: Iterator<Item = Result<Decoded, SourceError>> + Send> Piece for T {}
 
-/// Deals out the pieces of a source's files, in file order. Shared by all workers of a process.
+/// A piece, and the delivery that it is of.
+pub struct Dealt {
+    /// Index among the deliveries that the reader was opened with.
+    pub delivery: usize,
+    /// Rows of it.
+    pub piece: Box<dyn Piece>,
+}
+
+/// What was kept of one delivery, or of one addition to it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct KeptPart {
+    /// BLAKE3 of its (decompressed) bytes, in hex: its name in the depot.
+    pub hash: String,
+    /// Its (decompressed) bytes.
+    pub bytes: u64,
+    /// The bytes that it takes in the depot.
+    pub stored_bytes: u64,
+    /// Its line ends; 0 for a format that has no lines.
+    pub lines: u64,
+}
+
+/// What was taken in of a delivery that was read from where it was delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Index among the deliveries that the reader was opened with.
+    pub delivery: usize,
+    /// Bytes of the stored file, from its beginning, that are taken in: all of them, but for a file that is appended to
+    /// and does not end with a whole row.
+    pub bytes: u64,
+    /// When the stored file was last modified, in nanoseconds since 1970, as of opening it.
+    pub modified_ns: i64,
+    /// BLAKE3 of these bytes, in hex; empty when nothing is kept.
+    pub hash: String,
+    /// What was kept by this reading; none when nothing is kept.
+    pub parts: Vec<KeptPart>,
+    /// Whether the file stayed as it was while it was read. Otherwise it was still being written, and what was taken
+    /// in is neither its old nor its new content.
+    pub settled: bool,
+}
+
+/// Deals out the pieces of a source's deliveries, in their order. Shared by all workers of a process.
 pub trait Reader: Send + Sync {
     /// The next piece, or `None` when all have been dealt.
     ///
     /// # Errors
     /// When a file cannot be read, or is not what the source declares.
-    fn next_piece(&self) -> Result<Option<Box<dyn Piece>>, SourceError>;
+    fn next_piece(&self) -> Result<Option<Dealt>, SourceError>;
 
-    /// Stored bytes of all files, for progress.
+    /// What was taken in of each delivery that was not read from what is kept, in their order. Complete once all
+    /// pieces were dealt and decoded.
+    ///
+    /// # Errors
+    /// When a piece was not decoded, or not kept as it should have been.
+    fn taken(&self) -> Result<Vec<Taken>, SourceError>;
+
+    /// Stored bytes of all deliveries, for progress.
     fn bytes_total(&self) -> u64;
 
     /// What the user should hear of though nothing failed (an empty file, say). Complete once all pieces were dealt.

@@ -3,10 +3,12 @@
 //! 1. The same directory gives the same list, in order of path.
 //! 2. Hidden files and those that begin with `_` (markers and quarantines of other programs) are data only when they
 //!    are named.
-//! 3. No location is silently empty.
+//! 3. No location is silently empty, unless it may be.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,13 +22,31 @@ pub struct ListedFile {
     pub path: PathBuf,
     /// Its size as stored.
     pub bytes: u64,
+    /// When it was last modified, in nanoseconds since 1970.
+    pub modified_ns: i64,
 }
 
 impl ListedFile {
+    fn new(path: PathBuf, found: &Metadata) -> Self {
+        Self {
+            path,
+            bytes: found.len(),
+            modified_ns: modified_ns(found),
+        }
+    }
+
     /// The path as errors and rejected rows name it.
     pub fn name(&self) -> Arc<str> {
         self.path.to_string_lossy().into()
     }
+}
+
+/// When a file was last modified, in nanoseconds since 1970.
+pub(crate) fn modified_ns(found: &Metadata) -> i64 {
+    found
+        .mtime()
+        .saturating_mul(1_000_000_000)
+        .saturating_add(found.mtime_nsec())
 }
 
 /// The files that `location` names, in order of path: itself, its files when it is a directory (its subdirectories
@@ -35,6 +55,21 @@ impl ListedFile {
 /// # Errors
 /// When there is no such file, or the system refuses to list.
 pub fn list(location: &str) -> Result<Vec<ListedFile>, SourceError> {
+    look(location)?.map_err(|message| nothing(location, message))
+}
+
+/// Like [`list`] where files are known to have been: a location that leads to no file has no files (any more).
+///
+/// # Errors
+/// When the location means nothing, or the system refuses to list.
+pub fn list_or_empty(location: &str) -> Result<Vec<ListedFile>, SourceError> {
+    Ok(look(location)?.unwrap_or_default())
+}
+
+/// The files, or why there is none.
+type Found = Result<Vec<ListedFile>, String>;
+
+fn look(location: &str) -> Result<Found, SourceError> {
     let plain = location.strip_prefix("file://").unwrap_or(location);
     if let Some((scheme, _)) = plain.split_once("://") {
         let message = format!(
@@ -43,26 +78,31 @@ pub fn list(location: &str) -> Result<Vec<ListedFile>, SourceError> {
         return Err(nothing(location, message));
     }
     let path = Path::new(plain);
-    let mut files = match fs::metadata(path) {
+    let mut found = match fs::metadata(path) {
         Ok(found) if found.is_dir() => in_directory(location, path)?,
-        Ok(found) => vec![ListedFile {
-            path: path.to_owned(),
-            bytes: found.len(),
-        }],
+        Ok(found) => Ok(vec![ListedFile::new(path.to_owned(), &found)]),
         Err(_) if plain.contains(['*', '?', '[']) => matching(location, plain)?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(nothing(
-                location,
-                format!("there is no such file or directory{}", looked_in(path)),
-            ));
-        }
+        Err(error) if is_absent(&error) => Err(format!(
+            "there is no such file or directory{}",
+            looked_in(path)
+        )),
         Err(error) => return Err(SourceError::io("list", path, error)),
     };
-    files.sort();
-    Ok(files)
+    if let Ok(files) = &mut found {
+        files.sort();
+    }
+    Ok(found)
 }
 
-fn in_directory(location: &str, directory: &Path) -> Result<Vec<ListedFile>, SourceError> {
+/// Whether a path leads nowhere.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}
+
+fn in_directory(location: &str, directory: &Path) -> Result<Found, SourceError> {
     let refused = |error| SourceError::io("list", directory, error);
     let mut files = Vec::new();
     let mut directories = 0_u64;
@@ -75,10 +115,7 @@ fn in_directory(location: &str, directory: &Path) -> Result<Vec<ListedFile>, Sou
         if found.is_dir() {
             directories += 1;
         } else {
-            files.push(ListedFile {
-                path,
-                bytes: found.len(),
-            });
+            files.push(ListedFile::new(path, &found));
         }
     }
     if files.is_empty() {
@@ -91,12 +128,12 @@ fn in_directory(location: &str, directory: &Path) -> Result<Vec<ListedFile>, Sou
         };
         let message =
             format!("the directory holds no files that do not begin with '.' or '_'{deeper}");
-        return Err(nothing(location, message));
+        return Ok(Err(message));
     }
-    Ok(files)
+    Ok(Ok(files))
 }
 
-fn matching(location: &str, pattern: &str) -> Result<Vec<ListedFile>, SourceError> {
+fn matching(location: &str, pattern: &str) -> Result<Found, SourceError> {
     let options = glob::MatchOptions {
         require_literal_separator: true,
         require_literal_leading_dot: true,
@@ -115,19 +152,14 @@ fn matching(location: &str, pattern: &str) -> Result<Vec<ListedFile>, SourceErro
         })?;
         let found = fs::metadata(&path).map_err(|error| SourceError::io("list", &path, error))?;
         if !found.is_dir() && (underscored || !set_aside(path.file_name())) {
-            files.push(ListedFile {
-                path,
-                bytes: found.len(),
-            });
+            files.push(ListedFile::new(path, &found));
         }
     }
     if files.is_empty() {
-        return Err(nothing(
-            location,
-            format!("no file matches the glob{}", looked_in(Path::new(pattern))),
-        ));
+        let message = format!("no file matches the glob{}", looked_in(Path::new(pattern)));
+        return Ok(Err(message));
     }
-    Ok(files)
+    Ok(Ok(files))
 }
 
 fn set_aside(name: Option<&OsStr>) -> bool {
@@ -155,15 +187,18 @@ fn looked_in(path: &Path) -> String {
 ///
 /// # Errors
 /// Names the first such file.
-pub(super) fn of_format(format: Format, files: &[ListedFile]) -> Result<(), SourceError> {
-    for file in files {
-        let lower = file.path.to_string_lossy().to_ascii_lowercase();
+pub(super) fn of_format<'a>(
+    format: Format,
+    names: impl IntoIterator<Item = &'a Arc<str>>,
+) -> Result<(), SourceError> {
+    for name in names {
+        let lower = name.to_ascii_lowercase();
         let bare = lower
             .strip_suffix(".gz")
             .or_else(|| lower.strip_suffix(".zst"));
         if bare.is_some() && format == Format::Parquet {
             let message = "Parquet is compressed inside, not as a file; decompress it, or leave it out of LOCATION";
-            return Err(SourceError::file(&file.name(), message));
+            return Err(SourceError::file(name, message));
         }
         let extension = Path::new(bare.unwrap_or(&lower))
             .extension()
@@ -185,7 +220,7 @@ pub(super) fn of_format(format: Format, files: &[ListedFile]) -> Result<(), Sour
                              out of LOCATION, for example by a glob"
             ),
         };
-        return Err(SourceError::file(&file.name(), message));
+        return Err(SourceError::file(name, message));
     }
     Ok(())
 }
@@ -330,11 +365,7 @@ mod tests {
             (Format::Parquet, "part-0000", None),
         ];
         for (format, name, expected) in cases {
-            let files = [ListedFile {
-                path: name.into(),
-                bytes: 0,
-            }];
-            let message = of_format(format, &files)
+            let message = of_format(format, [&name.into()])
                 .err()
                 .map(|error| error.to_string());
             match (expected, &message) {

@@ -1,4 +1,7 @@
 //! Files: sources that are listed, dealt in pieces and decoded; sinks that are staged and renamed into place.
+//!
+//! What a source takes in is kept in a [`Depot`] and remembered by its [`Position`]; the next run [compares](compare)
+//! what is delivered with what was taken in.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,11 +14,19 @@ use crate::format::parquet::ParquetReader;
 use crate::source::{Format, Reader, SourceSpec};
 
 mod compression;
-mod list;
+mod delivery;
+pub(crate) mod depot;
+mod keep;
+pub(crate) mod list;
+mod position;
 pub mod sink;
 mod text;
 
-pub use list::{ListedFile, list};
+pub use crate::format::options::OnChange;
+pub use delivery::{Content, Delivery};
+pub use depot::Depot;
+pub use list::{ListedFile, list, list_or_empty};
+pub use position::{Change, Position, compare};
 
 /// Checks every option of a source of `format`: keys in lower case, with or without DataFusion's prefix `format.`.
 ///
@@ -28,38 +39,44 @@ pub fn validate_options(
     options::validate(format, options)
 }
 
-/// Opens the listed files of a source for reading, in their order.
+/// Opens deliveries of a source for reading, in their order. With a depot, those that are files (or tails of files)
+/// are kept in it while they are read, and [`taken`](Reader::taken) tells as what.
 ///
 /// # Errors
-/// When an option is wrong, a declared type cannot be held by the format, or a file's name says another format.
-/// The files themselves are opened one after the other as their pieces are asked for.
-pub fn open(spec: &SourceSpec, files: Vec<ListedFile>) -> Result<Arc<dyn Reader>, SourceError> {
-    list::of_format(spec.format, &files)?;
+/// When an option is wrong, a declared type cannot be held by the format, a file's name says another format, or
+/// something is to be read from a depot that is not given. The files themselves are opened one after the other as their
+/// pieces are asked for.
+pub fn open(
+    spec: &SourceSpec,
+    deliveries: Vec<Delivery>,
+    depot: Option<&Arc<Depot>>,
+) -> Result<Arc<dyn Reader>, SourceError> {
+    list::of_format(
+        spec.format,
+        deliveries.iter().map(|delivery| &delivery.name),
+    )?;
+    let depot = depot.cloned();
     match spec.format {
         Format::Csv => {
-            let compression = CsvOptions::parse(&spec.options)?.compression;
-            Ok(Arc::new(text::TextReader::new(
-                spec,
-                files,
-                compression,
-                Csv::new(spec)?,
-            )?))
+            let options = CsvOptions::parse(&spec.options)?;
+            let rules = text::Rules {
+                compression: options.compression,
+                on_change: options.on_change,
+            };
+            let format = Csv::new(spec)?;
+            let reader = text::TextReader::new(spec, deliveries, depot, rules, format)?;
+            Ok(Arc::new(reader))
         }
         Format::JsonLines => {
-            let compression = JsonLinesOptions::parse(&spec.options)?.compression;
-            Ok(Arc::new(text::TextReader::new(
-                spec,
-                files,
-                compression,
-                JsonLinesFormat::new(spec)?,
-            )?))
+            let options = JsonLinesOptions::parse(&spec.options)?;
+            let rules = text::Rules {
+                compression: options.compression,
+                on_change: options.on_change,
+            };
+            let format = JsonLinesFormat::new(spec)?;
+            let reader = text::TextReader::new(spec, deliveries, depot, rules, format)?;
+            Ok(Arc::new(reader))
         }
-        Format::Parquet => {
-            let files = files
-                .into_iter()
-                .map(|file| (file.path, file.bytes))
-                .collect();
-            Ok(Arc::new(ParquetReader::open(spec, files)?))
-        }
+        Format::Parquet => Ok(Arc::new(ParquetReader::open(spec, deliveries, depot)?)),
     }
 }

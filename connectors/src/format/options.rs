@@ -49,9 +49,10 @@ pub enum MissingColumns {
 }
 
 /// `compression` of text files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compression {
     /// By extension: `.gz` and `.zst` are compressed, others not.
+    #[default]
     Auto,
     /// None, whatever the name.
     None,
@@ -59,6 +60,28 @@ pub enum Compression {
     Gzip,
     /// Zstandard, whatever the name.
     Zstd,
+}
+
+/// `on_change`: what a delivery that was taken in may become.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnChange {
+    /// Anything: the old content is taken back and the new one taken in.
+    #[default]
+    Replace,
+    /// Longer: what is added to a text file is taken in, whole rows at a time.
+    Append,
+    /// Nothing else: a change is an error.
+    Fail,
+}
+
+impl OnChange {
+    /// What a source of any format declares.
+    ///
+    /// # Errors
+    /// When `on_change` has a value that means nothing.
+    pub fn parse(options: &BTreeMap<String, String>) -> Result<Self, OptionError> {
+        Values::new(options)?.on_change()
+    }
 }
 
 /// Options of `STORED AS CSV`.
@@ -82,6 +105,8 @@ pub struct CsvOptions {
     pub missing_columns: MissingColumns,
     /// `compression` of the files.
     pub compression: Compression,
+    /// `on_change` of a file, by default replaced.
+    pub on_change: OnChange,
     /// `max_bad_rows`, `max_bad_ratio`.
     pub gate: Gate,
 }
@@ -99,6 +124,8 @@ pub struct JsonLinesOptions {
     pub missing_columns: MissingColumns,
     /// `compression` of the files.
     pub compression: Compression,
+    /// `on_change` of a file, by default replaced.
+    pub on_change: OnChange,
     /// `max_bad_rows`, `max_bad_ratio`.
     pub gate: Gate,
 }
@@ -110,6 +137,8 @@ pub struct ParquetOptions {
     pub unknown_columns: UnknownColumns,
     /// `missing_columns`, by default an error.
     pub missing_columns: MissingColumns,
+    /// `on_change` of a file, by default replaced; not [`Append`](OnChange::Append).
+    pub on_change: OnChange,
     /// `max_bad_rows`, `max_bad_ratio`.
     pub gate: Gate,
 }
@@ -124,6 +153,7 @@ const CSV_KEYS: &[&str] = &[
     "unknown_columns",
     "missing_columns",
     "compression",
+    "on_change",
     "max_bad_rows",
     "max_bad_ratio",
 ];
@@ -134,6 +164,7 @@ const JSON_LINES_KEYS: &[&str] = &[
     "unknown_columns",
     "missing_columns",
     "compression",
+    "on_change",
     "max_bad_rows",
     "max_bad_ratio",
 ];
@@ -141,6 +172,7 @@ const JSON_LINES_KEYS: &[&str] = &[
 const PARQUET_KEYS: &[&str] = &[
     "unknown_columns",
     "missing_columns",
+    "on_change",
     "max_bad_rows",
     "max_bad_ratio",
 ];
@@ -180,6 +212,7 @@ impl CsvOptions {
                 MISSING_COLUMNS,
             )?,
             compression: values.choice("compression", Compression::Auto, COMPRESSIONS)?,
+            on_change: values.on_change_of_text()?,
             gate: values.gate()?,
         };
         if parsed.quote == Some(parsed.delimiter) {
@@ -215,6 +248,7 @@ impl JsonLinesOptions {
                 MISSING_COLUMNS,
             )?,
             compression: values.choice("compression", Compression::Auto, COMPRESSIONS)?,
+            on_change: values.on_change_of_text()?,
             gate: values.gate()?,
         })
     }
@@ -239,6 +273,7 @@ impl ParquetOptions {
                 MissingColumns::Error,
                 MISSING_COLUMNS,
             )?,
+            on_change: values.on_change_of_parquet()?,
             gate: values.gate()?,
         })
     }
@@ -273,6 +308,12 @@ const COMPRESSIONS: &[(&str, Compression)] = &[
     ("none", Compression::None),
     ("gzip", Compression::Gzip),
     ("zstd", Compression::Zstd),
+];
+
+const ON_CHANGES: &[(&str, OnChange)] = &[
+    ("replace", OnChange::Replace),
+    ("append", OnChange::Append),
+    ("fail", OnChange::Fail),
 ];
 
 /// The options as written, by key without its prefix.
@@ -388,6 +429,36 @@ impl<'a> Values<'a> {
             Ok(number) if valid(&number) => Ok(Some(number)),
             _ => Err(self.error(key, format!("cannot be '{value}'"), hint)),
         }
+    }
+
+    fn on_change(&self) -> Result<OnChange, OptionError> {
+        self.choice("on_change", OnChange::default(), ON_CHANGES)
+    }
+
+    fn on_change_of_text(&self) -> Result<OnChange, OptionError> {
+        let on_change = self.on_change()?;
+        let compression = self.choice("compression", Compression::Auto, COMPRESSIONS)?;
+        let compressed = matches!(compression, Compression::Gzip | Compression::Zstd);
+        if on_change == OnChange::Append && compressed {
+            return Err(self.error(
+                "on_change",
+                "cannot be 'append' where files are compressed",
+                "write 'replace', or deliver the files uncompressed",
+            ));
+        }
+        Ok(on_change)
+    }
+
+    fn on_change_of_parquet(&self) -> Result<OnChange, OptionError> {
+        let on_change = self.on_change()?;
+        if on_change == OnChange::Append {
+            return Err(self.error(
+                "on_change",
+                "cannot be 'append' for Parquet, whose files end with their footer",
+                "write 'replace', and deliver what is new as another file",
+            ));
+        }
+        Ok(on_change)
     }
 
     fn gate(&self) -> Result<Gate, OptionError> {

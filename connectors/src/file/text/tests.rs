@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::path::Path;
 
 use arrow::array::AsArray;
 use arrow::datatypes::{DataType, Field, Schema};
@@ -24,19 +25,21 @@ fn spec() -> SourceSpec {
         schema: Arc::new(Schema::new(fields)),
         projection: vec![0, 1],
         options: std::collections::BTreeMap::default(),
+        ordinals: false,
     }
 }
 
 fn reader(files: &[(&Path, &[u8])], limits: Limits) -> TextReader<Csv> {
     let files = files.iter().map(|(path, bytes)| {
         fs::write(path, bytes).unwrap();
-        ListedFile {
-            path: (*path).to_owned(),
+        Delivery {
+            name: path.to_string_lossy().into(),
+            from: Content::File((*path).to_owned()),
             bytes: bytes.len() as u64,
         }
     });
     let format = Csv::new(&spec()).unwrap();
-    TextReader::new(&spec(), files.collect(), Compression::Auto, format)
+    TextReader::new(&spec(), files.collect(), None, Rules::default(), format)
         .unwrap()
         .with_limits(limits)
 }
@@ -45,7 +48,7 @@ fn reader(files: &[(&Path, &[u8])], limits: Limits) -> TextReader<Csv> {
 fn drain(reader: &dyn Reader) -> Result<(Vec<String>, u64), SourceError> {
     let (mut lines, mut bytes) = (Vec::new(), 0);
     while let Some(piece) = reader.next_piece()? {
-        for decoded in piece {
+        for decoded in piece.piece {
             let decoded = decoded?;
             let (a, b) = (
                 decoded.batch.column(0).as_string::<i32>(),
@@ -212,12 +215,13 @@ fn files_follow_one_another() {
 
 #[test]
 fn what_cannot_be_opened_is_named() {
-    let files = vec![ListedFile {
-        path: "no/such/file.csv".into(),
+    let files = vec![Delivery {
+        name: "no/such/file.csv".into(),
+        from: Content::File("no/such/file.csv".into()),
         bytes: 1,
     }];
     let format = Csv::new(&spec()).unwrap();
-    let reader = TextReader::new(&spec(), files, Compression::Auto, format).unwrap();
+    let reader = TextReader::new(&spec(), files, None, Rules::default(), format).unwrap();
     let message = drain(&reader).unwrap_err().to_string();
     assert!(
         message.starts_with("cannot open no/such/file.csv: "),

@@ -33,6 +33,8 @@ pub(super) struct Table {
     pub dialect: Dialect,
     /// The unquoted text that means NULL.
     pub null: Vec<u8>,
+    /// Whether rows tell their place.
+    pub ordinals: bool,
 }
 
 /// Decodes the blocks of one file.
@@ -68,6 +70,7 @@ impl Decoder {
         let mut splitter = Splitter::new(&block.bytes, self.table.dialect, self.names.len());
         let (mut index, mut misfits, mut faults) = (Index::default(), Vec::new(), Vec::new());
         let mut columns: Vec<Box<dyn Build>> = Vec::new();
+        let mut ordinals = self.table.ordinals.then(Vec::new);
         let mut rows = 0;
         while splitter.fill(&mut index, ROWS_AT_A_TIME, &mut misfits) {
             if columns.is_empty() {
@@ -88,6 +91,10 @@ impl Decoder {
                 rows,
                 &mut faults,
             );
+            if let Some(ordinals) = &mut ordinals {
+                let start = |row| index.row(row, self.names.len()).start;
+                ordinals.extend((0..index.len()).map(|row| block.byte_offset + count(start(row))));
+            }
             rows += index.len();
         }
         if columns.is_empty() {
@@ -112,9 +119,15 @@ impl Decoder {
         let arrays = arrays.collect::<Result<Vec<ArrayRef>, _>>()?;
         faults.sort_by_key(|fault| fault.bytes.start);
         faults.dedup_by_key(|fault| fault.bytes.start);
+        let kept = kept(rows, &faults);
+        if let (Some(ordinals), Some(kept)) = (&mut ordinals, &kept) {
+            let mut kept = kept.iter();
+            ordinals.retain(|_| kept.next().is_none_or(|kept| *kept));
+        }
         Ok(Decoded {
-            batch: self.batch(arrays, rows, &faults)?,
+            batch: self.batch(arrays, rows, kept)?,
             rejected: self.rejected(block, faults),
+            ordinals,
             bytes: block.stored_bytes,
         })
     }
@@ -182,29 +195,22 @@ impl Decoder {
         (estimate + estimate / 16 + 1).min(bytes.len() / self.names.len().max(1) + 1)
     }
 
-    /// The rows without those at fault.
+    /// The rows that are kept: all, unless it is said which.
     fn batch(
         &self,
         arrays: Vec<ArrayRef>,
         rows: usize,
-        faults: &[Fault],
+        kept: Option<Vec<bool>>,
     ) -> Result<RecordBatch, ArrowError> {
-        let mut kept = vec![true; if faults.is_empty() { 0 } else { rows }];
-        let mut left_out = 0;
-        for slot in faults.iter().filter_map(|fault| fault.row) {
-            if let Some(keep) = kept.get_mut(slot) {
-                *keep = false;
-                left_out += 1;
-            }
-        }
-        if left_out == 0 || arrays.is_empty() {
-            let options = RecordBatchOptions::new().with_row_count(Some(rows - left_out));
+        let Some(kept) = kept.filter(|_| !arrays.is_empty()) else {
+            // Without columns none of the rows can be at fault.
+            let options = RecordBatchOptions::new().with_row_count(Some(rows));
             return RecordBatch::try_new_with_options(
                 Arc::clone(&self.table.schema),
                 arrays,
                 &options,
             );
-        }
+        };
         // A row at fault may hold NULL where none may be: only what is kept must fit the schema.
         let loose = arrow::datatypes::Schema::new(
             self.table
@@ -266,9 +272,23 @@ impl Decoder {
         Decoded {
             batch: RecordBatch::new_empty(Arc::clone(&self.table.schema)),
             rejected: self.rejected(block, faults),
+            ordinals: self.table.ordinals.then(Vec::new),
             bytes: block.stored_bytes,
         }
     }
+}
+
+/// Which of the rows that were split are not at fault; `None` when none is.
+fn kept(rows: usize, faults: &[Fault]) -> Option<Vec<bool>> {
+    let mut at_fault = faults.iter().filter_map(|fault| fault.row).peekable();
+    at_fault.peek()?;
+    let mut kept = vec![true; rows];
+    for row in at_fault {
+        if let Some(kept) = kept.get_mut(row) {
+            *kept = false;
+        }
+    }
+    Some(kept)
 }
 
 fn without_line_end(bytes: &[u8], row: Range<usize>) -> Range<usize> {

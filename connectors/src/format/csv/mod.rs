@@ -73,6 +73,7 @@ impl Csv {
                 quote: options.quote,
             },
             null: options.null_value.clone().into_bytes(),
+            ordinals: spec.ordinals,
         };
         Ok(Self {
             options,

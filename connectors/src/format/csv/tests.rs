@@ -34,6 +34,7 @@ fn spec(columns: &[(&str, DataType)], options: &[(&str, &str)]) -> SourceSpec {
         schema: Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>())),
         projection: (0..columns.len()).collect(),
         options: options.collect::<BTreeMap<_, _>>(),
+        ordinals: true,
     }
 }
 
@@ -47,6 +48,7 @@ fn texts(names: &[&str]) -> SourceSpec {
 struct Read {
     rows: Vec<Vec<String>>,
     rejected: Vec<Rejected>,
+    ordinals: Vec<u64>,
     warnings: Vec<String>,
 }
 
@@ -81,9 +83,13 @@ fn read(spec: &SourceSpec, bytes: &[u8], step: usize) -> Result<Read, SourceErro
         let Decoded {
             batch,
             rejected,
+            ordinals,
             bytes,
         } = head.decoder.decode(&block);
         assert_eq!(bytes, whole as u64);
+        let ordinals = ordinals.unwrap();
+        assert_eq!(ordinals.len(), batch.num_rows());
+        read.ordinals.extend(ordinals);
         read.rows.extend(rows(&batch));
         read.rejected.extend(rejected);
         start += whole;

@@ -65,6 +65,8 @@ struct Plan {
     /// The schema of decoded batches.
     projected: SchemaRef,
     rules: Rules,
+    /// Whether rows tell their place.
+    ordinals: bool,
 }
 
 impl JsonLinesFormat {
@@ -98,6 +100,7 @@ impl JsonLinesFormat {
                 projection: spec.projection.clone(),
                 projected: Arc::new(projected),
                 rules,
+                ordinals: spec.ordinals,
             }),
         })
     }
@@ -146,27 +149,27 @@ struct JsonLinesDecoder {
 impl DecodeText for JsonLinesDecoder {
     fn decode(&self, block: &TextBlock) -> Decoded {
         let decoded = self.plan.decode(block);
-        let (batch, rejected) =
-            decoded.unwrap_or_else(|reason| self.plan.reject_all(block, &reason));
-        Decoded {
-            batch,
-            rejected,
-            bytes: block.stored_bytes,
-        }
+        decoded.unwrap_or_else(|reason| self.plan.reject_all(block, &reason))
     }
 }
 
 impl Plan {
     /// Rows and rejected rows, or why no row of the block can be had.
-    fn decode(&self, block: &TextBlock) -> Result<(RecordBatch, Vec<Rejected>), String> {
+    fn decode(&self, block: &TextBlock) -> Result<Decoded, String> {
         let wanted = |index| self.projection.contains(&index);
         let mut columns = ObjectColumns::new(self.declared.fields(), wanted, &self.rules)?;
         let mut parser = Parser::default();
         let mut rows = 0;
         let mut rejected = Vec::new();
+        let mut ordinals = self.ordinals.then(Vec::new);
         for line in lines(block) {
             match decode_row(&mut columns, &mut parser, line.bytes) {
-                Ok(()) => rows += 1,
+                Ok(()) => {
+                    rows += 1;
+                    if let Some(ordinals) = &mut ordinals {
+                        ordinals.push(line.byte_offset);
+                    }
+                }
                 Err(fault) => {
                     columns.truncate(rows);
                     rejected.push(self.reject(block, &line, fault));
@@ -177,16 +180,22 @@ impl Plan {
         let batch = columns.finish().and_then(|columns| {
             RecordBatch::try_new_with_options(Arc::clone(&self.projected), columns, &options)
         });
-        Ok((batch.map_err(|error| error.to_string())?, rejected))
+        Ok(Decoded {
+            batch: batch.map_err(|error| error.to_string())?,
+            rejected,
+            ordinals,
+            bytes: block.stored_bytes,
+        })
     }
 
-    fn reject_all(&self, block: &TextBlock, reason: &str) -> (RecordBatch, Vec<Rejected>) {
+    fn reject_all(&self, block: &TextBlock, reason: &str) -> Decoded {
         let reject = |line| self.reject(block, &line, Fault::value(reason));
-        let rejected = lines(block).map(reject).collect();
-        (
-            RecordBatch::new_empty(Arc::clone(&self.projected)),
-            rejected,
-        )
+        Decoded {
+            batch: RecordBatch::new_empty(Arc::clone(&self.projected)),
+            rejected: lines(block).map(reject).collect(),
+            ordinals: self.ordinals.then(Vec::new),
+            bytes: block.stored_bytes,
+        }
     }
 
     fn reject(&self, block: &TextBlock, line: &Line<'_>, fault: Fault) -> Rejected {

@@ -30,6 +30,7 @@ fn spec(fields: Vec<Field>, options: &[(&str, &str)]) -> SourceSpec {
             .iter()
             .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
             .collect::<BTreeMap<_, _>>(),
+        ordinals: true,
     }
 }
 

@@ -3,7 +3,6 @@
 use std::fs::{File, Metadata};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use arrow::datatypes::{DataType, FieldRef, Fields, Schema, SchemaRef, TimeUnit};
 use parquet::arrow::ProjectionMask;
@@ -16,6 +15,7 @@ use parquet::errors::ParquetError;
 use parquet::schema::types::SchemaDescriptor;
 
 use crate::error::SourceError;
+use crate::file::list::modified_ns;
 use crate::format::options::{MissingColumns, ParquetOptions, UnknownColumns};
 use crate::source::SourceSpec;
 
@@ -34,6 +34,8 @@ pub(super) struct Plan {
     /// The schema of decoded batches.
     projected: SchemaRef,
     options: ParquetOptions,
+    /// Whether rows tell their place.
+    ordinals: bool,
 }
 
 impl Plan {
@@ -49,6 +51,7 @@ impl Plan {
             declared: Arc::clone(&spec.schema),
             projected: Arc::new(projected),
             options: ParquetOptions::parse(&spec.options)?,
+            ordinals: spec.ordinals,
         })
     }
 }
@@ -63,6 +66,8 @@ pub(super) struct OpenFile {
     pub(super) columns: Vec<(Option<usize>, Target)>,
     pub(super) rows: u64,
     pub(super) bytes: u64,
+    /// Whether rows tell their place.
+    pub(super) ordinals: bool,
     path: PathBuf,
     version: Version,
     metadata: ArrowReaderMetadata,
@@ -70,28 +75,39 @@ pub(super) struct OpenFile {
 }
 
 /// What tells two versions of a file apart.
-#[derive(PartialEq, Eq)]
-struct Version {
-    bytes: u64,
-    modified: Option<SystemTime>,
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Version {
+    pub(super) bytes: u64,
+    pub(super) modified_ns: i64,
 }
 
 impl Version {
     fn of(metadata: &Metadata) -> Self {
         Self {
             bytes: metadata.len(),
-            modified: metadata.modified().ok(),
+            modified_ns: modified_ns(metadata),
         }
+    }
+
+    /// The present version of the file at `path`.
+    pub(super) fn at(path: &Path) -> Result<Self, SourceError> {
+        let metadata = std::fs::metadata(path);
+        let metadata = metadata.map_err(|error| SourceError::io("read", path, error))?;
+        Ok(Self::of(&metadata))
     }
 }
 
 impl OpenFile {
-    /// Reads the footer of the file at `path`, listed with a size of `bytes`.
+    /// Reads the footer of the file at `path`, which errors call `name`, listed with a size of `bytes`.
     ///
     /// # Errors
     /// When the file cannot be read, is no Parquet file, or does not fit the declared columns.
-    pub(super) fn open(plan: &Plan, path: PathBuf, bytes: u64) -> Result<Self, SourceError> {
-        let name: Arc<str> = path.to_string_lossy().into();
+    pub(super) fn open(
+        plan: &Plan,
+        name: Arc<str>,
+        path: PathBuf,
+        bytes: u64,
+    ) -> Result<Self, SourceError> {
         let (file, version) = open_file(&path)?;
         let metadata =
             read_footer(&file).map_err(|error| not_parquet(&name, &path, version.bytes, &error))?;
@@ -109,11 +125,17 @@ impl OpenFile {
             columns,
             rows,
             bytes,
+            ordinals: plan.ordinals,
             path,
             version,
             read: ProjectionMask::roots(metadata.parquet_schema(), roots),
             metadata,
         })
+    }
+
+    /// The version of the file that is read.
+    pub(super) fn version(&self) -> Version {
+        self.version
     }
 
     /// Rows of a row group, `None` after the last.

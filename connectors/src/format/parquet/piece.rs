@@ -61,13 +61,11 @@ impl RowGroupPiece {
             return Err(damaged(&"more rows than its footer says"));
         }
         self.next_row += rows;
-        let (converted, rejected) =
+        let mut decoded =
             convert(&self.file, &batch, first_row).map_err(|error| damaged(&error))?;
-        Ok(Some(Decoded {
-            batch: converted,
-            rejected,
-            bytes: bytes_before(&self.file, self.next_row) - bytes_before(&self.file, first_row),
-        }))
+        decoded.bytes =
+            bytes_before(&self.file, self.next_row) - bytes_before(&self.file, first_row);
+        Ok(Some(decoded))
     }
 }
 
@@ -91,14 +89,18 @@ fn bytes_before(file: &OpenFile, row: u64) -> u64 {
 }
 
 /// The declared columns of `batch`, without the rows that have a value that does not fit; and those.
-fn convert(
-    file: &OpenFile,
-    batch: &RecordBatch,
-    first_row: u64,
-) -> Result<(RecordBatch, Vec<Rejected>), ArrowError> {
+fn convert(file: &OpenFile, batch: &RecordBatch, first_row: u64) -> Result<Decoded, ArrowError> {
     let (columns, faults) = apply(file, batch)?;
+    let mut ordinals: Option<Vec<u64>> = file
+        .ordinals
+        .then(|| (first_row..).take(batch.num_rows()).collect());
     if faults.is_empty() {
-        return Ok((declared(file, columns, batch.num_rows())?, Vec::new()));
+        return Ok(Decoded {
+            batch: declared(file, columns, batch.num_rows())?,
+            rejected: Vec::new(),
+            ordinals,
+            bytes: 0,
+        });
     }
     let mut at_fault = vec![None; batch.num_rows()];
     for (column, fault) in faults.iter().rev() {
@@ -125,7 +127,16 @@ fn convert(
             ));
         }
     }
-    Ok((declared(file, columns, good.num_rows())?, rejected))
+    if let Some(ordinals) = &mut ordinals {
+        let mut kept = kept.values().iter();
+        ordinals.retain(|_| kept.next().unwrap_or(true));
+    }
+    Ok(Decoded {
+        batch: declared(file, columns, good.num_rows())?,
+        rejected,
+        ordinals,
+        bytes: 0,
+    })
 }
 
 /// All columns converted, and their faults with the place of the column.

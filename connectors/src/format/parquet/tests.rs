@@ -25,6 +25,8 @@ use parquet::schema::parser::parse_message_type;
 use crate::error::SourceError;
 use crate::source::{Decoded, Format, Reader, SourceSpec};
 
+use crate::file::{Content, Delivery};
+
 use super::ParquetReader;
 
 mod conversions;
@@ -40,6 +42,7 @@ fn spec(fields: Vec<Field>, options: &[(&str, &str)]) -> SourceSpec {
             .iter()
             .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
             .collect::<BTreeMap<_, _>>(),
+        ordinals: false,
     }
 }
 
@@ -67,17 +70,19 @@ fn write_batch(path: &Path, batch: &RecordBatch, row_group_rows: usize) {
 }
 
 fn reader(spec: &SourceSpec, paths: &[PathBuf]) -> ParquetReader {
-    let listed = paths
-        .iter()
-        .map(|path| (path.clone(), path.metadata().map_or(0, |found| found.len())));
-    ParquetReader::open(spec, listed.collect()).unwrap()
+    let deliveries = paths.iter().map(|path| Delivery {
+        name: path.to_string_lossy().into(),
+        from: Content::File(path.clone()),
+        bytes: path.metadata().map_or(0, |found| found.len()),
+    });
+    ParquetReader::open(spec, deliveries.collect(), None).unwrap()
 }
 
 fn read(spec: &SourceSpec, paths: &[PathBuf]) -> Result<Vec<Decoded>, SourceError> {
     let reader = reader(spec, paths);
     let mut decoded = Vec::new();
     while let Some(piece) = reader.next_piece()? {
-        for step in piece {
+        for step in piece.piece {
             decoded.push(step?);
         }
     }
@@ -249,7 +254,7 @@ fn files_that_are_not_what_they_should_be() {
     );
 
     let reader = reader(&spec, std::slice::from_ref(&whole));
-    let mut piece = reader.next_piece().unwrap().unwrap();
+    let mut piece = reader.next_piece().unwrap().unwrap().piece;
     write(
         &whole,
         vec![("x", Arc::new(Int64Array::from_iter_values(0..999)))],
@@ -299,7 +304,7 @@ fn row_groups_are_pieces_and_batches_are_bounded() {
     let (mut pieces, mut decoded) = (0, Vec::new());
     while let Some(piece) = reader.next_piece().unwrap() {
         pieces += 1;
-        decoded.extend(piece.map(Result::unwrap));
+        decoded.extend(piece.piece.map(Result::unwrap));
     }
     assert_eq!(pieces, 4);
     assert!(
