@@ -213,6 +213,28 @@ pub fn remove_dir_all(path: &Path) -> io::Result<()> {
     absent_is_fine(fs::remove_dir_all(path))
 }
 
+/// Removes a directory that holds nothing; no error when it is not there or holds something.
+///
+/// # Errors
+/// When the system refuses.
+pub fn remove_empty_dir(path: &Path) -> io::Result<()> {
+    inject::before(Operation::Remove, path)?;
+    match fs::remove_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+        result => absent_is_fine(result),
+    }
+}
+
+/// Makes everything on the file system that holds `path` durable.
+///
+/// # Errors
+/// When the system refuses.
+#[cfg(target_os = "linux")]
+pub fn sync_file_system(path: &Path) -> io::Result<()> {
+    inject::before(Operation::Sync, path)?;
+    Ok(rustix::fs::syncfs(File::open(path)?)?)
+}
+
 /// Makes a file's content, or a directory's names, durable.
 ///
 /// # Errors

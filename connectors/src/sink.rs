@@ -155,6 +155,43 @@ pub enum SinkError {
         /// Why.
         source: EncodeError,
     },
+    /// A published file could not be read back.
+    #[error(
+        "table {table}: cannot read back {}: {source}; restore it, or run `tidewater run JOB --state DIR --rebuild`",
+        path.display()
+    )]
+    ReadBack {
+        /// The table's name.
+        table: Arc<str>,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: EncodeError,
+    },
+    /// What was published is not there any more as it was.
+    #[error(
+        "table {table}: {} {fault}; nothing was published. Restore it as it was, or run `tidewater run JOB --state DIR \
+         --rebuild` to publish all tables anew", path.display()
+    )]
+    Changed {
+        /// The table's name.
+        table: Arc<str>,
+        /// The file or directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: &'static str,
+    },
+    /// What was staged for a commit is gone, so that it cannot be published.
+    #[error(
+        "cannot publish {}: what was staged for it in {} is gone; run `tidewater run JOB --state DIR --rebuild` to publish \
+         all tables anew", target.display(), staged.display()
+    )]
+    StagedGone {
+        /// What was to be published.
+        target: PathBuf,
+        /// Where it was staged.
+        staged: PathBuf,
+    },
     /// Rows could not be sorted, spilled or merged.
     #[error("table {table}: cannot sort its rows: {source}")]
     Sort {

@@ -1,8 +1,12 @@
 //! Brings what was written to the disk itself, so that it outlives a loss of power.
 
-use std::fs::{self, File};
+use std::collections::BTreeSet;
+use std::fs;
+#[cfg(target_os = "linux")]
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::disk;
 use crate::sink::SinkError;
 
 /// With more files and directories than this, the whole file system is synced at once: to create 732 partitions of one
@@ -17,17 +21,35 @@ pub(super) fn sync_all_below(directory: &Path) -> Result<(), SinkError> {
     collect(directory, &mut paths)?;
     #[cfg(target_os = "linux")]
     if paths.len() > ONE_BY_ONE_MAX {
-        let synced = File::open(directory).and_then(|file| Ok(rustix::fs::syncfs(&file)?));
+        let synced = disk::sync_file_system(directory);
         return synced.map_err(SinkError::io("write to disk the file system of", directory));
     }
     paths.iter().try_for_each(|path| sync(path))
 }
 
+/// Makes the names in some directories durable; one that is not there any more has none.
+pub(super) fn sync_directories(directories: &BTreeSet<PathBuf>) -> Result<(), SinkError> {
+    #[cfg(target_os = "linux")]
+    if directories.len() > ONE_BY_ONE_MAX {
+        let mut devices = BTreeSet::new();
+        for directory in directories {
+            let Ok(metadata) = fs::metadata(directory) else {
+                continue;
+            };
+            if devices.insert(metadata.dev()) {
+                let synced = disk::sync_file_system(directory);
+                synced.map_err(SinkError::io("write to disk the file system of", directory))?;
+            }
+        }
+        return Ok(());
+    }
+    let there = directories.iter().filter(|directory| directory.exists());
+    there.map(PathBuf::as_path).try_for_each(sync)
+}
+
 /// Makes one file's content, or the names in one directory, durable.
 pub(super) fn sync(path: &Path) -> Result<(), SinkError> {
-    File::open(path)
-        .and_then(|file| File::sync_all(&file))
-        .map_err(SinkError::io("write to disk", path))
+    disk::sync(path).map_err(SinkError::io("write to disk", path))
 }
 
 /// Everything below `directory` and itself, the innermost first.

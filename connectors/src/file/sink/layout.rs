@@ -22,6 +22,9 @@ use super::hive::can_partition_by;
 use super::values::{stored_field, stored_type, to_stored};
 use crate::sink::{Encoding, SinkError, TableSpec};
 
+/// Bytes of a row's key that are kept to tell where a row group begins and ends.
+const BOUND_BYTES: usize = 64;
+
 /// A table's columns as the sink keeps them, and their order.
 pub(super) struct Layout {
     /// The table.
@@ -261,6 +264,24 @@ impl Layout {
         let left = (self.rest(part, left.0)?, left.1);
         let right = (self.rest(part, right.0)?, right.1);
         Ok(left.0.row(left.1).data().cmp(right.0.row(right.1).data()))
+    }
+
+    /// The key of a batch's first row, cut to [`BOUND_BYTES`]: bounds compare as the rows do, but for rows whose keys
+    /// differ only behind the cut, which compare equal.
+    pub fn bound(&self, batch: &RecordBatch) -> Result<Vec<u8>, SinkError> {
+        let row = batch.slice(0, 1);
+        let mut bound = Vec::new();
+        for part in std::iter::once(&self.prefix).chain(&self.rest) {
+            let key = part
+                .convert(&row)
+                .map_err(|source| self.sort_error(source))?;
+            bound.extend_from_slice(key.row(0).data());
+            if bound.len() >= BOUND_BYTES {
+                bound.truncate(BOUND_BYTES);
+                break;
+            }
+        }
+        Ok(bound)
     }
 
     fn rest<'a>(&self, part: &KeyPart, keyed: &'a Keyed) -> Result<&'a Rows, SinkError> {

@@ -1,7 +1,9 @@
 //! Merges the sorted segments of one partition into its rows.
 //!
 //! 1. A row comes out as often as its diffs sum up to over all segments; a sum below zero is an error.
-//! 2. No more is in memory than one batch of each segment and one batch of output.
+//! 2. Of changes, whose sums may be of either sign, each row comes out once, with its sum, and not at all where that is
+//!    zero ([`Merge::next_change`]).
+//! 3. No more is in memory than one batch of each segment and one batch of output.
 
 use std::rc::Rc;
 
@@ -10,7 +12,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::gather::gather;
 use super::layout::{Keyed, Layout};
-use super::run::{Segment, SegmentReader};
+use super::run::{Counted, Segment, SegmentReader};
 use crate::sink::SinkError;
 
 /// Rows of an output batch.
@@ -27,6 +29,8 @@ pub(super) struct Merge<'a> {
     /// Batches that `picks` and `last` point into.
     sources: Vec<Rc<Keyed>>,
     picks: Vec<(usize, usize)>,
+    /// Of changes: how often each pick counts.
+    sums: Option<Vec<i64>>,
     /// The row met last, with the sum of its diffs so far.
     last: Option<Last>,
     /// A row that is still to be picked so many times.
@@ -37,6 +41,8 @@ struct Cursor {
     reader: SegmentReader,
     keyed: Rc<Keyed>,
     counts: Option<Int64Array>,
+    /// No two of its rows are equal.
+    distinct: bool,
     row: usize,
     /// Where `keyed` is in the merge's sources.
     source: usize,
@@ -60,11 +66,13 @@ impl<'a> Merge<'a> {
             runner_up: None,
             sources: Vec::new(),
             picks: Vec::with_capacity(BATCH_ROWS),
+            sums: None,
             last: None,
             repeat: None,
         };
         for segment in segments {
             let mut reader = SegmentReader::open(segment, &layout.file)?;
+            let distinct = reader.is_distinct();
             let Some(first) = reader.next()? else {
                 continue;
             };
@@ -76,6 +84,7 @@ impl<'a> Merge<'a> {
                 reader,
                 keyed,
                 counts: first.counts,
+                distinct,
                 row: 0,
                 source,
             });
@@ -84,6 +93,16 @@ impl<'a> Merge<'a> {
             merge.sift_down(at)?;
         }
         Ok(merge)
+    }
+
+    /// The next changes, `None` after the last. For a merge that is asked for nothing else.
+    pub fn next_change(&mut self) -> Result<Option<Counted>, SinkError> {
+        self.sums.get_or_insert_default();
+        let Some(batch) = self.next_batch()? else {
+            return Ok(None);
+        };
+        let counts = self.sums.take().map(Int64Array::from);
+        Ok(Some(Counted { batch, counts }))
     }
 
     /// The next rows, `None` after the last.
@@ -113,8 +132,10 @@ impl<'a> Merge<'a> {
         let (source, row) = (cursor.source, cursor.row);
         let count = cursor.counts.as_ref().map_or(1, |counts| counts.value(row));
         match self.last {
-            // Within a segment no two rows are equal.
-            Some(last) if last.cursor != index && self.is_row(last, (source, row))? => {
+            Some(last)
+                if (last.cursor != index || !cursor.distinct)
+                    && self.is_row(last, (source, row))? =>
+            {
                 let total = self.layout.sum(last.total, count)?;
                 self.last = Some(Last {
                     cursor: index,
@@ -185,8 +206,16 @@ impl<'a> Merge<'a> {
         else {
             return Ok(());
         };
+        if let Some(sums) = &mut self.sums {
+            if total != 0 {
+                self.picks.push((source, row));
+                sums.push(total);
+            }
+            return Ok(());
+        }
         if total < 0 {
-            return Err(self.taken_back(source, row, total));
+            let batch = &self.sources[source].batch;
+            return Err(taken_back(self.layout, batch, row, total));
         }
         self.repeat = Some((source, row, total));
         self.emit_repeats();
@@ -253,23 +282,28 @@ impl<'a> Merge<'a> {
         }
         self.sources = kept;
     }
+}
 
-    fn taken_back(&self, source: usize, row: usize, total: i64) -> SinkError {
-        let batch = &self.sources[source].batch;
-        let options = FormatOptions::new().with_null("NULL");
-        let text = |column: &dyn arrow::array::Array| {
-            ArrayFormatter::try_new(column, &options)
-                .and_then(|formatter| formatter.value(row).try_to_string())
-                .unwrap_or_else(|error| format!("({error})"))
-        };
-        let columns = self.layout.file.fields().iter().zip(batch.columns());
-        let row: Vec<String> = columns
-            .map(|(field, column)| format!("{}={}", field.name(), text(column)))
-            .collect();
-        SinkError::TakenBack {
-            table: self.layout.spec.name.clone(),
-            row: row.join(", "),
-            total,
-        }
+/// A row that is not there as often as it is taken back.
+pub(super) fn taken_back(
+    layout: &Layout,
+    batch: &RecordBatch,
+    row: usize,
+    total: i64,
+) -> SinkError {
+    let options = FormatOptions::new().with_null("NULL");
+    let text = |column: &dyn arrow::array::Array| {
+        ArrayFormatter::try_new(column, &options)
+            .and_then(|formatter| formatter.value(row).try_to_string())
+            .unwrap_or_else(|error| format!("({error})"))
+    };
+    let columns = layout.file.fields().iter().zip(batch.columns());
+    let row: Vec<String> = columns
+        .map(|(field, column)| format!("{}={}", field.name(), text(column)))
+        .collect();
+    SinkError::TakenBack {
+        table: layout.spec.name.clone(),
+        row: row.join(", "),
+        total,
     }
 }

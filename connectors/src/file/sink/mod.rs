@@ -36,9 +36,11 @@
 //! in the same bytes.
 
 mod durable;
+mod files;
 mod gather;
 mod hive;
 mod layout;
+mod maintain;
 mod merge;
 mod options;
 mod publish;
@@ -53,6 +55,10 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+pub use maintain::{
+    CRASH_POINTS, Published, PublishedFile, PublishedGroup, PublishedPartition, ShadowFile,
+    StagedChange, Swap, TableChange, apply_swaps, stage_changes, write_changes,
+};
 pub use options::parse_encoding;
 pub use publish::publish;
 pub use quarantine::{quarantine_spec, rejected_to_batch};

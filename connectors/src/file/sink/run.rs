@@ -16,20 +16,23 @@ use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 
-use crate::sink::SinkError;
+use crate::format::parquet::encode::{ParquetOptions, RowGroups, read_back};
+use crate::sink::{EncodeError, SinkError};
 
 const WRITE_BUFFER_BYTES: usize = 1024 * 1024;
 const READ_BUFFER_BYTES: usize = 16 * 1024;
 
 /// Rows of one table in canonical order, partition by partition, equal rows summed.
-#[derive(Debug)]
+///
+/// A clone is another handle of the same rows.
+#[derive(Clone, Debug)]
 pub struct Run {
     /// By partition key; the empty key where the table is not partitioned.
     pub(super) segments: BTreeMap<Box<[u8]>, Segment>,
 }
 
 /// The rows of one partition in a run.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Segment {
     /// Distinct rows in it.
     pub rows: u64,
@@ -37,7 +40,7 @@ pub(super) struct Segment {
 }
 
 /// Where a segment's rows are.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Place {
     Memory(Vec<Counted>),
     Disk {
@@ -45,6 +48,33 @@ pub(super) enum Place {
         start: u64,
         end: u64,
     },
+    /// A data file, in which equal rows follow one another.
+    File(KeptFile),
+}
+
+/// A Parquet file that this program wrote.
+#[derive(Clone, Debug)]
+pub(super) struct KeptFile {
+    pub table: Arc<str>,
+    pub path: PathBuf,
+    pub options: ParquetOptions,
+}
+
+impl KeptFile {
+    /// Opens the file and reads its footer.
+    pub fn open(&self, file: &SchemaRef) -> Result<(File, RowGroups), SinkError> {
+        let opened = File::open(&self.path).map_err(SinkError::io("read back", &self.path))?;
+        let groups = RowGroups::open(&opened, file, self.options);
+        Ok((opened, groups.map_err(|error| self.error(error))?))
+    }
+
+    pub fn error(&self, source: impl Into<EncodeError>) -> SinkError {
+        SinkError::ReadBack {
+            table: Arc::clone(&self.table),
+            path: self.path.clone(),
+            source: source.into(),
+        }
+    }
 }
 
 /// Distinct rows of file columns, and how often each counts.
@@ -184,12 +214,24 @@ pub(super) enum SegmentReader {
         stream: Box<StreamReader<BufReader<Part>>>,
         file: SchemaRef,
     },
+    File {
+        rows: Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>>>,
+        kept: KeptFile,
+    },
 }
 
 impl SegmentReader {
     pub fn open(segment: Segment, file: &SchemaRef) -> Result<Self, SinkError> {
         match segment.place {
             Place::Memory(batches) => Ok(Self::Memory(batches.into_iter())),
+            Place::File(kept) => {
+                let (opened, groups) = kept.open(file)?;
+                let rows = read_back(opened, &groups, None);
+                Ok(Self::File {
+                    rows: Box::new(rows.map_err(|error| kept.error(error))?),
+                    kept,
+                })
+            }
             Place::Disk { spill, start, end } => {
                 let part = Part {
                     spill: Arc::clone(&spill),
@@ -208,8 +250,20 @@ impl SegmentReader {
         }
     }
 
+    /// Whether no two of its rows are equal.
+    pub fn is_distinct(&self) -> bool {
+        !matches!(self, Self::File { .. })
+    }
+
     pub fn next(&mut self) -> Result<Option<Counted>, SinkError> {
         match self {
+            Self::File { rows, kept } => {
+                let batch = rows.next().transpose().map_err(|error| kept.error(error))?;
+                Ok(batch.map(|batch| Counted {
+                    batch,
+                    counts: None,
+                }))
+            }
             Self::Memory(batches) => Ok(batches.next()),
             Self::Disk { stream, file } => {
                 let next = stream

@@ -4,10 +4,14 @@
 //!    that name only once it is locked. So a `lock` that can be locked belongs to a dead process, and its directory is
 //!    removed by the next [`Staging::open`] beside it.
 //! 2. A staging directory without a `lock` is being made, unless the process in its name is dead.
-//! 3. Dropping a [`Staging`] removes its directories.
+//! 3. Dropping a [`Staging`] removes its directories, unless they were [kept](Staging::keep).
+//!
+//! What belongs to a state, and may have to outlive its process, is in `_tidewater-<owner>/<epoch>/` instead. Whoever
+//! holds the state's lock is its only writer, so these have no lock of their own, and only [`Staging::clean`] and the
+//! same owner's next [`Staging::for_state`] of the same epoch remove them.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,9 +21,11 @@ use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
 use super::target;
+use crate::disk;
 use crate::sink::SinkError;
 
 const PREFIX: &str = "_staging-";
+const STATE_PREFIX: &str = "_tidewater-";
 const LOCK: &str = "lock";
 const NEW_LOCK: &str = "lock.new";
 
@@ -35,8 +41,8 @@ pub struct Staging {
 #[derive(Debug)]
 struct Place {
     directory: PathBuf,
-    /// Held open for its lock.
-    _lock: File,
+    /// Held open for its lock; `None` where a state's lock serves.
+    lock: Option<File>,
 }
 
 impl Staging {
@@ -47,6 +53,66 @@ impl Staging {
     /// When a table's directory holds anything but a table (see [`publish`](super::publish)), when two tables overlap,
     /// or when a directory cannot be made.
     pub fn open<'a>(tables: impl IntoIterator<Item = &'a Path>) -> Result<Self, SinkError> {
+        let mut staging = Self::resolve(tables)?;
+        staging
+            .targets
+            .values()
+            .try_for_each(|target| target::check(target))?;
+        for target in staging.targets.values() {
+            let parent = target::parent(target)?.to_path_buf();
+            if let Entry::Vacant(vacant) = staging.places.entry(parent) {
+                remove_stale(vacant.key())?;
+                let place = Place::create(vacant.key())?;
+                vacant.insert(place);
+            }
+        }
+        Ok(staging)
+    }
+
+    /// A place to stage one epoch of the state `owner`, beside `tables` and the shadows of those that have one. What was
+    /// staged there before is removed. `owner` is part of a directory's name.
+    ///
+    /// # Errors
+    /// When two tables overlap, or a directory cannot be made.
+    pub fn for_state<'a>(
+        tables: impl IntoIterator<Item = &'a Path>,
+        owner: &str,
+        epoch: u64,
+    ) -> Result<Self, SinkError> {
+        let mut staging = Self::resolve(tables)?;
+        for target in staging.targets.values() {
+            let parent = target::parent(target)?.to_path_buf();
+            if let Entry::Vacant(vacant) = staging.places.entry(parent) {
+                let directory = owned(vacant.key(), owner).join(epoch.to_string());
+                let place = Place::for_state(directory)?;
+                vacant.insert(place);
+            }
+        }
+        Ok(staging)
+    }
+
+    /// Removes all that was ever staged for the state `owner` beside `tables` (and shadows). Only when no commit waits
+    /// for its swaps to be applied: they need what is staged.
+    ///
+    /// # Errors
+    /// When a directory cannot be removed.
+    pub fn clean<'a>(
+        tables: impl IntoIterator<Item = &'a Path>,
+        owner: &str,
+    ) -> Result<(), SinkError> {
+        let parents: BTreeSet<PathBuf> = tables
+            .into_iter()
+            .map(|table| Ok(target::parent(&target::resolve(table)?)?.to_path_buf()))
+            .collect::<Result<_, SinkError>>()?;
+        parents.iter().try_for_each(|parent| {
+            let directory = owned(parent, owner);
+            disk::remove_dir_all(&directory)
+                .map_err(SinkError::io("remove what was staged in", &directory))
+        })
+    }
+
+    /// The tables' directories, none in another.
+    fn resolve<'a>(tables: impl IntoIterator<Item = &'a Path>) -> Result<Self, SinkError> {
         let mut staging = Self {
             places: BTreeMap::new(),
             targets: BTreeMap::new(),
@@ -62,18 +128,6 @@ impl Staging {
                 });
             }
             staging.targets.insert(table.to_path_buf(), resolved);
-        }
-        staging
-            .targets
-            .values()
-            .try_for_each(|target| target::check(target))?;
-        for target in staging.targets.values() {
-            let parent = target::parent(target)?.to_path_buf();
-            if let Entry::Vacant(vacant) = staging.places.entry(parent) {
-                remove_stale(vacant.key())?;
-                let place = Place::create(vacant.key())?;
-                vacant.insert(place);
-            }
         }
         Ok(staging)
     }
@@ -133,7 +187,7 @@ impl Staging {
     }
 
     /// Gives up the directories without removing them: what they hold is still needed.
-    pub(super) fn keep(&mut self) {
+    pub fn keep(&mut self) {
         self.places.clear();
     }
 }
@@ -143,6 +197,10 @@ impl Drop for Staging {
         for place in self.places.values() {
             if let Err(error) = fs::remove_dir_all(&place.directory) {
                 tracing::warn!(path = %place.directory.display(), %error, "left for the next run to remove");
+            }
+            if let (None, Some(owned)) = (&place.lock, place.directory.parent()) {
+                // Another epoch's may be there.
+                let _ = fs::remove_dir(owned);
             }
         }
     }
@@ -173,15 +231,28 @@ impl Place {
             .map_err(|error| SinkError::io("lock the file", &unnamed)(error.into()))?;
         fs::rename(&unnamed, directory.join(LOCK))
             .map_err(SinkError::io("name the lock file", &unnamed))?;
+        Self::furnish(directory, Some(file))
+    }
+
+    fn for_state(directory: PathBuf) -> Result<Self, SinkError> {
+        disk::remove_dir_all(&directory)
+            .and_then(|()| disk::create_dir_all(&directory))
+            .map_err(SinkError::io("create the directory", &directory))?;
+        Self::furnish(directory, None)
+    }
+
+    fn furnish(directory: PathBuf, lock: Option<File>) -> Result<Self, SinkError> {
         for name in ["new", "old"] {
             let path = directory.join(name);
             fs::create_dir(&path).map_err(SinkError::io("create the directory", &path))?;
         }
-        Ok(Self {
-            directory,
-            _lock: file,
-        })
+        Ok(Self { directory, lock })
     }
+}
+
+/// Where a state's epochs are staged beside the tables in `parent`.
+fn owned(parent: &Path, owner: &str) -> PathBuf {
+    parent.join(format!("{STATE_PREFIX}{owner}"))
 }
 
 /// Removes the staging directories in `parent` whose owners are dead.

@@ -93,8 +93,12 @@ fn is_ours(name: &str) -> bool {
     let is_data = name
         .strip_prefix("part-")
         .and_then(|rest| rest.rsplit_once('.'));
-    is_data.is_some_and(|(_, extension)| EXTENSIONS.contains(&extension))
-        || MARKERS.contains(&name)
+    is_data.is_some_and(|(_, extension)| EXTENSIONS.contains(&extension)) || is_marker(name)
+}
+
+/// Whether a file is one that others leave beside data files, and that goes when these change.
+pub(super) fn is_marker(name: &str) -> bool {
+    MARKERS.contains(&name)
         || (name.starts_with('.')
             && Path::new(name)
                 .extension()

@@ -1,8 +1,7 @@
 //! Writes tables from their runs: partitions in parallel, each streamed from its merge into its files.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -11,15 +10,15 @@ use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, interleave_record_batch, take};
 use arrow::error::ArrowError;
 
+use super::files::{Files, Form};
 use super::hive::partition_path;
 use super::layout::Layout;
+use super::maintain::PublishedFile;
 use super::merge::Merge;
-use super::run::{Run, Segment, row_count};
+use super::run::{Run, Segment};
 use super::staging::Staging;
-use crate::format::csv::encode::CsvEncoder;
-use crate::format::json_lines::encode::JsonLinesEncoder;
-use crate::format::parquet::encode::ParquetEncoder;
-use crate::sink::{EncodeError, EncodeRows, Encoding, SinkError, TableSpec, WrittenTable};
+use crate::disk;
+use crate::sink::{SinkError, TableSpec, WrittenTable};
 
 /// How tables are written.
 #[derive(Clone, Copy, Debug)]
@@ -68,12 +67,27 @@ struct Item {
     weight: u64,
 }
 
-/// What came of an item.
-struct Partition {
-    rows: u64,
-    files: u64,
+/// A partition that was written.
+pub(super) struct Partition {
+    /// Where it is below its table.
+    pub path: PathBuf,
+    pub files: Vec<PublishedFile>,
     /// Its first rows, file columns.
-    head: RecordBatch,
+    pub head: RecordBatch,
+}
+
+impl Partition {
+    pub fn rows(&self) -> u64 {
+        self.files.iter().map(|file| file.rows).sum()
+    }
+}
+
+/// A table that is written.
+pub(super) struct Writing {
+    pub layout: Layout,
+    pub form: Form,
+    /// Where its files go.
+    pub directory: PathBuf,
 }
 
 /// Writes `tables` into `staging` with up to `options.threads` threads, the largest partitions first. The result has
@@ -87,67 +101,97 @@ pub fn write_tables(
     tables: Vec<TableRuns>,
     options: WriteOptions,
 ) -> Result<Vec<StagedTable>, SinkError> {
-    let mut layouts = Vec::with_capacity(tables.len());
-    let mut items = Vec::new();
-    for (table, TableRuns { spec, runs }) in tables.into_iter().enumerate() {
+    let mut writing = Vec::with_capacity(tables.len());
+    for TableRuns { spec, runs } in tables {
         let directory = staging.staged(&spec.path)?;
-        fs::create_dir(&directory).map_err(SinkError::io("create the directory", &directory))?;
+        let form = Form::of(&spec.encoding);
         let layout = Layout::new(spec)?;
-        items.extend(partitions(table, &layout, runs));
-        layouts.push((layout, directory));
+        writing.push((
+            Writing {
+                layout,
+                form,
+                directory,
+            },
+            runs,
+        ));
+    }
+    let (writing, runs): (Vec<_>, Vec<_>) = writing.into_iter().unzip();
+    let written = write_whole(&writing, runs, options)?;
+    let staged = writing.iter().zip(written).map(|(table, partitions)| {
+        let files: usize = partitions.values().map(|p| p.files.len()).sum();
+        Ok(StagedTable {
+            spec: Arc::clone(&table.layout.spec),
+            written: WrittenTable {
+                rows: partitions.values().map(Partition::rows).sum(),
+                files: u64::try_from(files).unwrap_or(u64::MAX),
+                preview: preview(&table.layout, &partitions, options.preview_rows)?,
+            },
+        })
+    });
+    staged.collect()
+}
+
+/// Writes whole tables from their runs; the result is by table and partition key.
+pub(super) fn write_whole(
+    tables: &[Writing],
+    runs: Vec<Vec<Run>>,
+    options: WriteOptions,
+) -> Result<Vec<BTreeMap<Box<[u8]>, Partition>>, SinkError> {
+    let mut items = Vec::new();
+    for (number, (table, runs)) in tables.iter().zip(runs).enumerate() {
+        disk::create_dir(&table.directory)
+            .map_err(SinkError::io("create the directory", &table.directory))?;
+        let columns = u64::try_from(table.layout.file_columns.len()).unwrap_or(u64::MAX);
+        for (key, segments) in partitions(&table.layout, runs, true) {
+            let rows = segments.iter().map(|segment| segment.rows).sum::<u64>();
+            items.push(Item {
+                table: number,
+                key,
+                segments,
+                weight: rows.saturating_mul(columns),
+            });
+        }
     }
     items.sort_by(|a, b| {
         b.weight
             .cmp(&a.weight)
             .then_with(|| (a.table, &a.key).cmp(&(b.table, &b.key)))
     });
-    let mut results = run_pool(items, &layouts, options)?;
-    layouts
-        .iter()
-        .enumerate()
-        .map(|(table, (layout, _))| {
-            let partitions = std::mem::take(&mut results[table]);
-            Ok(StagedTable {
-                spec: Arc::clone(&layout.spec),
-                written: WrittenTable {
-                    rows: partitions.values().map(|partition| partition.rows).sum(),
-                    files: partitions.values().map(|partition| partition.files).sum(),
-                    preview: preview(layout, &partitions, options.preview_rows)?,
-                },
-            })
-        })
-        .collect()
+    let write = |item: Item| {
+        let (table, key) = (item.table, item.key.clone());
+        Ok((table, key, write_partition(&tables[table], item, options)?))
+    };
+    let mut written: Vec<BTreeMap<_, _>> = tables.iter().map(|_| BTreeMap::new()).collect();
+    for (table, key, partition) in in_threads(items, options.threads, write)? {
+        written[table].insert(key, partition);
+    }
+    Ok(written)
 }
 
-/// Brings the segments of each partition together.
-fn partitions(table: usize, layout: &Layout, runs: Vec<Run>) -> Vec<Item> {
+/// Brings the segments of each partition together. The one of a table without partitions is always there if
+/// `never_none`.
+pub(super) fn partitions(
+    layout: &Layout,
+    runs: Vec<Run>,
+    never_none: bool,
+) -> BTreeMap<Box<[u8]>, Vec<Segment>> {
     let mut partitions: BTreeMap<Box<[u8]>, Vec<Segment>> = BTreeMap::new();
-    if layout.spec.partition_by.is_empty() {
+    if never_none && layout.spec.partition_by.is_empty() {
         partitions.insert(Box::default(), Vec::new());
     }
     for (key, segment) in runs.into_iter().flat_map(|run| run.segments) {
         partitions.entry(key).or_default().push(segment);
     }
-    let columns = u64::try_from(layout.file_columns.len()).unwrap_or(u64::MAX);
-    let item = |(key, segments): (_, Vec<Segment>)| {
-        let rows = segments.iter().map(|segment| segment.rows).sum::<u64>();
-        Item {
-            table,
-            key,
-            segments,
-            weight: rows.saturating_mul(columns),
-        }
-    };
-    partitions.into_iter().map(item).collect()
+    partitions
 }
 
-/// Works off `items`; the result is by table and partition key.
-fn run_pool(
-    items: Vec<Item>,
-    layouts: &[(Layout, PathBuf)],
-    options: WriteOptions,
-) -> Result<Vec<BTreeMap<Box<[u8]>, Partition>>, SinkError> {
-    let threads = options.threads.clamp(1, items.len().max(1));
+/// Works off `items` with up to `threads` threads; results come in no order.
+pub(super) fn in_threads<I: Send, O: Send>(
+    items: Vec<I>,
+    threads: usize,
+    work: impl Fn(I) -> Result<O, SinkError> + Sync,
+) -> Result<Vec<O>, SinkError> {
+    let threads = threads.clamp(1, items.len().max(1));
     let queue = Mutex::new(VecDeque::from(items));
     let failed = AtomicBool::new(false);
     let work = || {
@@ -160,16 +204,12 @@ fn run_pool(
             else {
                 break;
             };
-            let (layout, directory) = &layouts[item.table];
-            let (table, key) = (item.table, item.key.clone());
-            let partition = write_partition(layout, directory, item, options)
-                .inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
-            done.push((table, key, partition));
+            done.push(work(item).inspect_err(|_| failed.store(true, Ordering::Relaxed))?);
         }
         Ok(done)
     };
     let finished: Vec<Result<Vec<_>, SinkError>> = thread::scope(|scope| {
-        let handles: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let handles: Vec<_> = (1..threads).map(|_| scope.spawn(&work)).collect();
         let own = work();
         let others = handles.into_iter().map(|handle| {
             handle
@@ -178,34 +218,23 @@ fn run_pool(
         });
         std::iter::once(own).chain(others).collect()
     });
-    let mut results: Vec<BTreeMap<_, _>> = layouts.iter().map(|_| BTreeMap::new()).collect();
+    let mut all = Vec::new();
     for done in finished {
-        for (table, key, partition) in done? {
-            results[table].insert(key, partition);
-        }
+        all.extend(done?);
     }
-    Ok(results)
+    Ok(all)
 }
 
 fn write_partition(
-    layout: &Layout,
-    directory: &Path,
+    table: &Writing,
     item: Item,
     options: WriteOptions,
 ) -> Result<Partition, SinkError> {
-    let directory = directory.join(partition_path(
-        layout,
-        &layout.partition_values(&item.key)?,
-    )?);
+    let layout = &table.layout;
+    let path = partition_path(layout, &layout.partition_values(&item.key)?)?;
     let mut merge = Merge::new(layout, item.segments)?;
-    let mut files = Files {
-        layout,
-        directory,
-        rows_max: options.file_rows_max.max(1),
-        open: None,
-        rows: 0,
-        count: 0,
-    };
+    let directory = table.directory.join(&path);
+    let mut files = Files::new(layout, &table.form, directory, options.file_rows_max, 0);
     let mut head = RecordBatch::new_empty(Arc::clone(&layout.file));
     while let Some(batch) = merge.next_batch()? {
         let missing = options
@@ -217,13 +246,9 @@ fn write_partition(
         }
         files.write(&batch)?;
     }
-    if item.key.is_empty() && files.count == 0 {
-        files.begin()?;
-    }
-    files.end()?;
     Ok(Partition {
-        rows: files.rows,
-        files: files.count,
+        path,
+        files: files.finish(item.key.is_empty())?,
         head,
     })
 }
@@ -237,103 +262,8 @@ fn extend(head: &RecordBatch, batch: &RecordBatch, rows: usize) -> Result<Record
     interleave_record_batch(&[head, batch], &picks)
 }
 
-/// The data files of one partition, one after another.
-struct Files<'a> {
-    layout: &'a Layout,
-    directory: PathBuf,
-    rows_max: usize,
-    open: Option<OpenFile>,
-    rows: u64,
-    count: u64,
-}
-
-struct OpenFile {
-    path: PathBuf,
-    encoder: Box<dyn EncodeRows<File>>,
-    rows_left: usize,
-}
-
-impl Files<'_> {
-    /// Appends rows, in a new file where the present one is full.
-    fn write(&mut self, batch: &RecordBatch) -> Result<(), SinkError> {
-        let mut start = 0;
-        while start < batch.num_rows() {
-            if self.open.as_ref().is_none_or(|file| file.rows_left == 0) {
-                self.end()?;
-                self.begin()?;
-            }
-            let Some(file) = &mut self.open else { continue };
-            let rows = file.rows_left.min(batch.num_rows() - start);
-            let written = file.encoder.write(&batch.slice(start, rows));
-            written.map_err(|error| encode_error(self.layout, &file.path, error))?;
-            file.rows_left -= rows;
-            start += rows;
-        }
-        self.rows += row_count(batch);
-        Ok(())
-    }
-
-    fn begin(&mut self) -> Result<(), SinkError> {
-        if self.count == 0 {
-            fs::create_dir_all(&self.directory)
-                .map_err(SinkError::io("create the directory", &self.directory))?;
-        }
-        let encoding = &self.layout.spec.encoding;
-        let path = self
-            .directory
-            .join(format!("part-{:05}.{}", self.count, encoding.extension()));
-        let file = File::create_new(&path).map_err(SinkError::io("create the file", &path))?;
-        let encoder =
-            encoder(file, self.layout).map_err(|error| encode_error(self.layout, &path, error))?;
-        self.open = Some(OpenFile {
-            path,
-            encoder,
-            rows_left: self.rows_max,
-        });
-        self.count += 1;
-        Ok(())
-    }
-
-    fn end(&mut self) -> Result<(), SinkError> {
-        let Some(OpenFile { path, encoder, .. }) = self.open.take() else {
-            return Ok(());
-        };
-        encoder
-            .finish()
-            .map_err(|error| encode_error(self.layout, &path, error))?;
-        Ok(())
-    }
-}
-
-fn encoder(file: File, layout: &Layout) -> Result<Box<dyn EncodeRows<File>>, EncodeError> {
-    Ok(match &layout.spec.encoding {
-        Encoding::Parquet {
-            compression,
-            row_group_rows,
-        } => Box::new(ParquetEncoder::new(
-            file,
-            &layout.file,
-            *compression,
-            *row_group_rows,
-        )?),
-        Encoding::Csv {
-            delimiter,
-            null_text,
-        } => Box::new(CsvEncoder::new(file, &layout.file, *delimiter, null_text)?),
-        Encoding::JsonLines => Box::new(JsonLinesEncoder::new(file)),
-    })
-}
-
-fn encode_error(layout: &Layout, path: &Path, source: EncodeError) -> SinkError {
-    SinkError::Encode {
-        table: layout.spec.name.clone(),
-        path: path.to_path_buf(),
-        source,
-    }
-}
-
 /// The table's first rows, with its partition columns.
-fn preview(
+pub(super) fn preview(
     layout: &Layout,
     partitions: &BTreeMap<Box<[u8]>, Partition>,
     rows_max: usize,
@@ -353,7 +283,7 @@ fn preview(
 }
 
 /// Puts the partition columns back among those of the file.
-fn with_partition_columns(
+pub(super) fn with_partition_columns(
     layout: &Layout,
     values: &[ArrayRef],
     batch: &RecordBatch,

@@ -20,6 +20,67 @@ use parquet::file::properties::WriterProperties;
 
 use crate::sink::{EncodeError, EncodeRows};
 
+mod groups;
+mod read_back;
+
+pub use groups::GroupWriter;
+pub use read_back::{RowGroups, read_back};
+
+/// How rows are laid out in a file.
+#[derive(Clone, Copy, Debug)]
+pub struct ParquetOptions {
+    /// Page compression.
+    pub compression: Compression,
+    /// Rows of a row group at most.
+    pub row_group_rows: usize,
+    /// Arrow's types as they are, finer times and all: for files that only this program reads.
+    pub exact: bool,
+}
+
+impl ParquetOptions {
+    /// The columns of `schema` as a file holds them.
+    fn columns(self, schema: &SchemaRef) -> SchemaRef {
+        if self.exact {
+            return Arc::clone(schema);
+        }
+        let fields: Vec<FieldRef> = schema.fields().iter().map(in_microseconds).collect();
+        Arc::new(Schema::new(fields))
+    }
+
+    /// A writer of a file with these columns.
+    fn writer<W: Write + Send>(
+        self,
+        writer: W,
+        columns: &SchemaRef,
+    ) -> Result<ArrowWriter<W>, EncodeError> {
+        let properties = WriterProperties::builder()
+            .set_created_by(concat!("tidewater ", env!("CARGO_PKG_VERSION")).to_owned())
+            .set_compression(self.compression)
+            .set_write_batch_size(CHUNK_ROWS)
+            .set_max_row_group_row_count(Some(self.row_group_rows))
+            .set_coerce_types(!self.exact)
+            .build();
+        let options = ArrowWriterOptions::new()
+            .with_properties(properties)
+            .with_skip_arrow_metadata(true);
+        Ok(ArrowWriter::try_new_with_options(
+            writer,
+            Arc::clone(columns),
+            options,
+        )?)
+    }
+}
+
+/// `batch` in the types of `columns`, exactly.
+fn to_columns(columns: &SchemaRef, batch: &RecordBatch) -> Result<RecordBatch, EncodeError> {
+    let fields = columns.fields().iter();
+    let converted = fields
+        .zip(batch.columns())
+        .map(|(field, column)| to_microseconds(field, column))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(RecordBatch::try_new(Arc::clone(columns), converted)?)
+}
+
 /// Rows of a row group unless the job says otherwise.
 pub const DEFAULT_ROW_GROUP_ROWS: usize = 1024 * 1024;
 
@@ -43,22 +104,10 @@ impl<W: Write + Send> ParquetEncoder<W> {
     pub fn new(
         writer: W,
         schema: &SchemaRef,
-        compression: Compression,
-        row_group_rows: usize,
+        options: ParquetOptions,
     ) -> Result<Self, EncodeError> {
-        let properties = WriterProperties::builder()
-            .set_created_by(concat!("tidewater ", env!("CARGO_PKG_VERSION")).to_owned())
-            .set_compression(compression)
-            .set_write_batch_size(CHUNK_ROWS)
-            .set_max_row_group_row_count(Some(row_group_rows))
-            .set_coerce_types(true)
-            .build();
-        let fields: Vec<FieldRef> = schema.fields().iter().map(in_microseconds).collect();
-        let schema = Arc::new(Schema::new(fields));
-        let options = ArrowWriterOptions::new()
-            .with_properties(properties)
-            .with_skip_arrow_metadata(true);
-        let writer = ArrowWriter::try_new_with_options(writer, Arc::clone(&schema), options)?;
+        let schema = options.columns(schema);
+        let writer = options.writer(writer, &schema)?;
         Ok(Self {
             writer,
             schema,
@@ -70,12 +119,7 @@ impl<W: Write + Send> ParquetEncoder<W> {
 
 impl<W: Write + Send> ParquetEncoder<W> {
     fn write_chunk(&mut self, chunk: &RecordBatch) -> Result<(), EncodeError> {
-        let fields = self.schema.fields().iter();
-        let columns = fields
-            .zip(chunk.columns())
-            .map(|(field, column)| to_microseconds(field, column))
-            .collect::<Result<Vec<_>, _>>()?;
-        let chunk = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
+        let chunk = to_columns(&self.schema, chunk)?;
         Ok(self.writer.write(&chunk)?)
     }
 
@@ -160,8 +204,11 @@ mod tests {
         let mut encoder = Box::new(ParquetEncoder::new(
             Vec::new(),
             &schema,
-            Compression::SNAPPY,
-            row_group_rows,
+            ParquetOptions {
+                compression: Compression::SNAPPY,
+                row_group_rows,
+                exact: false,
+            },
         )?);
         for batch in batches {
             encoder.write(batch)?;

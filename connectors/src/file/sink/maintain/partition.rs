@@ -1,0 +1,679 @@
+//! Applies net changes to one partition.
+//!
+//! | the partition | what is written |
+//! |---|---|
+//! | is new, small, ordered by the view, or changes in a large part | all of it, merged |
+//! | is large, rows are only put in | the new rows, as a small file, with those files that are small beside them |
+//! | is large, rows are taken out | the files that hold them, patched; rows put in elsewhere, as above |
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::hash::Hasher;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use arrow::array::{BooleanArray, Int64Array};
+use arrow::compute::{concat_batches, filter, filter_record_batch};
+use twox_hash::XxHash3_64;
+
+use super::super::files::{Files, Form, HashedFile, encode_error, file_name};
+use super::super::layout::Layout;
+use super::super::merge::{Merge, taken_back};
+use super::super::run::{Counted, KeptFile, Place, Segment, SegmentReader, SpillWriter, row_count};
+use super::super::target::is_marker;
+use super::super::write::WriteOptions;
+use super::patch::{Changes, patch};
+use super::swap::inode;
+use super::{PublishedFile, PublishedPartition, ShadowFile, Swap};
+use crate::disk;
+use crate::format::parquet::encode::ParquetOptions;
+use crate::sink::SinkError;
+
+/// A partition whose files take no more is always written whole.
+const SMALL_PARTITION_BYTES: u64 = 2 * 1024 * 1024;
+/// Net changes of so many distinct rows at most are held in memory.
+const MEMORY_ROWS_MAX: u64 = 256 * 1024;
+/// A file of no more is written anew with the next rows that are put in.
+const SMALL_FILE_BYTES: u64 = 256 * 1024;
+/// Files of a partition that are not full.
+const FILES_MAX: usize = 8;
+/// Bytes that are read at once for a checksum.
+const CHECK_BYTES: usize = 256 * 1024;
+
+/// A directory that holds a table, or its shadow.
+pub(super) struct Root {
+    pub directory: PathBuf,
+    /// Where its new content is staged.
+    pub staged: PathBuf,
+    /// Where its old content goes.
+    pub aside: PathBuf,
+}
+
+/// A table whose partitions are changed.
+pub(super) struct Table {
+    pub layout: Layout,
+    /// Format of the files that are read back.
+    pub parquet: ParquetOptions,
+    /// Where they are.
+    pub kept: Root,
+    /// Where the published files are, where they are not these.
+    pub text: Option<(Root, Form)>,
+    pub spill_directory: PathBuf,
+    pub options: WriteOptions,
+}
+
+/// What changes in a partition.
+pub(super) struct Work {
+    pub path: PathBuf,
+    pub segments: Vec<Segment>,
+    pub old: Option<PublishedPartition>,
+}
+
+/// A partition that changed.
+pub(super) struct Changed {
+    pub path: PathBuf,
+    pub new: Option<PublishedPartition>,
+    pub swaps: Vec<Swap>,
+    pub files_written: u64,
+    pub rows_inserted: u64,
+    pub rows_deleted: u64,
+}
+
+/// Net changes: distinct rows, none of which counts zero.
+struct Net {
+    segment: Segment,
+    inserted: u64,
+    deleted: u64,
+}
+
+/// A file of the new partition, as it is read back.
+struct NewFile {
+    file: PublishedFile,
+    /// Which of the old files it is; `None` when it is staged.
+    old: Option<usize>,
+}
+
+impl Table {
+    /// Stages the new content of a partition; `None` where nothing changes.
+    pub fn change(&self, work: Work) -> Result<Option<Changed>, SinkError> {
+        let net = self.net(work.segments)?;
+        if net.inserted == 0 && net.deleted == 0 {
+            return Ok(None);
+        }
+        let old = work.old.as_ref().map_or(&[][..], |old| &old.files);
+        let mut partition = Partition {
+            table: self,
+            staged: below(&self.kept.staged, &work.path),
+            next_number: old.iter().map(|f| number(&f.name) + 1).max().unwrap_or(0),
+            old: old.iter().map(kept_form).collect(),
+            path: work.path,
+            checked: BTreeSet::new(),
+        };
+        let has_markers = partition.check_listing(old, work.old.is_some())?;
+        let (inserted, deleted) = (net.inserted, net.deleted);
+        disk::create_dir_all(&partition.staged)
+            .map_err(SinkError::io("create the directory", &partition.staged))?;
+        let files = if partition.is_written_whole(&net) {
+            partition.write_whole(net)?
+        } else {
+            partition.write_in_parts(net)?
+        };
+        let mut changed = partition.finish(old, work.old.is_some(), has_markers, files)?;
+        (changed.rows_inserted, changed.rows_deleted) = (inserted, deleted);
+        Ok(Some(changed))
+    }
+
+    /// Sums changes up over all runs.
+    fn net(&self, mut segments: Vec<Segment>) -> Result<Net, SinkError> {
+        let rows = segments.iter().map(|segment| segment.rows).sum::<u64>();
+        let segment = match (segments.pop(), segments.is_empty()) {
+            (Some(one), true) => one,
+            (last, _) => {
+                segments.extend(last);
+                let mut merge = Merge::new(&self.layout, segments)?;
+                let mut changes = std::iter::from_fn(|| merge.next_change().transpose());
+                if rows <= MEMORY_ROWS_MAX {
+                    let changes = changes.collect::<Result<Vec<_>, _>>()?;
+                    Segment {
+                        rows: changes.iter().map(|c| row_count(&c.batch)).sum(),
+                        place: Place::Memory(changes),
+                    }
+                } else {
+                    SpillWriter::create(&self.spill_directory)?
+                        .segment(&self.layout.file, &mut changes)?
+                }
+            }
+        };
+        let (mut inserted, mut deleted) = (0, 0);
+        let mut reader = SegmentReader::open(segment.clone(), &self.layout.file)?;
+        while let Some(changes) = reader.next()? {
+            let Some(counts) = &changes.counts else {
+                inserted += row_count(&changes.batch);
+                continue;
+            };
+            for &count in counts.values() {
+                if count > 0 {
+                    inserted += count.unsigned_abs();
+                } else {
+                    deleted += count.unsigned_abs();
+                }
+            }
+        }
+        Ok(Net {
+            segment,
+            inserted,
+            deleted,
+        })
+    }
+
+    /// The roots of the table and of its shadow.
+    pub fn roots(&self) -> impl Iterator<Item = (&Root, &'static str)> {
+        let text = self
+            .text
+            .iter()
+            .map(|(root, form)| (root, form.extension()));
+        std::iter::once((&self.kept, "parquet")).chain(text)
+    }
+
+    /// Writes the text of files that are staged as Parquet, and tells what is published then.
+    pub fn publish_files(
+        &self,
+        path: &Path,
+        files: Vec<PublishedFile>,
+    ) -> Result<Vec<PublishedFile>, SinkError> {
+        let Some((root, form)) = &self.text else {
+            return Ok(files);
+        };
+        let (from, to) = (below(&self.kept.staged, path), below(&root.staged, path));
+        if !files.is_empty() {
+            disk::create_dir_all(&to).map_err(SinkError::io("create the directory", &to))?;
+        }
+        files
+            .into_iter()
+            .map(|file| self.text_of(&from, &to, form, file))
+            .collect()
+    }
+
+    fn text_of(
+        &self,
+        from: &Path,
+        to: &Path,
+        form: &Form,
+        kept: PublishedFile,
+    ) -> Result<PublishedFile, SinkError> {
+        let layout = &self.layout;
+        let name = file_name(number(&kept.name), form.extension());
+        let path = to.join(&name);
+        let failed = |error| encode_error(layout, &path, error);
+        let encoder = form.encoder(HashedFile::create(&path)?, layout);
+        let mut encoder = encoder.map_err(failed)?;
+        let segment = self.segment(from, &kept);
+        let mut reader = SegmentReader::open(segment, &layout.file)?;
+        while let Some(rows) = reader.next()? {
+            encoder.write(&rows.batch).map_err(failed)?;
+        }
+        let (bytes, checksum) = encoder.finish().map_err(failed)?.content();
+        let shadow = ShadowFile {
+            bytes: kept.bytes,
+            checksum: kept.checksum,
+        };
+        Ok(PublishedFile {
+            name,
+            bytes,
+            checksum,
+            shadow: Some(shadow),
+            ..kept
+        })
+    }
+
+    fn kept_file(&self, directory: &Path, file: &PublishedFile) -> KeptFile {
+        KeptFile {
+            table: self.layout.spec.name.clone(),
+            path: directory.join(&file.name),
+            options: self.parquet,
+        }
+    }
+
+    fn segment(&self, directory: &Path, file: &PublishedFile) -> Segment {
+        Segment {
+            rows: file.rows,
+            place: Place::File(self.kept_file(directory, file)),
+        }
+    }
+
+    fn changed(&self, path: &Path, fault: &'static str) -> SinkError {
+        SinkError::Changed {
+            table: self.layout.spec.name.clone(),
+            path: path.to_path_buf(),
+            fault,
+        }
+    }
+}
+
+/// One partition while its new content is staged.
+struct Partition<'a> {
+    table: &'a Table,
+    path: PathBuf,
+    /// Where its files are staged that are read back.
+    staged: PathBuf,
+    /// Of the next file that is staged. No name of an old file is given to a new one, unless it comes alone: a reader
+    /// that has listed the old directory finds no file of the new one under a name it knows.
+    next_number: u64,
+    /// The old files as they are read back.
+    old: Vec<PublishedFile>,
+    /// Those whose content was checked.
+    checked: BTreeSet<usize>,
+}
+
+impl Partition<'_> {
+    /// Checks that the published directories hold what was published and nothing else. Tells whether others left their
+    /// markers in one, which go with its next content.
+    fn check_listing(&self, old: &[PublishedFile], exists: bool) -> Result<bool, SinkError> {
+        let mut has_markers = false;
+        for (root, extension) in self.table.roots() {
+            let directory = below(&root.directory, &self.path);
+            let mut missing: BTreeSet<String> = old
+                .iter()
+                .map(|file| file_name(number(&file.name), extension))
+                .collect();
+            let entries = match fs::read_dir(&directory) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == io::ErrorKind::NotFound && !exists => continue,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    return Err(self.table.changed(&directory, "is missing"));
+                }
+                Err(error) => return Err(SinkError::io("list the directory", &directory)(error)),
+            };
+            for entry in entries {
+                let entry = entry.map_err(SinkError::io("list the directory", &directory))?;
+                let name = entry.file_name().to_string_lossy().into_owned();
+                let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+                if is_file && missing.remove(&name) {
+                    continue;
+                }
+                if !(is_file && is_marker(&name)) {
+                    let fault = "is not what this job published there";
+                    return Err(self.table.changed(&entry.path(), fault));
+                }
+                has_markers = true;
+            }
+            if let Some(name) = missing.first() {
+                return Err(self.table.changed(&directory.join(name), "is missing"));
+            }
+        }
+        Ok(has_markers)
+    }
+
+    /// Checks the content of an old file before it is read back, once.
+    fn check(&mut self, index: usize) -> Result<(), SinkError> {
+        if !self.checked.insert(index) {
+            return Ok(());
+        }
+        let file = &self.old[index];
+        let path = self.old_directory().join(&file.name);
+        let mut opened = File::open(&path).map_err(SinkError::io("read back", &path))?;
+        let mut hash = XxHash3_64::new();
+        let mut bytes = 0;
+        let mut buffer = vec![0; CHECK_BYTES];
+        loop {
+            let read = opened
+                .read(&mut buffer)
+                .map_err(SinkError::io("read back", &path))?;
+            if read == 0 {
+                break;
+            }
+            hash.write(&buffer[..read]);
+            bytes += u64::try_from(read).unwrap_or_default();
+        }
+        if (bytes, hash.finish()) != (file.bytes, file.checksum) {
+            let fault = "has changed since it was published";
+            return Err(self.table.changed(&path, fault));
+        }
+        Ok(())
+    }
+
+    fn old_directory(&self) -> PathBuf {
+        below(&self.table.kept.directory, &self.path)
+    }
+
+    fn is_written_whole(&self, net: &Net) -> bool {
+        let bytes: u64 = self.old.iter().map(|file| file.bytes).sum();
+        let rows: u64 = self.old.iter().map(|file| file.rows).sum();
+        let takes_out_much = net.deleted > 0
+            && (net.segment.rows > MEMORY_ROWS_MAX || net.segment.rows.saturating_mul(2) > rows);
+        !self.table.layout.spec.order_by.is_empty()
+            || bytes <= SMALL_PARTITION_BYTES
+            || takes_out_much
+    }
+
+    fn write_whole(&mut self, net: Net) -> Result<Vec<NewFile>, SinkError> {
+        let directory = self.old_directory();
+        let mut segments = vec![net.segment];
+        for index in 0..self.old.len() {
+            self.check(index)?;
+            segments.push(self.table.segment(&directory, &self.old[index]));
+        }
+        self.merge(segments)
+    }
+
+    /// Merges segments into new files.
+    fn merge(&mut self, segments: Vec<Segment>) -> Result<Vec<NewFile>, SinkError> {
+        let table = self.table;
+        let mut merge = Merge::new(&table.layout, segments)?;
+        let form = Form::Parquet(table.parquet);
+        let directory = self.staged.clone();
+        let rows_max = table.options.file_rows_max;
+        let mut files = Files::new(&table.layout, &form, directory, rows_max, self.next_number);
+        while let Some(batch) = merge.next_batch()? {
+            files.write(&batch)?;
+        }
+        let files = files.finish(false)?;
+        let staged = files.into_iter().map(|file| self.staged_file(file));
+        Ok(staged.collect())
+    }
+
+    fn staged_file(&mut self, file: PublishedFile) -> NewFile {
+        self.next_number = self.next_number.max(number(&file.name) + 1);
+        NewFile { file, old: None }
+    }
+
+    fn write_in_parts(&mut self, mut net: Net) -> Result<Vec<NewFile>, SinkError> {
+        let old = self.old.iter().cloned().enumerate();
+        let mut files: Vec<NewFile> = old
+            .map(|(index, file)| NewFile {
+                file,
+                old: Some(index),
+            })
+            .collect();
+        if net.deleted > 0 {
+            net = self.take_out(&mut files, net)?;
+        }
+        self.put_in(files, net)
+    }
+
+    /// Patches the files that hold retracted rows, the smallest first; what is left of the changes are insertions.
+    fn take_out(&mut self, files: &mut Vec<NewFile>, net: Net) -> Result<Net, SinkError> {
+        let layout = &self.table.layout;
+        let mut changes = in_memory(layout, net.segment)?;
+        files.sort_by_key(|file| file.file.bytes);
+        for file in files.iter_mut() {
+            let (Some(index), Some(first), Some(last)) =
+                (file.old, file.file.groups.first(), file.file.groups.last())
+            else {
+                continue;
+            };
+            if !changes.may_retract(layout, &first.first, &last.last)? {
+                continue;
+            }
+            self.check(index)?;
+            let from = self.table.kept_file(&self.old_directory(), &file.file);
+            let to = self.staged.join(file_name(self.next_number, "parquet"));
+            if let Some(patched) = patch(layout, &file.file, &from, &mut changes, &to)? {
+                *file = self.staged_file(patched);
+            }
+        }
+        if let Some(row) = changes.counts.iter().position(|&count| count < 0) {
+            let total = changes.counts[row];
+            return Err(taken_back(layout, &changes.rows.batch, row, total));
+        }
+        for emptied in files.extract_if(.., |file| file.file.rows == 0) {
+            let path = self.staged.join(&emptied.file.name);
+            disk::remove_file(&path).map_err(SinkError::io("remove", &path))?;
+        }
+        let counts = Int64Array::from(changes.counts);
+        let left: BooleanArray = counts.values().iter().map(|&c| Some(c > 0)).collect();
+        let failed = |source| layout.sort_error(source);
+        let batch = filter_record_batch(&changes.rows.batch, &left).map_err(failed)?;
+        let counts = filter(&counts, &left).map_err(failed)?;
+        let counts = Int64Array::from(counts.to_data());
+        Ok(Net {
+            inserted: counts
+                .values()
+                .iter()
+                .map(|count| count.unsigned_abs())
+                .sum(),
+            deleted: 0,
+            segment: Segment {
+                rows: row_count(&batch),
+                place: Place::Memory(vec![Counted {
+                    batch,
+                    counts: Some(counts),
+                }]),
+            },
+        })
+    }
+
+    /// Writes rows that are put in, merged with the files that are small beside them: a row is written anew only
+    /// when its file at least half as large again, so that it is written as often as the logarithm of the partition's
+    /// size.
+    fn put_in(&mut self, mut files: Vec<NewFile>, net: Net) -> Result<Vec<NewFile>, SinkError> {
+        let rows: u64 = files.iter().map(|file| file.file.rows).sum();
+        let bytes: u64 = files.iter().map(|file| file.file.bytes).sum();
+        let mut merged_bytes = net.inserted.saturating_mul(bytes / rows.max(1));
+        files.sort_by_key(|file| file.file.bytes);
+        let full = u64::try_from(self.table.options.file_rows_max / 2).unwrap_or(u64::MAX);
+        let mut open = files.iter().filter(|file| file.file.rows < full).count();
+        let mut segments = Vec::new();
+        if net.inserted > 0 {
+            segments.push(net.segment);
+            open += 1;
+        }
+        let mut kept = Vec::new();
+        for file in files {
+            let is_small = file.file.bytes <= merged_bytes.saturating_mul(2).max(SMALL_FILE_BYTES);
+            let merges = net.inserted > 0 && is_small || open > FILES_MAX;
+            if file.file.rows >= full || !merges {
+                kept.push(file);
+                continue;
+            }
+            if !segments.is_empty() {
+                open -= 1;
+            }
+            merged_bytes += file.file.bytes;
+            segments.push(self.segment_of(&file)?);
+        }
+        if segments.is_empty() {
+            return Ok(kept);
+        }
+        let merged = self.merge(segments)?;
+        self.remove_unused(&kept, &merged)?;
+        kept.extend(merged);
+        Ok(kept)
+    }
+
+    fn segment_of(&mut self, file: &NewFile) -> Result<Segment, SinkError> {
+        let directory = match file.old {
+            Some(index) => {
+                self.check(index)?;
+                self.old_directory()
+            }
+            None => self.staged.clone(),
+        };
+        Ok(self.table.segment(&directory, &file.file))
+    }
+
+    /// Removes files that were staged and then merged into others.
+    fn remove_unused(&self, kept: &[NewFile], merged: &[NewFile]) -> Result<(), SinkError> {
+        let used = |name: &str| {
+            let mut files = kept.iter().chain(merged);
+            files.any(|file| file.old.is_none() && file.file.name == name)
+        };
+        let first = self.old.iter().map(|f| number(&f.name) + 1).max();
+        for number in first.unwrap_or(0)..self.next_number {
+            let name = file_name(number, "parquet");
+            if !used(&name) {
+                let path = self.staged.join(&name);
+                disk::remove_file(&path).map_err(SinkError::io("remove", &path))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the staged directories in order, and says what is to be swapped.
+    fn finish(
+        mut self,
+        old: &[PublishedFile],
+        exists: bool,
+        has_markers: bool,
+        mut files: Vec<NewFile>,
+    ) -> Result<Changed, SinkError> {
+        if files.is_empty() && self.table.layout.spec.partition_by.is_empty() {
+            // A table without rows has a file without rows.
+            let form = Form::Parquet(self.table.parquet);
+            let (layout, staged) = (&self.table.layout, self.staged.clone());
+            let empty = Files::new(layout, &form, staged, 1, self.next_number).finish(true)?;
+            files.extend(empty.into_iter().map(|file| self.staged_file(file)));
+        }
+        files.sort_by_key(|file| number(&file.file.name));
+        let (stay, staged): (Vec<_>, Vec<_>) = files.into_iter().partition(|f| f.old.is_some());
+        let stay: Vec<&PublishedFile> = stay
+            .iter()
+            .filter_map(|file| file.old.and_then(|index| old.get(index)))
+            .collect();
+        let staged = staged.into_iter().map(|file| file.file).collect();
+        let mut staged = self.table.publish_files(&self.path, staged)?;
+        let files_written = u64::try_from(staged.len()).unwrap_or(u64::MAX);
+        let gone: Vec<&PublishedFile> = old.iter().filter(|file| !stay.contains(file)).collect();
+
+        let mut swaps = Vec::new();
+        let alone = exists && !has_markers && staged.len() == 1 && gone.len() <= 1;
+        for (root, extension) in self.table.roots() {
+            let place = self.place(root);
+            let name = |file: &PublishedFile| file_name(number(&file.name), extension);
+            if staged.is_empty() && stay.is_empty() {
+                swaps.extend(place.remove(exists)?);
+            } else if let (true, Some(file)) = (alone, staged.first()) {
+                let (from, to) = (
+                    name(file),
+                    gone.first().map_or_else(|| name(file), |f| name(f)),
+                );
+                swaps.push(place.file(&from, &to));
+            } else {
+                swaps.push(place.directory(stay.iter().map(|file| name(file)))?);
+            }
+        }
+        if let (true, [file], [gone]) = (alone, staged.as_mut_slice(), gone.as_slice()) {
+            file.name.clone_from(&gone.name);
+        }
+        let mut files: Vec<PublishedFile> = stay.into_iter().cloned().chain(staged).collect();
+        files.sort_by_key(|file| number(&file.name));
+        Ok(Changed {
+            new: (!files.is_empty()).then_some(PublishedPartition { files }),
+            path: self.path,
+            swaps,
+            files_written,
+            rows_inserted: 0,
+            rows_deleted: 0,
+        })
+    }
+
+    fn place<'a>(&self, root: &'a Root) -> PartitionPlace<'a> {
+        PartitionPlace {
+            staged: below(&root.staged, &self.path),
+            target: below(&root.directory, &self.path),
+            aside: below(&root.aside, &self.path),
+            root: &root.directory,
+        }
+    }
+}
+
+/// Where a partition is, and where its new and old content wait.
+pub(super) struct PartitionPlace<'a> {
+    pub staged: PathBuf,
+    pub target: PathBuf,
+    pub aside: PathBuf,
+    pub root: &'a Path,
+}
+
+impl PartitionPlace<'_> {
+    fn file(self, from: &str, to: &str) -> Swap {
+        Swap::File {
+            staged: self.staged.join(from),
+            target: self.target.join(to),
+            root: self.root.to_path_buf(),
+        }
+    }
+
+    /// The whole directory, with links to the files that stay.
+    pub fn directory(self, stay: impl Iterator<Item = String>) -> Result<Swap, SinkError> {
+        disk::create_dir_all(&self.staged)
+            .map_err(SinkError::io("create the directory", &self.staged))?;
+        for name in stay {
+            let link = self.staged.join(&name);
+            disk::hard_link(&self.target.join(&name), &link)
+                .map_err(SinkError::io("give a second name,", &link))?;
+        }
+        self.make_room_aside()?;
+        let inode = inode(&self.staged)?.unwrap_or_default();
+        Ok(Swap::Directory {
+            staged: self.staged,
+            target: self.target,
+            aside: self.aside,
+            inode,
+            root: self.root.to_path_buf(),
+        })
+    }
+
+    fn remove(self, exists: bool) -> Result<Option<Swap>, SinkError> {
+        self.make_room_aside()?;
+        Ok(exists.then(|| Swap::Remove {
+            target: self.target,
+            aside: self.aside,
+            root: self.root.to_path_buf(),
+        }))
+    }
+
+    fn make_room_aside(&self) -> Result<(), SinkError> {
+        let Some(parent) = self.aside.parent() else {
+            return Ok(());
+        };
+        disk::create_dir_all(parent).map_err(SinkError::io("create the directory", parent))
+    }
+}
+
+/// The directory of a partition below `root`.
+pub(super) fn below(root: &Path, partition: &Path) -> PathBuf {
+    if partition.as_os_str().is_empty() {
+        root.to_path_buf()
+    } else {
+        root.join(partition)
+    }
+}
+
+/// The number in a data file's name.
+fn number(name: &str) -> u64 {
+    let digits = name
+        .strip_prefix("part-")
+        .and_then(|rest| rest.split_once('.'));
+    digits
+        .and_then(|(digits, _)| digits.parse().ok())
+        .unwrap_or(0)
+}
+
+/// A published file as it is read back.
+fn kept_form(file: &PublishedFile) -> PublishedFile {
+    let mut kept = file.clone();
+    if let Some(shadow) = kept.shadow.take() {
+        kept.name = file_name(number(&file.name), "parquet");
+        (kept.bytes, kept.checksum) = (shadow.bytes, shadow.checksum);
+    }
+    kept
+}
+
+/// Net changes as one batch.
+fn in_memory(layout: &Layout, segment: Segment) -> Result<Changes, SinkError> {
+    let mut reader = SegmentReader::open(segment, &layout.file)?;
+    let (mut batches, mut counts) = (Vec::new(), Vec::new());
+    while let Some(changes) = reader.next()? {
+        match &changes.counts {
+            Some(some) => counts.extend_from_slice(some.values()),
+            None => counts.extend(std::iter::repeat_n(1, changes.batch.num_rows())),
+        }
+        batches.push(changes.batch);
+    }
+    let rows = concat_batches(&layout.file, &batches).map_err(|e| layout.sort_error(e))?;
+    Ok(Changes {
+        rows: layout.key(rows)?,
+        counts,
+    })
+}
