@@ -328,7 +328,10 @@ impl KeptText {
                 let Some(part) = self.waiting.next() else {
                     return Ok(false);
                 };
-                self.open = Some(self.open(part)?);
+                // No text has no frames.
+                if part.bytes > 0 {
+                    self.open = Some(self.open(part)?);
+                }
                 continue;
             };
             if !open.fill(&self.name, buffer, target)? {

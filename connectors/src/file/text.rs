@@ -423,7 +423,7 @@ impl OpenFile {
 
     /// Leaves what is read but not dealt: `bytes`, and what follows them.
     fn leave(&mut self, bytes: usize) {
-        self.left = bytes;
+        self.left += bytes;
         self.input.ended = true;
     }
 
