@@ -328,10 +328,7 @@ impl KeptText {
                 let Some(part) = self.waiting.next() else {
                     return Ok(false);
                 };
-                // No text has no frames.
-                if part.bytes > 0 {
-                    self.open = Some(self.open(part)?);
-                }
+                self.open = Some(self.open(part)?);
                 continue;
             };
             if !open.fill(&self.name, buffer, target)? {

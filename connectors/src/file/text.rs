@@ -317,7 +317,9 @@ impl Ended {
             if taken.hash.is_empty() {
                 taken.hash = kept.whole;
             }
-            taken.parts.push(kept.part);
+            if kept.part.bytes > 0 {
+                taken.parts.push(kept.part);
+            }
         }
         Ok(taken)
     }

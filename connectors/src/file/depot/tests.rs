@@ -140,7 +140,7 @@ fn faults_of_the_disk_are_told_and_leave_nothing() {
             Err(error) => error.to_string(),
         };
         println!("told: {message}");
-        assert!(names(&depot).iter().all(|name| !name.ends_with(".tmp")));
+        assert!(names(&depot).iter().all(|name| !name.contains(".tmp")));
         return;
     }
     let cases = [

@@ -197,7 +197,7 @@ fn files_that_cannot_be_read_are_named() {
     let listed = place.put(&files(&[("f", "text", 2)]));
     let known = || vec![place.position("f", "test", 1)];
     let path = place.path("f");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     // The superuser reads all.
     if File::open(&path).is_err() {
         let message = compare("s", listed.clone(), known(), OnChange::Replace)
@@ -275,13 +275,13 @@ fn check(
     match (change, was, is) {
         (Change::New(_), None, Some(_)) => assert!(!before.contains_key(new.as_ref().unwrap())),
         (Change::Withdrawn(_), Some(_), None) => {
-            assert!(!after.contains_key(old.as_ref().unwrap()))
+            assert!(!after.contains_key(old.as_ref().unwrap()));
         }
         (Change::Unchanged(_), Some(was), Some(is)) => {
             assert_eq!((was.0.len(), was.1), (is.0.len(), is.1));
         }
         (Change::Touched { .. }, Some(was), Some(is)) => {
-            assert!(old == new && was.0 == is.0 && was.1 != is.1)
+            assert!(old == new && was.0 == is.0 && was.1 != is.1);
         }
         (Change::Replaced { .. }, Some(was), Some(is)) => {
             assert!(old == new && was.0 != is.0 && on_change == OnChange::Replace);

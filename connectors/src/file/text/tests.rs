@@ -301,7 +301,7 @@ fn outcome(reader: &dyn Reader, reverse: bool) -> Result<Outcome, SourceError> {
             .batch
             .columns()
             .iter()
-            .map(|column| column.as_string::<i32>())
+            .map(AsArray::as_string::<i32>)
             .collect();
         for (row, ordinal) in ordinals.into_iter().enumerate() {
             let row = columns.iter().map(|column| column.value(row));

@@ -39,7 +39,7 @@ fn what_changes_while_it_is_read_is_not_settled() {
                     .open(&path)
                     .unwrap()
                     .set_len(12)
-                    .unwrap()
+                    .unwrap();
             },
             false,
         ),
