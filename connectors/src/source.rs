@@ -117,7 +117,7 @@ pub struct Taken {
     pub modified_ns: i64,
     /// BLAKE3 of these bytes, in hex; empty when nothing is kept.
     pub hash: String,
-    /// What was kept by this reading; none when nothing is kept.
+    /// What was kept by this reading: one part, or none when nothing is kept or there was nothing to keep.
     pub parts: Vec<KeptPart>,
     /// Whether the file stayed as it was while it was read. Otherwise it was still being written, and what was taken
     /// in is neither its old nor its new content.

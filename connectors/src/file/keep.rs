@@ -13,7 +13,8 @@ use super::depot::{Depot, Unnamed};
 use crate::error::SourceError;
 use crate::source::KeptPart;
 
-/// Level of the frames: see the measurements in `ARCHITECTURE.md`.
+/// Level of the frames. Of 115 MB of card transactions it makes 16 MB in 0.17 s; level -1 makes 20 MB in the same time,
+/// -7 39 MB in 0.15 s, 3 17 MB in 0.25 s.
 const LEVEL: i32 = 1;
 
 /// A delivery that is being kept.
@@ -159,7 +160,10 @@ impl Writing {
             |whole| whole.finalize().to_hex().to_string(),
         );
         let stored_bytes = self.file.bytes();
-        self.file.name_text(&hash)?;
+        // Nothing is kept of nothing.
+        if self.bytes > 0 {
+            self.file.name_text(&hash)?;
+        }
         Ok(Kept {
             part: KeptPart {
                 hash,

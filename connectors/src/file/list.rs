@@ -339,6 +339,27 @@ mod tests {
     }
 
     #[test]
+    fn files_that_were_there_may_be_gone() {
+        let root = tree(&["d/sub/c.csv", "d/_SUCCESS", "e.csv"]);
+        let at = root.path().display();
+        for gone in ["none.csv", "d", "d/*.csv", "e.csv/f", "none/*/x.csv"] {
+            let location = format!("{at}/{gone}");
+            assert_eq!(list_or_empty(&location).unwrap(), [], "{location}");
+            assert!(list(&location).is_err(), "{location}");
+        }
+        let found = list_or_empty(&format!("{at}/e.csv")).unwrap();
+        let modified = fs::metadata(&found[0].path).unwrap().modified().unwrap();
+        let since = modified.duration_since(std::time::UNIX_EPOCH).unwrap();
+        assert_eq!(
+            u128::try_from(found[0].modified_ns).unwrap(),
+            since.as_nanos()
+        );
+        for wrong in ["s3://bucket/key".to_owned(), format!("{at}/[")] {
+            assert!(list_or_empty(&wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn other_formats_are_named() {
         let cases = [
             (

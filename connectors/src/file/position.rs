@@ -200,3 +200,6 @@ fn hash_of(file: &ListedFile, bytes: u64) -> Result<String, SourceError> {
         hash_prefix(&open, bytes).map_err(|error| SourceError::io("read", &file.path, error))?;
     Ok(hasher.finalize().to_hex().to_string())
 }
+
+#[cfg(test)]
+mod tests;

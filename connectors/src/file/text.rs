@@ -317,7 +317,9 @@ impl Ended {
             if taken.hash.is_empty() {
                 taken.hash = kept.whole;
             }
-            taken.parts.push(kept.part);
+            if kept.part.bytes > 0 {
+                taken.parts.push(kept.part);
+            }
         }
         Ok(taken)
     }
@@ -423,7 +425,7 @@ impl OpenFile {
 
     /// Leaves what is read but not dealt: `bytes`, and what follows them.
     fn leave(&mut self, bytes: usize) {
-        self.left = bytes;
+        self.left += bytes;
         self.input.ended = true;
     }
 

@@ -1,1 +1,179 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
 
+use std::process::Command;
+
+use super::*;
+
+fn depot() -> (tempfile::TempDir, Arc<Depot>) {
+    let root = tempfile::tempdir().unwrap();
+    let depot = Depot::open(root.path().join("state/kept")).unwrap();
+    (root, Arc::new(depot))
+}
+
+fn names(depot: &Depot) -> BTreeSet<String> {
+    let entries = fs::read_dir(&depot.directory).unwrap();
+    let name = |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+    entries.map(name).collect()
+}
+
+fn set(names: &[&str]) -> BTreeSet<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+#[test]
+fn what_is_not_referenced_goes() {
+    let (_root, depot) = depot();
+    for name in [
+        "a.zst",
+        "a.parquet",
+        "b.zst",
+        "c.parquet",
+        "7.tmp",
+        "notes.txt",
+    ] {
+        fs::write(depot.directory.join(name), name).unwrap();
+    }
+    assert_eq!(depot.remove_unreferenced(&set(&["a", "none"])).unwrap(), 3);
+    assert_eq!(names(&depot), set(&["a.zst", "a.parquet", "notes.txt"]));
+    assert_eq!(depot.remove_unreferenced(&set(&[])).unwrap(), 2);
+    assert_eq!(names(&depot), set(&["notes.txt"]));
+    fs::remove_dir_all(&depot.directory).unwrap();
+    let message = depot
+        .remove_unreferenced(&set(&[]))
+        .unwrap_err()
+        .to_string();
+    assert!(message.starts_with("cannot list "), "{message}");
+}
+
+#[test]
+fn what_is_to_be_durable_must_be_there() {
+    let (_root, depot) = depot();
+    for name in ["a.zst", "b.parquet", "c.zst", "c.parquet"] {
+        fs::write(depot.directory.join(name), name).unwrap();
+    }
+    depot.sync(["a", "b", "c"]).unwrap();
+    depot.sync([]).unwrap();
+    let message = depot.sync(["a", "none"]).unwrap_err().to_string();
+    assert!(
+        message.starts_with("cannot sync ") && message.contains("none.zst"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_file_gets_its_name_when_it_is_whole() {
+    let (_root, depot) = depot();
+    fs::write(depot.directory.join("0.tmp"), "left by another run").unwrap();
+    let mut file = depot.begin().unwrap();
+    file.write(b"some").unwrap();
+    assert_eq!(file.bytes(), 4);
+    assert_eq!(names(&depot), set(&["0.tmp", "1.tmp"]));
+    file.name_text("hash").unwrap();
+    assert_eq!(names(&depot), set(&["0.tmp", "hash.zst"]));
+    // Once more, with the same content.
+    let mut file = depot.begin().unwrap();
+    file.write(b"same").unwrap();
+    file.name_text("hash").unwrap();
+    assert_eq!(names(&depot), set(&["0.tmp", "hash.zst"]));
+    drop(depot.begin().unwrap());
+    assert_eq!(names(&depot), set(&["0.tmp", "hash.zst"]));
+}
+
+#[test]
+fn files_are_copied_and_checked() {
+    let (root, depot) = depot();
+    let path = root.path().join("f");
+    let content: Vec<u8> = (0..3_000_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+    fs::write(&path, &content).unwrap();
+    let copied = depot.copy(&path).unwrap();
+    assert_eq!(fs::read(&copied.path).unwrap(), content);
+    assert!(copied.settled);
+    assert_eq!(copied.part.hash, blake3::hash(&content).to_hex().as_str());
+    let name: Arc<str> = "f".into();
+    assert_eq!(depot.whole(&name, &copied.part).unwrap(), copied.path);
+    let mut flipped = content.clone();
+    flipped[2_000_000] ^= 1;
+    let longer = [&content[..], b"x"].concat();
+    for damaged in [&flipped[..], &content[1..], &longer, b""] {
+        fs::write(&copied.path, damaged).unwrap();
+        let message = depot.whole(&name, &copied.part).unwrap_err().to_string();
+        assert!(
+            message.starts_with("f: what was kept of it, ") && message.contains("is damaged"),
+            "{message}"
+        );
+    }
+    fs::remove_file(&copied.path).unwrap();
+    let message = depot.whole(&name, &copied.part).unwrap_err().to_string();
+    assert!(
+        message.contains("is missing; deliver the file again"),
+        "{message}"
+    );
+    let message = depot
+        .copy(&root.path().join("none"))
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(message.starts_with("cannot open "), "{message}");
+}
+
+#[test]
+fn no_depot_where_there_is_a_file() {
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("f"), "").unwrap();
+    let message = Depot::open(root.path().join("f")).unwrap_err().to_string();
+    assert!(message.starts_with("cannot create "), "{message}");
+}
+
+/// Runs this very test again with a fault, since a process reads its faults once.
+#[test]
+fn faults_of_the_disk_are_told_and_leave_nothing() {
+    const NAME: &str = "file::depot::tests::faults_of_the_disk_are_told_and_leave_nothing";
+    if std::env::var_os("TIDEWATER_INJECT").is_some() {
+        let (root, depot) = depot();
+        let path = root.path().join("f");
+        fs::write(&path, "content").unwrap();
+        let message = match depot.copy(&path).and_then(|kept| {
+            depot.copy(&path)?;
+            depot.sync([kept.part.hash.as_str()])
+        }) {
+            Ok(()) => panic!("no error"),
+            Err(error) => error.to_string(),
+        };
+        println!("told: {message}");
+        assert!(names(&depot).iter().all(|name| !name.contains(".tmp")));
+        return;
+    }
+    let cases = [
+        ("fail:create:2:EIO", "cannot write ", "Input/output error"),
+        (
+            "fail:write:1:ENOSPC",
+            "cannot write ",
+            "No space left on device",
+        ),
+        (
+            "fail:write:1:SHORT",
+            "cannot write ",
+            "No space left on device",
+        ),
+        ("fail:rename:1:EIO", "cannot rename ", "Input/output error"),
+        (
+            "fail:sync:1:ENOSPC",
+            "cannot sync ",
+            "No space left on device",
+        ),
+        ("fail:sync:3:EIO", "cannot sync ", "Input/output error"),
+    ];
+    for (fault, what, why) in cases {
+        let again = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", NAME, "--nocapture"])
+            .env("TIDEWATER_INJECT", fault)
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&again.stdout).into_owned();
+        assert!(again.status.success(), "{fault}: {told}");
+        assert!(
+            told.contains(&format!("told: {what}")) && told.contains(why),
+            "{fault}: {told}"
+        );
+    }
+}

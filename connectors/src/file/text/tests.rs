@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -9,6 +10,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 
 use super::*;
 use crate::format::csv::Csv;
+use crate::format::json_lines::JsonLinesFormat;
 use crate::source::Format;
 
 const TEXT: &str = "\u{feff}a,b\r\n1,\"x\ny\"\r\n2,plain\n\n3,\"never\n4,\"q\"\"q\"\n5\n6,last";
@@ -24,7 +26,7 @@ fn spec() -> SourceSpec {
         format: Format::Csv,
         schema: Arc::new(Schema::new(fields)),
         projection: vec![0, 1],
-        options: std::collections::BTreeMap::default(),
+        options: BTreeMap::default(),
         ordinals: false,
     }
 }
@@ -265,4 +267,140 @@ fn over_long_records_are_rejected_and_reading_goes_on() {
             assert_eq!(bytes, text.len() as u64);
         }
     }
+}
+
+mod append;
+mod kept;
+mod settled;
+
+/// What a reader came to.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Outcome {
+    /// Rows by their place.
+    rows: BTreeMap<u64, String>,
+    /// Rejected rows by their place.
+    rejected: BTreeMap<u64, Rejected>,
+}
+
+/// Reads all; the pieces are decoded in the order in which they are dealt, or in the reverse.
+fn outcome(reader: &dyn Reader, reverse: bool) -> Result<Outcome, SourceError> {
+    let mut pieces = Vec::new();
+    while let Some(dealt) = reader.next_piece()? {
+        pieces.push(dealt.piece);
+    }
+    if reverse {
+        pieces.reverse();
+    }
+    let mut outcome = Outcome::default();
+    for decoded in pieces.into_iter().flatten() {
+        let decoded = decoded?;
+        let ordinals = decoded.ordinals.unwrap();
+        assert_eq!(ordinals.len(), decoded.batch.num_rows());
+        assert!(ordinals.is_sorted());
+        let columns: Vec<_> = decoded
+            .batch
+            .columns()
+            .iter()
+            .map(AsArray::as_string::<i32>)
+            .collect();
+        for (row, ordinal) in ordinals.into_iter().enumerate() {
+            let row = columns.iter().map(|column| column.value(row));
+            let row = row.collect::<Vec<_>>().join("|");
+            assert_eq!(outcome.rows.insert(ordinal, row), None);
+        }
+        for rejected in decoded.rejected {
+            let place = rejected.byte_offset;
+            assert_eq!(outcome.rejected.insert(place, rejected), None);
+        }
+    }
+    Ok(outcome)
+}
+
+/// A source that tells the place of its rows, of either format.
+fn spec_of(format: Format, options: &[(&str, &str)]) -> SourceSpec {
+    let options = options.iter();
+    SourceSpec {
+        format,
+        ordinals: true,
+        options: options
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect(),
+        ..spec()
+    }
+}
+
+fn reader_of(
+    spec: &SourceSpec,
+    delivery: Delivery,
+    depot: Option<&Arc<Depot>>,
+    limits: Limits,
+) -> Box<dyn Reader> {
+    let (deliveries, depot) = (vec![delivery], depot.cloned());
+    let rules = Rules {
+        compression: Compression::Auto,
+        on_change: OnChange::parse(&spec.options).unwrap(),
+    };
+    if spec.format == Format::Csv {
+        let format = Csv::new(spec).unwrap();
+        let reader = TextReader::new(spec, deliveries, depot, rules, format).unwrap();
+        Box::new(reader.with_limits(limits))
+    } else {
+        let format = JsonLinesFormat::new(spec).unwrap();
+        let reader = TextReader::new(spec, deliveries, depot, rules, format).unwrap();
+        Box::new(reader.with_limits(limits))
+    }
+}
+
+fn delivery(path: &Path, from: Content) -> Delivery {
+    Delivery {
+        name: path.to_string_lossy().into(),
+        from,
+        bytes: 0,
+    }
+}
+
+fn file(path: &Path) -> Delivery {
+    delivery(path, Content::File(path.to_owned()))
+}
+
+fn hash(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex().to_string()
+}
+
+/// Texts with all that makes reading hard; records beyond 60 bytes are too long.
+fn texts() -> Vec<(Format, Vec<u8>)> {
+    let long = "x".repeat(150);
+    let csv = [
+        TEXT.to_owned(),
+        String::new(),
+        "\u{feff}".to_owned(),
+        "\n\r\n".to_owned(),
+        "a,b".to_owned(),
+        "a,b\n".to_owned(),
+        "\r\n\na,b\r\n1,\"x\r\ny\"\r\n\r\n2,z".to_owned(),
+        format!("a,b\n1,2\n3,{long}\n5,6\n7,{long}\n8,9\n"),
+        format!("a,b\n1,2\n3,\"4\n{}9,{long}", "5,6\n".repeat(30)),
+        format!("a,b\n1,\"{long}\"\n2,\"x\ny\"\n3,\"open\n4,5\n"),
+    ];
+    let json = [
+        "{\"a\":\"1\",\"b\":\"2\"}\n\n{\"a\":\"3\"\n{\"b\":\"4\",\"a\":\"5\"}\r\n{\"a\":\"6\",\"b\":\"7\"}"
+            .to_owned(),
+        "\u{feff}{\"a\":\"1\",\"b\":\"2\"}\r\n".to_owned(),
+        format!(
+            "{{\"a\":\"1\",\"b\":\"2\"}}\n{{\"a\":\"{long}\"}}\n{{\"a\":\"3\",\"b\":\"4\"}}\n"
+        ),
+        "{}\n".to_owned(),
+    ];
+    let csv = csv.into_iter().map(|text| (Format::Csv, text.into_bytes()));
+    let json = json
+        .into_iter()
+        .map(|text| (Format::JsonLines, text.into_bytes()));
+    let broken = [
+        (Format::Csv, b"a,b\n1,\xff\n2,x\xc3\n3,y\n".to_vec()),
+        (
+            Format::JsonLines,
+            b"{\"a\":\"\xff\"}\n{\"a\":\"1\",\"b\":\"2\"}\n".to_vec(),
+        ),
+    ];
+    csv.chain(json).chain(broken).collect()
 }

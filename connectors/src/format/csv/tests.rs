@@ -54,6 +54,7 @@ struct Read {
 
 /// Decodes a file that arrives `step` bytes at a time.
 fn read(spec: &SourceSpec, bytes: &[u8], step: usize) -> Result<Read, SourceError> {
+    let file_bytes = bytes;
     let format = Csv::new(spec)?;
     let file: Arc<str> = "f.csv".into();
     let head = format.begin(&file, bytes)?;
@@ -89,12 +90,23 @@ fn read(spec: &SourceSpec, bytes: &[u8], step: usize) -> Result<Read, SourceErro
         assert_eq!(bytes, whole as u64);
         let ordinals = ordinals.unwrap();
         assert_eq!(ordinals.len(), batch.num_rows());
+        check_places(file_bytes, head.header_bytes, &ordinals, &rejected);
         read.ordinals.extend(ordinals);
         read.rows.extend(rows(&batch));
         read.rejected.extend(rejected);
         start += whole;
     }
     Ok(read)
+}
+
+/// Rows begin where lines do, each somewhere else, in order.
+fn check_places(text: &[u8], header: usize, ordinals: &[u64], rejected: &[Rejected]) {
+    assert!(ordinals.is_sorted_by(|one, next| one < next));
+    for place in ordinals {
+        let at = usize::try_from(*place).unwrap();
+        assert!(at == header || text[at - 1] == b'\n');
+        assert!(rejected.iter().all(|row| row.byte_offset != *place));
+    }
 }
 
 fn rows(batch: &RecordBatch) -> Vec<Vec<String>> {

@@ -55,11 +55,25 @@ fn decode_cut(spec: &SourceSpec, text: &[u8], mut cut: impl FnMut() -> bool) -> 
                 stored_bytes: bytes.len() as u64,
                 bytes,
             };
-            decoded.push(head.decoder.decode(&block));
+            let rows = head.decoder.decode(&block);
+            check_places(text, head.header_bytes, &rows);
+            decoded.push(rows);
             (start, first_line) = (at + 1, line);
         }
     }
     decoded
+}
+
+/// Rows begin where lines do, each somewhere else, in order.
+fn check_places(text: &[u8], header: usize, rows: &Decoded) {
+    let ordinals = rows.ordinals.as_ref().unwrap();
+    assert_eq!(ordinals.len(), rows.batch.num_rows());
+    assert!(ordinals.is_sorted_by(|one, next| one < next));
+    for place in ordinals {
+        let at = usize::try_from(*place).unwrap();
+        assert!(at == header || text[at - 1] == b'\n');
+        assert!(rows.rejected.iter().all(|row| row.byte_offset != *place));
+    }
 }
 
 fn decode(spec: &SourceSpec, text: impl AsRef<[u8]>) -> Decoded {

@@ -49,6 +49,29 @@ fn defaults_and_prefix() {
 }
 
 #[test]
+fn on_change() {
+    let declared = |value: &str| OnChange::parse(&options(&[("on_change", value)]));
+    assert_eq!(OnChange::parse(&options(&[])), Ok(OnChange::Replace));
+    assert_eq!(declared("replace"), Ok(OnChange::Replace));
+    assert_eq!(declared("APPEND"), Ok(OnChange::Append));
+    assert_eq!(declared("fail"), Ok(OnChange::Fail));
+    let grows = [("format.on_change", "append"), ("compression", "none")];
+    assert_eq!(
+        CsvOptions::parse(&options(&grows)).unwrap().on_change,
+        OnChange::Append
+    );
+    assert_eq!(
+        JsonLinesOptions::parse(&options(&grows)).unwrap().on_change,
+        OnChange::Append
+    );
+    let fail = options(&[("on_change", "fail")]);
+    assert_eq!(
+        ParquetOptions::parse(&fail).unwrap().on_change,
+        OnChange::Fail
+    );
+}
+
+#[test]
 fn errors_name_the_option_and_what_to_write() {
     let cases: &[(Format, &[(&str, &str)], &str)] = &[
         (
@@ -135,6 +158,21 @@ fn errors_name_the_option_and_what_to_write() {
             Format::Csv,
             &[("compression", "lz4")],
             "option 'compression': cannot be 'lz4'; write 'auto' or 'none' or 'gzip' or 'zstd'",
+        ),
+        (
+            Format::Csv,
+            &[("on_change", "ignore")],
+            "option 'on_change': cannot be 'ignore'; write 'replace' or 'append' or 'fail'",
+        ),
+        (
+            Format::JsonLines,
+            &[("on_change", "append"), ("compression", "gzip")],
+            "option 'on_change': cannot be 'append' where files are compressed; write 'replace'",
+        ),
+        (
+            Format::Parquet,
+            &[("on_change", "append")],
+            "option 'on_change': cannot be 'append' for Parquet, whose files end with their footer; write 'replace'",
         ),
         (
             Format::Csv,

@@ -15,7 +15,8 @@
 //! 1. Rows of the decoded batches + rejected rows = rows that the file's footer counts.
 //! 2. Pieces of a file that changed after its footer was read fail; rows of two versions are never mixed.
 //! 3. The bytes that the pieces of a file report sum to the file's size, if it has rows.
-//! 4. With a depot, a file is copied into it first and decoded from the copy: a writer that still is at work cannot
+//! 4. After an error every worker gets that error.
+//! 5. With a depot, a file is copied into it first and decoded from the copy: a writer that still is at work cannot
 //!    matter to what is decoded.
 
 use std::path::PathBuf;
@@ -49,6 +50,7 @@ struct State {
     waiting: std::iter::Enumerate<std::vec::IntoIter<Delivery>>,
     current: Option<Current>,
     read: Vec<Read>,
+    failed: Option<SourceError>,
     warnings: Vec<String>,
 }
 
@@ -91,9 +93,38 @@ impl ParquetReader {
                 waiting: deliveries.into_iter().enumerate(),
                 current: None,
                 read: Vec::new(),
+                failed: None,
                 warnings: Vec::new(),
             }),
         })
+    }
+
+    fn advance(&self, state: &mut State) -> Result<Option<Dealt>, SourceError> {
+        loop {
+            if let Some(current) = &mut state.current
+                && let Some(piece) = current.next_piece()
+            {
+                return Ok(Some(Dealt {
+                    delivery: current.delivery,
+                    piece: Box::new(piece),
+                }));
+            }
+            state.current = None;
+            let Some((index, delivery)) = state.waiting.next() else {
+                return Ok(None);
+            };
+            let (file, read) = self.open_delivery(index, delivery)?;
+            if file.rows == 0 {
+                state.warnings.push(format!("{}: holds no rows", file.name));
+            }
+            state.read.extend(read);
+            state.current = Some(Current {
+                delivery: index,
+                file: Arc::new(file),
+                row_group: 0,
+                first_row: 0,
+            });
+        }
     }
 
     /// Opens a delivery where it is decoded from, and tells what was read of it when it was not kept before.
@@ -181,31 +212,11 @@ impl Read {
 impl Reader for ParquetReader {
     fn next_piece(&self) -> Result<Option<Dealt>, SourceError> {
         let mut state = self.lock();
-        loop {
-            if let Some(current) = &mut state.current
-                && let Some(piece) = current.next_piece()
-            {
-                return Ok(Some(Dealt {
-                    delivery: current.delivery,
-                    piece: Box::new(piece),
-                }));
-            }
-            state.current = None;
-            let Some((index, delivery)) = state.waiting.next() else {
-                return Ok(None);
-            };
-            let (file, read) = self.open_delivery(index, delivery)?;
-            if file.rows == 0 {
-                state.warnings.push(format!("{}: holds no rows", file.name));
-            }
-            state.read.extend(read);
-            state.current = Some(Current {
-                delivery: index,
-                file: Arc::new(file),
-                row_group: 0,
-                first_row: 0,
-            });
+        if let Some(error) = &state.failed {
+            return Err(error.clone());
         }
+        self.advance(&mut state)
+            .inspect_err(|error| state.failed = Some(error.clone()))
     }
 
     fn taken(&self) -> Result<Vec<Taken>, SourceError> {

@@ -30,6 +30,7 @@ use crate::file::{Content, Delivery};
 use super::ParquetReader;
 
 mod conversions;
+mod kept;
 
 fn spec(fields: Vec<Field>, options: &[(&str, &str)]) -> SourceSpec {
     SourceSpec {
@@ -42,7 +43,7 @@ fn spec(fields: Vec<Field>, options: &[(&str, &str)]) -> SourceSpec {
             .iter()
             .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
             .collect::<BTreeMap<_, _>>(),
-        ordinals: false,
+        ordinals: true,
     }
 }
 
@@ -364,6 +365,9 @@ fn lines_are_row_numbers_of_the_file() {
             .sum::<usize>(),
         49_998
     );
+    let ordinals = decoded.iter().filter_map(|part| part.ordinals.clone());
+    let expected = (0..50_000).filter(|row| row % 20_000 != 19_999);
+    assert!(ordinals.flatten().eq(expected));
 }
 
 #[test]
