@@ -181,6 +181,14 @@ pub enum SinkError {
         /// What is wrong with it.
         fault: &'static str,
     },
+    /// The record of what is published could not be read.
+    #[error("cannot tell what is published of table {table}: {message}")]
+    Record {
+        /// The table's name.
+        table: String,
+        /// Why.
+        message: String,
+    },
     /// What was staged for a commit is gone, so that it cannot be published.
     #[error(
         "cannot publish {}: what was staged for it in {} is gone; run `tidewater run JOB --state DIR --rebuild` to publish \

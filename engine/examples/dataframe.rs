@@ -52,6 +52,7 @@ fn job(directory: &Path) -> Result<Job, Box<dyn Error>> {
         schema: sales_schema(),
         projection: Vec::new(), // of no matter: the job finds out which columns it reads
         options: BTreeMap::new(),
+        ordinals: false,
     };
 
     let context = SessionContext::new();

@@ -104,7 +104,16 @@ impl Part {
 pub struct Ledger {
     keeps: Box<dyn Fn(&str) -> bool>,
     find: Box<dyn Fn(&str) -> Option<Arc<dyn Kept>>>,
-    parts: RefCell<Vec<(String, Part)>>,
+    parts: RefCell<Vec<(PartName, Part)>>,
+}
+
+/// Whose part of the state it is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PartName {
+    /// The operator's view.
+    pub view: String,
+    /// A name that no other part of the job has.
+    pub name: String,
 }
 
 impl Ledger {
@@ -135,15 +144,15 @@ impl Ledger {
             kept: (self.find)(name),
             noted: Some(Rc::default()),
         };
-        self.parts
-            .borrow_mut()
-            .push((name.to_owned(), part.clone()));
+        let (view, name) = (view.to_owned(), name.to_owned());
+        let name = PartName { view, name };
+        self.parts.borrow_mut().push((name, part.clone()));
         part
     }
 
     /// What was noted since the last time, part by part. Each part's notes follow one another in time and may speak of
     /// the same keys.
-    pub fn take(&self) -> Vec<(String, Vec<Box<dyn Noted>>)> {
+    pub fn take(&self) -> Vec<(PartName, Vec<Box<dyn Noted>>)> {
         let parts = self.parts.borrow();
         let taken = parts.iter().map(|(name, part)| {
             let noted = part.noted.as_ref().map(|noted| noted.take());

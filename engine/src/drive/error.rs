@@ -4,6 +4,7 @@ use tidewater_connectors::error::{OptionError, SourceError};
 use tidewater_connectors::sink::SinkError;
 use tidewater_operators::Fault;
 
+use crate::job::Source;
 use crate::plan::PlanError;
 use crate::state::StoreError;
 
@@ -65,6 +66,15 @@ pub enum RunError {
 }
 
 impl RunError {
+    /// For errors of a source.
+    pub(super) fn of_source(source: &Source) -> impl Fn(SourceError) -> Self {
+        let source_name = source.spec.name.clone();
+        move |error| Self::Source {
+            source_name: source_name.clone(),
+            error,
+        }
+    }
+
     /// What the process should exit with: 1 failed, 2 invalid job, 3 data gate.
     pub fn exit_code(&self) -> i32 {
         match self {

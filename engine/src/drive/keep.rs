@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use tidewater_operators::Faults;
-use tidewater_operators::state::{Ledger, Update, give_all};
+use tidewater_operators::state::{Ledger, PartName, Update, give_all};
 use tidewater_operators::varint::{put_bytes, put_signed, take_bytes, take_signed};
 
 use crate::state::{Reading, StoreError, Writing};
@@ -18,7 +18,7 @@ const CHUNKS_MAX: usize = 8;
 /// From a worker to who writes the state.
 pub enum Message {
     /// The chunks of this part follow.
-    Part(String),
+    Part(PartName),
     /// Entries in the order of their keys.
     Chunk(Vec<u8>),
     /// The part is complete.
@@ -74,29 +74,33 @@ pub fn send(ledger: &Ledger, to: &SyncSender<Message>) {
     let _ = to.send(Message::End);
 }
 
-/// Writes what all workers send. `false` when one of them ended before it had sent all.
+/// Writes what all workers send, and gives the names of all parts; `None` when a worker ended before it had sent all.
 ///
 /// # Errors
 /// When the state cannot be written.
-pub fn receive(from: &[Receiver<Message>], writing: &Writing) -> Result<bool, StoreError> {
+pub fn receive(
+    from: &[Receiver<Message>],
+    writing: &Writing,
+) -> Result<Option<Vec<PartName>>, StoreError> {
+    let mut names = Vec::new();
     loop {
         let mut part = None;
         for worker in from {
             match worker.recv() {
                 Ok(Message::Part(name)) => part = Some(name),
                 Ok(Message::End) => {}
-                _ => return Ok(false),
+                _ => return Ok(None),
             }
         }
         let Some(part) = part else {
-            return Ok(true);
+            return Ok(Some(names));
         };
         let mut incoming: Vec<Incoming<'_>> = from.iter().map(Incoming::new).collect();
         for incoming in &mut incoming {
             incoming.advance();
         }
         if incoming.iter().any(|incoming| incoming.has_entry) {
-            writing.part(&part, |writer| {
+            writing.part(&part.name, |writer| {
                 while let Some(at) = least(&incoming) {
                     writer.change(&incoming[at].key, incoming[at].update())?;
                     incoming[at].advance();
@@ -105,8 +109,9 @@ pub fn receive(from: &[Receiver<Message>], writing: &Writing) -> Result<bool, St
             })?;
         }
         if incoming.iter().any(|incoming| incoming.is_cut_short) {
-            return Ok(false);
+            return Ok(None);
         }
+        names.push(part);
     }
 }
 

@@ -1,30 +1,51 @@
 //! Drivers: they cut deliveries into epochs and see them through; the graph is the same for all.
 //!
 //! - [`run()`]: everything that the sources hold in one epoch, then the tables are published.
+//! - [`maintain()`]: what changed since the last commit of a state in one epoch, then a commit.
 //! - [`Resident`]: a graph that stays, fed by hand.
 
 mod consolidate;
 mod error;
+mod graph;
 mod ingest;
 mod keep;
+mod key;
+mod maintain;
 mod progress;
 mod report;
 mod resident;
 mod run;
+mod stages;
 mod workers;
 
 pub use self::error::RunError;
+pub use self::maintain::{MaintainOptions, maintain};
 pub use self::progress::{Counters, Progress};
-pub use self::report::{RunReport, TableReport};
+pub use self::report::{Published, RunReport, TableReport};
 pub use self::resident::Resident;
 pub use self::run::{RunOptions, run};
+
+use std::collections::BTreeSet;
 
 use crate::job::Job;
 use crate::plan::{Node, lower};
 
-/// The views of a job that `wanted` ones depend on, lowered, in order.
+/// The views of a job that `wanted` ones depend on, lowered, in order. Sources with a key are read through a view of
+/// their name, which keeps the rows that count.
 fn views(job: &Job, wanted: impl Iterator<Item = String>) -> Result<Vec<(String, Node)>, RunError> {
-    let mut needed: std::collections::BTreeSet<String> = wanted.collect();
+    let mut needed: BTreeSet<String> = wanted.collect();
+    let mut views = unkeyed_views(job, &mut needed)?;
+    let read = job.sources.iter();
+    let read = read.filter(|source| needed.contains(&source.spec.name));
+    views.splice(0..0, read.filter_map(key::keyed));
+    Ok(views)
+}
+
+/// The views that `needed` ones depend on, lowered, in order; `needed` learns all that they read.
+fn unkeyed_views(
+    job: &Job,
+    needed: &mut BTreeSet<String>,
+) -> Result<Vec<(String, Node)>, RunError> {
     let mut views = Vec::new();
     // Views stand after those they read, so one pass from the end finds all that is needed.
     for view in job.views.iter().rev() {
@@ -33,7 +54,7 @@ fn views(job: &Job, wanted: impl Iterator<Item = String>) -> Result<Vec<(String,
                 view: view.name.clone(),
                 error,
             })?;
-            scanned(&node, &mut needed);
+            scanned(&node, needed);
             views.push((view.name.clone(), node));
         }
     }
@@ -41,7 +62,7 @@ fn views(job: &Job, wanted: impl Iterator<Item = String>) -> Result<Vec<(String,
     Ok(views)
 }
 
-fn scanned(node: &Node, relations: &mut std::collections::BTreeSet<String>) {
+fn scanned(node: &Node, relations: &mut BTreeSet<String>) {
     if let Node::Scan { relation, .. } = node {
         relations.insert(relation.clone());
     }

@@ -4,11 +4,15 @@ use std::path::PathBuf;
 
 use arrow::array::RecordBatch;
 
+use crate::state::DeliveryRecord;
+
 /// What a run did.
 #[derive(Clone, Debug)]
 pub struct RunReport {
     /// The epoch that was committed.
     pub epoch: u64,
+    /// What became of deliveries; `None` for a run that keeps nothing.
+    pub deliveries: Option<Vec<DeliveryRecord>>,
     /// Rows read from all sources, quarantined ones among them.
     pub rows_read: u64,
     /// Rows that could not be decoded or cast.
@@ -40,6 +44,19 @@ pub struct TableReport {
     pub rows_deleted: u64,
     /// Data files that this run wrote.
     pub files_written: u64,
+    /// How it came to what it holds.
+    pub published: Published,
     /// The table's first rows.
     pub preview: RecordBatch,
+}
+
+/// How a run published a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Published {
+    /// All of it was written.
+    Anew,
+    /// Some of its partitions were.
+    Amended,
+    /// It is as it was.
+    Unchanged,
 }

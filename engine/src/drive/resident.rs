@@ -17,7 +17,7 @@ use timely::dataflow::operators::{Input, Probe};
 use timely::worker::Worker;
 
 use super::consolidate::consolidate;
-use super::{RunError, keep, views, workers};
+use super::{RunError, keep, unkeyed_views, workers};
 use crate::job::Job;
 use crate::plan::Node;
 use crate::plan::nullable;
@@ -35,7 +35,8 @@ pub type TableChanges = Vec<(RecordBatch, i64)>;
 /// What a worker emitted in an epoch: the view's index, and its deltas.
 type Emitted = Vec<(usize, Delta)>;
 
-/// A rendered job that waits for deliveries. Dropping it ends its workers.
+/// A rendered job that waits for deliveries. Dropping it ends its workers. Rows count as they are handed in: primary keys
+/// of sources, which compare deliveries, have no effect.
 pub struct Resident {
     sources: BTreeMap<String, (SchemaRef, Vec<usize>)>,
     tables: Vec<(String, SchemaRef)>,
@@ -92,7 +93,8 @@ impl Resident {
         let tables: Vec<_> = materialized
             .map(|view| (view.name.clone(), nullable(&view.schema)))
             .collect();
-        let views = views(job, tables.iter().map(|(name, _)| name.clone()))?;
+        let mut needed = tables.iter().map(|(name, _)| name.clone()).collect();
+        let views = unkeyed_views(job, &mut needed)?;
         let sources = job.sources.iter().map(|source| {
             (
                 source.spec.name.clone(),
@@ -187,7 +189,7 @@ impl Resident {
         let complete = keep::receive(&self.kept, writing)?;
         match self.faults.first() {
             Some(fault) => Err(RunError::Fault(fault)),
-            None if complete => Ok(()),
+            None if complete.is_some() => Ok(()),
             None => Err(RunError::Workers("one ended early".into())),
         }
     }

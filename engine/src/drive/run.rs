@@ -1,39 +1,28 @@
-//! `run`: everything that the sources hold, in one epoch; then the tables are published, all or none.
+//! `run`: everything that the sources hold, in one epoch; then the tables are published, all or none. Nothing is kept.
 //!
 //! 1. Rows read = rows that entered the dataflow + rows of the quarantine table, or nothing is published.
 //! 2. Nothing is published when a source, an operator, a sink or the data gate fails.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tidewater_connectors::file::sink::{
-    DEFAULT_SHARD_BYTES, Run, StagedTable, Staging, TableRuns, TableShard, WriteOptions, publish,
-    quarantine_spec, write_tables,
+    Run, StagedTable, Staging, TableRuns, WriteOptions, publish, quarantine_spec, write_tables,
 };
-use tidewater_connectors::file::{list, open};
+use tidewater_connectors::file::{Delivery, list};
 use tidewater_connectors::format::options::Gate;
 use tidewater_connectors::sink::TableSpec;
-use tidewater_operators::Faults;
-use tidewater_operators::source::source;
-use tidewater_operators::state::Ledger;
-use timely::dataflow::channels::pact::Pipeline;
-use timely::dataflow::operators::Inspect;
-use timely::dataflow::operators::generic::Operator;
-use timely::worker::Worker;
+use tidewater_operators::{Faults, Sign};
 
-use super::ingest::{Intake, Share};
-use super::{Progress, RunError, RunReport, TableReport, views, workers};
-use crate::job::Job;
-use crate::plan::Node;
-use crate::render::{Changes, render};
-
-/// How long an idle worker sleeps before it looks for faults of others.
-const PARK: Duration = Duration::from_millis(10);
+use super::graph::{Epoch, Plan, Table};
+use super::ingest::{Incoming, Intake};
+use super::key::incoming_schema;
+use super::report::{Published, TableReport};
+use super::stages::Stages;
+use super::{Progress, RunError, RunReport, views, workers};
+use crate::job::{Job, Source};
 
 /// How to run a job.
 #[derive(Clone, Copy, Debug)]
@@ -44,18 +33,6 @@ pub struct RunOptions {
     pub preview_rows: usize,
 }
 
-/// What the workers share.
-struct Shared {
-    views: Vec<(String, Node)>,
-    intakes: Vec<Arc<Intake>>,
-    /// The tables, and the relation that each publishes; the quarantine, which none does, comes last.
-    tables: Vec<(Arc<TableSpec>, Option<String>)>,
-    staging: Staging,
-    rows_taken: AtomicU64,
-    progress: Progress,
-    faults: Faults,
-}
-
 /// Runs `job` over everything its sources hold, and publishes its tables.
 ///
 /// # Errors
@@ -63,52 +40,33 @@ struct Shared {
 pub fn run(job: &Job, options: &RunOptions, progress: &Progress) -> Result<RunReport, RunError> {
     let mut clock = Stages::start(progress);
     clock.enter("plan");
-    let shared = Arc::new(prepare(job, progress)?);
+    let epoch = Arc::new(prepare(job, progress)?);
 
     clock.enter("compute");
-    let for_workers = Arc::clone(&shared);
-    let guards = workers::start(options.workers, &shared.faults, move |worker| {
-        work(worker, &for_workers)
-    })?;
-    let shards = workers::join(guards, &shared.faults)?;
-    let shared = Arc::try_unwrap(shared).map_err(|_| RunError::Workers("one still runs".into()))?;
-    let warnings = shared
-        .intakes
-        .iter()
-        .flat_map(|intake| intake.reader.warnings())
-        .collect();
-    check_gates(job, &shared.intakes)?;
+    let runs = compute(&epoch, options.workers)?;
+    let epoch = Arc::try_unwrap(epoch).map_err(|_| RunError::Workers("one still runs".into()))?;
+    let warnings = warnings(&epoch.intakes);
+    for (source, intake) in job.sources.iter().zip(&epoch.intakes) {
+        check_gate(source, counted(intake))?;
+    }
 
     clock.enter("write");
-    let mut runs: Vec<Vec<Run>> = shared.tables.iter().map(|_| Vec::new()).collect();
-    for shard in shards {
-        for (table, more) in runs.iter_mut().zip(shard) {
-            table.extend(more);
-        }
-    }
-    let tables = shared.tables.iter().zip(runs);
-    let tables = tables
-        .map(|((spec, _), runs)| TableRuns {
-            spec: Arc::clone(spec),
+    let tables = epoch
+        .tables
+        .iter()
+        .zip(runs)
+        .map(|(table, runs)| TableRuns {
+            spec: Arc::clone(&table.spec),
             runs,
-        })
-        .collect();
+        });
     let write = WriteOptions {
         threads: options.workers,
         preview_rows: options.preview_rows,
         ..WriteOptions::default()
     };
-    let staged = write_tables(&shared.staging, tables, write)?;
-    let rows_read = shared
-        .intakes
-        .iter()
-        .map(|intake| intake.rows_read.load(Ordering::Relaxed))
-        .sum();
-    let rows_quarantined = balance(
-        rows_read,
-        shared.rows_taken.load(Ordering::Relaxed),
-        &staged,
-    )?;
+    let staged = write_tables(&epoch.staging, tables.collect(), write)?;
+    let rows_read = epoch.intakes.iter().map(|intake| counted(intake).0).sum();
+    let rows_quarantined = balance(&epoch, rows_read, &staged)?;
 
     clock.enter("publish");
     let quarantine_path = staged
@@ -116,7 +74,7 @@ pub fn run(job: &Job, options: &RunOptions, progress: &Progress) -> Result<RunRe
         .filter(|table| table.written.rows > 0)
         .map(|table| table.spec.path.clone());
     let specs: Vec<Arc<TableSpec>> = staged.iter().map(|table| Arc::clone(&table.spec)).collect();
-    let written = publish(shared.staging, staged)?;
+    let written = publish(epoch.staging, staged)?;
     let tables = specs.iter().zip(written).take(specs.len() - 1);
     let tables = tables.map(|(spec, written)| TableReport {
         name: spec.name.to_string(),
@@ -125,12 +83,14 @@ pub fn run(job: &Job, options: &RunOptions, progress: &Progress) -> Result<RunRe
         rows_inserted: written.rows,
         rows_deleted: 0,
         files_written: written.files,
+        published: Published::Anew,
         preview: written.preview,
     });
     let tables = tables.collect();
     let (seconds_total, stages) = clock.finish();
     Ok(RunReport {
         epoch: 0,
+        deliveries: None,
         rows_read,
         rows_quarantined,
         tables,
@@ -141,49 +101,92 @@ pub fn run(job: &Job, options: &RunOptions, progress: &Progress) -> Result<RunRe
     })
 }
 
+/// Runs the graphs of an epoch to their end; the sorted runs of each table.
+///
+/// # Errors
+/// When a source or an operator fails.
+pub fn compute(epoch: &Arc<Epoch>, workers: usize) -> Result<Vec<Vec<Run>>, RunError> {
+    let for_workers = Arc::clone(epoch);
+    let guards = workers::start(workers, &epoch.faults, move |worker| {
+        for_workers.work(worker)
+    })?;
+    Ok(gather(epoch, workers::join(guards, &epoch.faults)?))
+}
+
+/// Brings the runs of all workers together, table by table.
+pub fn gather(epoch: &Epoch, shards: Vec<Vec<Vec<Run>>>) -> Vec<Vec<Run>> {
+    let mut runs: Vec<Vec<Run>> = epoch.tables.iter().map(|_| Vec::new()).collect();
+    for shard in shards {
+        for (table, more) in runs.iter_mut().zip(shard) {
+            table.extend(more);
+        }
+    }
+    runs
+}
+
 /// Everything that can fail before a row is read.
-fn prepare(job: &Job, progress: &Progress) -> Result<Shared, RunError> {
+fn prepare(job: &Job, progress: &Progress) -> Result<Epoch, RunError> {
     let views = views(job, job.sinks.iter().map(|sink| sink.view.clone()))?;
-    let mut tables: Vec<_> = job
+    let mut tables: Vec<Table> = job
         .sinks
         .iter()
-        .map(|sink| (Arc::new(sink.table.clone()), Some(sink.view.clone())))
+        .map(|sink| Table {
+            spec: Arc::new(sink.table.clone()),
+            from: Some((0, sink.view.clone())),
+        })
         .collect();
-    let output = common_parent(tables.iter().map(|(spec, _)| spec.path.as_path()));
-    tables.push((Arc::new(quarantine_spec(&output)), None));
+    tables.push(quarantine(job));
     let mut intakes = Vec::new();
     for source in &job.sources {
-        let name = source.spec.name.clone();
-        let location = &source.spec.location;
-        let failed = |error| RunError::Source {
-            source_name: source.spec.name.clone(),
-            error,
-        };
-        let files = list(location).map_err(failed)?;
+        let failed = RunError::of_source(source);
+        let files = list(&source.spec.location).map_err(&failed)?;
+        let (name, location) = (&source.spec.name, &source.spec.location);
         tracing::info!("source {name}: {} files at {location}", files.len());
-        let reader = open(&source.spec, files).map_err(failed)?;
+        let incoming = files.into_iter().map(|file| Incoming {
+            modified_ns: file.modified_ns,
+            delivery: Delivery::from(file),
+            replaces: None,
+        });
+        let spec = Arc::new(source.spec.clone());
+        let intake = Intake::open(
+            spec,
+            incoming_schema(source),
+            (Sign::Plus, vec![0], true),
+            incoming.collect(),
+            None,
+        );
+        let intake = intake.map_err(&failed)?;
         progress
             .bytes_total
-            .fetch_add(reader.bytes_total(), Ordering::Relaxed);
-        let (rows_read, rows_rejected) = (AtomicU64::new(0), AtomicU64::new(0));
-        intakes.push(Arc::new(Intake {
-            name,
-            reader,
-            rows_read,
-            rows_rejected,
-        }));
+            .fetch_add(intake.bytes_total(), Ordering::Relaxed);
+        intakes.push(Arc::new(intake));
     }
-    let staging = Staging::open(tables.iter().map(|(spec, _)| spec.path.as_path()))?;
-    let (progress, faults) = (progress.clone(), Faults::default());
-    Ok(Shared {
-        views,
+    let staging = Staging::open(tables.iter().map(|table| table.spec.path.as_path()))?;
+    Ok(Epoch {
+        graphs: vec![Plan {
+            views,
+            keeps: BTreeSet::new(),
+            resumes: false,
+        }],
         intakes,
         tables,
         staging,
-        rows_taken: AtomicU64::new(0),
-        progress,
-        faults,
+        state: None,
+        kept: Mutex::default(),
+        rows_taken: AtomicI64::new(0),
+        rows_quarantined: Arc::default(),
+        progress: progress.clone(),
+        faults: Faults::default(),
     })
+}
+
+/// The table of rows that could not be decoded or cast.
+pub fn quarantine(job: &Job) -> Table {
+    let output = common_parent(job.sinks.iter().map(|sink| sink.table.path.as_path()));
+    Table {
+        spec: Arc::new(quarantine_spec(&output)),
+        from: None,
+    }
 }
 
 /// The deepest directory that all tables lie in: where the quarantine goes.
@@ -198,114 +201,60 @@ fn common_parent<'a>(tables: impl Iterator<Item = &'a Path>) -> PathBuf {
     common.unwrap_or(Path::new("")).to_path_buf()
 }
 
-/// A worker's whole life: builds the graph, works until all is done, sorts what it holds of each table.
-fn work(worker: &mut Worker, shared: &Arc<Shared>) -> Vec<Vec<Run>> {
-    let shards: Vec<Rc<RefCell<Option<TableShard>>>> = shared
-        .tables
-        .iter()
-        .map(|(spec, _)| {
-            let shard = TableShard::new(Arc::clone(spec), &shared.staging, DEFAULT_SHARD_BYTES);
-            Rc::new(RefCell::new(shared.faults.catch(&spec.name, shard)))
-        })
-        .collect();
-    worker.dataflow::<u64, _, _>(|scope| {
-        let mut relations: BTreeMap<String, Changes<'_>> = BTreeMap::new();
-        for intake in &shared.intakes {
-            let mut share = Share {
-                intake: Arc::clone(intake),
-                quarantine: shards.last().cloned().unwrap_or_default(),
-                progress: shared.progress.clone(),
-                faults: shared.faults.clone(),
-                piece: None,
-            };
-            let counted = Arc::clone(shared);
-            let stream = source(scope, &format!("{}: decode", intake.name), move || {
-                share.step()
+/// What the user should hear of, now that all was read.
+pub fn warnings(intakes: &[Arc<Intake>]) -> Vec<String> {
+    let mut warnings: Vec<String> = Vec::new();
+    for intake in intakes {
+        warnings.extend(intake.warnings());
+        let taken = intake.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        for taken in taken.iter().filter(|taken| !taken.settled) {
+            let name = &intake.incoming[taken.delivery].delivery.name;
+            warnings.push(if taken.parts.is_empty() {
+                format!(
+                    "{name} was written to while it was read: what was taken in may be neither its old nor its new \
+                     content; run again when it is complete"
+                )
+            } else {
+                format!("{name} is still being written: it is left for the next run")
             });
-            let stream = stream.inspect(move |delta| {
-                let rows = u64::try_from(delta.batch.num_rows()).unwrap_or(u64::MAX);
-                counted.rows_taken.fetch_add(rows, Ordering::Relaxed);
-            });
-            relations.insert(intake.name.clone(), stream);
         }
-        render(
-            scope,
-            &shared.views,
-            &mut relations,
-            &Ledger::forgetful(),
-            true,
-            &shared.faults,
-        );
-        for ((spec, relation), shard) in shared.tables.iter().zip(&shards) {
-            if let Some(changes) = relation
-                .as_ref()
-                .and_then(|relation| relations.get(relation))
-            {
-                egress(
-                    changes.clone(),
-                    &spec.name,
-                    Rc::clone(shard),
-                    shared.faults.clone(),
-                );
-            }
-        }
-    });
-    while worker.has_dataflows() && !shared.faults.raised() {
-        worker.step_or_park(Some(PARK));
     }
-    if shared.faults.raised() {
-        return Vec::new();
-    }
-    let finished = shared.tables.iter().zip(shards).map(|((spec, _), shard)| {
-        let runs = shard.take().map_or(Ok(Vec::new()), TableShard::finish);
-        shared.faults.catch(&spec.name, runs).unwrap_or_default()
-    });
-    finished.collect()
+    warnings
 }
 
-/// Puts a relation's changes into the worker's shard of the table.
-fn egress(
-    changes: Changes<'_>,
-    table: &str,
-    shard: Rc<RefCell<Option<TableShard>>>,
-    faults: Faults,
-) {
-    let name = format!("{table}: publish");
-    changes.sink(Pipeline, &name.clone(), move |(input, _)| {
-        input.for_each(|_, deltas| {
-            if let Some(shard) = shard.borrow_mut().as_mut() {
-                for delta in deltas.drain(..) {
-                    faults.catch(&name, shard.push(&delta.batch, delta.sign.diff()));
-                }
-            }
-        });
+/// Rows read of an intake, and of these the rejected ones.
+pub fn counted(intake: &Intake) -> (u64, u64) {
+    let counts = intake.counts.iter().map(|count| {
+        (
+            count.read.load(Ordering::Relaxed),
+            count.rejected.load(Ordering::Relaxed),
+        )
     });
+    counts.fold((0, 0), |(read, rejected), more| {
+        (read + more.0, rejected + more.1)
+    })
 }
 
 /// Fails when a source let through more bad rows than its options allow.
-fn check_gates(job: &Job, intakes: &[Arc<Intake>]) -> Result<(), RunError> {
-    for (source, intake) in job.sources.iter().zip(intakes) {
-        let gate = Gate::parse(&source.spec.options)?;
-        let (read, rejected) = (
-            intake.rows_read.load(Ordering::Relaxed),
-            intake.rows_rejected.load(Ordering::Relaxed),
-        );
-        if let Some(most) = gate.max_bad_rows.filter(|&most| rejected > most) {
-            return Err(RunError::Gate(format!(
-                "source {}: {rejected} of {read} rows are bad, more than max_bad_rows = {most}; nothing was published. \
-                 Run without the gate to have them in the quarantine with their reasons",
-                intake.name
-            )));
-        }
-        let ratio = ratio(rejected, read);
-        if let Some(most) = gate.max_bad_ratio.filter(|&most| ratio > most) {
-            return Err(RunError::Gate(format!(
-                "source {}: {rejected} of {read} rows are bad ({:.3} %), more than max_bad_ratio = {most}; nothing was \
-                 published. Run without the gate to have them in the quarantine with their reasons",
-                intake.name,
-                ratio * 100.0
-            )));
-        }
+///
+/// # Errors
+/// [`RunError::Gate`].
+pub fn check_gate(source: &Source, (read, rejected): (u64, u64)) -> Result<(), RunError> {
+    let gate = Gate::parse(&source.spec.options)?;
+    let name = &source.spec.name;
+    if let Some(most) = gate.max_bad_rows.filter(|&most| rejected > most) {
+        return Err(RunError::Gate(format!(
+            "source {name}: {rejected} of {read} rows are bad, more than max_bad_rows = {most}; nothing was published. \
+             Run without the gate to have them in the quarantine with their reasons"
+        )));
+    }
+    let ratio = ratio(rejected, read);
+    if let Some(most) = gate.max_bad_ratio.filter(|&most| ratio > most) {
+        return Err(RunError::Gate(format!(
+            "source {name}: {rejected} of {read} rows are bad ({:.3} %), more than max_bad_ratio = {most}; nothing was \
+             published. Run without the gate to have them in the quarantine with their reasons",
+            ratio * 100.0
+        )));
     }
     Ok(())
 }
@@ -321,10 +270,12 @@ fn ratio(part: u64, whole: u64) -> f64 {
 }
 
 /// Invariant 1; gives the number of quarantined rows.
-fn balance(rows_read: u64, rows_taken: u64, staged: &[StagedTable]) -> Result<u64, RunError> {
+fn balance(epoch: &Epoch, rows_read: u64, staged: &[StagedTable]) -> Result<u64, RunError> {
     let rows_quarantined = staged
         .last()
         .map_or(0, |quarantine| quarantine.written.rows);
+    let rows_taken = epoch.rows_taken.load(Ordering::Relaxed);
+    let rows_taken = u64::try_from(rows_taken).unwrap_or(0);
     if rows_read == rows_taken + rows_quarantined {
         Ok(rows_quarantined)
     } else {
@@ -333,46 +284,5 @@ fn balance(rows_read: u64, rows_taken: u64, staged: &[StagedTable]) -> Result<u6
             rows_taken,
             rows_quarantined,
         })
-    }
-}
-
-/// Times the stages of a run. Timing is for the report alone: no result depends on the clock.
-struct Stages<'a> {
-    progress: &'a Progress,
-    began: Instant,
-    stage: Option<(&'static str, Instant)>,
-    seconds: Vec<(&'static str, f64)>,
-}
-
-impl<'a> Stages<'a> {
-    fn start(progress: &'a Progress) -> Self {
-        Self {
-            progress,
-            began: Instant::now(),
-            stage: None,
-            seconds: Vec::new(),
-        }
-    }
-
-    fn enter(&mut self, stage: &'static str) {
-        self.leave();
-        tracing::info!("{stage}");
-        self.progress.enter(stage);
-        self.stage = Some((stage, Instant::now()));
-    }
-
-    fn leave(&mut self) {
-        if let Some((stage, since)) = self.stage.take() {
-            let seconds = since.elapsed().as_secs_f64();
-            tracing::info!("{stage} took {seconds:.3} s");
-            self.seconds.push((stage, seconds));
-        }
-    }
-
-    /// Seconds of all, and of each stage.
-    fn finish(mut self) -> (f64, Vec<(&'static str, f64)>) {
-        self.leave();
-        self.progress.enter("done");
-        (self.began.elapsed().as_secs_f64(), self.seconds)
     }
 }

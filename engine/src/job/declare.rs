@@ -49,6 +49,7 @@ pub(super) fn source(
         schema: Arc::clone(&schema),
         projection,
         options,
+        ordinals: !primary_key.is_empty(),
     };
     Ok(Source {
         spec,

@@ -69,7 +69,7 @@ pub struct Source {
     pub spec: SourceSpec,
     /// The columns that are read: `spec.schema` projected by `spec.projection`.
     pub schema: SchemaRef,
-    /// Indices into `spec.schema`. Recorded; takes effect with durable state.
+    /// Indices into `spec.schema`: of the rows with equal values in them the one delivered last counts. None: all count.
     pub primary_key: Vec<usize>,
 }
 

@@ -55,6 +55,12 @@ pub(super) fn prune(sources: Vec<Source>, drafts: Vec<Draft>, sinks: &[Sink]) ->
             (0..source.spec.schema.fields().len()).collect(),
         );
     }
+    // Which rows there are is decided by the key, whether anyone reads it or not.
+    for source in &sources {
+        if let Some(columns) = read.get_mut(&source.spec.name) {
+            columns.extend(&source.primary_key);
+        }
+    }
     let (sources, rest): (Vec<Source>, Vec<Source>) = sources
         .into_iter()
         .partition(|source| read.contains_key(&source.spec.name));

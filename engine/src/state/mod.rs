@@ -223,6 +223,17 @@ impl Reading {
         Ok(found)
     }
 
+    /// Reads every record.
+    ///
+    /// # Errors
+    /// When one is damaged.
+    pub fn check_records(&self) -> Result<(), StoreError> {
+        for records in [STATE, POSITIONS, VIEWS, TABLES, PARTITIONS, EPOCHS] {
+            self.records::<serde_json::Value>(records, "")?;
+        }
+        Ok(())
+    }
+
     /// What is kept of a part; `None` when nothing is.
     ///
     /// # Errors

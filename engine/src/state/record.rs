@@ -1,6 +1,7 @@
 //! The records of the state.
 
 use serde::{Deserialize, Serialize};
+use tidewater_connectors::file::sink::Swap;
 
 /// What the state is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,5 +90,3 @@ pub struct TableChangeRecord {
     /// Whether it was written anew, without a list of its changes.
     pub replaced: bool,
 }
-/// Placeholder until the sink lands.
-pub type Swap = String;

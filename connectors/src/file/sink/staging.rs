@@ -91,6 +91,24 @@ impl Staging {
         Ok(staging)
     }
 
+    /// Whether something is staged for an epoch of the state `owner` beside `tables` (and shadows).
+    ///
+    /// # Errors
+    /// When the place of a table cannot be told.
+    pub fn is_staged<'a>(
+        tables: impl IntoIterator<Item = &'a Path>,
+        owner: &str,
+        epoch: u64,
+    ) -> Result<bool, SinkError> {
+        for table in tables {
+            let parent = target::parent(&target::resolve(table)?)?.to_path_buf();
+            if owned(&parent, owner).join(epoch.to_string()).exists() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Removes all that was ever staged for the state `owner` beside `tables` (and shadows). Only when no commit waits
     /// for its swaps to be applied: they need what is staged.
     ///

@@ -28,6 +28,7 @@ fn sales() -> SourceSpec {
         schema: schema(),
         projection: vec![],
         options: BTreeMap::new(),
+        ordinals: false,
     }
 }
 

@@ -1,0 +1,299 @@
+//! What became of each source's deliveries since the last commit, and what has to be read for it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tidewater_connectors::file::{
+    Change, Content, Delivery, Depot, ListedFile, OnChange, Position, compare, list, list_or_empty,
+};
+use tidewater_operators::Sign;
+
+use super::views::Views;
+use crate::drive::graph::Plan;
+use crate::drive::ingest::{Incoming, Intake};
+use crate::drive::key::incoming_schema;
+use crate::drive::{RunError, scanned};
+use crate::job::{Job, Source};
+use crate::state::{DeliveryRecord, POSITIONS, Reading, pair_key};
+
+/// What a run does about one source.
+pub struct SourceChanges {
+    /// Deliveries to take in.
+    pub added: Vec<Incoming>,
+    /// What each of them is called in the record of the epoch.
+    pub kinds: Vec<&'static str>,
+    /// Deliveries to take back.
+    pub removed: Vec<Incoming>,
+    /// Deliveries that stay: read only for what is built anew.
+    pub rest: Vec<Incoming>,
+    /// Positions that stay or move without anything to be read.
+    pub positions: Vec<Position>,
+    /// Paths whose positions go.
+    pub forgotten: BTreeSet<String>,
+    /// What is recorded of deliveries that are taken back or renamed.
+    pub records: Vec<DeliveryRecord>,
+    /// What the user should hear of.
+    pub notes: Vec<String>,
+}
+
+/// The graphs of a run, by their index.
+pub const KEPT: usize = 0;
+/// See [`KEPT`].
+pub const REBUILT: usize = 1;
+
+impl SourceChanges {
+    /// Compares the files that a source names with what was taken in. Files modified after `settled_ns` are left for a
+    /// later run.
+    ///
+    /// # Errors
+    /// When files cannot be listed or compared, or changed where they must not.
+    pub fn compare(source: &Source, reading: &Reading, settled_ns: i64) -> Result<Self, RunError> {
+        let failed = RunError::of_source(source);
+        let name = &source.spec.name;
+        let known = reading.records::<Position>(POSITIONS, &pair_key(name, ""))?;
+        let known: Vec<Position> = known.into_values().collect();
+        let listed = if known.is_empty() {
+            list(&source.spec.location)
+        } else {
+            list_or_empty(&source.spec.location)
+        };
+        let mut found = Self {
+            added: Vec::new(),
+            kinds: Vec::new(),
+            removed: Vec::new(),
+            rest: Vec::new(),
+            positions: Vec::new(),
+            forgotten: BTreeSet::new(),
+            records: Vec::new(),
+            notes: Vec::new(),
+        };
+        let (listed, known) = found.settle(listed.map_err(&failed)?, known, settled_ns);
+        let on_change = OnChange::parse(&source.spec.options)?;
+        let changes = compare(name, listed, known, on_change).map_err(&failed)?;
+        for change in changes {
+            found.apply(source, change);
+        }
+        Ok(found)
+    }
+
+    /// Leaves out files that were modified lately: new ones are not there yet, others are as they were.
+    fn settle(
+        &mut self,
+        listed: Vec<ListedFile>,
+        known: Vec<Position>,
+        settled_ns: i64,
+    ) -> (Vec<ListedFile>, Vec<Position>) {
+        let (fresh, listed): (Vec<_>, Vec<_>) = listed
+            .into_iter()
+            .partition(|file| file.modified_ns > settled_ns);
+        if fresh.is_empty() {
+            return (listed, known);
+        }
+        let paths: BTreeSet<String> = fresh
+            .iter()
+            .map(|file| file.path.display().to_string())
+            .collect();
+        let (left, known): (Vec<_>, Vec<_>) = known
+            .into_iter()
+            .partition(|position| paths.contains(&position.path));
+        let as_it_was: BTreeSet<(&str, i64)> = left
+            .iter()
+            .map(|position| (position.path.as_str(), position.modified_ns))
+            .collect();
+        let changed = fresh.iter().filter(|file| {
+            let path = file.path.display().to_string();
+            !as_it_was.contains(&(path.as_str(), file.modified_ns))
+        });
+        self.notes.extend(changed.map(|file| {
+            format!(
+                "{} was modified within the time given by --settle: it is left for a later run",
+                file.path.display()
+            )
+        }));
+        for position in left {
+            self.stay(position);
+        }
+        (listed, known)
+    }
+
+    fn apply(&mut self, source: &Source, change: Change) {
+        match change {
+            Change::New(new) => self.add("new", new, None),
+            Change::Unchanged(old) => self.stay(old),
+            Change::Withdrawn(old) => self.remove(source, "withdrawn", old),
+            Change::Replaced { old, new } => {
+                self.add("replaced", new, Some(old.clone()));
+                self.take_back(&old);
+            }
+            // A delivery with a key has one time for all of its rows.
+            Change::Appended { old, new } if source.spec.ordinals => {
+                self.add("appended", new, Some(old.clone()));
+                self.take_back(&old);
+            }
+            Change::Appended { old, new } => self.append(old, &new),
+            // What counts among rows of one key depends on time and path.
+            Change::Touched { old, new } if source.spec.ordinals => {
+                self.add("touched", new, None);
+                self.take_back(&old);
+            }
+            Change::Touched { old, new } => self.stay(moved(old, &new)),
+            // Rejected rows tell the path that they come from.
+            Change::Renamed { old, new } if source.spec.ordinals || old.rejected > 0 => {
+                self.add("renamed", new, None);
+                self.remove(source, "renamed", old);
+            }
+            Change::Renamed { old, new } => {
+                self.forgotten.insert(old.path.clone());
+                let position = moved(old, &new);
+                self.record(source, "renamed", &position.path, 0);
+                self.stay(position);
+            }
+        }
+    }
+
+    fn add(&mut self, kind: &'static str, new: ListedFile, replaces: Option<Position>) {
+        self.kinds.push(kind);
+        self.added.push(Incoming {
+            modified_ns: new.modified_ns,
+            delivery: Delivery::from(new),
+            replaces,
+        });
+    }
+
+    fn append(&mut self, old: Position, new: &ListedFile) {
+        let lines: u64 = old.parts.iter().map(|part| part.lines).sum();
+        self.kinds.push("appended");
+        self.added.push(Incoming {
+            modified_ns: old.modified_ns,
+            delivery: Delivery {
+                name: new.name(),
+                bytes: new.bytes - old.bytes,
+                from: Content::Tail {
+                    path: new.path.clone(),
+                    after: old.bytes,
+                    first_line: lines + 1,
+                    hash: old.hash.clone(),
+                },
+            },
+            replaces: None,
+        });
+        self.stay(old);
+    }
+
+    fn stay(&mut self, position: Position) {
+        self.rest.push(kept(&position));
+        self.positions.push(position);
+    }
+
+    /// Takes a delivery back whose path has another one now.
+    fn take_back(&mut self, old: &Position) {
+        self.removed.push(kept(old));
+    }
+
+    fn remove(&mut self, source: &Source, kind: &'static str, old: Position) {
+        self.take_back(&old);
+        self.record(source, kind, &old.path, old.rows + old.rejected);
+        self.forgotten.insert(old.path);
+    }
+
+    fn record(&mut self, source: &Source, kind: &str, path: &str, rows_out: u64) {
+        self.records.push(DeliveryRecord {
+            source: source.spec.name.clone(),
+            path: path.to_owned(),
+            change: kind.to_owned(),
+            rows_in: 0,
+            rows_out,
+        });
+    }
+
+    /// Whether there is anything to do but to note positions.
+    pub fn is_nothing(&self) -> bool {
+        self.added.is_empty() && self.removed.is_empty() && self.records.is_empty()
+    }
+}
+
+/// A delivery read from what was kept of it.
+fn kept(position: &Position) -> Incoming {
+    Incoming {
+        delivery: Delivery {
+            name: position.path.as_str().into(),
+            from: Content::Kept(position.parts.clone()),
+            bytes: position.parts.iter().map(|part| part.bytes).sum(),
+        },
+        modified_ns: position.modified_ns,
+        replaces: None,
+    }
+}
+
+/// The position of content that is known, where it is now.
+fn moved(old: Position, new: &ListedFile) -> Position {
+    Position {
+        path: new.path.display().to_string(),
+        bytes: new.bytes,
+        modified_ns: new.modified_ns,
+        ..old
+    }
+}
+
+/// The sources that a graph reads: those of its views, and those that are published as they are.
+fn sources_of(plan: &Plan, published: impl Iterator<Item = String>) -> BTreeSet<String> {
+    let mut read: BTreeSet<String> = published.collect();
+    for (_, node) in &plan.views {
+        scanned(node, &mut read);
+    }
+    read
+}
+
+/// The intakes of a run, source by source: of what is added, of what is removed, of what stays. The index of the first is
+/// given with each source.
+///
+/// # Errors
+/// When a source cannot be opened.
+pub fn intakes(
+    job: &Job,
+    views: &Views,
+    changes: &[SourceChanges],
+    depot: &Arc<Depot>,
+) -> Result<Vec<[Option<Arc<Intake>>; 3]>, RunError> {
+    let published = |rebuilt: bool| {
+        let relations = job.sinks.iter().map(|sink| sink.view.clone());
+        relations.filter(move |relation| views.is_rebuilt(relation) == rebuilt)
+    };
+    let kept = sources_of(&views.kept, published(false));
+    let rebuilt = sources_of(&views.rebuilt, published(true));
+    let mut intakes = Vec::new();
+    for (source, changes) in job.sources.iter().zip(changes) {
+        let name = &source.spec.name;
+        let spec = Arc::new(source.spec.clone());
+        let graphs = |of: &[(usize, &BTreeSet<String>)]| -> Vec<usize> {
+            let of = of.iter().filter(|(_, sources)| sources.contains(name));
+            of.map(|(graph, _)| *graph).collect()
+        };
+        let open = |sign, graphs, quarantines, incoming: &[Incoming]| {
+            if incoming.is_empty() {
+                return Ok(None);
+            }
+            let schema = incoming_schema(source);
+            let how = (sign, graphs, quarantines);
+            let intake = Intake::open(spec.clone(), schema, how, incoming.to_vec(), Some(depot));
+            let intake = intake.map_err(RunError::of_source(source))?;
+            Ok::<_, RunError>(Some(Arc::new(intake)))
+        };
+        let both = graphs(&[(KEPT, &kept), (REBUILT, &rebuilt)]);
+        let added = open(Sign::Plus, both, true, &changes.added)?;
+        let of_kept = graphs(&[(KEPT, &kept)]);
+        let removed = if of_kept.is_empty() && views.quarantine {
+            None
+        } else {
+            open(Sign::Minus, of_kept, !views.quarantine, &changes.removed)?
+        };
+        let of_rebuilt = graphs(&[(REBUILT, &rebuilt)]);
+        let rest = if of_rebuilt.is_empty() && !views.quarantine {
+            None
+        } else {
+            open(Sign::Plus, of_rebuilt, views.quarantine, &changes.rest)?
+        };
+        intakes.push([added, removed, rest]);
+    }
+    Ok(intakes)
+}

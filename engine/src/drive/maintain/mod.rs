@@ -1,0 +1,504 @@
+//! `maintain`: what changed since the last commit, in one epoch, then a commit. The first commit takes in everything.
+//!
+//! 1. What is read: deliveries that came, those that went (from what was kept of them), and for views that are built
+//!    anew those that stayed too.
+//! 2. Views whose plan is as it was go on from their state, and pay for what changed; others begin with nothing.
+//! 3. Nothing is changed, neither state nor tables, unless all of it can be committed ([`commit`]).
+
+pub mod commit;
+pub mod deliveries;
+pub mod views;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use tidewater_connectors::disk;
+use tidewater_connectors::file::sink::{Run, StagedChange, Staging, WriteOptions};
+use tidewater_connectors::file::{Depot, Position};
+use tidewater_operators::Faults;
+use tidewater_operators::hash::hash;
+
+use self::commit::{Commit, SourcePositions};
+use self::deliveries::{KEPT, REBUILT, SourceChanges, intakes};
+use self::views::Views;
+use super::graph::{Epoch, Table};
+use super::ingest::Intake;
+use super::report::{Published, TableReport};
+use super::run::{check_gate, gather, quarantine, warnings};
+use super::stages::Stages;
+use super::{Progress, RunError, RunOptions, RunReport, keep, workers};
+use crate::job::Job;
+use crate::state::directory::Directory;
+use crate::state::{
+    DeliveryRecord, Reading, STATE, StateRecord, Store, StoreError, TABLES, TableRecord, VIEWS,
+    ViewRecord, Writing,
+};
+
+/// How to maintain a job's tables.
+pub struct MaintainOptions<'a> {
+    /// Workers, and the report.
+    pub run: RunOptions,
+    /// The state's directory.
+    pub state: PathBuf,
+    /// Whether to wait for another process that uses the state.
+    pub wait: bool,
+    /// Whether to build everything anew, from what was kept.
+    pub rebuild: bool,
+    /// Files modified since less than this are left for a later run.
+    pub settle: Duration,
+    /// The time, since 1970.
+    pub now: Duration,
+    /// Told what is about to be done that the user may not expect.
+    pub notice: &'a (dyn Fn(&str) + Sync),
+}
+
+/// Brings the tables of `job` up to date with what its sources hold.
+///
+/// # Errors
+/// When anything fails. State and tables are then as they were; if the error came after the commit's record, the next
+/// run finishes it.
+pub fn maintain(
+    job: &Job,
+    options: &MaintainOptions<'_>,
+    progress: &Progress,
+) -> Result<RunReport, RunError> {
+    let mut clock = Stages::start(progress);
+    clock.enter("open");
+    let mut directory = Directory::open(&options.state, options.wait)?;
+    let store = open_store(&mut directory, options)?;
+    commit::recover(&store)?;
+    let depot = Depot::open(directory.join("inputs")).map_err(StoreError::Source)?;
+    let depot = Arc::new(depot);
+
+    clock.enter("compare");
+    let reading = Arc::new(store.read()?);
+    let state = state_of(job, &directory, &reading)?;
+    let views = Views::compare(job, &reading, options.rebuild)?;
+    let settled = options.now.saturating_sub(options.settle).as_nanos();
+    let settled_ns = match options.settle.is_zero() {
+        true => i64::MAX,
+        false => i64::try_from(settled).unwrap_or(i64::MAX),
+    };
+    let changes = job
+        .sources
+        .iter()
+        .map(|source| SourceChanges::compare(source, &reading, settled_ns));
+    let mut changes = changes.collect::<Result<Vec<_>, _>>()?;
+    for note in changes
+        .iter_mut()
+        .flat_map(|changes| changes.notes.drain(..))
+    {
+        (options.notice)(&note);
+    }
+    announce(&views, &state, options.notice);
+
+    let tables = tables(job, &views);
+    let is_nothing = changes.iter().all(SourceChanges::is_nothing)
+        && views.rebuilt.keeps.is_empty()
+        && !views.quarantine
+        && views.gone.views.is_empty()
+        && views.gone.tables.is_empty();
+    if is_nothing {
+        return unchanged(state.epoch, &tables, &reading, clock);
+    }
+    let parts = intakes(job, &views, &changes, &depot)?;
+    let paths = commit::paths(&directory, &tables);
+    commit::remove_orphans(&directory, state.epoch)?;
+    let staging = Staging::for_state(
+        paths.iter().map(PathBuf::as_path),
+        &state.id,
+        state.epoch + 1,
+    )?;
+    let epoch = Epoch {
+        graphs: vec![views.kept.clone(), views.rebuilt.clone()],
+        intakes: parts.iter().flatten().flatten().cloned().collect(),
+        tables,
+        staging,
+        state: Some(Arc::clone(&reading)),
+        kept: Mutex::default(),
+        rows_taken: AtomicI64::new(0),
+        rows_quarantined: Arc::default(),
+        progress: progress.clone(),
+        faults: Faults::default(),
+    };
+    for intake in &epoch.intakes {
+        progress
+            .bytes_total
+            .fetch_add(intake.bytes_total(), Ordering::Relaxed);
+    }
+
+    clock.enter("compute");
+    let writing = store.write()?;
+    drop_parts(&writing, &views, &reading)?;
+    let (epoch, runs, parts_of_views) = compute(epoch, &writing, options.run.workers)?;
+    let mut warnings = warnings(&epoch.intakes);
+    let positions: Vec<SourcePositions> = job
+        .sources
+        .iter()
+        .zip(changes)
+        .zip(&parts)
+        .map(|((source, changes), parts)| positions(&source.spec.name, changes, parts))
+        .collect();
+    for (source, positions) in job.sources.iter().zip(&positions) {
+        check_gate(source, rows_of(&positions.positions))?;
+    }
+
+    clock.enter("write");
+    let commit = Commit {
+        directory: &directory,
+        depot: &depot,
+        reading: &reading,
+        state,
+        views: &views,
+        parts: parts_of_views,
+        positions,
+        now_s: options.now.as_secs(),
+    };
+    let write = WriteOptions {
+        threads: options.run.workers,
+        preview_rows: options.run.preview_rows,
+        ..WriteOptions::default()
+    };
+    let staged = commit.stage(&epoch, runs, write)?;
+    commit::balance(&epoch, &staged)?;
+    let rows_read = rows_in(&commit.positions);
+
+    clock.enter("commit");
+    let deliveries = commit.positions.iter();
+    let deliveries: Vec<DeliveryRecord> = deliveries
+        .flat_map(|source| source.records.clone())
+        .collect();
+    let reports = reports(&commit, &epoch.tables, &staged)?;
+    let (tables, quarantined, quarantine_path) = reports;
+    let seconds = clock.elapsed();
+    let number = commit.finish(writing, epoch, &staged, seconds)?;
+    warnings.sort();
+    let (seconds_total, stages) = clock.finish();
+    Ok(RunReport {
+        epoch: number,
+        deliveries: Some(deliveries),
+        rows_read,
+        rows_quarantined: quarantined,
+        tables,
+        seconds_total,
+        stages,
+        warnings,
+        quarantine_path,
+    })
+}
+
+/// The store; a new one where it is damaged and everything is built anew anyway.
+fn open_store(directory: &mut Directory, options: &MaintainOptions<'_>) -> Result<Store, RunError> {
+    let opened = Store::open(directory).and_then(|store| {
+        if options.rebuild {
+            store.read()?.check_records()?;
+        }
+        Ok(store)
+    });
+    match opened {
+        Err(error) if options.rebuild => {
+            (options.notice)(&format!(
+                "{error}. Its record of what was taken in is lost: everything is read again"
+            ));
+            let path = directory.join("state.redb");
+            disk::remove_file(&path).map_err(StoreError::io("remove", &path))?;
+            Ok(Store::open(directory)?)
+        }
+        other => Ok(other?),
+    }
+}
+
+/// The state's record; a new one before the first commit.
+fn state_of(job: &Job, directory: &Directory, reading: &Reading) -> Result<StateRecord, RunError> {
+    let name = PathBuf::from(&job.name);
+    let name = name
+        .file_stem()
+        .map_or_else(|| job.name.clone(), |stem| stem.to_string_lossy().into());
+    match reading.record::<StateRecord>(STATE, "")? {
+        Some(state) if state.job == name => Ok(state),
+        Some(state) => Err(RunError::State(StoreError::OtherJob {
+            path: directory.path.clone(),
+            owner: state.job,
+            job: name,
+        })),
+        None => Ok(StateRecord {
+            id: format!(
+                "{:016x}",
+                hash(directory.path.as_os_str().as_encoded_bytes())
+            ),
+            job: name,
+            ..StateRecord::default()
+        }),
+    }
+}
+
+/// Says what is about to happen to views of a job that changed.
+fn announce(views: &Views, state: &StateRecord, notice: &dyn Fn(&str)) {
+    if state.epoch == 0 {
+        return;
+    }
+    let list = |names: Vec<&String>| {
+        let names: Vec<&str> = names.into_iter().map(String::as_str).collect();
+        names.join(", ")
+    };
+    if !views.rebuilt.keeps.is_empty() {
+        let names = list(views.rebuilt.keeps.iter().collect());
+        notice(&format!(
+            "the job has changed: built anew from the kept inputs: {names}"
+        ));
+    }
+    if !views.gone.views.is_empty() {
+        let names = list(views.gone.views.keys().collect());
+        notice(&format!(
+            "no longer in the job, their state is dropped: {names}"
+        ));
+    }
+    for (name, table) in &views.gone.tables {
+        notice(&format!(
+            "table {name} is no longer in the job: its files stay in {} and are no longer maintained",
+            table.path.display()
+        ));
+    }
+}
+
+/// The tables of the job, and where their changes come from.
+fn tables(job: &Job, views: &Views) -> Vec<Table> {
+    let of_sinks = job.sinks.iter().map(|sink| Table {
+        spec: Arc::new(sink.table.clone()),
+        from: Some((
+            if views.is_rebuilt(&sink.view) {
+                REBUILT
+            } else {
+                KEPT
+            },
+            sink.view.clone(),
+        )),
+    });
+    of_sinks.chain([quarantine(job)]).collect()
+}
+
+/// Forgets the state of views that are built anew, and of those that are gone.
+fn drop_parts(writing: &Writing, views: &Views, reading: &Reading) -> Result<(), RunError> {
+    let known: BTreeMap<String, ViewRecord> = reading.records(VIEWS, "")?;
+    for (name, view) in &known {
+        if views.is_rebuilt(name) || views.gone.views.contains_key(name) {
+            for part in &view.parts {
+                writing.drop_part(part)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Runs the graphs of an epoch, and writes what their state becomes: the sorted runs of each table, and the parts of each
+/// view.
+#[allow(clippy::type_complexity)]
+fn compute(
+    epoch: Epoch,
+    writing: &Writing,
+    workers: usize,
+) -> Result<(Epoch, Vec<Vec<Run>>, BTreeMap<String, Vec<String>>), RunError> {
+    let (senders, receivers): (Vec<_>, Vec<_>) =
+        (0..workers.max(1)).map(|_| keep::channel()).unzip();
+    *epoch.kept.lock().unwrap_or_else(PoisonError::into_inner) = senders;
+    let graphs = epoch.graphs.len();
+    let epoch = Arc::new(epoch);
+    let for_workers = Arc::clone(&epoch);
+    let guards = workers::start(workers, &epoch.faults, move |worker| {
+        for_workers.work(worker)
+    })?;
+    let mut parts: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut failed = None;
+    for _ in 0..graphs {
+        match keep::receive(&receivers, writing) {
+            Ok(Some(names)) => names
+                .into_iter()
+                .for_each(|part| parts.entry(part.view).or_default().push(part.name)),
+            Ok(None) => break,
+            Err(error) => {
+                failed = Some(error);
+                break;
+            }
+        }
+    }
+    // Workers that still send must not wait for anyone.
+    drop(receivers);
+    let shards = workers::join(guards, &epoch.faults)?;
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    let runs = gather(&epoch, shards);
+    let epoch = Arc::try_unwrap(epoch).map_err(|_| RunError::Workers("one still runs".into()))?;
+    Ok((epoch, runs, parts))
+}
+
+/// The positions of a source once the epoch is committed.
+fn positions(
+    source: &str,
+    mut changes: SourceChanges,
+    [added, removed, _]: &[Option<Arc<Intake>>; 3],
+) -> SourcePositions {
+    let mut kept = Vec::new();
+    let mut has_unused = removed.is_some() || !changes.removed.is_empty();
+    let taken = added.as_ref().map(|added| {
+        let taken = added.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        (added, taken.clone())
+    });
+    for (added, taken) in taken.iter() {
+        for taken in taken {
+            let incoming = &changes.added[taken.delivery];
+            let path = incoming.delivery.name.to_string();
+            if !taken.settled {
+                changes.positions.extend(incoming.replaces.clone());
+                has_unused = true;
+                continue;
+            }
+            let count = &added.counts[taken.delivery];
+            let (read, rejected) = (
+                count.read.load(Ordering::Relaxed),
+                count.rejected.load(Ordering::Relaxed),
+            );
+            kept.extend(taken.parts.iter().map(|part| part.hash.clone()));
+            let position = Position {
+                path: path.clone(),
+                bytes: taken.bytes,
+                modified_ns: incoming.modified_ns,
+                hash: taken.hash.clone(),
+                parts: taken.parts.clone(),
+                rows: read - rejected,
+                rejected,
+            };
+            changes.records.push(DeliveryRecord {
+                source: source.to_owned(),
+                path: path.clone(),
+                change: changes.kinds[taken.delivery].to_owned(),
+                rows_in: read,
+                rows_out: incoming
+                    .replaces
+                    .as_ref()
+                    .map_or(0, |old| old.rows + old.rejected),
+            });
+            changes.forgotten.remove(&path);
+            // An addition to what stays.
+            match changes.positions.iter_mut().find(|old| old.path == path) {
+                Some(old) => append(old, position),
+                None => changes.positions.push(position),
+            }
+        }
+    }
+    SourcePositions {
+        source: source.to_owned(),
+        positions: changes.positions,
+        forgotten: changes.forgotten,
+        records: changes.records,
+        kept,
+        has_unused,
+    }
+}
+
+fn append(old: &mut Position, tail: Position) {
+    old.bytes = tail.bytes;
+    old.modified_ns = tail.modified_ns;
+    old.hash = tail.hash;
+    old.parts.extend(tail.parts);
+    old.rows += tail.rows;
+    old.rejected += tail.rejected;
+}
+
+/// Rows of all deliveries, and of these the rejected ones.
+fn rows_of(positions: &[Position]) -> (u64, u64) {
+    let counts = positions
+        .iter()
+        .map(|position| (position.rows + position.rejected, position.rejected));
+    counts.fold((0, 0), |(read, rejected), more| {
+        (read + more.0, rejected + more.1)
+    })
+}
+
+fn rows_in(positions: &[SourcePositions]) -> u64 {
+    let records = positions.iter().flat_map(|source| &source.records);
+    records.map(|record| record.rows_in).sum()
+}
+
+/// What a run did to each table; the rows of the quarantine, and where they are when there are any.
+fn reports(
+    commit: &Commit<'_>,
+    tables: &[Table],
+    staged: &[StagedChange],
+) -> Result<(Vec<TableReport>, u64, Option<PathBuf>), RunError> {
+    let mut reports = Vec::new();
+    for table in tables {
+        let name = table.spec.name.to_string();
+        let known: Option<TableRecord> = commit.reading.record(TABLES, &name)?;
+        let replaced = commit.is_replaced(table);
+        let before = known.filter(|_| !replaced).map_or(0, |known| known.rows);
+        let found = staged
+            .iter()
+            .find(|staged| staged.spec.name == table.spec.name);
+        reports.push(match found {
+            None => unchanged_table(table, before),
+            Some(staged) => TableReport {
+                name,
+                path: table.spec.path.clone(),
+                rows: (before + staged.rows_inserted).saturating_sub(staged.rows_deleted),
+                rows_inserted: staged.rows_inserted,
+                rows_deleted: staged.rows_deleted,
+                files_written: staged.files_written,
+                published: match () {
+                    () if replaced => Published::Anew,
+                    () if staged.rows_inserted + staged.rows_deleted > 0 => Published::Amended,
+                    () => Published::Unchanged,
+                },
+                preview: staged.preview.clone(),
+            },
+        });
+    }
+    let quarantine = reports.pop();
+    let rows = quarantine.as_ref().map_or(0, |table| table.rows);
+    let path = quarantine.filter(|table| table.rows > 0);
+    Ok((reports, rows, path.map(|table| table.path)))
+}
+
+fn unchanged_table(table: &Table, rows: u64) -> TableReport {
+    TableReport {
+        name: table.spec.name.to_string(),
+        path: table.spec.path.clone(),
+        rows,
+        rows_inserted: 0,
+        rows_deleted: 0,
+        files_written: 0,
+        published: Published::Unchanged,
+        preview: RecordBatch::new_empty(Arc::clone(&table.spec.schema)),
+    }
+}
+
+/// The report of a run that found nothing to do.
+fn unchanged(
+    epoch: u64,
+    tables: &[Table],
+    reading: &Reading,
+    clock: Stages<'_>,
+) -> Result<RunReport, RunError> {
+    let mut reports = Vec::new();
+    for table in tables {
+        let known: Option<TableRecord> = reading.record(TABLES, &table.spec.name)?;
+        reports.push(unchanged_table(table, known.map_or(0, |known| known.rows)));
+    }
+    let quarantine = reports.pop().filter(|table| table.rows > 0);
+    let (seconds_total, stages) = clock.finish();
+    Ok(RunReport {
+        epoch,
+        deliveries: Some(Vec::new()),
+        rows_read: 0,
+        rows_quarantined: quarantine.as_ref().map_or(0, |table| table.rows),
+        tables: reports,
+        seconds_total,
+        stages,
+        warnings: Vec::new(),
+        quarantine_path: quarantine.map(|table| table.path),
+    })
+}

@@ -1,0 +1,190 @@
+//! Which views go on from their kept state, and which are built anew: those whose plan, or that of anything they read,
+//! is not the one their state was made with, and those whose table is published in another way.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+use tidewater_connectors::sink::TableSpec;
+use tidewater_operators::hash::hash;
+
+use crate::drive::RunError;
+use crate::drive::graph::Plan;
+use crate::drive::{scanned, views};
+use crate::job::Job;
+use crate::plan::Node;
+use crate::state::{Reading, TABLES, TableRecord, VIEWS, ViewRecord};
+
+/// Counts up when the same plan means something else, or its state looks otherwise.
+const PLANNER: u32 = 1;
+
+/// The name under which the quarantine's fingerprint is kept.
+pub const QUARANTINE: &str = "_quarantine";
+
+/// What a run does with the views of a job.
+pub struct Views {
+    /// Go on from what was kept.
+    pub kept: Plan,
+    /// Are built anew, with all that they read; `keeps` names those that are.
+    pub rebuilt: Plan,
+    /// Whether the quarantine is made anew.
+    pub quarantine: bool,
+    /// Of relations, tables and the quarantine.
+    pub fingerprints: BTreeMap<String, String>,
+    /// Relations and tables that are kept and no longer in the job.
+    pub gone: Gone,
+}
+
+/// What a job had and has no longer.
+#[derive(Default)]
+pub struct Gone {
+    /// Views, with their parts.
+    pub views: BTreeMap<String, ViewRecord>,
+    /// Tables.
+    pub tables: BTreeMap<String, TableRecord>,
+}
+
+impl Views {
+    /// Compares the job with what is kept. `all` is to build everything anew.
+    ///
+    /// # Errors
+    /// When a view cannot be rendered, or the state not be read.
+    pub fn compare(job: &Job, reading: &Reading, all: bool) -> Result<Self, RunError> {
+        let known: BTreeMap<String, ViewRecord> = reading.records(VIEWS, "")?;
+        let tables: BTreeMap<String, TableRecord> = reading.records(TABLES, "")?;
+        let views = views(job, job.sinks.iter().map(|sink| sink.view.clone()))?;
+        let mut fingerprints = fingerprints(job, &views);
+        let same = |name: &str| {
+            known
+                .get(name)
+                .is_some_and(|known| known.fingerprint == fingerprints[name])
+        };
+        let mut changed: BTreeSet<String> = job
+            .sinks
+            .iter()
+            .filter(|sink| {
+                let print = table_print(job, &sink.view, &sink.table);
+                let known = tables.get(&*sink.table.name);
+                known.is_none_or(|known| known.fingerprint != print)
+            })
+            .map(|sink| sink.view.clone())
+            .collect();
+        for name in fingerprints.keys().filter(|name| *name != QUARANTINE) {
+            if all || !same(name) {
+                changed.insert(name.clone());
+            }
+        }
+        let quarantine = all || !same(QUARANTINE);
+        for sink in &job.sinks {
+            let print = table_print(job, &sink.view, &sink.table);
+            fingerprints.insert(table_name(&sink.table.name), print);
+        }
+        let gone = Gone {
+            views: known
+                .into_iter()
+                .filter(|(name, _)| !fingerprints.contains_key(name))
+                .collect(),
+            tables: tables
+                .into_iter()
+                .filter(|(name, _)| !fingerprints.contains_key(&table_name(name)))
+                .collect(),
+        };
+        let (kept, rebuilt) = split(&views, &changed);
+        Ok(Self {
+            kept,
+            rebuilt,
+            quarantine,
+            fingerprints,
+            gone,
+        })
+    }
+
+    /// Whether the relation is built anew.
+    pub fn is_rebuilt(&self, relation: &str) -> bool {
+        self.rebuilt.keeps.contains(relation)
+    }
+}
+
+/// The name of a table's fingerprint among those of the views.
+pub fn table_name(table: &str) -> String {
+    format!("table {table}")
+}
+
+/// The views that go on, and those that are built anew with all that they read. `keeps` of the latter also names the
+/// sources that are published as they are, though nothing is kept of them.
+fn split(views: &[(String, Node)], changed: &BTreeSet<String>) -> (Plan, Plan) {
+    let mut needed = changed.clone();
+    for (name, node) in views.iter().rev() {
+        if needed.contains(name) {
+            scanned(node, &mut needed);
+        }
+    }
+    let of = |keep: &dyn Fn(&str) -> bool| -> Vec<(String, Node)> {
+        let views = views.iter().filter(|(name, _)| keep(name));
+        views.cloned().collect()
+    };
+    let kept = of(&|name| !changed.contains(name));
+    (
+        Plan {
+            keeps: kept.iter().map(|(name, _)| name.clone()).collect(),
+            views: kept,
+            resumes: true,
+        },
+        Plan {
+            keeps: changed.clone(),
+            views: of(&|name| needed.contains(name)),
+            resumes: false,
+        },
+    )
+}
+
+/// Of each relation, and of the quarantine: of its plan and of all that it reads.
+fn fingerprints(job: &Job, views: &[(String, Node)]) -> BTreeMap<String, String> {
+    let mut prints = BTreeMap::new();
+    let mut sources = String::new();
+    for source in &job.sources {
+        let spec = &source.spec;
+        let text = format!(
+            "{PLANNER} {:?} {:?} {:?} {:?} {:?}",
+            spec.format, spec.schema, spec.projection, spec.options, source.primary_key
+        );
+        let print = print(&text);
+        let _ = write!(sources, "{} {print} ", spec.name);
+        prints.insert(spec.name.clone(), print);
+    }
+    prints.insert(QUARANTINE.to_owned(), print(&sources));
+    for view in &job.views {
+        let Some((_, node)) = views.iter().find(|(name, _)| *name == view.name) else {
+            continue;
+        };
+        let mut text = format!("{PLANNER} {}", view.plan.display_indent_schema());
+        constants(node, &mut text);
+        let mut read = BTreeSet::new();
+        scanned(node, &mut read);
+        for relation in &read {
+            let print = prints.get(relation).map_or("", String::as_str);
+            let _ = write!(text, " {relation} {print}");
+        }
+        prints.insert(view.name.clone(), print(&text));
+    }
+    prints
+}
+
+/// The rows that are in the plan itself, of which its text shows the first few.
+fn constants(node: &Node, text: &mut String) {
+    if let Node::Constant { batch } = node {
+        let _ = write!(text, "{batch:?}");
+    }
+    for input in node.inputs() {
+        constants(input, text);
+    }
+}
+
+/// Of how a table is published. `ORDER BY` is in its spec.
+fn table_print(job: &Job, view: &str, table: &TableSpec) -> String {
+    let schema = job.view(view).map(|view| &view.schema);
+    print(&format!("{view} {schema:?} {table:?}"))
+}
+
+fn print(text: &str) -> String {
+    format!("{:016x}", hash(text.as_bytes()))
+}
