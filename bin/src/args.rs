@@ -1,6 +1,7 @@
 //! What was typed: the command line as clap reads it. What is valid beyond a single option's form is decided later.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use chrono::NaiveDate;
 use clap::builder::RangedU64ValueParser;
@@ -58,6 +59,7 @@ pub struct JobArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     tidewater run jobs/card.sql --set input=data/transactions --set output=out\n  \
+    tidewater run jobs/card.sql --state state/     # again: takes in what changed, and only that\n  \
     tidewater run jobs/card.sql --workers 4 --json > summary.json\n\n\
     Tables appear only when all are complete: a run that fails leaves the old ones as they were.\n\
     Rows that cannot be read go to <output>/_quarantine/ with file, line, column and reason.")]
@@ -65,6 +67,25 @@ pub struct RunArgs {
     /// The job.
     #[command(flatten)]
     pub job: JobArgs,
+
+    #[arg(
+        long,
+        value_name = "DIR",
+        help = "Keep a state in DIR: the first run takes in everything, later ones what changed since"
+    )]
+    pub state: Option<PathBuf>,
+
+    /// Build all tables and the state anew from the kept inputs
+    #[arg(long, requires = "state")]
+    pub rebuild: bool,
+
+    /// Leave files for a later run that were modified within this time, such as 30s or 5m
+    #[arg(long, requires = "state", value_name = "TIME", default_value = "0s", value_parser = parse_time)]
+    pub settle: Duration,
+
+    /// Wait for another process that uses the state, rather than fail
+    #[arg(long, requires = "state")]
+    pub wait: bool,
 
     /// Worker threads [default: one for each core]
     #[arg(long, value_name = "N", value_parser = worker_count())]
@@ -184,6 +205,23 @@ pub enum FileLayout {
 /// More workers than this is a mistake, not a machine.
 fn worker_count() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=1024)
+}
+
+/// A length of time: a number and `ms`, `s`, `m`, `h` or `d`.
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("'{text}' is no time; write a number and ms, s, m, h or d, such as 30s");
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits.trim().parse().map_err(|_| wrong())?;
+    let unit_ms = match text[digits.len()..].trim() {
+        "ms" => 1,
+        "s" | "" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err(wrong()),
+    };
+    let milliseconds = number.checked_mul(unit_ms).ok_or_else(wrong)?;
+    Ok(Duration::from_millis(milliseconds))
 }
 
 fn parse_setting(text: &str) -> Result<(String, String), String> {

@@ -1,8 +1,10 @@
 //! `tidewater run`: a job over everything its sources hold, once.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
-use tidewater_engine::{Progress, RunOptions};
+use tidewater_engine::{Job, MaintainOptions, Progress, RunError, RunOptions, RunReport};
 
 use crate::args::RunArgs;
 use crate::failure::Failure;
@@ -33,7 +35,10 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
         Mode::choose(args.quiet, logging),
         &title,
         || sample(&progress),
-        || tidewater_engine::run(&job, &options, &progress),
+        || match &args.state {
+            None => tidewater_engine::run(&job, &options, &progress),
+            Some(state) => maintain(&job, args, state, options, &progress),
+        },
     )
     .map_err(|error| Failure::run(&error))?;
 
@@ -56,6 +61,26 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
     } else {
         output::print(&summary::to_text(&report, peak_memory)?)
     }
+}
+
+fn maintain(
+    job: &Job,
+    args: &RunArgs,
+    state: &Path,
+    run: RunOptions,
+    progress: &Progress,
+) -> Result<RunReport, RunError> {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let options = MaintainOptions {
+        run,
+        state: state.to_owned(),
+        wait: args.wait,
+        rebuild: args.rebuild,
+        settle: args.settle,
+        now: now.unwrap_or_default(),
+        notice: &|text| output::tell(&format!("{text}\n")),
+    };
+    tidewater_engine::maintain(job, &options, progress)
 }
 
 fn sample(progress: &Progress) -> Sample {

@@ -1,5 +1,6 @@
 //! What a run came to: as a page for a person, or as one JSON object for a program.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use anyhow::Context;
@@ -7,7 +8,8 @@ use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use indicatif::{DecimalBytes, HumanCount};
 use serde_json::{Value, json};
-use tidewater_engine::{RunReport, TableReport};
+use tidewater_engine::state::DeliveryRecord;
+use tidewater_engine::{Published, RunReport, TableReport};
 
 use crate::style::Style;
 use crate::table::{Align, TextTable};
@@ -35,8 +37,21 @@ pub fn to_json(report: &RunReport, peak_memory: Option<u64>) -> Value {
         std::iter::once(("total".to_owned(), json!(report.seconds_total)))
             .chain(stages)
             .collect();
+    let deliveries = report.deliveries.as_ref().map(|deliveries| {
+        let deliveries = deliveries.iter().map(|delivery| {
+            json!({
+                "source": delivery.source,
+                "path": delivery.path,
+                "change": delivery.change,
+                "rows_in": delivery.rows_in,
+                "rows_out": delivery.rows_out,
+            })
+        });
+        deliveries.collect::<Vec<Value>>()
+    });
     json!({
         "epoch": report.epoch,
+        "deliveries": deliveries,
         "rows_read": report.rows_read,
         "rows_quarantined": report.rows_quarantined,
         "tables": tables,
@@ -48,8 +63,17 @@ pub fn to_json(report: &RunReport, peak_memory: Option<u64>) -> Value {
 /// The report as a page: tables, a few rows of each, what became of the rows read, and the cost.
 pub fn to_text(report: &RunReport, peak_memory: Option<u64>) -> anyhow::Result<String> {
     let style = Style::of(&io::stdout());
-    let mut page = tables(&report.tables).render(style, "");
-    for table in &report.tables {
+    let mut page = String::new();
+    if let Some(deliveries) = &report.deliveries {
+        page += &changes(report, deliveries);
+        if deliveries.is_empty() && !any_changed(report) {
+            page += &format!("Took {}.\n", stages(report));
+            return Ok(page);
+        }
+    }
+    page += &tables(&report.tables).render(style, "");
+    let anew = |table: &&TableReport| table.published == Published::Anew;
+    for table in report.tables.iter().filter(anew) {
         page += &format!("\n{}", style.bold(&table.name));
         let shown = table.preview.num_rows() as u64;
         page += &style.dim(&match (shown, table.rows) {
@@ -76,6 +100,55 @@ pub fn to_text(report: &RunReport, peak_memory: Option<u64>) -> anyhow::Result<S
     }
     page += ".\n";
     Ok(page)
+}
+
+/// Whether any table is another than before.
+fn any_changed(report: &RunReport) -> bool {
+    let mut tables = report.tables.iter();
+    tables.any(|table| table.published != Published::Unchanged)
+}
+
+/// What became of deliveries, and of the tables as a whole.
+fn changes(report: &RunReport, deliveries: &[DeliveryRecord]) -> String {
+    /// Deliveries that are told one by one.
+    const SHOWN: usize = 12;
+    if deliveries.is_empty() && !any_changed(report) {
+        return format!(
+            "Nothing changed since epoch {}: the tables are up to date.\n",
+            report.epoch
+        );
+    }
+    let mut text = format!("Epoch {}", report.epoch);
+    let mut kinds: BTreeMap<&str, u64> = BTreeMap::new();
+    for delivery in deliveries {
+        *kinds.entry(&delivery.change).or_default() += 1;
+    }
+    for (at, (kind, number)) in kinds.iter().enumerate() {
+        text += if at == 0 { ": " } else { ", " };
+        text += &format!(
+            "{} {kind}",
+            count(*number, "delivery").replace("deliverys", "deliveries")
+        );
+    }
+    text += ".\n";
+    for delivery in deliveries
+        .iter()
+        .take(if deliveries.len() > SHOWN { 3 } else { SHOWN })
+    {
+        text += &format!("  {:<9} {}", delivery.change, delivery.path);
+        match (delivery.rows_in, delivery.rows_out) {
+            (0, 0) => {}
+            (rows, 0) => text += &format!(", {} in", count(rows, "row")),
+            (0, rows) => text += &format!(", {} out", count(rows, "row")),
+            (rows, out) => text += &format!(", {} in, {} out", count(rows, "row"), HumanCount(out)),
+        }
+        text.push('\n');
+    }
+    if deliveries.len() > SHOWN {
+        text += &format!("  … and {} more\n", deliveries.len() - 3);
+    }
+    text.push('\n');
+    text
 }
 
 /// Where quarantined rows are and how to look at them; `None` if there are none.

@@ -18,6 +18,9 @@ pub mod render;
 pub mod state;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
-pub use drive::{Progress, Resident, RunError, RunOptions, RunReport, TableReport, run};
+pub use drive::{
+    MaintainOptions, Progress, Published, Resident, RunError, RunOptions, RunReport, TableReport,
+    maintain, run,
+};
 pub use explain::Explain;
 pub use job::{Job, JobBuilder};

@@ -53,6 +53,8 @@ pub struct Table {
 pub struct Epoch {
     /// The graphs.
     pub graphs: Vec<Plan>,
+    /// The sources of the job, whether anything is read of them or not.
+    pub sources: Vec<String>,
     /// What they read.
     pub intakes: Vec<Arc<Intake>>,
     /// The tables; the quarantine comes last.
@@ -151,6 +153,9 @@ impl Epoch {
         shards: &[Shard],
     ) -> BTreeMap<String, Vec<(usize, Changes<'scope>)>> {
         let mut sources: BTreeMap<String, Vec<(usize, Changes<'scope>)>> = BTreeMap::new();
+        for source in &self.sources {
+            sources.insert(source.clone(), Vec::new());
+        }
         for intake in &self.intakes {
             let name = &intake.spec.name;
             let mut share = Share {

@@ -168,6 +168,11 @@ fn prepare(job: &Job, progress: &Progress) -> Result<Epoch, RunError> {
             keeps: BTreeSet::new(),
             resumes: false,
         }],
+        sources: job
+            .sources
+            .iter()
+            .map(|source| source.spec.name.clone())
+            .collect(),
         intakes,
         tables,
         staging,

@@ -34,8 +34,8 @@ use super::{Progress, RunError, RunOptions, RunReport, keep, workers};
 use crate::job::Job;
 use crate::state::directory::Directory;
 use crate::state::{
-    DeliveryRecord, Reading, STATE, StateRecord, Store, StoreError, TABLES, TableRecord, VIEWS,
-    ViewRecord, Writing,
+    DeliveryRecord, POSITIONS, Reading, STATE, StateRecord, Store, StoreError, TABLES, TableRecord,
+    VIEWS, ViewRecord, Writing, pair_key,
 };
 
 /// How to maintain a job's tables.
@@ -103,6 +103,7 @@ pub fn maintain(
         && views.gone.views.is_empty()
         && views.gone.tables.is_empty();
     if is_nothing {
+        note_positions(job, &store, &reading, &changes)?;
         return unchanged(state.epoch, &tables, &reading, clock);
     }
     let parts = intakes(job, &views, &changes, &depot)?;
@@ -115,6 +116,11 @@ pub fn maintain(
     )?;
     let epoch = Epoch {
         graphs: vec![views.kept.clone(), views.rebuilt.clone()],
+        sources: job
+            .sources
+            .iter()
+            .map(|source| source.spec.name.clone())
+            .collect(),
         intakes: parts.iter().flatten().flatten().cloned().collect(),
         tables,
         staging,
@@ -279,6 +285,31 @@ fn tables(job: &Job, views: &Views) -> Vec<Table> {
         )),
     });
     of_sinks.chain([quarantine(job)]).collect()
+}
+
+/// Remembers files that were touched, so that they need not be read again to be told unchanged.
+fn note_positions(
+    job: &Job,
+    store: &Store,
+    reading: &Reading,
+    changes: &[SourceChanges],
+) -> Result<(), RunError> {
+    let writing = store.write()?;
+    let mut moved = false;
+    for (source, changes) in job.sources.iter().zip(changes) {
+        let name = &source.spec.name;
+        let known: BTreeMap<String, Position> = reading.records(POSITIONS, &pair_key(name, ""))?;
+        for position in &changes.positions {
+            if known.get(&position.path) != Some(position) {
+                writing.put(POSITIONS, &pair_key(name, &position.path), position)?;
+                moved = true;
+            }
+        }
+    }
+    if moved {
+        writing.commit()?;
+    }
+    Ok(())
 }
 
 /// Forgets the state of views that are built anew, and of those that are gone.

@@ -85,7 +85,9 @@ impl Views {
                 .collect(),
             tables: tables
                 .into_iter()
-                .filter(|(name, _)| !fingerprints.contains_key(&table_name(name)))
+                .filter(|(name, _)| {
+                    name != QUARANTINE && !fingerprints.contains_key(&table_name(name))
+                })
                 .collect(),
         };
         let (kept, rebuilt) = split(&views, &changed);
