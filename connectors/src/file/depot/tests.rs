@@ -53,6 +53,12 @@ fn what_is_to_be_durable_must_be_there() {
     }
     depot.sync(["a", "b", "c"]).unwrap();
     depot.sync([]).unwrap();
+    depot.sync(["a"; 100]).unwrap();
+    let message = depot
+        .sync([["a"; 100], ["none"; 100]].concat())
+        .unwrap_err()
+        .to_string();
+    assert!(message.contains("none.zst"), "{message}");
     let message = depot.sync(["a", "none"]).unwrap_err().to_string();
     assert!(
         message.starts_with("cannot sync ") && message.contains("none.zst"),
@@ -120,7 +126,10 @@ fn files_are_copied_and_checked() {
 fn no_depot_where_there_is_a_file() {
     let root = tempfile::tempdir().unwrap();
     fs::write(root.path().join("f"), "").unwrap();
-    let message = Depot::open(root.path().join("f")).unwrap_err().to_string();
+    let message = Depot::open(root.path().join("f"))
+        .err()
+        .unwrap()
+        .to_string();
     assert!(message.starts_with("cannot create "), "{message}");
 }
 
