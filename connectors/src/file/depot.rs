@@ -59,14 +59,20 @@ pub struct Depot {
 }
 
 impl Depot {
-    /// The depot in `directory`, which is made when it is not there.
+    /// The depot in `directory`, which is made, durably, when it is not there; what it lies in must be durable already.
     ///
     /// # Errors
     /// When the system refuses.
     pub fn open(directory: impl Into<PathBuf>) -> Result<Self, SourceError> {
         let directory = directory.into();
+        let is_new = !directory.exists();
         disk::create_dir_all(&directory)
             .map_err(|error| SourceError::io("create", &directory, error))?;
+        if is_new {
+            let parent = directory.parent().filter(|parent| *parent != Path::new(""));
+            let parent = parent.unwrap_or(Path::new("."));
+            disk::sync(parent).map_err(|error| SourceError::io("sync", parent, error))?;
+        }
         Ok(Self {
             directory,
             temporaries: AtomicU64::new(0),
@@ -301,7 +307,7 @@ impl Unnamed {
                 .sync()
                 .map_err(|error| SourceError::io("sync", self.file.path(), error))?;
         }
-        disk::crash_point("depot before rename");
+        disk::crash_point("keep: before a delivery gets its name");
         disk::rename(self.file.path(), &path)
             .map_err(|error| SourceError::io("rename", &path, error))?;
         self.named = true;

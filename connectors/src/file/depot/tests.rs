@@ -166,11 +166,11 @@ fn faults_of_the_disk_are_told_and_leave_nothing() {
         ),
         ("fail:rename:1:EIO", "cannot rename ", "Input/output error"),
         (
-            "fail:sync:1:ENOSPC",
+            "fail:sync:2:ENOSPC",
             "cannot sync ",
             "No space left on device",
         ),
-        ("fail:sync:3:EIO", "cannot sync ", "Input/output error"),
+        ("fail:sync:4:EIO", "cannot sync ", "Input/output error"),
     ];
     for (fault, what, why) in cases {
         let again = Command::new(std::env::current_exe().unwrap())
