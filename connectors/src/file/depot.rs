@@ -13,8 +13,8 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use blake3::Hasher;
 
@@ -37,29 +37,46 @@ pub(crate) fn given(
     depot.cloned().ok_or_else(missing)
 }
 
+/// With more files than this, the whole file system is synced at once: 5000 small files took 1 to 15 s one by one, and
+/// 0.05 s so. With fewer, one by one, so as not to wait for what others write.
+#[cfg(target_os = "linux")]
+const ONE_BY_ONE_MAX: usize = 64;
+
 /// How much of a file is copied or hashed at a time.
 const CHUNK_BYTES: usize = 1 << 20;
 
+/// Level of the frames. Of 115 MB of card transactions it makes 16 MB in 0.17 s; level -1 makes 20 MB in the same time,
+/// -7 39 MB in 0.15 s, 3 17 MB in 0.25 s.
+const LEVEL: i32 = 1;
+
 /// Kept deliveries.
-#[derive(Debug)]
 pub struct Depot {
     directory: PathBuf,
     /// Temporary names given so far.
     temporaries: AtomicU64,
+    /// Compressors that are not at work; making one costs more than compressing a small file.
+    compressors: Mutex<Vec<zstd::bulk::Compressor<'static>>>,
 }
 
 impl Depot {
-    /// The depot in `directory`, which is made when it is not there.
+    /// The depot in `directory`, which is made, durably, when it is not there; what it lies in must be durable already.
     ///
     /// # Errors
     /// When the system refuses.
     pub fn open(directory: impl Into<PathBuf>) -> Result<Self, SourceError> {
         let directory = directory.into();
+        let is_new = !directory.exists();
         disk::create_dir_all(&directory)
             .map_err(|error| SourceError::io("create", &directory, error))?;
+        if is_new {
+            let parent = directory.parent().filter(|parent| *parent != Path::new(""));
+            let parent = parent.unwrap_or(Path::new("."));
+            disk::sync(parent).map_err(|error| SourceError::io("sync", parent, error))?;
+        }
         Ok(Self {
             directory,
             temporaries: AtomicU64::new(0),
+            compressors: Mutex::default(),
         })
     }
 
@@ -68,18 +85,28 @@ impl Depot {
     /// # Errors
     /// When one is not there, or the system refuses.
     pub fn sync<'a>(&self, hashes: impl IntoIterator<Item = &'a str>) -> Result<(), SourceError> {
+        let mut paths = Vec::new();
         for hash in hashes {
             let text = self.path(hash, TEXT);
             let whole = self.path(hash, WHOLE);
             // Equal content may be kept both as text and as it is.
-            if whole.exists() {
-                disk::sync(&whole).map_err(|error| SourceError::io("sync", &whole, error))?;
+            let kept_whole = whole.exists();
+            if text.exists() || !kept_whole {
+                paths.push(text);
             }
-            if text.exists() || !whole.exists() {
-                disk::sync(&text).map_err(|error| SourceError::io("sync", &text, error))?;
+            if kept_whole {
+                paths.push(whole);
             }
         }
-        disk::sync(&self.directory).map_err(|error| SourceError::io("sync", &self.directory, error))
+        #[cfg(target_os = "linux")]
+        if paths.len() > ONE_BY_ONE_MAX && paths.iter().all(|path| path.exists()) {
+            return disk::sync_file_system(&self.directory)
+                .map_err(|error| SourceError::io("sync", &self.directory, error));
+        }
+        paths.push(self.directory.clone());
+        paths.iter().try_for_each(|path| {
+            disk::sync(path).map_err(|error| SourceError::io("sync", path, error))
+        })
     }
 
     /// Removes what is kept under other hashes than these, and what is left of keeping that did not end. Gives how
@@ -131,6 +158,24 @@ impl Depot {
                 Err(error) => return Err(SourceError::io("write", &path, error)),
             }
         }
+    }
+
+    /// The frame of a text, which tells when it is damaged.
+    pub(super) fn compress(&self, text: &[u8]) -> io::Result<Vec<u8>> {
+        let waiting = || {
+            self.compressors
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+        };
+        let found = waiting().pop();
+        let mut compressor = match found {
+            Some(compressor) => compressor,
+            None => zstd::bulk::Compressor::new(LEVEL)?,
+        };
+        compressor.include_checksum(true)?;
+        let frame = compressor.compress(text);
+        waiting().push(compressor);
+        frame
     }
 
     /// Keeps the file at `path` as it is.
@@ -262,7 +307,7 @@ impl Unnamed {
                 .sync()
                 .map_err(|error| SourceError::io("sync", self.file.path(), error))?;
         }
-        disk::crash_point("depot before rename");
+        disk::crash_point("keep: before a delivery gets its name");
         disk::rename(self.file.path(), &path)
             .map_err(|error| SourceError::io("rename", &path, error))?;
         self.named = true;

@@ -53,6 +53,12 @@ fn what_is_to_be_durable_must_be_there() {
     }
     depot.sync(["a", "b", "c"]).unwrap();
     depot.sync([]).unwrap();
+    depot.sync(["a"; 100]).unwrap();
+    let message = depot
+        .sync([["a"; 100], ["none"; 100]].concat())
+        .unwrap_err()
+        .to_string();
+    assert!(message.contains("none.zst"), "{message}");
     let message = depot.sync(["a", "none"]).unwrap_err().to_string();
     assert!(
         message.starts_with("cannot sync ") && message.contains("none.zst"),
@@ -120,7 +126,10 @@ fn files_are_copied_and_checked() {
 fn no_depot_where_there_is_a_file() {
     let root = tempfile::tempdir().unwrap();
     fs::write(root.path().join("f"), "").unwrap();
-    let message = Depot::open(root.path().join("f")).unwrap_err().to_string();
+    let message = Depot::open(root.path().join("f"))
+        .err()
+        .unwrap()
+        .to_string();
     assert!(message.starts_with("cannot create "), "{message}");
 }
 
@@ -157,11 +166,11 @@ fn faults_of_the_disk_are_told_and_leave_nothing() {
         ),
         ("fail:rename:1:EIO", "cannot rename ", "Input/output error"),
         (
-            "fail:sync:1:ENOSPC",
+            "fail:sync:2:ENOSPC",
             "cannot sync ",
             "No space left on device",
         ),
-        ("fail:sync:3:EIO", "cannot sync ", "Input/output error"),
+        ("fail:sync:4:EIO", "cannot sync ", "Input/output error"),
     ];
     for (fault, what, why) in cases {
         let again = Command::new(std::env::current_exe().unwrap())

@@ -75,6 +75,10 @@ fn check_taken(taken: &Taken, stored: &[u8], text: &[u8]) {
     assert!(taken.settled && taken.delivery == 0 && taken.modified_ns > 0);
     assert_eq!(taken.bytes, stored.len() as u64);
     assert_eq!(taken.hash, hash(stored));
+    check_part(taken, text);
+}
+
+fn check_part(taken: &Taken, text: &[u8]) {
     let [part] = &taken.parts[..] else {
         return assert!(text.is_empty() && taken.parts.is_empty());
     };
@@ -208,5 +212,78 @@ fn what_was_not_decoded_is_not_kept() {
     let message = reader.taken().unwrap_err().to_string();
     assert!(message.contains("was not read to its end"), "{message}");
     drop(reader);
+    assert_eq!(fs::read_dir(root.path().join("depot")).unwrap().count(), 0);
+}
+
+#[test]
+fn workers_keep_what_they_decode_in_order() {
+    let root = tempfile::tempdir().unwrap();
+    let depot = Arc::new(Depot::open(root.path().join("depot")).unwrap());
+    let rows = (0..20_000).map(|row| format!("{row},{}\n", "x".repeat(row % 30)));
+    let text = format!("a,b\n{}", rows.collect::<String>());
+    let deliveries: Vec<_> = ["f.csv", "g.csv"]
+        .map(|name| root.path().join(name))
+        .iter()
+        .map(|path| {
+            fs::write(path, &text).unwrap();
+            file(path)
+        })
+        .collect();
+    let spec = spec_of(Format::Csv, &[]);
+    let limits = Limits {
+        block_bytes: 500,
+        record_bytes: 500,
+    };
+    let format = Csv::new(&spec).unwrap();
+    let depot_given = Some(Arc::clone(&depot));
+    let reader = TextReader::new(&spec, deliveries, depot_given, Rules::default(), format);
+    let reader = reader.unwrap().with_limits(limits);
+    let read = || -> usize {
+        let decoded = iter::from_fn(|| reader.next_piece().unwrap()).flat_map(|dealt| dealt.piece);
+        decoded
+            .map(|decoded| decoded.unwrap().batch.num_rows())
+            .sum()
+    };
+    let rows: usize = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..4).map(|_| scope.spawn(read)).collect();
+        workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap())
+            .sum()
+    });
+    assert_eq!(rows, 40_000);
+    let taken = reader.taken().unwrap();
+    assert_eq!(
+        taken.iter().map(|taken| taken.delivery).collect::<Vec<_>>(),
+        [0, 1]
+    );
+    for taken in taken {
+        check_part(&taken, text.as_bytes());
+        let kept = root.path().join(format!("depot/{}.zst", taken.hash));
+        assert_eq!(
+            zstd::decode_all(&fs::read(kept).unwrap()[..]).unwrap(),
+            text.as_bytes()
+        );
+    }
+}
+
+#[test]
+fn a_file_that_vanishes_before_it_is_opened_is_named() {
+    let root = tempfile::tempdir().unwrap();
+    let depot = Arc::new(Depot::open(root.path().join("depot")).unwrap());
+    let path = root.path().join("f.csv");
+    fs::write(&path, "a,b\n1,2\n").unwrap();
+    let listed = crate::file::list(path.to_str().unwrap()).unwrap();
+    let deliveries: Vec<Delivery> = listed.into_iter().map(Into::into).collect();
+    let reader = crate::file::open(&spec_of(Format::Csv, &[]), deliveries, Some(&depot)).unwrap();
+    assert_eq!(reader.bytes_total(), 8);
+    fs::remove_file(&path).unwrap();
+    for _ in 0..2 {
+        let message = reader.next_piece().err().unwrap().to_string();
+        assert!(
+            message.starts_with("cannot open ") && message.contains("f.csv: "),
+            "{message}"
+        );
+    }
     assert_eq!(fs::read_dir(root.path().join("depot")).unwrap().count(), 0);
 }
