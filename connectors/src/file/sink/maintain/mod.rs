@@ -41,9 +41,9 @@
 //! Exactly-once for each epoch: tables follow the engine's commit record, and applying it again changes nothing.
 
 mod changes;
-mod partition;
+pub(super) mod partition;
 mod patch;
-mod swap;
+pub(super) mod swap;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -53,7 +53,7 @@ use arrow::array::RecordBatch;
 use parquet::basic::Compression;
 use serde::{Deserialize, Serialize};
 
-use self::partition::{Changed, PartitionPlace, Root, Table, Work};
+use self::partition::{Changed, PartitionPlace, Root, Sizes, Table, Work};
 use super::durable::{sync, sync_all_below};
 use super::files::Form;
 use super::hive::partition_path;
@@ -70,9 +70,6 @@ use crate::sink::{Encoding, SinkError, TableSpec};
 
 pub use changes::write_changes;
 pub use swap::{CRASH_POINTS, Swap, apply_swaps};
-
-/// Rows of a row group of a maintained table at most: what is encoded anew when one row in it changes.
-const GROUP_ROWS_MAX: usize = 64 * 1024;
 
 /// A row group of a published Parquet file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -185,10 +182,20 @@ pub fn stage_changes(
     published: &dyn Published,
     options: WriteOptions,
 ) -> Result<Vec<StagedChange>, SinkError> {
+    stage_with(staging, changes, published, options, Sizes::default())
+}
+
+pub(super) fn stage_with(
+    staging: &Staging,
+    changes: Vec<TableChange>,
+    published: &dyn Published,
+    options: WriteOptions,
+    sizes: Sizes,
+) -> Result<Vec<StagedChange>, SinkError> {
     let mut staged: Vec<Option<StagedChange>> = changes.iter().map(|_| None).collect();
     let (mut whole, mut parts) = (Vec::new(), Vec::new());
     for (number, change) in changes.into_iter().enumerate() {
-        let table = table(staging, &change, options)?;
+        let table = table(staging, &change, options, sizes)?;
         if change.replace {
             whole.push((number, table, change.runs));
         } else {
@@ -212,6 +219,7 @@ fn table(
     staging: &Staging,
     change: &TableChange,
     options: WriteOptions,
+    sizes: Sizes,
 ) -> Result<Table, SinkError> {
     let spec = &change.spec;
     let root = |path: &Path| {
@@ -233,7 +241,7 @@ fn table(
         ) => {
             let parquet = ParquetOptions {
                 compression: *compression,
-                row_group_rows: GROUP_ROWS_MAX.min(*row_group_rows),
+                row_group_rows: sizes.group_rows_max.min(*row_group_rows),
                 exact: false,
             };
             (parquet, root(&spec.path)?, None)
@@ -241,7 +249,7 @@ fn table(
         (text, Some(shadow)) => {
             let parquet = ParquetOptions {
                 compression: Compression::SNAPPY,
-                row_group_rows: GROUP_ROWS_MAX,
+                row_group_rows: sizes.group_rows_max,
                 exact: true,
             };
             let text = (root(&spec.path)?, Form::of(text));
@@ -261,6 +269,7 @@ fn table(
         text,
         spill_directory,
         options,
+        sizes,
     })
 }
 

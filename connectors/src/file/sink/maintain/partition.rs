@@ -29,16 +29,34 @@ use crate::disk;
 use crate::format::parquet::encode::ParquetOptions;
 use crate::sink::SinkError;
 
-/// A partition whose files take no more is always written whole.
-const SMALL_PARTITION_BYTES: u64 = 2 * 1024 * 1024;
 /// Net changes of so many distinct rows at most are held in memory.
 const MEMORY_ROWS_MAX: u64 = 256 * 1024;
-/// A file of no more is written anew with the next rows that are put in.
-const SMALL_FILE_BYTES: u64 = 256 * 1024;
-/// Files of a partition that are not full.
-const FILES_MAX: usize = 8;
 /// Bytes that are read at once for a checksum.
 const CHECK_BYTES: usize = 256 * 1024;
+
+/// From which sizes on a partition is not simply written anew.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct Sizes {
+    /// A partition whose files take no more is always written whole.
+    pub small_partition_bytes: u64,
+    /// A file of no more is written anew with the next rows that are put in.
+    pub small_file_bytes: u64,
+    /// Files of a partition that are not full, at most.
+    pub files_max: usize,
+    /// Rows of a row group at most: what is encoded anew when one row in it changes.
+    pub group_rows_max: usize,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self {
+            small_partition_bytes: 2 * 1024 * 1024,
+            small_file_bytes: 256 * 1024,
+            files_max: 8,
+            group_rows_max: 64 * 1024,
+        }
+    }
+}
 
 /// A directory that holds a table, or its shadow.
 pub(super) struct Root {
@@ -60,6 +78,7 @@ pub(super) struct Table {
     pub text: Option<(Root, Form)>,
     pub spill_directory: PathBuf,
     pub options: WriteOptions,
+    pub sizes: Sizes,
 }
 
 /// What changes in a partition.
@@ -342,7 +361,7 @@ impl Partition<'_> {
         let takes_out_much = net.deleted > 0
             && (net.segment.rows > MEMORY_ROWS_MAX || net.segment.rows.saturating_mul(2) > rows);
         !self.table.layout.spec.order_by.is_empty()
-            || bytes <= SMALL_PARTITION_BYTES
+            || bytes <= self.table.sizes.small_partition_bytes
             || takes_out_much
     }
 
@@ -447,6 +466,7 @@ impl Partition<'_> {
     /// when its file at least half as large again, so that it is written as often as the logarithm of the partition's
     /// size.
     fn put_in(&mut self, mut files: Vec<NewFile>, net: Net) -> Result<Vec<NewFile>, SinkError> {
+        let sizes = self.table.sizes;
         let rows: u64 = files.iter().map(|file| file.file.rows).sum();
         let bytes: u64 = files.iter().map(|file| file.file.bytes).sum();
         let mut merged_bytes = net.inserted.saturating_mul(bytes / rows.max(1));
@@ -460,8 +480,9 @@ impl Partition<'_> {
         }
         let mut kept = Vec::new();
         for file in files {
-            let is_small = file.file.bytes <= merged_bytes.saturating_mul(2).max(SMALL_FILE_BYTES);
-            let merges = net.inserted > 0 && is_small || open > FILES_MAX;
+            let is_small =
+                file.file.bytes <= merged_bytes.saturating_mul(2).max(sizes.small_file_bytes);
+            let merges = net.inserted > 0 && is_small || open > sizes.files_max;
             if file.file.rows >= full || !merges {
                 kept.push(file);
                 continue;
