@@ -53,7 +53,7 @@ use arrow::array::RecordBatch;
 use parquet::basic::Compression;
 use serde::{Deserialize, Serialize};
 
-use self::partition::{Changed, PartitionPlace, Root, Sizes, Table, Work};
+use self::partition::{Changed, PartitionPlace, Root, Sizes, Table, Work, check_writable};
 use super::durable::{sync, sync_all_below};
 use super::files::Form;
 use super::hive::partition_path;
@@ -285,6 +285,9 @@ fn replace(
     for (number, table, own) in tables {
         for (root, _) in table.roots() {
             target::check(&root.directory)?;
+            if root.directory.exists() {
+                check_writable(&root.directory)?;
+            }
         }
         writing.push(Writing {
             layout: Layout::new(Arc::clone(&table.layout.spec))?,

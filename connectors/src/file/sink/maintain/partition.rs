@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 
 use arrow::array::{BooleanArray, Int64Array};
 use arrow::compute::{concat_batches, filter, filter_record_batch};
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
 use twox_hash::XxHash3_64;
 
 use super::super::files::{Files, Form, HashedFile, encode_error, file_name};
@@ -25,7 +27,7 @@ use super::super::write::WriteOptions;
 use super::patch::{Changes, patch};
 use super::swap::inode;
 use super::{PublishedFile, PublishedPartition, ShadowFile, Swap};
-use crate::disk;
+use crate::disk::{self, DiskFile};
 use crate::format::parquet::encode::ParquetOptions;
 use crate::sink::SinkError;
 
@@ -303,6 +305,7 @@ impl Partition<'_> {
                 }
                 Err(error) => return Err(SinkError::io("list the directory", &directory)(error)),
             };
+            check_writable(&directory)?;
             for entry in entries {
                 let entry = entry.map_err(SinkError::io("list the directory", &directory))?;
                 let name = entry.file_name().to_string_lossy().into_owned();
@@ -621,8 +624,8 @@ impl PartitionPlace<'_> {
             .map_err(SinkError::io("create the directory", &self.staged))?;
         for name in stay {
             let link = self.staged.join(&name);
-            disk::hard_link(&self.target.join(&name), &link)
-                .map_err(SinkError::io("give a second name,", &link))?;
+            link_or_copy(&self.target.join(&name), &link)
+                .map_err(SinkError::io("give a file that stays the name", &link))?;
         }
         self.make_room_aside()?;
         let inode = inode(&self.staged)?.unwrap_or_default();
@@ -649,6 +652,30 @@ impl PartitionPlace<'_> {
             return Ok(());
         };
         disk::create_dir_all(parent).map_err(SinkError::io("create the directory", parent))
+    }
+}
+
+/// Fails now rather than after the commit when a directory, or the one it is in, may not be changed.
+pub(super) fn check_writable(directory: &Path) -> Result<(), SinkError> {
+    for path in directory.ancestors().take(2) {
+        access(path, Access::WRITE_OK | Access::EXEC_OK)
+            .map_err(|error| SinkError::io("publish in", path)(error.into()))?;
+    }
+    Ok(())
+}
+
+/// A second name for a file that stays; a copy where the file system has no second names.
+fn link_or_copy(file: &Path, name: &Path) -> io::Result<()> {
+    match disk::hard_link(file, name) {
+        Err(error)
+            if matches!(
+                Errno::from_io_error(&error),
+                Some(Errno::PERM | Errno::NOTSUP | Errno::NOSYS | Errno::MLINK)
+            ) =>
+        {
+            io::copy(&mut File::open(file)?, &mut DiskFile::create_new(name)?).map(drop)
+        }
+        result => result,
     }
 }
 

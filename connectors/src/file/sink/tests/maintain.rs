@@ -558,6 +558,30 @@ fn rows_put_in_are_a_file_of_their_own() {
 }
 
 #[test]
+fn rows_that_are_there_many_times() {
+    let sizes = Sizes {
+        group_rows_max: 30_000,
+        ..TINY
+    };
+    let mut tables = filled(sizes);
+    let many = only(
+        &tables,
+        "plain",
+        vec![(3, 50_000), (12, 10_000), (15, 10_000)],
+    );
+    tables.take(&many, 1).unwrap();
+    let fewer = only(&tables, "plain", vec![(3, -45_000), (12, -9_999), (14, 3)]);
+    tables.take(&fewer, 2).unwrap();
+    tables.check();
+    let too_many = only(&tables, "plain", vec![(15, -10_003)]);
+    let error = tables.stage(&too_many).err().unwrap();
+    assert!(
+        matches!(&error, SinkError::TakenBack { total: -2, .. }),
+        "{error}"
+    );
+}
+
+#[test]
 fn what_sums_up_to_nothing_changes_nothing() {
     let mut tables = filled(TINY);
     let nothing = [
