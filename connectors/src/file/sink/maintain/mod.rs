@@ -35,15 +35,17 @@
 //! 7. **Checked.** A published file is read back only if its bytes are those that were published; a directory is
 //!    changed only if it holds what was published and, at most, markers.
 //! 8. **Few files.** A partition has no more than eight files that are not full, and a row is written as often as the
-//!    logarithm of its partition's size (see [`partition`]).
+//!    logarithm of its partition's size (see the module `partition`).
 //!
 //! # Guarantee
 //! Exactly-once for each epoch: tables follow the engine's commit record, and applying it again changes nothing.
 
 mod changes;
-pub(super) mod partition;
+mod partition;
 mod patch;
-pub(super) mod swap;
+mod place;
+mod swap;
+mod table;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -53,7 +55,8 @@ use arrow::array::RecordBatch;
 use parquet::basic::Compression;
 use serde::{Deserialize, Serialize};
 
-use self::partition::{Changed, PartitionPlace, Root, Sizes, Table, Work, check_writable};
+use self::place::{PartitionPlace, check_writable};
+use self::table::{Changed, Root, Table, Work};
 use super::durable::{sync, sync_all_below};
 use super::files::Form;
 use super::hive::partition_path;
@@ -69,7 +72,10 @@ use crate::format::parquet::encode::ParquetOptions;
 use crate::sink::{Encoding, SinkError, TableSpec};
 
 pub use changes::write_changes;
+#[cfg(test)]
+pub(super) use swap::apply_with;
 pub use swap::{CRASH_POINTS, Swap, apply_swaps};
+pub(super) use table::Sizes;
 
 /// A row group of a published Parquet file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
