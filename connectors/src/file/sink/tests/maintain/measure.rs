@@ -101,3 +101,74 @@ fn measure_a_small_change_of_a_large_table() {
         }
     }
 }
+
+/// A table of 732 days of 2,000 rows each, of which rows of all days, or of one, are replaced.
+#[test]
+#[ignore = "a measurement"]
+fn measure_changes_of_many_partitions() {
+    for (format, threads) in [("PARQUET", 1), ("PARQUET", 2), ("CSV", 2)] {
+        let root =
+            tempfile::tempdir_in(std::env::var("MEASURE_IN").unwrap_or("/tmp".into())).unwrap();
+        let make = |days: std::ops::Range<usize>, rows: usize, version: usize| {
+            let numbers = days.flat_map(|day| (0..rows).map(move |row| (day, row)));
+            let ints = |of: &dyn Fn((usize, usize)) -> usize| -> ArrayRef {
+                Arc::new(
+                    numbers
+                        .clone()
+                        .map(|n| Some(of(n) as i64))
+                        .collect::<Int64Array>(),
+                )
+            };
+            let text: StringArray = numbers
+                .clone()
+                .map(|(_, row)| Some(format!("merchant {row}")))
+                .collect();
+            batch(vec![
+                ("day", ints(&|(day, _)| day)),
+                ("merchant", Arc::new(text)),
+                ("count", ints(&|(day, row)| day * row + version)),
+                ("amount", ints(&|(day, row)| day * row * 7919 % 1_000_003)),
+            ])
+        };
+        let mut spec = spec(root.path().join("t"), &make(0..1, 1, 0), &[0], format);
+        spec.name = "t".into();
+        let spec = Arc::new(spec);
+        let shadow = root.path().join("state/t");
+        let paths = [spec.path.as_path(), shadow.as_path()];
+        let mut record = Record::default();
+        let days = [0..732, 0..732, 5..6];
+        for (epoch, days) in days.into_iter().enumerate() {
+            let mut staging = Staging::for_state(paths, "o", epoch as u64).unwrap();
+            let mut shard = TableShard::new(Arc::clone(&spec), &staging, 1 << 30).unwrap();
+            if epoch == 0 {
+                shard.push(&make(days.clone(), 2_000, 0), 1).unwrap();
+            } else {
+                shard.push(&make(days.clone(), 3, epoch - 1), -1).unwrap();
+                shard.push(&make(days.clone(), 3, epoch), 1).unwrap();
+            }
+            let change = TableChange {
+                spec: Arc::clone(&spec),
+                runs: shard.finish().unwrap(),
+                replace: epoch == 0,
+                shadow: Some(shadow.clone()),
+            };
+            let options = WriteOptions {
+                threads,
+                ..WriteOptions::default()
+            };
+            let start = std::time::Instant::now();
+            let staged = stage_changes(&staging, vec![change], &record, options).unwrap();
+            let took = start.elapsed();
+            staging.keep();
+            let start = std::time::Instant::now();
+            apply_swaps(&staged[0].swaps).unwrap();
+            let applied = start.elapsed();
+            Staging::clean(paths, "o").unwrap();
+            record.commit(&staged[0]);
+            eprintln!(
+                "{format}, {threads} threads, {days:?}: staged {took:?}, applied {applied:?}, {} files",
+                staged[0].files_written
+            );
+        }
+    }
+}

@@ -20,7 +20,8 @@ use super::super::layout::Layout;
 use super::super::maintain::{Sizes, apply_with, stage_with};
 use super::super::run::KeptFile;
 use super::super::{
-    Published, PublishedPartition, Run, StagedChange, Swap, TableChange, apply_swaps, write_changes,
+    Published, PublishedPartition, Run, StagedChange, Swap, TableChange, apply_swaps,
+    stage_changes, write_changes,
 };
 use super::*;
 use crate::disk;
