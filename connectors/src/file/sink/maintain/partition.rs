@@ -259,9 +259,9 @@ impl Partition<'_> {
         })
     }
 
-    /// Writes rows that are put in, merged with the files that are small beside them: a row is written anew only
-    /// when its file at least half as large again, so that it is written as often as the logarithm of the partition's
-    /// size.
+    /// Writes rows that are put in, merged with the files that are small beside them. A file is merged only into one
+    /// that is half as large again or more, or while it is very small, so that a row is written as often as the
+    /// logarithm of the partition's size.
     fn put_in(&mut self, mut files: Vec<NewFile>, net: Net) -> Result<Vec<NewFile>, SinkError> {
         let sizes = self.table.sizes;
         let rows: u64 = files.iter().map(|file| file.file.rows).sum();

@@ -91,9 +91,58 @@ fn any_history_ends_in_the_rows_that_are_left() {
     let number = |name: &str, otherwise: u64| {
         std::env::var(name).map_or(otherwise, |text| text.parse().unwrap())
     };
-    let (first, rounds) = (number("TIDEWATER_SEED", 1), number("TIDEWATER_ROUNDS", 12));
+    let (first, rounds) = (number("TIDEWATER_SEED", 1), number("TIDEWATER_ROUNDS", 6));
     for seed in first..first + rounds {
         eprintln!("TIDEWATER_SEED={seed}");
         history(seed, 12);
+    }
+}
+
+/// The file that tells [`applies_swaps_for_another_process`] what to do.
+const SWAPS: &str = "TIDEWATER_TEST_SWAPS";
+
+fn cannot_exchange(_: &Path, _: &Path) -> std::io::Result<()> {
+    Err(rustix::io::Errno::INVAL.into())
+}
+
+#[test]
+#[ignore = "run by a_process_that_dies_while_it_publishes"]
+fn applies_swaps_for_another_process() {
+    let Ok(path) = std::env::var(SWAPS) else {
+        return;
+    };
+    let swaps: Vec<Swap> = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    apply_with(&swaps, cannot_exchange).unwrap();
+}
+
+#[test]
+fn a_process_that_dies_while_it_publishes() {
+    for point in CRASH_POINTS {
+        let mut tables = filled(TINY);
+        // Files rewritten and put in, partitions that go and that come, and a table anew.
+        let changes: Vec<(usize, i64)> = (0..300).step_by(3).map(|n| (n, -1)).collect();
+        let mut all: Vec<_> = tables
+            .specs
+            .iter()
+            .map(|_| (changes.clone(), false))
+            .collect();
+        all[1] = (vec![(301, 1)], true);
+        all[2].0.push((501, 1));
+        let (mut staging, staged) = tables.stage(&all).unwrap();
+        staging.keep();
+        let swaps: Vec<Swap> = staged.iter().flat_map(|s| s.swaps.clone()).collect();
+        let path = tables.root.path().join("swaps");
+        fs::write(&path, serde_json::to_vec(&swaps).unwrap()).unwrap();
+        let child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--ignored", "--exact"])
+            .arg("file::sink::tests::maintain::history::applies_swaps_for_another_process")
+            .env(SWAPS, &path)
+            .env("TIDEWATER_INJECT", format!("abort:{point}"))
+            .output()
+            .unwrap();
+        assert_eq!(child.status.code(), None, "{point}: {child:?}");
+        apply_swaps(&swaps).unwrap();
+        tables.committed(&staged, &all);
+        tables.check();
     }
 }

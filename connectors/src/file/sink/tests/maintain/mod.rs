@@ -20,7 +20,7 @@ use super::super::layout::Layout;
 use super::super::maintain::{Sizes, apply_with, stage_with};
 use super::super::run::KeptFile;
 use super::super::{
-    Published, PublishedPartition, Run, StagedChange, Swap, TableChange, apply_swaps,
+    CRASH_POINTS, Published, PublishedPartition, Run, StagedChange, Swap, TableChange, apply_swaps,
     stage_changes, write_changes,
 };
 use super::*;
@@ -257,6 +257,12 @@ impl Tables {
         apply_with(&swaps[..how % (swaps.len() + 1)], exchange).unwrap();
         apply_with(&swaps, exchange).unwrap();
         apply_swaps(&swaps).unwrap();
+        self.committed(&staged, changes);
+        Ok(())
+    }
+
+    /// Notes what was published.
+    fn committed(&mut self, staged: &[StagedChange], changes: &[(Vec<(usize, i64)>, bool)]) {
         self.clean();
         for (table, (staged, (changes, replace))) in staged.iter().zip(changes).enumerate() {
             self.record.commit(staged);
@@ -269,7 +275,6 @@ impl Tables {
             }
             model.retain(|_, count| *count != 0);
         }
-        Ok(())
     }
 
     /// Inode and time of all files, by path.
