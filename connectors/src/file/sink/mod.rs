@@ -12,6 +12,9 @@
 //! 3. [`write_tables`] with the runs of all shards.
 //! 4. [`publish`].
 //!
+//! A run with durable state publishes what changed instead, see the module `maintain`: a [`TableShard`]'s runs go to
+//! [`stage_changes`] and [`apply_swaps`].
+//!
 //! Dropping the [`Staging`] before the last step removes what was staged and leaves every table as it was.
 //!
 //! # Invariants

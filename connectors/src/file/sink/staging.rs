@@ -213,12 +213,12 @@ impl Staging {
 impl Drop for Staging {
     fn drop(&mut self) {
         for place in self.places.values() {
-            if let Err(error) = fs::remove_dir_all(&place.directory) {
+            if let Err(error) = disk::remove_dir_all(&place.directory) {
                 tracing::warn!(path = %place.directory.display(), %error, "left for the next run to remove");
             }
             if let (None, Some(owned)) = (&place.lock, place.directory.parent()) {
                 // Another epoch's may be there.
-                let _ = fs::remove_dir(owned);
+                let _ = disk::remove_empty_dir(owned);
             }
         }
     }
@@ -262,7 +262,7 @@ impl Place {
     fn furnish(directory: PathBuf, lock: Option<File>) -> Result<Self, SinkError> {
         for name in ["new", "old"] {
             let path = directory.join(name);
-            fs::create_dir(&path).map_err(SinkError::io("create the directory", &path))?;
+            disk::create_dir(&path).map_err(SinkError::io("create the directory", &path))?;
         }
         Ok(Self { directory, lock })
     }

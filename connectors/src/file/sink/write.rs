@@ -209,7 +209,7 @@ pub(super) fn in_threads<I: Send, O: Send>(
         Ok(done)
     };
     let finished: Vec<Result<Vec<_>, SinkError>> = thread::scope(|scope| {
-        let handles: Vec<_> = (1..threads).map(|_| scope.spawn(&work)).collect();
+        let handles: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
         let own = work();
         let others = handles.into_iter().map(|handle| {
             handle

@@ -47,6 +47,12 @@ impl ParquetOptions {
         Arc::new(Schema::new(fields))
     }
 
+    /// From which size on a dictionary is given up: a byte a row, so that columns of mostly distinct values have none
+    /// in small row groups either, where one would take more than it saves.
+    fn dictionary_bytes_max(self) -> usize {
+        self.row_group_rows.clamp(16 * 1024, 1024 * 1024)
+    }
+
     /// A writer of a file with these columns.
     fn writer<W: Write + Send>(
         self,
@@ -58,6 +64,7 @@ impl ParquetOptions {
             .set_compression(self.compression)
             .set_write_batch_size(CHUNK_ROWS)
             .set_max_row_group_row_count(Some(self.row_group_rows))
+            .set_dictionary_page_size_limit(self.dictionary_bytes_max())
             .set_coerce_types(!self.exact)
             .build();
         let options = ArrowWriterOptions::new()

@@ -35,7 +35,7 @@
 //! 7. **Checked.** A published file is read back only if its bytes are those that were published; a directory is
 //!    changed only if it holds what was published and, at most, markers.
 //! 8. **Few files.** A partition has no more than eight files that are not full, and a row is written as often as the
-//!    logarithm of its partition's size (see [`partition`]).
+//!    logarithm of its partition's size (see the module `partition`).
 //!
 //! # Guarantee
 //! Exactly-once for each epoch: tables follow the engine's commit record, and applying it again changes nothing.
@@ -43,7 +43,9 @@
 mod changes;
 mod partition;
 mod patch;
+mod place;
 mod swap;
+mod table;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -53,7 +55,8 @@ use arrow::array::RecordBatch;
 use parquet::basic::Compression;
 use serde::{Deserialize, Serialize};
 
-use self::partition::{Changed, PartitionPlace, Root, Table, Work};
+use self::place::{PartitionPlace, check_writable};
+use self::table::{Changed, Root, Table, Work};
 use super::durable::{sync, sync_all_below};
 use super::files::Form;
 use super::hive::partition_path;
@@ -69,10 +72,10 @@ use crate::format::parquet::encode::ParquetOptions;
 use crate::sink::{Encoding, SinkError, TableSpec};
 
 pub use changes::write_changes;
+#[cfg(test)]
+pub(super) use swap::apply_with;
 pub use swap::{CRASH_POINTS, Swap, apply_swaps};
-
-/// Rows of a row group of a maintained table at most: what is encoded anew when one row in it changes.
-const GROUP_ROWS_MAX: usize = 64 * 1024;
+pub(super) use table::Sizes;
 
 /// A row group of a published Parquet file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -185,10 +188,20 @@ pub fn stage_changes(
     published: &dyn Published,
     options: WriteOptions,
 ) -> Result<Vec<StagedChange>, SinkError> {
+    stage_with(staging, changes, published, options, Sizes::default())
+}
+
+pub(super) fn stage_with(
+    staging: &Staging,
+    changes: Vec<TableChange>,
+    published: &dyn Published,
+    options: WriteOptions,
+    sizes: Sizes,
+) -> Result<Vec<StagedChange>, SinkError> {
     let mut staged: Vec<Option<StagedChange>> = changes.iter().map(|_| None).collect();
     let (mut whole, mut parts) = (Vec::new(), Vec::new());
     for (number, change) in changes.into_iter().enumerate() {
-        let table = table(staging, &change, options)?;
+        let table = table(staging, &change, options, sizes)?;
         if change.replace {
             whole.push((number, table, change.runs));
         } else {
@@ -212,6 +225,7 @@ fn table(
     staging: &Staging,
     change: &TableChange,
     options: WriteOptions,
+    sizes: Sizes,
 ) -> Result<Table, SinkError> {
     let spec = &change.spec;
     let root = |path: &Path| {
@@ -233,7 +247,7 @@ fn table(
         ) => {
             let parquet = ParquetOptions {
                 compression: *compression,
-                row_group_rows: GROUP_ROWS_MAX.min(*row_group_rows),
+                row_group_rows: sizes.group_rows_max.min(*row_group_rows),
                 exact: false,
             };
             (parquet, root(&spec.path)?, None)
@@ -241,7 +255,7 @@ fn table(
         (text, Some(shadow)) => {
             let parquet = ParquetOptions {
                 compression: Compression::SNAPPY,
-                row_group_rows: GROUP_ROWS_MAX,
+                row_group_rows: sizes.group_rows_max,
                 exact: true,
             };
             let text = (root(&spec.path)?, Form::of(text));
@@ -261,6 +275,7 @@ fn table(
         text,
         spill_directory,
         options,
+        sizes,
     })
 }
 
@@ -276,6 +291,9 @@ fn replace(
     for (number, table, own) in tables {
         for (root, _) in table.roots() {
             target::check(&root.directory)?;
+            if root.directory.exists() {
+                check_writable(&root.directory)?;
+            }
         }
         writing.push(Writing {
             layout: Layout::new(Arc::clone(&table.layout.spec))?,

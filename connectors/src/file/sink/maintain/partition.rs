@@ -10,80 +10,52 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::hash::Hasher;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use arrow::array::{BooleanArray, Int64Array};
 use arrow::compute::{concat_batches, filter, filter_record_batch};
 use twox_hash::XxHash3_64;
 
-use super::super::files::{Files, Form, HashedFile, encode_error, file_name};
+use super::super::files::{Files, Form, file_name};
 use super::super::layout::Layout;
 use super::super::merge::{Merge, taken_back};
-use super::super::run::{Counted, KeptFile, Place, Segment, SegmentReader, SpillWriter, row_count};
+use super::super::run::{Counted, Place, Segment, SegmentReader, row_count};
 use super::super::target::is_marker;
-use super::super::write::WriteOptions;
 use super::patch::{Changes, patch};
-use super::swap::inode;
-use super::{PublishedFile, PublishedPartition, ShadowFile, Swap};
+use super::place::{PartitionPlace, below, check_writable, number};
+use super::table::{Changed, MEMORY_ROWS_MAX, Net, Root, Table};
+use super::{PublishedFile, PublishedPartition};
 use crate::disk;
-use crate::format::parquet::encode::ParquetOptions;
 use crate::sink::SinkError;
 
-/// A partition whose files take no more is always written whole.
-const SMALL_PARTITION_BYTES: u64 = 2 * 1024 * 1024;
-/// Net changes of so many distinct rows at most are held in memory.
-const MEMORY_ROWS_MAX: u64 = 256 * 1024;
-/// A file of no more is written anew with the next rows that are put in.
-const SMALL_FILE_BYTES: u64 = 256 * 1024;
-/// Files of a partition that are not full.
-const FILES_MAX: usize = 8;
 /// Bytes that are read at once for a checksum.
 const CHECK_BYTES: usize = 256 * 1024;
 
-/// A directory that holds a table, or its shadow.
-pub(super) struct Root {
-    pub directory: PathBuf,
-    /// Where its new content is staged.
-    pub staged: PathBuf,
-    /// Where its old content goes.
-    pub aside: PathBuf,
-}
-
-/// A table whose partitions are changed.
-pub(super) struct Table {
-    pub layout: Layout,
-    /// Format of the files that are read back.
-    pub parquet: ParquetOptions,
-    /// Where they are.
-    pub kept: Root,
-    /// Where the published files are, where they are not these.
-    pub text: Option<(Root, Form)>,
-    pub spill_directory: PathBuf,
-    pub options: WriteOptions,
-}
-
-/// What changes in a partition.
-pub(super) struct Work {
-    pub path: PathBuf,
-    pub segments: Vec<Segment>,
-    pub old: Option<PublishedPartition>,
-}
-
-/// A partition that changed.
-pub(super) struct Changed {
-    pub path: PathBuf,
-    pub new: Option<PublishedPartition>,
-    pub swaps: Vec<Swap>,
-    pub files_written: u64,
-    pub rows_inserted: u64,
-    pub rows_deleted: u64,
-}
-
-/// Net changes: distinct rows, none of which counts zero.
-struct Net {
-    segment: Segment,
-    inserted: u64,
-    deleted: u64,
+/// Stages the new content of a partition that changes.
+pub(super) fn change_partition(
+    table: &Table,
+    path: PathBuf,
+    published: Option<&PublishedPartition>,
+    net: Net,
+) -> Result<Changed, SinkError> {
+    let old = published.map_or(&[][..], |old| &old.files);
+    let mut partition = Partition {
+        table,
+        staged: below(&table.kept.staged, &path),
+        next_number: old.iter().map(|f| number(&f.name) + 1).max().unwrap_or(0),
+        old: old.iter().map(kept_form).collect(),
+        path,
+        checked: BTreeSet::new(),
+    };
+    let has_markers = partition.check_listing(old, published.is_some())?;
+    disk::create_dir_all(&partition.staged)
+        .map_err(SinkError::io("create the directory", &partition.staged))?;
+    let files = if partition.is_written_whole(&net) {
+        partition.write_whole(net)?
+    } else {
+        partition.write_in_parts(net)?
+    };
+    partition.finish(old, published.is_some(), has_markers, files)
 }
 
 /// A file of the new partition, as it is read back.
@@ -91,163 +63,6 @@ struct NewFile {
     file: PublishedFile,
     /// Which of the old files it is; `None` when it is staged.
     old: Option<usize>,
-}
-
-impl Table {
-    /// Stages the new content of a partition; `None` where nothing changes.
-    pub fn change(&self, work: Work) -> Result<Option<Changed>, SinkError> {
-        let net = self.net(work.segments)?;
-        if net.inserted == 0 && net.deleted == 0 {
-            return Ok(None);
-        }
-        let old = work.old.as_ref().map_or(&[][..], |old| &old.files);
-        let mut partition = Partition {
-            table: self,
-            staged: below(&self.kept.staged, &work.path),
-            next_number: old.iter().map(|f| number(&f.name) + 1).max().unwrap_or(0),
-            old: old.iter().map(kept_form).collect(),
-            path: work.path,
-            checked: BTreeSet::new(),
-        };
-        let has_markers = partition.check_listing(old, work.old.is_some())?;
-        let (inserted, deleted) = (net.inserted, net.deleted);
-        disk::create_dir_all(&partition.staged)
-            .map_err(SinkError::io("create the directory", &partition.staged))?;
-        let files = if partition.is_written_whole(&net) {
-            partition.write_whole(net)?
-        } else {
-            partition.write_in_parts(net)?
-        };
-        let mut changed = partition.finish(old, work.old.is_some(), has_markers, files)?;
-        (changed.rows_inserted, changed.rows_deleted) = (inserted, deleted);
-        Ok(Some(changed))
-    }
-
-    /// Sums changes up over all runs.
-    fn net(&self, mut segments: Vec<Segment>) -> Result<Net, SinkError> {
-        let rows = segments.iter().map(|segment| segment.rows).sum::<u64>();
-        let segment = match (segments.pop(), segments.is_empty()) {
-            (Some(one), true) => one,
-            (last, _) => {
-                segments.extend(last);
-                let mut merge = Merge::new(&self.layout, segments)?;
-                let mut changes = std::iter::from_fn(|| merge.next_change().transpose());
-                if rows <= MEMORY_ROWS_MAX {
-                    let changes = changes.collect::<Result<Vec<_>, _>>()?;
-                    Segment {
-                        rows: changes.iter().map(|c| row_count(&c.batch)).sum(),
-                        place: Place::Memory(changes),
-                    }
-                } else {
-                    SpillWriter::create(&self.spill_directory)?
-                        .segment(&self.layout.file, &mut changes)?
-                }
-            }
-        };
-        let (mut inserted, mut deleted) = (0, 0);
-        let mut reader = SegmentReader::open(segment.clone(), &self.layout.file)?;
-        while let Some(changes) = reader.next()? {
-            let Some(counts) = &changes.counts else {
-                inserted += row_count(&changes.batch);
-                continue;
-            };
-            for &count in counts.values() {
-                if count > 0 {
-                    inserted += count.unsigned_abs();
-                } else {
-                    deleted += count.unsigned_abs();
-                }
-            }
-        }
-        Ok(Net {
-            segment,
-            inserted,
-            deleted,
-        })
-    }
-
-    /// The roots of the table and of its shadow.
-    pub fn roots(&self) -> impl Iterator<Item = (&Root, &'static str)> {
-        let text = self
-            .text
-            .iter()
-            .map(|(root, form)| (root, form.extension()));
-        std::iter::once((&self.kept, "parquet")).chain(text)
-    }
-
-    /// Writes the text of files that are staged as Parquet, and tells what is published then.
-    pub fn publish_files(
-        &self,
-        path: &Path,
-        files: Vec<PublishedFile>,
-    ) -> Result<Vec<PublishedFile>, SinkError> {
-        let Some((root, form)) = &self.text else {
-            return Ok(files);
-        };
-        let (from, to) = (below(&self.kept.staged, path), below(&root.staged, path));
-        if !files.is_empty() {
-            disk::create_dir_all(&to).map_err(SinkError::io("create the directory", &to))?;
-        }
-        files
-            .into_iter()
-            .map(|file| self.text_of(&from, &to, form, file))
-            .collect()
-    }
-
-    fn text_of(
-        &self,
-        from: &Path,
-        to: &Path,
-        form: &Form,
-        kept: PublishedFile,
-    ) -> Result<PublishedFile, SinkError> {
-        let layout = &self.layout;
-        let name = file_name(number(&kept.name), form.extension());
-        let path = to.join(&name);
-        let failed = |error| encode_error(layout, &path, error);
-        let encoder = form.encoder(HashedFile::create(&path)?, layout);
-        let mut encoder = encoder.map_err(failed)?;
-        let segment = self.segment(from, &kept);
-        let mut reader = SegmentReader::open(segment, &layout.file)?;
-        while let Some(rows) = reader.next()? {
-            encoder.write(&rows.batch).map_err(failed)?;
-        }
-        let (bytes, checksum) = encoder.finish().map_err(failed)?.content();
-        let shadow = ShadowFile {
-            bytes: kept.bytes,
-            checksum: kept.checksum,
-        };
-        Ok(PublishedFile {
-            name,
-            bytes,
-            checksum,
-            shadow: Some(shadow),
-            ..kept
-        })
-    }
-
-    fn kept_file(&self, directory: &Path, file: &PublishedFile) -> KeptFile {
-        KeptFile {
-            table: self.layout.spec.name.clone(),
-            path: directory.join(&file.name),
-            options: self.parquet,
-        }
-    }
-
-    fn segment(&self, directory: &Path, file: &PublishedFile) -> Segment {
-        Segment {
-            rows: file.rows,
-            place: Place::File(self.kept_file(directory, file)),
-        }
-    }
-
-    fn changed(&self, path: &Path, fault: &'static str) -> SinkError {
-        SinkError::Changed {
-            table: self.layout.spec.name.clone(),
-            path: path.to_path_buf(),
-            fault,
-        }
-    }
 }
 
 /// One partition while its new content is staged.
@@ -284,6 +99,7 @@ impl Partition<'_> {
                 }
                 Err(error) => return Err(SinkError::io("list the directory", &directory)(error)),
             };
+            check_writable(&directory)?;
             for entry in entries {
                 let entry = entry.map_err(SinkError::io("list the directory", &directory))?;
                 let name = entry.file_name().to_string_lossy().into_owned();
@@ -342,7 +158,7 @@ impl Partition<'_> {
         let takes_out_much = net.deleted > 0
             && (net.segment.rows > MEMORY_ROWS_MAX || net.segment.rows.saturating_mul(2) > rows);
         !self.table.layout.spec.order_by.is_empty()
-            || bytes <= SMALL_PARTITION_BYTES
+            || bytes <= self.table.sizes.small_partition_bytes
             || takes_out_much
     }
 
@@ -443,10 +259,11 @@ impl Partition<'_> {
         })
     }
 
-    /// Writes rows that are put in, merged with the files that are small beside them: a row is written anew only
-    /// when its file at least half as large again, so that it is written as often as the logarithm of the partition's
-    /// size.
+    /// Writes rows that are put in, merged with the files that are small beside them. A file is merged only into one
+    /// that is half as large again or more, or while it is very small, so that a row is written as often as the
+    /// logarithm of the partition's size.
     fn put_in(&mut self, mut files: Vec<NewFile>, net: Net) -> Result<Vec<NewFile>, SinkError> {
+        let sizes = self.table.sizes;
         let rows: u64 = files.iter().map(|file| file.file.rows).sum();
         let bytes: u64 = files.iter().map(|file| file.file.bytes).sum();
         let mut merged_bytes = net.inserted.saturating_mul(bytes / rows.max(1));
@@ -460,8 +277,9 @@ impl Partition<'_> {
         }
         let mut kept = Vec::new();
         for file in files {
-            let is_small = file.file.bytes <= merged_bytes.saturating_mul(2).max(SMALL_FILE_BYTES);
-            let merges = net.inserted > 0 && is_small || open > FILES_MAX;
+            let is_small =
+                file.file.bytes <= merged_bytes.saturating_mul(2).max(sizes.small_file_bytes);
+            let merges = net.inserted > 0 && is_small || open > sizes.files_max;
             if file.file.rows >= full || !merges {
                 kept.push(file);
                 continue;
@@ -575,79 +393,6 @@ impl Partition<'_> {
             root: &root.directory,
         }
     }
-}
-
-/// Where a partition is, and where its new and old content wait.
-pub(super) struct PartitionPlace<'a> {
-    pub staged: PathBuf,
-    pub target: PathBuf,
-    pub aside: PathBuf,
-    pub root: &'a Path,
-}
-
-impl PartitionPlace<'_> {
-    fn file(self, from: &str, to: &str) -> Swap {
-        Swap::File {
-            staged: self.staged.join(from),
-            target: self.target.join(to),
-            root: self.root.to_path_buf(),
-        }
-    }
-
-    /// The whole directory, with links to the files that stay.
-    pub fn directory(self, stay: impl Iterator<Item = String>) -> Result<Swap, SinkError> {
-        disk::create_dir_all(&self.staged)
-            .map_err(SinkError::io("create the directory", &self.staged))?;
-        for name in stay {
-            let link = self.staged.join(&name);
-            disk::hard_link(&self.target.join(&name), &link)
-                .map_err(SinkError::io("give a second name,", &link))?;
-        }
-        self.make_room_aside()?;
-        let inode = inode(&self.staged)?.unwrap_or_default();
-        Ok(Swap::Directory {
-            staged: self.staged,
-            target: self.target,
-            aside: self.aside,
-            inode,
-            root: self.root.to_path_buf(),
-        })
-    }
-
-    fn remove(self, exists: bool) -> Result<Option<Swap>, SinkError> {
-        self.make_room_aside()?;
-        Ok(exists.then(|| Swap::Remove {
-            target: self.target,
-            aside: self.aside,
-            root: self.root.to_path_buf(),
-        }))
-    }
-
-    fn make_room_aside(&self) -> Result<(), SinkError> {
-        let Some(parent) = self.aside.parent() else {
-            return Ok(());
-        };
-        disk::create_dir_all(parent).map_err(SinkError::io("create the directory", parent))
-    }
-}
-
-/// The directory of a partition below `root`.
-pub(super) fn below(root: &Path, partition: &Path) -> PathBuf {
-    if partition.as_os_str().is_empty() {
-        root.to_path_buf()
-    } else {
-        root.join(partition)
-    }
-}
-
-/// The number in a data file's name.
-fn number(name: &str) -> u64 {
-    let digits = name
-        .strip_prefix("part-")
-        .and_then(|rest| rest.split_once('.'));
-    digits
-        .and_then(|(digits, _)| digits.parse().ok())
-        .unwrap_or(0)
 }
 
 /// A published file as it is read back.

@@ -85,7 +85,8 @@ impl Swap {
     }
 }
 
-type Exchange = fn(&Path, &Path) -> io::Result<()>;
+/// Exchanges two names in one step.
+pub(in super::super) type Exchange = fn(&Path, &Path) -> io::Result<()>;
 
 /// Brings what was staged to its places, in order, and makes that durable. May be called again after it was cut short
 /// at any point, and after it was done, as long as what was staged is not [cleaned](super::super::Staging::clean) away
@@ -98,7 +99,7 @@ pub fn apply_swaps(swaps: &[Swap]) -> Result<(), SinkError> {
     apply_with(swaps, disk::exchange)
 }
 
-fn apply_with(swaps: &[Swap], exchange: Exchange) -> Result<(), SinkError> {
+pub(in super::super) fn apply_with(swaps: &[Swap], exchange: Exchange) -> Result<(), SinkError> {
     let mut changed = BTreeSet::new();
     for swap in swaps {
         disk::crash_point(BEFORE);

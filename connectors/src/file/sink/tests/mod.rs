@@ -8,6 +8,7 @@
 )]
 
 mod canonical;
+mod maintain;
 mod publishing;
 mod staging;
 mod tables;
