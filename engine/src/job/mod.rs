@@ -29,6 +29,7 @@ mod parse;
 mod prune;
 mod publish;
 mod resolve;
+mod retain;
 mod site;
 mod statement;
 mod suggest;
@@ -45,6 +46,7 @@ use tidewater_connectors::source::SourceSpec;
 pub use self::builder::JobBuilder;
 pub use self::catalog::{planner_options, type_planner};
 pub use self::functions::functions;
+pub use self::retain::Retain;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 
 /// A parsed, resolved, typed and checked job, ready to be rendered.
@@ -95,6 +97,8 @@ pub struct Sink {
     pub view: String,
     /// The table.
     pub table: TableSpec,
+    /// How long the view's windows stay open; for ever without it.
+    pub retain: Option<Retain>,
 }
 
 impl Job {

@@ -30,9 +30,8 @@ use tidewater_operators::state::Kept;
 
 use self::backend::Backend;
 use self::directory::Directory;
-use self::error::Damage;
 
-pub use self::error::StoreError;
+pub use self::error::{Damage, StoreError};
 pub use self::part::PartWriter;
 pub use self::record::*;
 

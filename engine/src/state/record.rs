@@ -25,6 +25,9 @@ pub struct ViewRecord {
     pub fingerprint: String,
     /// Names of its operators' parts.
     pub parts: Vec<String>,
+    /// The newest of its windows, where they stay open for a time only.
+    #[serde(default)]
+    pub newest: Option<i64>,
 }
 
 /// A published table.

@@ -38,7 +38,7 @@ use tidewater_connectors::sink::{Encoding, SinkError, TableSpec};
 
 use super::views::{QUARANTINE, Views, table_name};
 use crate::drive::RunError;
-use crate::drive::graph::{Epoch, Table};
+use crate::drive::graph::{Epoch, From, Plan, Table};
 use crate::state::directory::Directory;
 use crate::state::{
     DeliveryRecord, EPOCHS, EpochRecord, PARTITIONS, POSITIONS, Reading, STATE, StateRecord, Store,
@@ -174,8 +174,9 @@ impl Commit<'_> {
     /// Whether a table is made anew.
     pub fn is_replaced(&self, table: &Table) -> bool {
         match &table.from {
-            Some((_, relation)) => self.views.is_rebuilt(relation),
-            None => self.views.quarantine,
+            From::Relation(_, relation) => self.views.is_rebuilt(relation),
+            From::Quarantine => self.views.quarantine,
+            From::Late => self.views.late,
         }
     }
 
@@ -257,13 +258,21 @@ impl Commit<'_> {
             let record = ViewRecord {
                 fingerprint: self.views.fingerprints[name].clone(),
                 parts: self.parts.get(name).cloned().unwrap_or_default(),
+                newest: newest(&self.views.rebuilt, name),
             };
             writing.put(VIEWS, name, &record)?;
+        }
+        for name in self.views.kept.retained.keys() {
+            if let Some(record) = self.reading.record::<ViewRecord>(VIEWS, name)? {
+                let newest = newest(&self.views.kept, name);
+                writing.put(VIEWS, name, &ViewRecord { newest, ..record })?;
+            }
         }
         if self.views.quarantine {
             let record = ViewRecord {
                 fingerprint: self.views.fingerprints[QUARANTINE].clone(),
                 parts: Vec::new(),
+                newest: None,
             };
             writing.put(VIEWS, QUARANTINE, &record)?;
         }
@@ -311,11 +320,10 @@ impl Commit<'_> {
                     .cloned()
                     .unwrap_or_default(),
                 path: staged.spec.path.clone(),
-                view: table
-                    .from
-                    .as_ref()
-                    .map(|from| from.1.clone())
-                    .unwrap_or_default(),
+                view: match &table.from {
+                    From::Relation(_, view) => view.clone(),
+                    From::Late | From::Quarantine => String::new(),
+                },
                 rows: (before + staged.rows_inserted).saturating_sub(staged.rows_deleted),
                 epoch: self.state.epoch,
             };
@@ -346,6 +354,12 @@ impl Commit<'_> {
         }
         Ok(())
     }
+}
+
+/// The newest window of a view that was ever met.
+fn newest(plan: &Plan, view: &str) -> Option<i64> {
+    let retained = plan.retained.get(view)?;
+    Some(retained.newest.load(Ordering::Relaxed)).filter(|newest| *newest > i64::MIN)
 }
 
 fn total(positions: &[SourcePositions], of: impl Fn(&DeliveryRecord) -> u64) -> u64 {

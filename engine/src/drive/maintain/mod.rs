@@ -8,6 +8,7 @@
 pub mod commit;
 pub mod deliveries;
 pub mod views;
+mod windows;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -25,10 +26,11 @@ use tidewater_operators::hash::hash;
 use self::commit::{Commit, SourcePositions};
 use self::deliveries::{KEPT, REBUILT, SourceChanges, intakes};
 use self::views::Views;
-use super::graph::{Epoch, Table};
+use self::windows::finalize;
+use super::graph::{Epoch, From, Table};
 use super::ingest::Intake;
 use super::report::{Published, TableReport};
-use super::run::{check_gate, gather, quarantine, warnings};
+use super::run::{check_gate, gather, late, quarantine, warnings};
 use super::stages::Stages;
 use super::{Progress, RunError, RunOptions, RunReport, keep, workers};
 use crate::job::Job;
@@ -128,6 +130,7 @@ pub fn maintain(
         kept: Mutex::default(),
         rows_taken: AtomicI64::new(0),
         rows_quarantined: Arc::default(),
+        rows_late: Arc::default(),
         progress: progress.clone(),
         faults: Faults::default(),
     };
@@ -141,6 +144,7 @@ pub fn maintain(
     let writing = store.write()?;
     drop_parts(&writing, &views, &reading)?;
     let (epoch, runs, parts_of_views) = compute(epoch, &writing, options.run.workers)?;
+    finalize(job, &views, &writing, &reading)?;
     let mut warnings = warnings(&epoch.intakes);
     let positions: Vec<SourcePositions> = job
         .sources
@@ -180,6 +184,7 @@ pub fn maintain(
         .collect();
     let reports = reports(&commit, &epoch.tables, &staged)?;
     let (tables, quarantined, quarantine_path) = reports;
+    let rows_late = epoch.rows_late.load(Ordering::Relaxed);
     let seconds = clock.elapsed();
     let number = commit.finish(writing, epoch, &staged, seconds)?;
     warnings.sort();
@@ -189,6 +194,7 @@ pub fn maintain(
         deliveries: Some(deliveries),
         rows_read,
         rows_quarantined: quarantined,
+        rows_late,
         tables,
         seconds_total,
         stages,
@@ -275,16 +281,17 @@ fn announce(views: &Views, state: &StateRecord, notice: &dyn Fn(&str)) {
 fn tables(job: &Job, views: &Views) -> Vec<Table> {
     let of_sinks = job.sinks.iter().map(|sink| Table {
         spec: Arc::new(sink.table.clone()),
-        from: Some((
+        from: From::Relation(
             if views.is_rebuilt(&sink.view) {
                 REBUILT
             } else {
                 KEPT
             },
             sink.view.clone(),
-        )),
+        ),
     });
-    of_sinks.chain([quarantine(job)]).collect()
+    let own = late(job).into_iter().chain([quarantine(job)]);
+    of_sinks.chain(own).collect()
 }
 
 /// Remembers files that were touched, so that they need not be read again to be told unchanged.
@@ -526,6 +533,7 @@ fn unchanged(
         deliveries: Some(Vec::new()),
         rows_read: 0,
         rows_quarantined: quarantine.as_ref().map_or(0, |table| table.rows),
+        rows_late: 0,
         tables: reports,
         seconds_total,
         stages,
