@@ -38,7 +38,7 @@ pub use self::record::*;
 type Bytes<'a> = TableDefinition<'a, &'static [u8], &'static [u8]>;
 
 /// Bytes of the store that are cached: half for what is read, half for what is written.
-const CACHE_BYTES: usize = 32 << 20;
+const CACHE_BYTES: usize = 16 << 20;
 
 /// A kind of records.
 #[derive(Clone, Copy, Debug)]
