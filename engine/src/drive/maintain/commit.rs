@@ -196,6 +196,10 @@ impl Commit<'_> {
             .flat_map(|table| table.swaps.clone())
             .collect();
         self.state.table_paths = paths(self.directory, &epoch.tables);
+        let delivered = self.positions.iter();
+        let delivered = delivered.filter(|source| !source.positions.is_empty());
+        let delivered = delivered.map(|source| source.source.clone());
+        self.state.sources.extend(delivered);
         self.record_positions(&writing)?;
         self.record_views(&writing)?;
         let changed = self.record_tables(&writing, &epoch, staged)?;

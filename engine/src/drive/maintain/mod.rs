@@ -22,6 +22,8 @@ use tidewater_connectors::file::{Depot, Position};
 use tidewater_operators::Faults;
 use tidewater_operators::hash::hash;
 
+pub use self::commit::CRASH_POINTS;
+
 use self::commit::{Commit, SourcePositions};
 use self::deliveries::{KEPT, REBUILT, SourceChanges, intakes};
 use self::views::Views;
@@ -86,7 +88,7 @@ pub fn maintain(
     let changes = job
         .sources
         .iter()
-        .map(|source| SourceChanges::compare(source, &reading, settled_ns));
+        .map(|source| SourceChanges::compare(source, &state, &reading, settled_ns));
     let mut changes = changes.collect::<Result<Vec<_>, _>>()?;
     for note in changes
         .iter_mut()
