@@ -72,8 +72,8 @@ pub fn maintain(
     clock.enter("open");
     let mut directory = Directory::open(&options.state, options.wait)?;
     let store = open_store(&mut directory, options)?;
-    commit::recover(&store)?;
     let depot = Depot::open(directory.join("inputs")).map_err(StoreError::Source)?;
+    commit::recover(&store, &depot)?;
     let depot = Arc::new(depot);
 
     clock.enter("compare");
@@ -172,7 +172,7 @@ pub fn maintain(
         ..WriteOptions::default()
     };
     let staged = commit.stage(&epoch, runs, write)?;
-    commit::balance(&epoch, &staged)?;
+    commit.balance(&epoch, &staged)?;
     let rows_read = rows_in(&commit.positions);
 
     clock.enter("commit");
@@ -468,7 +468,7 @@ fn reports(
         let name = table.spec.name.to_string();
         let known: Option<TableRecord> = commit.reading.record(TABLES, &name)?;
         let replaced = commit.is_replaced(table);
-        let before = known.filter(|_| !replaced).map_or(0, |known| known.rows);
+        let before = known.map_or(0, |known| known.rows);
         let found = staged
             .iter()
             .find(|staged| staged.spec.name == table.spec.name);
