@@ -37,7 +37,7 @@ use crate::job::Job;
 use crate::state::directory::Directory;
 use crate::state::{
     DeliveryRecord, POSITIONS, Reading, STATE, StateRecord, Store, StoreError, TABLES, TableRecord,
-    VIEWS, ViewRecord, Writing, pair_key,
+    VIEWS, ViewRecord, Writing, pair_key, panic,
 };
 
 /// How to maintain a job's tables.
@@ -68,9 +68,17 @@ pub fn maintain(
     options: &MaintainOptions<'_>,
     progress: &Progress,
 ) -> Result<RunReport, RunError> {
+    panic::guarded(|| one_epoch(job, options, progress))
+}
+
+fn one_epoch(
+    job: &Job,
+    options: &MaintainOptions<'_>,
+    progress: &Progress,
+) -> Result<RunReport, RunError> {
     let mut clock = Stages::start(progress);
     clock.enter("open");
-    let mut directory = Directory::open(&options.state, options.wait)?;
+    let mut directory = Directory::open(&options.state, options.wait, options.rebuild)?;
     let store = open_store(&mut directory, options)?;
     let depot = Depot::open(directory.join("inputs")).map_err(StoreError::Source)?;
     commit::recover(&store, &depot)?;
@@ -201,7 +209,8 @@ pub fn maintain(
 
 /// The store; a new one where it is damaged and everything is built anew anyway.
 fn open_store(directory: &mut Directory, options: &MaintainOptions<'_>) -> Result<Store, RunError> {
-    let opened = Store::open(directory).and_then(|store| {
+    let opened: Result<Store, StoreError> = panic::guarded(|| {
+        let store = Store::open(directory)?;
         if options.rebuild {
             store.read()?.check_records()?;
         }
@@ -214,6 +223,7 @@ fn open_store(directory: &mut Directory, options: &MaintainOptions<'_>) -> Resul
             ));
             let path = directory.join("state.redb");
             disk::remove_file(&path).map_err(StoreError::io("remove", &path))?;
+            directory.is_made = false;
             Ok(Store::open(directory)?)
         }
         other => Ok(other?),
