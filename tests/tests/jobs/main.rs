@@ -8,5 +8,4 @@ mod deterministic;
 mod failures;
 mod golden;
 mod inputs;
-mod packed;
 mod place;
