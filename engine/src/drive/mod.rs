@@ -20,8 +20,7 @@ mod stages;
 mod workers;
 
 pub use self::error::RunError;
-pub use self::maintain::commit::CRASH_POINTS;
-pub use self::maintain::{MaintainOptions, maintain};
+pub use self::maintain::{CRASH_POINTS, MaintainOptions, maintain};
 pub use self::progress::{Counters, Progress};
 pub use self::report::{Published, RunReport, TableReport};
 pub use self::resident::Resident;

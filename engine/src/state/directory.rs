@@ -45,16 +45,21 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Locks the directory, which is made where it is missing. `wait` waits for its lock.
+    /// Locks the directory, which is made where it is missing. `wait` waits for its lock; `rebuild` takes a state of an
+    /// older version for none.
     ///
     /// # Errors
     /// When it is in use, holds something else, or was written by another version.
-    pub fn open(path: &Path, wait: bool) -> Result<Self, StoreError> {
+    pub fn open(path: &Path, wait: bool, rebuild: bool) -> Result<Self, StoreError> {
         disk::create_dir_all(path).map_err(StoreError::io("create the directory", path))?;
         let path = fs::canonicalize(path).map_err(StoreError::io("look up the directory", path))?;
         check_content(&path)?;
         let lock = lock(&path, wait)?;
-        let is_made = check_format(&path)?;
+        let is_made = match check_format(&path) {
+            Err(StoreError::Version { found, .. }) if rebuild && found < FORMAT => false,
+            Err(StoreError::Damaged { .. }) if rebuild => false,
+            is_made => is_made?,
+        };
         Ok(Self {
             path,
             is_made,
@@ -70,7 +75,7 @@ impl Directory {
         if !path.join("FORMAT").exists() {
             return Err(StoreError::Absent(path.to_owned()));
         }
-        Self::open(path, wait)
+        Self::open(path, wait, false)
     }
 
     /// Where something in it is.
@@ -179,7 +184,7 @@ fn check_format(directory: &Path) -> Result<bool, StoreError> {
         advice: if found > FORMAT {
             "run it with the version that made it, or a later one"
         } else {
-            "`tidewater run JOB --state DIR --rebuild` makes it anew from the kept inputs"
+            "`tidewater run JOB --state DIR --rebuild` reads everything again and makes it anew"
         },
     })
 }

@@ -12,6 +12,7 @@ mod backend;
 mod block;
 pub mod directory;
 mod error;
+pub mod panic;
 mod part;
 mod record;
 
@@ -80,6 +81,10 @@ impl Store {
     /// When the store cannot be opened.
     pub fn open(directory: &mut Directory) -> Result<Self, StoreError> {
         let path = directory.join("state.redb");
+        let bytes = std::fs::metadata(&path).map_or(0, |found| found.len());
+        if directory.is_made && bytes == 0 {
+            return Err(StoreError::damaged(Damage::Gone(path)));
+        }
         if !directory.is_made {
             tidewater_connectors::disk::remove_file(&path)
                 .map_err(StoreError::io("remove", &path))?;

@@ -23,6 +23,8 @@ use tidewater_connectors::file::{Depot, Position};
 use tidewater_operators::Faults;
 use tidewater_operators::hash::hash;
 
+pub use self::commit::CRASH_POINTS;
+
 use self::commit::{Commit, SourcePositions};
 use self::deliveries::{KEPT, REBUILT, SourceChanges, intakes};
 use self::views::Views;
@@ -37,7 +39,7 @@ use crate::job::Job;
 use crate::state::directory::Directory;
 use crate::state::{
     DeliveryRecord, POSITIONS, Reading, STATE, StateRecord, Store, StoreError, TABLES, TableRecord,
-    VIEWS, ViewRecord, Writing, pair_key,
+    VIEWS, ViewRecord, Writing, pair_key, panic,
 };
 
 /// How to maintain a job's tables.
@@ -68,12 +70,20 @@ pub fn maintain(
     options: &MaintainOptions<'_>,
     progress: &Progress,
 ) -> Result<RunReport, RunError> {
+    panic::guarded(|| one_epoch(job, options, progress))
+}
+
+fn one_epoch(
+    job: &Job,
+    options: &MaintainOptions<'_>,
+    progress: &Progress,
+) -> Result<RunReport, RunError> {
     let mut clock = Stages::start(progress);
     clock.enter("open");
-    let mut directory = Directory::open(&options.state, options.wait)?;
+    let mut directory = Directory::open(&options.state, options.wait, options.rebuild)?;
     let store = open_store(&mut directory, options)?;
-    commit::recover(&store)?;
     let depot = Depot::open(directory.join("inputs")).map_err(StoreError::Source)?;
+    commit::recover(&store, &depot)?;
     let depot = Arc::new(depot);
 
     clock.enter("compare");
@@ -88,7 +98,7 @@ pub fn maintain(
     let changes = job
         .sources
         .iter()
-        .map(|source| SourceChanges::compare(source, &reading, settled_ns));
+        .map(|source| SourceChanges::compare(source, &state, &reading, settled_ns));
     let mut changes = changes.collect::<Result<Vec<_>, _>>()?;
     for note in changes
         .iter_mut()
@@ -174,7 +184,7 @@ pub fn maintain(
         ..WriteOptions::default()
     };
     let staged = commit.stage(&epoch, runs, write)?;
-    commit::balance(&epoch, &staged)?;
+    commit.balance(&epoch, &staged)?;
     let rows_read = rows_in(&commit.positions);
 
     clock.enter("commit");
@@ -205,7 +215,8 @@ pub fn maintain(
 
 /// The store; a new one where it is damaged and everything is built anew anyway.
 fn open_store(directory: &mut Directory, options: &MaintainOptions<'_>) -> Result<Store, RunError> {
-    let opened = Store::open(directory).and_then(|store| {
+    let opened: Result<Store, StoreError> = panic::guarded(|| {
+        let store = Store::open(directory)?;
         if options.rebuild {
             store.read()?.check_records()?;
         }
@@ -218,6 +229,7 @@ fn open_store(directory: &mut Directory, options: &MaintainOptions<'_>) -> Resul
             ));
             let path = directory.join("state.redb");
             disk::remove_file(&path).map_err(StoreError::io("remove", &path))?;
+            directory.is_made = false;
             Ok(Store::open(directory)?)
         }
         other => Ok(other?),
@@ -473,7 +485,7 @@ fn reports(
         let name = table.spec.name.to_string();
         let known: Option<TableRecord> = commit.reading.record(TABLES, &name)?;
         let replaced = commit.is_replaced(table);
-        let before = known.filter(|_| !replaced).map_or(0, |known| known.rows);
+        let before = known.map_or(0, |known| known.rows);
         let found = staged
             .iter()
             .find(|staged| staged.spec.name == table.spec.name);
