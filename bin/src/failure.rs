@@ -68,6 +68,12 @@ impl Failure {
     }
 }
 
+impl From<tidewater_engine::RunError> for Failure {
+    fn from(error: tidewater_engine::RunError) -> Self {
+        Self::run(&error)
+    }
+}
+
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         Self::failed(format!("{error:#}"))

@@ -19,8 +19,9 @@ pub mod state;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use drive::{
-    MaintainOptions, Progress, Published, Resident, RunError, RunOptions, RunReport, TableReport,
-    maintain, run,
+    Inspection, KeptInputs, MaintainOptions, Pending, Progress, Published, Resident, RunError,
+    RunOptions, RunReport, StateSizes, TableReport, maintain, run,
 };
 pub use explain::Explain;
 pub use job::{Job, JobBuilder};
+pub use tidewater_connectors::{file, format, sink, source};

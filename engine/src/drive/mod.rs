@@ -8,6 +8,7 @@ mod consolidate;
 mod error;
 mod graph;
 mod ingest;
+mod inspect;
 mod keep;
 mod key;
 mod maintain;
@@ -19,6 +20,7 @@ mod stages;
 mod workers;
 
 pub use self::error::RunError;
+pub use self::inspect::{Inspection, KeptInputs, Pending, StateSizes};
 pub use self::maintain::{MaintainOptions, maintain};
 pub use self::progress::{Counters, Progress};
 pub use self::report::{Published, RunReport, TableReport};

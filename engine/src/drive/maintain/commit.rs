@@ -62,12 +62,27 @@ pub fn recover(store: &Store) -> Result<(), RunError> {
     let Some(state) = store.read()?.record::<StateRecord>(STATE, "")? else {
         return Ok(());
     };
-    let tables = || state.table_paths.iter().map(PathBuf::as_path);
-    if !state.swaps.is_empty() && Staging::is_staged(tables(), &state.id, state.epoch)? {
+    if is_half_done(&state)? {
         tracing::info!(epoch = state.epoch, "finishing what the last run committed");
         apply_swaps(&state.swaps)?;
     }
-    Ok(Staging::clean(tables(), &state.id)?)
+    let tables = state.table_paths.iter().map(PathBuf::as_path);
+    Ok(Staging::clean(tables, &state.id)?)
+}
+
+/// Whether the last commit's files may not all be in their places.
+///
+/// # Errors
+/// When the place of a table cannot be told.
+pub fn is_half_done(state: &StateRecord) -> Result<bool, SinkError> {
+    // Beside a table whose place is gone nothing is staged, and nothing shall be made there.
+    let tables = state.table_paths.iter().map(PathBuf::as_path);
+    let tables = tables.filter(|table| {
+        table
+            .parent()
+            .is_none_or(|beside| fs::exists(beside).unwrap_or(true))
+    });
+    Ok(!state.swaps.is_empty() && Staging::is_staged(tables, &state.id, state.epoch)?)
 }
 
 /// What is published, as the state tells it.
