@@ -12,7 +12,7 @@ use arrow::row::{OwnedRow, RowConverter, SortField};
 use tidewater_engine::file::sink::{PublishedTable, read_changes};
 use tidewater_engine::format::csv::encode::CsvEncoder;
 use tidewater_engine::format::json_lines::encode::JsonLinesEncoder;
-use tidewater_engine::sink::{EncodeError, EncodeRows, SinkError};
+use tidewater_engine::sink::EncodeRows;
 use tidewater_engine::state::{EpochRecord, TableChangeRecord};
 use tidewater_engine::{Inspection, Job};
 
@@ -39,21 +39,9 @@ enum Halt {
     Enough,
 }
 
-impl From<SinkError> for Halt {
-    fn from(error: SinkError) -> Self {
-        Self::Failed(Failure::failed(error.to_string()))
-    }
-}
-
-impl From<ArrowError> for Halt {
-    fn from(error: ArrowError) -> Self {
-        Self::Failed(Failure::failed(error.to_string()))
-    }
-}
-
-impl From<EncodeError> for Halt {
-    fn from(error: EncodeError) -> Self {
-        Self::Failed(Failure::failed(error.to_string()))
+impl<E: Into<Failure>> From<E> for Halt {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
     }
 }
 
@@ -173,7 +161,7 @@ fn net(
     if let Some(anew) = steps.iter().rev().find(|step| step.change.replaced) {
         let number = anew.epoch.epoch;
         let advice = |what: &str| {
-            Halt::Failed(Failure::failed(format!(
+            Halt::from(Failure::failed(format!(
                 "epoch {number} made {table} anew, and {what}; give --since {number}, or a later one"
             )))
         };
@@ -211,13 +199,13 @@ fn all_rows(
 ) -> Result<(), Halt> {
     let specs = inspection.specs(job).into_iter();
     let Some((spec, shadow)) = specs.into_iter().find(|(spec, _)| *spec.name == *table) else {
-        return Err(Halt::Failed(Failure::failed(format!(
+        return Err(Halt::from(Failure::failed(format!(
             "the job publishes no table {table} any more"
         ))));
     };
     let published = PublishedTable::new(spec, shadow)?;
     let partitions = inspection.partitions(table);
-    for (partition, content) in partitions.map_err(|error| Halt::Failed(Failure::run(&error)))? {
+    for (partition, content) in partitions? {
         for file in &content.files {
             published.read(&Path::new(&partition).join(&file.name), |batch| {
                 let mut fields = batch.schema().fields().to_vec();
@@ -277,7 +265,7 @@ impl Sums {
         };
         let counts = counts.as_primitive_opt::<Int64Type>();
         let Some(counts) = counts.filter(|_| batch.schema() == self.schema) else {
-            return Err(Halt::Failed(Failure::failed(format!(
+            return Err(Halt::from(Failure::failed(format!(
                 "{} holds other columns than the changes before it",
                 path.display()
             ))));
@@ -419,7 +407,7 @@ impl Printer {
     fn encode(&mut self, batch: &RecordBatch) -> Result<(), Halt> {
         let schema = self.schema.get_or_insert_with(|| batch.schema());
         if *schema != batch.schema() {
-            return Err(Halt::Failed(Failure::failed(
+            return Err(Halt::from(Failure::failed(
                 "the table's columns changed between these commits: ask for fewer of them with --since and --epoch"
                     .to_owned(),
             )));
@@ -430,7 +418,7 @@ impl Printer {
             .find(|field| field.data_type().is_nested())
             && self.format == RowFormat::Csv
         {
-            return Err(Halt::Failed(Failure::failed(format!(
+            return Err(Halt::from(Failure::failed(format!(
                 "CSV cannot hold the lists of column {}: give --format jsonl",
                 nested.name()
             ))));
@@ -458,8 +446,7 @@ impl Printer {
     fn finish(mut self) -> Result<(), Failure> {
         self.flush();
         if let Some(encoder) = self.encoder.take() {
-            let ended = encoder.finish().map(drop);
-            ended.map_err(|error| Failure::failed(error.to_string()))?;
+            encoder.finish()?;
         }
         if self.cut {
             output::tell("… and more rows: --limit gives how many are printed\n");

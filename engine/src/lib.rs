@@ -24,4 +24,5 @@ pub use drive::{
 };
 pub use explain::Explain;
 pub use job::{Job, JobBuilder};
-pub use tidewater_connectors::{file, format, sink, source};
+pub use tidewater_connectors::{error, file, format, sink, source};
+pub use tidewater_operators::aggregate::ExactSum;
