@@ -19,8 +19,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
     after_help = "Examples:\n  \
         tidewater generate --records 1000000 --out data/transactions\n  \
         tidewater check jobs/card.sql\n  \
-        tidewater run jobs/card.sql --set input=data/transactions --set output=out\n\n\
-        Exit codes: 0 done, 1 failed, 2 usage or invalid job, 3 too many bad rows (nothing was published).",
+        tidewater run jobs/card.sql --set input=data/transactions --set output=out --state state\n  \
+        tidewater verify jobs/card.sql --set input=data/transactions --set output=out --state state\n\n\
+        Exit codes: 0 done, 1 failed or differs, 2 usage or invalid job, 3 too many bad rows (nothing was published).",
     subcommand_required = true,
     arg_required_else_help = true
 )]
@@ -219,6 +220,7 @@ pub enum RowFormat {
 
 /// `tidewater verify`.
 #[derive(Debug, Args)]
+#[cfg_attr(not(feature = "verify"), allow(dead_code))]
 #[command(after_help = "Examples:\n  \
     tidewater verify jobs/card.sql --state state/\n  \
     tidewater verify jobs/card.sql --state state/ monthly_trend _quarantine\n\n\

@@ -22,7 +22,6 @@ use super::hive::{NULL_NAME, partition_path};
 use super::layout::Layout;
 use super::maintain::{PublishedFile, PublishedPartition};
 use super::run::KeptFile;
-use super::target::is_marker;
 use super::write::with_partition_columns;
 use crate::format::parquet::encode::{ParquetOptions, read_back};
 use crate::sink::{EncodeError, Encoding, SinkError, TableSpec};
@@ -234,7 +233,7 @@ pub fn read_changes<E: From<SinkError>>(
     Ok(())
 }
 
-/// All files below a table's directory that its readers may see.
+/// All files below a table's directory that its readers see: they pass over names that begin with `.` or `_`.
 fn list(root: &Path, below: &Path, found: &mut BTreeSet<PathBuf>) -> Result<(), SinkError> {
     let directory = root.join(below);
     let entries = match fs::read_dir(&directory) {
@@ -248,10 +247,14 @@ fn list(root: &Path, below: &Path, found: &mut BTreeSet<PathBuf>) -> Result<(), 
         let entry = entry.map_err(SinkError::io("list the directory", &directory))?;
         let name = entry.file_name();
         let path = below.join(&name);
+        let name = name.to_string_lossy();
+        if name.starts_with(['.', '_']) && !name.contains('=') {
+            continue;
+        }
         let kind = fs::metadata(entry.path()).map_err(SinkError::io("look up", &entry.path()))?;
         if kind.is_dir() {
             list(root, &path, found)?;
-        } else if !is_marker(&name.to_string_lossy()) {
+        } else {
             found.insert(path);
         }
     }
