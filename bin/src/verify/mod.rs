@@ -6,8 +6,8 @@
 //! published files ─ partition columns put back ──────────────────────┘
 //! ```
 //!
-//! 1. Between the decoder and the comparison nothing is ours but the functions that DataFusion does not have, and sums of
-//!    floats that do not depend on the order of rows ([`exact`]).
+//! 1. Between the decoder and the comparison nothing is ours but the functions that DataFusion does not have, and what
+//!    makes its answer a function of the rows and not of their order: sums of floats ([`exact`]) and ties ([`ties`]).
 //! 2. Neither side is held in memory: it is passed twice, once for the hashes and, if those differ, once for the rows.
 //! 3. Nothing is changed.
 
@@ -23,6 +23,8 @@ mod oracle;
 mod pair;
 #[cfg(feature = "verify")]
 mod report;
+#[cfg(feature = "verify")]
+mod ties;
 #[cfg(feature = "verify")]
 mod work;
 

@@ -12,6 +12,7 @@ use datafusion::datasource::ViewTable;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::physical_plan::execute_stream;
 use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
@@ -21,8 +22,8 @@ use tidewater_engine::Job;
 use tidewater_engine::job::{self, CreateView, Source};
 use tokio::runtime::{Builder, Runtime};
 
-use super::exact;
 use super::inputs::{Input, InputStream, PLACES};
+use super::{exact, ties};
 
 /// A job that DataFusion runs, a table at a time.
 pub struct Oracle {
@@ -115,7 +116,10 @@ impl Oracle {
             .collect();
         self.runtime.block_on(async {
             let table = self.context.table(TableReference::bare(relation)).await?;
-            let mut stream = table.select(columns)?.execute_stream().await?;
+            let state = self.context.state();
+            let plan = state.optimize(&table.select(columns)?.into_unoptimized_plan())?;
+            let plan = state.create_physical_plan(&ties::broken(plan)?).await?;
+            let mut stream = execute_stream(plan, self.context.task_ctx())?;
             while let Some(batch) = stream.next().await {
                 take(batch?)?;
             }

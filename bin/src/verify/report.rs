@@ -194,8 +194,8 @@ impl Verdict {
             text += &format!("  … and {} more\n", HumanCount(more));
         }
         if self.orders_rows && self.missing + self.surplus > 0 {
-            text += "  It ranks or limits rows. Where its ORDER BY leaves ties open, DataFusion may break them in another way\n  \
-                     than Tidewater, which goes on by all columns: add columns to ORDER BY until no two rows tie.\n";
+            text += "  It ranks or limits rows. Where its ORDER BY leaves ties open, DataFusion may break some of them in another\n  \
+                     way than Tidewater: add columns to ORDER BY until no two rows tie, to be sure.\n";
         }
         text
     }
