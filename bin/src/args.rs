@@ -19,8 +19,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
     after_help = "Examples:\n  \
         tidewater generate --records 1000000 --out data/transactions\n  \
         tidewater check jobs/card.sql\n  \
-        tidewater run jobs/card.sql --set input=data/transactions --set output=out\n\n\
-        Exit codes: 0 done, 1 failed, 2 usage or invalid job, 3 too many bad rows (nothing was published).",
+        tidewater run jobs/card.sql --set input=data/transactions --set output=out --state state\n  \
+        tidewater verify jobs/card.sql --set input=data/transactions --set output=out --state state\n\n\
+        Exit codes: 0 done, 1 failed or differs, 2 usage or invalid job, 3 too many bad rows (nothing was published).",
     subcommand_required = true,
     arg_required_else_help = true
 )]
@@ -35,6 +36,14 @@ pub struct Cli {
 pub enum Command {
     /// Run a job: read everything it names, publish its tables, exit
     Run(RunArgs),
+    /// Show where a job's state stands: deliveries, what waits, sizes, tables
+    Status(StatusArgs),
+    /// Show the commits of a job's state, or those that changed a table
+    History(HistoryArgs),
+    /// Show the rows that commits inserted into a table and deleted from it
+    Changes(ChangesArgs),
+    /// Recompute the tables of a job's state with another engine, and compare every row
+    Verify(VerifyArgs),
     /// Check a job without reading data: all errors at once, each with its place and a hint
     Check(CheckArgs),
     /// Show a job's plan as a graph: operators, keys, and the state that each keeps
@@ -106,6 +115,133 @@ pub struct RunArgs {
         help = "Log what the engine and its operators do to standard error; RUST_LOG narrows or widens it"
     )]
     pub verbose: bool,
+}
+
+/// A job and its state, to be looked at.
+#[derive(Debug, Args)]
+pub struct StateArgs {
+    /// The job.
+    #[command(flatten)]
+    pub job: JobArgs,
+
+    /// The state that `tidewater run JOB --state DIR` keeps
+    #[arg(long, value_name = "DIR")]
+    pub state: PathBuf,
+
+    /// Wait for a run that uses the state, rather than fail
+    #[arg(long)]
+    pub wait: bool,
+
+    /// Print JSON on standard output, and nothing else there
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `tidewater status`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  \
+    tidewater status jobs/card.sql --state state/\n\n\
+    Changes nothing. What waits at a LOCATION is told by size and time of change; no file is read.")]
+pub struct StatusArgs {
+    /// The job and its state.
+    #[command(flatten)]
+    pub state: StateArgs,
+
+    /// List every delivery that is taken in
+    #[arg(long)]
+    pub files: bool,
+}
+
+/// `tidewater history`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    tidewater history jobs/card.sql --state state/ --last 10\n  \
+    tidewater history jobs/card.sql --state state/ monthly_trend")]
+pub struct HistoryArgs {
+    /// The job and its state.
+    #[command(flatten)]
+    pub state: StateArgs,
+
+    /// Only the commits that changed this table
+    #[arg(value_name = "TABLE")]
+    pub table: Option<String>,
+
+    /// Only the last N of them
+    #[arg(long, value_name = "N")]
+    pub last: Option<usize>,
+}
+
+/// `tidewater changes`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    tidewater changes jobs/card.sql monthly_trend --state state/            # what the last commit changed\n  \
+    tidewater changes jobs/card.sql monthly_trend --state state/ --since 7 --net --format csv\n\n\
+    A row that was inserted counts +1, one that was deleted -1: a corrected row is both. --net adds up all commits.")]
+pub struct ChangesArgs {
+    /// The job and its state.
+    #[command(flatten)]
+    pub state: StateArgs,
+
+    /// The table
+    #[arg(value_name = "TABLE")]
+    pub table: String,
+
+    /// Commits after this epoch [default: the last commit alone]
+    #[arg(long, value_name = "EPOCH")]
+    pub since: Option<u64>,
+
+    /// Commits up to this epoch; without --since this one alone
+    #[arg(long, value_name = "N")]
+    pub epoch: Option<u64>,
+
+    /// Add up the changes of all commits
+    #[arg(long)]
+    pub net: bool,
+
+    /// How to print rows; --json is --format jsonl
+    #[arg(long, value_enum, default_value_t = RowFormat::Table)]
+    pub format: RowFormat,
+
+    /// Rows to print at most [default: 50 as a table, otherwise all]
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u64>,
+}
+
+/// Forms of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RowFormat {
+    /// Aligned columns, for people
+    Table,
+    /// RFC 4180, with a header
+    Csv,
+    /// One JSON object a line
+    Jsonl,
+}
+
+/// `tidewater verify`.
+#[derive(Debug, Args)]
+#[cfg_attr(not(feature = "verify"), allow(dead_code))]
+#[command(after_help = "Examples:\n  \
+    tidewater verify jobs/card.sql --state state/\n  \
+    tidewater verify jobs/card.sql --state state/ monthly_trend _quarantine\n\n\
+    Computes the tables with DataFusion over the inputs as they were last taken in, and compares all rows with the files \
+    that are published. Changes nothing. Exit code 0 when all rows are the same, 1 when any differs.")]
+pub struct VerifyArgs {
+    /// The job and its state.
+    #[command(flatten)]
+    pub state: StateArgs,
+
+    /// Tables to verify [default: all, the quarantine too]
+    #[arg(value_name = "TABLE")]
+    pub tables: Vec<String>,
+
+    /// Tables that are verified at a time [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = worker_count())]
+    pub workers: Option<usize>,
+
+    /// Print nothing but differences
+    #[arg(long, short)]
+    pub quiet: bool,
 }
 
 /// `tidewater check`.

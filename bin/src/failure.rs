@@ -57,6 +57,12 @@ impl Failure {
         }
     }
 
+    /// What happened.
+    #[cfg(feature = "verify")]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// The message as it goes to standard error.
     pub fn render(&self, style: Style) -> String {
         let message = self.message.trim_end();
@@ -65,6 +71,31 @@ impl Failure {
         } else {
             format!("{} {message}\n", style.red("error:"))
         }
+    }
+}
+
+macro_rules! from_errors {
+    ($($error:ty),*) => {
+        $(impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self::failed(error.to_string())
+            }
+        })*
+    };
+}
+
+from_errors!(
+    tidewater_engine::sink::SinkError,
+    tidewater_engine::sink::EncodeError,
+    arrow::error::ArrowError
+);
+
+#[cfg(feature = "verify")]
+from_errors!(datafusion::error::DataFusionError);
+
+impl From<tidewater_engine::RunError> for Failure {
+    fn from(error: tidewater_engine::RunError) -> Self {
+        Self::run(&error)
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tidewater_engine::Job;
 use tidewater_engine::diagnostic::render;
+use tidewater_engine::job::{CreateView, view_statements};
 
 use crate::args::JobArgs;
 use crate::failure::Failure;
@@ -12,6 +13,11 @@ use crate::output;
 
 /// Reads and plans the job that was named on the command line.
 pub fn load(args: &JobArgs) -> Result<Job, Failure> {
+    Ok(load_with_views(args)?.0)
+}
+
+/// The job and, as its text says them, its views.
+pub fn load_with_views(args: &JobArgs) -> Result<(Job, BTreeMap<String, CreateView>), Failure> {
     let name = args.job.display().to_string();
     let sql = std::fs::read_to_string(&args.job).map_err(|error| {
         Failure::usage(format!(
@@ -26,7 +32,8 @@ pub fn load(args: &JobArgs) -> Result<Job, Failure> {
             for warning in &job.warnings {
                 output::tell(&render(warning, "warning", &name, &sql));
             }
-            Ok(job)
+            let views = view_statements(&sql, &|name| variables.get(name));
+            Ok((job, views))
         }
         (Ok(_), Some(unused)) => Err(Failure::usage(unused)),
         (Err(diagnostics), None) => Err(Failure::invalid_job(diagnostics.to_string())),

@@ -4,9 +4,11 @@
 //! becomes an exit code.
 
 mod args;
+mod changes;
 mod cores;
 mod failure;
 mod generate;
+mod history;
 mod inspect;
 mod job;
 mod log;
@@ -14,9 +16,12 @@ mod memory;
 mod output;
 mod progress;
 mod run;
+mod status;
 mod style;
 mod summary;
 mod table;
+mod verify;
+mod words;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::PanicHookInfo;
@@ -47,6 +52,10 @@ fn main() -> ExitCode {
 fn dispatch(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Run(args) => run::run(args),
+        Command::Status(args) => status::run(args),
+        Command::History(args) => history::run(args),
+        Command::Changes(args) => changes::run(args),
+        Command::Verify(args) => verify::run(args),
         Command::Check(args) => inspect::check(args),
         Command::Explain(args) => inspect::explain(args),
         Command::Generate(args) => generate::run(args),

@@ -13,6 +13,7 @@ use tidewater_engine::{Published, RunReport, TableReport};
 
 use crate::style::Style;
 use crate::table::{Align, TextTable};
+use crate::words::count;
 
 /// The report as one JSON object; `peak_memory_bytes` is null where the system does not tell.
 pub fn to_json(report: &RunReport, peak_memory: Option<u64>) -> Value {
@@ -129,10 +130,7 @@ fn changes(report: &RunReport, deliveries: &[DeliveryRecord]) -> String {
     }
     for (at, (kind, number)) in kinds.iter().enumerate() {
         text += if at == 0 { ": " } else { ", " };
-        text += &format!(
-            "{} {kind}",
-            count(*number, "delivery").replace("deliverys", "deliveries")
-        );
+        text += &format!("{} {kind}", count(*number, "delivery"));
     }
     text += ".\n";
     for delivery in deliveries
@@ -251,12 +249,4 @@ fn stages(report: &RunReport) -> String {
     } else {
         format!("{total:.2} s ({})", stages.join(", "))
     }
-}
-
-fn count(number: u64, noun: &str) -> String {
-    format!(
-        "{} {noun}{}",
-        HumanCount(number),
-        if number == 1 { "" } else { "s" }
-    )
 }

@@ -19,8 +19,10 @@ pub mod state;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use drive::{
-    CRASH_POINTS, MaintainOptions, Progress, Published, Resident, RunError, RunOptions, RunReport,
-    TableReport, maintain, run,
+    CRASH_POINTS, Inspection, KeptInputs, MaintainOptions, Pending, Progress, Published, Resident,
+    RunError, RunOptions, RunReport, StateSizes, TableReport, maintain, run,
 };
 pub use explain::Explain;
 pub use job::{Job, JobBuilder};
+pub use tidewater_connectors::{error, file, format, sink, source};
+pub use tidewater_operators::aggregate::ExactSum;

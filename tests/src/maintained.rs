@@ -168,7 +168,7 @@ impl Maintained {
     #[must_use]
     pub fn state(&self) -> Value {
         let path = self.path("state");
-        let mut directory = Directory::existing(&path, false).unwrap();
+        let mut directory = Directory::open(&path, false, false).unwrap();
         let store = Store::open(&mut directory).unwrap();
         let reading = store.read().unwrap();
         let records = [STATE, POSITIONS, VIEWS, TABLES, PARTITIONS, EPOCHS];

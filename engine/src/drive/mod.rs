@@ -8,6 +8,7 @@ mod consolidate;
 mod error;
 mod graph;
 mod ingest;
+mod inspect;
 mod keep;
 mod key;
 mod late;
@@ -20,6 +21,7 @@ mod stages;
 mod workers;
 
 pub use self::error::RunError;
+pub use self::inspect::{Inspection, KeptInputs, Pending, StateSizes};
 pub use self::maintain::{CRASH_POINTS, MaintainOptions, maintain};
 pub use self::progress::{Counters, Progress};
 pub use self::report::{Published, RunReport, TableReport};

@@ -40,12 +40,14 @@ mod tests;
 
 use arrow::datatypes::SchemaRef;
 use datafusion_expr::LogicalPlan;
+pub use datafusion_sql::sqlparser::ast::CreateView;
 use tidewater_connectors::sink::{SortKey, TableSpec};
 use tidewater_connectors::source::SourceSpec;
 
 pub use self::builder::JobBuilder;
 pub use self::catalog::{planner_options, type_planner};
 pub use self::functions::functions;
+pub use self::parse::view_statements;
 pub use self::retain::Retain;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 

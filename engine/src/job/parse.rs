@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use datafusion_sql::sqlparser::ast::CreateView;
+
 use super::catalog::Catalog;
 use super::resolve::{Draft, resolve};
 use super::site::Site;
@@ -33,6 +35,22 @@ pub(super) fn parse(
         Some(job) if errors.is_empty() => Ok(job),
         _ => Err(Diagnostics::new(name, sql, errors)),
     }
+}
+
+/// The views of a job by name, as its text says them, for others who want to plan the same SQL. `variables` answers
+/// `${name}`. Of a text that is no valid job, those that parse.
+pub fn view_statements(
+    sql: &str,
+    variables: &dyn Fn(&str) -> Option<String>,
+) -> BTreeMap<String, CreateView> {
+    let statements = statements(&substitute(sql, variables), &mut Vec::new());
+    let views = statements
+        .into_iter()
+        .filter_map(|statement| match statement.kind {
+            Kind::View(view) => Some((statement.name, *view)),
+            _ => None,
+        });
+    views.collect()
 }
 
 /// The job, if nothing is wrong with it; `errors` says what is.

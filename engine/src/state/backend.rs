@@ -1,7 +1,10 @@
-//! The store's file, through the file system that tests can make fail. Errors name it.
+//! The store's file: through the file system that tests can make fail, or for reading alone. Errors name it.
 
+use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use redb::StorageBackend;
 use tidewater_connectors::disk::DiskFile;
@@ -37,5 +40,140 @@ impl StorageBackend for Backend {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.named(self.0.write_all_at(data, offset))
+    }
+}
+
+/// Bytes that are remembered together where something was written.
+const PAGE_BYTES: u64 = 4096;
+
+/// A store's file that is not changed: what the store writes (it notes that it is open, and mends what a process left
+/// that was cut short) is in memory, over what the file holds.
+#[derive(Debug)]
+pub struct Unchanged {
+    file: File,
+    over: Mutex<Over>,
+}
+
+/// What differs from the file.
+#[derive(Debug)]
+struct Over {
+    bytes: u64,
+    pages: BTreeMap<u64, Vec<u8>>,
+}
+
+impl Unchanged {
+    /// Over a file.
+    ///
+    /// # Errors
+    /// When its length cannot be told.
+    pub fn new(file: File) -> io::Result<Self> {
+        let bytes = file.metadata()?.len();
+        let over = Over {
+            bytes,
+            pages: BTreeMap::new(),
+        };
+        Ok(Self {
+            file,
+            over: Mutex::new(over),
+        })
+    }
+
+    fn over(&self) -> MutexGuard<'_, Over> {
+        self.over.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A page of the file; zeros behind its end.
+    fn stored(&self, page: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        bytes.resize(usize::try_from(PAGE_BYTES).map_err(io::Error::other)?, 0);
+        let mut filled = 0;
+        while filled < bytes.len() {
+            let at = page * PAGE_BYTES + u64::try_from(filled).map_err(io::Error::other)?;
+            match self.file.read_at(&mut bytes[filled..], at) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(bytes)
+    }
+}
+
+/// The parts of `length` bytes from `offset` that lie in one page each: the page, where in it, and where among the bytes.
+fn parts(
+    offset: u64,
+    length: usize,
+) -> impl Iterator<Item = io::Result<(u64, usize, std::ops::Range<usize>)>> {
+    let mut done = 0;
+    std::iter::from_fn(move || {
+        if done >= length {
+            return None;
+        }
+        let next = || {
+            let at = offset + u64::try_from(done).map_err(io::Error::other)?;
+            let within = usize::try_from(at % PAGE_BYTES).map_err(io::Error::other)?;
+            let room = usize::try_from(PAGE_BYTES).map_err(io::Error::other)? - within;
+            Ok((at / PAGE_BYTES, within, done..length.min(done + room)))
+        };
+        let part = next();
+        done = part.as_ref().map_or(length, |(_, _, part)| part.end);
+        Some(part)
+    })
+}
+
+impl StorageBackend for Unchanged {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.over().bytes)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let over = self.over();
+        if over.pages.is_empty() {
+            return self.file.read_exact_at(out, offset);
+        }
+        for part in parts(offset, out.len()) {
+            let (page, within, part) = part?;
+            let length = part.len();
+            match over.pages.get(&page) {
+                Some(bytes) => out[part].copy_from_slice(&bytes[within..within + length]),
+                None => out[part].copy_from_slice(&self.stored(page)?[within..within + length]),
+            }
+        }
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let mut over = self.over();
+        // What is cut off comes back as zeros.
+        for page in len / PAGE_BYTES..over.bytes.div_ceil(PAGE_BYTES) {
+            let mut bytes = match over.pages.remove(&page) {
+                Some(bytes) => bytes,
+                None => self.stored(page)?,
+            };
+            let kept = len.saturating_sub(page * PAGE_BYTES).min(PAGE_BYTES);
+            bytes[usize::try_from(kept).map_err(io::Error::other)?..].fill(0);
+            over.pages.insert(page, bytes);
+        }
+        over.bytes = len;
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let mut over = self.over();
+        for part in parts(offset, data.len()) {
+            let (page, within, part) = part?;
+            let mut bytes = match over.pages.remove(&page) {
+                Some(bytes) => bytes,
+                None => self.stored(page)?,
+            };
+            bytes[within..within + part.len()].copy_from_slice(&data[part]);
+            over.pages.insert(page, bytes);
+        }
+        Ok(())
     }
 }

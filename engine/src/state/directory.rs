@@ -10,6 +10,7 @@
 //! | `tables/` | Parquet copies of tables that are published as text |
 //!
 //! 1. The lock is the kernel's: it ends with its process, however that ends.
+//! 2. Whoever changes the state has the lock alone; those who only read it share it.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -53,8 +54,24 @@ impl Directory {
     pub fn open(path: &Path, wait: bool, rebuild: bool) -> Result<Self, StoreError> {
         disk::create_dir_all(path).map_err(StoreError::io("create the directory", path))?;
         let path = fs::canonicalize(path).map_err(StoreError::io("look up the directory", path))?;
+        Self::locked(path, wait, rebuild, Hold::Alone)
+    }
+
+    /// The directory of a state that is there, to be read and not changed. Several processes may read at a time.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and when there is no state.
+    pub fn for_reading(path: &Path, wait: bool) -> Result<Self, StoreError> {
+        if !path.join("FORMAT").exists() {
+            return Err(StoreError::Absent(path.to_owned()));
+        }
+        let path = fs::canonicalize(path).map_err(StoreError::io("look up the directory", path))?;
+        Self::locked(path, wait, false, Hold::Shared)
+    }
+
+    fn locked(path: PathBuf, wait: bool, rebuild: bool, hold: Hold) -> Result<Self, StoreError> {
         check_content(&path)?;
-        let lock = lock(&path, wait)?;
+        let lock = lock(&path, wait, hold)?;
         let is_made = match check_format(&path) {
             Err(StoreError::Version { found, .. }) if rebuild && found < FORMAT => false,
             Err(StoreError::Damaged { .. }) if rebuild => false,
@@ -65,17 +82,6 @@ impl Directory {
             is_made,
             _lock: lock,
         })
-    }
-
-    /// The directory of a state that is there.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open), and when there is no state.
-    pub fn existing(path: &Path, wait: bool) -> Result<Self, StoreError> {
-        if !path.join("FORMAT").exists() {
-            return Err(StoreError::Absent(path.to_owned()));
-        }
-        Self::open(path, wait, false)
     }
 
     /// Where something in it is.
@@ -123,20 +129,51 @@ fn check_content(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-fn lock(directory: &Path, wait: bool) -> Result<File, StoreError> {
+/// How a state is held.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hold {
+    /// To change it.
+    Alone,
+    /// To read it.
+    Shared,
+}
+
+impl Hold {
+    /// What takes the lock at once or not at all, and what waits for it.
+    fn operations(self) -> (FlockOperation, FlockOperation) {
+        match self {
+            Self::Alone => (
+                FlockOperation::NonBlockingLockExclusive,
+                FlockOperation::LockExclusive,
+            ),
+            Self::Shared => (
+                FlockOperation::NonBlockingLockShared,
+                FlockOperation::LockShared,
+            ),
+        }
+    }
+}
+
+fn lock(directory: &Path, wait: bool, hold: Hold) -> Result<File, StoreError> {
     let path = directory.join("lock");
     let failed = || StoreError::io("lock", &path);
-    let mut file = File::options()
+    let (at_once, waiting) = hold.operations();
+    let opened = File::options()
         .read(true)
         .write(true)
         .create(true)
         .truncate(false)
-        .open(&path)
-        .map_err(failed())?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        .open(&path);
+    let (mut file, may_write) = match opened {
+        Ok(file) => (file, true),
+        // A reader need not be allowed to write.
+        Err(_) if hold == Hold::Shared => (File::open(&path).map_err(failed())?, false),
+        Err(error) => return Err(failed()(error)),
+    };
+    match flock(&file, at_once) {
         Ok(()) => {}
         Err(rustix::io::Errno::WOULDBLOCK) if wait => {
-            flock(&file, FlockOperation::LockExclusive).map_err(|error| failed()(error.into()))?;
+            flock(&file, waiting).map_err(|error| failed()(error.into()))?;
         }
         Err(rustix::io::Errno::WOULDBLOCK) => {
             let mut owner = String::new();
@@ -151,6 +188,9 @@ fn lock(directory: &Path, wait: bool) -> Result<File, StoreError> {
             });
         }
         Err(error) => return Err(failed()(error.into())),
+    }
+    if !may_write {
+        return Ok(file);
     }
     // For whoever finds it locked.
     file.set_len(0)

@@ -51,7 +51,7 @@ pub enum StoreError {
     Negative(String),
     /// Another process uses the state.
     #[error(
-        "the state {} is in use by {owner}; wait for it to end, or give --wait to have this run wait", path.display()
+        "the state {} is in use by {owner}; wait for it to end, or give --wait", path.display()
     )]
     InUse {
         /// The state's directory.

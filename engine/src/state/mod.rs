@@ -29,7 +29,7 @@ use tidewater_connectors::disk::DiskFile;
 use tidewater_operators::hash::hash;
 use tidewater_operators::state::Kept;
 
-use self::backend::Backend;
+use self::backend::{Backend, Unchanged};
 use self::directory::Directory;
 
 pub use self::error::{Damage, StoreError};
@@ -98,6 +98,19 @@ impl Store {
             transaction.commit()?;
             directory.made()?;
         }
+        Ok(Self { database })
+    }
+
+    /// The state in `directory`, for reading: nothing in its file changes, and what is written is not kept.
+    ///
+    /// # Errors
+    /// When the store cannot be opened.
+    pub fn for_reading(directory: &Directory) -> Result<Self, StoreError> {
+        let path = directory.join("state.redb");
+        let file = std::fs::File::open(&path).and_then(Unchanged::new);
+        let database = Database::builder()
+            .set_cache_size(CACHE_BYTES)
+            .create_with_backend(file.map_err(StoreError::io("open", &path))?)?;
         Ok(Self { database })
     }
 

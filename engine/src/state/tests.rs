@@ -183,6 +183,6 @@ fn one_process_at_a_time_and_no_foreign_directory() {
     );
     let error = Directory::open(directory.path(), false, false).unwrap_err();
     assert!(matches!(error, StoreError::Foreign { .. }), "{error}");
-    let absent = Directory::existing(&directory.path().join("none"), false).unwrap_err();
+    let absent = Directory::for_reading(&directory.path().join("none"), false).unwrap_err();
     assert!(absent.to_string().contains("there is no state"), "{absent}");
 }

@@ -10,7 +10,7 @@ use super::layout::Layout;
 use crate::sink::SinkError;
 
 /// The name that stands for NULL.
-const NULL_NAME: &str = "__HIVE_DEFAULT_PARTITION__";
+pub(super) const NULL_NAME: &str = "__HIVE_DEFAULT_PARTITION__";
 
 const FORMAT: FormatOptions<'static> = FormatOptions::new()
     .with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"))

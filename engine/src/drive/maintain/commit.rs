@@ -65,7 +65,7 @@ pub fn recover(store: &Store, depot: &Depot) -> Result<(), RunError> {
     let tables = || state.table_paths.iter().map(PathBuf::as_path);
     let is_staged = |epoch| Staging::is_staged(tables(), &state.id, epoch);
     let is_committed = is_staged(state.epoch)?;
-    if is_committed && !state.swaps.is_empty() {
+    if is_half_done(&state)? {
         tracing::info!(epoch = state.epoch, "finishing what the last run committed");
         apply_swaps(&state.swaps)?;
     }
@@ -74,6 +74,21 @@ pub fn recover(store: &Store, depot: &Depot) -> Result<(), RunError> {
         remove_unused(depot, positions.values())?;
     }
     Ok(Staging::clean(tables(), &state.id)?)
+}
+
+/// Whether the last commit's files may not all be in their places.
+///
+/// # Errors
+/// When the place of a table cannot be told.
+pub fn is_half_done(state: &StateRecord) -> Result<bool, SinkError> {
+    // Beside a table whose place is gone nothing is staged, and nothing shall be made there.
+    let tables = state.table_paths.iter().map(PathBuf::as_path);
+    let tables = tables.filter(|table| {
+        table
+            .parent()
+            .is_none_or(|beside| fs::exists(beside).unwrap_or(true))
+    });
+    Ok(!state.swaps.is_empty() && Staging::is_staged(tables, &state.id, state.epoch)?)
 }
 
 /// Removes what is kept and no position refers to.

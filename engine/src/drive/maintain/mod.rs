@@ -237,7 +237,11 @@ fn open_store(directory: &mut Directory, options: &MaintainOptions<'_>) -> Resul
 }
 
 /// The state's record; a new one before the first commit.
-fn state_of(job: &Job, directory: &Directory, reading: &Reading) -> Result<StateRecord, RunError> {
+pub fn state_of(
+    job: &Job,
+    directory: &Directory,
+    reading: &Reading,
+) -> Result<StateRecord, RunError> {
     let name = PathBuf::from(&job.name);
     let name = name
         .file_stem()

@@ -1,0 +1,475 @@
+//! `tidewater changes`: the rows that commits inserted into a table and deleted from it.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, UInt64Array};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use arrow::error::ArrowError;
+use arrow::row::{OwnedRow, RowConverter, SortField};
+use tidewater_engine::file::sink::{PublishedTable, read_changes};
+use tidewater_engine::format::csv::encode::CsvEncoder;
+use tidewater_engine::format::json_lines::encode::JsonLinesEncoder;
+use tidewater_engine::sink::EncodeRows;
+use tidewater_engine::state::{EpochRecord, TableChangeRecord};
+use tidewater_engine::{Inspection, Job};
+
+use crate::args::{ChangesArgs, RowFormat};
+use crate::failure::Failure;
+use crate::history::{in_words, known_table};
+use crate::style::Style;
+use crate::table::{Align, TextTable};
+use crate::words::{align, count, rows, utc};
+use crate::{job, output};
+
+/// Rows that are shown as a table unless more are asked for.
+const TABLE_ROWS: u64 = 50;
+
+/// Rows of a batch of sums.
+const BATCH_ROWS: usize = 8192;
+
+/// The last column of a list of changes: how often a row came (above zero) or went (below).
+const COUNT: &str = "_count";
+
+/// Why no more rows are taken.
+enum Halt {
+    Failed(Failure),
+    Enough,
+}
+
+impl<E: Into<Failure>> From<E> for Halt {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// A commit, and what it did to the table.
+struct Step<'a> {
+    epoch: &'a EpochRecord,
+    change: &'a TableChangeRecord,
+}
+
+/// Runs the command.
+pub fn run(args: &ChangesArgs) -> Result<(), Failure> {
+    let job = job::load(&args.state.job)?;
+    let inspection = Inspection::open(&job, &args.state.state, args.state.wait)?;
+    let epochs = inspection.epochs()?;
+    known_table(&inspection, &epochs, &args.table)?;
+    let last = inspection.state.epoch;
+    let until = args.epoch.unwrap_or(last);
+    let since = args.since.unwrap_or(until.saturating_sub(1));
+    if until > last || since > until {
+        return Err(Failure::usage(format!(
+            "there are no commits after epoch {since} up to {until}: the last one is epoch {last}."
+        )));
+    }
+    let steps: Vec<Step<'_>> = epochs
+        .iter()
+        .filter(|epoch| epoch.epoch > since && epoch.epoch <= until)
+        .filter_map(|epoch| {
+            let mut changes = epoch.tables.iter();
+            let change = changes.find(|change| change.table == args.table)?;
+            Some(Step { epoch, change })
+        })
+        .collect();
+    let mut printer = Printer::new(args);
+    if steps.is_empty() {
+        printer.say(&unchanged(&args.table, &epochs, since, until));
+    }
+    let done = if args.net {
+        net(
+            &job,
+            &inspection,
+            args,
+            (since, until),
+            &steps,
+            &mut printer,
+        )
+    } else {
+        each(&inspection, &args.table, &steps, &mut printer)
+    };
+    match done {
+        Ok(()) | Err(Halt::Enough) => printer.finish(),
+        Err(Halt::Failed(failure)) => Err(failure),
+    }
+}
+
+/// What to say where no commit that was asked for changed the table.
+fn unchanged(table: &str, epochs: &[EpochRecord], since: u64, until: u64) -> String {
+    let which = match until - since {
+        0 | 1 => format!("epoch {until} did not change {table}"),
+        _ => format!("epochs {} to {until} did not change {table}", since + 1),
+    };
+    let changed = epochs.iter().rev().find(|epoch| {
+        epoch.epoch <= since && epoch.tables.iter().any(|change| change.table == table)
+    });
+    match changed {
+        Some(before) => format!(
+            "{which}; before, epoch {} did: --epoch {}",
+            before.epoch, before.epoch
+        ),
+        None => which,
+    }
+}
+
+/// The changes of each commit.
+fn each(
+    inspection: &Inspection,
+    table: &str,
+    steps: &[Step<'_>],
+    printer: &mut Printer,
+) -> Result<(), Halt> {
+    for step in steps {
+        let number = step.epoch.epoch;
+        if step.change.replaced {
+            printer.say(&made_anew(step));
+            continue;
+        }
+        printer.begin(&format!(
+            "epoch {number}, {}: {}",
+            utc(step.epoch.committed_at),
+            in_words(step.change)
+        ))?;
+        read_changes(table, &inspection.changes(number, table), |batch| {
+            printer.print(&counted_first(Some(number), &batch)?)
+        })?;
+    }
+    Ok(())
+}
+
+fn made_anew(step: &Step<'_>) -> String {
+    format!(
+        "epoch {} made the table anew: its {}",
+        step.epoch.epoch,
+        count(step.change.inserted, "row")
+    )
+}
+
+/// The sum of the changes of all commits.
+fn net(
+    job: &Job,
+    inspection: &Inspection,
+    args: &ChangesArgs,
+    (since, until): (u64, u64),
+    steps: &[Step<'_>],
+    printer: &mut Printer,
+) -> Result<(), Halt> {
+    let table = &args.table;
+    let from = format!("{table}, net change after epoch {since} up to {until}");
+    if let Some(anew) = steps.iter().rev().find(|step| step.change.replaced) {
+        let number = anew.epoch.epoch;
+        let advice = |what: &str| {
+            Halt::from(Failure::failed(format!(
+                "epoch {number} made {table} anew, and {what}; give --since {number}, or a later one"
+            )))
+        };
+        if since > 0 {
+            return Err(advice("the rows that it had before are not kept"));
+        }
+        if until < inspection.state.epoch {
+            return Err(advice("only its present rows are kept"));
+        }
+        printer.say(&made_anew(anew));
+        printer.begin(&format!("{from}: all rows that it has"))?;
+        return all_rows(job, inspection, table, printer);
+    }
+    let mut sums = None;
+    for step in steps {
+        let path = inspection.changes(step.epoch.epoch, table);
+        read_changes(table, &path, |batch| match &mut sums {
+            Some(sums) => Sums::add(sums, &batch, &path),
+            none => Sums::add(none.insert(Sums::new(&batch.schema())?), &batch, &path),
+        })?;
+    }
+    if let Some(sums) = sums {
+        printer.begin(&from)?;
+        sums.print(printer)?;
+    }
+    Ok(())
+}
+
+/// The rows of the table as it is, from its files.
+fn all_rows(
+    job: &Job,
+    inspection: &Inspection,
+    table: &str,
+    printer: &mut Printer,
+) -> Result<(), Halt> {
+    let specs = inspection.specs(job).into_iter();
+    let Some((spec, shadow)) = specs.into_iter().find(|(spec, _)| *spec.name == *table) else {
+        return Err(Halt::from(Failure::failed(format!(
+            "the job publishes no table {table} any more"
+        ))));
+    };
+    let published = PublishedTable::new(spec, shadow)?;
+    let partitions = inspection.partitions(table);
+    for (partition, content) in partitions? {
+        for file in &content.files {
+            published.read(&Path::new(&partition).join(&file.name), |batch| {
+                let mut fields = batch.schema().fields().to_vec();
+                fields.push(Arc::new(Field::new(COUNT, DataType::Int64, false)));
+                let mut columns = batch.columns().to_vec();
+                columns.push(Arc::new(Int64Array::from(vec![1; batch.num_rows()])));
+                let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?;
+                printer.print(&counted_first(None, &batch)?)
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// The columns of a list of changes with the count before the others, and before it the epoch.
+fn counted_first(epoch: Option<u64>, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let last = batch.num_columns().saturating_sub(1);
+    let order: Vec<usize> = std::iter::once(last).chain(0..last).collect();
+    let batch = batch.project(&order)?;
+    let Some(epoch) = epoch else {
+        return Ok(batch);
+    };
+    let mut fields = batch.schema().fields().to_vec();
+    fields.insert(0, Arc::new(Field::new("_epoch", DataType::UInt64, false)));
+    let mut columns = batch.columns().to_vec();
+    columns.insert(
+        0,
+        Arc::new(UInt64Array::from(vec![epoch; batch.num_rows()])),
+    );
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+}
+
+/// How often each row came and went over several commits.
+struct Sums {
+    schema: SchemaRef,
+    converter: RowConverter,
+    counts: BTreeMap<OwnedRow, i64>,
+}
+
+impl Sums {
+    fn new(schema: &SchemaRef) -> Result<Self, Halt> {
+        let fields = schema.fields();
+        let columns = &fields[..fields.len().saturating_sub(1)];
+        let sorted = columns
+            .iter()
+            .map(|field| SortField::new(field.data_type().clone()));
+        Ok(Self {
+            schema: Arc::clone(schema),
+            converter: RowConverter::new(sorted.collect())?,
+            counts: BTreeMap::new(),
+        })
+    }
+
+    fn add(&mut self, batch: &RecordBatch, path: &Path) -> Result<(), Halt> {
+        let Some((counts, columns)) = batch.columns().split_last() else {
+            return Ok(());
+        };
+        let counts = counts.as_primitive_opt::<Int64Type>();
+        let Some(counts) = counts.filter(|_| batch.schema() == self.schema) else {
+            return Err(Halt::from(Failure::failed(format!(
+                "{} holds other columns than the changes before it",
+                path.display()
+            ))));
+        };
+        let rows = self.converter.convert_columns(columns)?;
+        for (row, &count) in rows.iter().zip(counts.values()) {
+            *self.counts.entry(row.owned()).or_default() += count;
+        }
+        Ok(())
+    }
+
+    fn print(self, printer: &mut Printer) -> Result<(), Halt> {
+        let changed: Vec<(OwnedRow, i64)> = self
+            .counts
+            .into_iter()
+            .filter(|(_, count)| *count != 0)
+            .collect();
+        for part in changed.chunks(BATCH_ROWS) {
+            let rows = part.iter().map(|(row, _)| row.row());
+            let mut columns = self.converter.convert_rows(rows)?;
+            let counts: ArrayRef = Arc::new(
+                part.iter()
+                    .map(|(_, count)| Some(*count))
+                    .collect::<Int64Array>(),
+            );
+            columns.push(counts);
+            let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
+            printer.print(&counted_first(None, &batch)?)?;
+        }
+        Ok(())
+    }
+}
+
+/// Prints rows in one of the forms, up to a limit.
+struct Printer {
+    format: RowFormat,
+    left: u64,
+    cut: bool,
+    schema: Option<SchemaRef>,
+    /// What is being written, of CSV and JSON.
+    encoder: Option<Box<dyn EncodeRows<Stdout>>>,
+    /// The rows under the last title.
+    table: Option<TextTable>,
+}
+
+impl Printer {
+    fn new(args: &ChangesArgs) -> Self {
+        let format = if args.state.json {
+            RowFormat::Jsonl
+        } else {
+            args.format
+        };
+        let all = if format == RowFormat::Table {
+            TABLE_ROWS
+        } else {
+            u64::MAX
+        };
+        Self {
+            format,
+            left: args.limit.unwrap_or(all),
+            cut: false,
+            schema: None,
+            encoder: None,
+            table: None,
+        }
+    }
+
+    /// Tells something that is no row: programs that read rows do not see it.
+    fn say(&mut self, text: &str) {
+        if self.format == RowFormat::Table {
+            self.flush();
+            let _ = output::print(&format!("{text}\n"));
+        } else {
+            output::tell(&format!("{text}\n"));
+        }
+    }
+
+    /// Begins rows under a title.
+    fn begin(&mut self, title: &str) -> Result<(), Halt> {
+        if self.left == 0 {
+            self.cut = true;
+            return Err(Halt::Enough);
+        }
+        if self.format == RowFormat::Table {
+            self.say(title);
+        }
+        Ok(())
+    }
+
+    fn print(&mut self, batch: &RecordBatch) -> Result<(), Halt> {
+        let rows_in = u64::try_from(batch.num_rows()).unwrap_or(u64::MAX);
+        let taken = usize::try_from(self.left.min(rows_in)).unwrap_or(usize::MAX);
+        let batch = batch.slice(0, taken);
+        if self.format == RowFormat::Table {
+            self.push(&batch)?;
+        } else {
+            self.encode(&batch)?;
+        }
+        self.left = self.left.saturating_sub(rows_in);
+        if self.left == 0 {
+            self.cut = rows_in > u64::try_from(taken).unwrap_or(u64::MAX) || self.cut;
+            if self.cut {
+                return Err(Halt::Enough);
+            }
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, batch: &RecordBatch) -> Result<(), Halt> {
+        let schema = batch.schema();
+        let table = self.table.get_or_insert_with(|| {
+            let columns = schema
+                .fields()
+                .iter()
+                .map(|field| (field.name().clone(), align(field)));
+            let columns = columns.filter(|(name, _)| name != "_epoch");
+            TextTable::new(
+                columns
+                    .map(|(name, side)| match name.as_str() {
+                        COUNT => (String::new(), Align::Right),
+                        _ => (name, side),
+                    })
+                    .collect(),
+            )
+        });
+        let of_epoch = usize::from(schema.column_with_name("_epoch").is_some());
+        for row in rows(batch)? {
+            let mut cells = row[of_epoch..].to_vec();
+            if let Some(count) = cells.first_mut()
+                && !count.starts_with('-')
+            {
+                count.insert(0, '+');
+            }
+            table.push(&cells);
+        }
+        Ok(())
+    }
+
+    fn encode(&mut self, batch: &RecordBatch) -> Result<(), Halt> {
+        let schema = self.schema.get_or_insert_with(|| batch.schema());
+        if *schema != batch.schema() {
+            return Err(Halt::from(Failure::failed(
+                "the table's columns changed between these commits: ask for fewer of them with --since and --epoch"
+                    .to_owned(),
+            )));
+        }
+        if let Some(nested) = schema
+            .fields()
+            .iter()
+            .find(|field| field.data_type().is_nested())
+            && self.format == RowFormat::Csv
+        {
+            return Err(Halt::from(Failure::failed(format!(
+                "CSV cannot hold the lists of column {}: give --format jsonl",
+                nested.name()
+            ))));
+        }
+        if self.encoder.is_none() {
+            let out = Stdout(io::stdout());
+            self.encoder = Some(match self.format {
+                RowFormat::Csv => Box::new(CsvEncoder::new(out, schema, b',', "")?),
+                _ => Box::new(JsonLinesEncoder::new(out)),
+            });
+        }
+        if let Some(encoder) = &mut self.encoder {
+            encoder.write(batch)?;
+        }
+        Ok(())
+    }
+
+    /// Prints the table that is complete.
+    fn flush(&mut self) {
+        if let Some(table) = self.table.take() {
+            let _ = output::print(&table.render(Style::of(&io::stdout()), "  "));
+        }
+    }
+
+    fn finish(mut self) -> Result<(), Failure> {
+        self.flush();
+        if let Some(encoder) = self.encoder.take() {
+            encoder.finish()?;
+        }
+        if self.cut {
+            output::tell("… and more rows: --limit gives how many are printed\n");
+        }
+        Ok(())
+    }
+}
+
+/// Standard output. A reader that has gone away is no error.
+struct Stdout(io::Stdout);
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.0.write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(bytes.len()),
+            result => result,
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self.0.flush() {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            result => result,
+        }
+    }
+}

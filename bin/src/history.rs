@@ -1,0 +1,135 @@
+//! `tidewater history`: what the commits of a state did.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use indicatif::HumanCount;
+use serde_json::{Value, json};
+use tidewater_engine::Inspection;
+use tidewater_engine::state::{DeliveryRecord, EpochRecord, TableChangeRecord};
+
+use crate::args::HistoryArgs;
+use crate::failure::Failure;
+use crate::style::Style;
+use crate::words::{count, iso, utc};
+use crate::{job, output};
+
+/// Runs the command.
+pub fn run(args: &HistoryArgs) -> Result<(), Failure> {
+    let job = job::load(&args.state.job)?;
+    let inspection = Inspection::open(&job, &args.state.state, args.state.wait)?;
+    let mut epochs = inspection.epochs()?;
+    if let Some(table) = &args.table {
+        known_table(&inspection, &epochs, table)?;
+        for epoch in &mut epochs {
+            epoch.tables.retain(|change| change.table == *table);
+        }
+        epochs.retain(|epoch| !epoch.tables.is_empty());
+    }
+    if let Some(last) = args.last {
+        epochs.drain(..epochs.len().saturating_sub(last));
+    }
+    if args.state.json {
+        let epochs: Vec<Value> = epochs.iter().map(to_json).collect();
+        return output::print(&format!("{}\n", json!({ "epochs": epochs })));
+    }
+    if epochs.is_empty() {
+        return output::print("There is no commit yet.\n");
+    }
+    let style = Style::of(&io::stdout());
+    let text: String = epochs.iter().map(|epoch| to_text(epoch, style)).collect();
+    output::print(&text)
+}
+
+/// Fails when neither the state nor its history knows the table.
+pub fn known_table(
+    inspection: &Inspection,
+    epochs: &[EpochRecord],
+    table: &str,
+) -> Result<(), Failure> {
+    let mut names: Vec<String> = inspection.tables()?.into_keys().collect();
+    let changed = epochs.iter().flat_map(|epoch| &epoch.tables);
+    if names.iter().any(|name| name == table) || changed.into_iter().any(|c| c.table == table) {
+        return Ok(());
+    }
+    names.sort();
+    Err(Failure::usage(format!(
+        "the state has no table {table}; it has {}.",
+        names.join(", ")
+    )))
+}
+
+/// How many deliveries came in which way, such as `2 new, 1 replaced`.
+pub fn kinds(deliveries: &[DeliveryRecord]) -> BTreeMap<&str, u64> {
+    let mut kinds = BTreeMap::new();
+    for delivery in deliveries {
+        *kinds.entry(delivery.change.as_str()).or_default() += 1;
+    }
+    kinds
+}
+
+fn to_json(epoch: &EpochRecord) -> Value {
+    let tables = epoch.tables.iter().map(|change| {
+        json!({
+            "table": change.table,
+            "inserted": change.inserted,
+            "deleted": change.deleted,
+            "made_anew": change.replaced,
+        })
+    });
+    json!({
+        "epoch": epoch.epoch,
+        "committed_at": iso(epoch.committed_at),
+        "seconds": epoch.seconds,
+        "deliveries": kinds(&epoch.deliveries),
+        "rows_in": epoch.rows_in,
+        "rows_out": epoch.rows_out,
+        "tables": tables.collect::<Vec<_>>(),
+    })
+}
+
+fn to_text(epoch: &EpochRecord, style: Style) -> String {
+    let mut text = format!(
+        "{}  {}  {:.2} s\n",
+        style.bold(&format!("epoch {}", epoch.epoch)),
+        utc(epoch.committed_at),
+        epoch.seconds
+    );
+    let kinds = kinds(&epoch.deliveries);
+    let kinds: Vec<String> = kinds
+        .iter()
+        .map(|(kind, number)| format!("{number} {kind}"))
+        .collect();
+    text += &match kinds.is_empty() {
+        true => "  no deliveries: the job changed\n".to_owned(),
+        false => format!(
+            "  deliveries: {}; {} in, {} out\n",
+            kinds.join(", "),
+            count(epoch.rows_in, "row"),
+            HumanCount(epoch.rows_out)
+        ),
+    };
+    let width = epoch.tables.iter().map(|change| change.table.len()).max();
+    for change in &epoch.tables {
+        text += &format!(
+            "  {:width$}  {}\n",
+            change.table,
+            in_words(change),
+            width = width.unwrap_or(0)
+        );
+    }
+    if epoch.tables.is_empty() {
+        text += "  no table changed\n";
+    }
+    text
+}
+
+/// `+3 -1`, or what there is to say of a table that was made anew.
+pub fn in_words(change: &TableChangeRecord) -> String {
+    let (inserted, deleted) = (HumanCount(change.inserted), HumanCount(change.deleted));
+    match (change.replaced, change.deleted) {
+        (true, 0) => format!("+{inserted}, made anew"),
+        (true, _) => format!("+{inserted} -{deleted}, made anew"),
+        (false, _) => format!("+{inserted} -{deleted}"),
+    }
+}

@@ -1,0 +1,175 @@
+//! The inputs as they were last taken in: a source for DataFusion, and the rows that cannot be decoded.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, UInt64Array, new_null_array};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
+use datafusion::physical_plan::streaming::PartitionStream;
+use tidewater_engine::error::SourceError;
+use tidewater_engine::file::{Delivery, Depot, open};
+use tidewater_engine::source::{Decoded, Reader, Rejected, SourceSpec};
+
+use crate::failure::Failure;
+
+/// Names of the columns that tell the place of a row, of a source with a key.
+pub const PLACES: [&str; 3] = ["tidewater: modified", "tidewater: path", "tidewater: row"];
+
+/// Batches that wait for DataFusion.
+const WAITING: usize = 4;
+
+/// The deliveries of a source.
+pub struct Input {
+    spec: SourceSpec,
+    deliveries: Vec<(Delivery, i64)>,
+    depot: Arc<Depot>,
+    /// Threads that decode.
+    decoders: usize,
+    schema: SchemaRef,
+    /// Rows decoded, for progress.
+    rows: Arc<AtomicU64>,
+}
+
+impl fmt::Debug for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.spec.name)
+    }
+}
+
+impl Input {
+    /// A source, read from what was kept of it.
+    pub fn new(
+        spec: SourceSpec,
+        deliveries: Vec<(Delivery, i64)>,
+        depot: Arc<Depot>,
+        decoders: usize,
+        rows: Arc<AtomicU64>,
+    ) -> Self {
+        let columns = spec.schema.fields().iter().enumerate();
+        let columns = columns.map(|(at, field)| {
+            // What no view reads is not decoded, and stands as NULL.
+            let read = spec.projection.binary_search(&at).is_ok();
+            let field = field.as_ref().clone();
+            let nullable = field.is_nullable() || !read;
+            field.with_nullable(nullable)
+        });
+        let mut fields: Vec<Field> = columns.collect();
+        if spec.ordinals {
+            let types = [DataType::Int64, DataType::Utf8, DataType::UInt64];
+            fields.extend(
+                PLACES
+                    .iter()
+                    .zip(types)
+                    .map(|(name, kind)| Field::new(*name, kind, false)),
+            );
+        }
+        Self {
+            spec,
+            deliveries,
+            depot,
+            decoders,
+            schema: Arc::new(Schema::new(fields)),
+            rows,
+        }
+    }
+
+    fn reader(&self) -> std::result::Result<Arc<dyn Reader>, String> {
+        let deliveries = self.deliveries.iter().map(|(delivery, _)| delivery.clone());
+        let opened = open(&self.spec, deliveries.collect(), Some(&self.depot));
+        opened.map_err(|error| self.failed(&error))
+    }
+
+    fn failed(&self, error: &SourceError) -> String {
+        format!("source {}: {error}", self.spec.name)
+    }
+
+    /// Gives `take` all rows that cannot be decoded.
+    pub fn rejected(
+        &self,
+        mut take: impl FnMut(&[Rejected]) -> std::result::Result<(), Failure>,
+    ) -> std::result::Result<(), Failure> {
+        let failed = |error: SourceError| Failure::failed(self.failed(&error));
+        let reader = self.reader().map_err(Failure::failed)?;
+        while let Some(dealt) = reader.next_piece().map_err(failed)? {
+            for decoded in dealt.piece {
+                let decoded = decoded.map_err(failed)?;
+                self.count(&decoded);
+                if !decoded.rejected.is_empty() {
+                    take(&decoded.rejected)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn count(&self, decoded: &Decoded) {
+        let rows = u64::try_from(decoded.batch.num_rows()).unwrap_or(u64::MAX);
+        self.rows.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    /// The rows under all declared columns, and their places.
+    fn widen(&self, decoded: Decoded, delivery: usize) -> Result<RecordBatch> {
+        let rows = decoded.batch.num_rows();
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.schema.fields().len());
+        for (at, field) in self.spec.schema.fields().iter().enumerate() {
+            columns.push(match self.spec.projection.binary_search(&at) {
+                Ok(found) => Arc::clone(decoded.batch.column(found)),
+                Err(_) => new_null_array(field.data_type(), rows),
+            });
+        }
+        if let Some(ordinals) = decoded.ordinals {
+            let (delivery, modified_ns) = &self.deliveries[delivery];
+            columns.push(Arc::new(Int64Array::from(vec![*modified_ns; rows])));
+            let paths = std::iter::repeat_n(&delivery.name, rows);
+            columns.push(Arc::new(StringArray::from_iter_values(paths)));
+            columns.push(Arc::new(UInt64Array::from(ordinals)));
+        }
+        Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
+    }
+
+    /// Decodes pieces until there are none, or nobody wants their rows.
+    fn decode(
+        &self,
+        reader: &dyn Reader,
+        mut send: impl FnMut(Result<RecordBatch>) -> bool,
+    ) -> Result<()> {
+        let failed = |error: SourceError| DataFusionError::External(self.failed(&error).into());
+        while let Some(dealt) = reader.next_piece().map_err(failed)? {
+            for decoded in dealt.piece {
+                let decoded = decoded.map_err(failed)?;
+                self.count(&decoded);
+                if decoded.batch.num_rows() > 0 && !send(self.widen(decoded, dealt.delivery)) {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// [`Input`] as DataFusion reads it: a stream of its own each time.
+#[derive(Debug)]
+pub struct InputStream(pub Arc<Input>);
+
+impl PartitionStream for InputStream {
+    fn schema(&self) -> &SchemaRef {
+        &self.0.schema
+    }
+
+    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let mut stream = RecordBatchReceiverStreamBuilder::new(Arc::clone(&self.0.schema), WAITING);
+        let reader = self.0.reader();
+        for _ in 0..self.0.decoders.max(1) {
+            let (input, reader, to) = (Arc::clone(&self.0), reader.clone(), stream.tx());
+            stream.spawn_blocking(move || {
+                let reader = reader.map_err(|error| DataFusionError::External(error.into()))?;
+                input.decode(&*reader, |batch| to.blocking_send(batch).is_ok())
+            });
+        }
+        stream.build()
+    }
+}

@@ -1,0 +1,180 @@
+//! DataFusion over a job's text: it parses the views (the text is ours to fill and cut apart), plans them with the
+//! settings, types and functions that jobs are planned with, optimises them with its own rules and runs them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use datafusion::catalog::streaming::StreamingTable;
+use datafusion::common::tree_node::TreeNode;
+use datafusion::common::{Column, TableReference};
+use datafusion::datasource::ViewTable;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::SessionStateBuilder;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::physical_plan::execute_stream;
+use datafusion::physical_plan::streaming::PartitionStream;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast::{Ident, Statement as Sql};
+use futures::StreamExt;
+use tidewater_engine::Job;
+use tidewater_engine::job::{self, CreateView, Source};
+use tokio::runtime::{Builder, Runtime};
+
+use super::inputs::{Input, InputStream, PLACES};
+use super::{exact, ties};
+
+/// A job that DataFusion runs, a table at a time.
+pub struct Oracle {
+    context: SessionContext,
+    runtime: Runtime,
+}
+
+impl Oracle {
+    /// Makes sources and views known. `inputs` are those of the job's sources, in their order.
+    pub fn new(
+        job: &Job,
+        views: &BTreeMap<String, CreateView>,
+        inputs: &[Arc<Input>],
+    ) -> Result<Self> {
+        let config = SessionConfig::from(job::planner_options()).with_target_partitions(1);
+        let builder = SessionStateBuilder::new()
+            .with_config(config)
+            .with_default_features();
+        let state = builder.with_type_planner(job::type_planner()).build();
+        let oracle = Self {
+            context: SessionContext::new_with_state(state),
+            runtime: Builder::new_current_thread().build()?,
+        };
+        for function in job::functions() {
+            oracle.context.register_udf(function.as_ref().clone());
+        }
+        for (source, input) in job.sources.iter().zip(inputs) {
+            oracle.register_source(source, input)?;
+        }
+        for view in &job.views {
+            let text = views.get(&view.name).ok_or_else(|| {
+                DataFusionError::Plan(format!("the job's text has no view {}", view.name))
+            })?;
+            let plan = exact::sums(oracle.plan(text)?)?;
+            oracle.register_view(&view.name, plan)?;
+        }
+        Ok(oracle)
+    }
+
+    fn register_source(&self, source: &Source, input: &Arc<Input>) -> Result<()> {
+        let stream = InputStream(Arc::clone(input));
+        let schema = Arc::clone(stream.schema());
+        let table = Arc::new(StreamingTable::try_new(schema, vec![Arc::new(stream)])?);
+        let name = &source.spec.name;
+        if source.primary_key.is_empty() {
+            self.context
+                .register_table(TableReference::bare(name.as_str()), table)?;
+            return Ok(());
+        }
+        let all = format!("tidewater: {name}");
+        self.context
+            .register_table(TableReference::bare(all.as_str()), table)?;
+        let last = last_of_each_key(source, &all);
+        let state = self.context.state();
+        let plan = self.runtime.block_on(state.create_logical_plan(&last))?;
+        self.register_view(name, plan)
+    }
+
+    fn register_view(&self, name: &str, plan: LogicalPlan) -> Result<()> {
+        let view = Arc::new(ViewTable::new(plan, None));
+        self.context
+            .register_table(TableReference::bare(name), view)?;
+        Ok(())
+    }
+
+    /// What a view says, under the names that `CREATE VIEW v (a, b)` gives.
+    fn plan(&self, view: &CreateView) -> Result<LogicalPlan> {
+        let query = Statement::Statement(Box::new(Sql::Query(view.query.clone())));
+        let state = self.context.state();
+        let plan = self.runtime.block_on(state.statement_to_plan(query))?;
+        if view.columns.is_empty() {
+            return Ok(plan);
+        }
+        let columns = plan.schema().columns().into_iter().zip(&view.columns);
+        let columns: Vec<Expr> = columns
+            .map(|(column, given)| Expr::Column(column).alias(named(&given.name)))
+            .collect();
+        LogicalPlanBuilder::from(plan).project(columns)?.build()
+    }
+
+    /// Gives `take` the rows of a view or source, these columns of them.
+    pub fn rows<E: From<DataFusionError>>(
+        &self,
+        relation: &str,
+        columns: impl Iterator<Item = String>,
+        mut take: impl FnMut(RecordBatch) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let columns: Vec<Expr> = columns
+            .map(|name| Expr::Column(Column::new_unqualified(name)))
+            .collect();
+        self.runtime.block_on(async {
+            let table = self.context.table(TableReference::bare(relation)).await?;
+            let state = self.context.state();
+            let plan = state.optimize(&table.select(columns)?.into_unoptimized_plan())?;
+            let plan = state.create_physical_plan(&ties::broken(plan)?).await?;
+            let mut stream = execute_stream(plan, self.context.task_ctx())?;
+            while let Some(batch) = stream.next().await {
+                take(batch?)?;
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Oracle {
+    /// Whether what a relation holds depends on an order of rows: it ranks or limits them.
+    pub fn orders_rows(&self, relation: &str) -> Result<bool> {
+        let table = self.context.table(TableReference::bare(relation));
+        let plan = self.runtime.block_on(table)?.into_unoptimized_plan();
+        plan.exists(|node| {
+            Ok(matches!(
+                node,
+                LogicalPlan::Window(_) | LogicalPlan::Limit(_)
+            ))
+        })
+    }
+}
+
+/// Of the rows with one key the one that was delivered last: of the file modified later, of files modified at the same
+/// time that of the greater path, within a file the row further on.
+fn last_of_each_key(source: &Source, all: &str) -> String {
+    let list = |names: &mut dyn Iterator<Item = &str>| {
+        let quoted: Vec<String> = names.map(quoted).collect();
+        quoted.join(", ")
+    };
+    let fields = source.spec.schema.fields();
+    let columns = list(&mut fields.iter().map(|field| field.name().as_str()));
+    let mut key = source
+        .primary_key
+        .iter()
+        .map(|&at| fields[at].name().as_str());
+    let places = PLACES
+        .map(|place| format!("{} DESC", quoted(place)))
+        .join(", ");
+    let place = quoted("tidewater: place");
+    format!(
+        "SELECT {columns} FROM (SELECT *, row_number() OVER (PARTITION BY {} ORDER BY {places}) AS {place} FROM {}) \
+         WHERE {place} = 1",
+        list(&mut key),
+        quoted(all)
+    )
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A name as SQL means it: quoted as it is, otherwise in lower case.
+fn named(ident: &Ident) -> String {
+    match ident.quote_style {
+        Some(_) => ident.value.clone(),
+        None => ident.value.to_ascii_lowercase(),
+    }
+}

@@ -1,0 +1,323 @@
+//! Verifies the tables of a state, several at a time.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use arrow::array::RecordBatch;
+use tidewater_engine::file::sink::{Fault, FoundFile, PublishedTable, rejected_to_batch};
+use tidewater_engine::job::CreateView;
+use tidewater_engine::sink::{Encoding, TableSpec};
+use tidewater_engine::{Inspection, Job};
+
+use super::compare::{Encoder, Side, Sums};
+use super::inputs::Input;
+use super::oracle::Oracle;
+use super::report::{self, Verdict};
+use crate::args::VerifyArgs;
+use crate::failure::Failure;
+use crate::progress::{self, Mode, Sample};
+use crate::{cores, job, output};
+
+/// Differing rows of each side among which pairs are looked for.
+const PAIRED_MAX: usize = 1000;
+
+/// A table to verify.
+struct Table {
+    spec: Arc<TableSpec>,
+    shadow: Option<PathBuf>,
+    /// The view or source whose rows it holds; `None` for the quarantine.
+    relation: Option<String>,
+}
+
+/// What the threads share.
+struct Work<'a> {
+    job: &'a Job,
+    views: &'a BTreeMap<String, CreateView>,
+    inspection: &'a Inspection,
+    inputs: Vec<Arc<Input>>,
+    tables: Vec<Table>,
+    /// Tables that were begun.
+    begun: AtomicUsize,
+    done: Mutex<BTreeMap<usize, Result<Verdict, Failure>>>,
+}
+
+/// Runs the command.
+pub fn run(args: &VerifyArgs) -> Result<(), Failure> {
+    let started = Instant::now();
+    let (job, views) = job::load_with_views(&args.state.job)?;
+    let inspection = Inspection::open(&job, &args.state.state, args.state.wait)?;
+    check_state(&job, &inspection, &args.state.state)?;
+    let tables = tables(&job, &inspection, &args.tables)?;
+    let workers = cores::or_all(args.workers);
+    let threads = workers.min(tables.len());
+    let rows = Arc::new(AtomicU64::new(0));
+    let work = Work {
+        inputs: inputs(&job, &inspection, workers / threads.max(1), &rows)?,
+        job: &job,
+        views: &views,
+        inspection: &inspection,
+        tables,
+        begun: AtomicUsize::new(0),
+        done: Mutex::default(),
+    };
+    let total = u64::try_from(work.tables.len()).unwrap_or(u64::MAX);
+    let sample = || Sample {
+        stage: "verify",
+        done: u64::try_from(work.lock().len()).unwrap_or(0),
+        total,
+        rows: rows.load(Ordering::Relaxed),
+        ..Sample::default()
+    };
+    let title = format!("verifying {} at epoch {}", job.name, inspection.state.epoch);
+    progress::watch(Mode::choose(args.quiet, false), &title, sample, || {
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| work.until_done());
+            }
+        });
+    });
+    let verdicts = std::mem::take(&mut *work.lock());
+    let verdicts = verdicts.into_values().collect::<Result<Vec<_>, _>>()?;
+    let seconds = started.elapsed().as_secs_f64();
+    let epoch = inspection.state.epoch;
+    if args.state.json {
+        output::print(&format!("{}\n", report::to_json(&verdicts, epoch, seconds)))?;
+    } else {
+        output::print(&report::to_text(&verdicts, epoch, seconds, args.quiet))?;
+    }
+    let wrong = verdicts
+        .iter()
+        .filter(|verdict| !verdict.is_right())
+        .count();
+    if wrong == 0 {
+        return Ok(());
+    }
+    Err(Failure::failed(format!(
+        "{wrong} of {total} tables are not what the inputs give; `tidewater run {} --state {} --rebuild` makes all of them \
+         anew from the kept inputs",
+        job.name,
+        args.state.state.display()
+    )))
+}
+
+/// A state that a run would change before it did anything else cannot be verified.
+fn check_state(job: &Job, inspection: &Inspection, state: &Path) -> Result<(), Failure> {
+    let run = format!("`tidewater run {} --state {}`", job.name, state.display());
+    if inspection.state.epoch == 0 {
+        return Err(Failure::failed(format!(
+            "there is no commit to verify yet; {run} makes one"
+        )));
+    }
+    if inspection.is_half_done()? {
+        return Err(Failure::failed(format!(
+            "the last commit is half finished: {run} finishes it, then verify"
+        )));
+    }
+    let outdated = inspection.outdated(job)?;
+    if outdated.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::failed(format!(
+        "the job, or a variable of it, is another one than at epoch {}: {}. Give the job as it was run, or run it as it \
+         is with {run}, then verify",
+        inspection.state.epoch,
+        outdated.join(", ")
+    )))
+}
+
+/// The tables that were asked for; all when none was.
+fn tables(job: &Job, inspection: &Inspection, wanted: &[String]) -> Result<Vec<Table>, Failure> {
+    let relations = job
+        .sinks
+        .iter()
+        .map(|sink| Some(sink.view.clone()))
+        .chain([None]);
+    let mut tables: Vec<Table> = inspection
+        .specs(job)
+        .into_iter()
+        .zip(relations)
+        .map(|((spec, shadow), relation)| Table {
+            spec,
+            shadow,
+            relation,
+        })
+        .collect();
+    let names: Vec<String> = tables
+        .iter()
+        .map(|table| table.spec.name.to_string())
+        .collect();
+    if let Some(unknown) = wanted.iter().find(|name| !names.contains(name)) {
+        return Err(Failure::usage(format!(
+            "the job has no table {unknown}; it has {}.",
+            names.join(", ")
+        )));
+    }
+    tables
+        .retain(|table| wanted.is_empty() || wanted.iter().any(|name| **name == *table.spec.name));
+    Ok(tables)
+}
+
+fn inputs(
+    job: &Job,
+    inspection: &Inspection,
+    decoders: usize,
+    rows: &Arc<AtomicU64>,
+) -> Result<Vec<Arc<Input>>, Failure> {
+    let depot = inspection.depot()?;
+    let input = |source: &tidewater_engine::job::Source| {
+        let spec = source.spec.clone();
+        let deliveries = inspection.kept(&spec.name)?;
+        let input = Input::new(
+            spec,
+            deliveries,
+            Arc::clone(&depot),
+            decoders,
+            Arc::clone(rows),
+        );
+        Ok(Arc::new(input))
+    };
+    job.sources.iter().map(input).collect()
+}
+
+impl Work<'_> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<usize, Result<Verdict, Failure>>> {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Verifies tables until none is left.
+    fn until_done(&self) {
+        let oracle = Oracle::new(self.job, self.views, &self.inputs);
+        let oracle = oracle.map_err(|error| format!("DataFusion does not plan this job: {error}"));
+        loop {
+            let number = self.begun.fetch_add(1, Ordering::Relaxed);
+            let Some(table) = self.tables.get(number) else {
+                return;
+            };
+            let verdict = match &oracle {
+                Ok(oracle) => self.verify(oracle, table),
+                Err(message) => Err(Failure::failed(message.clone())),
+            };
+            self.lock().insert(number, verdict);
+        }
+    }
+
+    fn verify(&self, oracle: &Oracle, table: &Table) -> Result<Verdict, Failure> {
+        let published = PublishedTable::new(Arc::clone(&table.spec), table.shadow.clone())?;
+        let encoder = Encoder::new(published.schema())?;
+        let mut expected = Sums::new();
+        self.expected(oracle, table, |batch| {
+            let stored = published.to_stored(&batch)?;
+            Ok(expected.add(&encoder, Side::Expected, &stored)?)
+        })?;
+        let partitions = self.inspection.partitions(&table.spec.name)?;
+        let files = published.files(&partitions)?;
+        let mut verdict = Verdict::new(Arc::clone(&table.spec), published.schema());
+        verdict.faults = faults(&table.spec, &files);
+        let (sums, readable) = found(
+            &published,
+            &encoder,
+            &expected,
+            readable(table, files),
+            &mut verdict,
+        );
+        (verdict.rows_expected, verdict.rows_found) = sums.rows();
+        let Some(mut rows) = sums.differing() else {
+            return Ok(verdict);
+        };
+        self.expected(oracle, table, |batch| {
+            Ok(rows.add(&encoder, Side::Expected, &published.to_stored(&batch)?)?)
+        })?;
+        for path in &readable {
+            published.read(path, |batch| {
+                Ok::<_, Failure>(rows.add(&encoder, Side::Found, &batch)?)
+            })?;
+        }
+        (verdict.missing, verdict.surplus) = rows.totals();
+        verdict.is_all = rows.is_all;
+        let missing = rows.first(&encoder, 1, PAIRED_MAX)?;
+        let surplus = rows.first(&encoder, -1, PAIRED_MAX)?;
+        verdict.pair(&missing, &surplus)?;
+        verdict.orders_rows = match &table.relation {
+            Some(relation) => oracle.orders_rows(relation)?,
+            None => false,
+        };
+        Ok(verdict)
+    }
+
+    /// The rows that the table should have.
+    fn expected(
+        &self,
+        oracle: &Oracle,
+        table: &Table,
+        mut take: impl FnMut(RecordBatch) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        if let Some(relation) = &table.relation {
+            let columns = table.spec.schema.fields().iter();
+            return oracle.rows(relation, columns.map(|field| field.name().clone()), take);
+        }
+        for input in &self.inputs {
+            input.rejected(|rejected| take(rejected_to_batch(rejected)?))?;
+        }
+        Ok(())
+    }
+}
+
+fn faults(spec: &TableSpec, files: &[FoundFile]) -> Vec<(PathBuf, String)> {
+    let faults = files.iter().filter_map(|file| {
+        let fault = file.fault?;
+        Some((spec.path.join(&file.path), fault.describe().to_owned()))
+    });
+    faults.collect()
+}
+
+/// The files whose rows a reader of the table sees.
+fn readable(table: &Table, files: Vec<FoundFile>) -> Vec<PathBuf> {
+    let is_text = !matches!(table.spec.encoding, Encoding::Parquet { .. });
+    let has_rows = |file: &FoundFile| match file.fault {
+        None | Some(Fault::Changed) => true,
+        Some(Fault::Missing) => false,
+        Some(Fault::Foreign) => {
+            !is_text
+                && file
+                    .path
+                    .extension()
+                    .is_some_and(|extension| extension == "parquet")
+        }
+    };
+    files
+        .into_iter()
+        .filter(has_rows)
+        .map(|file| file.path)
+        .collect()
+}
+
+/// Adds up the rows that are published, and gives the files that they are in. One that cannot be read is left out.
+fn found(
+    published: &PublishedTable,
+    encoder: &Encoder,
+    expected: &Sums,
+    mut paths: Vec<PathBuf>,
+    verdict: &mut Verdict,
+) -> (Sums, Vec<PathBuf>) {
+    loop {
+        let mut sums = expected.clone();
+        let mut failed = None;
+        for (number, path) in paths.iter().enumerate() {
+            let read = published.read(path, |batch| {
+                Ok::<_, Failure>(sums.add(encoder, Side::Found, &batch)?)
+            });
+            if let Err(error) = read {
+                failed = Some((number, error));
+                break;
+            }
+        }
+        // Some of its rows may be among the sums: they are made again.
+        match failed {
+            None => return (sums, paths),
+            Some((number, error)) => verdict.cannot_read(&paths.remove(number), error.message()),
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! A job's durable state, to be looked at.
+//!
+//! 1. Nothing is changed: neither state, nor tables, nor inputs.
+//! 2. It is one commit: no run can commit while an [`Inspection`] is open, and none is open while a run is at work.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tidewater_connectors::file::sink::PublishedPartition;
+use tidewater_connectors::file::{Content, Delivery, Depot, Position, list_or_empty};
+use tidewater_connectors::sink::TableSpec;
+
+use super::RunError;
+use super::maintain::commit::{is_half_done, shadow};
+use super::maintain::state_of;
+use super::maintain::views::Views;
+use super::run::quarantine;
+use crate::job::{Job, Source};
+use crate::state::directory::Directory;
+use crate::state::{
+    EPOCHS, EpochRecord, PARTITIONS, POSITIONS, Reading, StateRecord, Store, StoreError, TABLES,
+    TableRecord, VIEWS, ViewRecord, pair_key,
+};
+
+/// The last commit of a job's state.
+pub struct Inspection {
+    /// What the state is.
+    pub state: StateRecord,
+    directory: Directory,
+    reading: Reading,
+    /// Held open for the snapshot.
+    _store: Store,
+}
+
+/// What changed where a source's files lie since the last commit, told by size and time of change alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pending {
+    /// Files that were not taken in.
+    pub new: Vec<String>,
+    /// Files of another size or time than they were taken in with.
+    pub changed: Vec<String>,
+    /// Files that were taken in and are gone.
+    pub withdrawn: Vec<String>,
+}
+
+impl Pending {
+    /// Whether nothing changed.
+    pub fn is_nothing(&self) -> bool {
+        self.new.is_empty() && self.changed.is_empty() && self.withdrawn.is_empty()
+    }
+}
+
+/// What is kept of the inputs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeptInputs {
+    /// Parts of deliveries; a content that was delivered twice counts once.
+    pub parts: u64,
+    /// Bytes as they are kept.
+    pub stored_bytes: u64,
+    /// Bytes as they were delivered, decompressed.
+    pub original_bytes: u64,
+}
+
+/// What a state takes on the disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StateSizes {
+    /// Blocks of the store's file, in bytes.
+    pub store_bytes: u64,
+    /// Entries of each view's operators.
+    pub views: BTreeMap<String, u64>,
+    /// Kept inputs.
+    pub inputs: KeptInputs,
+}
+
+impl Inspection {
+    /// Opens the state in `path`, which must be of `job`. `wait` waits for a run that uses it.
+    ///
+    /// # Errors
+    /// When there is no state, it is in use, of another job, or damaged.
+    pub fn open(job: &Job, path: &Path, wait: bool) -> Result<Self, RunError> {
+        let directory = Directory::for_reading(path, wait)?;
+        let store = Store::for_reading(&directory)?;
+        let reading = store.read()?;
+        Ok(Self {
+            state: state_of(job, &directory, &reading)?,
+            directory,
+            reading,
+            _store: store,
+        })
+    }
+
+    /// Where the state is.
+    pub fn path(&self) -> &Path {
+        &self.directory.path
+    }
+
+    /// All commits, the first one first.
+    ///
+    /// # Errors
+    /// When the state is damaged.
+    pub fn epochs(&self) -> Result<Vec<EpochRecord>, RunError> {
+        Ok(self.reading.records(EPOCHS, "")?.into_values().collect())
+    }
+
+    /// The deliveries of a source that are taken in, in order of path.
+    ///
+    /// # Errors
+    /// When the state is damaged.
+    pub fn positions(&self, source: &str) -> Result<Vec<Position>, RunError> {
+        let positions = self.reading.records(POSITIONS, &pair_key(source, ""))?;
+        Ok(positions.into_values().collect())
+    }
+
+    /// What changed at a source's location since the last commit, without reading a file.
+    ///
+    /// # Errors
+    /// When files cannot be listed, or the state is damaged.
+    pub fn pending(&self, source: &Source) -> Result<Pending, RunError> {
+        let positions = self.positions(&source.spec.name)?;
+        let mut known: BTreeMap<&str, &Position> = positions
+            .iter()
+            .map(|position| (position.path.as_str(), position))
+            .collect();
+        let mut pending = Pending::default();
+        let listed = list_or_empty(&source.spec.location).map_err(RunError::of_source(source))?;
+        for file in listed {
+            let path = file.path.to_string_lossy().into_owned();
+            match known.remove(path.as_str()) {
+                None => pending.new.push(path),
+                Some(old) if (old.bytes, old.modified_ns) != (file.bytes, file.modified_ns) => {
+                    pending.changed.push(path);
+                }
+                Some(_) => {}
+            }
+        }
+        pending.withdrawn = known.into_keys().map(str::to_owned).collect();
+        Ok(pending)
+    }
+
+    /// The tables that are published, the quarantine among them, by name.
+    ///
+    /// # Errors
+    /// When the state is damaged.
+    pub fn tables(&self) -> Result<BTreeMap<String, TableRecord>, RunError> {
+        Ok(self.reading.records(TABLES, "")?)
+    }
+
+    /// What is published of a table, by partition.
+    ///
+    /// # Errors
+    /// When the state is damaged.
+    pub fn partitions(
+        &self,
+        table: &str,
+    ) -> Result<BTreeMap<String, PublishedPartition>, RunError> {
+        Ok(self.reading.records(PARTITIONS, &pair_key(table, ""))?)
+    }
+
+    /// The job's tables, the quarantine last; with each the directory of its Parquet copies where it is published as
+    /// text.
+    pub fn specs(&self, job: &Job) -> Vec<(Arc<TableSpec>, Option<PathBuf>)> {
+        let tables = job.sinks.iter().map(|sink| Arc::new(sink.table.clone()));
+        let tables = tables.chain([quarantine(job).spec]);
+        tables
+            .map(|spec| {
+                let shadow = shadow(&self.directory, &spec);
+                (spec, shadow)
+            })
+            .collect()
+    }
+
+    /// Views and tables that the next run builds anew or drops, because the job is not the one of the last commit.
+    ///
+    /// # Errors
+    /// When a view cannot be rendered, or the state is damaged.
+    pub fn outdated(&self, job: &Job) -> Result<Vec<String>, RunError> {
+        let views = Views::compare(job, &self.reading, false)?;
+        let mut names: Vec<String> = views.rebuilt.keeps.into_iter().collect();
+        names.extend(views.gone.views.into_keys());
+        names.extend(views.gone.tables.into_keys());
+        names.extend(
+            views
+                .quarantine
+                .then(|| super::maintain::views::QUARANTINE.to_owned()),
+        );
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+
+    /// Where the changes of a table are that an epoch made; there is no such file for a table that it made anew.
+    pub fn changes(&self, epoch: u64, table: &str) -> PathBuf {
+        let of_epoch = self.directory.join("changes").join(format!("{epoch:020}"));
+        of_epoch.join(format!("{table}.parquet"))
+    }
+
+    /// Whether files of the last commit wait for the next run to bring them to their places.
+    ///
+    /// # Errors
+    /// When the place of a table cannot be told.
+    pub fn is_half_done(&self) -> Result<bool, RunError> {
+        Ok(is_half_done(&self.state)?)
+    }
+
+    /// What was taken in of a source, to be read from what was kept; with each when it was last modified.
+    ///
+    /// # Errors
+    /// When the state is damaged.
+    pub fn kept(&self, source: &str) -> Result<Vec<(Delivery, i64)>, RunError> {
+        let positions = self.positions(source)?.into_iter();
+        let deliveries = positions.map(|position| {
+            let delivery = Delivery {
+                name: position.path.as_str().into(),
+                bytes: position.parts.iter().map(|part| part.bytes).sum(),
+                from: Content::Kept(position.parts),
+            };
+            (delivery, position.modified_ns)
+        });
+        Ok(deliveries.collect())
+    }
+
+    /// The kept inputs.
+    ///
+    /// # Errors
+    /// When they are gone.
+    pub fn depot(&self) -> Result<Arc<Depot>, RunError> {
+        let path = self.directory.join("inputs");
+        fs::metadata(&path).map_err(StoreError::io("open the kept inputs", &path))?;
+        Ok(Arc::new(Depot::open(path).map_err(StoreError::Source)?))
+    }
+
+    /// What the state takes on the disk; `sources` are those whose kept inputs count.
+    ///
+    /// # Errors
+    /// When the state is damaged.
+    pub fn sizes(&self, sources: &[Source]) -> Result<StateSizes, RunError> {
+        /// What the system counts blocks in.
+        const BLOCK_BYTES: u64 = 512;
+        let path = self.directory.join("state.redb");
+        let found = fs::metadata(&path).map_err(StoreError::io("look up", &path))?;
+        let parts = self.reading.part_sizes()?;
+        let views: BTreeMap<String, ViewRecord> = self.reading.records(VIEWS, "")?;
+        let of_view =
+            |view: &ViewRecord| view.parts.iter().filter_map(|part| parts.get(part)).sum();
+        let mut kept = BTreeMap::new();
+        for source in sources {
+            for position in self.positions(&source.spec.name)? {
+                kept.extend(
+                    position
+                        .parts
+                        .into_iter()
+                        .map(|part| (part.hash.clone(), part)),
+                );
+            }
+        }
+        Ok(StateSizes {
+            store_bytes: found.blocks() * BLOCK_BYTES,
+            views: views
+                .iter()
+                .map(|(name, view)| (name.clone(), of_view(view)))
+                .collect(),
+            inputs: KeptInputs {
+                parts: u64::try_from(kept.len()).unwrap_or(u64::MAX),
+                stored_bytes: kept.values().map(|part| part.stored_bytes).sum(),
+                original_bytes: kept.values().map(|part| part.bytes).sum(),
+            },
+        })
+    }
+}
