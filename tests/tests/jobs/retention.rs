@@ -43,10 +43,10 @@ fn final_windows_stay_and_late_rows_are_kept_aside() {
     place.deliver("2.csv", "ts,k,v\n2024-01-20 00:00:00,a,5\n");
     run(&place);
     let first = [
-        "a||1|1|4|4",
         "a|2024-01-01|1|1|1|1",
         "a|2024-01-05|1|1|3|3",
         "a|2024-01-20|1|1|5|5",
+        "a||1|1|4|4",
         "b|2024-01-01|1|1|2|2",
     ];
     assert_eq!(by_day(&place), first);
@@ -59,11 +59,11 @@ fn final_windows_stay_and_late_rows_are_kept_aside() {
     let told = run(&place);
     assert!(told.contains("2 rows late"), "{told}");
     let second = [
-        "a||2|1|4|8",
         "a|2024-01-01|1|1|1|1",
         "a|2024-01-05|1|1|3|3",
         "a|2024-01-15|1|1|9|9",
         "a|2024-01-20|1|1|5|5",
+        "a||2|1|4|8",
         "b|2024-01-01|1|1|2|2",
     ];
     assert_eq!(by_day(&place), second);
@@ -91,11 +91,11 @@ fn final_windows_stay_and_late_rows_are_kept_aside() {
     assert!(told.contains("3 rows late"), "{told}");
     assert_eq!(place.rows("in_all", &all), ["a|27", "z|7"]);
     let third = [
-        "a||1|1|4|4",
         "a|2024-01-01|1|1|1|1",
         "a|2024-01-05|1|1|3|3",
         "a|2024-01-15|1|1|9|9",
         "a|2024-01-20|1|1|5|5",
+        "a||1|1|4|4",
         "b|2024-01-01|1|1|2|2",
     ];
     assert_eq!(by_day(&place), third);
