@@ -114,7 +114,7 @@ fn growing_files() {
 }
 
 fn histories(name: &str, format: Format, appends: bool) {
-    for seed in seed::seeds(if appends { 15 } else { 40 }) {
+    for seed in seed::seeds(if appends { 10 } else { 25 }) {
         let (mut history, mut rng) = History::draw(name, seed, format, appends);
         for _ in 0..rng.random_range(4..=8) {
             history.deliver(&mut rng);
