@@ -80,3 +80,30 @@ pub fn committed() -> Maintained {
     let _ = place.commits(&["--quiet"]);
     place
 }
+
+/// What [`large`] is like at first, and later: two files of a partition change, one stays.
+pub const LARGE: [Version; 2] = [
+    &[FIRST[0], FIRST[2], ("sales/few.csv", FEW)],
+    &[SECOND[0], SECOND[2], ("sales/few.csv", FEWER)],
+];
+
+const FEW: &str =
+    "id,k,v,day\n300,b,1,2024-01-01\n301,b,1,2024-01-01\n302,b,1,2024-01-01\n303,b,1,2024-01-01\n";
+const FEWER: &str = "id,k,v,day\n300,b,1,2024-01-01\n302,b,1,2024-01-01\n303,b,1,2024-01-01\n";
+
+/// The same, with tables that are maintained as if they were large, and a partition of three files.
+#[must_use]
+pub fn large() -> Maintained {
+    let mut place = Maintained::new(SQL);
+    place.is_large = true;
+    let rows = (100..140).map(|id| format!("{id},b,{id},2024-01-01\n"));
+    let many = format!("id,k,v,day\n{}", rows.collect::<String>());
+    place.deliver("sales/many.csv", many, 0);
+    deliver(&place, &LARGE[0][..2], 0);
+    let _ = place.commits(&["--quiet"]);
+    deliver(&place, LARGE[0], 0);
+    let _ = place.commits(&["--quiet"]);
+    place.deliver("sales/one.csv", "id,k,v,day\n400,b,1,2024-01-01\n", 0);
+    let _ = place.commits(&["--quiet"]);
+    place
+}

@@ -17,11 +17,14 @@ use tidewater_engine::state::{
 };
 
 use crate::binary::{self, Ran, snapshot};
+use crate::published::{rows_by_partition, stored_rows};
 
 /// A job and all that belongs to it, in a directory that goes when the test ends.
 pub struct Maintained {
     dir: TempDir,
     colds: RefCell<u32>,
+    /// Whether its tables are maintained as if they were large: in several files, which are patched.
+    pub is_large: bool,
 }
 
 /// The inode and the time of modification of each file.
@@ -34,6 +37,7 @@ impl Maintained {
         let place = Self {
             dir: directory(),
             colds: RefCell::default(),
+            is_large: false,
         };
         fs::create_dir(place.path("in")).unwrap();
         place.declare(sql);
@@ -78,6 +82,9 @@ impl Maintained {
         let arguments = ["run", "job.sql", "--set", "input=in", "--set", &output];
         let mut command = binary::command(&[&arguments, more].concat());
         command.current_dir(self.dir.path());
+        if self.is_large {
+            command.env("TIDEWATER_TINY", "1");
+        }
         command
     }
 
@@ -129,15 +136,19 @@ impl Maintained {
         snapshot(&self.path("out"))
     }
 
-    /// The published tables must be those of a cold run, file by file.
+    /// The published tables must be those of a cold run, partition by partition; where they are in one file each, in the
+    /// same order.
     ///
     /// # Panics
     /// When they are not.
     #[track_caller]
     pub fn assert_cold(&self) {
         let cold = self.cold();
-        let published = crate::published::rows_by_partition(&self.path("out"));
-        let expected = crate::published::rows_by_partition(&cold);
+        let of = |dir: &Path| match self.is_large {
+            true => rows_by_partition(dir),
+            false => stored_rows(dir),
+        };
+        let (published, expected) = (of(&self.path("out")), of(&cold));
         assert_eq!(
             published.keys().collect::<Vec<_>>(),
             expected.keys().collect::<Vec<_>>(),

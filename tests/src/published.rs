@@ -54,10 +54,14 @@ pub fn table(dir: &Path, schema: &SchemaRef) -> RecordBatch {
 /// When a value has no text.
 #[must_use]
 pub fn text(batch: &RecordBatch) -> Vec<Vec<String>> {
+    text_with(batch, &FORMAT)
+}
+
+fn text_with(batch: &RecordBatch, format: &FormatOptions<'_>) -> Vec<Vec<String>> {
     let columns: Vec<_> = batch
         .columns()
         .iter()
-        .map(|column| ArrayFormatter::try_new(column, &FORMAT).unwrap())
+        .map(|column| ArrayFormatter::try_new(column, format).unwrap())
         .collect();
     (0..batch.num_rows())
         .map(|row| {
@@ -69,18 +73,30 @@ pub fn text(batch: &RecordBatch) -> Vec<Vec<String>> {
         .collect()
 }
 
-/// The rows of each partition of each table below a directory, as text, in the order in which they are stored.
+/// The rows of each partition of each table below a directory, as text, in order.
 ///
 /// # Panics
 /// When a file cannot be read.
 #[must_use]
 pub fn rows_by_partition(dir: &Path) -> BTreeMap<PathBuf, Vec<String>> {
+    let mut partitions = stored_rows(dir);
+    partitions.values_mut().for_each(|rows| rows.sort());
+    partitions
+}
+
+/// The rows of each partition of each table below a directory, as text, in the order in which they are stored.
+///
+/// # Panics
+/// When a file cannot be read.
+#[must_use]
+pub fn stored_rows(dir: &Path) -> BTreeMap<PathBuf, Vec<String>> {
     let mut partitions: BTreeMap<PathBuf, Vec<String>> = BTreeMap::new();
     for path in snapshot(dir).into_keys() {
         let text = || fs::read_to_string(dir.join(&path)).unwrap();
         let rows = match extension(&path) {
             "parquet" => {
-                let rows = self::text(&contents(&dir.join(&path)));
+                let format = FORMAT.with_null("NULL");
+                let rows = text_with(&contents(&dir.join(&path)), &format);
                 rows.iter().map(|row| format!("{row:?}")).collect()
             }
             "csv" => text().lines().skip(1).map(str::to_owned).collect(),

@@ -15,6 +15,8 @@ pub enum Damage {
     Record(String),
     /// A page of the store.
     Page,
+    /// Some or all of a table of the store.
+    Table(String),
     /// All of the store.
     Gone(PathBuf),
 }
@@ -114,6 +116,7 @@ impl StoreError {
             Damage::Part(name) => format!("what is kept of {name} does not have its checksum"),
             Damage::Record(name) => format!("the record {name} does not have its checksum"),
             Damage::Page => "a page of its store is not what was written".to_owned(),
+            Damage::Table(name) => format!("not all of '{name}' is there"),
             Damage::Gone(path) => format!("{} is gone or empty", path.display()),
         };
         Self::Damaged { what }
@@ -122,7 +125,12 @@ impl StoreError {
     fn of_store(error: redb::Error) -> Self {
         use io::ErrorKind::{InvalidData, UnexpectedEof};
         match &error {
-            redb::Error::Corrupted(_) => Self::damaged(Damage::Page),
+            // The store holds tables of one kind, made by this version.
+            redb::Error::Corrupted(_)
+            | redb::Error::UpgradeRequired(_)
+            | redb::Error::TableTypeMismatch { .. }
+            | redb::Error::TableIsMultimap(_)
+            | redb::Error::TypeDefinitionChanged { .. } => Self::damaged(Damage::Page),
             redb::Error::Io(error) if matches!(error.kind(), InvalidData | UnexpectedEof) => {
                 Self::damaged(Damage::Page)
             }

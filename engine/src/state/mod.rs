@@ -20,8 +20,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use redb::{
-    Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableError,
-    TableHandle, WriteTransaction,
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata,
+    TableDefinition, TableError, TableHandle, WriteTransaction,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -44,6 +44,13 @@ const CACHE_BYTES: usize = 16 << 20;
 /// A kind of records.
 #[derive(Clone, Copy, Debug)]
 pub struct Records(&'static str);
+
+impl Records {
+    /// The name of their table.
+    pub fn name(self) -> &'static str {
+        self.0
+    }
+}
 
 /// The state's own records: [`StateRecord`] under `""`.
 pub const STATE: Records = Records("state");
@@ -154,8 +161,11 @@ pub fn pair_key(first: &str, second: &str) -> String {
     format!("{first}\0{second}")
 }
 
+/// How names of tables of parts begin.
+const PART: &str = "part ";
+
 fn part_table(part: &str) -> String {
-    format!("part {part}")
+    format!("{PART}{part}")
 }
 
 fn seal(key: &str, body: &[u8]) -> Vec<u8> {
@@ -251,6 +261,33 @@ impl Reading {
         Ok(())
     }
 
+    /// Checks that all is there that the last commit left: what is gone would be taken for what never was.
+    ///
+    /// # Errors
+    /// When something is not.
+    pub fn check_sizes(&self) -> Result<(), StoreError> {
+        let told = match self.record::<StateRecord>(STATE, "")? {
+            Some(state) => state.sizes,
+            None if self.transaction.list_tables()?.next().is_none() => return Ok(()),
+            None => return Err(StoreError::damaged(Damage::Table(STATE.0.to_owned()))),
+        };
+        for (name, told) in told {
+            let found = match self.table(&name)? {
+                None => None,
+                // Its blocks tell whether one of them is missing.
+                Some(part) if name.starts_with(PART) => Some(part.len()?),
+                Some(records) => {
+                    let records = records.iter()?.map(|entry| entry.map(|_| 1));
+                    Some(records.sum::<Result<u64, _>>()?)
+                }
+            };
+            if found != Some(told) {
+                return Err(StoreError::damaged(Damage::Table(name)));
+            }
+        }
+        Ok(())
+    }
+
     /// What is kept of a part; `None` when nothing is.
     ///
     /// # Errors
@@ -269,10 +306,9 @@ impl Reading {
     /// # Errors
     /// When the store fails.
     pub fn part_sizes(&self) -> Result<BTreeMap<String, u64>, StoreError> {
-        use redb::ReadableTableMetadata;
         let mut sizes = BTreeMap::new();
         for handle in self.transaction.list_tables()? {
-            let Some(part) = handle.name().strip_prefix("part ") else {
+            let Some(part) = handle.name().strip_prefix(PART) else {
                 continue;
             };
             if let Some(table) = self.table(handle.name())? {
@@ -361,6 +397,19 @@ impl Writing {
         let table = Bytes::new(&table_name);
         self.transaction.delete_table(table)?;
         Ok(())
+    }
+
+    /// The number of entries of each table there is now.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn sizes(&self) -> Result<BTreeMap<String, u64>, StoreError> {
+        let mut sizes = BTreeMap::new();
+        for handle in self.transaction.list_tables()? {
+            let table = self.transaction.open_table(Bytes::new(handle.name()))?;
+            sizes.insert(handle.name().to_owned(), table.len()?);
+        }
+        Ok(sizes)
     }
 
     /// Makes all of it durable.

@@ -1,6 +1,6 @@
 //! The records of the state.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use tidewater_connectors::file::sink::Swap;
@@ -21,6 +21,9 @@ pub struct StateRecord {
     /// Sources that had deliveries: they may have none any more.
     #[serde(default)]
     pub sources: BTreeSet<String>,
+    /// Entries of each of the store's tables, this one aside.
+    #[serde(default)]
+    pub sizes: BTreeMap<String, u64>,
 }
 
 /// A view of which operators' state is kept.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use tidewater_connectors::file::sink;
-use tidewater_tests::ledger::{self, FIRST, SECOND, Version};
+use tidewater_tests::ledger::{self, FIRST, LARGE, SECOND, Version};
 use tidewater_tests::maintained::Maintained;
 use tidewater_tests::published::rows_by_partition;
 
@@ -22,17 +22,22 @@ fn points() -> impl Iterator<Item = &'static str> {
 
 #[test]
 fn at_the_first_commit() {
-    dies_everywhere(ledger::new, FIRST, &[]);
+    dies_everywhere(ledger::new, [FIRST, FIRST], &[]);
 }
 
 #[test]
 fn at_a_later_commit() {
-    dies_everywhere(ledger::committed, SECOND, &[]);
+    dies_everywhere(ledger::committed, [SECOND, FIRST], &[]);
+}
+
+#[test]
+fn at_a_later_commit_of_large_tables() {
+    dies_everywhere(ledger::large, [LARGE[1], LARGE[0]], &[]);
 }
 
 #[test]
 fn while_everything_is_built_anew() {
-    dies_everywhere(ledger::committed, SECOND, &["--rebuild"]);
+    dies_everywhere(ledger::committed, [SECOND, FIRST], &["--rebuild"]);
 }
 
 #[test]
@@ -42,11 +47,11 @@ fn while_the_job_changes() {
         place.declare(&ledger::SQL.replace("max(v) AS hi", "min(v) AS lo"));
         place
     };
-    dies_everywhere(changed, SECOND, &[]);
+    dies_everywhere(changed, [SECOND, FIRST], &[]);
 }
 
-/// Takes in `version` with a crash at each point, or two of them, and without.
-fn dies_everywhere(place: fn() -> Maintained, version: Version, more: &[&str]) {
+/// Takes in `version` with a crash at each point, or two of them, and without; then `later`.
+fn dies_everywhere(place: fn() -> Maintained, [version, later]: [Version; 2], more: &[&str]) {
     let undisturbed = place();
     ledger::deliver(&undisturbed, version, 60);
     let _ = undisturbed.commits(more);
@@ -74,7 +79,7 @@ fn dies_everywhere(place: fn() -> Maintained, version: Version, more: &[&str]) {
             assert_eq!(place.tables(), undisturbed.tables(), "{point}");
         }
         // What operators remember is right too.
-        ledger::deliver(&place, FIRST, 120);
+        ledger::deliver(&place, later, 120);
         let _ = place.commits(&[]);
         place.assert_cold();
     }

@@ -4,36 +4,49 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use tidewater_tests::ledger::{self, FIRST, SECOND, Version};
+use tidewater_tests::ledger::{self, FIRST, LARGE, SECOND, Version};
 use tidewater_tests::maintained::Maintained;
 use tidewater_tests::published::rows_by_partition;
 
+/// A job, and two versions of its input; the second is what it has taken in.
+type Job = (fn() -> Maintained, [Version; 2]);
+
+const SMALL: Job = (ledger::committed, [SECOND, FIRST]);
+
 #[test]
 fn nothing_can_be_made() {
-    every("create", &["EIO", "ENOSPC"]);
+    let _ = every(SMALL, "create", &["EIO", "ENOSPC"]);
 }
 
 #[test]
 fn nothing_can_be_written() {
-    every("write", &["EIO", "ENOSPC", "SHORT"]);
+    let _ = every(SMALL, "write", &["EIO", "ENOSPC", "SHORT"]);
 }
 
 #[test]
 fn nothing_can_be_synced() {
-    every("sync", &["EIO"]);
+    let _ = every(SMALL, "sync", &["EIO"]);
 }
 
 #[test]
 fn no_name_can_be_moved_given_or_taken() {
     for operation in ["rename", "exchange", "link", "remove"] {
-        every(operation, &["EIO", "ENOSPC"]);
+        let _ = every(SMALL, operation, &["EIO", "ENOSPC"]);
+    }
+}
+
+#[test]
+fn no_name_of_large_tables_can_be_moved_given_or_taken() {
+    for operation in ["rename", "exchange", "link", "remove"] {
+        let number = every((ledger::large, [LARGE[1], LARGE[0]]), operation, &["EIO"]);
+        assert!(number > 0, "there is no {operation}");
     }
 }
 
 #[test]
 fn nothing_can_be_exchanged_where_tables_are_made_anew() {
     for (operation, kind) in [("exchange", "EIO"), ("rename", "ENOSPC"), ("remove", "EIO")] {
-        for number in 1..=operations(operation, &["--rebuild"]) {
+        for number in 1..=operations(SMALL, operation, &["--rebuild"]) {
             let place = ledger::committed();
             let old = rows(&place);
             ledger::deliver(&place, SECOND, 60);
@@ -63,16 +76,17 @@ fn the_first_commit_can_fail_anywhere() {
 }
 
 /// Each operation of this name fails in turn, while the input goes back and forth between two versions.
-fn every(operation: &str, kinds: &[&str]) {
-    let place = ledger::committed();
-    let versions: [Version; 2] = [SECOND, FIRST];
-    let expected = [(SECOND, 60), (FIRST, 61)].map(|(version, modified_s)| {
+/// Gives how many there are.
+fn every((place, versions): Job, operation: &str, kinds: &[&str]) -> usize {
+    let count = operations((place, versions), operation, &[]);
+    let place = place();
+    let expected = [(versions[0], 60), (versions[1], 61)].map(|(version, modified_s)| {
         ledger::deliver(&place, version, modified_s);
         let _ = place.commits(&[]);
         rows(&place)
     });
     let mut turn = 0_usize;
-    for number in 1..=operations(operation, &[]) {
+    for number in 1..=count {
         for kind in kinds {
             let what = format!("fail:{operation}:{number}:{kind}");
             let (old, new) = (&expected[(turn + 1) % 2], &expected[turn % 2]);
@@ -90,12 +104,13 @@ fn every(operation: &str, kinds: &[&str]) {
         }
     }
     place.assert_cold();
+    count
 }
 
 /// How many operations of this name a run makes, at most.
-fn operations(operation: &str, more: &[&str]) -> usize {
-    let place = ledger::committed();
-    let counts = [(SECOND, 60), (FIRST, 61)].map(|(version, modified_s)| {
+fn operations((place, versions): Job, operation: &str, more: &[&str]) -> usize {
+    let place = place();
+    let counts = [(versions[0], 60), (versions[1], 61)].map(|(version, modified_s)| {
         ledger::deliver(&place, version, modified_s);
         let mut command = place.command(&[&["--workers", "1"], more].concat());
         let output = command.env("TIDEWATER_INJECT", "trace").output().unwrap();

@@ -114,12 +114,8 @@ fn growing_files() {
 }
 
 fn histories(name: &str, format: Format, appends: bool) {
-    for seed in seed::seeds(if appends { 15 } else { 40 }) {
-        let mut rng = seed::generator(seed, name);
-        let mut history = History::draw(&mut rng, format, appends);
-        history
-            .log
-            .push(format!("{name}, TIDEWATER_SEED={seed}\n{}", history.sql));
+    for seed in seed::seeds(if appends { 10 } else { 25 }) {
+        let (mut history, mut rng) = History::draw(name, seed, format, appends);
         for _ in 0..rng.random_range(4..=8) {
             history.deliver(&mut rng);
             history.commit(&mut rng);
@@ -131,7 +127,7 @@ fn histories(name: &str, format: Format, appends: bool) {
 pub struct History {
     pub place: Maintained,
     input: Input,
-    pub sql: String,
+    sql: String,
     tables: Vec<&'static str>,
     oracle: Oracle,
     rows: BTreeMap<PathBuf, Vec<String>>,
@@ -148,7 +144,20 @@ impl Drop for History {
 }
 
 impl History {
-    pub fn draw(rng: &mut ChaCha8Rng, format: Format, appends: bool) -> Self {
+    /// The job that a seed stands for, and what goes on drawing from it.
+    pub fn draw(name: &str, seed: u64, format: Format, appends: bool) -> (Self, ChaCha8Rng) {
+        let mut rng = seed::generator(seed, name);
+        let mut history = Self::drawn(&mut rng, format, appends);
+        let size = ["small", "large"][usize::from(history.place.is_large)];
+        let told = format!(
+            "{name}, TIDEWATER_SEED={seed}, {size} tables\n{}",
+            history.sql
+        );
+        history.log.push(told);
+        (history, rng)
+    }
+
+    fn drawn(rng: &mut ChaCha8Rng, format: Format, appends: bool) -> Self {
         let mut sales = Source::draw(rng, "sales", format, &sales());
         let formats = [Format::Csv, Format::JsonLines, Format::Parquet];
         let other = *formats.choose(rng).unwrap();
@@ -177,7 +186,8 @@ impl History {
             sql +=
                 &format!("COPY {name} TO '${{output}}/{name}' STORED AS {encoding}{partition};\n");
         }
-        let place = Maintained::new(&sql);
+        let mut place = Maintained::new(&sql);
+        place.is_large = rng.random_bool(0.5);
         Self {
             input: Input::new(&place, vec![sales, shops]),
             place,

@@ -12,16 +12,12 @@ use crate::histories::History;
 #[test]
 fn killed_runs_leave_what_the_next_one_finishes() {
     for seed in seed::seeds(4) {
-        let mut rng = seed::generator(seed, "kills");
         let format = if seed % 2 == 0 {
             Format::Csv
         } else {
             Format::Parquet
         };
-        let mut history = History::draw(&mut rng, format, false);
-        history
-            .log
-            .push(format!("TIDEWATER_SEED={seed}\n{}", history.sql));
+        let (mut history, mut rng) = History::draw("kills", seed, format, false);
         let mut duration_us = 60_000;
         for _ in 0..6 {
             history.deliver(&mut rng);

@@ -163,6 +163,44 @@ fn damaged_states_never_give_wrong_tables() {
     }
 }
 
+#[test]
+fn what_is_missing_in_a_state_is_missed() {
+    let place = ledger::committed();
+    let (state, tables) = (snapshot(&place.path("state")), place.tables());
+    let whole = &state[Path::new("state.redb")];
+    ledger::deliver(&place, SECOND, 60);
+    for name in [
+        "part placed: join",
+        "part regions: aggregate: distinct",
+        "part regions: aggregate: groups",
+        "part sums: aggregate: extremes",
+        "part sums: aggregate: groups",
+        "positions",
+        "partitions",
+        "views",
+    ] {
+        restore(&place.path("state"), &state);
+        restore(&place.path("out"), &tables);
+        // The name under which the store has it is another.
+        let mut damaged = whole.clone();
+        for at in 0..whole.len() - name.len() {
+            if whole[at..].starts_with(name.as_bytes()) {
+                damaged[at + name.len() - 1] ^= 1;
+            }
+        }
+        assert!(damaged != *whole, "{name}");
+        fs::write(place.path("state/state.redb"), damaged).unwrap();
+        let _ = place
+            .run(&["--quiet"])
+            .code(1)
+            .no_panic()
+            .says(&["damaged"]);
+        assert_eq!(place.tables(), tables, "{name}");
+        let _ = place.commits(&["--rebuild"]);
+        place.assert_cold();
+    }
+}
+
 /// Makes a directory hold these files.
 fn restore(dir: &Path, files: &BTreeMap<PathBuf, Vec<u8>>) {
     fs::remove_dir_all(dir).unwrap();

@@ -262,7 +262,6 @@ impl Commit<'_> {
         self.record_positions(&writing)?;
         self.record_views(&writing)?;
         let changed = self.record_tables(&writing, &epoch, staged)?;
-        writing.put(STATE, "", &self.state)?;
         let number = self.state.epoch;
         let record = EpochRecord {
             epoch: number,
@@ -279,6 +278,9 @@ impl Commit<'_> {
             rebuilt: self.views.rebuilt.keeps.iter().cloned().collect(),
         };
         writing.put(EPOCHS, &format!("{number:020}"), &record)?;
+        self.state.sizes = writing.sizes()?;
+        self.state.sizes.remove(STATE.name());
+        writing.put(STATE, "", &self.state)?;
         let kept = self.positions.iter().flat_map(|source| &source.kept);
         self.depot
             .sync(kept.map(String::as_str))

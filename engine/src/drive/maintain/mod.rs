@@ -217,8 +217,10 @@ fn one_epoch(
 fn open_store(directory: &mut Directory, options: &MaintainOptions<'_>) -> Result<Store, RunError> {
     let opened: Result<Store, StoreError> = panic::guarded(|| {
         let store = Store::open(directory)?;
+        let reading = store.read()?;
+        reading.check_sizes()?;
         if options.rebuild {
-            store.read()?.check_records()?;
+            reading.check_records()?;
         }
         Ok(store)
     });

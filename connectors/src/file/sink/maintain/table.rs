@@ -30,8 +30,24 @@ pub(in super::super) struct Sizes {
     pub group_rows_max: usize,
 }
 
+impl Sizes {
+    /// Few rows are many, for tests.
+    #[cfg(debug_assertions)]
+    pub(in super::super) const TINY: Self = Self {
+        small_partition_bytes: 0,
+        small_file_bytes: 0,
+        files_max: 4,
+        group_rows_max: 16,
+    };
+}
+
 impl Default for Sizes {
+    /// In a debug build `TIDEWATER_TINY` makes them [`Sizes::TINY`].
     fn default() -> Self {
+        #[cfg(debug_assertions)]
+        if std::env::var_os("TIDEWATER_TINY").is_some() {
+            return Self::TINY;
+        }
         Self {
             small_partition_bytes: 2 * 1024 * 1024,
             small_file_bytes: 256 * 1024,

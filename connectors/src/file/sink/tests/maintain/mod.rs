@@ -128,12 +128,7 @@ struct Tables {
     options: WriteOptions,
 }
 
-const TINY: Sizes = Sizes {
-    small_partition_bytes: 0,
-    small_file_bytes: 0,
-    files_max: 4,
-    group_rows_max: 16,
-};
+const TINY: Sizes = Sizes::TINY;
 
 impl Tables {
     fn new(sizes: Sizes) -> Self {
