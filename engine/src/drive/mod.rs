@@ -2,6 +2,7 @@
 //!
 //! - [`run()`]: everything that the sources hold in one epoch, then the tables are published.
 //! - [`maintain()`]: what changed since the last commit of a state in one epoch, then a commit.
+//! - [`Replay`]: a bounded history in steps of event time, an epoch each; nothing is published or kept.
 //! - [`Resident`]: a graph that stays, fed by hand.
 
 mod consolidate;
@@ -12,6 +13,7 @@ mod keep;
 mod key;
 mod maintain;
 mod progress;
+mod replay;
 mod report;
 mod resident;
 mod run;
@@ -21,8 +23,9 @@ mod workers;
 pub use self::error::RunError;
 pub use self::maintain::{MaintainOptions, maintain};
 pub use self::progress::{Counters, Progress};
+pub use self::replay::{History, Replay, ReplayOptions, Replayed, Step, parse_time};
 pub use self::report::{Published, RunReport, TableReport};
-pub use self::resident::Resident;
+pub use self::resident::{Resident, TableChanges};
 pub use self::run::{RunOptions, run};
 
 use std::collections::BTreeSet;
