@@ -13,6 +13,7 @@ mod log;
 mod memory;
 mod output;
 mod progress;
+mod replay;
 mod run;
 mod style;
 mod summary;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
 fn dispatch(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Run(args) => run::run(args),
+        Command::Replay(args) => replay::run(args),
         Command::Check(args) => inspect::check(args),
         Command::Explain(args) => inspect::explain(args),
         Command::Generate(args) => generate::run(args),

@@ -237,7 +237,8 @@ fn stages(report: &RunReport) -> String {
     }
 }
 
-fn count(number: u64, noun: &str) -> String {
+/// A number of things, in words.
+pub fn count(number: u64, noun: &str) -> String {
     format!(
         "{} {noun}{}",
         HumanCount(number),

@@ -14,6 +14,7 @@ fn every_command_has_help_with_an_example() {
     for arguments in [
         &["--help"][..],
         &["run", "--help"],
+        &["replay", "--help"],
         &["check", "--help"],
         &["explain", "--help"],
         &["generate", "--help"],

@@ -19,8 +19,8 @@ pub mod state;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use drive::{
-    MaintainOptions, Progress, Published, Replay, ReplayOptions, Replayed, Resident, RunError,
-    RunOptions, RunReport, TableReport, maintain, run,
+    History, MaintainOptions, Progress, Published, Replay, ReplayOptions, Replayed, Resident,
+    RunError, RunOptions, RunReport, TableReport, maintain, run,
 };
 pub use explain::Explain;
 pub use job::{Job, JobBuilder};

@@ -10,3 +10,4 @@ mod golden;
 mod inputs;
 mod packed;
 mod place;
+mod replay;
