@@ -204,6 +204,7 @@ impl Report {
             "rows_bad": self.history.rows_bad,
             "rows_outside": self.history.rows_outside,
             "rows_in": self.rows_in(),
+            "notes": self.history.notes,
             "seconds": {
                 "read": self.history.seconds,
                 "steps": times.iter().sum::<f64>(),

@@ -7,7 +7,8 @@ use std::path::Path;
 use arrow::array::RecordBatch;
 use arrow::json::writer::{LineDelimited, WriterBuilder};
 use serde_json::Value;
-use tidewater_engine::Job;
+use tidewater_engine::drive::Step;
+use tidewater_engine::{Job, Progress, Replay, ReplayOptions};
 use tidewater_tests::binary::{Ran, repository, snapshot, tidewater};
 use tidewater_tests::published;
 
@@ -197,6 +198,37 @@ fn keys_dimensions_and_published_sources_are_as_in_a_run() {
 }
 
 #[test]
+fn rows_that_wait_in_temporary_files_are_the_same() {
+    let place = orders();
+    let samples = repository().join("jobs/samples/library");
+    for (text, input) in [
+        (ORDERS.to_owned(), place.path("in")),
+        (sql("library.sql"), samples),
+    ] {
+        let variable = |name: &str| (name == "input").then(|| input.display().to_string());
+        let text = text.replace("${output}", "out");
+        let job = Job::parse("job.sql", &text, &variable).unwrap_or_else(|e| panic!("{e}"));
+        let replayed = |memory_bytes| {
+            let options = ReplayOptions {
+                workers: 2,
+                step: Step::parse("1 hour").unwrap(),
+                by: Vec::new(),
+                from: None,
+                to: None,
+                memory_bytes,
+            };
+            let replay = Replay::open(&job, &options, &Progress::default()).unwrap();
+            let steps = replay.map(Result::unwrap);
+            let steps = steps.map(|step| (step.start, step.rows, step.changes));
+            steps.collect::<Vec<_>>()
+        };
+        let in_memory = replayed(usize::MAX);
+        assert!(in_memory.len() > 2, "{in_memory:?}");
+        assert_eq!(replayed(0), in_memory);
+    }
+}
+
+#[test]
 fn text_says_how_rows_were_dealt_and_what_changed() {
     let place = orders();
     place.deliver(
@@ -211,12 +243,12 @@ fn text_says_how_rows_were_dealt_and_what_changed() {
         &["--step", "1 day", "--by", "at", "--to", "2024-03-12"],
     );
     let ran = ran.code(0).says(&[
-        "source orders: 1 bad rows are left out",
+        "source orders: 1 row left out that cannot be read",
         "orders-4.csv line 2",
     ]);
     for part in [
-        "orders: by at, 2 rows outside --from and --to left out, 1 rows without a time enter with the first step\n",
-        "shops: no event time, enters whole with the first step\n",
+        "orders: by at, 2 rows outside --from and --to left out, 1 row without a time with the first step\n",
+        "shops: whole with the first step\n",
         "2024-03-09 ",
         "2024-03-10 ",
         "4 tables +",
@@ -278,6 +310,26 @@ fn without_event_time_all_is_one_step() {
     assert_eq!(place.folded()["total"], Rows::from([(nothing, 1)]));
     let bounded = place.replay(job, &["--step", "1 day", "--to", "2024-01-01"]);
     let _ = bounded.code(2).says(&["no source has a TIMESTAMP or DATE"]);
+}
+
+#[test]
+fn a_column_that_no_table_reads_deals_rows_to_steps() {
+    let place = Place::new();
+    let rows = "day,region,amount\n2024-01-02,x,1\n2024-01-01,y,2\n2024-01-02,x,4\n";
+    place.deliver("a.csv", rows);
+    let job = "CREATE EXTERNAL TABLE sales (region TEXT, day DATE, amount INT) STORED AS CSV LOCATION '${input}/*.csv';
+        CREATE MATERIALIZED VIEW total AS SELECT region, sum(amount) AS amount FROM sales GROUP BY region;
+        COPY total TO '${output}/total' STORED AS PARQUET;";
+    let _ = place.run(job, &["--quiet"]).code(0);
+    let summary = place.replay(job, &["--step", "1 day"]).code(0).json();
+    assert_eq!(summary["notes"][0], "sales: by day");
+    let rows: Vec<_> = (0..3).map(|at| &summary["steps"][at]["rows_in"]).collect();
+    assert_eq!(rows, [&1.into(), &2.into(), &Value::Null]);
+    assert_same(
+        &place.folded(),
+        &published_rows(job, &place.path("out")),
+        "unread",
+    );
 }
 
 #[test]

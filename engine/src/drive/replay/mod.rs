@@ -229,29 +229,32 @@ fn describe(job: &Job, columns: &[Option<usize>], counts: &[Counts], seconds: f6
         history.rows_bad += counts.bad;
         history.rows_outside += counts.outside;
         let mut note = match column {
-            None => format!("{name}: no event time, enters whole with the first step"),
+            None => format!("{name}: whole with the first step"),
             Some(column) => format!("{name}: by {}", source.spec.schema.field(*column).name()),
         };
         if counts.outside > 0 {
-            note += &format!(", {} rows outside --from and --to left out", counts.outside);
+            let rows = in_words(counts.outside);
+            note += &format!(", {rows} outside --from and --to left out");
         }
         if counts.untimed > 0 {
-            note += &format!(
-                ", {} rows without a time enter with the first step",
-                counts.untimed
-            );
+            let rows = in_words(counts.untimed);
+            note += &format!(", {rows} without a time with the first step");
         }
         history.notes.push(note);
         if let Some(bad) = &counts.first_bad {
-            let number = counts.bad;
+            let (rows, file, line) = (in_words(counts.bad), &bad.file, bad.line);
             history.warnings.push(format!(
-                "source {name}: {number} bad rows are left out; the first is {} line {}: {}",
-                bad.file, bad.line, bad.reason
+                "source {name}: {rows} left out that cannot be read; the first is {file} line {line}: {}",
+                bad.reason
             ));
         }
         history.warnings.extend(counts.warnings.iter().cloned());
     }
     history
+}
+
+fn in_words(rows: u64) -> String {
+    format!("{rows} row{}", if rows == 1 { "" } else { "s" })
 }
 
 fn spill_failed(error: ArrowError) -> RunError {

@@ -189,7 +189,7 @@ impl<'a> Reading<'a> {
         let times = match self.time {
             None => None,
             Some((at, extra)) => {
-                let times = micros(batch.column(at)).map_err(broken)?;
+                let times = micros(batch.column(at)).map_err(|error| broken(&error))?;
                 if extra {
                     batch.remove_column(at);
                 }
@@ -204,7 +204,7 @@ impl<'a> Reading<'a> {
             file.modified_ns,
             &name,
         );
-        let batch = batch.map_err(broken)?;
+        let batch = batch.map_err(|error| broken(&error))?;
         match times {
             None => self.gather(batch, std::iter::repeat_n(FIRST, rows)),
             Some(times) => self.deal(batch, &times),
@@ -237,7 +237,7 @@ impl<'a> Reading<'a> {
         let batch = if mask.true_count() == mask.len() {
             batch
         } else {
-            filter_record_batch(&batch, &mask).map_err(broken)?
+            filter_record_batch(&batch, &mask).map_err(|error| broken(&error))?
         };
         let kept = times.iter().filter(|time| time.is_none_or(within));
         let steps = kept.map(|time| time.map_or(FIRST, |time| self.options.step.start(time)));
@@ -258,6 +258,6 @@ impl<'a> Reading<'a> {
 }
 
 /// Decoded rows that are not what the job declares.
-fn broken(error: ArrowError) -> RunError {
+fn broken(error: &ArrowError) -> RunError {
     RunError::Delivery(error.to_string())
 }
