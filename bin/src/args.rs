@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::NaiveDate;
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tidewater_engine::drive::{Step, parse_time};
 
 /// A batch engine that never has to run the batch again.
 #[derive(Debug, Parser)]
@@ -48,6 +49,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Show a job's plan as a graph: operators, keys, and the state that each keeps
     Explain(ExplainArgs),
+    /// Feed a job its history step by step: what changes in each step, and what that costs
+    Replay(ReplayArgs),
     /// Write a card company's transactions as CSV files, to try jobs on
     Generate(GenerateArgs),
 }
@@ -89,7 +92,7 @@ pub struct RunArgs {
     pub rebuild: bool,
 
     /// Leave files for a later run that were modified within this time, such as 30s or 5m
-    #[arg(long, requires = "state", value_name = "TIME", default_value = "0s", value_parser = parse_time)]
+    #[arg(long, requires = "state", value_name = "TIME", default_value = "0s", value_parser = parse_duration)]
     pub settle: Duration,
 
     /// Wait for another process that uses the state, rather than fail
@@ -244,6 +247,70 @@ pub struct VerifyArgs {
     pub quiet: bool,
 }
 
+/// `tidewater replay`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    tidewater replay jobs/card.sql --step '1 day' --set input=data/transactions\n  \
+    tidewater replay jobs/card.sql --step '1 hour' --from 2024-03-10 --to 2024-03-11\n  \
+    tidewater replay jobs/card.sql --step '1 month' --by transaction_date --changes changes.jsonl\n\n\
+    Nothing is published and no state is kept. Steps without rows are passed over.")]
+pub struct ReplayArgs {
+    /// The job.
+    #[command(flatten)]
+    pub job: JobArgs,
+
+    #[arg(
+        long,
+        value_name = "LENGTH",
+        value_parser = Step::parse,
+        help = "Length of a step, such as '1 day', '15 minutes' or '1 month', counted from 1970-01-01"
+    )]
+    pub step: Step,
+
+    #[arg(
+        long,
+        value_name = "COLUMN",
+        help = "Deal rows to steps by this column, or SOURCE.COLUMN; repeat for more sources. Those that have none \
+                enter whole with the first step [default: the first TIMESTAMP or DATE that each source declares]"
+    )]
+    pub by: Vec<String>,
+
+    /// Leave out rows before this date or timestamp
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub from: Option<i64>,
+
+    /// Leave out rows at this date or timestamp and later
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub to: Option<i64>,
+
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "Write every row that comes or goes to FILE as JSON Lines; - for standard output, in place of the steps"
+    )]
+    pub changes: Option<PathBuf>,
+
+    /// Worker threads [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = worker_count())]
+    pub workers: Option<usize>,
+
+    /// Print all steps as one JSON object on standard output, and nothing else there
+    #[arg(long)]
+    pub json: bool,
+
+    /// Print neither progress nor steps: only warnings and errors
+    #[arg(long, short)]
+    pub quiet: bool,
+
+    #[arg(
+        long,
+        short,
+        conflicts_with = "quiet",
+        help = "Log what the engine and its operators do to standard error; RUST_LOG narrows or widens it"
+    )]
+    pub verbose: bool,
+}
+
 /// `tidewater check`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  \
@@ -344,7 +411,7 @@ fn worker_count() -> RangedU64ValueParser<usize> {
 }
 
 /// A length of time: a number and `ms`, `s`, `m`, `h` or `d`.
-fn parse_time(text: &str) -> Result<Duration, String> {
+fn parse_duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("'{text}' is no time; write a number and ms, s, m, h or d, such as 30s");
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let number: u64 = digits.trim().parse().map_err(|_| wrong())?;

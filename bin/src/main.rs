@@ -15,6 +15,7 @@ mod log;
 mod memory;
 mod output;
 mod progress;
+mod replay;
 mod run;
 mod status;
 mod style;
@@ -56,6 +57,7 @@ fn dispatch(command: &Command) -> Result<(), Failure> {
         Command::History(args) => history::run(args),
         Command::Changes(args) => changes::run(args),
         Command::Verify(args) => verify::run(args),
+        Command::Replay(args) => replay::run(args),
         Command::Check(args) => inspect::check(args),
         Command::Explain(args) => inspect::explain(args),
         Command::Generate(args) => generate::run(args),

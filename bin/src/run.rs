@@ -86,7 +86,8 @@ fn maintain(
     tidewater_engine::maintain(job, &options, progress)
 }
 
-fn sample(progress: &Progress) -> Sample {
+/// How far a run is.
+pub fn sample(progress: &Progress) -> Sample {
     let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     let (done, total) = (read(&progress.bytes_read), read(&progress.bytes_total));
     Sample {

@@ -18,6 +18,7 @@ fn every_command_has_help_with_an_example() {
         &["history", "--help"],
         &["changes", "--help"],
         &["verify", "--help"],
+        &["replay", "--help"],
         &["check", "--help"],
         &["explain", "--help"],
         &["generate", "--help"],

@@ -63,6 +63,23 @@ pub enum RunError {
     /// A delivery that does not fit the job.
     #[error("{0}")]
     Delivery(String),
+    /// Options that mean nothing for the job.
+    #[error("{0}")]
+    Usage(String),
+    /// There is nothing to replay.
+    #[error("{0}")]
+    Empty(String),
+    /// Rows could not be put aside, or not be read back.
+    #[error(
+        "cannot keep rows in a temporary file in {directory}: {error}; set TMPDIR to a directory with room"
+    )]
+    Spill {
+        /// The directory.
+        directory: std::path::PathBuf,
+        /// Why.
+        #[source]
+        error: arrow::error::ArrowError,
+    },
 }
 
 impl RunError {
@@ -79,7 +96,7 @@ impl RunError {
     pub fn exit_code(&self) -> i32 {
         match self {
             Self::Gate(_) => 3,
-            Self::Plan { .. } | Self::Option(_) => 2,
+            Self::Plan { .. } | Self::Option(_) | Self::Usage(_) => 2,
             _ => 1,
         }
     }

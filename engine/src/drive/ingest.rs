@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, UInt64Array};
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use tidewater_connectors::error::SourceError;
 use tidewater_connectors::file::sink::{TableShard, rejected_to_batch};
@@ -18,8 +18,8 @@ use tidewater_connectors::source::{Decoded, Piece, Reader, SourceSpec, Taken};
 use tidewater_operators::source::Step;
 use tidewater_operators::{Delta, Faults, Sign};
 
-use super::Progress;
 use super::progress::Counters;
+use super::{Progress, key};
 
 /// A delivery that is taken in or back.
 #[derive(Clone, Debug)]
@@ -233,21 +233,11 @@ impl Intake {
 
     /// The rows as they enter the graph.
     fn rows(&self, decoded: Decoded, open: &Open) -> Result<RecordBatch, SourceError> {
-        let Some(ordinals) = decoded.ordinals else {
-            return Ok(decoded.batch);
-        };
-        let rows = decoded.batch.num_rows();
         let path = &self.incoming[open.index].delivery.name;
-        let mut columns = decoded.batch.columns().to_vec();
-        let places: [ArrayRef; 3] = [
-            Arc::new(Int64Array::from(vec![open.modified_ns; rows])),
-            Arc::new(StringArray::from_iter_values(std::iter::repeat_n(
-                path, rows,
-            ))),
-            Arc::new(UInt64Array::from(ordinals)),
-        ];
-        columns.extend(places);
-        RecordBatch::try_new(Arc::clone(&self.schema), columns)
+        let Decoded {
+            batch, ordinals, ..
+        } = decoded;
+        key::incoming(&self.schema, batch, ordinals, open.modified_ns, path)
             .map_err(|error| SourceError::file(path, &error.to_string()))
     }
 }

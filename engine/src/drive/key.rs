@@ -6,7 +6,9 @@
 
 use std::sync::Arc;
 
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
 use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::expressions::Column;
 use tidewater_operators::row_codec::OrderKey;
@@ -29,6 +31,32 @@ pub fn incoming_schema(source: &Source) -> SchemaRef {
     let fields = source.schema.fields().iter().cloned();
     let fields = fields.chain(places.into_iter().map(Arc::new));
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// Rows of a file as they enter the graph: `ordinals` are their places in it, where the source has a key.
+///
+/// # Errors
+/// When the rows are not of `schema`.
+pub fn incoming(
+    schema: &SchemaRef,
+    rows: RecordBatch,
+    ordinals: Option<Vec<u64>>,
+    modified_ns: i64,
+    path: &str,
+) -> Result<RecordBatch, ArrowError> {
+    let Some(ordinals) = ordinals else {
+        return Ok(rows);
+    };
+    let number = rows.num_rows();
+    let paths = std::iter::repeat_n(path, number);
+    let places: [ArrayRef; 3] = [
+        Arc::new(Int64Array::from(vec![modified_ns; number])),
+        Arc::new(StringArray::from_iter_values(paths)),
+        Arc::new(UInt64Array::from(ordinals)),
+    ];
+    let mut columns = rows.columns().to_vec();
+    columns.extend(places);
+    RecordBatch::try_new(Arc::clone(schema), columns)
 }
 
 /// The rows of a source that count, as a view that is read in its place; `None` without a key.

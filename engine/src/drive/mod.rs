@@ -2,6 +2,7 @@
 //!
 //! - [`run()`]: everything that the sources hold in one epoch, then the tables are published.
 //! - [`maintain()`]: what changed since the last commit of a state in one epoch, then a commit.
+//! - [`Replay`]: a bounded history in steps of event time, an epoch each; nothing is published or kept.
 //! - [`Resident`]: a graph that stays, fed by hand.
 
 mod consolidate;
@@ -14,6 +15,7 @@ mod key;
 mod late;
 mod maintain;
 mod progress;
+mod replay;
 mod report;
 mod resident;
 mod run;
@@ -24,8 +26,9 @@ pub use self::error::RunError;
 pub use self::inspect::{Inspection, KeptInputs, Pending, StateSizes};
 pub use self::maintain::{CRASH_POINTS, MaintainOptions, maintain};
 pub use self::progress::{Counters, Progress};
+pub use self::replay::{History, Replay, ReplayOptions, Replayed, Step, parse_time};
 pub use self::report::{Published, RunReport, TableReport};
-pub use self::resident::Resident;
+pub use self::resident::{Resident, TableChanges};
 pub use self::run::{RunOptions, run};
 
 use std::collections::BTreeSet;

@@ -17,7 +17,8 @@ use timely::dataflow::operators::{Input, Probe};
 use timely::worker::Worker;
 
 use super::consolidate::consolidate;
-use super::{RunError, keep, unkeyed_views, workers};
+use super::key::incoming_schema;
+use super::{RunError, keep, unkeyed_views, views, workers};
 use crate::job::Job;
 use crate::plan::Node;
 use crate::plan::nullable;
@@ -36,14 +37,24 @@ pub type TableChanges = Vec<(RecordBatch, i64)>;
 type Emitted = Vec<(usize, Delta)>;
 
 /// A rendered job that waits for deliveries. Dropping it ends its workers. Rows count as they are handed in: primary keys
-/// of sources, which compare deliveries, have no effect.
+/// of sources, which compare deliveries, have no effect on rows that come without their places.
 pub struct Resident {
-    sources: BTreeMap<String, (SchemaRef, Vec<usize>)>,
+    /// The columns of a delivery, and which of them enter the graph; `None`: all.
+    sources: BTreeMap<String, (SchemaRef, Option<Vec<usize>>)>,
     tables: Vec<(String, SchemaRef)>,
     workers: Vec<Connection>,
     kept: Vec<Receiver<keep::Message>>,
     guards: Option<WorkerGuards<Option<()>>>,
     faults: Faults,
+}
+
+/// What is handed in, and what is asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Feed {
+    /// All declared columns, for the materialized views.
+    Declared,
+    /// Rows as they [enter the graph](incoming_schema) in a run, for all tables.
+    Incoming,
 }
 
 /// What a worker is told to do.
@@ -73,7 +84,7 @@ impl Resident {
     /// # Errors
     /// When a view cannot be rendered, or threads not started.
     pub fn start(job: &Job, workers: usize) -> Result<Self, RunError> {
-        Self::start_from(job, workers, None)
+        Self::start_from(job, workers, Feed::Declared, None)
     }
 
     /// Renders `job` as [`start`](Self::start) does, to go on from what was [kept](Self::keep) in a state.
@@ -81,28 +92,39 @@ impl Resident {
     /// # Errors
     /// As [`start`](Self::start).
     pub fn resume(job: &Job, workers: usize, state: Reading) -> Result<Self, RunError> {
-        Self::start_from(job, workers, Some(Arc::new(state)))
+        Self::start_from(job, workers, Feed::Declared, Some(Arc::new(state)))
+    }
+
+    /// Renders `job` to be fed as a run is: batches hold the columns that the job reads, and where the source has a key
+    /// the place of each row, so that keys count. Relations that are published are tables as well.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub(super) fn start_incoming(job: &Job, workers: usize) -> Result<Self, RunError> {
+        Self::start_from(job, workers, Feed::Incoming, None)
     }
 
     fn start_from(
         job: &Job,
         workers: usize,
+        feed: Feed,
         state: Option<Arc<Reading>>,
     ) -> Result<Self, RunError> {
-        let materialized = job.views.iter().filter(|view| view.materialized);
-        let tables: Vec<_> = materialized
-            .map(|view| (view.name.clone(), nullable(&view.schema)))
-            .collect();
-        let mut needed = tables.iter().map(|(name, _)| name.clone()).collect();
-        let views = unkeyed_views(job, &mut needed)?;
+        let tables = tables(job, feed);
+        let wanted = tables.iter().map(|(name, _)| name.clone());
+        let views = match feed {
+            Feed::Declared => unkeyed_views(job, &mut wanted.collect())?,
+            Feed::Incoming => views(job, wanted)?,
+        };
         let sources = job.sources.iter().map(|source| {
-            (
-                source.spec.name.clone(),
-                (
+            let columns = match feed {
+                Feed::Declared => (
                     Arc::clone(&source.spec.schema),
-                    source.spec.projection.clone(),
+                    Some(source.spec.projection.clone()),
                 ),
-            )
+                Feed::Incoming => (incoming_schema(source), None),
+            };
+            (source.spec.name.clone(), columns)
         });
         let sources: BTreeMap<_, _> = sources.collect();
         let (mut connections, mut kept) = (Vec::new(), Vec::new());
@@ -139,7 +161,12 @@ impl Resident {
         })
     }
 
-    /// Takes in one epoch and gives the net changes of every materialized view, in canonical order.
+    /// The names of the tables whose changes come out.
+    pub(super) fn tables(&self) -> impl Iterator<Item = &str> {
+        self.tables.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// Takes in one epoch and gives the net changes of every table, in canonical order.
     ///
     /// # Errors
     /// When a delivery does not fit its source, or an operator fails. The graph cannot be used after that.
@@ -226,9 +253,12 @@ impl Resident {
                 "a delivery counts 1 or -1, not {diff}"
             )));
         };
-        let batch = batch
-            .project(projection)
-            .map_err(|error| RunError::Delivery(error.to_string()))?;
+        let batch = match projection {
+            None => batch.clone(),
+            Some(columns) => batch
+                .project(columns)
+                .map_err(|error| RunError::Delivery(error.to_string()))?,
+        };
         let (rows, peers) = (batch.num_rows(), shares.len());
         for (at, share) in shares.iter_mut().enumerate() {
             let (from, to) = (rows * at / peers, rows * (at + 1) / peers);
@@ -244,6 +274,22 @@ impl Resident {
         }
         Ok(())
     }
+}
+
+/// The tables whose changes are asked for, and their columns.
+fn tables(job: &Job, feed: Feed) -> Vec<(String, SchemaRef)> {
+    let materialized = job.views.iter().filter(|view| view.materialized);
+    let mut tables: Vec<_> = materialized
+        .map(|view| (view.name.clone(), nullable(&view.schema)))
+        .collect();
+    if feed == Feed::Incoming {
+        for sink in &job.sinks {
+            if tables.iter().all(|(name, _)| *name != sink.view) {
+                tables.push((sink.view.clone(), nullable(&sink.table.schema)));
+            }
+        }
+    }
+    tables
 }
 
 impl Drop for Resident {

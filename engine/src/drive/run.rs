@@ -230,16 +230,21 @@ pub fn warnings(intakes: &[Arc<Intake>]) -> Vec<String> {
         for taken in taken.iter().filter(|taken| !taken.settled) {
             let name = &intake.incoming[taken.delivery].delivery.name;
             warnings.push(if taken.parts.is_empty() {
-                format!(
-                    "{name} was written to while it was read: what was taken in may be neither its old nor its new \
-                     content; run again when it is complete"
-                )
+                unsettled(name)
             } else {
                 format!("{name} is still being written: it is left for the next run")
             });
         }
     }
     warnings
+}
+
+/// That a file of which nothing is kept changed under its reader.
+pub fn unsettled(name: &str) -> String {
+    format!(
+        "{name} was written to while it was read: what was taken in may be neither its old nor its new content; run again \
+         when it is complete"
+    )
 }
 
 /// Rows read of an intake, and of these the rejected ones.

@@ -9,4 +9,5 @@ mod failures;
 mod golden;
 mod inputs;
 mod place;
+mod replay;
 mod retention;

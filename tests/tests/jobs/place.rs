@@ -58,6 +58,18 @@ impl Place {
 
     /// Runs a job of the repository, or the SQL itself.
     pub fn run_between(&self, job: &str, input: &Path, output: &Path, more: &[&str]) -> Ran {
+        self.command("run", job, input, output, more)
+    }
+
+    /// Gives a command a job of the repository, or the SQL itself.
+    pub fn command(
+        &self,
+        command: &str,
+        job: &str,
+        input: &Path,
+        output: &Path,
+        more: &[&str],
+    ) -> Ran {
         let path = if job.contains("CREATE") {
             let path = self.path("job.sql");
             fs::write(&path, job).unwrap();
@@ -70,7 +82,7 @@ impl Place {
             format!("output={}", output.display()),
         );
         let mut arguments = vec![
-            "run",
+            command,
             path.to_str().unwrap(),
             "--set",
             &input,

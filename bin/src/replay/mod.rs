@@ -1,0 +1,101 @@
+//! `tidewater replay`: a job's history step by step, what changes in each step and what that costs.
+
+mod changes;
+mod report;
+
+use std::ffi::OsStr;
+
+use tidewater_engine::{Progress, Replay, ReplayOptions};
+
+use crate::args::ReplayArgs;
+use crate::failure::Failure;
+use crate::progress::{self, Mode};
+use crate::run::sample;
+use crate::{cores, job, log, memory, output};
+
+use changes::Changes;
+use report::Report;
+
+/// Rows that wait for their step in memory; more wait in temporary files.
+const MEMORY_BYTES: usize = 256 << 20;
+
+/// Runs the command.
+pub fn run(args: &ReplayArgs) -> Result<(), Failure> {
+    let to_stdout = args.changes.as_deref().map(AsRef::as_ref) == Some(OsStr::new("-"));
+    if to_stdout && args.json {
+        return Err(Failure::usage(
+            "--json and --changes - both write to standard output: give --changes a file"
+                .to_owned(),
+        ));
+    }
+    let logging = log::start(args.verbose)?;
+    let job = job::load(&args.job)?;
+    let options = ReplayOptions {
+        workers: cores::or_all(args.workers),
+        step: args.step,
+        by: args.by.clone(),
+        from: args.from,
+        to: args.to,
+        memory_bytes: MEMORY_BYTES,
+    };
+    let progress = Progress::default();
+    let title = format!(
+        "replaying {} in steps of {}",
+        args.job.job.display(),
+        args.step
+    );
+    let replay = progress::watch(
+        Mode::choose(args.quiet, logging),
+        &title,
+        || sample(&progress),
+        || Replay::open(&job, &options, &progress),
+    );
+    let replay = replay.map_err(|error| Failure::run(&error))?;
+    for warning in &replay.history().warnings {
+        output::warn(warning);
+    }
+    let changes = match &args.changes {
+        None => None,
+        Some(_) if to_stdout => Some(Changes::to_stdout()),
+        Some(path) => Some(Changes::to_file(path)?),
+    };
+    // What is printed as the steps go by.
+    let print = |text: &str| match (args.quiet || args.json, to_stdout) {
+        (true, _) => Ok(()),
+        (false, true) => {
+            output::tell(text);
+            Ok(())
+        }
+        (false, false) => output::print(text),
+    };
+    let Some(report) = steps(replay, changes, &print)? else {
+        return Ok(());
+    };
+    let peak_memory = memory::peak_bytes();
+    if args.json {
+        output::print(&format!("{}\n", report.to_json(peak_memory)))
+    } else {
+        print(&report.to_text(peak_memory))
+    }
+}
+
+/// Replays all steps; `None` when whoever reads the changes from standard output has gone.
+fn steps(
+    mut replay: Replay,
+    mut changes: Option<Changes>,
+    print: &dyn Fn(&str) -> Result<(), Failure>,
+) -> Result<Option<Report>, Failure> {
+    let mut report = Report::new(&replay);
+    print(&report.heading())?;
+    while let Some(step) = replay.next() {
+        let step = step.map_err(|error| Failure::run(&error))?;
+        print(&report.add(&step))?;
+        if let Some(changes) = &mut changes
+            && !changes.write(replay.tables(), &step)?
+        {
+            return Ok(None);
+        }
+    }
+    let read_on = changes.map_or(Ok(true), Changes::finish)?;
+    Ok(read_on.then_some(report))
+}

@@ -1,0 +1,265 @@
+//! `replay`: a bounded history in steps of event time, an epoch each, through the graph that a run renders. The changes
+//! of every step come out with what they cost; nothing is published and nothing kept.
+//!
+//! 1. After the last step the changes of each table add up to what a run over the same rows would publish.
+//! 2. Steps come in order, each once; those without rows are passed over.
+//! 3. Rows are held on disk beyond a budget until their step comes; a step's own rows are in memory, and so is what the
+//!    operators keep.
+
+mod column;
+mod read;
+mod runs;
+mod step;
+
+use std::time::Instant;
+
+use arrow::error::ArrowError;
+
+pub use self::step::{Step, parse_time};
+
+use self::read::Counts;
+use self::runs::{StepRows, Steps};
+use super::resident::{Resident, TableChanges};
+use super::stages::Stages;
+use super::{Progress, RunError};
+use crate::job::Job;
+
+/// What to replay, and how.
+#[derive(Clone, Debug)]
+pub struct ReplayOptions {
+    /// Worker threads.
+    pub workers: usize,
+    /// How long a step is.
+    pub step: Step,
+    /// Columns of event time, as `COLUMN` or `SOURCE.COLUMN`; a source that none names enters whole with the first
+    /// step. Empty: of each source the first TIMESTAMP or DATE that it declares.
+    pub by: Vec<String>,
+    /// Rows before this time are left out, in microseconds since 1970.
+    pub from: Option<i64>,
+    /// Rows at this time or later are left out, in microseconds since 1970.
+    pub to: Option<i64>,
+    /// Bytes of rows that wait for their step in memory; more wait in temporary files.
+    pub memory_bytes: usize,
+}
+
+/// What was read.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    /// Rows read from all sources, bad ones and those left out among them.
+    pub rows_read: u64,
+    /// Rows that could not be decoded or cast.
+    pub rows_bad: u64,
+    /// Rows outside the bounds.
+    pub rows_outside: u64,
+    /// Wall-clock seconds that reading took.
+    pub seconds: f64,
+    /// How rows were dealt to steps, source by source.
+    pub notes: Vec<String>,
+    /// What the user should hear of though nothing failed.
+    pub warnings: Vec<String>,
+}
+
+/// A step that was replayed.
+#[derive(Clone, Debug)]
+pub struct Replayed {
+    /// The epoch, from 0.
+    pub epoch: u64,
+    /// Where the step begins; `None` when no source has event time, and all is one step.
+    pub start: Option<String>,
+    /// Rows that entered the graph.
+    pub rows: u64,
+    /// Wall-clock seconds from handing in the rows to having the changes.
+    pub seconds: f64,
+    /// The changes of each table, in the order of [`Replay::tables`].
+    pub changes: Vec<TableChanges>,
+}
+
+/// A history that was read, ready to be replayed: an iterator of its steps.
+pub struct Replay {
+    history: History,
+    sources: Vec<String>,
+    tables: Vec<String>,
+    step: Step,
+    steps: Steps,
+    resident: Resident,
+    epoch: u64,
+    done: bool,
+}
+
+impl Replay {
+    /// Reads all that the sources of `job` hold.
+    ///
+    /// # Errors
+    /// When the options do not fit the job, a source cannot be read or has too many bad rows, or no row lies within the
+    /// bounds.
+    pub fn open(job: &Job, options: &ReplayOptions, progress: &Progress) -> Result<Self, RunError> {
+        let columns = column::choose(job, &options.by)?;
+        check_bounds(options, &columns)?;
+        let mut clock = Stages::start(progress);
+        clock.enter("plan");
+        let resident = Resident::start_incoming(job, options.workers)?;
+        clock.enter("read");
+        let (gather, counts) = read::read(job, &columns, options, progress)?;
+        check_any(options, &counts)?;
+        let history = describe(job, &columns, &counts, clock.elapsed());
+        clock.finish();
+        Ok(Self {
+            history,
+            sources: job.sources.iter().map(|s| s.spec.name.clone()).collect(),
+            tables: resident.tables().map(str::to_owned).collect(),
+            step: options.step,
+            steps: gather.finish(),
+            resident,
+            epoch: 0,
+            done: false,
+        })
+    }
+
+    /// What was read.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// The names of the tables.
+    pub fn tables(&self) -> &[String] {
+        &self.tables
+    }
+
+    fn advance(&mut self) -> Result<Option<Replayed>, RunError> {
+        let (start, batches): StepRows = match self.steps.next().map_err(spill_failed)? {
+            Some(step) => step,
+            // Without a row there are still the tables that have rows over nothing.
+            None if self.epoch == 0 => (None, Vec::new()),
+            None => return Ok(None),
+        };
+        let rows: usize = batches.iter().map(|(_, batch)| batch.num_rows()).sum();
+        let deliveries = batches.into_iter();
+        let deliveries = deliveries.map(|(source, rows)| (self.sources[source].clone(), rows, 1));
+        let deliveries = deliveries.collect();
+        // For the report alone: no result depends on the clock.
+        let began = Instant::now();
+        let mut changes = self.resident.epoch(deliveries)?;
+        let seconds = began.elapsed().as_secs_f64();
+        let in_order = self
+            .tables
+            .iter()
+            .map(|table| changes.remove(table).unwrap_or_default());
+        let replayed = Replayed {
+            epoch: self.epoch,
+            start: start.map(|start| self.step.label(start)),
+            rows: u64::try_from(rows).unwrap_or(u64::MAX),
+            seconds,
+            changes: in_order.collect(),
+        };
+        self.epoch += 1;
+        Ok(Some(replayed))
+    }
+}
+
+impl Iterator for Replay {
+    type Item = Result<Replayed, RunError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.done {
+            return None;
+        }
+        let next = self.advance();
+        self.done = !matches!(next, Ok(Some(_)));
+        next.transpose()
+    }
+}
+
+/// Bounds need a time to bound, and room between them.
+fn check_bounds(options: &ReplayOptions, columns: &[Option<usize>]) -> Result<(), RunError> {
+    if let (Some(from), Some(to)) = (options.from, options.to)
+        && from >= to
+    {
+        return Err(RunError::Usage(format!(
+            "--from {} is not before --to {}: nothing lies between them",
+            shown(from),
+            shown(to)
+        )));
+    }
+    if is_bounded(options) && columns.iter().all(Option::is_none) {
+        return Err(RunError::Usage(
+            "--from and --to bound event time, and no source has a TIMESTAMP or DATE column"
+                .to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+/// Bounds that leave out every row are a mistake.
+fn check_any(options: &ReplayOptions, counts: &[Counts]) -> Result<(), RunError> {
+    let spans = counts.iter().filter_map(|counts| counts.span);
+    let Some((least, most)) = spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) else {
+        return Ok(());
+    };
+    let gathered = counts.iter().filter(|counts| counts.span.is_some());
+    let gathered: u64 = gathered
+        .map(|counts| counts.read - counts.bad - counts.outside - counts.untimed)
+        .sum();
+    if is_bounded(options) && gathered == 0 {
+        return Err(RunError::Empty(format!(
+            "no row lies between --from and --to: times go from {} to {}",
+            shown(least),
+            shown(most)
+        )));
+    }
+    Ok(())
+}
+
+fn is_bounded(options: &ReplayOptions) -> bool {
+    options.from.is_some() || options.to.is_some()
+}
+
+fn shown(micros: i64) -> String {
+    let time = step::calendar(micros);
+    time.format("%Y-%m-%dT%H:%M:%S%.f").to_string()
+}
+
+fn describe(job: &Job, columns: &[Option<usize>], counts: &[Counts], seconds: f64) -> History {
+    let mut history = History {
+        seconds,
+        ..History::default()
+    };
+    for ((source, column), counts) in job.sources.iter().zip(columns).zip(counts) {
+        let name = &source.spec.name;
+        history.rows_read += counts.read;
+        history.rows_bad += counts.bad;
+        history.rows_outside += counts.outside;
+        let mut note = match column {
+            None => format!("{name}: whole with the first step"),
+            Some(column) => format!("{name}: by {}", source.spec.schema.field(*column).name()),
+        };
+        if counts.outside > 0 {
+            let rows = in_words(counts.outside);
+            note += &format!(", {rows} outside --from and --to left out");
+        }
+        if counts.untimed > 0 {
+            let rows = in_words(counts.untimed);
+            note += &format!(", {rows} without a time with the first step");
+        }
+        history.notes.push(note);
+        if let Some(bad) = &counts.first_bad {
+            let (rows, file, line) = (in_words(counts.bad), &bad.file, bad.line);
+            history.warnings.push(format!(
+                "source {name}: {rows} left out that cannot be read; the first is {file} line {line}: {}",
+                bad.reason
+            ));
+        }
+        history.warnings.extend(counts.warnings.iter().cloned());
+    }
+    history
+}
+
+fn in_words(rows: u64) -> String {
+    format!("{rows} row{}", if rows == 1 { "" } else { "s" })
+}
+
+fn spill_failed(error: ArrowError) -> RunError {
+    RunError::Spill {
+        directory: std::env::temp_dir(),
+        error,
+    }
+}

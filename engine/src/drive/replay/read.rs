@@ -1,0 +1,263 @@
+//! Reads all that a job's sources hold, by all workers, and deals the rows to steps.
+//!
+//! 1. Rows read = rows gathered + bad rows + rows outside the bounds.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arrow::array::{Array, BooleanArray, Int64Array, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
+use tidewater_connectors::file::{Delivery, ListedFile, list, open};
+use tidewater_connectors::source::{Decoded, Reader, Rejected, SourceSpec};
+
+use super::column::micros;
+use super::runs::{FIRST, Gather};
+use super::{ReplayOptions, spill_failed};
+use crate::drive::key::{incoming, incoming_schema};
+use crate::drive::progress::Counters;
+use crate::drive::run::{check_gate, unsettled};
+use crate::drive::{Progress, RunError};
+use crate::job::{Job, Source};
+
+/// What became of a source's rows.
+#[derive(Default)]
+pub struct Counts {
+    /// Decoded or bad.
+    pub read: u64,
+    /// Not decoded.
+    pub bad: u64,
+    /// Outside the bounds.
+    pub outside: u64,
+    /// Without a time, where the source has one.
+    pub untimed: u64,
+    /// The bad row that comes first, by file and line.
+    pub first_bad: Option<Rejected>,
+    /// The least and the greatest time.
+    pub span: Option<(i64, i64)>,
+    /// What the user should hear of.
+    pub warnings: Vec<String>,
+}
+
+/// Reads all sources, whose columns of event time are `columns`.
+///
+/// # Errors
+/// When a source cannot be read, has more bad rows than it allows, or rows cannot be put aside.
+pub fn read(
+    job: &Job,
+    columns: &[Option<usize>],
+    options: &ReplayOptions,
+    progress: &Progress,
+) -> Result<(Gather, Vec<Counts>), RunError> {
+    let schemas = job.sources.iter().map(incoming_schema).collect();
+    let gather = Mutex::new(Gather::new(schemas, options.memory_bytes));
+    let mut sources = Vec::new();
+    for (index, (source, column)) in job.sources.iter().zip(columns).enumerate() {
+        let reading = Reading::open(index, source, *column, &gather, options, progress)?;
+        progress
+            .bytes_total
+            .fetch_add(reading.reader.bytes_total(), Ordering::Relaxed);
+        sources.push(reading);
+    }
+    let mut counts = Vec::new();
+    for source in sources {
+        counts.push(source.read()?);
+    }
+    let gather = gather.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok((gather, counts))
+}
+
+/// A source that is read.
+struct Reading<'a> {
+    index: usize,
+    source: &'a Source,
+    files: Vec<ListedFile>,
+    reader: Arc<dyn Reader>,
+    /// Rows as they enter the graph.
+    schema: SchemaRef,
+    /// Of the time among the decoded columns, and whether it is there for the steps alone.
+    time: Option<(usize, bool)>,
+    gather: &'a Mutex<Gather>,
+    counts: Mutex<Counts>,
+    options: &'a ReplayOptions,
+    progress: &'a Progress,
+}
+
+impl<'a> Reading<'a> {
+    fn open(
+        index: usize,
+        source: &'a Source,
+        column: Option<usize>,
+        gather: &'a Mutex<Gather>,
+        options: &'a ReplayOptions,
+        progress: &'a Progress,
+    ) -> Result<Self, RunError> {
+        let failed = RunError::of_source(source);
+        let files = list(&source.spec.location).map_err(&failed)?;
+        let mut projection = source.spec.projection.clone();
+        let time = column.map(|column| match projection.binary_search(&column) {
+            Ok(at) => (at, false),
+            Err(at) => {
+                projection.insert(at, column);
+                (at, true)
+            }
+        });
+        let spec = SourceSpec {
+            projection,
+            ..source.spec.clone()
+        };
+        let deliveries = files.iter().cloned().map(Delivery::from).collect();
+        Ok(Self {
+            index,
+            source,
+            files,
+            reader: open(&spec, deliveries, None).map_err(&failed)?,
+            schema: incoming_schema(source),
+            time,
+            gather,
+            counts: Mutex::default(),
+            options,
+            progress,
+        })
+    }
+
+    /// Reads it, by as many threads as there are workers.
+    fn read(self) -> Result<Counts, RunError> {
+        let failed = AtomicBool::new(false);
+        let results: Vec<Result<(), RunError>> = std::thread::scope(|scope| {
+            let work = || {
+                let result = self.work(&failed);
+                failed.fetch_or(result.is_err(), Ordering::Relaxed);
+                result
+            };
+            let threads: Vec<_> = (0..self.options.workers.max(1))
+                .map(|_| scope.spawn(work))
+                .collect();
+            let ends = threads.into_iter().map(|thread| {
+                let panicked = |_| RunError::Workers("a reader panicked".to_owned());
+                thread.join().map_err(panicked)?
+            });
+            ends.collect()
+        });
+        results.into_iter().collect::<Result<(), _>>()?;
+        let mut counts = self
+            .counts
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        check_gate(self.source, (counts.read, counts.bad))?;
+        counts.warnings = self.reader.warnings();
+        let taken = self
+            .reader
+            .taken()
+            .map_err(RunError::of_source(self.source))?;
+        let taken = taken.iter().filter(|taken| !taken.settled);
+        let changed = taken.map(|taken| unsettled(&self.files[taken.delivery].name()));
+        counts.warnings.extend(changed);
+        Ok(counts)
+    }
+
+    fn work(&self, failed: &AtomicBool) -> Result<(), RunError> {
+        let of_source = RunError::of_source(self.source);
+        while let Some(dealt) = self.reader.next_piece().map_err(&of_source)? {
+            for decoded in dealt.piece {
+                if failed.load(Ordering::Relaxed) {
+                    return Ok(());
+                }
+                let decoded = decoded.map_err(&of_source)?;
+                self.take(decoded, &self.files[dealt.delivery])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts rows, and gathers those within the bounds.
+    fn take(&self, decoded: Decoded, file: &ListedFile) -> Result<(), RunError> {
+        let count = |rows: usize| u64::try_from(rows).unwrap_or(u64::MAX);
+        let (rows, bad) = (decoded.batch.num_rows(), decoded.rejected.len());
+        Counters::add(&self.progress.rows_read, count(rows + bad));
+        Counters::add(&self.progress.bytes_read, decoded.bytes);
+        Counters::add(&self.progress.rows_rejected, count(bad));
+        {
+            let mut counts = self.counts();
+            counts.read += count(rows + bad);
+            counts.bad += count(bad);
+            let earliest = counts.first_bad.take().into_iter().chain(decoded.rejected);
+            counts.first_bad = earliest.min_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+        }
+        let mut batch = decoded.batch;
+        let times = match self.time {
+            None => None,
+            Some((at, extra)) => {
+                let times = micros(batch.column(at)).map_err(|error| broken(&error))?;
+                if extra {
+                    batch.remove_column(at);
+                }
+                Some(times)
+            }
+        };
+        let name = file.name();
+        let batch = incoming(
+            &self.schema,
+            batch,
+            decoded.ordinals,
+            file.modified_ns,
+            &name,
+        );
+        let batch = batch.map_err(|error| broken(&error))?;
+        match times {
+            None => self.gather(batch, std::iter::repeat_n(FIRST, rows)),
+            Some(times) => self.deal(batch, &times),
+        }
+    }
+
+    fn deal(&self, batch: RecordBatch, times: &Int64Array) -> Result<(), RunError> {
+        let (from, to) = (self.options.from, self.options.to);
+        let within =
+            |time: i64| from.is_none_or(|from| time >= from) && to.is_none_or(|to| time < to);
+        let mask: BooleanArray = times
+            .iter()
+            .map(|time| Some(time.is_none_or(within)))
+            .collect();
+        {
+            let mut counts = self.counts();
+            let outside = mask.len() - mask.true_count();
+            counts.outside += u64::try_from(outside).unwrap_or(u64::MAX);
+            counts.untimed += u64::try_from(times.null_count()).unwrap_or(u64::MAX);
+            let known = counts
+                .span
+                .into_iter()
+                .flat_map(|(least, most)| [least, most]);
+            let all = known.chain(times.iter().flatten());
+            counts.span = all.fold(None, |span, time| {
+                let (least, most) = span.unwrap_or((time, time));
+                Some((time.min(least), time.max(most)))
+            });
+        }
+        let batch = if mask.true_count() == mask.len() {
+            batch
+        } else {
+            filter_record_batch(&batch, &mask).map_err(|error| broken(&error))?
+        };
+        let kept = times.iter().filter(|time| time.is_none_or(within));
+        let steps = kept.map(|time| time.map_or(FIRST, |time| self.options.step.start(time)));
+        self.gather(batch, steps)
+    }
+
+    fn gather(&self, batch: RecordBatch, steps: impl Iterator<Item = i64>) -> Result<(), RunError> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let mut gather = self.gather.lock().unwrap_or_else(PoisonError::into_inner);
+        gather.push(self.index, batch, steps).map_err(spill_failed)
+    }
+
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Decoded rows that are not what the job declares.
+fn broken(error: &ArrowError) -> RunError {
+    RunError::Delivery(error.to_string())
+}

@@ -1,0 +1,331 @@
+//! Rows of all sources in the order of their steps, however many there are.
+//!
+//! Rows are gathered as they come; when they exceed a budget they are sorted by step and written to a temporary file
+//! without a name, which is gone with its last handle. Reading merges these runs.
+//!
+//! 1. In memory are no more than the budget's rows, a batch of each run, and what [`Steps::next`] gave out.
+//! 2. A step's rows are all given out at once.
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Seek};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::compute::interleave_record_batch;
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use arrow::error::ArrowError;
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::writer::StreamWriter;
+
+/// The step of rows that enter with the first one, whichever that is.
+pub const FIRST: i64 = i64::MIN;
+
+/// Rows of a batch that is made of a run.
+const BATCH_ROWS: usize = 8192;
+const BUFFER_BYTES: usize = 256 * 1024;
+
+/// Batches of a run, the step of each row beside them as the last column.
+type Batches = Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>> + Send>;
+
+/// Gathers rows.
+pub struct Gather {
+    budget_bytes: usize,
+    bytes: usize,
+    sources: Vec<Gathered>,
+    runs: Vec<Run>,
+}
+
+/// Rows of a source that are in memory.
+struct Gathered {
+    schema: SchemaRef,
+    batches: Vec<RecordBatch>,
+    rows: Vec<Row>,
+}
+
+/// Where a row is. They sort by step.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Row {
+    step: i64,
+    batch: u32,
+    row: u32,
+}
+
+impl Gather {
+    /// Nothing yet of sources whose rows have these columns.
+    pub fn new(schemas: Vec<SchemaRef>, budget_bytes: usize) -> Self {
+        let sources = schemas.into_iter().map(|schema| Gathered {
+            schema,
+            batches: Vec::new(),
+            rows: Vec::new(),
+        });
+        Self {
+            budget_bytes,
+            bytes: 0,
+            sources: sources.collect(),
+            runs: Vec::new(),
+        }
+    }
+
+    /// Takes rows of a source, each with the start of its step.
+    ///
+    /// # Errors
+    /// When the temporary file cannot be written.
+    pub fn push(
+        &mut self,
+        source: usize,
+        rows: RecordBatch,
+        steps: impl Iterator<Item = i64>,
+    ) -> Result<(), ArrowError> {
+        self.bytes += rows.get_array_memory_size() + rows.num_rows() * size_of::<Row>();
+        let gathered = &mut self.sources[source];
+        let batch = index(gathered.batches.len())?;
+        for (row, step) in steps.enumerate() {
+            let row = index(row)?;
+            gathered.rows.push(Row { step, batch, row });
+        }
+        gathered.batches.push(rows);
+        if self.bytes > self.budget_bytes {
+            for (source, gathered) in self.sources.iter_mut().enumerate() {
+                if let Some(sorted) = gathered.sort() {
+                    self.runs.push(Run::open(source, spill(sorted)?));
+                }
+            }
+            self.bytes = 0;
+        }
+        Ok(())
+    }
+
+    /// All rows, step by step.
+    pub fn finish(mut self) -> Steps {
+        for (source, gathered) in self.sources.iter_mut().enumerate() {
+            if let Some(sorted) = gathered.sort() {
+                self.runs.push(Run::open(source, Box::new(sorted)));
+            }
+        }
+        Steps { runs: self.runs }
+    }
+}
+
+impl Gathered {
+    /// The rows so far in the order of their steps; none is left.
+    fn sort(&mut self) -> Option<Sorted> {
+        let mut rows = std::mem::take(&mut self.rows);
+        let batches = std::mem::take(&mut self.batches);
+        rows.sort_unstable();
+        let mut fields = self.schema.fields().to_vec();
+        fields.push(Arc::new(Field::new("step", DataType::Int64, false)));
+        (!rows.is_empty()).then(|| Sorted {
+            schema: Arc::new(Schema::new(fields)),
+            batches,
+            rows,
+            next: 0,
+        })
+    }
+}
+
+/// Rows in memory, in order.
+struct Sorted {
+    schema: SchemaRef,
+    batches: Vec<RecordBatch>,
+    rows: Vec<Row>,
+    next: usize,
+}
+
+impl Iterator for Sorted {
+    type Item = Result<RecordBatch, ArrowError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let end = self.rows.len().min(self.next + BATCH_ROWS);
+        let rows = &self.rows[self.next..end];
+        if rows.is_empty() {
+            return None;
+        }
+        self.next = end;
+        let batches: Vec<&RecordBatch> = self.batches.iter().collect();
+        let at = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+        let places: Vec<(usize, usize)> = rows
+            .iter()
+            .map(|row| (at(row.batch), at(row.row)))
+            .collect();
+        let steps = Int64Array::from_iter_values(rows.iter().map(|row| row.step));
+        Some(
+            interleave_record_batch(&batches, &places).and_then(|batch| {
+                let mut columns = batch.columns().to_vec();
+                columns.push(Arc::new(steps) as ArrayRef);
+                RecordBatch::try_new(Arc::clone(&self.schema), columns)
+            }),
+        )
+    }
+}
+
+/// Writes rows to a temporary file, and gives them again from there.
+fn spill(sorted: Sorted) -> Result<Batches, ArrowError> {
+    let file = tempfile::tempfile()?;
+    let buffered = BufWriter::with_capacity(BUFFER_BYTES, file);
+    let mut writer = StreamWriter::try_new(buffered, &sorted.schema)?;
+    for batch in sorted {
+        writer.write(&batch?)?;
+    }
+    writer.finish()?;
+    let mut file: File = writer
+        .into_inner()?
+        .into_inner()
+        .map_err(|error| ArrowError::from(error.into_error()))?;
+    file.rewind()?;
+    Ok(Box::new(StreamReader::try_new(
+        BufReader::with_capacity(BUFFER_BYTES, file),
+        None,
+    )?))
+}
+
+/// A run that is read.
+struct Run {
+    source: usize,
+    batches: Batches,
+    /// The rows that come next, and their steps.
+    head: Option<(RecordBatch, Int64Array)>,
+}
+
+impl Run {
+    fn open(source: usize, batches: Batches) -> Self {
+        Self {
+            source,
+            batches,
+            head: None,
+        }
+    }
+
+    /// The step of the next row; `None` at the end.
+    fn step(&mut self) -> Result<Option<i64>, ArrowError> {
+        if self.head.is_none() {
+            self.head = self.batches.next().transpose()?.map(|mut batch| {
+                let steps = batch.remove_column(batch.num_columns() - 1);
+                (batch, steps.as_primitive::<Int64Type>().clone())
+            });
+        }
+        Ok(self.head.as_ref().map(|(_, steps)| steps.value(0)))
+    }
+
+    /// The next rows of this step.
+    fn rows(&mut self, step: i64) -> Option<RecordBatch> {
+        let (batch, steps) = self.head.take()?;
+        let length = steps.values().partition_point(|&other| other <= step);
+        let left = steps.len() - length;
+        if left > 0 {
+            self.head = Some((batch.slice(length, left), steps.slice(length, left)));
+        }
+        (length > 0).then(|| batch.slice(0, length))
+    }
+}
+
+/// Gives out rows, step by step.
+pub struct Steps {
+    runs: Vec<Run>,
+}
+
+/// The rows of a step: its start, and batches with the indices of their sources.
+pub type StepRows = (Option<i64>, Vec<(usize, RecordBatch)>);
+
+impl Steps {
+    /// The next step. What comes [`FIRST`] is of the first step that has a start, or of one without.
+    ///
+    /// # Errors
+    /// When a temporary file cannot be read back.
+    pub fn next(&mut self) -> Result<Option<StepRows>, ArrowError> {
+        let mut batches = Vec::new();
+        loop {
+            let mut least = None;
+            for run in &mut self.runs {
+                least = least.into_iter().chain(run.step()?).min();
+            }
+            let Some(step) = least else {
+                let without_start = (!batches.is_empty()).then_some((None, batches));
+                return Ok(without_start);
+            };
+            for run in &mut self.runs {
+                while run.step()? == Some(step) {
+                    let source = run.source;
+                    batches.extend(run.rows(step).map(|rows| (source, rows)));
+                }
+            }
+            if step != FIRST {
+                return Ok(Some((Some(step), batches)));
+            }
+        }
+    }
+}
+
+fn index(number: usize) -> Result<u32, ArrowError> {
+    u32::try_from(number)
+        .map_err(|_| ArrowError::ComputeError("more than 2^32 rows or batches at once".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::BTreeMap;
+
+    use arrow::array::StringArray;
+
+    use super::*;
+
+    /// Rows of two sources whose text says the step that they were given.
+    fn gather(budget_bytes: usize, steps: &[&[i64]]) -> Steps {
+        let field = Field::new("text", DataType::Utf8, true);
+        let schema = Arc::new(Schema::new(vec![field]));
+        let mut gather = Gather::new(vec![Arc::clone(&schema); 2], budget_bytes);
+        for (at, steps) in steps.iter().enumerate() {
+            let texts = StringArray::from_iter_values(steps.iter().map(i64::to_string));
+            let rows = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(texts)]).unwrap();
+            gather.push(at % 2, rows, steps.iter().copied()).unwrap();
+        }
+        gather.finish()
+    }
+
+    /// Number of rows by step, source and text.
+    fn drain(mut steps: Steps) -> Vec<(Option<i64>, BTreeMap<(usize, String), usize>)> {
+        let mut all = Vec::new();
+        while let Some((start, batches)) = steps.next().unwrap() {
+            let mut counts = BTreeMap::new();
+            for (source, batch) in batches {
+                for text in batch.column(0).as_string::<i32>().iter().flatten() {
+                    *counts.entry((source, text.to_owned())).or_default() += 1;
+                }
+            }
+            all.push((start, counts));
+        }
+        all
+    }
+
+    #[test]
+    fn every_row_comes_once_with_its_step_spilled_or_not() {
+        let long: Vec<i64> = (0..20_000).map(|row| row * 7919 % 5).collect();
+        let input: [&[i64]; 5] = [&[3, 1, 3], &[2, 1], &long, &[], &[-4, 9]];
+        let expected = drain(gather(usize::MAX, &input));
+        let starts: Vec<_> = expected.iter().map(|(start, _)| start.unwrap()).collect();
+        assert_eq!(starts, [-4, 0, 1, 2, 3, 4, 9]);
+        for (start, counts) in &expected {
+            let text = start.unwrap().to_string();
+            assert!(counts.keys().all(|(_, of)| *of == text), "{counts:?}");
+        }
+        let rows: usize = expected
+            .iter()
+            .flat_map(|(_, counts)| counts.values())
+            .sum();
+        assert_eq!(rows, 20_007);
+        for budget in [0, 1000, 100_000] {
+            assert_eq!(drain(gather(budget, &input)), expected, "{budget}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_time_comes_with_the_first_step() {
+        let rows = drain(gather(0, &[&[FIRST, 5], &[FIRST], &[7]]));
+        assert_eq!(rows.len(), 2);
+        assert_eq!((rows[0].0, rows[0].1.values().sum::<usize>()), (Some(5), 3));
+        let rows = drain(gather(0, &[&[FIRST], &[FIRST]]));
+        assert_eq!((rows[0].0, rows[0].1.values().sum::<usize>()), (None, 2));
+        assert_eq!(rows.len(), 1);
+        assert!(drain(gather(0, &[])).is_empty());
+    }
+}
