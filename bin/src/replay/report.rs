@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 use tidewater_engine::{History, Replay, Replayed};
 
 use crate::style::Style;
-use crate::words::count;
 use crate::table::{Align, TextTable};
+use crate::words::count;
 
 /// Tables that are named in a step's line; more are counted.
 const NAMED_MAX: usize = 3;

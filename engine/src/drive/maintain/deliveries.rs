@@ -1,8 +1,10 @@
 //! What became of each source's deliveries since the last commit, and what has to be read for it.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tidewater_connectors::error::SourceError;
 use tidewater_connectors::file::{
     Change, Content, Delivery, Depot, ListedFile, OnChange, Position, compare, list, list_or_empty,
 };
@@ -57,6 +59,7 @@ impl SourceChanges {
         let name = &source.spec.name;
         let known = reading.records::<Position>(POSITIONS, &pair_key(name, ""))?;
         let known: Vec<Position> = known.into_values().collect();
+        place_is_there(&source.spec.location, &known).map_err(&failed)?;
         let listed = if state.sources.contains(&*source.spec.name) {
             list_or_empty(&source.spec.location)
         } else {
@@ -215,6 +218,29 @@ impl SourceChanges {
     pub fn is_nothing(&self) -> bool {
         self.added.is_empty() && self.removed.is_empty() && self.records.is_empty()
     }
+}
+
+/// Fails when a directory is gone with all the files that were taken in from it: it is more likely not mounted, or
+/// misspelt, than all of it withdrawn.
+fn place_is_there(location: &str, known: &[Position]) -> Result<(), SourceError> {
+    let plain = location.strip_prefix("file://").unwrap_or(location);
+    let fixed = Path::new(plain)
+        .components()
+        .take_while(|part| !part.as_os_str().to_string_lossy().contains(['*', '?', '[']));
+    let place: PathBuf = fixed.collect();
+    let is_directory = known.iter().any(|old| Path::new(&old.path) != place);
+    if !is_directory || place.as_os_str().is_empty() || place.exists() {
+        return Ok(());
+    }
+    Err(SourceError::Location {
+        location: location.to_owned(),
+        message: format!(
+            "{} is not there, and {} deliveries were taken in from it; bring it back, or make an empty directory in its \
+             place if all of them are withdrawn",
+            place.display(),
+            known.len()
+        ),
+    })
 }
 
 /// A delivery read from what was kept of it.
