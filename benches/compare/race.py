@@ -138,29 +138,41 @@ def markdown(runs, threads):
     return "\n".join(lines)
 
 
-def record(args, runs, equal):
-    """Adds this race to the day's file below benches/runs and returns the file's path."""
-    import duckdb
-
-    now = datetime.datetime.now(datetime.timezone.utc)
-    cpu = cpu_name()
-    files = input_files(args.input)
-    entry = {
-        "started": now.isoformat(timespec="seconds"),
-        "cpu": cpu,
+def machine():
+    """When, on what and with which commit something was measured."""
+    return {
+        "started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "cpu": cpu_name(),
         "cores": os.cpu_count(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "system": platform.platform(),
         "commit": output_of(["git", "-C", ROOT, "describe", "--always", "--dirty"]),
+    }
+
+
+def run_path(*suffix):
+    """The day's file for raw measurements on this machine."""
+    slug = re.sub(r"[^a-z0-9]+", "-", cpu_name().lower()).strip("-")
+    day = datetime.datetime.now(datetime.timezone.utc).date()
+    path = ROOT / "benches" / "runs" / ("-".join([str(day), slug, *suffix]) + ".json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def record(args, runs, equal):
+    """Adds this race to the day's file below benches/runs and returns the file's path."""
+    import duckdb
+
+    files = input_files(args.input)
+    entry = {
+        **machine(),
         "duckdb": duckdb.__version__,
         "input": {"files": len(files), "bytes": sum(file.stat().st_size for file in files)},
         "threads": args.threads,
         "tables_equal": equal,
         "runs": runs,
     }
-    slug = re.sub(r"[^a-z0-9]+", "-", cpu.lower()).strip("-")
-    path = ROOT / "benches" / "runs" / f"{now.date()}-{slug}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = run_path()
     races = json.loads(path.read_text()) if path.exists() else []
     path.write_text(json.dumps([*races, entry], indent=1) + "\n")
     return path

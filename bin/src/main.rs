@@ -64,6 +64,9 @@ fn dispatch(command: &Command) -> Result<(), Failure> {
 
 /// Says that a panic is a bug of this program, and where to report it.
 fn report_panic(info: &PanicHookInfo<'_>) {
+    if tidewater_engine::state::panic::is_damage(info) {
+        return;
+    }
     let place = info
         .location()
         .map(|location| format!(" at {location}"))

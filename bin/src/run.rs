@@ -57,6 +57,9 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
         if let Some(note) = summary::quarantine_note(&report) {
             output::warn(&note);
         }
+        if let Some(note) = summary::late_note(&report) {
+            output::warn(&note);
+        }
         Ok(())
     } else {
         output::print(&summary::to_text(&report, peak_memory)?)

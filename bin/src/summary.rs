@@ -55,6 +55,7 @@ pub fn to_json(report: &RunReport, peak_memory: Option<u64>) -> Value {
         "deliveries": deliveries,
         "rows_read": report.rows_read,
         "rows_quarantined": report.rows_quarantined,
+        "rows_late": report.rows_late,
         "tables": tables,
         "seconds": seconds,
         "peak_memory_bytes": peak_memory,
@@ -94,6 +95,9 @@ pub fn to_text(report: &RunReport, peak_memory: Option<u64>) -> anyhow::Result<S
     match quarantine_note(report) {
         None => page += "none quarantined.\n",
         Some(note) => page += &format!("{}\n", style.yellow(&note)),
+    }
+    if let Some(note) = late_note(report) {
+        page += &format!("{}\n", style.yellow(&note));
     }
     page += &format!("Took {}", stages(report));
     if let Some(bytes) = peak_memory {
@@ -162,6 +166,18 @@ pub fn quarantine_note(report: &RunReport) -> Option<String> {
         );
     }
     Some(note)
+}
+
+/// Where late rows are; `None` if this run met none.
+pub fn late_note(report: &RunReport) -> Option<String> {
+    let late = report.tables.iter().find(|table| table.name == "_late")?;
+    (report.rows_late > 0).then(|| {
+        format!(
+            "{} late, for windows that are final: in {}.",
+            count(report.rows_late, "row"),
+            late.path.display()
+        )
+    })
 }
 
 /// One line a table.

@@ -280,6 +280,10 @@ fn describe(node: &Node) -> Description {
             ("unnest", vec![names(input.schema(), &columns)], None)
         }
         Node::Union { .. } => ("union all", Vec::new(), None),
+        Node::Retain { input, column } => {
+            let by = names(input.schema(), &[*column]);
+            ("retain", vec![format!("open windows, by {by}")], None)
+        }
         Node::Aggregate { aggregation, .. } => describe_aggregate(aggregation),
         Node::Join { spec, .. } => describe_join(spec),
         Node::Window {

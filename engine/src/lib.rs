@@ -19,8 +19,8 @@ pub mod state;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use drive::{
-    Inspection, KeptInputs, MaintainOptions, Pending, Progress, Published, Resident, RunError,
-    RunOptions, RunReport, StateSizes, TableReport, maintain, run,
+    CRASH_POINTS, Inspection, KeptInputs, MaintainOptions, Open, Pending, Progress, Published,
+    Resident, RunError, RunOptions, RunReport, StateSizes, TableReport, maintain, run,
 };
 pub use explain::Explain;
 pub use job::{Job, JobBuilder};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 /// The binary beside the tests: Cargo builds it for `cargo test` of the whole workspace.
 ///
@@ -43,18 +43,29 @@ pub struct Ran {
 /// Runs `tidewater` in the repository's root to its end.
 #[must_use]
 pub fn tidewater(arguments: &[&str]) -> Ran {
+    command(arguments).output().unwrap().into()
+}
+
+/// `tidewater` in the repository's root, not started yet.
+#[must_use]
+pub fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(path());
     command
         .args(arguments)
         .current_dir(repository())
         .env_remove("RUST_LOG")
         .env_remove("RUST_BACKTRACE");
-    let output = command.output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    Ran {
-        code: output.status.code(),
-        stdout: text(output.stdout),
-        stderr: text(output.stderr),
+    command
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Self {
+            code: output.status.code(),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
     }
 }
 
@@ -89,6 +100,19 @@ impl Ran {
                 "no {part:?} in\n{}",
                 self.stderr
             );
+        }
+        self
+    }
+
+    /// The process must have told its user what is wrong, and not fallen over it.
+    ///
+    /// # Panics
+    /// When it panicked.
+    #[track_caller]
+    #[must_use]
+    pub fn no_panic(self) -> Self {
+        for word in ["panicked", "internal error", "bug in Tidewater"] {
+            assert!(!self.stderr.contains(word), "{}", self.stderr);
         }
         self
     }

@@ -8,6 +8,11 @@
 //! | [`history`] | random epochs of insertions, retractions and replacements, and how to make one smaller |
 //! | [`shapes`] | a job, a history and three numbers of workers, compared with the oracle at every epoch |
 //! | [`binary`] | the real `tidewater`, run as a process |
+//! | [`maintained`] | a job that keeps a state: its input, its tables, its runs |
+//! | [`sources`] | files of rows that a test knows, as sources read them |
+//! | [`deliveries`] | random histories of files: added, corrected, withdrawn, renamed, split, touched, appended to |
+//! | [`ledger`] | a small job with a table of each kind, for tests of what goes wrong |
+//! | [`packed`] | compressed files made by hand |
 //! | [`published`] | published tables, read back with their partitions |
 //! | [`csv`] | a CSV reader of its own, so that ours is not tested against itself |
 
@@ -16,10 +21,15 @@
 
 pub mod binary;
 pub mod csv;
+pub mod deliveries;
 pub mod draw;
 pub mod history;
+pub mod ledger;
+pub mod maintained;
 pub mod oracle;
+pub mod packed;
 pub mod published;
 pub mod rows;
 pub mod seed;
 pub mod shapes;
+pub mod sources;

@@ -1,17 +1,20 @@
-//! Published Parquet tables, read back as Hive-aware readers do: partition columns come from the directories' names.
+//! Published tables, read back as Hive-aware readers do: partition columns come from the directories' names. Values of
+//! text formats get the types that are asked for.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, StringArray, new_null_array};
+use arrow::array::{Array, ArrayRef, RecordBatch, StringArray, new_null_array};
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde_json::Value;
 
 use crate::binary::snapshot;
+use crate::csv;
 
 /// How readers of a table see its values: as our expected files have them.
 const FORMAT: FormatOptions<'static> = FormatOptions::new()
@@ -25,10 +28,8 @@ const FORMAT: FormatOptions<'static> = FormatOptions::new()
 /// When a file cannot be read, or a column is missing, or has another type than `schema` says.
 #[must_use]
 pub fn files(dir: &Path, schema: &SchemaRef) -> Vec<(PathBuf, RecordBatch)> {
-    let paths = snapshot(dir).into_keys().filter(|path| {
-        path.extension()
-            .is_some_and(|extension| extension == "parquet")
-    });
+    let paths = snapshot(dir).into_keys();
+    let paths = paths.filter(|path| ["parquet", "csv", "jsonl"].contains(&extension(path)));
     paths
         .map(|path| (path.clone(), file(dir, &path, schema)))
         .collect()
@@ -68,9 +69,50 @@ pub fn text(batch: &RecordBatch) -> Vec<Vec<String>> {
         .collect()
 }
 
+/// The rows of each partition of each table below a directory, as text, in the order in which they are stored.
+///
+/// # Panics
+/// When a file cannot be read.
+#[must_use]
+pub fn rows_by_partition(dir: &Path) -> BTreeMap<PathBuf, Vec<String>> {
+    let mut partitions: BTreeMap<PathBuf, Vec<String>> = BTreeMap::new();
+    for path in snapshot(dir).into_keys() {
+        let text = || fs::read_to_string(dir.join(&path)).unwrap();
+        let rows = match extension(&path) {
+            "parquet" => {
+                let rows = self::text(&contents(&dir.join(&path)));
+                rows.iter().map(|row| format!("{row:?}")).collect()
+            }
+            "csv" => text().lines().skip(1).map(str::to_owned).collect(),
+            "jsonl" => text().lines().map(str::to_owned).collect(),
+            _ => vec![format!("no table's file: {}", path.display())],
+        };
+        let partition = path.parent().unwrap().to_path_buf();
+        partitions
+            .entry(partition)
+            .or_default()
+            .extend::<Vec<_>>(rows);
+    }
+    partitions
+}
+
+fn extension(path: &Path) -> &str {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    extension.unwrap_or_default()
+}
+
 fn file(dir: &Path, path: &Path, schema: &SchemaRef) -> RecordBatch {
-    let stored = contents(&dir.join(path));
     let partitions = partitions(path);
+    let stored = match extension(path) {
+        "csv" => csv_contents(&dir.join(path), schema),
+        "jsonl" => {
+            let fields = schema.fields().iter();
+            let columns = fields.filter(|field| !partitions.contains_key(field.name()));
+            let columns: Vec<_> = columns.map(|field| field.name().clone()).collect();
+            json_contents(&dir.join(path), &columns, schema)
+        }
+        _ => contents(&dir.join(path)),
+    };
     let columns = schema.fields().iter().map(|field| {
         match (
             stored.column_by_name(field.name()),
@@ -113,6 +155,48 @@ fn contents(path: &Path) -> RecordBatch {
     let schema = Arc::clone(reader.schema());
     let batches: Vec<RecordBatch> = reader.build().unwrap().map(Result::unwrap).collect();
     concat_batches(&schema, &batches).unwrap()
+}
+
+fn csv_contents(path: &Path, schema: &SchemaRef) -> RecordBatch {
+    let mut records = csv::parse(&fs::read_to_string(path).unwrap());
+    let header = records.remove(0).into_iter().map(Option::unwrap);
+    typed(&header.collect::<Vec<_>>(), &records, schema)
+}
+
+fn json_contents(path: &Path, columns: &[String], schema: &SchemaRef) -> RecordBatch {
+    let text = fs::read_to_string(path).unwrap();
+    let record = |line: &str| {
+        let value: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(value.as_object().unwrap().len(), columns.len(), "{line}");
+        let values = columns.iter().map(|column| match &value[column] {
+            Value::Null => None,
+            Value::String(text) => Some(text.clone()),
+            other => Some(other.to_string()),
+        });
+        values.collect()
+    };
+    let records: Vec<csv::Record> = text.lines().map(record).collect();
+    typed(columns, &records, schema)
+}
+
+/// Columns of text as what the table's schema says that they are.
+fn typed(columns: &[String], records: &[csv::Record], schema: &SchemaRef) -> RecordBatch {
+    let types = columns
+        .iter()
+        .map(|column| schema.field_with_name(column).unwrap().clone());
+    let types: Vec<Field> = types.map(|field| field.with_nullable(true)).collect();
+    let arrays = types.iter().enumerate().map(|(at, field)| {
+        let text: StringArray = records.iter().map(|record| record[at].clone()).collect();
+        let array = cast(&text, field.data_type()).unwrap();
+        assert_eq!(
+            array.null_count(),
+            text.null_count(),
+            "{} of {records:?}",
+            field.name()
+        );
+        array
+    });
+    RecordBatch::try_new(Arc::new(Schema::new(types.clone())), arrays.collect()).unwrap()
 }
 
 fn nullable(schema: &SchemaRef) -> SchemaRef {

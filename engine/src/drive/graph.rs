@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,9 +22,11 @@ use timely::dataflow::operators::generic::Operator;
 use timely::worker::Worker;
 
 use super::ingest::{Intake, Share};
+use super::late::late_rows;
 use super::{Progress, keep};
 use crate::plan::Node;
-use crate::render::{Changes, render};
+use crate::plan::retain::to_time;
+use crate::render::{Changes, Late, Retained, render};
 use crate::state::Reading;
 
 /// How long an idle worker sleeps before it looks for faults of others.
@@ -37,6 +39,8 @@ pub struct Plan {
     pub views: Vec<(String, Node)>,
     /// Those whose state is kept.
     pub keeps: BTreeSet<String>,
+    /// Views whose windows stay open for a time only.
+    pub retained: BTreeMap<String, Arc<Retained>>,
     /// Whether they go on from what was kept of them, rather than begin with nothing.
     pub resumes: bool,
 }
@@ -45,8 +49,19 @@ pub struct Plan {
 pub struct Table {
     /// How it is published.
     pub spec: Arc<TableSpec>,
-    /// The graph and the relation whose changes it takes; `None` for the quarantine.
-    pub from: Option<(usize, String)>,
+    /// Where its changes come from.
+    pub from: From,
+}
+
+/// Where a table's changes come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum From {
+    /// The graph of that number, and a relation of it.
+    Relation(usize, String),
+    /// Rows of windows that are final.
+    Late,
+    /// Rows that could not be decoded or cast.
+    Quarantine,
 }
 
 /// What the workers share.
@@ -69,6 +84,8 @@ pub struct Epoch {
     pub rows_taken: AtomicI64,
     /// Rows that entered the quarantine, less those that left it.
     pub rows_quarantined: Arc<AtomicI64>,
+    /// Rows of windows that are final.
+    pub rows_late: Arc<AtomicU64>,
     /// For the user.
     pub progress: Progress,
     /// Where errors go.
@@ -97,16 +114,20 @@ impl Epoch {
                     let of_graph = of_graph.map(|(_, stream)| stream.clone());
                     relations.insert(name.clone(), concat(scope, of_graph.collect::<Vec<_>>()));
                 }
-                render(
+                let late = render(
                     scope,
                     &plan.views,
                     &mut relations,
                     ledger,
+                    &plan.retained,
                     !plan.resumes,
                     &self.faults,
                 );
+                for late in late {
+                    self.egress_late(late, &shards);
+                }
                 for (table, shard) in self.tables.iter().zip(&shards) {
-                    if let Some((graph, relation)) = &table.from
+                    if let From::Relation(graph, relation) = &table.from
                         && *graph == at
                         && let Some(changes) = relations.get(relation)
                     {
@@ -177,6 +198,43 @@ impl Epoch {
             streams.extend(intake.graphs.iter().map(|&graph| (graph, stream.clone())));
         }
         sources
+    }
+
+    /// Puts rows of final windows into the worker's shard of their table.
+    fn egress_late(&self, late: Late<'_>, shards: &[Shard]) {
+        let at = self
+            .tables
+            .iter()
+            .position(|table| table.from == From::Late);
+        let Some(shard) = at.map(|at| Rc::clone(&shards[at])) else {
+            return;
+        };
+        let Late {
+            view,
+            column,
+            horizon,
+            rows,
+        } = late;
+        let (faults, counted) = (self.faults.clone(), Arc::clone(&self.rows_late));
+        rows.sink(
+            Pipeline,
+            &format!("{view}: late rows"),
+            move |(input, _)| {
+                input.for_each(|_, deltas| {
+                    for delta in deltas.drain(..) {
+                        let rows = u64::try_from(delta.batch.num_rows()).unwrap_or(u64::MAX);
+                        counted.fetch_add(rows, Ordering::Relaxed);
+                        let open = to_time(horizon, delta.batch.column(column).data_type());
+                        let batch = open.and_then(|open| late_rows(&view, &delta, column, &open));
+                        if let (Some(batch), Some(shard)) =
+                            (faults.catch(&view, batch), shard.borrow_mut().as_mut())
+                        {
+                            faults.catch(&view, shard.push(&batch, 1));
+                        }
+                    }
+                });
+            },
+        );
     }
 
     /// Puts a relation's changes into the worker's shard of the table.

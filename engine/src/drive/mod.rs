@@ -11,6 +11,7 @@ mod ingest;
 mod inspect;
 mod keep;
 mod key;
+mod late;
 mod maintain;
 mod progress;
 mod report;
@@ -20,16 +21,24 @@ mod stages;
 mod workers;
 
 pub use self::error::RunError;
-pub use self::inspect::{Inspection, KeptInputs, Pending, StateSizes};
-pub use self::maintain::{MaintainOptions, maintain};
+pub use self::inspect::{Inspection, KeptInputs, Open, Pending, StateSizes};
+pub use self::maintain::{CRASH_POINTS, MaintainOptions, maintain};
 pub use self::progress::{Counters, Progress};
 pub use self::report::{Published, RunReport, TableReport};
 pub use self::resident::Resident;
 pub use self::run::{RunOptions, run};
 
 use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
+use tidewater_connectors::file::sink::quarantine_spec;
+use tidewater_connectors::sink::TableSpec;
 
 use crate::job::Job;
+use crate::plan::retain::retain;
 use crate::plan::{Node, lower};
 
 /// The views of a job that `wanted` ones depend on, lowered, in order. Sources with a key are read through a view of
@@ -37,10 +46,29 @@ use crate::plan::{Node, lower};
 fn views(job: &Job, wanted: impl Iterator<Item = String>) -> Result<Vec<(String, Node)>, RunError> {
     let mut needed: BTreeSet<String> = wanted.collect();
     let mut views = unkeyed_views(job, &mut needed)?;
+    for sink in &job.sinks {
+        if let Some(kept) = &sink.retain
+            && let Some((name, node)) = views.iter_mut().find(|(name, _)| *name == sink.view)
+        {
+            let nothing = Node::Constant {
+                batch: RecordBatch::new_empty(Arc::new(Schema::empty())),
+            };
+            let retained = retain(std::mem::replace(node, nothing), kept.column);
+            *node = retained.map_err(|error| RunError::Plan {
+                view: name.clone(),
+                error,
+            })?;
+        }
+    }
     let read = job.sources.iter();
     let read = read.filter(|source| needed.contains(&source.spec.name));
     views.splice(0..0, read.filter_map(key::keyed));
     Ok(views)
+}
+
+/// A table of the engine's own in `output`, of Parquet, without partitions.
+fn quarantine_like(output: &Path) -> TableSpec {
+    quarantine_spec(output)
 }
 
 /// The views that `needed` ones depend on, lowered, in order; `needed` learns all that they read.

@@ -17,6 +17,8 @@ pub struct RunReport {
     pub rows_read: u64,
     /// Rows that could not be decoded or cast.
     pub rows_quarantined: u64,
+    /// Rows of windows that were final: they are in the table of late rows.
+    pub rows_late: u64,
     /// The published tables, in the order of the job.
     pub tables: Vec<TableReport>,
     /// Wall-clock seconds of the whole run.

@@ -294,6 +294,7 @@ impl Graph {
                 &self.views,
                 &mut relations,
                 &ledger,
+                &BTreeMap::new(),
                 self.state.is_none(),
                 &self.faults,
             );

@@ -3,7 +3,7 @@
 //! 1. Rows read = rows that entered the dataflow + rows of the quarantine table, or nothing is published.
 //! 2. Nothing is published when a source, an operator, a sink or the data gate fails.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,9 +16,10 @@ use tidewater_connectors::format::options::Gate;
 use tidewater_connectors::sink::TableSpec;
 use tidewater_operators::{Faults, Sign};
 
-use super::graph::{Epoch, Plan, Table};
+use super::graph::{Epoch, From, Plan, Table};
 use super::ingest::{Incoming, Intake};
 use super::key::incoming_schema;
+use super::late::late_spec;
 use super::report::{Published, TableReport};
 use super::stages::Stages;
 use super::{Progress, RunError, RunReport, views, workers};
@@ -93,6 +94,7 @@ pub fn run(job: &Job, options: &RunOptions, progress: &Progress) -> Result<RunRe
         deliveries: None,
         rows_read,
         rows_quarantined,
+        rows_late: 0,
         tables,
         seconds_total,
         stages,
@@ -132,7 +134,7 @@ fn prepare(job: &Job, progress: &Progress) -> Result<Epoch, RunError> {
         .iter()
         .map(|sink| Table {
             spec: Arc::new(sink.table.clone()),
-            from: Some((0, sink.view.clone())),
+            from: From::Relation(0, sink.view.clone()),
         })
         .collect();
     tables.push(quarantine(job));
@@ -166,6 +168,7 @@ fn prepare(job: &Job, progress: &Progress) -> Result<Epoch, RunError> {
         graphs: vec![Plan {
             views,
             keeps: BTreeSet::new(),
+            retained: BTreeMap::new(),
             resumes: false,
         }],
         sources: job
@@ -180,6 +183,7 @@ fn prepare(job: &Job, progress: &Progress) -> Result<Epoch, RunError> {
         kept: Mutex::default(),
         rows_taken: AtomicI64::new(0),
         rows_quarantined: Arc::default(),
+        rows_late: Arc::default(),
         progress: progress.clone(),
         faults: Faults::default(),
     })
@@ -190,8 +194,19 @@ pub fn quarantine(job: &Job) -> Table {
     let output = common_parent(job.sinks.iter().map(|sink| sink.table.path.as_path()));
     Table {
         spec: Arc::new(quarantine_spec(&output)),
-        from: None,
+        from: From::Quarantine,
     }
+}
+
+/// The table of late rows, for a job with windows that become final.
+pub fn late(job: &Job) -> Option<Table> {
+    job.sinks.iter().any(|sink| sink.retain.is_some()).then(|| {
+        let output = common_parent(job.sinks.iter().map(|sink| sink.table.path.as_path()));
+        Table {
+            spec: Arc::new(late_spec(&output)),
+            from: From::Late,
+        }
+    })
 }
 
 /// The deepest directory that all tables lie in: where the quarantine goes.

@@ -10,6 +10,7 @@ use timely::communication::WorkerGuards;
 use timely::worker::Worker;
 
 use super::RunError;
+use crate::state;
 
 /// Starts `workers` threads that each run `body`. What is left of their dataflows when `body` returns is dropped: a
 /// worker never waits for one that has died.
@@ -35,10 +36,9 @@ pub fn start<R: Send + 'static>(
         match result {
             Ok(result) => Some(result),
             Err(panic) => {
-                faults.raise(
-                    &format!("worker {}", worker.index()),
-                    describe(panic.as_ref()),
-                );
+                let told = state::panic::damage();
+                let told = told.map_or_else(|| describe(panic.as_ref()), |error| error.to_string());
+                faults.raise(&format!("worker {}", worker.index()), told);
                 None
             }
         }

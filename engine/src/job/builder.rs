@@ -236,6 +236,7 @@ impl JobBuilder {
                 Sink {
                     view: new.view.clone(),
                     table,
+                    retain: None,
                 },
                 Place::default(),
             ));

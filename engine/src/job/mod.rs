@@ -29,6 +29,7 @@ mod parse;
 mod prune;
 mod publish;
 mod resolve;
+mod retain;
 mod site;
 mod statement;
 mod suggest;
@@ -47,6 +48,7 @@ pub use self::builder::JobBuilder;
 pub use self::catalog::{planner_options, type_planner};
 pub use self::functions::functions;
 pub use self::parse::view_statements;
+pub use self::retain::Retain;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 
 /// A parsed, resolved, typed and checked job, ready to be rendered.
@@ -97,6 +99,8 @@ pub struct Sink {
     pub view: String,
     /// The table.
     pub table: TableSpec,
+    /// How long the view's windows stay open; for ever without it.
+    pub retain: Option<Retain>,
 }
 
 impl Job {

@@ -11,6 +11,7 @@ use tidewater_connectors::sink::{SortKey, TableSpec};
 use super::Sink;
 use super::declare::{options, unknown_column};
 use super::options::encoding;
+use super::retain::retain;
 use super::site::Site;
 use super::statement::Find;
 use crate::diagnostic::{Diagnostic, Place};
@@ -30,11 +31,12 @@ pub(super) fn sink(
         );
     });
     let partition_by = partitions(&copy.partitioned_by, schema, site, &mut errors);
-    let given = options(&copy.options, site, &mut errors);
+    let mut given = options(&copy.options, site, &mut errors);
+    let retain = retain(&mut given, schema, site).map_err(|error| errors.push(error));
     let encoding =
         encoding(copy.stored_as.as_deref(), &given, site).map_err(|error| errors.push(error));
-    match (path, encoding) {
-        (Ok(path), Ok(encoding)) if errors.is_empty() => {
+    match (path, encoding, retain) {
+        (Ok(path), Ok(encoding), Ok(retain)) if errors.is_empty() => {
             let table = TableSpec {
                 name: Arc::from(site.name),
                 path: PathBuf::from(path),
@@ -46,6 +48,7 @@ pub(super) fn sink(
             Ok(Sink {
                 view: site.name.to_owned(),
                 table,
+                retain,
             })
         }
         _ => Err(errors),

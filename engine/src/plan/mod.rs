@@ -8,6 +8,7 @@ mod expression;
 mod join;
 mod limit;
 mod lower;
+pub mod retain;
 mod unnest;
 mod window;
 
@@ -66,6 +67,13 @@ pub enum Node {
         /// What to compute.
         aggregation: Aggregation,
     },
+    /// Rows of windows that are still open; others leave by another way.
+    Retain {
+        /// The rows.
+        input: Box<Node>,
+        /// When their windows are.
+        column: usize,
+    },
     /// Equi-join.
     Join {
         /// The left input.
@@ -112,6 +120,7 @@ impl Node {
         match self {
             Self::Scan { schema, .. } | Self::Union { schema, .. } => schema,
             Self::Constant { batch } => batch.schema_ref(),
+            Self::Retain { input, .. } => input.schema(),
             Self::Map(map) => &map.schema,
             Self::Unnest { unnest, .. } => &unnest.output,
             Self::Aggregate { aggregation, .. } => &aggregation.output,
@@ -128,6 +137,7 @@ impl Node {
             Self::Map(map) => vec![&map.input],
             Self::Unnest { input, .. }
             | Self::Aggregate { input, .. }
+            | Self::Retain { input, .. }
             | Self::Window { input, .. }
             | Self::Top { input, .. } => vec![input],
             Self::Union { inputs, .. } => inputs.iter().collect(),

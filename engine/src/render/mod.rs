@@ -1,9 +1,13 @@
 //! Nodes into dataflow. The same function renders a job for every driver; it never learns which one drives it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
-use arrow::array::RecordBatch;
+use arrow::array::{Int64Array, RecordBatch};
+use arrow::compute::kernels::cmp::{gt_eq, lt};
+use arrow::compute::{filter_record_batch, is_null, max, or_kleene};
 use arrow::error::ArrowError;
 use tidewater_operators::concat::concat;
 use tidewater_operators::interner::Interner;
@@ -17,6 +21,7 @@ use tidewater_operators::{Delta, Faults, aggregate};
 use timely::dataflow::{Scope, Stream};
 
 use crate::plan::Node;
+use crate::plan::retain::times;
 
 /// A relation's changes.
 pub type Changes<'scope> = Stream<'scope, u64, Vec<Delta>>;
@@ -28,10 +33,12 @@ pub fn render<'scope>(
     views: &[(String, Node)],
     relations: &mut BTreeMap<String, Changes<'scope>>,
     ledger: &Ledger,
+    retained: &BTreeMap<String, Arc<Retained>>,
     constants: bool,
     faults: &Faults,
-) {
+) -> Vec<Late<'scope>> {
     let interner = Interner::default();
+    let late = RefCell::new(Vec::new());
     for (name, node) in views {
         let stream = Renderer {
             scope,
@@ -39,6 +46,8 @@ pub fn render<'scope>(
             relations,
             interner: &interner,
             ledger,
+            retained,
+            late: &late,
             stateful: Cell::new(0),
             constants,
             faults,
@@ -46,6 +55,28 @@ pub fn render<'scope>(
         .node(node);
         relations.insert(name.clone(), stream);
     }
+    late.into_inner()
+}
+
+/// The windows of a view that stay open for a time only.
+#[derive(Debug, Default)]
+pub struct Retained {
+    /// The first window that is open; all are where there is none.
+    pub horizon: Option<i64>,
+    /// The newest window that was met, in the unit of its column.
+    pub newest: AtomicI64,
+}
+
+/// Rows of windows that are final.
+pub struct Late<'scope> {
+    /// Whose windows.
+    pub view: String,
+    /// The column that says when a row's window is.
+    pub column: usize,
+    /// The first window that is open.
+    pub horizon: i64,
+    /// The rows.
+    pub rows: Changes<'scope>,
 }
 
 struct Renderer<'a, 'scope> {
@@ -55,6 +86,8 @@ struct Renderer<'a, 'scope> {
     relations: &'a BTreeMap<String, Changes<'scope>>,
     interner: &'a Interner,
     ledger: &'a Ledger,
+    retained: &'a BTreeMap<String, Arc<Retained>>,
+    late: &'a RefCell<Vec<Late<'scope>>>,
     /// How many stateful operators of the view were rendered.
     stateful: Cell<u32>,
     constants: bool,
@@ -124,6 +157,7 @@ impl<'scope> Renderer<'_, 'scope> {
                     .catch(&name, rendered)
                     .unwrap_or_else(|| self.nothing())
             }
+            Node::Retain { input, column } => self.retain(self.node(input), *column),
             Node::Join { left, right, spec } => {
                 let name = self.stateful("join");
                 let part = self.ledger.part(self.view, &name);
@@ -186,6 +220,51 @@ impl<'scope> Renderer<'_, 'scope> {
                     return Ok::<_, ArrowError>(batch.clone());
                 }
                 batch.project(&projection)
+            },
+        )
+    }
+
+    /// The rows of open windows; the others are [`Late`].
+    fn retain(&self, input: Changes<'scope>, column: usize) -> Changes<'scope> {
+        let Some(retained) = self.retained.get(self.view).cloned() else {
+            return input;
+        };
+        let horizon = retained.horizon;
+        if let Some(horizon) = horizon {
+            let rows = map(
+                input.clone(),
+                &self.name("late"),
+                self.faults.clone(),
+                move |batch| {
+                    let is_late = lt(
+                        &times(batch.column(column))?,
+                        &Int64Array::new_scalar(horizon),
+                    )?;
+                    filter_record_batch(batch, &is_late)
+                },
+            );
+            self.late.borrow_mut().push(Late {
+                view: self.view.to_owned(),
+                column,
+                horizon,
+                rows,
+            });
+        }
+        map(
+            input,
+            &self.name("open windows"),
+            self.faults.clone(),
+            move |batch| {
+                let times = times(batch.column(column))?;
+                if let Some(newest) = max(&times) {
+                    retained.newest.fetch_max(newest, Ordering::Relaxed);
+                }
+                let Some(horizon) = horizon else {
+                    return Ok(batch.clone());
+                };
+                // A window without a time is never final.
+                let is_open = gt_eq(&times, &Int64Array::new_scalar(horizon))?;
+                filter_record_batch(batch, &or_kleene(&is_open, &is_null(&times)?)?)
             },
         )
     }

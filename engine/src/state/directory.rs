@@ -46,14 +46,15 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Locks the directory, which is made where it is missing. `wait` waits for its lock.
+    /// Locks the directory, which is made where it is missing. `wait` waits for its lock; `rebuild` takes a state of an
+    /// older version for none.
     ///
     /// # Errors
     /// When it is in use, holds something else, or was written by another version.
-    pub fn open(path: &Path, wait: bool) -> Result<Self, StoreError> {
+    pub fn open(path: &Path, wait: bool, rebuild: bool) -> Result<Self, StoreError> {
         disk::create_dir_all(path).map_err(StoreError::io("create the directory", path))?;
         let path = fs::canonicalize(path).map_err(StoreError::io("look up the directory", path))?;
-        Self::locked(path, wait, Hold::Alone)
+        Self::locked(path, wait, rebuild, Hold::Alone)
     }
 
     /// The directory of a state that is there, to be read and not changed. Several processes may read at a time.
@@ -65,13 +66,17 @@ impl Directory {
             return Err(StoreError::Absent(path.to_owned()));
         }
         let path = fs::canonicalize(path).map_err(StoreError::io("look up the directory", path))?;
-        Self::locked(path, wait, Hold::Shared)
+        Self::locked(path, wait, false, Hold::Shared)
     }
 
-    fn locked(path: PathBuf, wait: bool, hold: Hold) -> Result<Self, StoreError> {
+    fn locked(path: PathBuf, wait: bool, rebuild: bool, hold: Hold) -> Result<Self, StoreError> {
         check_content(&path)?;
         let lock = lock(&path, wait, hold)?;
-        let is_made = check_format(&path)?;
+        let is_made = match check_format(&path) {
+            Err(StoreError::Version { found, .. }) if rebuild && found < FORMAT => false,
+            Err(StoreError::Damaged { .. }) if rebuild => false,
+            is_made => is_made?,
+        };
         Ok(Self {
             path,
             is_made,
@@ -219,7 +224,7 @@ fn check_format(directory: &Path) -> Result<bool, StoreError> {
         advice: if found > FORMAT {
             "run it with the version that made it, or a later one"
         } else {
-            "`tidewater run JOB --state DIR --rebuild` makes it anew from the kept inputs"
+            "`tidewater run JOB --state DIR --rebuild` reads everything again and makes it anew"
         },
     })
 }

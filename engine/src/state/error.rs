@@ -13,6 +13,10 @@ pub enum Damage {
     Part(String),
     /// A record of the state itself, by table and key.
     Record(String),
+    /// A page of the store.
+    Page,
+    /// All of the store.
+    Gone(PathBuf),
 }
 
 /// Why the state cannot be used. Its directory is named where the error is shown.
@@ -33,7 +37,7 @@ pub enum StoreError {
     Store(Box<redb::Error>),
     /// Bytes that are not what was written.
     #[error(
-        "the state is damaged: {what} does not have its checksum; `tidewater run JOB --state DIR --rebuild` makes it \
+        "the state is damaged: {what}; `tidewater run JOB --state DIR --rebuild` makes it \
          anew from the kept inputs"
     )]
     Damaged {
@@ -107,10 +111,23 @@ impl StoreError {
     /// Damage.
     pub fn damaged(damage: Damage) -> Self {
         let what = match damage {
-            Damage::Part(name) => format!("what is kept of {name}"),
-            Damage::Record(name) => format!("the record {name}"),
+            Damage::Part(name) => format!("what is kept of {name} does not have its checksum"),
+            Damage::Record(name) => format!("the record {name} does not have its checksum"),
+            Damage::Page => "a page of its store is not what was written".to_owned(),
+            Damage::Gone(path) => format!("{} is gone or empty", path.display()),
         };
         Self::Damaged { what }
+    }
+
+    fn of_store(error: redb::Error) -> Self {
+        use io::ErrorKind::{InvalidData, UnexpectedEof};
+        match &error {
+            redb::Error::Corrupted(_) => Self::damaged(Damage::Page),
+            redb::Error::Io(error) if matches!(error.kind(), InvalidData | UnexpectedEof) => {
+                Self::damaged(Damage::Page)
+            }
+            _ => Self::Store(Box::new(error)),
+        }
     }
 
     /// For [`Result::map_err`].
@@ -128,7 +145,7 @@ macro_rules! from_store {
     ($($error:ty),*) => {
         $(impl From<$error> for StoreError {
             fn from(error: $error) -> Self {
-                Self::Store(Box::new(error.into()))
+                Self::of_store(error.into())
             }
         })*
     };

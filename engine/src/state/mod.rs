@@ -12,6 +12,7 @@ mod backend;
 mod block;
 pub mod directory;
 mod error;
+pub mod panic;
 mod part;
 mod record;
 
@@ -30,16 +31,15 @@ use tidewater_operators::state::Kept;
 
 use self::backend::{Backend, Unchanged};
 use self::directory::Directory;
-use self::error::Damage;
 
-pub use self::error::StoreError;
+pub use self::error::{Damage, StoreError};
 pub use self::part::PartWriter;
 pub use self::record::*;
 
 type Bytes<'a> = TableDefinition<'a, &'static [u8], &'static [u8]>;
 
 /// Bytes of the store that are cached: half for what is read, half for what is written.
-const CACHE_BYTES: usize = 32 << 20;
+const CACHE_BYTES: usize = 16 << 20;
 
 /// A kind of records.
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +81,10 @@ impl Store {
     /// When the store cannot be opened.
     pub fn open(directory: &mut Directory) -> Result<Self, StoreError> {
         let path = directory.join("state.redb");
+        let bytes = std::fs::metadata(&path).map_or(0, |found| found.len());
+        if directory.is_made && bytes == 0 {
+            return Err(StoreError::damaged(Damage::Gone(path)));
+        }
         if !directory.is_made {
             tidewater_connectors::disk::remove_file(&path)
                 .map_err(StoreError::io("remove", &path))?;
@@ -103,6 +107,9 @@ impl Store {
     /// When the store cannot be opened.
     pub fn for_reading(directory: &Directory) -> Result<Self, StoreError> {
         let path = directory.join("state.redb");
+        if std::fs::metadata(&path).map_or(0, |found| found.len()) == 0 {
+            return Err(StoreError::damaged(Damage::Gone(path)));
+        }
         let file = std::fs::File::open(&path).and_then(Unchanged::new);
         let database = Database::builder()
             .set_cache_size(CACHE_BYTES)

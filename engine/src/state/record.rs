@@ -1,5 +1,7 @@
 //! The records of the state.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use tidewater_connectors::file::sink::Swap;
 
@@ -16,6 +18,9 @@ pub struct StateRecord {
     pub swaps: Vec<Swap>,
     /// Directories of the tables, where staging directories lie beside.
     pub table_paths: Vec<std::path::PathBuf>,
+    /// Sources that had deliveries: they may have none any more.
+    #[serde(default)]
+    pub sources: BTreeSet<String>,
 }
 
 /// A view of which operators' state is kept.
@@ -25,6 +30,9 @@ pub struct ViewRecord {
     pub fingerprint: String,
     /// Names of its operators' parts.
     pub parts: Vec<String>,
+    /// The newest of its windows, where they stay open for a time only.
+    #[serde(default)]
+    pub newest: Option<i64>,
 }
 
 /// A published table.

@@ -12,7 +12,7 @@ use super::*;
 type Model = BTreeMap<Vec<u8>, (i64, Vec<u8>)>;
 
 fn open(path: &std::path::Path) -> (Directory, Store) {
-    let mut directory = Directory::open(path, false).unwrap();
+    let mut directory = Directory::open(path, false, false).unwrap();
     let store = Store::open(&mut directory).unwrap();
     (directory, store)
 }
@@ -168,16 +168,20 @@ fn one_process_at_a_time_and_no_foreign_directory() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("state");
     let first = open(&path);
-    let error = Directory::open(&path, false).unwrap_err().to_string();
+    let error = Directory::open(&path, false, false)
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("in use by process"), "{error}");
     drop(first);
     std::fs::write(path.join("FORMAT"), "tidewater state, format 999\n").unwrap();
-    let error = Directory::open(&path, false).unwrap_err().to_string();
+    let error = Directory::open(&path, false, false)
+        .unwrap_err()
+        .to_string();
     assert!(
         error.contains("format 999") && error.contains("later"),
         "{error}"
     );
-    let error = Directory::open(directory.path(), false).unwrap_err();
+    let error = Directory::open(directory.path(), false, false).unwrap_err();
     assert!(matches!(error, StoreError::Foreign { .. }), "{error}");
     let absent = Directory::for_reading(&directory.path().join("none"), false).unwrap_err();
     assert!(absent.to_string().contains("there is no state"), "{absent}");

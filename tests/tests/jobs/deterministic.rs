@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use tidewater_tests::binary::{snapshot, tidewater};
+use tidewater_tests::packed;
 
-use crate::packed;
 use crate::place::Place;
 
 type Files = BTreeMap<PathBuf, Vec<u8>>;

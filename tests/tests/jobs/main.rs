@@ -8,5 +8,5 @@ mod deterministic;
 mod failures;
 mod golden;
 mod inputs;
-mod packed;
 mod place;
+mod retention;

@@ -81,6 +81,15 @@ impl Place {
         tidewater(&arguments)
     }
 
+    /// The rows of a published table as sorted lines, `|` between their values.
+    pub fn rows(&self, table: &str, schema: &SchemaRef) -> Vec<String> {
+        let batch = published::table(&self.path("out").join(table), schema);
+        let rows = published::text(&batch).into_iter();
+        let mut rows: Vec<String> = rows.map(|row| row.join("|")).collect();
+        rows.sort();
+        rows
+    }
+
     /// The quarantined rows: file name, line, byte offset, column, reason, raw text.
     pub fn quarantine(&self) -> RecordBatch {
         let batch = published::table(&self.path("out/_quarantine"), &quarantine_schema());
@@ -104,6 +113,18 @@ fn quarantine_schema() -> SchemaRef {
             .map(|(name, data_type)| Field::new(name, data_type, true))
             .to_vec(),
     ))
+}
+
+/// Columns by name and SQL type.
+pub fn columns(columns: &[(&str, &str)]) -> SchemaRef {
+    let data_type = |name: &str| match name {
+        "bigint" => DataType::Int64,
+        "date" => DataType::Date32,
+        _ => DataType::Utf8,
+    };
+    let fields = columns.iter();
+    let fields = fields.map(|(name, sql)| Field::new(*name, data_type(sql), true));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
 /// The text of a job of the repository.

@@ -145,11 +145,11 @@ impl ParquetReader {
                     parts: vec![copied.part],
                     settled: copied.settled,
                 });
-                let file = OpenFile::open(&self.plan, name, copied.path, bytes)?;
+                let file = OpenFile::open(&self.plan, name, (copied.path, true), bytes)?;
                 Ok((file, Some(read)))
             }
             (Content::File(path), None) => {
-                let file = OpenFile::open(&self.plan, name, path.clone(), bytes)?;
+                let file = OpenFile::open(&self.plan, name, (path.clone(), false), bytes)?;
                 let read = Read::InPlace {
                     delivery: index,
                     path,
@@ -159,7 +159,7 @@ impl ParquetReader {
             }
             (Content::Kept(parts), depot) => {
                 let path = kept_file(depot.as_ref(), &name, &parts)?;
-                Ok((OpenFile::open(&self.plan, name, path, bytes)?, None))
+                Ok((OpenFile::open(&self.plan, name, (path, true), bytes)?, None))
             }
             (Content::Tail { .. }, _) => Err(SourceError::file(
                 &name,

@@ -69,6 +69,8 @@ pub(super) struct OpenFile {
     /// Whether rows tell their place.
     pub(super) ordinals: bool,
     path: PathBuf,
+    /// Whether the file is named by its content: it may be written again, and never changes.
+    is_kept: bool,
     version: Version,
     metadata: ArrowReaderMetadata,
     read: ProjectionMask,
@@ -98,14 +100,15 @@ impl Version {
 }
 
 impl OpenFile {
-    /// Reads the footer of the file at `path`, which errors call `name`, listed with a size of `bytes`.
+    /// Reads the footer of the file at `path`, which errors call `name`, listed with a size of `bytes`; it is a delivery
+    /// in place, or was kept of one.
     ///
     /// # Errors
     /// When the file cannot be read, is no Parquet file, or does not fit the declared columns.
     pub(super) fn open(
         plan: &Plan,
         name: Arc<str>,
-        path: PathBuf,
+        (path, is_kept): (PathBuf, bool),
         bytes: u64,
     ) -> Result<Self, SourceError> {
         let (file, version) = open_file(&path)?;
@@ -127,6 +130,7 @@ impl OpenFile {
             bytes,
             ordinals: plan.ordinals,
             path,
+            is_kept,
             version,
             read: ProjectionMask::roots(metadata.parquet_schema(), roots),
             metadata,
@@ -150,7 +154,7 @@ impl OpenFile {
         row_group: usize,
     ) -> Result<ParquetRecordBatchReader, SourceError> {
         let (file, version) = open_file(&self.path)?;
-        if version != self.version {
+        if version != self.version && !self.is_kept {
             let message = "changed while it was being read; run again when it is complete";
             return Err(SourceError::file(&self.name, message));
         }

@@ -38,7 +38,7 @@ use tidewater_connectors::sink::{Encoding, SinkError, TableSpec};
 
 use super::views::{QUARANTINE, Views, table_name};
 use crate::drive::RunError;
-use crate::drive::graph::{Epoch, Table};
+use crate::drive::graph::{Epoch, From, Plan, Table};
 use crate::state::directory::Directory;
 use crate::state::{
     DeliveryRecord, EPOCHS, EpochRecord, PARTITIONS, POSITIONS, Reading, STATE, StateRecord, Store,
@@ -57,14 +57,19 @@ const PUBLISHED: &str = "commit: published";
 /// Finishes what a run that was cut short left half done.
 ///
 /// # Errors
-/// When the swaps cannot be made.
-pub fn recover(store: &Store) -> Result<(), RunError> {
-    let Some(state) = store.read()?.record::<StateRecord>(STATE, "")? else {
-        return Ok(());
-    };
+/// When the swaps cannot be made, or what is left not be removed.
+pub fn recover(store: &Store, depot: &Depot) -> Result<(), RunError> {
+    let reading = store.read()?;
+    let state: Option<StateRecord> = reading.record(STATE, "")?;
+    let state = state.unwrap_or_default();
+    let is_committed = is_staged(&state, state.epoch)?;
     if is_half_done(&state)? {
         tracing::info!(epoch = state.epoch, "finishing what the last run committed");
         apply_swaps(&state.swaps)?;
+    }
+    if is_committed || state.epoch == 0 || is_staged(&state, state.epoch + 1)? {
+        let positions: BTreeMap<String, Position> = reading.records(POSITIONS, "")?;
+        remove_unused(depot, positions.values())?;
     }
     let tables = state.table_paths.iter().map(PathBuf::as_path);
     Ok(Staging::clean(tables, &state.id)?)
@@ -75,14 +80,29 @@ pub fn recover(store: &Store) -> Result<(), RunError> {
 /// # Errors
 /// When the place of a table cannot be told.
 pub fn is_half_done(state: &StateRecord) -> Result<bool, SinkError> {
+    Ok(!state.swaps.is_empty() && is_staged(state, state.epoch)?)
+}
+
+fn is_staged(state: &StateRecord, epoch: u64) -> Result<bool, SinkError> {
     // Beside a table whose place is gone nothing is staged, and nothing shall be made there.
+    let is_there = |table: &&Path| {
+        let beside = table.parent();
+        beside.is_none_or(|beside| fs::exists(beside).unwrap_or(true))
+    };
     let tables = state.table_paths.iter().map(PathBuf::as_path);
-    let tables = tables.filter(|table| {
-        table
-            .parent()
-            .is_none_or(|beside| fs::exists(beside).unwrap_or(true))
-    });
-    Ok(!state.swaps.is_empty() && Staging::is_staged(tables, &state.id, state.epoch)?)
+    Staging::is_staged(tables.filter(is_there), &state.id, epoch)
+}
+
+/// Removes what is kept and no position refers to.
+fn remove_unused<'a>(
+    depot: &Depot,
+    positions: impl Iterator<Item = &'a Position>,
+) -> Result<(), RunError> {
+    let used = positions.flat_map(|position| &position.parts);
+    let used: BTreeSet<String> = used.map(|part| part.hash.clone()).collect();
+    let removed = depot.remove_unreferenced(&used);
+    removed.map_err(StoreError::Source)?;
+    Ok(())
 }
 
 /// What is published, as the state tells it.
@@ -186,11 +206,37 @@ impl Commit<'_> {
         Ok(staged)
     }
 
+    /// The number of rows that entered the quarantine, less those that left it, is what its table says.
+    ///
+    /// # Errors
+    /// When it is not: a bug.
+    pub fn balance(&self, epoch: &Epoch, staged: &[StagedChange]) -> Result<(), RunError> {
+        let quarantine = epoch.tables.last().map(|table| &table.spec.name);
+        let staged = staged
+            .iter()
+            .find(|staged| Some(&staged.spec.name) == quarantine);
+        let signed = |rows: u64| i64::try_from(rows).unwrap_or(i64::MAX);
+        // Where it is made anew nothing is taken back, and all that was there goes unread.
+        let written = staged.map_or(0, |staged| match self.views.quarantine {
+            true => signed(staged.rows_inserted),
+            false => signed(staged.rows_inserted) - signed(staged.rows_deleted),
+        });
+        let counted = epoch.rows_quarantined.load(Ordering::Relaxed);
+        if written == counted {
+            return Ok(());
+        }
+        Err(RunError::Workers(format!(
+            "the quarantine changed by {written} rows where {counted} were counted; nothing was published. This is a bug in \
+             Tidewater: please report it"
+        )))
+    }
+
     /// Whether a table is made anew.
     pub fn is_replaced(&self, table: &Table) -> bool {
         match &table.from {
-            Some((_, relation)) => self.views.is_rebuilt(relation),
-            None => self.views.quarantine,
+            From::Relation(_, relation) => self.views.is_rebuilt(relation),
+            From::Quarantine => self.views.quarantine,
+            From::Late => self.views.late,
         }
     }
 
@@ -211,6 +257,10 @@ impl Commit<'_> {
             .flat_map(|table| table.swaps.clone())
             .collect();
         self.state.table_paths = paths(self.directory, &epoch.tables);
+        let delivered = self.positions.iter();
+        let delivered = delivered.filter(|source| !source.positions.is_empty());
+        let delivered = delivered.map(|source| source.source.clone());
+        self.state.sources.extend(delivered);
         self.record_positions(&writing)?;
         self.record_views(&writing)?;
         let changed = self.record_tables(&writing, &epoch, staged)?;
@@ -272,13 +322,21 @@ impl Commit<'_> {
             let record = ViewRecord {
                 fingerprint: self.views.fingerprints[name].clone(),
                 parts: self.parts.get(name).cloned().unwrap_or_default(),
+                newest: newest(&self.views.rebuilt, name),
             };
             writing.put(VIEWS, name, &record)?;
+        }
+        for name in self.views.kept.retained.keys() {
+            if let Some(record) = self.reading.record::<ViewRecord>(VIEWS, name)? {
+                let newest = newest(&self.views.kept, name);
+                writing.put(VIEWS, name, &ViewRecord { newest, ..record })?;
+            }
         }
         if self.views.quarantine {
             let record = ViewRecord {
                 fingerprint: self.views.fingerprints[QUARANTINE].clone(),
                 parts: Vec::new(),
+                newest: None,
             };
             writing.put(VIEWS, QUARANTINE, &record)?;
         }
@@ -307,7 +365,7 @@ impl Commit<'_> {
             };
             let replaced = self.is_replaced(table);
             let old: Option<TableRecord> = self.reading.record(TABLES, &name)?;
-            let before = old.filter(|_| !replaced).map_or(0, |old| old.rows);
+            let before = old.map_or(0, |old| old.rows);
             if replaced {
                 writing.remove_all(PARTITIONS, &pair_key(&name, ""))?;
             }
@@ -326,11 +384,10 @@ impl Commit<'_> {
                     .cloned()
                     .unwrap_or_default(),
                 path: staged.spec.path.clone(),
-                view: table
-                    .from
-                    .as_ref()
-                    .map(|from| from.1.clone())
-                    .unwrap_or_default(),
+                view: match &table.from {
+                    From::Relation(_, view) => view.clone(),
+                    From::Late | From::Quarantine => String::new(),
+                },
                 rows: (before + staged.rows_inserted).saturating_sub(staged.rows_deleted),
                 epoch: self.state.epoch,
             };
@@ -349,18 +406,23 @@ impl Commit<'_> {
 
     /// Removes what is of no use any more. The commit stands whether that succeeds or not.
     fn tidy(&self, epoch: &Epoch) -> Result<(), RunError> {
-        let tables = paths(self.directory, &epoch.tables);
-        Staging::clean(tables.iter().map(PathBuf::as_path), &self.state.id)?;
+        // What is staged goes last: as long as it is there the next run knows that this one did not end.
         if self.positions.iter().any(|source| source.has_unused) {
             let positions = self.positions.iter().flat_map(|source| &source.positions);
-            let used = positions.flat_map(|position| &position.parts);
-            let used: BTreeSet<String> = used.map(|part| part.hash.clone()).collect();
-            self.depot
-                .remove_unreferenced(&used)
-                .map_err(StoreError::Source)?;
+            remove_unused(self.depot, positions)?;
         }
-        Ok(())
+        let tables = paths(self.directory, &epoch.tables);
+        Ok(Staging::clean(
+            tables.iter().map(PathBuf::as_path),
+            &self.state.id,
+        )?)
     }
+}
+
+/// The newest window of a view that was ever met.
+fn newest(plan: &Plan, view: &str) -> Option<i64> {
+    let retained = plan.retained.get(view)?;
+    Some(retained.newest.load(Ordering::Relaxed)).filter(|newest| *newest > i64::MIN)
 }
 
 fn total(positions: &[SourcePositions], of: impl Fn(&DeliveryRecord) -> u64) -> u64 {
@@ -390,29 +452,6 @@ pub fn paths(directory: &Directory, tables: &[Table]) -> Vec<PathBuf> {
 fn remove_and_make(path: &Path) -> Result<(), StoreError> {
     disk::remove_dir_all(path).map_err(StoreError::io("remove", path))?;
     disk::create_dir_all(path).map_err(StoreError::io("create", path))
-}
-
-/// The number of rows that entered the quarantine, less those that left it, is what its table says.
-///
-/// # Errors
-/// When it is not: a bug.
-pub fn balance(epoch: &Epoch, staged: &[StagedChange]) -> Result<(), RunError> {
-    let quarantine = epoch.tables.last().map(|table| &table.spec.name);
-    let staged = staged
-        .iter()
-        .find(|staged| Some(&staged.spec.name) == quarantine);
-    let signed = |rows: u64| i64::try_from(rows).unwrap_or(i64::MAX);
-    let written = staged.map_or(0, |staged| {
-        signed(staged.rows_inserted) - signed(staged.rows_deleted)
-    });
-    let counted = epoch.rows_quarantined.load(Ordering::Relaxed);
-    if written == counted {
-        return Ok(());
-    }
-    Err(RunError::Workers(format!(
-        "the quarantine changed by {written} rows where {counted} were counted; nothing was published. This is a bug in \
-         Tidewater: please report it"
-    )))
 }
 
 /// Removes the lists of changes that no epoch refers to: left by a run that was cut short.

@@ -14,7 +14,7 @@ use crate::drive::ingest::{Incoming, Intake};
 use crate::drive::key::incoming_schema;
 use crate::drive::{RunError, scanned};
 use crate::job::{Job, Source};
-use crate::state::{DeliveryRecord, POSITIONS, Reading, pair_key};
+use crate::state::{DeliveryRecord, POSITIONS, Reading, StateRecord, pair_key};
 
 /// What a run does about one source.
 pub struct SourceChanges {
@@ -43,19 +43,24 @@ pub const REBUILT: usize = 1;
 
 impl SourceChanges {
     /// Compares the files that a source names with what was taken in. Files modified after `settled_ns` are left for a
-    /// later run.
+    /// later run. A source that never had a file must have one.
     ///
     /// # Errors
     /// When files cannot be listed or compared, or changed where they must not.
-    pub fn compare(source: &Source, reading: &Reading, settled_ns: i64) -> Result<Self, RunError> {
+    pub fn compare(
+        source: &Source,
+        state: &StateRecord,
+        reading: &Reading,
+        settled_ns: i64,
+    ) -> Result<Self, RunError> {
         let failed = RunError::of_source(source);
         let name = &source.spec.name;
         let known = reading.records::<Position>(POSITIONS, &pair_key(name, ""))?;
         let known: Vec<Position> = known.into_values().collect();
-        let listed = if known.is_empty() {
-            list(&source.spec.location)
-        } else {
+        let listed = if state.sources.contains(&*source.spec.name) {
             list_or_empty(&source.spec.location)
+        } else {
+            list(&source.spec.location)
         };
         let mut found = Self {
             added: Vec::new(),

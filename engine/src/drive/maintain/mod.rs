@@ -8,6 +8,7 @@
 pub mod commit;
 pub mod deliveries;
 pub mod views;
+mod windows;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,20 +23,23 @@ use tidewater_connectors::file::{Depot, Position};
 use tidewater_operators::Faults;
 use tidewater_operators::hash::hash;
 
+pub use self::commit::CRASH_POINTS;
+
 use self::commit::{Commit, SourcePositions};
 use self::deliveries::{KEPT, REBUILT, SourceChanges, intakes};
 use self::views::Views;
-use super::graph::{Epoch, Table};
+use self::windows::finalize;
+use super::graph::{Epoch, From, Table};
 use super::ingest::Intake;
 use super::report::{Published, TableReport};
-use super::run::{check_gate, gather, quarantine, warnings};
+use super::run::{check_gate, gather, late, quarantine, warnings};
 use super::stages::Stages;
 use super::{Progress, RunError, RunOptions, RunReport, keep, workers};
 use crate::job::Job;
 use crate::state::directory::Directory;
 use crate::state::{
     DeliveryRecord, POSITIONS, Reading, STATE, StateRecord, Store, StoreError, TABLES, TableRecord,
-    VIEWS, ViewRecord, Writing, pair_key,
+    VIEWS, ViewRecord, Writing, pair_key, panic,
 };
 
 /// How to maintain a job's tables.
@@ -66,12 +70,20 @@ pub fn maintain(
     options: &MaintainOptions<'_>,
     progress: &Progress,
 ) -> Result<RunReport, RunError> {
+    panic::guarded(|| one_epoch(job, options, progress))
+}
+
+fn one_epoch(
+    job: &Job,
+    options: &MaintainOptions<'_>,
+    progress: &Progress,
+) -> Result<RunReport, RunError> {
     let mut clock = Stages::start(progress);
     clock.enter("open");
-    let mut directory = Directory::open(&options.state, options.wait)?;
+    let mut directory = Directory::open(&options.state, options.wait, options.rebuild)?;
     let store = open_store(&mut directory, options)?;
-    commit::recover(&store)?;
     let depot = Depot::open(directory.join("inputs")).map_err(StoreError::Source)?;
+    commit::recover(&store, &depot)?;
     let depot = Arc::new(depot);
 
     clock.enter("compare");
@@ -86,7 +98,7 @@ pub fn maintain(
     let changes = job
         .sources
         .iter()
-        .map(|source| SourceChanges::compare(source, &reading, settled_ns));
+        .map(|source| SourceChanges::compare(source, &state, &reading, settled_ns));
     let mut changes = changes.collect::<Result<Vec<_>, _>>()?;
     for note in changes
         .iter_mut()
@@ -128,6 +140,7 @@ pub fn maintain(
         kept: Mutex::default(),
         rows_taken: AtomicI64::new(0),
         rows_quarantined: Arc::default(),
+        rows_late: Arc::default(),
         progress: progress.clone(),
         faults: Faults::default(),
     };
@@ -141,6 +154,7 @@ pub fn maintain(
     let writing = store.write()?;
     drop_parts(&writing, &views, &reading)?;
     let (epoch, runs, parts_of_views) = compute(epoch, &writing, options.run.workers)?;
+    finalize(job, &views, &writing, &reading)?;
     let mut warnings = warnings(&epoch.intakes);
     let positions: Vec<SourcePositions> = job
         .sources
@@ -170,7 +184,7 @@ pub fn maintain(
         ..WriteOptions::default()
     };
     let staged = commit.stage(&epoch, runs, write)?;
-    commit::balance(&epoch, &staged)?;
+    commit.balance(&epoch, &staged)?;
     let rows_read = rows_in(&commit.positions);
 
     clock.enter("commit");
@@ -180,6 +194,7 @@ pub fn maintain(
         .collect();
     let reports = reports(&commit, &epoch.tables, &staged)?;
     let (tables, quarantined, quarantine_path) = reports;
+    let rows_late = epoch.rows_late.load(Ordering::Relaxed);
     let seconds = clock.elapsed();
     let number = commit.finish(writing, epoch, &staged, seconds)?;
     warnings.sort();
@@ -189,6 +204,7 @@ pub fn maintain(
         deliveries: Some(deliveries),
         rows_read,
         rows_quarantined: quarantined,
+        rows_late,
         tables,
         seconds_total,
         stages,
@@ -199,7 +215,8 @@ pub fn maintain(
 
 /// The store; a new one where it is damaged and everything is built anew anyway.
 fn open_store(directory: &mut Directory, options: &MaintainOptions<'_>) -> Result<Store, RunError> {
-    let opened = Store::open(directory).and_then(|store| {
+    let opened: Result<Store, StoreError> = panic::guarded(|| {
+        let store = Store::open(directory)?;
         if options.rebuild {
             store.read()?.check_records()?;
         }
@@ -212,6 +229,7 @@ fn open_store(directory: &mut Directory, options: &MaintainOptions<'_>) -> Resul
             ));
             let path = directory.join("state.redb");
             disk::remove_file(&path).map_err(StoreError::io("remove", &path))?;
+            directory.is_made = false;
             Ok(Store::open(directory)?)
         }
         other => Ok(other?),
@@ -279,16 +297,17 @@ fn announce(views: &Views, state: &StateRecord, notice: &dyn Fn(&str)) {
 fn tables(job: &Job, views: &Views) -> Vec<Table> {
     let of_sinks = job.sinks.iter().map(|sink| Table {
         spec: Arc::new(sink.table.clone()),
-        from: Some((
+        from: From::Relation(
             if views.is_rebuilt(&sink.view) {
                 REBUILT
             } else {
                 KEPT
             },
             sink.view.clone(),
-        )),
+        ),
     });
-    of_sinks.chain([quarantine(job)]).collect()
+    let own = late(job).into_iter().chain([quarantine(job)]);
+    of_sinks.chain(own).collect()
 }
 
 /// Remembers files that were touched, so that they need not be read again to be told unchanged.
@@ -470,7 +489,7 @@ fn reports(
         let name = table.spec.name.to_string();
         let known: Option<TableRecord> = commit.reading.record(TABLES, &name)?;
         let replaced = commit.is_replaced(table);
-        let before = known.filter(|_| !replaced).map_or(0, |known| known.rows);
+        let before = known.map_or(0, |known| known.rows);
         let found = staged
             .iter()
             .find(|staged| staged.spec.name == table.spec.name);
@@ -530,6 +549,7 @@ fn unchanged(
         deliveries: Some(Vec::new()),
         rows_read: 0,
         rows_quarantined: quarantine.as_ref().map_or(0, |table| table.rows),
+        rows_late: 0,
         tables: reports,
         seconds_total,
         stages,

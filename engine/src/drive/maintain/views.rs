@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use tidewater_connectors::sink::TableSpec;
 use tidewater_operators::hash::hash;
@@ -12,6 +14,8 @@ use crate::drive::graph::Plan;
 use crate::drive::{scanned, views};
 use crate::job::Job;
 use crate::plan::Node;
+use crate::plan::retain::horizon;
+use crate::render::Retained;
 use crate::state::{Reading, TABLES, TableRecord, VIEWS, ViewRecord};
 
 /// Counts up when the same plan means something else, or its state looks otherwise.
@@ -19,6 +23,9 @@ const PLANNER: u32 = 1;
 
 /// The name under which the quarantine's fingerprint is kept.
 pub const QUARANTINE: &str = "_quarantine";
+
+/// The name of the table of late rows.
+const LATE: &str = "_late";
 
 /// What a run does with the views of a job.
 pub struct Views {
@@ -28,6 +35,8 @@ pub struct Views {
     pub rebuilt: Plan,
     /// Whether the quarantine is made anew.
     pub quarantine: bool,
+    /// Whether the table of late rows is.
+    pub late: bool,
     /// Of relations, tables and the quarantine.
     pub fingerprints: BTreeMap<String, String>,
     /// Relations and tables that are kept and no longer in the job.
@@ -74,27 +83,47 @@ impl Views {
             }
         }
         let quarantine = all || !same(QUARANTINE);
+        let late = !tables.contains_key(LATE);
         for sink in &job.sinks {
             let print = table_print(job, &sink.view, &sink.table);
             fingerprints.insert(table_name(&sink.table.name), print);
         }
         let gone = Gone {
             views: known
-                .into_iter()
-                .filter(|(name, _)| !fingerprints.contains_key(name))
+                .iter()
+                .filter(|(name, _)| !fingerprints.contains_key(*name))
+                .map(|(name, view)| (name.clone(), view.clone()))
                 .collect(),
             tables: tables
                 .into_iter()
                 .filter(|(name, _)| {
-                    name != QUARANTINE && !fingerprints.contains_key(&table_name(name))
+                    name != QUARANTINE
+                        && name != LATE
+                        && !fingerprints.contains_key(&table_name(name))
                 })
                 .collect(),
         };
-        let (kept, rebuilt) = split(&views, &changed);
+        let (mut kept, mut rebuilt) = split(&views, &changed);
+        for sink in &job.sinks {
+            let (Some(retain), Some(view)) = (&sink.retain, job.view(&sink.view)) else {
+                continue;
+            };
+            let is_new = changed.contains(&sink.view);
+            let newest = known.get(&sink.view).filter(|_| !is_new);
+            let newest = newest.and_then(|known| known.newest);
+            let data_type = view.schema.field(retain.column).data_type();
+            let retained = Arc::new(Retained {
+                horizon: newest.map(|newest| horizon(newest, retain.length_us, data_type)),
+                newest: AtomicI64::new(newest.unwrap_or(i64::MIN)),
+            });
+            let plan = if is_new { &mut rebuilt } else { &mut kept };
+            plan.retained.insert(sink.view.clone(), retained);
+        }
         Ok(Self {
             kept,
             rebuilt,
             quarantine,
+            late,
             fingerprints,
             gone,
         })
@@ -129,11 +158,13 @@ fn split(views: &[(String, Node)], changed: &BTreeSet<String>) -> (Plan, Plan) {
         Plan {
             keeps: kept.iter().map(|(name, _)| name.clone()).collect(),
             views: kept,
+            retained: BTreeMap::new(),
             resumes: true,
         },
         Plan {
             keeps: changed.clone(),
             views: of(&|name| needed.contains(name)),
+            retained: BTreeMap::new(),
             resumes: false,
         },
     )
@@ -159,6 +190,10 @@ fn fingerprints(job: &Job, views: &[(String, Node)]) -> BTreeMap<String, String>
             continue;
         };
         let mut text = format!("{PLANNER} {}", view.plan.display_indent_schema());
+        let mut sinks = job.sinks.iter().filter(|sink| sink.view == view.name);
+        if let Some(retain) = sinks.find_map(|sink| sink.retain.as_ref()) {
+            let _ = write!(text, " retained by {}", retain.column);
+        }
         constants(node, &mut text);
         let mut read = BTreeSet::new();
         scanned(node, &mut read);

@@ -2,6 +2,7 @@
 //! the machine's is needed to make them.
 
 /// A gzip member.
+#[must_use]
 pub fn gzip(content: &[u8]) -> Vec<u8> {
     const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
     let mut packed = HEADER.to_vec();
@@ -20,6 +21,7 @@ pub fn gzip(content: &[u8]) -> Vec<u8> {
 }
 
 /// A zstd frame.
+#[must_use]
 pub fn zstd(content: &[u8]) -> Vec<u8> {
     const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
     // One segment, whose size follows in eight bytes; no checksum.

@@ -639,6 +639,41 @@ COPY best TO '${output}/best' STORED AS PARQUET;",
 }
 
 #[test]
+fn final_windows_are_left_out() {
+    let sql = JOB.replace(
+        "PARTITIONED BY (day);",
+        "PARTITIONED BY (day) OPTIONS ('retain' '10 days');",
+    );
+    let place = Place::new(&format!(
+        "{sql}CREATE MATERIALIZED VIEW days AS SELECT region, count(*) AS days FROM by_day GROUP BY region;\n\
+         COPY days TO '${{output}}/days' STORED AS PARQUET;"
+    ));
+    place.deliver(
+        "a.csv",
+        "1,2024-03-01,seoul,100,0.1\n2,2024-03-20,busan,50,0.2\n3,,busan,50,0.2\n",
+    );
+    place.run();
+    place.deliver(
+        "b.csv",
+        "4,2024-03-01,seoul,7,0.3\n5,2024-03-15,jeju,7,0.3\n",
+    );
+    place.run();
+    place
+        .tidewater("verify", &[])
+        .expect_code(0)
+        .expect_stdout("by_day          3  ok")
+        .expect_stdout(
+            "The rows of days were not verified: it reads by_day, some of whose windows are final.",
+        )
+        .expect_stdout("The rows of _late were not verified: it tells in which order rows came.");
+    fs::remove_dir_all(place.path("out/by_day/day=2024-03-01")).unwrap();
+    place
+        .tidewater("verify", &["by_day"])
+        .expect_code(1)
+        .expect_stdout(".parquet is missing");
+}
+
+#[test]
 fn the_example_jobs_verify() {
     let jobs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../jobs");
     let place = TempDir::new().unwrap();

@@ -1,0 +1,232 @@
+//! A job that keeps a state, as a user has it: a job file, input, tables and state beside each other.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::env;
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tidewater_engine::state::directory::Directory;
+use tidewater_engine::state::{
+    EPOCHS, PARTITIONS, POSITIONS, STATE, StateRecord, Store, TABLES, VIEWS,
+};
+
+use crate::binary::{self, Ran, snapshot};
+
+/// A job and all that belongs to it, in a directory that goes when the test ends.
+pub struct Maintained {
+    dir: TempDir,
+    colds: RefCell<u32>,
+}
+
+/// The inode and the time of modification of each file.
+pub type Footprint = BTreeMap<PathBuf, (u64, i64)>;
+
+impl Maintained {
+    /// A job of this SQL, whose input is in `${input}` and whose tables are to go to `${output}`.
+    #[must_use]
+    pub fn new(sql: &str) -> Self {
+        let place = Self {
+            dir: directory(),
+            colds: RefCell::default(),
+        };
+        fs::create_dir(place.path("in")).unwrap();
+        place.declare(sql);
+        place
+    }
+
+    /// Something beside the job: `in`, `out`, `state`, `job.sql`.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Changes the job.
+    pub fn declare(&self, sql: &str) {
+        fs::write(self.path("job.sql"), sql).unwrap();
+    }
+
+    /// Puts a file into the input, modified this many seconds after 2024 began.
+    pub fn deliver(&self, name: &str, content: impl AsRef<[u8]>, modified_s: u64) {
+        let path = self.path("in").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+        modify(&path, modified_s);
+    }
+
+    /// Takes a file out of the input.
+    pub fn withdraw(&self, name: &str) {
+        fs::remove_file(self.path("in").join(name)).unwrap();
+    }
+
+    /// `tidewater run` with the state, not started yet. It runs beside the job, so that what it says and records of its
+    /// input does not depend on where that is.
+    #[must_use]
+    pub fn command(&self, more: &[&str]) -> Command {
+        let state = self.path("state");
+        let state = ["--state", state.to_str().unwrap()];
+        self.command_to("out", &[&state, more].concat())
+    }
+
+    fn command_to(&self, output: &str, more: &[&str]) -> Command {
+        let output = format!("output={output}");
+        let arguments = ["run", "job.sql", "--set", "input=in", "--set", &output];
+        let mut command = binary::command(&[&arguments, more].concat());
+        command.current_dir(self.dir.path());
+        command
+    }
+
+    /// Runs the job to its end.
+    #[must_use]
+    pub fn run(&self, more: &[&str]) -> Ran {
+        self.command(more).output().unwrap().into()
+    }
+
+    /// Runs the job to its end, which must be a good one.
+    #[track_caller]
+    pub fn commits(&self, more: &[&str]) -> Ran {
+        self.run(more).code(0)
+    }
+
+    /// Runs the job with one worker, and with something that goes wrong: see `disk.rs`.
+    #[must_use]
+    pub fn inject(&self, what: &str) -> Ran {
+        let mut command = self.command(&["--quiet", "--workers", "1"]);
+        command.env("TIDEWATER_INJECT", what);
+        command.output().unwrap().into()
+    }
+
+    /// Starts a run.
+    #[must_use]
+    pub fn start(&self, more: &[&str]) -> Child {
+        let mut command = self.command(more);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    }
+
+    /// Runs the job without its state: where its tables are then.
+    ///
+    /// # Panics
+    /// When that fails.
+    #[track_caller]
+    #[must_use]
+    pub fn cold(&self) -> PathBuf {
+        *self.colds.borrow_mut() += 1;
+        let output = format!("cold{}", self.colds.borrow());
+        let ran = self.command_to(&output, &["--quiet"]).output().unwrap();
+        let _ = Ran::from(ran).code(0);
+        self.path(&output)
+    }
+
+    /// All published files, with their bytes.
+    #[must_use]
+    pub fn tables(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        snapshot(&self.path("out"))
+    }
+
+    /// The published tables must be those of a cold run, file by file.
+    ///
+    /// # Panics
+    /// When they are not.
+    #[track_caller]
+    pub fn assert_cold(&self) {
+        let cold = self.cold();
+        let published = crate::published::rows_by_partition(&self.path("out"));
+        let expected = crate::published::rows_by_partition(&cold);
+        assert_eq!(
+            published.keys().collect::<Vec<_>>(),
+            expected.keys().collect::<Vec<_>>(),
+            "partitions"
+        );
+        for (partition, rows) in &expected {
+            assert_eq!(&published[partition], rows, "{}", partition.display());
+        }
+        fs::remove_dir_all(cold).unwrap();
+    }
+
+    /// Which files are published, and since when.
+    #[must_use]
+    pub fn footprint(&self) -> Footprint {
+        let out = self.path("out");
+        let files = snapshot(&out).into_keys().map(|path| {
+            let metadata = fs::metadata(out.join(&path)).unwrap();
+            let modified_ns = metadata.mtime() * 1_000_000_000 + metadata.mtime_nsec();
+            (path, (metadata.ino(), modified_ns))
+        });
+        files.collect()
+    }
+
+    /// What the state records, without times and inodes; the sizes of its parts; the files beside it.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    #[must_use]
+    pub fn state(&self) -> Value {
+        let path = self.path("state");
+        let mut directory = Directory::open(&path, false, false).unwrap();
+        let store = Store::open(&mut directory).unwrap();
+        let reading = store.read().unwrap();
+        let records = [STATE, POSITIONS, VIEWS, TABLES, PARTITIONS, EPOCHS];
+        let records = records.map(|of| reading.records::<Value>(of, "").unwrap());
+        let mut files: Vec<PathBuf> = snapshot(&path).into_keys().collect();
+        files.retain(|path| !path.starts_with("lock") && !path.starts_with("state.redb"));
+        let mut state =
+            json!({"records": records, "parts": reading.part_sizes().unwrap(), "files": files});
+        forget(&mut state, &["committed_at", "seconds", "inode"]);
+        let id = reading
+            .record::<StateRecord>(STATE, "")
+            .unwrap()
+            .unwrap()
+            .id;
+        let here = self.dir.path().to_str().unwrap();
+        let state = state.to_string().replace(here, "").replace(&id, "ID");
+        serde_json::from_str(&state).unwrap()
+    }
+
+    /// Files and directories that runs have left beside the tables and in the state, and that belong to neither.
+    #[must_use]
+    pub fn litter(&self) -> Vec<PathBuf> {
+        let of = |place: &str| {
+            let files = snapshot(&self.path(place)).into_keys();
+            let litter = files.filter(|path| {
+                let name = path.to_str().unwrap();
+                name.contains("_tidewater-") || name.contains(".tmp") || name.ends_with(".new")
+            });
+            litter.collect::<Vec<_>>()
+        };
+        [of("out"), of("state")].concat()
+    }
+}
+
+/// In memory where the system offers that: what a test syncs need not outlive the machine.
+fn directory() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    match env::var_os("TMPDIR") {
+        None if memory.is_dir() => TempDir::new_in(memory).unwrap(),
+        _ => TempDir::new().unwrap(),
+    }
+}
+
+/// Sets when a file was modified, in seconds after 2024 began.
+pub fn modify(path: &Path, modified_s: u64) {
+    const YEAR_2024: u64 = 1_704_067_200;
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(YEAR_2024 + modified_s);
+    let file = File::options().write(true).open(path).unwrap();
+    file.set_modified(time).unwrap();
+}
+
+fn forget(value: &mut Value, names: &[&str]) {
+    match value {
+        Value::Object(members) => {
+            members.retain(|name, _| !names.contains(&name.as_str()));
+            members.values_mut().for_each(|value| forget(value, names));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|value| forget(value, names)),
+        _ => {}
+    }
+}

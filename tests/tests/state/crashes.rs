@@ -1,0 +1,103 @@
+//! The process dies at each of the points where a commit can be cut short. Readers see each partition as it was or as it
+//! will be; the next run ends as if nothing had happened.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use tidewater_connectors::file::sink;
+use tidewater_tests::ledger::{self, FIRST, SECOND, Version};
+use tidewater_tests::maintained::Maintained;
+use tidewater_tests::published::rows_by_partition;
+
+const KEEP: &str = "keep: before a delivery gets its name";
+
+/// Reached only on file systems that cannot exchange two names.
+const UNREACHABLE: &str = "publish: between the halves of an exchange";
+
+fn points() -> impl Iterator<Item = &'static str> {
+    let commit = tidewater_engine::CRASH_POINTS.iter().copied();
+    let points = commit.chain(sink::CRASH_POINTS.iter().copied());
+    points.chain([KEEP]).filter(|point| *point != UNREACHABLE)
+}
+
+#[test]
+fn at_the_first_commit() {
+    dies_everywhere(ledger::new, FIRST, &[]);
+}
+
+#[test]
+fn at_a_later_commit() {
+    dies_everywhere(ledger::committed, SECOND, &[]);
+}
+
+#[test]
+fn while_everything_is_built_anew() {
+    dies_everywhere(ledger::committed, SECOND, &["--rebuild"]);
+}
+
+#[test]
+fn while_the_job_changes() {
+    let changed = || {
+        let place = ledger::committed();
+        place.declare(&ledger::SQL.replace("max(v) AS hi", "min(v) AS lo"));
+        place
+    };
+    dies_everywhere(changed, SECOND, &[]);
+}
+
+/// Takes in `version` with a crash at each point, or two of them, and without.
+fn dies_everywhere(place: fn() -> Maintained, version: Version, more: &[&str]) {
+    let undisturbed = place();
+    ledger::deliver(&undisturbed, version, 60);
+    let _ = undisturbed.commits(more);
+    let new = rows(&undisturbed);
+    for point in points() {
+        let place = place();
+        let old = rows(&place);
+        ledger::deliver(&place, version, 60);
+        for _ in 0..2 {
+            dies(&place, point, more);
+            for (partition, rows) in rows(&place) {
+                assert!(
+                    Some(&rows) == old.get(&partition) || Some(&rows) == new.get(&partition),
+                    "{point}: {} is neither old nor new: {rows:?}",
+                    partition.display()
+                );
+            }
+        }
+        // What was asked for more than once is done once: the crash may have come after the record.
+        let _ = place.commits(more);
+        assert_eq!(rows(&place), new, "{point}");
+        assert_eq!(place.litter(), Vec::<PathBuf>::new(), "{point}");
+        if more.is_empty() {
+            assert_eq!(place.state(), undisturbed.state(), "{point}");
+            assert_eq!(place.tables(), undisturbed.tables(), "{point}");
+        }
+        // What operators remember is right too.
+        ledger::deliver(&place, FIRST, 120);
+        let _ = place.commits(&[]);
+        place.assert_cold();
+    }
+}
+
+/// Runs to a crash at the point. A second crash need not come where the first one was the last thing to do.
+fn dies(place: &Maintained, point: &str, more: &[&str]) {
+    let mut command = place.command(more);
+    command.env("TIDEWATER_INJECT", format!("abort:{point}"));
+    let output = command.output().unwrap();
+    let is_again = place.path("died").exists();
+    std::fs::write(place.path("died"), "").unwrap();
+    assert!(
+        output.status.code().is_none() || is_again && output.status.success(),
+        "{point}: {} {}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// The rows of what readers see.
+fn rows(place: &Maintained) -> BTreeMap<PathBuf, Vec<String>> {
+    let mut rows = rows_by_partition(&place.path("out"));
+    rows.retain(|partition, _| !partition.to_str().unwrap().contains("_tidewater-"));
+    rows
+}

@@ -1,0 +1,146 @@
+//! The file system refuses: every operation of a run, one after the other. The run fails and says where, the tables stay
+//! whole, and the next run ends where it should have.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use tidewater_tests::ledger::{self, FIRST, SECOND, Version};
+use tidewater_tests::maintained::Maintained;
+use tidewater_tests::published::rows_by_partition;
+
+#[test]
+fn nothing_can_be_made() {
+    every("create", &["EIO", "ENOSPC"]);
+}
+
+#[test]
+fn nothing_can_be_written() {
+    every("write", &["EIO", "ENOSPC", "SHORT"]);
+}
+
+#[test]
+fn nothing_can_be_synced() {
+    every("sync", &["EIO"]);
+}
+
+#[test]
+fn no_name_can_be_moved_given_or_taken() {
+    for operation in ["rename", "exchange", "link", "remove"] {
+        every(operation, &["EIO", "ENOSPC"]);
+    }
+}
+
+#[test]
+fn nothing_can_be_exchanged_where_tables_are_made_anew() {
+    for (operation, kind) in [("exchange", "EIO"), ("rename", "ENOSPC"), ("remove", "EIO")] {
+        for number in 1..=operations(operation, &["--rebuild"]) {
+            let place = ledger::committed();
+            let old = rows(&place);
+            ledger::deliver(&place, SECOND, 60);
+            let what = format!("fail:{operation}:{number}:{kind}");
+            let failed = fails(&place, &what, &["--rebuild"]);
+            let _ = place.commits(&[]);
+            place.assert_cold();
+            whole(&failed, &[old, rows(&place)], &what);
+        }
+    }
+}
+
+#[test]
+fn the_first_commit_can_fail_anywhere() {
+    for operation in ["create", "write", "sync", "rename"] {
+        let place = ledger::new();
+        let traced = place.inject("trace").stderr;
+        let count = traced.matches(&format!("inject: {operation} ")).count();
+        for number in (1..=count).step_by(7) {
+            let place = ledger::new();
+            let what = format!("fail:{operation}:{number}:ENOSPC");
+            let _ = fails(&place, &what, &[]);
+            let _ = place.commits(&["--workers", "1"]);
+            place.assert_cold();
+        }
+    }
+}
+
+/// Each operation of this name fails in turn, while the input goes back and forth between two versions.
+fn every(operation: &str, kinds: &[&str]) {
+    let place = ledger::committed();
+    let versions: [Version; 2] = [SECOND, FIRST];
+    let expected = [(SECOND, 60), (FIRST, 61)].map(|(version, modified_s)| {
+        ledger::deliver(&place, version, modified_s);
+        let _ = place.commits(&[]);
+        rows(&place)
+    });
+    let mut turn = 0_usize;
+    for number in 1..=operations(operation, &[]) {
+        for kind in kinds {
+            let what = format!("fail:{operation}:{number}:{kind}");
+            let (old, new) = (&expected[(turn + 1) % 2], &expected[turn % 2]);
+            let modified_s = 100 + u64::try_from(turn).unwrap();
+            ledger::deliver(&place, versions[turn % 2], modified_s);
+            whole(
+                &fails(&place, &what, &[]),
+                &[old.clone(), new.clone()],
+                &what,
+            );
+            let _ = place.commits(&["--quiet", "--workers", "1"]);
+            assert_eq!(&rows(&place), new, "{what}");
+            assert_eq!(place.litter(), Vec::<PathBuf>::new(), "{what}");
+            turn += 1;
+        }
+    }
+    place.assert_cold();
+}
+
+/// How many operations of this name a run makes, at most.
+fn operations(operation: &str, more: &[&str]) -> usize {
+    let place = ledger::committed();
+    let counts = [(SECOND, 60), (FIRST, 61)].map(|(version, modified_s)| {
+        ledger::deliver(&place, version, modified_s);
+        let mut command = place.command(&[&["--workers", "1"], more].concat());
+        let output = command.env("TIDEWATER_INJECT", "trace").output().unwrap();
+        let traced = String::from_utf8(output.stderr).unwrap();
+        traced.matches(&format!("inject: {operation} ")).count()
+    });
+    counts.into_iter().max().unwrap()
+}
+
+type Rows = BTreeMap<PathBuf, Vec<String>>;
+
+/// Runs with the fault: gives what readers see then. What a run can do without may fail unseen.
+#[track_caller]
+fn fails(place: &Maintained, what: &str, more: &[&str]) -> Rows {
+    let mut command = place.command(&[&["--quiet", "--workers", "1"], more].concat());
+    let output = command.env("TIDEWATER_INJECT", what).output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    for word in ["panicked", "internal error", "bug in Tidewater"] {
+        assert!(!message.contains(word), "{what}: {message}");
+    }
+    if !output.status.success() {
+        assert_eq!(output.status.code(), Some(1), "{what}: {message}");
+        let here = place.path("").to_str().unwrap().to_owned();
+        let names_a_file = message.contains(&here) || message.contains("in/");
+        assert!(names_a_file, "{what} names no file: {message}");
+    }
+    rows(place)
+}
+
+/// Each partition is as in one of the versions.
+#[track_caller]
+fn whole(seen: &Rows, versions: &[Rows], what: &str) {
+    for (partition, rows) in seen {
+        assert!(
+            versions
+                .iter()
+                .any(|version| version.get(partition) == Some(rows)),
+            "{what}: {} is neither old nor new: {rows:?}",
+            partition.display()
+        );
+    }
+}
+
+fn rows(place: &Maintained) -> Rows {
+    let mut rows = rows_by_partition(&place.path("out"));
+    rows.retain(|partition, _| !partition.to_str().unwrap().contains("_tidewater-"));
+    rows
+}

@@ -1,0 +1,12 @@
+//! Durable state through the real binary: after every commit, crash, fault and change of the job the tables are those of
+//! one cold batch over the present inputs.
+
+// Tests end by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod crashes;
+mod faults;
+mod histories;
+mod job_changes;
+mod kills;
+mod refusals;
