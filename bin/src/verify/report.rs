@@ -198,13 +198,13 @@ impl Verdict {
             text += &format!("  … and {} more\n", HumanCount(more));
         }
         if self.orders_rows && self.missing + self.surplus > 0 {
-            text += "  It ranks or limits rows. Where its ORDER BY leaves ties open, DataFusion may break some of them in another\n  \
-                     way than Tidewater: add columns to ORDER BY until no two rows tie, to be sure.\n";
+            text += "  It ranks or limits rows. Where its ORDER BY leaves ties open, DataFusion may break some of them\n  \
+                     in another way than Tidewater: add columns to ORDER BY until no two rows tie, to be sure.\n";
         }
         text
     }
 
-    /// The rows that differ: the columns of the partition, leading ones, those that differ (`*` marks them), the others.
+    /// The rows that differ: the partition's columns, leading ones, those that differ (`*` marks them), the others.
     fn differences(&self) -> TextTable {
         let width = self.schema.fields().len();
         let mut order = self.spec.partition_by.clone();

@@ -116,8 +116,8 @@ pub fn run(args: &VerifyArgs) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::failed(format!(
-        "{wrong} of {total} tables are not what the inputs give; `tidewater run {} --state {} --rebuild` makes all of them \
-         anew from the kept inputs",
+        "{wrong} of {total} tables are not what the inputs give; `tidewater run {} --state {} --rebuild` makes all of \
+         them anew from the kept inputs",
         job.name,
         args.state.state.display()
     )))
@@ -141,8 +141,8 @@ fn check_state(job: &Job, inspection: &Inspection, state: &Path) -> Result<(), F
         return Ok(());
     }
     Err(Failure::failed(format!(
-        "the job, or a variable of it, is another one than at epoch {}: {}. Give the job as it was run, or run it as it \
-         is with {run}, then verify",
+        "the job, or a variable of it, is another one than at epoch {}: {}. Give the job as it was run, or run it \
+         as it is with {run}, then verify",
         inspection.state.epoch,
         outdated.join(", ")
     )))

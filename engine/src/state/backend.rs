@@ -100,7 +100,7 @@ impl Unchanged {
     }
 }
 
-/// The parts of `length` bytes from `offset` that lie in one page each: the page, where in it, and where among the bytes.
+/// The parts of `length` bytes from `offset` that lie in one page each: the page, where in it, where among the bytes.
 fn parts(
     offset: u64,
     length: usize,
