@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use tidewater_benches::measure;
-use tidewater_connectors::file::{list, open};
+use tidewater_connectors::file::{Delivery, list, open};
 use tidewater_connectors::source::{Format, SourceSpec};
 use tidewater_operators::aggregate::{Aggregation, Call, Function, Partial};
 use tidewater_operators::interner::Interner;
@@ -48,11 +48,16 @@ fn write_csv(path: &std::path::Path, rows: u64) -> u64 {
     u64::try_from(text.len()).unwrap()
 }
 
+fn deliveries(location: &str) -> Vec<Delivery> {
+    let files = list(location).unwrap();
+    files.into_iter().map(Delivery::from).collect()
+}
+
 fn decode(spec: &SourceSpec) -> Vec<RecordBatch> {
-    let reader = open(spec, list(&spec.location).unwrap()).unwrap();
+    let reader = open(spec, deliveries(&spec.location), None).unwrap();
     let mut batches = Vec::new();
     while let Some(piece) = reader.next_piece().unwrap() {
-        batches.extend(piece.map(|decoded| decoded.unwrap().batch));
+        batches.extend(piece.piece.map(|decoded| decoded.unwrap().batch));
     }
     batches
 }
@@ -101,6 +106,7 @@ fn main() {
         schema: schema(),
         projection: (0..schema().fields().len()).collect(),
         options: BTreeMap::new(),
+        ordinals: false,
     };
     measure("decode CSV", ROUNDS, bytes, rows, || decode(&spec));
     let batches = decode(&spec);

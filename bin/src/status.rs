@@ -151,7 +151,8 @@ impl Status {
             ),
         };
         if self.half_done {
-            let note = "The last commit is half finished: its tables are not all in their places. The next run finishes it.";
+            let note =
+                "The last commit is half finished: the next run brings its tables to their places.";
             text += &format!("{}\n", style.yellow(note));
         }
         if !self.outdated.is_empty() {

@@ -19,9 +19,9 @@ pub mod state;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use drive::{
-    CRASH_POINTS, History, Inspection, KeptInputs, MaintainOptions, Pending, Progress, Published,
-    Replay, ReplayOptions, Replayed, Resident, RunError, RunOptions, RunReport, StateSizes,
-    TableReport, maintain, run,
+    CRASH_POINTS, History, Inspection, KeptInputs, MaintainOptions, Open, Pending, Progress,
+    Published, Replay, ReplayOptions, Replayed, Resident, RunError, RunOptions, RunReport,
+    StateSizes, TableReport, maintain, run,
 };
 pub use explain::Explain;
 pub use job::{Job, JobBuilder};

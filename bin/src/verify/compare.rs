@@ -1,8 +1,9 @@
 //! Two multisets of rows, compared without holding either.
 //!
-//! 1. The first pass adds up, in each of [`BUCKETS`] buckets, two hashes of every row, and counts them: sums do not depend
-//!    on the order in which rows come, and equal multisets have equal sums.
-//! 2. The second pass, only made when sums differ, holds the rows of buckets that do, at most [`ROWS_MAX`] or one bucket.
+//! 1. The first pass adds up, in each of [`BUCKETS`] buckets, two hashes of every row, and counts them: sums do not
+//!    depend on the order in which rows come, and equal multisets have equal sums.
+//! 2. The second pass, only made when sums differ, holds the rows of buckets that do: [`ROWS_MAX`] at most, or one
+//!    bucket.
 //! 3. Rows are equal when they are bit by bit.
 
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
-//! Sums and averages of floats that do not depend on the order of rows, as jobs define them: the exact sum, rounded once.
-//! DataFusion's own round after each row, and would differ from one run to the next.
+//! Sums and averages of floats that do not depend on the order of rows, as jobs define them: the exact sum, rounded
+//! once. DataFusion's own round after each row, and would differ from one run to the next.
 
 use std::mem::size_of;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use datafusion::logical_expr::{
 use datafusion::scalar::ScalarValue;
 use tidewater_engine::ExactSum;
 
-/// `plan` with exact sums and averages in its aggregations. Those over windows go on as DataFusion has them: their order
-/// is part of what they say.
+/// `plan` with exact sums and averages in its aggregations. Those over windows go on as DataFusion has them: their
+/// order is part of what they say.
 pub fn sums(plan: LogicalPlan) -> Result<LogicalPlan> {
     let exact = plan.transform_up_with_subqueries(|node| match node {
         LogicalPlan::Aggregate(_) => node.map_expressions(|expr| expr.transform_up(exact)),

@@ -1,9 +1,9 @@
 //! `tidewater verify`: is what is published what one cold batch over the present inputs would give?
 //!
 //! ```text
-//! kept inputs ─ decode ─ DataFusion: parse, plan, optimise, execute ─┐
-//!                                                                    ├─ sums of row hashes, by bucket ─ rows of buckets that differ
-//! published files ─ partition columns put back ──────────────────────┘
+//! kept inputs ─ decode ─ DataFusion: parse, plan, execute ─┐
+//!                                                          ├─ sums of row hashes, by bucket ─ rows of those that differ
+//! published files ─ partition columns put back ────────────┘
 //! ```
 //!
 //! 1. Between the decoder and the comparison nothing is ours but the functions that DataFusion does not have, and what

@@ -14,8 +14,8 @@ pub struct Pair {
 }
 
 /// Pairs rows that agree in their leading columns: those of the partition, and the first one after them. Of several the
-/// one is taken that agrees in more leading columns, then in more columns. `order` has all columns, leading ones first, of
-/// which `leading` must agree.
+/// one is taken that agrees in more leading columns, then in more columns. `order` has all columns, leading ones first;
+/// so many as `leading` must agree.
 pub fn pair(
     expected: &[Vec<String>],
     found: &[Vec<String>],

@@ -42,6 +42,8 @@ pub struct Verdict {
     pub is_all: bool,
     /// Whether the table depends on an order that may leave ties open.
     pub orders_rows: bool,
+    /// Why only the files were verified, where the inputs do not tell the rows.
+    pub unknown: Option<String>,
     shown: Vec<Shown>,
 }
 
@@ -73,6 +75,7 @@ impl Verdict {
             surplus: 0,
             is_all: true,
             orders_rows: false,
+            unknown: None,
             shown: Vec::new(),
         }
     }
@@ -152,6 +155,7 @@ impl Verdict {
         json!({
             "table": &*self.spec.name,
             "ok": self.is_right(),
+            "rows_not_verified": self.unknown,
             "rows_expected": self.rows_expected,
             "rows_found": self.rows_found,
             "rows_missing": self.missing,
@@ -194,13 +198,13 @@ impl Verdict {
             text += &format!("  … and {} more\n", HumanCount(more));
         }
         if self.orders_rows && self.missing + self.surplus > 0 {
-            text += "  It ranks or limits rows. Where its ORDER BY leaves ties open, DataFusion may break some of them in another\n  \
-                     way than Tidewater: add columns to ORDER BY until no two rows tie, to be sure.\n";
+            text += "  It ranks or limits rows. Where its ORDER BY leaves ties open, DataFusion may break some of them\n  \
+                     in another way than Tidewater: add columns to ORDER BY until no two rows tie, to be sure.\n";
         }
         text
     }
 
-    /// The rows that differ: the columns of the partition, leading ones, those that differ (`*` marks them), the others.
+    /// The rows that differ: the partition's columns, leading ones, those that differ (`*` marks them), the others.
     fn differences(&self) -> TextTable {
         let width = self.schema.fields().len();
         let mut order = self.spec.partition_by.clone();
@@ -293,8 +297,11 @@ pub fn to_text(verdicts: &[Verdict], epoch: u64, seconds: f64, quiet: bool) -> S
         (String::new(), Align::Left),
     ]);
     for verdict in verdicts.iter().filter(|verdict| verdict.is_right()) {
-        let rows = HumanCount(verdict.rows_found).to_string();
-        right.push(&[verdict.spec.name.to_string(), rows, "ok".to_owned()]);
+        let (rows, outcome) = match &verdict.unknown {
+            None => (HumanCount(verdict.rows_found).to_string(), "ok".to_owned()),
+            Some(_) => ("-".to_owned(), "files ok".to_owned()),
+        };
+        right.push(&[verdict.spec.name.to_string(), rows, outcome]);
     }
     let wrong: Vec<&Verdict> = verdicts
         .iter()
@@ -302,6 +309,14 @@ pub fn to_text(verdicts: &[Verdict], epoch: u64, seconds: f64, quiet: bool) -> S
         .collect();
     if !quiet && wrong.len() < verdicts.len() {
         text += &right.render(style, "");
+    }
+    for verdict in verdicts.iter().filter(|_| !quiet) {
+        if let Some(why) = &verdict.unknown {
+            text += &format!(
+                "The rows of {} were not verified: {why}.\n",
+                verdict.spec.name
+            );
+        }
     }
     for verdict in &wrong {
         if !text.is_empty() {

@@ -1,5 +1,5 @@
-//! Orders made total, as jobs make them: rows that tie go on by all columns, left to right, ascending, NULLs first. What
-//! DataFusion does with ties depends on the order in which rows arrive.
+//! Orders made total, as jobs make them: rows that tie go on by all columns, left to right, ascending, NULLs first.
+//! What DataFusion does with ties depends on the order in which rows arrive.
 
 use std::sync::Arc;
 

@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use arrow::array::RecordBatch;
+use arrow::error::ArrowError;
 use tidewater_engine::file::sink::{Fault, FoundFile, PublishedTable, rejected_to_batch};
 use tidewater_engine::job::CreateView;
 use tidewater_engine::sink::{Encoding, TableSpec};
-use tidewater_engine::{Inspection, Job};
+use tidewater_engine::{Inspection, Job, Open};
 
 use super::compare::{Encoder, Side, Sums};
 use super::inputs::Input;
@@ -28,8 +29,27 @@ const PAIRED_MAX: usize = 1000;
 struct Table {
     spec: Arc<TableSpec>,
     shadow: Option<PathBuf>,
-    /// The view or source whose rows it holds; `None` for the quarantine.
-    relation: Option<String>,
+    rows: Rows,
+}
+
+/// What rows a table should have.
+enum Rows {
+    /// Those of a view or source, as far as its windows are open.
+    Of(String, Open),
+    /// Those that cannot be decoded.
+    Rejected,
+    /// The inputs do not tell, for this reason: only its files are verified.
+    Unknown(String),
+}
+
+impl Rows {
+    /// The rows of a batch that the inputs tell.
+    fn told(&self, batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
+        match self {
+            Self::Of(_, open) => open.rows(batch),
+            _ => Ok(batch),
+        }
+    }
 }
 
 /// What the threads share.
@@ -96,8 +116,8 @@ pub fn run(args: &VerifyArgs) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::failed(format!(
-        "{wrong} of {total} tables are not what the inputs give; `tidewater run {} --state {} --rebuild` makes all of them \
-         anew from the kept inputs",
+        "{wrong} of {total} tables are not what the inputs give; `tidewater run {} --state {} --rebuild` makes all of \
+         them anew from the kept inputs",
         job.name,
         args.state.state.display()
     )))
@@ -121,8 +141,8 @@ fn check_state(job: &Job, inspection: &Inspection, state: &Path) -> Result<(), F
         return Ok(());
     }
     Err(Failure::failed(format!(
-        "the job, or a variable of it, is another one than at epoch {}: {}. Give the job as it was run, or run it as it \
-         is with {run}, then verify",
+        "the job, or a variable of it, is another one than at epoch {}: {}. Give the job as it was run, or run it \
+         as it is with {run}, then verify",
         inspection.state.epoch,
         outdated.join(", ")
     )))
@@ -130,21 +150,25 @@ fn check_state(job: &Job, inspection: &Inspection, state: &Path) -> Result<(), F
 
 /// The tables that were asked for; all when none was.
 fn tables(job: &Job, inspection: &Inspection, wanted: &[String]) -> Result<Vec<Table>, Failure> {
-    let relations = job
-        .sinks
-        .iter()
-        .map(|sink| Some(sink.view.clone()))
-        .chain([None]);
-    let mut tables: Vec<Table> = inspection
-        .specs(job)
-        .into_iter()
-        .zip(relations)
-        .map(|((spec, shadow), relation)| Table {
-            spec,
-            shadow,
-            relation,
-        })
-        .collect();
+    let mut tables = Vec::new();
+    for (spec, shadow) in inspection.specs(job) {
+        let sink = job.sinks.iter().find(|sink| sink.table.name == spec.name);
+        let open = match sink {
+            Some(sink) => inspection.open_rows(job, &sink.view)?,
+            None => Open::All,
+        };
+        let rows = match (sink, open) {
+            (None, _) if *spec.name == *"_late" => {
+                Rows::Unknown("it tells in which order rows came".to_owned())
+            }
+            (None, _) => Rows::Rejected,
+            (Some(_), Open::Unknown { of }) => {
+                Rows::Unknown(format!("it reads {of}, some of whose windows are final"))
+            }
+            (Some(sink), open) => Rows::Of(sink.view.clone(), open),
+        };
+        tables.push(Table { spec, shadow, rows });
+    }
     let names: Vec<String> = tables
         .iter()
         .map(|table| table.spec.name.to_string())
@@ -206,33 +230,32 @@ impl Work<'_> {
 
     fn verify(&self, oracle: &Oracle, table: &Table) -> Result<Verdict, Failure> {
         let published = PublishedTable::new(Arc::clone(&table.spec), table.shadow.clone())?;
+        let files = published.files(&self.inspection.partitions(&table.spec.name)?)?;
+        let mut verdict = Verdict::new(Arc::clone(&table.spec), published.schema());
+        verdict.faults = faults(&table.spec, &files);
+        if let Rows::Unknown(why) = &table.rows {
+            verdict.unknown = Some(why.clone());
+            return Ok(verdict);
+        }
         let encoder = Encoder::new(published.schema())?;
         let mut expected = Sums::new();
         self.expected(oracle, table, |batch| {
-            let stored = published.to_stored(&batch)?;
+            let stored = table.rows.told(published.to_stored(&batch)?)?;
             Ok(expected.add(&encoder, Side::Expected, &stored)?)
         })?;
-        let partitions = self.inspection.partitions(&table.spec.name)?;
-        let files = published.files(&partitions)?;
-        let mut verdict = Verdict::new(Arc::clone(&table.spec), published.schema());
-        verdict.faults = faults(&table.spec, &files);
-        let (sums, readable) = found(
-            &published,
-            &encoder,
-            &expected,
-            readable(table, files),
-            &mut verdict,
-        );
+        let paths = readable(table, files);
+        let (sums, paths) = found(&published, table, &encoder, &expected, paths, &mut verdict);
         (verdict.rows_expected, verdict.rows_found) = sums.rows();
         let Some(mut rows) = sums.differing() else {
             return Ok(verdict);
         };
         self.expected(oracle, table, |batch| {
-            Ok(rows.add(&encoder, Side::Expected, &published.to_stored(&batch)?)?)
+            let stored = table.rows.told(published.to_stored(&batch)?)?;
+            Ok(rows.add(&encoder, Side::Expected, &stored)?)
         })?;
-        for path in &readable {
+        for path in &paths {
             published.read(path, |batch| {
-                Ok::<_, Failure>(rows.add(&encoder, Side::Found, &batch)?)
+                Ok::<_, Failure>(rows.add(&encoder, Side::Found, &table.rows.told(batch)?)?)
             })?;
         }
         (verdict.missing, verdict.surplus) = rows.totals();
@@ -240,9 +263,9 @@ impl Work<'_> {
         let missing = rows.first(&encoder, 1, PAIRED_MAX)?;
         let surplus = rows.first(&encoder, -1, PAIRED_MAX)?;
         verdict.pair(&missing, &surplus)?;
-        verdict.orders_rows = match &table.relation {
-            Some(relation) => oracle.orders_rows(relation)?,
-            None => false,
+        verdict.orders_rows = match &table.rows {
+            Rows::Of(relation, _) => oracle.orders_rows(relation)?,
+            _ => false,
         };
         Ok(verdict)
     }
@@ -254,7 +277,7 @@ impl Work<'_> {
         table: &Table,
         mut take: impl FnMut(RecordBatch) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        if let Some(relation) = &table.relation {
+        if let Rows::Of(relation, _) = &table.rows {
             let columns = table.spec.schema.fields().iter();
             return oracle.rows(relation, columns.map(|field| field.name().clone()), take);
         }
@@ -297,6 +320,7 @@ fn readable(table: &Table, files: Vec<FoundFile>) -> Vec<PathBuf> {
 /// Adds up the rows that are published, and gives the files that they are in. One that cannot be read is left out.
 fn found(
     published: &PublishedTable,
+    table: &Table,
     encoder: &Encoder,
     expected: &Sums,
     mut paths: Vec<PathBuf>,
@@ -307,7 +331,7 @@ fn found(
         let mut failed = None;
         for (number, path) in paths.iter().enumerate() {
             let read = published.read(path, |batch| {
-                Ok::<_, Failure>(sums.add(encoder, Side::Found, &batch)?)
+                Ok::<_, Failure>(sums.add(encoder, Side::Found, &table.rows.told(batch)?)?)
             });
             if let Err(error) = read {
                 failed = Some((number, error));

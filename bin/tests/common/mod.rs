@@ -2,6 +2,8 @@
 
 #![allow(dead_code, clippy::unwrap_used, clippy::panic)]
 
+pub mod kept;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

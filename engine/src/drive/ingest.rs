@@ -238,7 +238,7 @@ impl Intake {
             batch, ordinals, ..
         } = decoded;
         key::incoming(&self.schema, batch, ordinals, open.modified_ns, path)
-            .map_err(|error| SourceError::file(path, &error.to_string()))
+            .map_err(|error| SourceError::file(path, error.to_string()))
     }
 }
 

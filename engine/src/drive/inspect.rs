@@ -3,12 +3,15 @@
 //! 1. Nothing is changed: neither state, nor tables, nor inputs.
 //! 2. It is one commit: no run can commit while an [`Inspection`] is open, and none is open while a run is at work.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::error::ArrowError;
 use tidewater_connectors::file::sink::PublishedPartition;
 use tidewater_connectors::file::{Content, Delivery, Depot, Position, list_or_empty};
 use tidewater_connectors::sink::TableSpec;
@@ -17,9 +20,12 @@ use super::RunError;
 use super::maintain::commit::{is_half_done, shadow};
 use super::maintain::state_of;
 use super::maintain::views::Views;
-use super::run::quarantine;
+use super::run::{late, quarantine};
+use super::scanned;
 use crate::job::{Job, Source};
+use crate::plan::retain::times;
 use crate::state::directory::Directory;
+use crate::state::panic::guarded;
 use crate::state::{
     EPOCHS, EpochRecord, PARTITIONS, POSITIONS, Reading, StateRecord, Store, StoreError, TABLES,
     TableRecord, VIEWS, ViewRecord, pair_key,
@@ -44,6 +50,43 @@ pub struct Pending {
     pub changed: Vec<String>,
     /// Files that were taken in and are gone.
     pub withdrawn: Vec<String>,
+}
+
+/// Which rows of a view may still change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Open {
+    /// All of them.
+    All,
+    /// Those whose window is this one or a later one, or has no time.
+    From {
+        /// The column that tells the window.
+        column: usize,
+        /// The first open one, in the column's own unit.
+        horizon: i64,
+    },
+    /// It cannot be told: the view reads another one, some of whose windows are final.
+    Unknown {
+        /// That view.
+        of: String,
+    },
+}
+
+impl Open {
+    /// The rows of a batch of the view that are open.
+    ///
+    /// # Errors
+    /// When the column holds no times.
+    pub fn rows(&self, batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
+        let Self::From { column, horizon } = self else {
+            return Ok(batch);
+        };
+        let times = times(batch.column(*column))?;
+        let open: BooleanArray = times
+            .iter()
+            .map(|time| Some(time.is_none_or(|time| time >= *horizon)))
+            .collect();
+        filter_record_batch(&batch, &open)
+    }
 }
 
 impl Pending {
@@ -81,14 +124,16 @@ impl Inspection {
     /// # Errors
     /// When there is no state, it is in use, of another job, or damaged.
     pub fn open(job: &Job, path: &Path, wait: bool) -> Result<Self, RunError> {
-        let directory = Directory::for_reading(path, wait)?;
-        let store = Store::for_reading(&directory)?;
-        let reading = store.read()?;
-        Ok(Self {
-            state: state_of(job, &directory, &reading)?,
-            directory,
-            reading,
-            _store: store,
+        guarded(|| {
+            let directory = Directory::for_reading(path, wait)?;
+            let store = Store::for_reading(&directory)?;
+            let reading = store.read()?;
+            Ok(Self {
+                state: state_of(job, &directory, &reading)?,
+                directory,
+                reading,
+                _store: store,
+            })
         })
     }
 
@@ -159,10 +204,11 @@ impl Inspection {
         Ok(self.reading.records(PARTITIONS, &pair_key(table, ""))?)
     }
 
-    /// The job's tables, the quarantine last; with each the directory of its Parquet copies where it is published as
+    /// The job's tables, that of late rows where there is one, the quarantine last; with each the directory of its Parquet copies where it is published as
     /// text.
     pub fn specs(&self, job: &Job) -> Vec<(Arc<TableSpec>, Option<PathBuf>)> {
         let tables = job.sinks.iter().map(|sink| Arc::new(sink.table.clone()));
+        let tables = tables.chain(late(job).map(|table| table.spec));
         let tables = tables.chain([quarantine(job).spec]);
         tables
             .map(|spec| {
@@ -189,6 +235,42 @@ impl Inspection {
         names.sort();
         names.dedup();
         Ok(names)
+    }
+
+    /// Which rows of a view are those that a cold batch would give, where some of its windows are final.
+    ///
+    /// # Errors
+    /// When a view cannot be rendered, or the state is damaged.
+    pub fn open_rows(&self, job: &Job, view: &str) -> Result<Open, RunError> {
+        let views = Views::compare(job, &self.reading, false)?.kept;
+        let retains = |view: &str| {
+            job.sinks
+                .iter()
+                .find(|sink| sink.view == view && sink.retain.is_some())
+        };
+        // All that it reads, directly or not: views stand after those they read.
+        let mut read = BTreeSet::from([view.to_owned()]);
+        for (name, node) in views.views.iter().rev() {
+            if read.contains(name) {
+                scanned(node, &mut read);
+            }
+        }
+        read.remove(view);
+        if let Some(of) = read.into_iter().find(|read| retains(read).is_some()) {
+            return Ok(Open::Unknown { of });
+        }
+        let retain = retains(view).and_then(|sink| sink.retain.as_ref());
+        let horizon = views
+            .retained
+            .get(view)
+            .and_then(|retained| retained.horizon);
+        Ok(match (retain, horizon) {
+            (Some(retain), Some(horizon)) => Open::From {
+                column: retain.column,
+                horizon,
+            },
+            _ => Open::All,
+        })
     }
 
     /// Where the changes of a table are that an epoch made; there is no such file for a table that it made anew.

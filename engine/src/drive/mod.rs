@@ -23,7 +23,7 @@ mod stages;
 mod workers;
 
 pub use self::error::RunError;
-pub use self::inspect::{Inspection, KeptInputs, Pending, StateSizes};
+pub use self::inspect::{Inspection, KeptInputs, Open, Pending, StateSizes};
 pub use self::maintain::{CRASH_POINTS, MaintainOptions, maintain};
 pub use self::progress::{Counters, Progress};
 pub use self::replay::{History, Replay, ReplayOptions, Replayed, Step, parse_time};

@@ -84,8 +84,7 @@ impl Unchanged {
 
     /// A page of the file; zeros behind its end.
     fn stored(&self, page: u64) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        bytes.resize(usize::try_from(PAGE_BYTES).map_err(io::Error::other)?, 0);
+        let mut bytes = vec![0; usize::try_from(PAGE_BYTES).map_err(io::Error::other)?];
         let mut filled = 0;
         while filled < bytes.len() {
             let at = page * PAGE_BYTES + u64::try_from(filled).map_err(io::Error::other)?;
@@ -100,7 +99,7 @@ impl Unchanged {
     }
 }
 
-/// The parts of `length` bytes from `offset` that lie in one page each: the page, where in it, and where among the bytes.
+/// The parts of `length` bytes from `offset` that lie in one page each: the page, where in it, where among the bytes.
 fn parts(
     offset: u64,
     length: usize,

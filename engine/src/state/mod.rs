@@ -114,6 +114,9 @@ impl Store {
     /// When the store cannot be opened.
     pub fn for_reading(directory: &Directory) -> Result<Self, StoreError> {
         let path = directory.join("state.redb");
+        if std::fs::metadata(&path).map_or(0, |found| found.len()) == 0 {
+            return Err(StoreError::damaged(Damage::Gone(path)));
+        }
         let file = std::fs::File::open(&path).and_then(Unchanged::new);
         let database = Database::builder()
             .set_cache_size(CACHE_BYTES)

@@ -1,4 +1,4 @@
-//! Published tables, read as their readers do: from the files that are there, partition columns put back from the paths.
+//! Published tables, read as their readers do: from the files that are there, partition columns put back from paths.
 //!
 //! 1. A file is read whatever put it there; what tells it from the files of the last commit is in [`FoundFile::fault`].
 //! 2. Rows come as they are stored, not as the sink would have made them: what another program wrote shows.

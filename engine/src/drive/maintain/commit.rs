@@ -62,18 +62,17 @@ pub fn recover(store: &Store, depot: &Depot) -> Result<(), RunError> {
     let reading = store.read()?;
     let state: Option<StateRecord> = reading.record(STATE, "")?;
     let state = state.unwrap_or_default();
-    let tables = || state.table_paths.iter().map(PathBuf::as_path);
-    let is_staged = |epoch| Staging::is_staged(tables(), &state.id, epoch);
-    let is_committed = is_staged(state.epoch)?;
+    let is_committed = is_staged(&state, state.epoch)?;
     if is_half_done(&state)? {
         tracing::info!(epoch = state.epoch, "finishing what the last run committed");
         apply_swaps(&state.swaps)?;
     }
-    if is_committed || state.epoch == 0 || is_staged(state.epoch + 1)? {
+    if is_committed || state.epoch == 0 || is_staged(&state, state.epoch + 1)? {
         let positions: BTreeMap<String, Position> = reading.records(POSITIONS, "")?;
         remove_unused(depot, positions.values())?;
     }
-    Ok(Staging::clean(tables(), &state.id)?)
+    let tables = state.table_paths.iter().map(PathBuf::as_path);
+    Ok(Staging::clean(tables, &state.id)?)
 }
 
 /// Whether the last commit's files may not all be in their places.
@@ -81,14 +80,17 @@ pub fn recover(store: &Store, depot: &Depot) -> Result<(), RunError> {
 /// # Errors
 /// When the place of a table cannot be told.
 pub fn is_half_done(state: &StateRecord) -> Result<bool, SinkError> {
+    Ok(!state.swaps.is_empty() && is_staged(state, state.epoch)?)
+}
+
+fn is_staged(state: &StateRecord, epoch: u64) -> Result<bool, SinkError> {
     // Beside a table whose place is gone nothing is staged, and nothing shall be made there.
+    let is_there = |table: &&Path| {
+        let beside = table.parent();
+        beside.is_none_or(|beside| fs::exists(beside).unwrap_or(true))
+    };
     let tables = state.table_paths.iter().map(PathBuf::as_path);
-    let tables = tables.filter(|table| {
-        table
-            .parent()
-            .is_none_or(|beside| fs::exists(beside).unwrap_or(true))
-    });
-    Ok(!state.swaps.is_empty() && Staging::is_staged(tables, &state.id, state.epoch)?)
+    Staging::is_staged(tables.filter(is_there), &state.id, epoch)
 }
 
 /// Removes what is kept and no position refers to.
@@ -215,9 +217,12 @@ impl Commit<'_> {
             .find(|staged| Some(&staged.spec.name) == quarantine);
         let signed = |rows: u64| i64::try_from(rows).unwrap_or(i64::MAX);
         // Where it is made anew nothing is taken back, and all that was there goes unread.
-        let written = staged.map_or(0, |staged| match self.views.quarantine {
-            true => signed(staged.rows_inserted),
-            false => signed(staged.rows_inserted) - signed(staged.rows_deleted),
+        let written = staged.map_or(0, |staged| {
+            if self.views.quarantine {
+                signed(staged.rows_inserted)
+            } else {
+                signed(staged.rows_inserted) - signed(staged.rows_deleted)
+            }
         });
         let counted = epoch.rows_quarantined.load(Ordering::Relaxed);
         if written == counted {

@@ -91,9 +91,10 @@ fn one_epoch(
     let state = state_of(job, &directory, &reading)?;
     let views = Views::compare(job, &reading, options.rebuild)?;
     let settled = options.now.saturating_sub(options.settle).as_nanos();
-    let settled_ns = match options.settle.is_zero() {
-        true => i64::MAX,
-        false => i64::try_from(settled).unwrap_or(i64::MAX),
+    let settled_ns = if options.settle.is_zero() {
+        i64::MAX
+    } else {
+        i64::try_from(settled).unwrap_or(i64::MAX)
     };
     let changes = job
         .sources
@@ -404,7 +405,7 @@ fn positions(
         let taken = added.taken.lock().unwrap_or_else(PoisonError::into_inner);
         (added, taken.clone())
     });
-    for (added, taken) in taken.iter() {
+    for (added, taken) in &taken {
         for taken in taken {
             let incoming = &changes.added[taken.delivery];
             let path = incoming.delivery.name.to_string();
