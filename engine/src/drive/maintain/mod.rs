@@ -405,7 +405,7 @@ fn positions(
         let taken = added.taken.lock().unwrap_or_else(PoisonError::into_inner);
         (added, taken.clone())
     });
-    for (added, taken) in &taken {
+    if let Some((added, taken)) = &taken {
         for taken in taken {
             let incoming = &changes.added[taken.delivery];
             let path = incoming.delivery.name.to_string();
