@@ -75,6 +75,7 @@ pub struct JobArgs {
     tidewater run jobs/card.sql --workers 4 --json > summary.json\n\n\
     Tables appear only when all are complete: a run that fails leaves the old ones as they were.\n\
     Rows that cannot be read go to <output>/_quarantine/ with file, line, column and reason.")]
+#[allow(clippy::struct_excessive_bools)] // flags are what they are
 pub struct RunArgs {
     /// The job.
     #[command(flatten)]

@@ -100,14 +100,15 @@ fn to_text(epoch: &EpochRecord, style: Style) -> String {
         .iter()
         .map(|(kind, number)| format!("{number} {kind}"))
         .collect();
-    text += &match kinds.is_empty() {
-        true => "  no deliveries: the job changed\n".to_owned(),
-        false => format!(
+    text += &if kinds.is_empty() {
+        "  no deliveries: the job changed\n".to_owned()
+    } else {
+        format!(
             "  deliveries: {}; {} in, {} out\n",
             kinds.join(", "),
             count(epoch.rows_in, "row"),
             HumanCount(epoch.rows_out)
-        ),
+        )
     };
     let width = epoch.tables.iter().map(|change| change.table.len()).max();
     for change in &epoch.tables {

@@ -190,9 +190,10 @@ impl Input {
         let packs = !source.appends && source.format != Format::Parquet && rng.random_bool(0.3);
         loop {
             self.names += 1;
-            let number = match source.appends {
-                true => self.names,
-                false => rng.random_range(0..12),
+            let number = if source.appends {
+                self.names
+            } else {
+                rng.random_range(0..12)
             };
             let letter = char::from(b'a' + rng.random_range(0..3));
             let name = format!(

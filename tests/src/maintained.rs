@@ -144,9 +144,12 @@ impl Maintained {
     #[track_caller]
     pub fn assert_cold(&self) {
         let cold = self.cold();
-        let of = |dir: &Path| match self.is_large {
-            true => rows_by_partition(dir),
-            false => stored_rows(dir),
+        let of = |dir: &Path| {
+            if self.is_large {
+                rows_by_partition(dir)
+            } else {
+                stored_rows(dir)
+            }
         };
         let (published, expected) = (of(&self.path("out")), of(&cold));
         assert_eq!(
@@ -206,7 +209,7 @@ impl Maintained {
             let files = snapshot(&self.path(place)).into_keys();
             let litter = files.filter(|path| {
                 let name = path.to_str().unwrap();
-                name.contains("_tidewater-") || name.contains(".tmp") || name.ends_with(".new")
+                name.contains("_tidewater-") || name.contains(".tmp") || name.contains(".new")
             });
             litter.collect::<Vec<_>>()
         };

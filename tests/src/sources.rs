@@ -3,6 +3,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, UInt32Array};
@@ -154,9 +155,10 @@ impl Source {
         if !self.key.is_empty() {
             columns.push(format!("PRIMARY KEY ({})", self.key.join(", ")));
         }
-        let options = match self.appends {
-            true => " OPTIONS ('on_change' 'append')",
-            false => "",
+        let options = if self.appends {
+            " OPTIONS ('on_change' 'append')"
+        } else {
+            ""
         };
         format!(
             "CREATE EXTERNAL TABLE {} ({}) STORED AS {} LOCATION '${{input}}/{}'{options};\n",
@@ -179,7 +181,7 @@ impl Source {
             Format::JsonLines => self.text(String::new(), file),
             Format::Parquet => self.parquet(file),
         };
-        if name.ends_with(".gz") && !bytes.is_empty() {
+        if Path::new(name).extension() == Some("gz".as_ref()) && !bytes.is_empty() {
             packed::gzip(&bytes)
         } else {
             bytes
@@ -260,9 +262,10 @@ impl Source {
         let mut order: Vec<(&String, &File)> = files.iter().collect();
         order.sort_by_key(|(name, file)| (file.modified_s, *name));
         let rows = order.iter().flat_map(|(_, file)| {
-            let lines = file.lines.iter().chain(match self.appends {
-                true => None,
-                false => file.unfinished.as_ref(),
+            let lines = file.lines.iter().chain(if self.appends {
+                None
+            } else {
+                file.unfinished.as_ref()
             });
             lines.filter_map(|line| match line {
                 Line::Row(row) => Some(*row),

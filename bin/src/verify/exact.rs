@@ -22,22 +22,24 @@ use tidewater_engine::ExactSum;
 /// order is part of what they say.
 pub fn sums(plan: LogicalPlan) -> Result<LogicalPlan> {
     let exact = plan.transform_up_with_subqueries(|node| match node {
-        LogicalPlan::Aggregate(_) => node.map_expressions(|expr| expr.transform_up(exact)),
+        LogicalPlan::Aggregate(_) => {
+            node.map_expressions(|expr| expr.transform_up(|expr| Ok(exact(expr))))
+        }
         other => Ok(Transformed::no(other)),
     })?;
     Ok(exact.data)
 }
 
-fn exact(expr: Expr) -> Result<Transformed<Expr>> {
+fn exact(expr: Expr) -> Transformed<Expr> {
     match expr {
         Expr::AggregateFunction(mut function)
             if matches!(function.func.name(), "sum" | "avg") && !function.params.distinct =>
         {
             let inner = Arc::clone(&function.func);
             function.func = Arc::new(AggregateUDF::new_from_impl(Exact { inner }));
-            Ok(Transformed::yes(Expr::AggregateFunction(function)))
+            Transformed::yes(Expr::AggregateFunction(function))
         }
-        other => Ok(Transformed::no(other)),
+        other => Transformed::no(other),
     }
 }
 

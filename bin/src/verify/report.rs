@@ -243,9 +243,12 @@ impl Verdict {
                 let Some(row) = row else {
                     continue;
                 };
-                let cell = |&column: &usize| match marks && shown.columns.contains(&column) {
-                    true => format!("*{}", row.cells[column]),
-                    false => row.cells[column].clone(),
+                let cell = |&column: &usize| {
+                    if marks && shown.columns.contains(&column) {
+                        format!("*{}", row.cells[column])
+                    } else {
+                        row.cells[column].clone()
+                    }
                 };
                 let label = match row.times {
                     1 => label.to_owned(),
@@ -326,12 +329,13 @@ pub fn to_text(verdicts: &[Verdict], epoch: u64, seconds: f64, quiet: bool) -> S
     }
     if !quiet {
         let all: u64 = verdicts.iter().map(|verdict| verdict.rows_found).sum();
-        let outcome = match wrong.is_empty() {
-            true => "every row is what the inputs give".to_owned(),
-            false => format!(
+        let outcome = if wrong.is_empty() {
+            "every row is what the inputs give".to_owned()
+        } else {
+            format!(
                 "{} differ",
                 count(u64::try_from(wrong.len()).unwrap_or(0), "table")
-            ),
+            )
         };
         text += &format!(
             "\nEpoch {epoch}, {}, {}: {outcome}. Took {seconds:.2} s.\n",

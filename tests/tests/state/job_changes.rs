@@ -194,7 +194,7 @@ fn partitions_and_encodings_change() {
 fn a_table_moves() {
     let place = ledger::committed();
     let before = place.tables();
-    let (ran, _) = {
+    let (ran, ()) = {
         place.declare(&SQL.replace("'${output}/sums'", "'${output}/totals'"));
         let ran = place.commits(&[]);
         (ran, ())
