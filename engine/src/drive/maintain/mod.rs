@@ -107,7 +107,7 @@ fn one_epoch(
     {
         (options.notice)(&note);
     }
-    announce(&views, &state, options.notice);
+    announce(&views, &state, options.rebuild, options.notice);
 
     let tables = tables(job, &views);
     let is_nothing = changes.iter().all(SourceChanges::is_nothing)
@@ -268,7 +268,7 @@ pub fn state_of(
 }
 
 /// Says what is about to happen to views of a job that changed.
-fn announce(views: &Views, state: &StateRecord, notice: &dyn Fn(&str)) {
+fn announce(views: &Views, state: &StateRecord, rebuild: bool, notice: &dyn Fn(&str)) {
     if state.epoch == 0 {
         return;
     }
@@ -278,9 +278,12 @@ fn announce(views: &Views, state: &StateRecord, notice: &dyn Fn(&str)) {
     };
     if !views.rebuilt.keeps.is_empty() {
         let names = list(views.rebuilt.keeps.iter().collect());
-        notice(&format!(
-            "the job has changed: built anew from the kept inputs: {names}"
-        ));
+        let why = if rebuild {
+            "--rebuild"
+        } else {
+            "the job has changed"
+        };
+        notice(&format!("{why}: built anew from the kept inputs: {names}"));
     }
     if !views.gone.views.is_empty() {
         let names = list(views.gone.views.keys().collect());
