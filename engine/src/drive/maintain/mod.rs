@@ -7,6 +7,8 @@
 
 pub mod commit;
 pub mod deliveries;
+mod positions;
+mod reports;
 pub mod views;
 mod windows;
 
@@ -16,9 +18,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
 use tidewater_connectors::disk;
-use tidewater_connectors::file::sink::{Run, StagedChange, Staging, WriteOptions};
+use tidewater_connectors::file::sink::{Run, Staging, WriteOptions};
 use tidewater_connectors::file::{Depot, Position};
 use tidewater_operators::Faults;
 use tidewater_operators::hash::hash;
@@ -27,19 +28,19 @@ pub use self::commit::CRASH_POINTS;
 
 use self::commit::{Commit, SourcePositions};
 use self::deliveries::{KEPT, REBUILT, SourceChanges, intakes};
+use self::positions::{positions, rows_in, rows_of};
+use self::reports::{reports, unchanged};
 use self::views::Views;
 use self::windows::finalize;
 use super::graph::{Epoch, From, Table};
-use super::ingest::Intake;
-use super::report::{Published, TableReport};
 use super::run::{check_gate, gather, late, quarantine, warnings};
 use super::stages::Stages;
 use super::{Progress, RunError, RunOptions, RunReport, keep, workers};
 use crate::job::Job;
 use crate::state::directory::Directory;
 use crate::state::{
-    DeliveryRecord, POSITIONS, Reading, STATE, StateRecord, Store, StoreError, TABLES, TableRecord,
-    VIEWS, ViewRecord, Writing, pair_key, panic,
+    DeliveryRecord, POSITIONS, Reading, STATE, StateRecord, Store, StoreError, VIEWS, ViewRecord,
+    Writing, pair_key, panic,
 };
 
 /// How to maintain a job's tables.
@@ -394,172 +395,4 @@ fn compute(
     let runs = gather(&epoch, shards);
     let epoch = Arc::try_unwrap(epoch).map_err(|_| RunError::Workers("one still runs".into()))?;
     Ok((epoch, runs, parts))
-}
-
-/// The positions of a source once the epoch is committed.
-fn positions(
-    source: &str,
-    mut changes: SourceChanges,
-    [added, removed, _]: &[Option<Arc<Intake>>; 3],
-) -> SourcePositions {
-    let mut kept = Vec::new();
-    let mut has_unused = removed.is_some() || !changes.removed.is_empty();
-    let taken = added.as_ref().map(|added| {
-        let taken = added.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        (added, taken.clone())
-    });
-    if let Some((added, taken)) = &taken {
-        for taken in taken {
-            let incoming = &changes.added[taken.delivery];
-            let path = incoming.delivery.name.to_string();
-            if !taken.settled {
-                changes.positions.extend(incoming.replaces.clone());
-                has_unused = true;
-                continue;
-            }
-            let count = &added.counts[taken.delivery];
-            let (read, rejected) = (
-                count.read.load(Ordering::Relaxed),
-                count.rejected.load(Ordering::Relaxed),
-            );
-            kept.extend(taken.parts.iter().map(|part| part.hash.clone()));
-            let position = Position {
-                path: path.clone(),
-                bytes: taken.bytes,
-                modified_ns: incoming.modified_ns,
-                hash: taken.hash.clone(),
-                parts: taken.parts.clone(),
-                rows: read - rejected,
-                rejected,
-            };
-            changes.records.push(DeliveryRecord {
-                source: source.to_owned(),
-                path: path.clone(),
-                change: changes.kinds[taken.delivery].to_owned(),
-                rows_in: read,
-                rows_out: incoming
-                    .replaces
-                    .as_ref()
-                    .map_or(0, |old| old.rows + old.rejected),
-            });
-            changes.forgotten.remove(&path);
-            // An addition to what stays.
-            match changes.positions.iter_mut().find(|old| old.path == path) {
-                Some(old) => append(old, position),
-                None => changes.positions.push(position),
-            }
-        }
-    }
-    SourcePositions {
-        source: source.to_owned(),
-        positions: changes.positions,
-        forgotten: changes.forgotten,
-        records: changes.records,
-        kept,
-        has_unused,
-    }
-}
-
-fn append(old: &mut Position, tail: Position) {
-    old.bytes = tail.bytes;
-    old.modified_ns = tail.modified_ns;
-    old.hash = tail.hash;
-    old.parts.extend(tail.parts);
-    old.rows += tail.rows;
-    old.rejected += tail.rejected;
-}
-
-/// Rows of all deliveries, and of these the rejected ones.
-fn rows_of(positions: &[Position]) -> (u64, u64) {
-    let counts = positions
-        .iter()
-        .map(|position| (position.rows + position.rejected, position.rejected));
-    counts.fold((0, 0), |(read, rejected), more| {
-        (read + more.0, rejected + more.1)
-    })
-}
-
-fn rows_in(positions: &[SourcePositions]) -> u64 {
-    let records = positions.iter().flat_map(|source| &source.records);
-    records.map(|record| record.rows_in).sum()
-}
-
-/// What a run did to each table; the rows of the quarantine, and where they are when there are any.
-fn reports(
-    commit: &Commit<'_>,
-    tables: &[Table],
-    staged: &[StagedChange],
-) -> Result<(Vec<TableReport>, u64, Option<PathBuf>), RunError> {
-    let mut reports = Vec::new();
-    for table in tables {
-        let name = table.spec.name.to_string();
-        let known: Option<TableRecord> = commit.reading.record(TABLES, &name)?;
-        let replaced = commit.is_replaced(table);
-        let before = known.map_or(0, |known| known.rows);
-        let found = staged
-            .iter()
-            .find(|staged| staged.spec.name == table.spec.name);
-        reports.push(match found {
-            None => unchanged_table(table, before),
-            Some(staged) => TableReport {
-                name,
-                path: table.spec.path.clone(),
-                rows: (before + staged.rows_inserted).saturating_sub(staged.rows_deleted),
-                rows_inserted: staged.rows_inserted,
-                rows_deleted: staged.rows_deleted,
-                files_written: staged.files_written,
-                published: match () {
-                    () if replaced => Published::Anew,
-                    () if staged.rows_inserted + staged.rows_deleted > 0 => Published::Amended,
-                    () => Published::Unchanged,
-                },
-                preview: staged.preview.clone(),
-            },
-        });
-    }
-    let quarantine = reports.pop();
-    let rows = quarantine.as_ref().map_or(0, |table| table.rows);
-    let path = quarantine.filter(|table| table.rows > 0);
-    Ok((reports, rows, path.map(|table| table.path)))
-}
-
-fn unchanged_table(table: &Table, rows: u64) -> TableReport {
-    TableReport {
-        name: table.spec.name.to_string(),
-        path: table.spec.path.clone(),
-        rows,
-        rows_inserted: 0,
-        rows_deleted: 0,
-        files_written: 0,
-        published: Published::Unchanged,
-        preview: RecordBatch::new_empty(Arc::clone(&table.spec.schema)),
-    }
-}
-
-/// The report of a run that found nothing to do.
-fn unchanged(
-    epoch: u64,
-    tables: &[Table],
-    reading: &Reading,
-    clock: Stages<'_>,
-) -> Result<RunReport, RunError> {
-    let mut reports = Vec::new();
-    for table in tables {
-        let known: Option<TableRecord> = reading.record(TABLES, &table.spec.name)?;
-        reports.push(unchanged_table(table, known.map_or(0, |known| known.rows)));
-    }
-    let quarantine = reports.pop().filter(|table| table.rows > 0);
-    let (seconds_total, stages) = clock.finish();
-    Ok(RunReport {
-        epoch,
-        deliveries: Some(Vec::new()),
-        rows_read: 0,
-        rows_quarantined: quarantine.as_ref().map_or(0, |table| table.rows),
-        rows_late: 0,
-        tables: reports,
-        seconds_total,
-        stages,
-        warnings: Vec::new(),
-        quarantine_path: quarantine.map(|table| table.path),
-    })
 }
