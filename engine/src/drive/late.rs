@@ -9,10 +9,9 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::json::LineDelimitedWriter;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use tidewater_connectors::file::sink::quarantine_spec;
 use tidewater_connectors::sink::TableSpec;
 use tidewater_operators::{Delta, Sign};
-
-use super::quarantine_like;
 
 /// The table of late rows of a job whose output directory is `output`.
 pub fn late_spec(output: &Path) -> TableSpec {
@@ -21,7 +20,7 @@ pub fn late_spec(output: &Path) -> TableSpec {
         path: output.join("_late"),
         schema: schema(),
         order_by: Vec::new(),
-        ..quarantine_like(output)
+        ..quarantine_spec(output)
     }
 }
 

@@ -32,13 +32,10 @@ pub use self::resident::{Resident, TableChanges};
 pub use self::run::{RunOptions, run};
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
-use tidewater_connectors::file::sink::quarantine_spec;
-use tidewater_connectors::sink::TableSpec;
 
 use crate::job::Job;
 use crate::plan::retain::retain;
@@ -67,11 +64,6 @@ fn views(job: &Job, wanted: impl Iterator<Item = String>) -> Result<Vec<(String,
     let read = read.filter(|source| needed.contains(&source.spec.name));
     views.splice(0..0, read.filter_map(key::keyed));
     Ok(views)
-}
-
-/// A table of the engine's own in `output`, of Parquet, without partitions.
-fn quarantine_like(output: &Path) -> TableSpec {
-    quarantine_spec(output)
 }
 
 /// The views that `needed` ones depend on, lowered, in order; `needed` learns all that they read.

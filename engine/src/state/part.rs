@@ -344,17 +344,18 @@ fn write_blocks(
     end: Option<&[u8]>,
     bulk: bool,
 ) -> Result<(), StoreError> {
-    let limit = if bulk {
-        BLOCK_BYTES
-    } else {
+    let mut limit = BLOCK_BYTES;
+    if !bulk {
         merged.iter().for_each(|entry| writer.push(entry));
         let bytes = writer.bytes();
-        writer.finish(&[], None);
-        match bytes {
-            ..=BLOCK_BYTES_MAX => usize::MAX,
-            _ => bytes / bytes.div_ceil(BLOCK_BYTES),
+        // What was encoded is the block, most of the time.
+        let block = writer.finish(fence, end);
+        if bytes <= BLOCK_BYTES_MAX {
+            table.insert(fence, block.as_slice())?;
+            return Ok(());
         }
-    };
+        limit = bytes / bytes.div_ceil(BLOCK_BYTES);
+    }
     let mut fence = fence;
     for entry in merged.iter() {
         if writer.bytes() >= limit {

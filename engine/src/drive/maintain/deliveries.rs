@@ -172,7 +172,7 @@ impl SourceChanges {
         let lines: u64 = old.parts.iter().map(|part| part.lines).sum();
         self.kinds.push("appended");
         self.added.push(Incoming {
-            modified_ns: old.modified_ns,
+            modified_ns: new.modified_ns,
             delivery: Delivery {
                 name: new.name(),
                 bytes: new.bytes - old.bytes,
@@ -275,8 +275,7 @@ fn sources_of(plan: &Plan, published: impl Iterator<Item = String>) -> BTreeSet<
     read
 }
 
-/// The intakes of a run, source by source: of what is added, of what is removed, of what stays. The index of the first is
-/// given with each source.
+/// The intakes of a run, source by source: of what is added, of what is removed, of what stays.
 ///
 /// # Errors
 /// When a source cannot be opened.

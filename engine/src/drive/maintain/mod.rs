@@ -282,7 +282,7 @@ fn announce(views: &Views, state: &StateRecord, rebuild: bool, notice: &dyn Fn(&
         let why = if rebuild {
             "--rebuild"
         } else {
-            "the job has changed"
+            "the job, or a table's directory, has changed"
         };
         notice(&format!("{why}: built anew from the kept inputs: {names}"));
     }

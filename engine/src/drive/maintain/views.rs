@@ -73,7 +73,8 @@ impl Views {
             .filter(|sink| {
                 let print = table_print(job, &sink.view, &sink.table);
                 let known = tables.get(&*sink.table.name);
-                known.is_none_or(|known| known.fingerprint != print)
+                // A directory that is gone cannot be amended: whoever removed it wants it made anew.
+                known.is_none_or(|known| known.fingerprint != print || !known.path.is_dir())
             })
             .map(|sink| sink.view.clone())
             .collect();
@@ -82,8 +83,9 @@ impl Views {
                 changed.insert(name.clone());
             }
         }
-        let quarantine = all || !same(QUARANTINE);
-        let late = !tables.contains_key(LATE);
+        let is_there = |name: &str| tables.get(name).is_some_and(|table| table.path.is_dir());
+        let quarantine = all || !same(QUARANTINE) || !is_there(QUARANTINE);
+        let late = !is_there(LATE);
         for sink in &job.sinks {
             let print = table_print(job, &sink.view, &sink.table);
             fingerprints.insert(table_name(&sink.table.name), print);

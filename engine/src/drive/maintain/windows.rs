@@ -3,6 +3,7 @@
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
+use tidewater_operators::Fault;
 use tidewater_operators::state::{Kept, StateError, Update};
 
 use super::views::Views;
@@ -31,8 +32,11 @@ pub fn finalize(
             continue;
         };
         let data_type = view.schema.field(retain.column).data_type();
-        let bounds = Bounds::new(horizon, data_type)
-            .map_err(|error| RunError::Workers(error.to_string()))?;
+        let bounds = Bounds::new(horizon, data_type).map_err(|error| {
+            let operator = sink.view.clone();
+            let message = error.to_string();
+            RunError::Fault(Fault { operator, message })
+        })?;
         let known: Option<ViewRecord> = reading.record(VIEWS, &sink.view)?;
         for name in known.map(|known| known.parts).unwrap_or_default() {
             if let Some(part) = reading.part(&name)? {
