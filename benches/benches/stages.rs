@@ -107,6 +107,7 @@ fn main() {
         projection: (0..schema().fields().len()).collect(),
         options: BTreeMap::new(),
         ordinals: false,
+        kafka: None,
     };
     measure("decode CSV", ROUNDS, bytes, rows, || decode(&spec));
     let batches = decode(&spec);

@@ -13,6 +13,7 @@ use arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Serialize};
 
 use crate::error::SourceError;
+use crate::kafka::KafkaSource;
 
 /// A text or binary layout of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -42,6 +43,8 @@ pub struct SourceSpec {
     pub options: BTreeMap<String, String>,
     /// Whether decoded batches tell the [place of each row](Decoded::ordinals).
     pub ordinals: bool,
+    /// Of a source in Kafka, what its declaration says of the topic.
+    pub kafka: Option<Arc<KafkaSource>>,
 }
 
 /// A row that could not be decoded or cast, on its way to the quarantine.
@@ -63,11 +66,13 @@ pub struct Rejected {
     pub raw: String,
 }
 
-/// Some rows of a piece. `batch.num_rows() + rejected.len()` rows were read.
+/// Some rows of a piece: those of `batch`, `retracted` and `rejected` were read.
 #[derive(Clone, Debug)]
 pub struct Decoded {
     /// The rows that decoded: the projected columns of the source.
     pub batch: RecordBatch,
+    /// Rows that are taken back by what was read, such as the row before a change.
+    pub retracted: Option<RecordBatch>,
     /// The rows that did not.
     pub rejected: Vec<Rejected>,
     /// When the source asks for them, the place of each row of `batch`: of text the offset of its first byte in the

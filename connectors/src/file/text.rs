@@ -273,6 +273,7 @@ impl<F: TextFormat> TextReader<F> {
         let batch = RecordBatch::new_empty(Arc::clone(&self.schema));
         let decoded = Decoded {
             batch,
+            retracted: None,
             rejected: vec![rejected],
             ordinals: self.ordinals.then(Vec::new),
             bytes: open.take_stored_bytes(),

@@ -11,7 +11,7 @@ use self::values::Values;
 use crate::error::OptionError;
 use crate::source::Format;
 
-mod values;
+pub(crate) mod values;
 
 /// How many rejected rows a run bears; beyond, it fails and publishes nothing. Shared by all formats.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -50,6 +50,7 @@ pub(super) fn source(
         projection,
         options,
         ordinals: !primary_key.is_empty(),
+        kafka: None,
     };
     Ok(Source {
         spec,

@@ -28,6 +28,7 @@ fn spec() -> SourceSpec {
         projection: vec![0, 1],
         options: BTreeMap::default(),
         ordinals: false,
+        kafka: None,
     }
 }
 
@@ -322,6 +323,7 @@ fn spec_of(format: Format, options: &[(&str, &str)]) -> SourceSpec {
     SourceSpec {
         format,
         ordinals: true,
+        kafka: None,
         options: options
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
             .collect(),

@@ -126,6 +126,7 @@ impl Decoder {
         }
         Ok(Decoded {
             batch: self.batch(arrays, rows, kept)?,
+            retracted: None,
             rejected: self.rejected(block, faults),
             ordinals,
             bytes: block.stored_bytes,
@@ -271,6 +272,7 @@ impl Decoder {
         faults.sort_by_key(|fault| fault.bytes.start);
         Decoded {
             batch: RecordBatch::new_empty(Arc::clone(&self.table.schema)),
+            retracted: None,
             rejected: self.rejected(block, faults),
             ordinals: self.table.ordinals.then(Vec::new),
             bytes: block.stored_bytes,

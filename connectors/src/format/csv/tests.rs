@@ -35,6 +35,7 @@ fn spec(columns: &[(&str, DataType)], options: &[(&str, &str)]) -> SourceSpec {
         projection: (0..columns.len()).collect(),
         options: options.collect::<BTreeMap<_, _>>(),
         ordinals: true,
+        kafka: None,
     }
 }
 
@@ -86,6 +87,7 @@ fn read(spec: &SourceSpec, bytes: &[u8], step: usize) -> Result<Read, SourceErro
             rejected,
             ordinals,
             bytes,
+            ..
         } = head.decoder.decode(&block);
         assert_eq!(bytes, whole as u64);
         let ordinals = ordinals.unwrap();

@@ -182,6 +182,7 @@ impl Plan {
         });
         Ok(Decoded {
             batch: batch.map_err(|error| error.to_string())?,
+            retracted: None,
             rejected,
             ordinals,
             bytes: block.stored_bytes,
@@ -192,6 +193,7 @@ impl Plan {
         let reject = |line| self.reject(block, &line, Fault::value(reason));
         Decoded {
             batch: RecordBatch::new_empty(Arc::clone(&self.projected)),
+            retracted: None,
             rejected: lines(block).map(reject).collect(),
             ordinals: self.ordinals.then(Vec::new),
             bytes: block.stored_bytes,

@@ -9,10 +9,10 @@ use super::{COMPRESSIONS, Compression, Gate, ON_CHANGES, OnChange, nearest};
 use crate::error::OptionError;
 
 /// The options as written, by key without its prefix.
-pub(super) struct Values<'a>(BTreeMap<&'a str, (&'a str, &'a str)>);
+pub(crate) struct Values<'a>(BTreeMap<&'a str, (&'a str, &'a str)>);
 
 impl<'a> Values<'a> {
-    pub(super) fn new(options: &'a BTreeMap<String, String>) -> Result<Self, OptionError> {
+    pub(crate) fn new(options: &'a BTreeMap<String, String>) -> Result<Self, OptionError> {
         let mut values = Self(BTreeMap::new());
         for (written, value) in options {
             let key = written.strip_prefix("format.").unwrap_or(written);
@@ -24,11 +24,11 @@ impl<'a> Values<'a> {
         Ok(values)
     }
 
-    pub(super) fn get(&self, key: &str) -> Option<&'a str> {
+    pub(crate) fn get(&self, key: &str) -> Option<&'a str> {
         self.0.get(key).map(|(_, value)| *value)
     }
 
-    pub(super) fn error(
+    pub(crate) fn error(
         &self,
         key: &str,
         message: impl Into<String>,
@@ -57,7 +57,7 @@ impl<'a> Values<'a> {
         Err(self.error(key, format!("is unknown to STORED AS {stored_as}"), hint))
     }
 
-    pub(super) fn choice<T: Copy>(
+    pub(crate) fn choice<T: Copy>(
         &self,
         key: &str,
         default: T,

@@ -97,6 +97,7 @@ fn convert(file: &OpenFile, batch: &RecordBatch, first_row: u64) -> Result<Decod
     if faults.is_empty() {
         return Ok(Decoded {
             batch: declared(file, columns, batch.num_rows())?,
+            retracted: None,
             rejected: Vec::new(),
             ordinals,
             bytes: 0,
@@ -133,6 +134,7 @@ fn convert(file: &OpenFile, batch: &RecordBatch, first_row: u64) -> Result<Decod
     }
     Ok(Decoded {
         batch: declared(file, columns, good.num_rows())?,
+        retracted: None,
         rejected,
         ordinals,
         bytes: 0,
