@@ -22,7 +22,8 @@ impl<'a> Span<'a> {
         Self { batch, next, end }
     }
 
-    fn value(&self) -> Option<&'a [u8]> {
+    /// Its first value that is left.
+    pub fn value(&self) -> Option<&'a [u8]> {
         (self.next < self.end).then(|| self.batch.storage.vals.get_abs(self.next))
     }
 

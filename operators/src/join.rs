@@ -19,7 +19,7 @@ use timely::dataflow::operators::generic::operator;
 
 use crate::exchange_rows::{RowEncoder, arrange_rows, encode_rows};
 use crate::group::{Entry, Group};
-use crate::per_key::{Changes, Logic, per_key};
+use crate::per_key::{Changes, Keeps, Logic, per_key};
 use crate::row::Row;
 use crate::row_codec::{KeyedCodec, RowCodec, RowDecoder};
 use crate::state::Part;
@@ -92,7 +92,7 @@ pub fn join<'scope>(
         decoder,
         faults,
         part,
-        u64::MAX,
+        (u64::MAX, Keeps::All),
         logic,
     )
 }

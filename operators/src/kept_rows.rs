@@ -72,3 +72,49 @@ impl Noted for NotedBatch {
         }
     }
 }
+
+/// The first row of each key of a batch, where it comes before the one that was kept: it takes its place.
+pub struct NotedFirst {
+    old: Vec<RowBatch>,
+    fresh: RowBatch,
+}
+
+impl NotedFirst {
+    /// What `fresh` changes of the first rows in `old`.
+    pub fn new(old: &[RowBatch], fresh: &RowBatch) -> Self {
+        Self {
+            old: old.to_vec(),
+            fresh: fresh.clone(),
+        }
+    }
+}
+
+impl Noted for NotedFirst {
+    fn give(&self, give: &mut Give<'_>) {
+        let keys = &self.fresh.storage.keys;
+        let mut at = vec![0; self.old.len()];
+        for index in 0..keys.len() {
+            let key = keys.index(index);
+            let mut before: Option<&[u8]> = None;
+            for (batch, at) in self.old.iter().zip(&mut at) {
+                let others = &batch.storage.keys;
+                *at += others.advance(*at, others.len(), |other| other < key);
+                if others.get(*at) == Some(key) {
+                    before = before
+                        .into_iter()
+                        .chain(Span::new(batch, *at).value())
+                        .min();
+                }
+            }
+            let Some(first) = Span::new(&self.fresh, index).value() else {
+                continue;
+            };
+            if before.is_none_or(|before| first < before) {
+                give(&[key, first].concat(), Update::Add(1));
+                if let Some(before) = before {
+                    give(&[key, before].concat(), Update::Add(-1));
+                }
+            }
+        }
+    }
+}

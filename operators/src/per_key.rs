@@ -22,7 +22,7 @@ use timely::progress::Antichain;
 
 use crate::exchange_rows::{Arrangement, RowBatch};
 use crate::group::{Group, Span};
-use crate::kept_rows::{NotedBatch, recall};
+use crate::kept_rows::{NotedBatch, NotedFirst, recall};
 use crate::row_codec::{RowBuffer, RowDecoder};
 use crate::state::Part;
 use crate::{Delta, Faults, Sign};
@@ -50,15 +50,24 @@ pub enum RowError {
 /// What a keyed operator does with a group that changed.
 pub type Logic = Box<dyn FnMut(&Group<'_>, &mut Changes<'_>) -> Result<(), RowError>>;
 
+/// What the state keeps of a key's rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeps {
+    /// All of them.
+    All,
+    /// The first, for operators that never look at another one. No row is ever taken back.
+    First,
+}
+
 /// Renders a keyed operator over an arrangement. Its logic walks over no more than `reach` rows of a key before and
-/// after an epoch: no more than the epoch can bring within reach are looked up in `part`.
+/// after an epoch: no more than the epoch can bring within reach are looked up in `part`, which keeps what it `keeps`.
 pub fn per_key<'scope>(
     arrangement: Arrangement<'scope>,
     name: &str,
     decoder: RowDecoder,
     faults: Faults,
     part: Part,
-    reach: u64,
+    (reach, keeps): (u64, Keeps),
     mut logic: Logic,
 ) -> Stream<'scope, u64, Vec<Delta>> {
     let (stream, mut trace) = (arrangement.stream, arrangement.trace);
@@ -84,7 +93,10 @@ pub fn per_key<'scope>(
                             if let Some(Some(kept)) = faults.catch(&operator, kept.transpose()) {
                                 old.insert(0, kept);
                             }
-                            part.note(|| Box::new(NotedBatch(batch.clone())));
+                            part.note(|| match keeps {
+                                Keeps::All => Box::new(NotedBatch(batch.clone())),
+                                Keeps::First => Box::new(NotedFirst::new(&old, &batch)),
+                            });
                             waiting.push_back(Work::new(capability.retain(0), old, batch));
                         }
                         None => {

@@ -10,7 +10,7 @@ use timely::dataflow::operators::generic::operator;
 
 use crate::exchange_rows::{RowEncoder, arrange_rows, encode_rows};
 use crate::group::Group;
-use crate::per_key::{Changes, Logic, RowError, per_key};
+use crate::per_key::{Changes, Keeps, Logic, RowError, per_key};
 use crate::row_codec::{KeyedCodec, OrderKey, RowCodec, RowDecoder};
 use crate::state::Part;
 use crate::{Delta, Faults};
@@ -28,6 +28,9 @@ pub struct TopSpec {
     pub offset: u64,
     /// Rows to keep after them.
     pub limit: u64,
+    /// Whether no more than the first row of each partition is kept in the state. For inputs whose rows are never taken
+    /// back, with `offset` 0 and `limit` 1: what was superseded does not count again.
+    pub forgets: bool,
 }
 
 /// Keeps the rows from `offset` on, `limit` at most, of each partition in its order, multiplicities counted.
@@ -49,6 +52,11 @@ pub fn top<'scope>(
         start: spec.offset,
         end,
     };
+    let keeps = if spec.forgets {
+        Keeps::First
+    } else {
+        Keeps::All
+    };
     let logic: Logic = Box::new(move |group, changes| kept.change(group, changes));
     let chunks = encode_rows(stream, name, encoder, faults.clone());
     per_key(
@@ -57,7 +65,7 @@ pub fn top<'scope>(
         decoder,
         faults,
         part,
-        end,
+        (end, keeps),
         logic,
     )
 }

@@ -16,7 +16,7 @@ use timely::dataflow::operators::generic::operator;
 
 use crate::exchange_rows::{RowEncoder, arrange_rows, encode_rows};
 use crate::group::{Entry, Group};
-use crate::per_key::{Changes, Logic, RowError, per_key};
+use crate::per_key::{Changes, Keeps, Logic, RowError, per_key};
 use crate::row_codec::{EncodedRows, KeyedCodec, OrderKey, RowBuffer, RowCodec, RowDecoder};
 use crate::state::Part;
 use crate::{Delta, Faults};
@@ -78,7 +78,7 @@ pub fn window<'scope>(
         decoder,
         faults,
         part,
-        u64::MAX,
+        (u64::MAX, Keeps::All),
         logic,
     )
 }

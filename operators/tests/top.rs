@@ -28,6 +28,7 @@ fn spec(partition: &[usize], order: &[OrderKey], offset: u64, limit: u64) -> Top
         order: order.to_vec(),
         offset,
         limit,
+        forgets: false,
     }
 }
 

@@ -3,6 +3,11 @@
 //! Later is the row of the file that was modified later; of files modified at the same time that of the greater path;
 //! within a file the row further on. So which row counts is a function of the files that are present, and not of the
 //! runs in which they arrived, and when a file is withdrawn the row before it counts again.
+//!
+//! Of messages the later one is that of the greater offset in its partition. Where a key is in several partitions (their
+//! number was raised, say) the latest messages of each are compared: later is the one of the later timestamp, at equal
+//! times of the greater partition. What counts may say that its key is deleted; then no row counts. Messages are never
+//! taken back, so of those that were superseded nothing is kept.
 
 use std::sync::Arc;
 
@@ -10,7 +15,8 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use datafusion_physical_expr::PhysicalExpr;
-use datafusion_physical_expr::expressions::Column;
+use datafusion_physical_expr::expressions::{Column, NotExpr};
+use tidewater_connectors::kafka;
 use tidewater_operators::row_codec::OrderKey;
 use tidewater_operators::top::TopSpec;
 
@@ -22,6 +28,9 @@ use crate::plan::{Map, Node};
 pub fn incoming_schema(source: &Source) -> SchemaRef {
     if source.primary_key.is_empty() {
         return Arc::clone(&source.schema);
+    }
+    if source.spec.kafka.is_some() {
+        return kafka::incoming_schema(&source.spec);
     }
     let places = [
         Field::new("modified", DataType::Int64, false),
@@ -67,35 +76,54 @@ pub fn keyed(source: &Source) -> Option<(String, Node)> {
     let schema = incoming_schema(source);
     let width = source.schema.fields().len();
     let read = source.primary_key.iter();
-    let partition = read.filter_map(|key| source.spec.projection.binary_search(key).ok());
-    let order = (width..width + 3).map(|column| OrderKey {
-        column,
-        descending: true,
-        nulls_first: false,
-    });
-    let last = TopSpec {
-        schema: Arc::clone(&schema),
-        partition: partition.collect(),
-        order: order.collect(),
-        offset: 0,
-        limit: 1,
-    };
+    let key = read.filter_map(|key| source.spec.projection.binary_search(key).ok());
+    let key: Vec<usize> = key.collect();
     let all = Node::Scan {
         relation: source.spec.name.clone(),
-        projection: (0..width + 3).collect(),
-        schema,
+        projection: (0..schema.fields().len()).collect(),
+        schema: Arc::clone(&schema),
     };
-    let columns = source.schema.fields().iter().enumerate();
-    let columns =
-        columns.map(|(at, field)| Arc::new(Column::new(field.name(), at)) as Arc<dyn PhysicalExpr>);
+    let last = |input, partition, order: &[usize], forgets| Node::Top {
+        input: Box::new(input),
+        spec: last(&schema, partition, order, forgets),
+    };
+    let (counting, predicate) = if source.spec.kafka.is_some() {
+        let [timestamp, partition, offset, deleted] = [width, width + 1, width + 2, width + 3];
+        let in_partition = key.iter().copied().chain([partition]).collect();
+        let latest = last(all, in_partition, &[offset], true);
+        let there = Arc::new(NotExpr::new(column(&schema, deleted)));
+        let of_all = last(latest, key, &[timestamp, partition], false);
+        (of_all, Some(there as Arc<dyn PhysicalExpr>))
+    } else {
+        (last(all, key, &[width, width + 1, width + 2], false), None)
+    };
+    let columns = (0..width).map(|at| column(&source.schema, at));
     let node = Node::Map(Box::new(Map {
-        input: Node::Top {
-            input: Box::new(all),
-            spec: last,
-        },
-        predicate: None,
+        input: counting,
+        predicate,
         columns: columns.collect(),
         schema: Arc::clone(&source.schema),
     }));
     Some((source.spec.name.clone(), node))
+}
+
+/// The last row of each partition, in this order of columns.
+fn last(schema: &SchemaRef, partition: Vec<usize>, order: &[usize], forgets: bool) -> TopSpec {
+    let descending = |&column| OrderKey {
+        column,
+        descending: true,
+        nulls_first: false,
+    };
+    TopSpec {
+        schema: Arc::clone(schema),
+        partition,
+        order: order.iter().map(descending).collect(),
+        offset: 0,
+        limit: 1,
+        forgets,
+    }
+}
+
+fn column(schema: &SchemaRef, at: usize) -> Arc<dyn PhysicalExpr> {
+    Arc::new(Column::new(schema.field(at).name(), at))
 }

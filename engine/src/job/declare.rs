@@ -9,11 +9,12 @@ use datafusion_sql::planner::SqlToRel;
 use datafusion_sql::sqlparser::ast::{
     ColumnDef, ColumnOption, Expr, Spanned, TableConstraint, Value,
 };
+use tidewater_connectors::kafka::{KafkaOptions, KafkaSource, Location};
 use tidewater_connectors::source::{Format, SourceSpec};
 
 use super::Source;
 use super::catalog::Catalog;
-use super::options::check_source_options;
+use super::options::{check_source_options, option_diagnostic};
 use super::publish::local_path;
 use super::site::Site;
 use super::statement::{Find, normalize, place};
@@ -35,12 +36,17 @@ pub(super) fn source(
     let location = location(&table.locations, site)
         .map_err(|error| errors.push(error))
         .ok();
-    let options = options(&table.options, site, &mut errors);
+    let mut options = options(&table.options, site, &mut errors);
+    let schema = Arc::new(Schema::new(fields));
+    let kafka = location.as_deref().filter(|at| Location::is_kafka(at));
+    let kafka = kafka.and_then(|at| {
+        let kafka = kafka_source(at, (&schema, &primary_key), &mut options, site);
+        kafka.map_err(|error| errors.push(error)).ok()
+    });
     errors.extend(format.and_then(|format| check_source_options(format, &options, site).err()));
     let (Some(format), Some(location), true) = (format, location, errors.is_empty()) else {
         return Err(errors);
     };
-    let schema = Arc::new(Schema::new(fields));
     let projection = (0..schema.fields().len()).collect();
     let spec = SourceSpec {
         name: site.name.to_owned(),
@@ -50,7 +56,7 @@ pub(super) fn source(
         projection,
         options,
         ordinals: !primary_key.is_empty(),
-        kafka: None,
+        kafka: kafka.map(Arc::new),
     };
     Ok(Source {
         spec,
@@ -283,6 +289,7 @@ fn format(stored_as: &str, site: &Site<'_>) -> Result<Format, Diagnostic> {
 
 fn location(locations: &[String], site: &Site<'_>) -> Result<String, Diagnostic> {
     match locations {
+        [one] if Location::is_kafka(one) => Ok(one.clone()),
         [one] => local_path(one, "LOCATION 'data/*.csv'").map_err(|(message, hint)| {
             site.diagnostic(&[Find::Text(one.clone()), Find::Words(&["LOCATION"])], message).with_hint(hint)
         }),
@@ -290,6 +297,30 @@ fn location(locations: &[String], site: &Site<'_>) -> Result<String, Diagnostic>
             .diagnostic(&[Find::Words(&["LOCATION"])], "a source has one location")
             .with_hint("use a directory or a glob, or declare one source each and unite them with UNION ALL")),
     }
+}
+
+/// What a declaration says of a topic; its options are taken out of `options`.
+fn kafka_source(
+    location: &str,
+    (schema, key): (&Schema, &[usize]),
+    options: &mut BTreeMap<String, String>,
+    site: &Site<'_>,
+) -> Result<KafkaSource, Diagnostic> {
+    Ok(KafkaSource {
+        location: kafka_location(location, site)?,
+        options: KafkaOptions::take(options, schema)
+            .map_err(|error| option_diagnostic(error, site))?,
+        key: key.to_vec(),
+    })
+}
+
+/// The topic and brokers that a location names.
+pub(super) fn kafka_location(location: &str, site: &Site<'_>) -> Result<Location, Diagnostic> {
+    Location::parse(location).map_err(|wrong| {
+        let message = format!("'{location}' {wrong}");
+        site.diagnostic(&[Find::Text(location.to_owned())], message)
+            .with_hint("write 'kafka://host:9092/topic', brokers separated by commas")
+    })
 }
 
 /// `OPTIONS (…)` with keys in lower case; a key given twice is an error.

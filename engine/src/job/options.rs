@@ -39,20 +39,22 @@ pub(super) fn check_source_options(
     options: &BTreeMap<String, String>,
     site: &Site<'_>,
 ) -> Result<(), Diagnostic> {
-    validate_options(format, options).map_err(
-        |OptionError {
-             option,
-             message,
-             hint,
-         }| {
-            let found = site.diagnostic(
-                &option_finds(&option),
-                format!("option '{option}': {message}"),
-            );
-            match hint {
-                Some(hint) => found.with_hint(hint),
-                None => found,
-            }
-        },
-    )
+    validate_options(format, options).map_err(|error| option_diagnostic(error, site))
+}
+
+/// An option that is unknown or means nothing, with its place.
+pub(super) fn option_diagnostic(error: OptionError, site: &Site<'_>) -> Diagnostic {
+    let OptionError {
+        option,
+        message,
+        hint,
+    } = error;
+    let found = site.diagnostic(
+        &option_finds(&option),
+        format!("option '{option}': {message}"),
+    );
+    match hint {
+        Some(hint) => found.with_hint(hint),
+        None => found,
+    }
 }

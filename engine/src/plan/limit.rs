@@ -31,6 +31,7 @@ pub fn top(sort: &Sort, fetch: usize) -> Result<Node, PlanError> {
         order,
         offset: 0,
         limit,
+        forgets: false,
     };
     let all: Vec<usize> = (0..width).collect();
     Ok(select(
