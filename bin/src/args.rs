@@ -37,6 +37,8 @@ pub struct Cli {
 pub enum Command {
     /// Run a job: read everything it names, publish its tables, exit
     Run(RunArgs),
+    /// Keep up with a job's sources until stopped: an epoch at an interval, each a commit
+    Follow(FollowArgs),
     /// Show where a job's state stands: deliveries, what waits, sizes, tables
     Status(StatusArgs),
     /// Show the commits of a job's state, or those that changed a table
@@ -109,6 +111,62 @@ pub struct RunArgs {
     pub json: bool,
 
     /// Print neither progress nor summary: only warnings and errors
+    #[arg(long, short)]
+    pub quiet: bool,
+
+    #[arg(
+        long,
+        short,
+        conflicts_with = "quiet",
+        help = "Log what the engine and its operators do to standard error; RUST_LOG narrows or widens it"
+    )]
+    pub verbose: bool,
+}
+
+/// `tidewater follow`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    tidewater follow jobs/card-kafka.sql --state state/\n  \
+    tidewater follow jobs/card-kafka.sql --state state/ --every 5s --rows 2000000\n\n\
+    Ctrl-C or SIGTERM stop it after the epoch that it is at; a second one stops it at once. The next run or follow goes on\n\
+    where the last commit ended. While more waits than an epoch has taken in, epochs last longer, up to --rows.")]
+pub struct FollowArgs {
+    /// The job.
+    #[command(flatten)]
+    pub job: JobArgs,
+
+    #[arg(
+        long,
+        value_name = "DIR",
+        help = "The state: made when it is not there, else gone on from"
+    )]
+    pub state: PathBuf,
+
+    /// Commit at this interval, such as 1s, 500ms or 1m
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_duration)]
+    pub every: Duration,
+
+    /// Commit after so many rows at the latest: memory is that of an epoch
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub rows: u64,
+
+    /// Leave files for a later epoch that were modified within this time, such as 30s or 5m
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = parse_duration)]
+    pub settle: Duration,
+
+    /// Wait for another process that uses the state, rather than fail
+    #[arg(long)]
+    pub wait: bool,
+
+    /// Worker threads [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = worker_count())]
+    pub workers: Option<usize>,
+
+    /// Print a JSON object a commit on standard output
+    #[arg(long)]
+    pub json: bool,
+
+    /// Print no status: only warnings and errors
     #[arg(long, short)]
     pub quiet: bool,
 

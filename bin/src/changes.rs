@@ -9,7 +9,7 @@ use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, UInt64Array};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::row::{OwnedRow, RowConverter, SortField};
-use tidewater_engine::file::sink::{PublishedTable, read_changes};
+use tidewater_engine::file::sink::{self, PublishedTable};
 use tidewater_engine::format::csv::encode::CsvEncoder;
 use tidewater_engine::format::json_lines::encode::JsonLinesEncoder;
 use tidewater_engine::sink::EncodeRows;
@@ -132,9 +132,9 @@ fn each(
             utc(step.epoch.committed_at),
             in_words(step.change)
         ))?;
-        read_changes(table, &inspection.changes(number, table), |batch| {
-            printer.print(&counted_first(Some(number), &batch)?)
-        })?;
+        for batch in sink::changes(table, &inspection.changes(number, table))? {
+            printer.print(&counted_first(Some(number), &batch?)?)?;
+        }
     }
     Ok(())
 }
@@ -178,10 +178,13 @@ fn net(
     let mut sums = None;
     for step in steps {
         let path = inspection.changes(step.epoch.epoch, table);
-        read_changes(table, &path, |batch| match &mut sums {
-            Some(sums) => Sums::add(sums, &batch, &path),
-            none => Sums::add(none.insert(Sums::new(&batch.schema())?), &batch, &path),
-        })?;
+        for batch in sink::changes(table, &path)? {
+            let batch = batch?;
+            match &mut sums {
+                Some(sums) => Sums::add(sums, &batch, &path)?,
+                none => Sums::add(none.insert(Sums::new(&batch.schema())?), &batch, &path)?,
+            }
+        }
     }
     if let Some(sums) = sums {
         printer.begin(&from)?;

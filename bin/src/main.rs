@@ -7,6 +7,7 @@ mod args;
 mod changes;
 mod cores;
 mod failure;
+mod follow;
 mod generate;
 mod history;
 mod inspect;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
 fn dispatch(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Run(args) => run::run(args),
+        Command::Follow(args) => follow::run(args),
         Command::Status(args) => status::run(args),
         Command::History(args) => history::run(args),
         Command::Changes(args) => changes::run(args),

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
 
 use tidewater_engine::{Job, MaintainOptions, Progress, RunError, RunOptions, RunReport};
 
@@ -10,7 +9,7 @@ use crate::args::RunArgs;
 use crate::failure::Failure;
 use crate::progress::{self, Mode, Sample};
 use crate::summary;
-use crate::{cores, job, log, memory, output};
+use crate::{cores, follow, job, log, memory, output};
 
 /// Rows of each table in the summary.
 const PREVIEW_ROWS: usize = 3;
@@ -73,14 +72,13 @@ fn maintain(
     run: RunOptions,
     progress: &Progress,
 ) -> Result<RunReport, RunError> {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let options = MaintainOptions {
         run,
         state: state.to_owned(),
         wait: args.wait,
         rebuild: args.rebuild,
         settle: args.settle,
-        now: now.unwrap_or_default(),
+        now: &follow::since_1970,
         notice: &|text| output::tell(&format!("{text}\n")),
     };
     tidewater_engine::maintain(job, &options, progress)

@@ -19,11 +19,11 @@ pub mod state;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use drive::{
-    CRASH_POINTS, History, Inspection, KeptInputs, MaintainOptions, Open, Pending, Progress,
-    Published, Replay, ReplayOptions, Replayed, Resident, RunError, RunOptions, RunReport,
-    StateSizes, TableReport, maintain, run,
+    CRASH_POINTS, FollowOptions, History, Inspection, KeptInputs, MaintainOptions, Open, Pace,
+    Pending, Progress, Published, Replay, ReplayOptions, Replayed, Resident, RunError, RunOptions,
+    RunReport, StateSizes, TableReport, follow, maintain, run,
 };
 pub use explain::Explain;
 pub use job::{Job, JobBuilder};
-pub use tidewater_connectors::{error, file, format, sink, source};
+pub use tidewater_connectors::{error, file, format, kafka, sink, source};
 pub use tidewater_operators::aggregate::ExactSum;

@@ -32,6 +32,15 @@ impl Sign {
         }
     }
 
+    /// `-1` or `1`.
+    #[must_use]
+    pub fn opposite(self) -> Self {
+        match self {
+            Self::Plus => Self::Minus,
+            Self::Minus => Self::Plus,
+        }
+    }
+
     /// The sign of a difference, `None` for zero.
     pub fn of(diff: i64) -> Option<Self> {
         match diff {

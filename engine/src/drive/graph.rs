@@ -51,6 +51,8 @@ pub struct Table {
     pub spec: Arc<TableSpec>,
     /// Where its changes come from.
     pub from: From,
+    /// Whether it goes to Kafka, and its directory holds a copy.
+    pub is_topic: bool,
 }
 
 /// Where a table's changes come from.

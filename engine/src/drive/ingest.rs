@@ -3,6 +3,7 @@
 //! 1. A delivery is taken in whole or not at all: one that was still being written while it was read is taken back in
 //!    the same epoch, by reading what was kept of it once more, and what it was to replace comes back.
 //! 2. Rows read = rows that entered the graph + rows that were quarantined, each with its delivery's sign.
+//! 3. An intake that is [cut](Cut) deals nothing that comes after the cut; what comes then is for the next epoch.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -32,6 +33,29 @@ pub struct Incoming {
     pub replaces: Option<Position>,
 }
 
+/// Where an epoch of a stream that has no end is over.
+pub struct Cut {
+    /// Rows of all sources, about: what was begun is finished.
+    pub rows_max: u64,
+    /// Whether it is time, after so many rows.
+    pub is_over: Box<dyn Fn(u64) -> bool + Send + Sync>,
+    /// Rows so far.
+    pub rows: AtomicU64,
+}
+
+impl Cut {
+    fn is_reached(&self) -> bool {
+        let rows = self.rows.load(Ordering::Relaxed);
+        rows >= self.rows_max || (self.is_over)(rows)
+    }
+}
+
+/// A reader that deals what comes until it is told that no more is wanted.
+pub trait Endless: Reader {
+    /// Nothing more is dealt.
+    fn close(&self);
+}
+
 /// Deliveries of one source that are taken in, or back, by all workers together.
 pub struct Intake {
     /// The source.
@@ -44,7 +68,7 @@ pub struct Intake {
     pub graphs: Vec<usize>,
     /// Whether rejected rows enter the quarantine, or leave it. They stay there where only a view is built anew.
     pub quarantines: bool,
-    /// The deliveries, by the index that their reader knows them by.
+    /// The deliveries, by the index that their reader knows them by; none of a stream, whose deliveries are its partitions.
     pub incoming: Vec<Incoming>,
     /// What was counted of each.
     pub counts: Vec<Count>,
@@ -52,6 +76,8 @@ pub struct Intake {
     pub taken: Mutex<Vec<Taken>>,
     depot: Option<Arc<Depot>>,
     reader: Arc<dyn Reader>,
+    /// What to watch, and what to close then.
+    cut: Option<(Arc<Cut>, Arc<dyn Endless>)>,
     phase: Mutex<Phase>,
     /// Pieces that were dealt and are not decoded yet.
     open_pieces: AtomicUsize,
@@ -64,6 +90,8 @@ pub struct Count {
     pub read: AtomicU64,
     /// Rejected.
     pub rejected: AtomicU64,
+    /// Taken back by what was decoded.
+    pub retracted: AtomicU64,
 }
 
 /// What an intake deals.
@@ -114,11 +142,58 @@ impl Intake {
     ) -> Result<Self, SourceError> {
         let deliveries = incoming.iter().map(|incoming| incoming.delivery.clone());
         let reader = open(&spec, deliveries.collect(), depot)?;
-        Ok(Self {
-            counts: incoming.iter().map(|_| Count::default()).collect(),
-            taken: Mutex::default(),
-            depot: depot.cloned(),
+        let intake = Self::of(
+            spec,
+            schema,
+            (sign, graphs, quarantines),
             reader,
+            incoming.len(),
+        );
+        Ok(Self {
+            depot: depot.cloned(),
+            incoming,
+            ..intake
+        })
+    }
+
+    /// Rows of a stream, which are taken in: they enter these graphs, and those that are rejected the quarantine or not.
+    pub fn of_stream(
+        spec: Arc<SourceSpec>,
+        schema: SchemaRef,
+        (graphs, quarantines): (Vec<usize>, bool),
+        reader: Arc<dyn Reader>,
+        partitions: usize,
+    ) -> Self {
+        Self::of(
+            spec,
+            schema,
+            (Sign::Plus, graphs, quarantines),
+            reader,
+            partitions,
+        )
+    }
+
+    /// Ends where `cut` says.
+    pub fn until(self, cut: Arc<Cut>, reader: Arc<dyn Endless>) -> Self {
+        Self {
+            cut: Some((cut, reader)),
+            ..self
+        }
+    }
+
+    fn of(
+        spec: Arc<SourceSpec>,
+        schema: SchemaRef,
+        (sign, graphs, quarantines): (Sign, Vec<usize>, bool),
+        reader: Arc<dyn Reader>,
+        deliveries: usize,
+    ) -> Self {
+        Self {
+            counts: (0..deliveries).map(|_| Count::default()).collect(),
+            taken: Mutex::default(),
+            depot: None,
+            reader,
+            cut: None,
             phase: Mutex::new(Phase::Reading),
             open_pieces: AtomicUsize::new(0),
             spec,
@@ -126,8 +201,8 @@ impl Intake {
             sign,
             graphs,
             quarantines,
-            incoming,
-        })
+            incoming: Vec::new(),
+        }
     }
 
     /// Bytes that it reads, for progress.
@@ -145,6 +220,11 @@ impl Intake {
         loop {
             match &mut *phase {
                 Phase::Reading => {
+                    if let Some((cut, reader)) = &self.cut
+                        && cut.is_reached()
+                    {
+                        reader.close();
+                    }
                     if let Some(dealt) = self.reader.next_piece()? {
                         self.open_pieces.fetch_add(1, Ordering::AcqRel);
                         return Ok(Next::Piece(Open {
@@ -152,7 +232,10 @@ impl Intake {
                             sign: self.sign,
                             counted: Some(dealt.delivery),
                             index: dealt.delivery,
-                            modified_ns: self.incoming[dealt.delivery].modified_ns,
+                            modified_ns: self
+                                .incoming
+                                .get(dealt.delivery)
+                                .map_or(0, |incoming| incoming.modified_ns),
                         }));
                     }
                     if self.open_pieces.load(Ordering::Acquire) > 0 {
@@ -232,11 +315,17 @@ impl Intake {
     }
 
     /// The rows as they enter the graph.
-    fn rows(&self, decoded: Decoded, open: &Open) -> Result<RecordBatch, SourceError> {
-        let path = &self.incoming[open.index].delivery.name;
-        let Decoded {
-            batch, ordinals, ..
-        } = decoded;
+    fn rows(
+        &self,
+        batch: RecordBatch,
+        ordinals: Option<Vec<u64>>,
+        open: &Open,
+    ) -> Result<RecordBatch, SourceError> {
+        // Messages tell their place themselves.
+        let Some(incoming) = self.incoming.get(open.index) else {
+            return Ok(batch);
+        };
+        let path = &incoming.delivery.name;
         key::incoming(&self.schema, batch, ordinals, open.modified_ns, path)
             .map_err(|error| SourceError::file(path, error.to_string()))
     }
@@ -274,6 +363,10 @@ impl Share {
                 None => {
                     self.open = None;
                     self.intake.open_pieces.fetch_sub(1, Ordering::AcqRel);
+                    // An empty piece: what was emitted is worked off while nothing comes.
+                    if self.intake.cut.is_some() {
+                        return Step::Emit(Vec::new());
+                    }
                 }
                 Some(decoded) => {
                     let taken = decoded.and_then(|decoded| self.take(decoded));
@@ -289,11 +382,16 @@ impl Share {
         };
         let count = |rows: usize| u64::try_from(rows).unwrap_or(u64::MAX);
         let rejected = count(decoded.rejected.len());
-        let rows = count(decoded.batch.num_rows()) + rejected;
+        let retracted = count(decoded.retracted.as_ref().map_or(0, RecordBatch::num_rows));
+        let rows = count(decoded.batch.num_rows()) + retracted + rejected;
         if let Some(delivery) = open.counted {
             let counts = &self.intake.counts[delivery];
             counts.read.fetch_add(rows, Ordering::Relaxed);
             counts.rejected.fetch_add(rejected, Ordering::Relaxed);
+            counts.retracted.fetch_add(retracted, Ordering::Relaxed);
+            if let Some((cut, _)) = &self.intake.cut {
+                cut.rows.fetch_add(rows, Ordering::Relaxed);
+            }
             Counters::add(&self.progress.rows_read, rows);
             Counters::add(&self.progress.bytes_read, decoded.bytes);
             Counters::add(&self.progress.rows_rejected, rejected);
@@ -309,11 +407,22 @@ impl Share {
                     .catch("quarantine", shard.push(&batch, open.sign.diff()));
             }
         }
-        if decoded.batch.num_rows() == 0 {
-            return Ok(Step::Emit(Vec::new()));
+        let Decoded {
+            batch,
+            retracted,
+            ordinals,
+            ..
+        } = decoded;
+        let mut deltas = Vec::new();
+        if let Some(batch) = retracted.filter(|batch| batch.num_rows() > 0) {
+            let sign = open.sign.opposite();
+            deltas.push(Delta { batch, sign });
         }
-        let batch = self.intake.rows(decoded, open)?;
-        let sign = open.sign;
-        Ok(Step::Emit(vec![Delta { batch, sign }]))
+        if batch.num_rows() > 0 {
+            let batch = self.intake.rows(batch, ordinals, open)?;
+            let sign = open.sign;
+            deltas.push(Delta { batch, sign });
+        }
+        Ok(Step::Emit(deltas))
     }
 }

@@ -14,6 +14,7 @@ use arrow::compute::filter_record_batch;
 use arrow::error::ArrowError;
 use tidewater_connectors::file::sink::PublishedPartition;
 use tidewater_connectors::file::{Content, Delivery, Depot, Position, list_or_empty};
+use tidewater_connectors::kafka::StreamPosition;
 use tidewater_connectors::sink::TableSpec;
 
 use super::RunError;
@@ -27,8 +28,8 @@ use crate::plan::retain::times;
 use crate::state::directory::Directory;
 use crate::state::panic::guarded;
 use crate::state::{
-    EPOCHS, EpochRecord, PARTITIONS, POSITIONS, Reading, StateRecord, Store, StoreError, TABLES,
-    TableRecord, VIEWS, ViewRecord, pair_key,
+    EPOCHS, EpochRecord, PARTITIONS, POSITIONS, Reading, STREAMS, StateRecord, Store, StoreError,
+    TABLES, TableRecord, VIEWS, ViewRecord, pair_key,
 };
 
 /// The last commit of a job's state.
@@ -159,11 +160,22 @@ impl Inspection {
         Ok(positions.into_values().collect())
     }
 
+    /// How far a stream is taken in; `None` before it was.
+    ///
+    /// # Errors
+    /// When the state is damaged.
+    pub fn stream(&self, source: &str) -> Result<Option<StreamPosition>, RunError> {
+        Ok(self.reading.record(STREAMS, source)?)
+    }
+
     /// What changed at a source's location since the last commit, without reading a file.
     ///
     /// # Errors
     /// When files cannot be listed, or the state is damaged.
     pub fn pending(&self, source: &Source) -> Result<Pending, RunError> {
+        if source.spec.kafka.is_some() {
+            return Ok(Pending::default());
+        }
         let positions = self.positions(&source.spec.name)?;
         let mut known: BTreeMap<&str, &Position> = positions
             .iter()
@@ -207,6 +219,7 @@ impl Inspection {
     /// The job's tables, that of late rows where there is one, the quarantine last; with each the directory of its Parquet copies where it is published as
     /// text.
     pub fn specs(&self, job: &Job) -> Vec<(Arc<TableSpec>, Option<PathBuf>)> {
+        let job = &job.in_state(&self.directory.path);
         let tables = job.sinks.iter().map(|sink| Arc::new(sink.table.clone()));
         let tables = tables.chain(late(job).map(|table| table.spec));
         let tables = tables.chain([quarantine(job).spec]);
@@ -223,7 +236,8 @@ impl Inspection {
     /// # Errors
     /// When a view cannot be rendered, or the state is damaged.
     pub fn outdated(&self, job: &Job) -> Result<Vec<String>, RunError> {
-        let views = Views::compare(job, &self.reading, false)?;
+        let job = job.in_state(&self.directory.path);
+        let views = Views::compare(&job, &self.reading, false)?;
         let mut names: Vec<String> = views.rebuilt.keeps.into_iter().collect();
         names.extend(views.gone.views.into_keys());
         names.extend(views.gone.tables.into_keys());
@@ -242,6 +256,7 @@ impl Inspection {
     /// # Errors
     /// When a view cannot be rendered, or the state is damaged.
     pub fn open_rows(&self, job: &Job, view: &str) -> Result<Open, RunError> {
+        let job = &job.in_state(&self.directory.path);
         let views = Views::compare(job, &self.reading, false)?.kept;
         let retains = |view: &str| {
             job.sinks
@@ -302,6 +317,11 @@ impl Inspection {
             (delivery, position.modified_ns)
         });
         Ok(deliveries.collect())
+    }
+
+    /// Where the messages of a stream are kept.
+    pub fn messages(&self, source: &str) -> PathBuf {
+        self.directory.join("streams").join(source)
     }
 
     /// The kept inputs.

@@ -2,12 +2,14 @@
 //!
 //! - [`run()`]: everything that the sources hold in one epoch, then the tables are published.
 //! - [`maintain()`]: what changed since the last commit of a state in one epoch, then a commit.
+//! - [`follow()`]: the same, epoch after epoch, until it is stopped.
 //! - [`Replay`]: a bounded history in steps of event time, an epoch each; nothing is published or kept.
 //! - [`Resident`]: a graph that stays, fed by hand.
 
 mod consolidate;
 mod error;
 mod graph;
+mod inflow;
 mod ingest;
 mod inspect;
 mod keep;
@@ -24,7 +26,7 @@ mod workers;
 
 pub use self::error::RunError;
 pub use self::inspect::{Inspection, KeptInputs, Open, Pending, StateSizes};
-pub use self::maintain::{CRASH_POINTS, MaintainOptions, maintain};
+pub use self::maintain::{CRASH_POINTS, FollowOptions, MaintainOptions, Pace, follow, maintain};
 pub use self::progress::{Counters, Progress};
 pub use self::replay::{History, Replay, ReplayOptions, Replayed, Step, parse_time};
 pub use self::report::{Published, RunReport, TableReport};

@@ -17,6 +17,7 @@ use tidewater_connectors::sink::TableSpec;
 use tidewater_operators::{Faults, Sign};
 
 use super::graph::{Epoch, From, Plan, Table};
+use super::inflow::Inflow;
 use super::ingest::{Incoming, Intake};
 use super::key::incoming_schema;
 use super::late::late_spec;
@@ -128,6 +129,12 @@ pub fn gather(epoch: &Epoch, shards: Vec<Vec<Vec<Run>>>) -> Vec<Vec<Run>> {
 
 /// Everything that can fail before a row is read.
 fn prepare(job: &Job, progress: &Progress) -> Result<Epoch, RunError> {
+    if let Some(sink) = job.sinks.iter().find(|sink| sink.topic.is_some()) {
+        return Err(RunError::Usage(format!(
+            "{} goes to Kafka, which needs a state to know what is there already: run with --state DIR",
+            sink.view
+        )));
+    }
     let views = views(job, job.sinks.iter().map(|sink| sink.view.clone()))?;
     let mut tables: Vec<Table> = job
         .sinks
@@ -135,11 +142,16 @@ fn prepare(job: &Job, progress: &Progress) -> Result<Epoch, RunError> {
         .map(|sink| Table {
             spec: Arc::new(sink.table.clone()),
             from: From::Relation(0, sink.view.clone()),
+            is_topic: false,
         })
         .collect();
     tables.push(quarantine(job));
     let mut intakes = Vec::new();
     for source in &job.sources {
+        if source.spec.kafka.is_some() {
+            intakes.push(stream(source)?);
+            continue;
+        }
         let failed = RunError::of_source(source);
         let files = list(&source.spec.location).map_err(&failed)?;
         let (name, location) = (&source.spec.name, &source.spec.location);
@@ -189,24 +201,40 @@ fn prepare(job: &Job, progress: &Progress) -> Result<Epoch, RunError> {
     })
 }
 
+/// All that a topic holds now.
+fn stream(source: &Source) -> Result<Arc<Intake>, RunError> {
+    let group = format!("tidewater-{}", source.spec.name);
+    let inflow = Inflow::open(source, &group)?;
+    Ok(inflow.take(vec![0], None).added)
+}
+
 /// The table of rows that could not be decoded or cast.
 pub fn quarantine(job: &Job) -> Table {
-    let output = common_parent(job.sinks.iter().map(|sink| sink.table.path.as_path()));
     Table {
-        spec: Arc::new(quarantine_spec(&output)),
+        spec: Arc::new(quarantine_spec(&output(job))),
         from: From::Quarantine,
+        is_topic: false,
     }
 }
 
 /// The table of late rows, for a job with windows that become final.
 pub fn late(job: &Job) -> Option<Table> {
-    job.sinks.iter().any(|sink| sink.retain.is_some()).then(|| {
-        let output = common_parent(job.sinks.iter().map(|sink| sink.table.path.as_path()));
-        Table {
-            spec: Arc::new(late_spec(&output)),
+    job.sinks
+        .iter()
+        .any(|sink| sink.retain.is_some())
+        .then(|| Table {
+            spec: Arc::new(late_spec(&output(job))),
             from: From::Late,
-        }
-    })
+            is_topic: false,
+        })
+}
+
+/// Where the tables lie; those that go to Kafka have no say unless there are no others.
+fn output(job: &Job) -> PathBuf {
+    let is_local = job.sinks.iter().any(|sink| sink.topic.is_none());
+    let sinks = job.sinks.iter();
+    let sinks = sinks.filter(|sink| sink.topic.is_none() == is_local);
+    common_parent(sinks.map(|sink| sink.table.path.as_path()))
 }
 
 /// The deepest directory that all tables lie in: where the quarantine goes.
@@ -260,6 +288,14 @@ pub fn counted(intake: &Intake) -> (u64, u64) {
     })
 }
 
+/// Rows that were read to be taken back.
+fn retracted(epoch: &Epoch) -> u64 {
+    let counts = epoch.intakes.iter().flat_map(|intake| &intake.counts);
+    counts
+        .map(|count| count.retracted.load(Ordering::Relaxed))
+        .sum()
+}
+
 /// Fails when a source let through more bad rows than its options allow.
 ///
 /// # Errors
@@ -294,12 +330,13 @@ fn ratio(part: u64, whole: u64) -> f64 {
     }
 }
 
-/// Invariant 1; gives the number of quarantined rows.
+/// Invariant 1; gives the number of quarantined rows. What takes a row back was read as well.
 fn balance(epoch: &Epoch, rows_read: u64, staged: &[StagedTable]) -> Result<u64, RunError> {
     let rows_quarantined = staged
         .last()
         .map_or(0, |quarantine| quarantine.written.rows);
     let rows_taken = epoch.rows_taken.load(Ordering::Relaxed);
+    let rows_taken = rows_taken.saturating_add_unsigned(2 * retracted(epoch));
     let rows_taken = u64::try_from(rows_taken).unwrap_or(0);
     if rows_read == rows_taken + rows_quarantined {
         Ok(rows_quarantined)

@@ -236,12 +236,14 @@ impl JobBuilder {
                 Sink {
                     view: new.view.clone(),
                     table,
+                    topic: None,
                     retain: None,
                 },
                 Place::default(),
             ));
         }
         errors.extend(publish::overlaps(&sinks));
+        publish::name_apart(&mut sinks);
         sinks.into_iter().map(|(sink, _)| sink).collect()
     }
 }

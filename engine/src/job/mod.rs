@@ -38,9 +38,13 @@ mod variables;
 #[cfg(test)]
 mod tests;
 
+use std::path::Path;
+use std::sync::Arc;
+
 use arrow::datatypes::SchemaRef;
 use datafusion_expr::LogicalPlan;
 pub use datafusion_sql::sqlparser::ast::CreateView;
+use tidewater_connectors::kafka::sink::TopicSpec;
 use tidewater_connectors::sink::{SortKey, TableSpec};
 use tidewater_connectors::source::SourceSpec;
 
@@ -97,8 +101,11 @@ pub struct View {
 pub struct Sink {
     /// The view or source whose rows it holds.
     pub view: String,
-    /// The table.
+    /// The table. Of one that goes to Kafka, the copy that is kept of it, whose directory is the
+    /// [state's](Job::in_state).
     pub table: TableSpec,
+    /// Where it goes in Kafka, if it does.
+    pub topic: Option<Arc<TopicSpec>>,
     /// How long the view's windows stay open; for ever without it.
     pub retain: Option<Retain>,
 }
@@ -115,6 +122,16 @@ impl Job {
         variables: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Diagnostics> {
         parse::parse(name, sql, variables)
+    }
+
+    /// The job with a place in the directory of a state for the copies of tables that go to Kafka.
+    #[must_use]
+    pub fn in_state(&self, directory: &Path) -> Self {
+        let mut job = self.clone();
+        for sink in job.sinks.iter_mut().filter(|sink| sink.topic.is_some()) {
+            sink.table.path = directory.join("tables").join(&*sink.table.name);
+        }
+        job
     }
 
     /// The source of that name.

@@ -182,6 +182,7 @@ fn sinks(
         }
     }
     errors.extend(publish::overlaps(&sinks));
+    publish::name_apart(&mut sinks);
     sinks
 }
 

@@ -1,16 +1,18 @@
 //! `COPY name TO 'path'`: where a table is published.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use datafusion_sql::parser::CopyToStatement;
+use tidewater_connectors::kafka::Location;
+use tidewater_connectors::kafka::sink::{Publisher, TopicOptions, TopicSpec};
 use tidewater_connectors::sink::{SortKey, TableSpec};
 
 use super::Sink;
-use super::declare::{options, unknown_column};
-use super::options::encoding;
+use super::declare::{kafka_location, options, unknown_column};
+use super::options::{encoding, option_diagnostic};
 use super::retain::retain;
 use super::site::Site;
 use super::statement::Find;
@@ -23,6 +25,9 @@ pub(super) fn sink(
     order_by: &[SortKey],
     site: &Site<'_>,
 ) -> Result<Sink, Vec<Diagnostic>> {
+    if Location::is_kafka(&copy.target) {
+        return topic(copy, schema, site);
+    }
     let mut errors = Vec::new();
     let path = local_path(&copy.target, "TO 'out/table'").map_err(|(message, hint)| {
         errors.push(
@@ -48,6 +53,65 @@ pub(super) fn sink(
             Ok(Sink {
                 view: site.name.to_owned(),
                 table,
+                topic: None,
+                retain,
+            })
+        }
+        _ => Err(errors),
+    }
+}
+
+/// The sink that a statement declares whose table goes to Kafka. What the topic holds is kept as Parquet as well, beside
+/// the job's state, whose place is not known here.
+fn topic(
+    copy: &CopyToStatement,
+    schema: &SchemaRef,
+    site: &Site<'_>,
+) -> Result<Sink, Vec<Diagnostic>> {
+    let mut errors = Vec::new();
+    let location = kafka_location(&copy.target, site).map_err(|error| errors.push(error));
+    if !copy.partitioned_by.is_empty() {
+        let message = "a topic has no PARTITIONED BY: its partitions are chosen by the key";
+        errors.push(
+            site.diagnostic(&[Find::Words(&["PARTITIONED", "BY"])], message)
+                .with_hint("remove it"),
+        );
+    }
+    if let Some(format) = copy.stored_as.as_deref()
+        && !format.eq_ignore_ascii_case("JSON")
+    {
+        let message = format!("messages are JSON, not {format}");
+        errors.push(
+            site.diagnostic(&[Find::Name(format.to_owned())], message)
+                .with_hint("write STORED AS JSON"),
+        );
+    }
+    let mut given = options(&copy.options, site, &mut errors);
+    let retain = retain(&mut given, schema, site).map_err(|error| errors.push(error));
+    let options = TopicOptions::parse(&given, schema)
+        .map_err(|error| errors.push(option_diagnostic(error, site)));
+    let encoding = encoding(None, &BTreeMap::new(), site).map_err(|error| errors.push(error));
+    match (location, options, retain, encoding) {
+        (Ok(location), Ok(options), Ok(retain), Ok(encoding)) if errors.is_empty() => {
+            let table = TableSpec {
+                name: Arc::from(site.name),
+                path: PathBuf::new(),
+                schema: Arc::clone(schema),
+                partition_by: Vec::new(),
+                // Changes of one key have to follow one another.
+                order_by: options.order(),
+                encoding,
+            };
+            let topic = TopicSpec {
+                table: Arc::clone(&table.name),
+                location,
+                schema: Arc::clone(schema),
+                options,
+            };
+            Ok(Sink {
+                view: site.name.to_owned(),
+                table,
+                topic: Some(Arc::new(topic)),
                 retain,
             })
         }
@@ -139,11 +203,20 @@ pub(super) fn warnings(sink: &Sink, site: &Site<'_>) -> Vec<Diagnostic> {
         .collect()
 }
 
-/// Two sinks may not write to one directory, nor one inside another.
+/// Two sinks may not write to one directory, nor one inside another, nor to one topic.
 pub(super) fn overlaps(sinks: &[(Sink, Place)]) -> Vec<Diagnostic> {
     let mut errors = Vec::new();
     let mut seen: BTreeMap<PathBuf, &str> = BTreeMap::new();
+    let mut topics: Vec<Arc<TopicSpec>> = Vec::new();
     for (sink, at) in sinks {
+        if let Some(topic) = &sink.topic {
+            topics.push(Arc::clone(topic));
+            if let Err(error) = Publisher::check_topics(&topics) {
+                errors.push(Diagnostic::new(*at, error.to_string()));
+                topics.pop();
+            }
+            continue;
+        }
         let path: PathBuf = sink.table.path.components().collect();
         let other = seen
             .iter()
@@ -168,6 +241,18 @@ pub(super) fn overlaps(sinks: &[(Sink, Place)]) -> Vec<Diagnostic> {
         seen.insert(path, &sink.view);
     }
     errors
+}
+
+/// Gives each table a name of its own where a view is published more than once: what a state has of a table goes by it.
+pub(super) fn name_apart(sinks: &mut [(Sink, Place)]) {
+    let mut known = BTreeSet::new();
+    for (sink, _) in sinks {
+        let mut number = 1;
+        while !known.insert(Arc::clone(&sink.table.name)) {
+            number += 1;
+            sink.table.name = format!("{}#{number}", sink.view).into();
+        }
+    }
 }
 
 /// The path of a location on this machine; else what is wrong and what to write, of the form of `example`.

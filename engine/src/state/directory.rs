@@ -6,8 +6,9 @@
 //! | `lock` | locked by the process that uses the state; names it |
 //! | `state.redb` | positions, operators' state, what is published, commits |
 //! | `inputs/` | deliveries as they were taken in, by content hash |
+//! | `streams/` | messages as they were taken in, by source |
 //! | `changes/` | what each epoch changed in each table |
-//! | `tables/` | Parquet copies of tables that are published as text |
+//! | `tables/` | Parquet copies of tables that are published as text, or to Kafka |
 //!
 //! 1. The lock is the kernel's: it ends with its process, however that ends.
 //! 2. Whoever changes the state has the lock alone; those who only read it share it.
@@ -24,12 +25,13 @@ use super::error::StoreError;
 /// The format this version writes.
 pub const FORMAT: u32 = 1;
 
-const NAMES: [&str; 7] = [
+const NAMES: [&str; 8] = [
     "FORMAT",
     "FORMAT.new",
     "lock",
     "state.redb",
     "inputs",
+    "streams",
     "changes",
     "tables",
 ];

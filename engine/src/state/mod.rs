@@ -62,6 +62,8 @@ pub const VIEWS: Records = Records("views");
 pub const TABLES: Records = Records("tables");
 /// What is published, by table and partition.
 pub const PARTITIONS: Records = Records("partitions");
+/// [`StreamPosition`](tidewater_connectors::kafka::StreamPosition)s, by source.
+pub const STREAMS: Records = Records("streams");
 /// [`EpochRecord`]s, by epoch in 20 digits.
 pub const EPOCHS: Records = Records("epochs");
 
@@ -258,7 +260,7 @@ impl Reading {
     /// # Errors
     /// When one is damaged.
     pub fn check_records(&self) -> Result<(), StoreError> {
-        for records in [STATE, POSITIONS, VIEWS, TABLES, PARTITIONS, EPOCHS] {
+        for records in [STATE, POSITIONS, STREAMS, VIEWS, TABLES, PARTITIONS, EPOCHS] {
             self.records::<serde_json::Value>(records, "")?;
         }
         Ok(())

@@ -21,6 +21,12 @@ pub struct StateRecord {
     /// Sources that had deliveries: they may have none any more.
     #[serde(default)]
     pub sources: BTreeSet<String>,
+    /// When the state was made, in milliseconds since 1970: tells it from others that were in the same place.
+    #[serde(default)]
+    pub born_ms: u64,
+    /// The last epoch that is known to be in Kafka, for a job whose tables go there.
+    #[serde(default)]
+    pub published: u64,
     /// Entries of each of the store's tables, this one aside.
     #[serde(default)]
     pub sizes: BTreeMap<String, u64>,

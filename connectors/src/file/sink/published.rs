@@ -211,26 +211,24 @@ impl PublishedTable {
     }
 }
 
-/// Gives `take` the rows of a list of changes: the columns of the table as it was then, and `_count`.
+/// The rows of a list of changes: the columns of the table as it was then, and `_count`.
 ///
 /// # Errors
-/// When the file cannot be read, or what `take` says.
-pub fn read_changes<E: From<SinkError>>(
+/// When the file cannot be read.
+pub fn changes(
     table: &str,
     path: &Path,
-    mut take: impl FnMut(RecordBatch) -> Result<(), E>,
-) -> Result<(), E> {
-    let failed = |source: EncodeError| SinkError::ReadBack {
-        table: table.into(),
-        path: path.to_path_buf(),
+) -> Result<impl Iterator<Item = Result<RecordBatch, SinkError>> + use<>, SinkError> {
+    let file = File::open(path).map_err(SinkError::io("open", path))?;
+    let (table, path): (Arc<str>, _) = (table.into(), path.to_path_buf());
+    let failed = move |source: EncodeError| SinkError::ReadBack {
+        table: Arc::clone(&table),
+        path: path.clone(),
         source,
     };
-    let file = File::open(path).map_err(SinkError::io("open", path))?;
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| failed(e.into()))?;
-    for batch in reader.build().map_err(|error| failed(error.into()))? {
-        take(batch.map_err(|error| failed(error.into()))?)?;
-    }
-    Ok(())
+    let batches = reader.build().map_err(|error| failed(error.into()))?;
+    Ok(batches.map(move |batch| batch.map_err(|error| failed(error.into()))))
 }
 
 /// All files below a table's directory that its readers see: they pass over names that begin with `.` or `_`.

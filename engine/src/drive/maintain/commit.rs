@@ -30,10 +30,12 @@ use std::sync::atomic::Ordering;
 
 use tidewater_connectors::disk;
 use tidewater_connectors::file::sink::{
-    Published as PublishedRecord, PublishedPartition, Run, StagedChange, Staging, TableChange,
-    WriteOptions, apply_swaps, stage_changes, write_changes,
+    DEFAULT_SHARD_BYTES, Published as PublishedRecord, PublishedPartition, PublishedTable, Run,
+    StagedChange, Staging, TableChange, TableShard, WriteOptions, apply_swaps, stage_changes,
+    write_changes,
 };
 use tidewater_connectors::file::{Depot, Position};
+use tidewater_connectors::kafka::StreamPosition;
 use tidewater_connectors::sink::{Encoding, SinkError, TableSpec};
 
 use super::views::{QUARANTINE, Views, table_name};
@@ -41,8 +43,9 @@ use crate::drive::RunError;
 use crate::drive::graph::{Epoch, From, Plan, Table};
 use crate::state::directory::Directory;
 use crate::state::{
-    DeliveryRecord, EPOCHS, EpochRecord, PARTITIONS, POSITIONS, Reading, STATE, StateRecord, Store,
-    StoreError, TABLES, TableChangeRecord, TableRecord, VIEWS, ViewRecord, Writing, pair_key,
+    DeliveryRecord, EPOCHS, EpochRecord, PARTITIONS, POSITIONS, Reading, STATE, STREAMS,
+    StateRecord, Store, StoreError, TABLES, TableChangeRecord, TableRecord, VIEWS, ViewRecord,
+    Writing, pair_key,
 };
 
 /// Where a commit can be cut short, for tests; those of the swaps come between the last two.
@@ -144,6 +147,16 @@ pub struct SourcePositions {
     pub kept: Vec<String>,
     /// Whether something that was kept is of no use any more.
     pub has_unused: bool,
+    /// Where it stands, when it is a stream.
+    pub stream: Option<StreamPosition>,
+}
+
+/// What was committed.
+pub struct Committed {
+    /// The state's record now.
+    pub state: StateRecord,
+    /// Where streams stand now.
+    pub streams: Vec<(String, StreamPosition)>,
 }
 
 /// An epoch on its way to be committed.
@@ -190,6 +203,11 @@ impl Commit<'_> {
             if !replace {
                 let path = of_epoch.join(format!("{}.parquet", table.spec.name));
                 write_changes(&path, &table.spec, &runs)?;
+            } else if table.is_topic {
+                // Who reads the topic has what it was: it is made another one, not made anew.
+                let path = of_epoch.join(format!("{}.parquet", table.spec.name));
+                let all = [runs.clone(), self.taken_back(epoch, table)?].concat();
+                write_changes(&path, &table.spec, &all)?;
             }
             tables.push(TableChange {
                 spec: Arc::clone(&table.spec),
@@ -204,6 +222,27 @@ impl Commit<'_> {
         let staged = stage_changes(&epoch.staging, tables, &FromState(self.reading), options)?;
         disk::crash_point(STAGED);
         Ok(staged)
+    }
+
+    /// What the copy of a table holds that goes to Kafka, taken back. Nothing, when it cannot be read or has other columns:
+    /// all rows are published then, and those that are gone stay.
+    fn taken_back(&self, epoch: &Epoch, table: &Table) -> Result<Vec<Run>, RunError> {
+        let name = &*table.spec.name;
+        let partitions: BTreeMap<String, PublishedPartition> =
+            self.reading.records(PARTITIONS, &pair_key(name, ""))?;
+        let published = PublishedTable::new(Arc::clone(&table.spec), None)?;
+        let mut shard =
+            TableShard::new(Arc::clone(&table.spec), &epoch.staging, DEFAULT_SHARD_BYTES)?;
+        for file in published.files(&partitions)? {
+            let read = published.read(&file.path, |batch| shard.push(&batch, -1));
+            if let Err(error) = read {
+                tracing::warn!(
+                    "what {name} was cannot be told ({error}): the topic gets all rows anew, and keys that are gone stay"
+                );
+                return Ok(Vec::new());
+            }
+        }
+        Ok(shard.finish()?)
     }
 
     /// The number of rows that entered the quarantine, less those that left it, is what its table says.
@@ -253,7 +292,7 @@ impl Commit<'_> {
         mut epoch: Epoch,
         staged: &[StagedChange],
         seconds: f64,
-    ) -> Result<u64, RunError> {
+    ) -> Result<Committed, RunError> {
         self.state.epoch += 1;
         self.state.swaps = staged
             .iter()
@@ -298,11 +337,19 @@ impl Commit<'_> {
         apply_swaps(&self.state.swaps)?;
         disk::crash_point(PUBLISHED);
         self.tidy(&epoch)?;
-        Ok(number)
+        let streams = std::mem::take(&mut self.positions).into_iter();
+        let streams = streams.filter_map(|source| Some((source.source, source.stream?)));
+        Ok(Committed {
+            state: self.state,
+            streams: streams.collect(),
+        })
     }
 
     fn record_positions(&self, writing: &Writing) -> Result<(), RunError> {
         for source in &self.positions {
+            if let Some(stream) = &source.stream {
+                writing.put(STREAMS, &source.source, stream)?;
+            }
             let known: BTreeMap<String, Position> = self
                 .reading
                 .records(POSITIONS, &pair_key(&source.source, ""))?;

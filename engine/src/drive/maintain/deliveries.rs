@@ -19,6 +19,7 @@ use crate::job::{Job, Source};
 use crate::state::{DeliveryRecord, POSITIONS, Reading, StateRecord, pair_key};
 
 /// What a run does about one source.
+#[derive(Default)]
 pub struct SourceChanges {
     /// Deliveries to take in.
     pub added: Vec<Incoming>,
@@ -65,16 +66,7 @@ impl SourceChanges {
         } else {
             list(&source.spec.location)
         };
-        let mut found = Self {
-            added: Vec::new(),
-            kinds: Vec::new(),
-            removed: Vec::new(),
-            rest: Vec::new(),
-            positions: Vec::new(),
-            forgotten: BTreeSet::new(),
-            records: Vec::new(),
-            notes: Vec::new(),
-        };
+        let mut found = Self::default();
         let (listed, known) = found.settle(listed.map_err(&failed)?, known, settled_ns);
         let on_change = OnChange::parse(&source.spec.options)?;
         let changes = compare(name, listed, known, on_change).map_err(&failed)?;
@@ -266,6 +258,62 @@ fn moved(old: Position, new: &ListedFile) -> Position {
     }
 }
 
+/// The sources that each graph reads.
+pub struct Read {
+    kept: BTreeSet<String>,
+    rebuilt: BTreeSet<String>,
+    /// Whether the quarantine is made anew.
+    quarantine: bool,
+}
+
+impl Read {
+    /// What the graphs of a run read.
+    pub fn of(job: &Job, views: &Views) -> Self {
+        let published = |rebuilt: bool| {
+            let relations = job.sinks.iter().map(|sink| sink.view.clone());
+            relations.filter(move |relation| views.is_rebuilt(relation) == rebuilt)
+        };
+        Self {
+            kept: sources_of(&views.kept, published(false)),
+            rebuilt: sources_of(&views.rebuilt, published(true)),
+            quarantine: views.quarantine,
+        }
+    }
+
+    /// The graphs that new rows of a source enter.
+    pub fn all(&self, source: &str) -> Vec<usize> {
+        [self.kept(source), self.rebuilt(source)].concat()
+    }
+
+    fn kept(&self, source: &str) -> Vec<usize> {
+        self.kept
+            .contains(source)
+            .then_some(KEPT)
+            .into_iter()
+            .collect()
+    }
+
+    fn rebuilt(&self, source: &str) -> Vec<usize> {
+        self.rebuilt
+            .contains(source)
+            .then_some(REBUILT)
+            .into_iter()
+            .collect()
+    }
+
+    /// The graphs that rows enter that were taken in before, when they have to be read.
+    pub fn again(&self, source: &str) -> Option<Vec<usize>> {
+        let graphs = self.rebuilt(source);
+        (!graphs.is_empty() || self.quarantine).then_some(graphs)
+    }
+
+    /// The graphs that rows leave, when they have to be read.
+    fn back(&self, source: &str) -> Option<Vec<usize>> {
+        let graphs = self.kept(source);
+        (!graphs.is_empty() || !self.quarantine).then_some(graphs)
+    }
+}
+
 /// The sources that a graph reads: those of its views, and those that are published as they are.
 fn sources_of(plan: &Plan, published: impl Iterator<Item = String>) -> BTreeSet<String> {
     let mut read: BTreeSet<String> = published.collect();
@@ -275,55 +323,36 @@ fn sources_of(plan: &Plan, published: impl Iterator<Item = String>) -> BTreeSet<
     read
 }
 
-/// The intakes of a run, source by source: of what is added, of what is removed, of what stays.
+/// The intakes of a run from the files of a source: of what is added, of what is removed, of what stays.
 ///
 /// # Errors
-/// When a source cannot be opened.
+/// When the source cannot be opened.
 pub fn intakes(
-    job: &Job,
-    views: &Views,
-    changes: &[SourceChanges],
+    source: &Source,
+    read: &Read,
+    changes: &SourceChanges,
     depot: &Arc<Depot>,
-) -> Result<Vec<[Option<Arc<Intake>>; 3]>, RunError> {
-    let published = |rebuilt: bool| {
-        let relations = job.sinks.iter().map(|sink| sink.view.clone());
-        relations.filter(move |relation| views.is_rebuilt(relation) == rebuilt)
+) -> Result<[Option<Arc<Intake>>; 3], RunError> {
+    let spec = Arc::new(source.spec.clone());
+    let open = |sign, graphs: Option<Vec<usize>>, quarantines, incoming: &[Incoming]| {
+        let Some(graphs) = graphs.filter(|_| !incoming.is_empty()) else {
+            return Ok(None);
+        };
+        let schema = incoming_schema(source);
+        let how = (sign, graphs, quarantines);
+        let intake = Intake::open(spec.clone(), schema, how, incoming.to_vec(), Some(depot));
+        let intake = intake.map_err(RunError::of_source(source))?;
+        Ok::<_, RunError>(Some(Arc::new(intake)))
     };
-    let kept = sources_of(&views.kept, published(false));
-    let rebuilt = sources_of(&views.rebuilt, published(true));
-    let mut intakes = Vec::new();
-    for (source, changes) in job.sources.iter().zip(changes) {
-        let name = &source.spec.name;
-        let spec = Arc::new(source.spec.clone());
-        let graphs = |of: &[(usize, &BTreeSet<String>)]| -> Vec<usize> {
-            let of = of.iter().filter(|(_, sources)| sources.contains(name));
-            of.map(|(graph, _)| *graph).collect()
-        };
-        let open = |sign, graphs, quarantines, incoming: &[Incoming]| {
-            if incoming.is_empty() {
-                return Ok(None);
-            }
-            let schema = incoming_schema(source);
-            let how = (sign, graphs, quarantines);
-            let intake = Intake::open(spec.clone(), schema, how, incoming.to_vec(), Some(depot));
-            let intake = intake.map_err(RunError::of_source(source))?;
-            Ok::<_, RunError>(Some(Arc::new(intake)))
-        };
-        let both = graphs(&[(KEPT, &kept), (REBUILT, &rebuilt)]);
-        let added = open(Sign::Plus, both, true, &changes.added)?;
-        let of_kept = graphs(&[(KEPT, &kept)]);
-        let removed = if of_kept.is_empty() && views.quarantine {
-            None
-        } else {
-            open(Sign::Minus, of_kept, !views.quarantine, &changes.removed)?
-        };
-        let of_rebuilt = graphs(&[(REBUILT, &rebuilt)]);
-        let rest = if of_rebuilt.is_empty() && !views.quarantine {
-            None
-        } else {
-            open(Sign::Plus, of_rebuilt, views.quarantine, &changes.rest)?
-        };
-        intakes.push([added, removed, rest]);
-    }
-    Ok(intakes)
+    let name = &source.spec.name;
+    Ok([
+        open(Sign::Plus, Some(read.all(name)), true, &changes.added)?,
+        open(
+            Sign::Minus,
+            read.back(name),
+            !read.quarantine,
+            &changes.removed,
+        )?,
+        open(Sign::Plus, read.again(name), read.quarantine, &changes.rest)?,
+    ])
 }

@@ -7,6 +7,7 @@ use tidewater_connectors::file::Position;
 
 use super::commit::SourcePositions;
 use super::deliveries::SourceChanges;
+use crate::drive::inflow;
 use crate::drive::ingest::Intake;
 use crate::state::DeliveryRecord;
 
@@ -71,6 +72,7 @@ pub fn positions(
         records: changes.records,
         kept,
         has_unused,
+        stream: None,
     }
 }
 
@@ -83,9 +85,13 @@ fn append(old: &mut Position, tail: Position) {
     old.rejected += tail.rejected;
 }
 
-/// Rows of all deliveries, and of these the rejected ones.
-pub fn rows_of(positions: &[Position]) -> (u64, u64) {
-    let counts = positions
+/// Rows of all deliveries of a source, and of these the rejected ones.
+pub fn rows_of(source: &SourcePositions) -> (u64, u64) {
+    if let Some(stream) = &source.stream {
+        return inflow::rows_of(stream);
+    }
+    let counts = source
+        .positions
         .iter()
         .map(|position| (position.rows + position.rejected, position.rejected));
     counts.fold((0, 0), |(read, rejected), more| {

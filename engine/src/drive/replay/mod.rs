@@ -38,8 +38,21 @@ pub struct ReplayOptions {
     pub from: Option<i64>,
     /// Rows at this time or later are left out, in microseconds since 1970.
     pub to: Option<i64>,
+    /// Messages before this are left out of every topic.
+    pub messages_from: Option<MessageBound>,
+    /// Messages from this on are left out of every topic.
+    pub messages_to: Option<MessageBound>,
     /// Bytes of rows that wait for their step in memory; more wait in temporary files.
     pub memory_bytes: usize,
+}
+
+/// A place in each partition of a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageBound {
+    /// An offset.
+    Offset(i64),
+    /// The first message that is not older than this, in milliseconds since 1970.
+    Time(i64),
 }
 
 /// What was read.
@@ -93,15 +106,19 @@ impl Replay {
     /// When the options do not fit the job, a source cannot be read or has too many bad rows, or no row lies within the
     /// bounds.
     pub fn open(job: &Job, options: &ReplayOptions, progress: &Progress) -> Result<Self, RunError> {
-        let columns = column::choose(job, &options.by)?;
-        check_bounds(options, &columns)?;
+        let columns = match options.step {
+            Step::Messages(_) => by_offset(job, &options.by)?,
+            _ => column::choose(job, &options.by)?,
+        };
+        check_bounds(job, options, &columns)?;
         let mut clock = Stages::start(progress);
         clock.enter("plan");
         let resident = Resident::start_incoming(job, options.workers)?;
         clock.enter("read");
         let (gather, counts) = read::read(job, &columns, options, progress)?;
         check_any(options, &counts)?;
-        let history = describe(job, &columns, &counts, clock.elapsed());
+        let by_messages = matches!(options.step, Step::Messages(_));
+        let history = describe(job, (&columns, by_messages), &counts, clock.elapsed());
         clock.finish();
         Ok(Self {
             history,
@@ -169,8 +186,32 @@ impl Iterator for Replay {
     }
 }
 
-/// Bounds need a time to bound, and room between them.
-fn check_bounds(options: &ReplayOptions, columns: &[Option<usize>]) -> Result<(), RunError> {
+/// Steps of messages need messages, and no column.
+fn by_offset(job: &Job, by: &[String]) -> Result<Vec<Option<usize>>, RunError> {
+    if job.sources.iter().all(|source| source.spec.kafka.is_none()) {
+        let message = "--step counts messages, and no source is in Kafka: give a length of time";
+        return Err(RunError::Usage(message.to_owned()));
+    }
+    if by.is_empty() {
+        return Ok(vec![None; job.sources.len()]);
+    }
+    let message = "--by is for steps of time, and --step counts messages: leave one out";
+    Err(RunError::Usage(message.to_owned()))
+}
+
+/// Bounds need something to bound, and room between them.
+fn check_bounds(
+    job: &Job,
+    options: &ReplayOptions,
+    columns: &[Option<usize>],
+) -> Result<(), RunError> {
+    let of_messages = options.messages_from.is_some() || options.messages_to.is_some();
+    if of_messages && job.sources.iter().all(|source| source.spec.kafka.is_none()) {
+        return Err(RunError::Usage(
+            "--from-offset and --from-time bound messages, and no source is in Kafka: give --from"
+                .to_owned(),
+        ));
+    }
     if let (Some(from), Some(to)) = (options.from, options.to)
         && from >= to
     {
@@ -218,7 +259,12 @@ fn shown(micros: i64) -> String {
     time.format("%Y-%m-%dT%H:%M:%S%.f").to_string()
 }
 
-fn describe(job: &Job, columns: &[Option<usize>], counts: &[Counts], seconds: f64) -> History {
+fn describe(
+    job: &Job,
+    (columns, by_messages): (&[Option<usize>], bool),
+    counts: &[Counts],
+    seconds: f64,
+) -> History {
     let mut history = History {
         seconds,
         ..History::default()
@@ -229,6 +275,7 @@ fn describe(job: &Job, columns: &[Option<usize>], counts: &[Counts], seconds: f6
         history.rows_bad += counts.bad;
         history.rows_outside += counts.outside;
         let mut note = match column {
+            None if by_messages && source.spec.kafka.is_some() => format!("{name}: by offset"),
             None => format!("{name}: whole with the first step"),
             Some(column) => format!("{name}: by {}", source.spec.schema.field(*column).name()),
         };

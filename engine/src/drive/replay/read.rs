@@ -2,6 +2,7 @@
 //!
 //! 1. Rows read = rows gathered + bad rows + rows outside the bounds.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,11 +11,12 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use tidewater_connectors::file::{Delivery, ListedFile, list, open};
+use tidewater_connectors::kafka::{PartitionPosition, Stream, StreamPosition, Until};
 use tidewater_connectors::source::{Decoded, Reader, Rejected, SourceSpec};
 
 use super::column::micros;
 use super::runs::{FIRST, Gather};
-use super::{ReplayOptions, spill_failed};
+use super::{MessageBound, ReplayOptions, Step, spill_failed};
 use crate::drive::key::{incoming, incoming_schema};
 use crate::drive::progress::Counters;
 use crate::drive::run::{check_gate, unsettled};
@@ -72,6 +74,7 @@ pub fn read(
 struct Reading<'a> {
     index: usize,
     source: &'a Source,
+    /// Its files; none of a stream.
     files: Vec<ListedFile>,
     reader: Arc<dyn Reader>,
     /// Rows as they enter the graph.
@@ -93,8 +96,6 @@ impl<'a> Reading<'a> {
         options: &'a ReplayOptions,
         progress: &'a Progress,
     ) -> Result<Self, RunError> {
-        let failed = RunError::of_source(source);
-        let files = list(&source.spec.location).map_err(&failed)?;
         let mut projection = source.spec.projection.clone();
         let time = column.map(|column| match projection.binary_search(&column) {
             Ok(at) => (at, false),
@@ -107,12 +108,18 @@ impl<'a> Reading<'a> {
             projection,
             ..source.spec.clone()
         };
-        let deliveries = files.iter().cloned().map(Delivery::from).collect();
+        let (files, reader) = match spec.kafka {
+            None => files(source, &spec)?,
+            Some(_) => {
+                let bounds = (options.messages_from, options.messages_to);
+                (Vec::new(), stream(source, spec, bounds)?)
+            }
+        };
         Ok(Self {
             index,
             source,
             files,
-            reader: open(&spec, deliveries, None).map_err(&failed)?,
+            reader,
             schema: incoming_schema(source),
             time,
             gather,
@@ -165,14 +172,14 @@ impl<'a> Reading<'a> {
                     return Ok(());
                 }
                 let decoded = decoded.map_err(&of_source)?;
-                self.take(decoded, &self.files[dealt.delivery])?;
+                self.take(decoded, self.files.get(dealt.delivery))?;
             }
         }
         Ok(())
     }
 
     /// Counts rows, and gathers those within the bounds.
-    fn take(&self, decoded: Decoded, file: &ListedFile) -> Result<(), RunError> {
+    fn take(&self, decoded: Decoded, file: Option<&ListedFile>) -> Result<(), RunError> {
         let count = |rows: usize| u64::try_from(rows).unwrap_or(u64::MAX);
         let (rows, bad) = (decoded.batch.num_rows(), decoded.rejected.len());
         Counters::add(&self.progress.rows_read, count(rows + bad));
@@ -185,6 +192,17 @@ impl<'a> Reading<'a> {
             let earliest = counts.first_bad.take().into_iter().chain(decoded.rejected);
             counts.first_bad = earliest.min_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
         }
+        if let Some(retracted) = decoded.retracted.filter(|rows| rows.num_rows() > 0) {
+            return Err(RunError::Usage(format!(
+                "source {}: {} are taken back by messages, which steps cannot tell yet; run or follow the job",
+                self.source.spec.name,
+                retracted.num_rows()
+            )));
+        }
+        let steps = match self.options.step {
+            Step::Messages(_) if file.is_none() => decoded.ordinals.clone(),
+            _ => None,
+        };
         let mut batch = decoded.batch;
         let times = match self.time {
             None => None,
@@ -196,18 +214,23 @@ impl<'a> Reading<'a> {
                 Some(times)
             }
         };
-        let name = file.name();
-        let batch = incoming(
-            &self.schema,
-            batch,
-            decoded.ordinals,
-            file.modified_ns,
-            &name,
-        );
+        let batch = match file {
+            // Messages tell their place themselves.
+            None => Ok(batch),
+            Some(file) => {
+                let (ordinals, name) = (decoded.ordinals, file.name());
+                incoming(&self.schema, batch, ordinals, file.modified_ns, &name)
+            }
+        };
         let batch = batch.map_err(|error| broken(&error))?;
-        match times {
-            None => self.gather(batch, std::iter::repeat_n(FIRST, rows)),
-            Some(times) => self.deal(batch, &times),
+        match (times, steps) {
+            (Some(times), _) => self.deal(batch, &times),
+            (None, Some(offsets)) => {
+                let offsets = offsets.into_iter();
+                let offsets = offsets.map(|offset| i64::try_from(offset).unwrap_or(i64::MAX));
+                self.gather(batch, offsets.map(|offset| self.options.step.start(offset)))
+            }
+            (None, None) => self.gather(batch, std::iter::repeat_n(FIRST, rows)),
         }
     }
 
@@ -255,6 +278,58 @@ impl<'a> Reading<'a> {
     fn counts(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The files of a source, and what reads them.
+fn files(
+    source: &Source,
+    spec: &SourceSpec,
+) -> Result<(Vec<ListedFile>, Arc<dyn Reader>), RunError> {
+    let failed = RunError::of_source(source);
+    let files = list(&spec.location).map_err(&failed)?;
+    let deliveries = files.iter().cloned().map(Delivery::from).collect();
+    let reader = open(spec, deliveries, None).map_err(&failed)?;
+    Ok((files, reader))
+}
+
+/// What reads the messages of a topic between two bounds, as of now.
+fn stream(
+    source: &Source,
+    spec: SourceSpec,
+    (from, to): (Option<MessageBound>, Option<MessageBound>),
+) -> Result<Arc<dyn Reader>, RunError> {
+    let failed = RunError::of_source(source);
+    let group = format!("tidewater-replay-{}", spec.name);
+    let mut stream = Stream::open(&spec, None, &group).map_err(&failed)?;
+    let ends = stream.ends();
+    let offsets = |stream: &Stream, bound| match bound {
+        MessageBound::Offset(offset) => Ok(ends.keys().map(|at| (*at, offset)).collect()),
+        MessageBound::Time(ms) => stream.offsets_for_time(ms),
+    };
+    let to = match to {
+        None => ends.clone(),
+        Some(bound) => offsets(&stream, bound).map_err(&failed)?,
+    };
+    if let Some(bound) = from {
+        let from: BTreeMap<i32, i64> = offsets(&stream, bound).map_err(&failed)?;
+        let at = from.into_iter().map(|(partition, offset)| {
+            let end = ends.get(&partition).copied().unwrap_or(offset);
+            let first = offset.min(end);
+            let next = first;
+            let position = PartitionPosition {
+                first,
+                next,
+                ..PartitionPosition::default()
+            };
+            (partition, position)
+        });
+        let known = StreamPosition {
+            partitions: at.collect(),
+            ..StreamPosition::default()
+        };
+        stream = Stream::open(&spec, Some(&known), &group).map_err(&failed)?;
+    }
+    Ok(stream.reader(None, &Until::Offsets(to)))
 }
 
 /// Decoded rows that are not what the job declares.

@@ -1,4 +1,5 @@
-//! Steps of event time, aligned as `date_bin` aligns them: counted from 1970-01-01.
+//! Steps of event time, aligned as `date_bin` aligns them: counted from 1970-01-01. Or of messages, counted by offset from
+//! 0 in each partition.
 
 use std::fmt;
 
@@ -17,6 +18,8 @@ pub enum Step {
     Micros(i64),
     /// So many calendar months.
     Months(i64),
+    /// So many offsets of each partition.
+    Messages(i64),
 }
 
 impl Step {
@@ -27,8 +30,8 @@ impl Step {
     pub fn parse(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
-                "'{text}' is no step; write a whole number and second, minute, hour, day, week, month, quarter or \
-                 year, such as '1 day' or '15 minutes'"
+                "'{text}' is no step; write a whole number and second, minute, hour, day, week, month, quarter, \
+                 year or message, such as '1 day', '15 minutes' or '10000 messages'"
             )
         };
         let (number, unit) = text
@@ -36,11 +39,15 @@ impl Step {
             .split_once(char::is_whitespace)
             .ok_or_else(wrong)?;
         let number: i64 = number.parse().map_err(|_| wrong())?;
+        let unit = unit.trim().to_ascii_lowercase();
+        let unit = unit.strip_suffix('s').unwrap_or(&unit);
+        if unit == "message" && number > 0 {
+            return Ok(Self::Messages(number));
+        }
         if !(1..=NUMBER_MAX).contains(&number) {
             return Err(wrong());
         }
-        let unit = unit.trim().to_ascii_lowercase();
-        Ok(match unit.strip_suffix('s').unwrap_or(&unit) {
+        Ok(match unit {
             "second" => Self::Micros(number * SECOND),
             "minute" => Self::Micros(number * 60 * SECOND),
             "hour" => Self::Micros(number * 3_600 * SECOND),
@@ -53,10 +60,12 @@ impl Step {
         })
     }
 
-    /// The start of the step that a time lies in, both in microseconds since 1970.
+    /// The start of the step that a time lies in, both in microseconds since 1970; of messages both are offsets.
     pub fn start(self, micros: i64) -> i64 {
         match self {
-            Self::Micros(length) => micros.div_euclid(length).saturating_mul(length),
+            Self::Micros(length) | Self::Messages(length) => {
+                micros.div_euclid(length).saturating_mul(length)
+            }
             Self::Months(length) => {
                 let date = calendar(micros);
                 let month = i64::from(date.year() - 1970) * 12 + i64::from(date.month0());
@@ -78,11 +87,12 @@ impl Step {
 
     /// A step's start in words: its date where steps begin at midnight.
     pub fn label(self, start: i64) -> String {
-        let time = calendar(start);
         let midnight = match self {
             Self::Micros(length) => length % DAY == 0,
             Self::Months(_) => true,
+            Self::Messages(_) => return format!("offset {start}"),
         };
+        let time = calendar(start);
         let format = if midnight {
             "%Y-%m-%d"
         } else {
@@ -96,6 +106,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (number, unit) = match *self {
             Self::Months(months) => (months, "month"),
+            Self::Messages(messages) => (messages, "message"),
             Self::Micros(length) if length % DAY == 0 => (length / DAY, "day"),
             Self::Micros(length) if length % (3_600 * SECOND) == 0 => {
                 (length / (3_600 * SECOND), "hour")
@@ -196,6 +207,7 @@ mod tests {
             ("1 week", "7 days"),
             ("90 minutes", "90 minutes"),
             ("24 hours", "1 day"),
+            ("500000 messages", "500000 messages"),
             ("1 year", "12 months"),
         ] {
             assert_eq!(Step::parse(text).unwrap().to_string(), shown);

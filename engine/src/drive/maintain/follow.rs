@@ -1,0 +1,131 @@
+//! `follow`: epoch after epoch, each a commit, until it is stopped.
+//!
+//! ```text
+//!   wait ─ something came ─ take in ──────────────────────────── compute ─ commit ─┐
+//!    ^                      until the interval is over and no                      │
+//!    │                      more waits than was taken in, or                       │
+//!    │                      so many rows were                                      │
+//!    └─────────────────────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! 1. An epoch is cut at `rows_max` rows, about; so memory does not depend on how much waits.
+//! 2. While more waits than an epoch has taken in, it goes on: who is behind catches up in large epochs, who is not
+//!    commits at every interval.
+//! 3. It ends with a whole epoch: what is being taken in when it is stopped is committed.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use tidewater_connectors::kafka::Stream;
+
+use super::MaintainOptions;
+use super::session::Session;
+use crate::drive::ingest::Cut;
+use crate::drive::stages::Stages;
+use crate::drive::{Progress, RunError, RunReport};
+use crate::job::Job;
+use crate::state::panic;
+
+/// How to follow.
+pub struct FollowOptions<'a> {
+    /// What a run has too.
+    pub maintain: MaintainOptions<'a>,
+    /// Rows of an epoch at most, about.
+    pub rows_max: u64,
+}
+
+/// The clock of a follower, and who watches it.
+pub trait Pace: Send + Sync {
+    /// An epoch begins.
+    fn begin(&self);
+
+    /// Whether the epoch has lasted as long as it shall.
+    fn is_over(&self) -> bool;
+
+    /// Whether to stop.
+    fn is_stopping(&self) -> bool;
+
+    /// How long an epoch shall last.
+    fn every(&self) -> Duration;
+
+    /// How long to wait for something to come, before it is asked again whether to stop.
+    fn wait(&self) -> Duration;
+
+    /// What is going on: messages that wait at the brokers, and what is wrong with a stream.
+    fn status(&self, lag: u64, trouble: Option<String>);
+
+    /// What tables go to cannot be reached: it is tried again.
+    fn trouble(&self, what: &str);
+
+    /// An epoch was committed.
+    fn committed(&self, report: &RunReport);
+}
+
+/// Keeps the tables of `job` up to date with what its sources hold, until `pace` says to stop.
+///
+/// # Errors
+/// When anything fails, as [`maintain`](super::maintain) does. Brokers that are out of reach are waited for.
+pub fn follow(
+    job: &Job,
+    options: &FollowOptions<'_>,
+    pace: &Arc<dyn Pace>,
+    progress: &Progress,
+) -> Result<(), RunError> {
+    panic::guarded(|| {
+        let waiting = Arc::clone(pace);
+        let keep_trying = move |trouble: &str| {
+            waiting.trouble(trouble);
+            !waiting.is_stopping()
+        };
+        let mut session = Session::open(job, &options.maintain, progress, Box::new(keep_trying))?;
+        while !pace.is_stopping() {
+            pace.begin();
+            let cut = cut(&session, pace, options.rows_max);
+            let report = session.epoch(Stages::start(progress), Some(&cut))?;
+            if report
+                .deliveries
+                .as_ref()
+                .is_some_and(|all| !all.is_empty())
+            {
+                pace.committed(&report);
+            }
+            await_more(&session, pace.as_ref())?;
+        }
+        session.close()
+    })
+}
+
+fn cut(session: &Session<'_>, pace: &Arc<dyn Pace>, rows_max: u64) -> Arc<Cut> {
+    let streams = session.inflows().values();
+    let streams: Vec<Stream> = streams.map(|inflow| inflow.stream.clone()).collect();
+    let pace = Arc::clone(pace);
+    let lag = move || streams.iter().map(Stream::lag).sum::<u64>();
+    Arc::new(Cut {
+        rows_max,
+        rows: AtomicU64::new(0),
+        is_over: Box::new(move |rows| pace.is_stopping() || (pace.is_over() && lag() <= rows)),
+    })
+}
+
+/// Waits until a stream has something, files may have come, or it is time to stop.
+fn await_more(session: &Session<'_>, pace: &dyn Pace) -> Result<(), RunError> {
+    let inflows = || session.inflows().values();
+    let mut waited = Duration::ZERO;
+    while !pace.is_stopping() && (waited < pace.every() || !session.reads_files()) {
+        let mut has_more = false;
+        for inflow in inflows() {
+            has_more |= inflow.wait(pace.wait())?;
+        }
+        let lag = inflows().map(|inflow| inflow.stream.lag()).sum();
+        pace.status(lag, inflows().find_map(|inflow| inflow.stream.trouble()));
+        if has_more {
+            break;
+        }
+        if session.inflows().is_empty() {
+            std::thread::sleep(pace.wait());
+        }
+        waited += pace.wait();
+    }
+    Ok(())
+}
