@@ -72,6 +72,27 @@ pub enum SourceError {
         /// How the damage shows.
         message: String,
     },
+    /// A topic cannot be read, or its messages cannot be held.
+    #[error("{location}: {message}")]
+    Kafka {
+        /// The topic, and the partition where it is one of them.
+        location: String,
+        /// What is wrong, and what to do.
+        message: String,
+    },
+    /// What was kept of a topic is not what was kept.
+    #[error(
+        "{kept}, which keeps messages that were taken in, {message} at byte {byte_offset}; restore the file from a copy \
+         of the state, or remove the state and read the topic again (--rebuild reads the same file and cannot help)"
+    )]
+    KeptMessages {
+        /// Path of the file.
+        kept: Arc<str>,
+        /// Where in it the damage shows.
+        byte_offset: u64,
+        /// How the damage shows.
+        message: String,
+    },
     /// A declared column that the format cannot hold.
     #[error("source '{table}': column '{column}': {message}")]
     Declaration {

@@ -24,6 +24,8 @@ pub enum Format {
     JsonLines,
     /// Apache Parquet.
     Parquet,
+    /// Lines, or payloads, that are the one column as they stand.
+    Text,
 }
 
 /// A source as its `CREATE EXTERNAL TABLE` statement declares it.
@@ -192,4 +194,31 @@ pub trait TextFormat: Send + Sync {
 pub trait DecodeText: Send + Sync {
     /// Rows and rejected rows of `block`, in file order each.
     fn decode(&self, block: &TextBlock) -> Decoded;
+}
+
+/// Decodes records that are held apart, such as the payloads of messages. Never fails: what does not decode is rejected,
+/// record by record.
+pub trait DecodeRecords: Send + Sync {
+    /// A row for each record, or the reason why there is none.
+    fn decode(&self, records: &[&[u8]]) -> DecodedRecords;
+}
+
+/// What became of some records.
+#[derive(Clone, Debug)]
+pub struct DecodedRecords {
+    /// A row for each record that was not rejected, in their order: the projected columns of the source.
+    pub batch: RecordBatch,
+    /// The others, in their order.
+    pub rejected: Vec<RejectedRecord>,
+}
+
+/// A record that could not be decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RejectedRecord {
+    /// Its place among the records, from 0.
+    pub record: usize,
+    /// The column at fault, where a single one is.
+    pub column: Option<Arc<str>>,
+    /// Why, in a sentence that a user can act on.
+    pub reason: String,
 }

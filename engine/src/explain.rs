@@ -52,6 +52,7 @@ impl Explain {
                 Format::Csv => "CSV",
                 Format::JsonLines => "JSON Lines",
                 Format::Parquet => "Parquet",
+                Format::Text => "text",
             };
             let details = vec![
                 format!("{format} from {}", spec.location),

@@ -206,6 +206,8 @@ pub(super) fn of_format<'a>(
         let Some(other) = extension
             .and_then(format_of)
             .filter(|other| *other != Some(format))
+            // Any text is lines.
+            .filter(|other| format != Format::Text || !other.is_some_and(is_text))
         else {
             continue;
         };
@@ -230,6 +232,14 @@ fn stored_as(format: Format) -> &'static str {
         Format::Csv => "CSV",
         Format::JsonLines => "JSON",
         Format::Parquet => "PARQUET",
+        Format::Text => "TEXT",
+    }
+}
+
+fn is_text(format: Format) -> bool {
+    match format {
+        Format::Csv | Format::JsonLines | Format::Text => true,
+        Format::Parquet => false,
     }
 }
 

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use crate::error::{OptionError, SourceError};
 use crate::format::csv::Csv;
 use crate::format::json_lines::JsonLinesFormat;
-use crate::format::options::{self, CsvOptions, JsonLinesOptions};
+use crate::format::lines::Lines;
+use crate::format::options::{self, CsvOptions, JsonLinesOptions, TextOptions};
 use crate::format::parquet::ParquetReader;
 use crate::source::{Format, Reader, SourceSpec};
 
@@ -74,6 +75,16 @@ pub fn open(
                 on_change: options.on_change,
             };
             let format = JsonLinesFormat::new(spec)?;
+            let reader = text::TextReader::new(spec, deliveries, depot, rules, format)?;
+            Ok(Arc::new(reader))
+        }
+        Format::Text => {
+            let options = TextOptions::parse(&spec.options)?;
+            let rules = text::Rules {
+                compression: options.compression,
+                on_change: options.on_change,
+            };
+            let format = Lines::new(spec)?;
             let reader = text::TextReader::new(spec, deliveries, depot, rules, format)?;
             Ok(Arc::new(reader))
         }

@@ -2,5 +2,6 @@
 
 pub mod csv;
 pub mod json_lines;
+pub mod lines;
 pub mod options;
 pub mod parquet;

@@ -132,6 +132,17 @@ pub struct JsonLinesOptions {
     pub gate: Gate,
 }
 
+/// Options of `STORED AS TEXT`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TextOptions {
+    /// `compression` of the files.
+    pub compression: Compression,
+    /// `on_change` of a file, by default replaced.
+    pub on_change: OnChange,
+    /// `max_bad_rows`, `max_bad_ratio`.
+    pub gate: Gate,
+}
+
 /// Options of `STORED AS PARQUET`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ParquetOptions {
@@ -170,6 +181,8 @@ const JSON_LINES_KEYS: &[&str] = &[
     "max_bad_rows",
     "max_bad_ratio",
 ];
+
+const TEXT_KEYS: &[&str] = &["compression", "on_change", "max_bad_rows", "max_bad_ratio"];
 
 const PARQUET_KEYS: &[&str] = &[
     "unknown_columns",
@@ -256,6 +269,22 @@ impl JsonLinesOptions {
     }
 }
 
+impl TextOptions {
+    /// Parses the options of a source of plain text.
+    ///
+    /// # Errors
+    /// When a key is unknown or a value means nothing.
+    pub fn parse(options: &BTreeMap<String, String>) -> Result<Self, OptionError> {
+        let values = Values::new(options)?;
+        values.all_among(TEXT_KEYS, "TEXT")?;
+        Ok(Self {
+            compression: values.choice("compression", Compression::Auto, COMPRESSIONS)?,
+            on_change: values.on_change_of_text()?,
+            gate: values.gate()?,
+        })
+    }
+}
+
 impl ParquetOptions {
     /// Parses the options of a Parquet source.
     ///
@@ -290,6 +319,7 @@ pub fn validate(format: Format, options: &BTreeMap<String, String>) -> Result<()
         Format::Csv => CsvOptions::parse(options).map(drop),
         Format::JsonLines => JsonLinesOptions::parse(options).map(drop),
         Format::Parquet => ParquetOptions::parse(options).map(drop),
+        Format::Text => TextOptions::parse(options).map(drop),
     }
 }
 

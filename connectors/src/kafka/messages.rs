@@ -1,5 +1,7 @@
 //! Messages of one partition, many at a time, in one buffer.
 
+mod encoding;
+
 use std::ops::Range;
 
 /// Messages of one partition in the order of their offsets. Values lie one after the other in one buffer, so that a

@@ -9,7 +9,10 @@
 //! A delivery is a range of offsets of one partition. What was taken in is kept in the source's [`log`], as files are
 //! in a depot: a changed job reads it again, and `verify` does, long after the topic has forgotten it.
 
+mod debezium;
+pub mod decode;
 pub mod location;
+pub mod log;
 pub mod messages;
 pub mod options;
 pub mod position;
@@ -18,7 +21,9 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef};
 
+pub use self::decode::{MessageDecoder, incoming_schema};
 pub use self::location::Location;
+pub use self::log::{LogReader, MessageLog};
 pub use self::messages::{Message, Messages};
 pub use self::options::{KafkaOptions, Metadata};
 pub use self::position::{PartitionPosition, Segment, StreamPosition};

@@ -85,10 +85,10 @@ pub enum Envelope {
 /// What a key is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KeyFormat {
-    /// `text`: the value of the only column of the primary key.
+    /// `text`: the value of the only column of the primary key. The default, but for Debezium's envelope.
     #[default]
     Text,
-    /// `json`: an object with the columns of the primary key.
+    /// `json`: an object with the columns of the primary key; where there is one, its value alone will do.
     Json,
 }
 
@@ -152,6 +152,11 @@ impl KafkaOptions {
         let taken: BTreeMap<String, String> =
             options.extract_if(.., |key, _| is_ours(key)).collect();
         let values = Values::new(&taken)?;
+        let envelope = values.choice(
+            "envelope",
+            Envelope::default(),
+            &[("none", Envelope::None), ("debezium", Envelope::Debezium)],
+        )?;
         if let Some(key) = options.keys().find(|key| OF_FILES.contains(&key.as_str())) {
             let message = "is for files, and messages are none";
             return Err(values.error(key, message, "remove it"));
@@ -167,14 +172,14 @@ impl KafkaOptions {
                     ("read_uncommitted", Isolation::ReadUncommitted),
                 ],
             )?,
-            envelope: values.choice(
-                "envelope",
-                Envelope::default(),
-                &[("none", Envelope::None), ("debezium", Envelope::Debezium)],
-            )?,
+            envelope,
             key_format: values.choice(
                 "key_format",
-                KeyFormat::default(),
+                // Debezium's keys are objects.
+                match envelope {
+                    Envelope::None => KeyFormat::Text,
+                    Envelope::Debezium => KeyFormat::Json,
+                },
                 &[("text", KeyFormat::Text), ("json", KeyFormat::Json)],
             )?,
             lost_offsets: values.choice(

@@ -262,13 +262,14 @@ pub(super) fn unknown_column(
 }
 
 fn format(stored_as: &str, site: &Site<'_>) -> Result<Format, Diagnostic> {
-    const FORMATS: [(&str, Format); 6] = [
+    const FORMATS: [(&str, Format); 7] = [
         ("CSV", Format::Csv),
         ("JSON", Format::JsonLines),
         ("JSONL", Format::JsonLines),
         ("JSONLINES", Format::JsonLines),
         ("NDJSON", Format::JsonLines),
         ("PARQUET", Format::Parquet),
+        ("TEXT", Format::Text),
     ];
     let known = FORMATS
         .into_iter()
@@ -280,9 +281,9 @@ fn format(stored_as: &str, site: &Site<'_>) -> Result<Format, Diagnostic> {
         );
         match nearest(stored_as, FORMATS.map(|(name, _)| name)) {
             Some(near) => found.with_hint(format!("did you mean {near}?")),
-            None => {
-                found.with_hint("sources are STORED AS CSV, JSON (one object a line) or PARQUET")
-            }
+            None => found.with_hint(
+                "sources are STORED AS CSV, JSON (one object a line), PARQUET or TEXT (one column)",
+            ),
         }
     })
 }

@@ -9,6 +9,7 @@ pub mod encode;
 mod header;
 mod number;
 mod record;
+pub(crate) mod records;
 mod split;
 mod time;
 

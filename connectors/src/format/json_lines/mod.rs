@@ -45,6 +45,7 @@ mod fault;
 mod nested;
 mod number;
 mod parser;
+pub(crate) mod records;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -156,37 +157,50 @@ impl DecodeText for JsonLinesDecoder {
 impl Plan {
     /// Rows and rejected rows, or why no row of the block can be had.
     fn decode(&self, block: &TextBlock) -> Result<Decoded, String> {
-        let wanted = |index| self.projection.contains(&index);
-        let mut columns = ObjectColumns::new(self.declared.fields(), wanted, &self.rules)?;
-        let mut parser = Parser::default();
-        let mut rows = 0;
         let mut rejected = Vec::new();
         let mut ordinals = self.ordinals.then(Vec::new);
-        for line in lines(block) {
-            match decode_row(&mut columns, &mut parser, line.bytes) {
-                Ok(()) => {
-                    rows += 1;
-                    if let Some(ordinals) = &mut ordinals {
-                        ordinals.push(line.byte_offset);
-                    }
-                }
-                Err(fault) => {
-                    columns.truncate(rows);
-                    rejected.push(self.reject(block, &line, fault));
-                }
-            }
-        }
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        let batch = columns.finish().and_then(|columns| {
-            RecordBatch::try_new_with_options(Arc::clone(&self.projected), columns, &options)
-        });
+        let texts = lines(block).map(|line| (line.bytes, line));
+        let batch = self.rows(texts, ObjectColumns::push, |line, fault| match fault {
+            Some(fault) => rejected.push(self.reject(block, &line, fault)),
+            None => ordinals
+                .iter_mut()
+                .for_each(|places| places.push(line.byte_offset)),
+        })?;
         Ok(Decoded {
-            batch: batch.map_err(|error| error.to_string())?,
+            batch,
             retracted: None,
             rejected,
             ordinals,
             bytes: block.stored_bytes,
         })
+    }
+
+    /// A row for each text that `take` takes; `told` hears of each text whether it has a fault.
+    fn rows<'a, T>(
+        &self,
+        texts: impl Iterator<Item = (&'a [u8], T)>,
+        take: impl Fn(&mut ObjectColumns, &mut Parser<'a>) -> Result<(), Fault>,
+        mut told: impl FnMut(T, Option<Fault>),
+    ) -> Result<RecordBatch, String> {
+        let wanted = |index| self.projection.contains(&index);
+        let mut columns = ObjectColumns::new(self.declared.fields(), wanted, &self.rules)?;
+        let mut parser = Parser::default();
+        let mut rows = 0;
+        for (text, of) in texts {
+            let row = begin(&mut parser, text)
+                .and_then(|()| take(&mut columns, &mut parser))
+                .and_then(|()| parser.end());
+            match row {
+                Ok(()) => rows += 1,
+                Err(_) => columns.truncate(rows),
+            }
+            told(of, row.err());
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let batch = columns.finish().and_then(|columns| {
+            RecordBatch::try_new_with_options(Arc::clone(&self.projected), columns, &options)
+        });
+        batch.map_err(|error| error.to_string())
     }
 
     fn reject_all(&self, block: &TextBlock, reason: &str) -> Decoded {
@@ -214,11 +228,7 @@ impl Plan {
     }
 }
 
-fn decode_row<'a>(
-    columns: &mut ObjectColumns,
-    parser: &mut Parser<'a>,
-    line: &'a [u8],
-) -> Result<(), Fault> {
+fn begin<'a>(parser: &mut Parser<'a>, line: &'a [u8]) -> Result<(), Fault> {
     let text = std::str::from_utf8(line).map_err(|error| {
         Fault::syntax(format!(
             "not UTF-8 at byte {} of the row",
@@ -226,8 +236,7 @@ fn decode_row<'a>(
         ))
     })?;
     parser.begin(text);
-    columns.push(parser)?;
-    parser.end()
+    Ok(())
 }
 
 /// A line that is not blank, without its line end.

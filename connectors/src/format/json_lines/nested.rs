@@ -97,6 +97,19 @@ impl ObjectColumns {
         Ok(())
     }
 
+    /// Takes the value of the only field, without the object that would hold it.
+    pub(super) fn push_bare(&mut self, parser: &mut Parser<'_>) -> Result<(), Fault> {
+        match self.fields.as_mut_slice() {
+            [field] => {
+                field.seen = false;
+                field
+                    .push(parser)
+                    .map_err(|fault| fault.in_field(&field.name))
+            }
+            _ => Err(parser.found("an object")),
+        }
+    }
+
     fn push_null(&mut self) {
         for column in self.columns() {
             column.push_null();

@@ -190,6 +190,16 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// Takes a value as it is written; `None` is `null`.
+    pub(super) fn raw(&mut self) -> Result<Option<&'a str>> {
+        if self.null()? {
+            return Ok(None);
+        }
+        let start = self.at;
+        self.skip()?;
+        Ok(Some(&self.text[start..self.at]))
+    }
+
     /// The fault of a value that is not `expected`.
     pub(super) fn found(&mut self, expected: &str) -> Fault {
         let found = match self.peek() {

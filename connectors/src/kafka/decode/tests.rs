@@ -1,0 +1,2 @@
+//! Messages as sources meet them.
+#![allow(clippy::unwrap_used)]
