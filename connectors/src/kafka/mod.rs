@@ -13,6 +13,8 @@ pub mod location;
 pub mod messages;
 pub mod options;
 pub mod position;
+mod producer;
+pub mod sink;
 
 use std::sync::Arc;
 
@@ -22,6 +24,7 @@ pub use self::location::Location;
 pub use self::messages::{Message, Messages};
 pub use self::options::{KafkaOptions, Metadata};
 pub use self::position::{PartitionPosition, Segment, StreamPosition};
+pub use self::producer::KeepTrying;
 
 /// A topic as a source's declaration has it.
 #[derive(Clone, Debug, PartialEq)]
