@@ -333,6 +333,50 @@ pub enum SinkError {
         /// What would do.
         expected: &'static str,
     },
+    /// Kafka refused, or could not be reached.
+    #[error("{place}: {message}")]
+    Kafka {
+        /// The table and its topic, or the brokers.
+        place: String,
+        /// What happened, and what to do.
+        message: String,
+    },
+    /// Rows could not be encoded as messages.
+    #[error("table {table}: cannot write its rows as JSON: {source}")]
+    Message {
+        /// The table's name.
+        table: Arc<str>,
+        /// Why.
+        source: EncodeError,
+    },
+    /// Rows of a table that goes to a topic by key have the same key.
+    #[error(
+        "table {table}: {rows} rows have the key {key}, and a topic holds one row a key; nothing was written. Write \
+         'key' with columns that tell rows apart, or 'mode' 'changelog'"
+    )]
+    KeyNotUnique {
+        /// The table's name.
+        table: Arc<str>,
+        /// How many rows.
+        rows: u64,
+        /// Their key, as JSON.
+        key: String,
+    },
+    /// A message that Kafka would refuse.
+    #[error(
+        "table {table}: a message is {bytes} bytes large, and {limit} is the most; nothing was written. Set \
+         'kafka.message.max.bytes' to more (the topic's max.message.bytes too), or publish less in a row: {row}"
+    )]
+    MessageTooLarge {
+        /// The table's name.
+        table: Arc<str>,
+        /// Its key or row, as JSON, cut short.
+        row: String,
+        /// Its size.
+        bytes: usize,
+        /// What is allowed.
+        limit: usize,
+    },
     /// Publishing failed half-way and a table could not be put back. Its old content is kept.
     #[error(
         "cannot put {} back after publishing failed ({cause}): {source}; its old content is in {}: move it back by hand",

@@ -16,6 +16,8 @@ pub mod log;
 pub mod messages;
 pub mod options;
 pub mod position;
+mod producer;
+pub mod sink;
 
 use std::sync::Arc;
 
@@ -27,6 +29,7 @@ pub use self::log::{LogReader, MessageLog};
 pub use self::messages::{Message, Messages};
 pub use self::options::{KafkaOptions, Metadata};
 pub use self::position::{PartitionPosition, Segment, StreamPosition};
+pub use self::producer::KeepTrying;
 
 /// A topic as a source's declaration has it.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,0 +1,241 @@
+//! What producers have in common: how they are set up, what they hear from librdkafka, and what its errors mean.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseProducer, DeliveryResult, Producer, ProducerContext};
+use rdkafka::{ClientContext, Message};
+
+/// How long a call may block before it is asked whether to go on.
+pub(super) const STEP: Duration = Duration::from_secs(1);
+/// Between a call that failed at once and the next.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Fast, and small in memory: messages wait in 64 MiB at most. The job may set all of it.
+const DEFAULTS: &[(&str, &str)] = &[
+    ("compression.type", "lz4"),
+    ("linger.ms", "20"),
+    ("queue.buffering.max.kbytes", "65536"),
+    // Keys go where Java's producers put them.
+    ("partitioner", "murmur2_random"),
+];
+
+/// The configuration of a client: ours, then the job's, then what is not the job's to set.
+pub(super) fn config(
+    brokers: &str,
+    client: &BTreeMap<String, String>,
+    fixed: &[(&str, &str)],
+) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    let given = client
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()));
+    let all = DEFAULTS.iter().copied().chain(given);
+    for (key, value) in all.chain(fixed.iter().copied()) {
+        config.set(key, value);
+    }
+    config
+        .set("bootstrap.servers", brokers)
+        .set("enable.idempotence", "true")
+        .set("allow.auto.create.topics", "false")
+        .set("delivery.report.only.error", "true");
+    config
+}
+
+/// Hears what a client says.
+#[derive(Default)]
+pub(super) struct Listener {
+    heard: Mutex<Option<String>>,
+    failed: Mutex<Option<Failed>>,
+}
+
+/// A message that was not delivered.
+pub(super) struct Failed {
+    /// Why.
+    pub error: KafkaError,
+    /// Where it should have gone.
+    pub topic: String,
+    /// Its key, as text.
+    pub key: String,
+    /// Bytes of its value.
+    pub bytes: usize,
+}
+
+impl Listener {
+    /// What went wrong since this was asked last.
+    pub fn heard(&self) -> Option<String> {
+        self.heard
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
+    /// The first message that was not delivered.
+    pub fn failed(&self) -> Option<Failed> {
+        self.failed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+}
+
+impl ClientContext for Listener {
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(target: "librdkafka", facility, "{message}");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(target: "librdkafka", %error, reason);
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        // Which broker, and why, says more than that there is none.
+        let says_less = error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown);
+        if heard.is_none() || !says_less {
+            *heard = Some(reason.to_owned());
+        }
+    }
+}
+
+impl ConsumerContext for Listener {}
+
+impl ProducerContext for Listener {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        let Err((error, message)) = result else {
+            return;
+        };
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.get_or_insert_with(|| Failed {
+            error: error.clone(),
+            topic: message.topic().to_owned(),
+            key: String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned(),
+            bytes: message.payload_len(),
+        });
+    }
+}
+
+/// Asked with what is wrong whenever something has to be tried again, about once a second; `false` gives up.
+pub type KeepTrying<'a> = dyn FnMut(&str) -> bool + 'a;
+
+/// Why something did not work.
+#[derive(Debug)]
+pub(super) enum Trouble<E> {
+    /// It may work on the same client.
+    Again(String),
+    /// It may work on a new client.
+    Anew(String),
+    /// It will not work until someone does something. What happened, and what to do.
+    Lasting(String),
+    /// There were further attempts to make, and they were not wanted.
+    GivenUp(String),
+    /// Something else went wrong.
+    Other(E),
+}
+
+impl<E> Trouble<E> {
+    /// What an error of a client means.
+    pub fn of(error: &KafkaError) -> Self {
+        if let Some(message) = error.rdkafka_error_code().and_then(lasting) {
+            return Self::Lasting(message);
+        }
+        let text = text(error);
+        match error {
+            KafkaError::ClientConfig(_, why, property, value) => {
+                Self::Lasting(format!("'kafka.{property}' cannot be '{value}': {why}"))
+            }
+            KafkaError::ClientCreation(why) => {
+                Self::Lasting(format!("the client cannot be set up: {why}"))
+            }
+            KafkaError::Transaction(error) if !error.is_retriable() => Self::Anew(text),
+            KafkaError::MessageProduction(_) => Self::Anew(text),
+            _ => Self::Again(text),
+        }
+    }
+
+    /// What an error of a producer means. A fatal one hides the error that it began with.
+    pub fn of_producer(error: &KafkaError, producer: &BaseProducer<Listener>) -> Self {
+        match producer.client().fatal_error() {
+            Some((code, text)) => match lasting(code) {
+                Some(message) => Self::Lasting(message),
+                None => Self::Anew(text),
+            },
+            None => Self::of(error),
+        }
+    }
+}
+
+fn text(error: &KafkaError) -> String {
+    match error {
+        KafkaError::Transaction(error) => error.string(),
+        other => match other.rdkafka_error_code() {
+            Some(code) => code.to_string(),
+            None => other.to_string(),
+        },
+    }
+}
+
+/// Errors that no further attempt cures: what happened, and what to do.
+fn lasting(code: RDKafkaErrorCode) -> Option<String> {
+    use RDKafkaErrorCode as Code;
+    Some(
+        match code {
+            Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => {
+                "another process has begun to write for this state, or the broker ended a transaction that took longer \
+                 than transaction.timeout.ms. End the other process (it may use a copy of the state), or set \
+                 'kafka.transaction.timeout.ms' to more; then run again, which goes on where this ended"
+            }
+            Code::TopicAuthorizationFailed => {
+                "the broker does not allow it: give this user READ, WRITE and DESCRIBE on the topic"
+            }
+            Code::TransactionalIdAuthorizationFailed => {
+                "the broker does not allow it: give this user WRITE and DESCRIBE on the transactional ids that begin with \
+                 'tidewater-'"
+            }
+            Code::GroupAuthorizationFailed => {
+                "the broker does not allow it: give this user READ on the groups that begin with 'tidewater-'"
+            }
+            Code::ClusterAuthorizationFailed => {
+                "the broker does not allow it: give this user IDEMPOTENT_WRITE on the cluster"
+            }
+            Code::InvalidTransactionTimeout => {
+                "the broker allows no transaction of this length: set 'kafka.transaction.timeout.ms' to no more than its \
+                 transaction.max.timeout.ms"
+            }
+            Code::UnsupportedVersion | Code::UnsupportedFeature => {
+                "the broker is too old: transactions need Kafka 0.11 or newer, and tables in Kafka 2.5"
+            }
+            Code::InvalidRecord => {
+                "the broker refuses a message: a topic that is compacted takes none without a key. Write 'key' \
+                 'column, …', or set its cleanup.policy to delete"
+            }
+            Code::InvalidTopic => "the broker refuses the name of the topic: choose another",
+            Code::PolicyViolation => "the broker's policy refuses it: ask who runs it",
+            _ => return None,
+        }
+        .to_owned(),
+    )
+}
+
+/// Calls `step`, which blocks for [`STEP`] at most, until it is done, fails for good, or `keep_trying` gives up.
+pub(super) fn persist<T, E>(
+    listener: &Listener,
+    keep_trying: &mut KeepTrying<'_>,
+    mut step: impl FnMut() -> Result<T, Trouble<E>>,
+) -> Result<T, Trouble<E>> {
+    loop {
+        let text = match step() {
+            Err(Trouble::Again(text)) => text,
+            done => return done,
+        };
+        let text = listener.heard().unwrap_or(text);
+        if !keep_trying(&text) {
+            return Err(Trouble::GivenUp(text));
+        }
+        thread::sleep(PAUSE);
+    }
+}
