@@ -322,7 +322,8 @@ pub struct ReplayArgs {
         long,
         value_name = "LENGTH",
         value_parser = Step::parse,
-        help = "Length of a step, such as '1 day', '15 minutes' or '1 month', counted from 1970-01-01"
+        help = "Length of a step, such as '1 day', '15 minutes' or '1 month', counted from 1970-01-01; of topics also \
+                '10000 messages', counted by offset in each partition"
     )]
     pub step: Step,
 
@@ -338,9 +339,21 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub from: Option<i64>,
 
-    /// Leave out rows at this date or timestamp and later
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    pub to: Option<i64>,
+    /// Leave out messages before this offset, in each partition of every topic
+    #[arg(long, value_name = "OFFSET", conflicts_with_all = ["from", "from_time"], value_parser = clap::value_parser!(i64).range(0..))]
+    pub from_offset: Option<i64>,
+
+    /// Leave out messages that were sent before this date or timestamp
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["from"], value_parser = parse_time)]
+    pub from_time: Option<i64>,
+
+    #[arg(
+        long,
+        value_name = "END",
+        help = "Leave out what is at this date or timestamp and later; with --from-offset at this offset, with --from-time what \
+                was sent then"
+    )]
+    pub to: Option<String>,
 
     #[arg(
         long,

@@ -5,6 +5,7 @@ mod report;
 
 use std::ffi::OsStr;
 
+use tidewater_engine::drive::{MessageBound, parse_time};
 use tidewater_engine::{Progress, Replay, ReplayOptions};
 
 use crate::args::ReplayArgs;
@@ -30,12 +31,15 @@ pub fn run(args: &ReplayArgs) -> Result<(), Failure> {
     }
     let logging = log::start(args.verbose)?;
     let job = job::load(&args.job)?;
+    let bounds = Bounds::of(args)?;
     let options = ReplayOptions {
         workers: cores::or_all(args.workers),
         step: args.step,
         by: args.by.clone(),
         from: args.from,
-        to: args.to,
+        to: bounds.to,
+        messages_from: bounds.messages_from,
+        messages_to: bounds.messages_to,
         memory_bytes: MEMORY_BYTES,
     };
     let progress = Progress::default();
@@ -76,6 +80,46 @@ pub fn run(args: &ReplayArgs) -> Result<(), Failure> {
         output::print(&format!("{}\n", report.to_json(peak_memory)))
     } else {
         print(&report.to_text(peak_memory))
+    }
+}
+
+/// Bounds of event time, and of messages.
+#[derive(Default)]
+struct Bounds {
+    to: Option<i64>,
+    messages_from: Option<MessageBound>,
+    messages_to: Option<MessageBound>,
+}
+
+impl Bounds {
+    /// What `--to` means depends on what was said of the beginning.
+    fn of(args: &ReplayArgs) -> Result<Self, Failure> {
+        let offset = |text: &str| {
+            let wrong =
+                |_| format!("--to {text}: with --from-offset it is an offset, a whole number");
+            text.parse().map_err(wrong).map_err(Failure::usage)
+        };
+        let time =
+            |text: &str| parse_time(text).map_err(|wrong| Failure::usage(format!("--to {wrong}")));
+        // Messages have their time in milliseconds.
+        let sent = |micros: i64| MessageBound::Time(micros.div_euclid(1_000));
+        let to = args.to.as_deref();
+        match (args.from_offset, args.from_time) {
+            (Some(from), _) => Ok(Self {
+                messages_from: Some(MessageBound::Offset(from)),
+                messages_to: to.map(offset).transpose()?.map(MessageBound::Offset),
+                ..Self::default()
+            }),
+            (None, Some(from)) => Ok(Self {
+                messages_from: Some(sent(from)),
+                messages_to: to.map(time).transpose()?.map(sent),
+                ..Self::default()
+            }),
+            (None, None) => Ok(Self {
+                to: to.map(time).transpose()?,
+                ..Self::default()
+            }),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The inputs as they were last taken in: a source for DataFusion, and the rows that cannot be decoded.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,21 +13,35 @@ use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use datafusion::physical_plan::streaming::PartitionStream;
 use tidewater_engine::error::SourceError;
 use tidewater_engine::file::{Delivery, Depot, open};
+use tidewater_engine::kafka::{LogReader, StreamPosition, place_fields};
 use tidewater_engine::source::{Decoded, Reader, Rejected, SourceSpec};
 
 use crate::failure::Failure;
 
-/// Names of the columns that tell the place of a row, of a source with a key.
+/// Names of the columns that tell the place of a row, of a source with a key: of a row of a file, and of a message.
 pub const PLACES: [&str; 3] = ["tidewater: modified", "tidewater: path", "tidewater: row"];
+pub const MESSAGE_PLACES: [&str; 4] = [
+    "tidewater: timestamp",
+    "tidewater: partition",
+    "tidewater: offset",
+    "tidewater: deleted",
+];
 
 /// Batches that wait for DataFusion.
 const WAITING: usize = 4;
 
+/// What was kept of a source.
+pub enum Kept {
+    /// Files, and when each was last modified.
+    Files(Vec<(Delivery, i64)>, Arc<Depot>),
+    /// Messages, kept in a directory.
+    Messages(PathBuf, StreamPosition),
+}
+
 /// The deliveries of a source.
 pub struct Input {
     spec: SourceSpec,
-    deliveries: Vec<(Delivery, i64)>,
-    depot: Arc<Depot>,
+    kept: Kept,
     /// Threads that decode.
     decoders: usize,
     schema: SchemaRef,
@@ -42,35 +57,28 @@ impl fmt::Debug for Input {
 
 impl Input {
     /// A source, read from what was kept of it.
-    pub fn new(
-        spec: SourceSpec,
-        deliveries: Vec<(Delivery, i64)>,
-        depot: Arc<Depot>,
-        decoders: usize,
-        rows: Arc<AtomicU64>,
-    ) -> Self {
+    pub fn new(spec: SourceSpec, kept: Kept, decoders: usize, rows: Arc<AtomicU64>) -> Self {
         let columns = spec.schema.fields().iter().enumerate();
         let columns = columns.map(|(at, field)| {
             // What no view reads is not decoded, and stands as NULL.
             let read = spec.projection.binary_search(&at).is_ok();
             let field = field.as_ref().clone();
-            let nullable = field.is_nullable() || !read;
+            // Of a message that deletes a row only the key is there.
+            let nullable = field.is_nullable() || !read || (spec.ordinals && spec.kafka.is_some());
             field.with_nullable(nullable)
         });
         let mut fields: Vec<Field> = columns.collect();
-        if spec.ordinals {
-            let types = [DataType::Int64, DataType::Utf8, DataType::UInt64];
-            fields.extend(
-                PLACES
-                    .iter()
-                    .zip(types)
-                    .map(|(name, kind)| Field::new(*name, kind, false)),
-            );
-        }
+        fields.extend(match (spec.ordinals, &spec.kafka) {
+            (false, _) => Vec::new(),
+            (true, None) => named(&PLACES, [DataType::Int64, DataType::Utf8, DataType::UInt64]),
+            (true, Some(_)) => named(
+                &MESSAGE_PLACES,
+                place_fields().map(|field| field.data_type().clone()),
+            ),
+        });
         Self {
             spec,
-            deliveries,
-            depot,
+            kept,
             decoders,
             schema: Arc::new(Schema::new(fields)),
             rows,
@@ -78,8 +86,16 @@ impl Input {
     }
 
     fn reader(&self) -> std::result::Result<Arc<dyn Reader>, String> {
-        let deliveries = self.deliveries.iter().map(|(delivery, _)| delivery.clone());
-        let opened = open(&self.spec, deliveries.collect(), Some(&self.depot));
+        let opened = match &self.kept {
+            Kept::Files(deliveries, depot) => {
+                let deliveries = deliveries.iter().map(|(delivery, _)| delivery.clone());
+                open(&self.spec, deliveries.collect(), Some(depot))
+            }
+            Kept::Messages(directory, position) => {
+                let (segments, partitions) = (&position.segments, &position.partitions);
+                LogReader::open(&self.spec, directory, segments, partitions)
+            }
+        };
         opened.map_err(|error| self.failed(&error))
     }
 
@@ -121,13 +137,16 @@ impl Input {
                 Err(_) => new_null_array(field.data_type(), rows),
             });
         }
-        if let Some(ordinals) = decoded.ordinals {
-            let (delivery, modified_ns) = &self.deliveries[delivery];
+        if let (Some(ordinals), Kept::Files(deliveries, _)) = (decoded.ordinals, &self.kept) {
+            let (delivery, modified_ns) = &deliveries[delivery];
             columns.push(Arc::new(Int64Array::from(vec![*modified_ns; rows])));
             let paths = std::iter::repeat_n(&delivery.name, rows);
             columns.push(Arc::new(StringArray::from_iter_values(paths)));
             columns.push(Arc::new(UInt64Array::from(ordinals)));
         }
+        // Messages tell their place themselves, behind the columns that are read.
+        let places = decoded.batch.columns().iter();
+        columns.extend(places.skip(self.spec.projection.len()).cloned());
         Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
     }
 
@@ -142,6 +161,15 @@ impl Input {
             for decoded in dealt.piece {
                 let decoded = decoded.map_err(failed)?;
                 self.count(&decoded);
+                if decoded
+                    .retracted
+                    .as_ref()
+                    .is_some_and(|rows| rows.num_rows() > 0)
+                {
+                    let name = &self.spec.name;
+                    let message = format!("source {name}: rows are taken back by messages");
+                    return Err(DataFusionError::NotImplemented(message));
+                }
                 if decoded.batch.num_rows() > 0 && !send(self.widen(decoded, dealt.delivery)) {
                     return Ok(());
                 }
@@ -149,6 +177,13 @@ impl Input {
         }
         Ok(())
     }
+}
+
+fn named<const N: usize>(names: &[&str; N], types: [DataType; N]) -> Vec<Field> {
+    let fields = names.iter().zip(types);
+    fields
+        .map(|(name, kind)| Field::new(*name, kind, false))
+        .collect()
 }
 
 /// [`Input`] as DataFusion reads it: a stream of its own each time.

@@ -22,7 +22,7 @@ use tidewater_engine::Job;
 use tidewater_engine::job::{self, CreateView, Source};
 use tokio::runtime::{Builder, Runtime};
 
-use super::inputs::{Input, InputStream, PLACES};
+use super::inputs::{Input, InputStream, MESSAGE_PLACES, PLACES};
 use super::{exact, ties};
 
 /// A job that DataFusion runs, a table at a time.
@@ -143,27 +143,42 @@ impl Oracle {
 }
 
 /// Of the rows with one key the one that was delivered last: of the file modified later, of files modified at the same
-/// time that of the greater path, within a file the row further on.
+/// time that of the greater path, within a file the one further on. Of messages that of the greater offset in each
+/// partition, of these the one of the later time and greater partition, unless it deletes its key.
 fn last_of_each_key(source: &Source, all: &str) -> String {
-    let list = |names: &mut dyn Iterator<Item = &str>| {
-        let quoted: Vec<String> = names.map(quoted).collect();
-        quoted.join(", ")
-    };
     let fields = source.spec.schema.fields();
-    let columns = list(&mut fields.iter().map(|field| field.name().as_str()));
-    let mut key = source
-        .primary_key
+    let names = |columns: &mut dyn Iterator<Item = usize>| {
+        let columns = columns.map(|at| quoted(fields[at].name()));
+        columns.collect::<Vec<_>>().join(", ")
+    };
+    let columns = names(&mut (0..fields.len()));
+    let key = names(&mut source.primary_key.iter().copied());
+    let all = quoted(all);
+    if source.spec.kafka.is_none() {
+        let last = last(&all, &key, &PLACES);
+        return format!("SELECT {columns} FROM ({last})");
+    }
+    let [timestamp, partition, offset, deleted] = MESSAGE_PLACES;
+    let in_partition = format!("{key}, {}", quoted(partition));
+    let latest = last(&all, &in_partition, &[offset]);
+    let counting = last(&format!("({latest})"), &key, &[timestamp, partition]);
+    format!(
+        "SELECT {columns} FROM ({counting}) WHERE NOT {}",
+        quoted(deleted)
+    )
+}
+
+/// The rows of `relation` that are last in these orders among those with equal `key`.
+fn last(relation: &str, key: &str, orders: &[&str]) -> String {
+    let orders: Vec<String> = orders
         .iter()
-        .map(|&at| fields[at].name().as_str());
-    let places = PLACES
         .map(|place| format!("{} DESC", quoted(place)))
-        .join(", ");
+        .collect();
+    let orders = orders.join(", ");
     let place = quoted("tidewater: place");
     format!(
-        "SELECT {columns} FROM (SELECT *, row_number() OVER (PARTITION BY {} ORDER BY {places}) AS {place} FROM {}) \
-         WHERE {place} = 1",
-        list(&mut key),
-        quoted(all)
+        "SELECT * EXCEPT ({place}) FROM (SELECT *, row_number() OVER (PARTITION BY {key} ORDER BY {orders}) AS {place} \
+         FROM {relation}) WHERE {place} = 1"
     )
 }
 

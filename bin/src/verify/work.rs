@@ -14,7 +14,7 @@ use tidewater_engine::sink::{Encoding, TableSpec};
 use tidewater_engine::{Inspection, Job, Open};
 
 use super::compare::{Encoder, Side, Sums};
-use super::inputs::Input;
+use super::inputs::{Input, Kept};
 use super::oracle::Oracle;
 use super::report::{self, Verdict};
 use crate::args::VerifyArgs;
@@ -190,18 +190,15 @@ fn inputs(
     decoders: usize,
     rows: &Arc<AtomicU64>,
 ) -> Result<Vec<Arc<Input>>, Failure> {
-    let depot = inspection.depot()?;
     let input = |source: &tidewater_engine::job::Source| {
         let spec = source.spec.clone();
-        let deliveries = inspection.kept(&spec.name)?;
-        let input = Input::new(
-            spec,
-            deliveries,
-            Arc::clone(&depot),
-            decoders,
-            Arc::clone(rows),
-        );
-        Ok(Arc::new(input))
+        let kept = if spec.kafka.is_some() {
+            let position = inspection.stream(&spec.name)?.unwrap_or_default();
+            Kept::Messages(inspection.messages(&spec.name), position)
+        } else {
+            Kept::Files(inspection.kept(&spec.name)?, inspection.depot()?)
+        };
+        Ok(Arc::new(Input::new(spec, kept, decoders, Arc::clone(rows))))
     };
     job.sources.iter().map(input).collect()
 }

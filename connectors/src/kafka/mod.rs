@@ -9,6 +9,8 @@
 //! A delivery is a range of offsets of one partition. What was taken in is kept in the source's [`log`], as files are
 //! in a depot: a changed job reads it again, and `verify` does, long after the topic has forgotten it.
 
+mod begin;
+mod client;
 mod debezium;
 pub mod decode;
 pub mod location;
@@ -17,7 +19,11 @@ pub mod messages;
 pub mod options;
 pub mod position;
 mod producer;
+mod queue;
+mod reader;
 pub mod sink;
+mod stream;
+mod topic;
 
 use std::sync::Arc;
 
@@ -30,6 +36,8 @@ pub use self::messages::{Message, Messages};
 pub use self::options::{KafkaOptions, Metadata};
 pub use self::position::{PartitionPosition, Segment, StreamPosition};
 pub use self::producer::KeepTrying;
+pub use self::reader::{StreamReader, Until};
+pub use self::stream::Stream;
 
 /// A topic as a source's declaration has it.
 #[derive(Clone, Debug, PartialEq)]

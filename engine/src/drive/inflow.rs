@@ -103,11 +103,8 @@ impl Inflow {
         };
         let log = self.kept.as_ref().map(|kept| Arc::clone(&kept.log));
         let reader = self.stream.reader(log, &until);
-        let intake = self.intake(
-            Arc::clone(&reader) as _,
-            (graphs, true),
-            reader.partitions(),
-        );
+        let partitions = reader.partitions().len();
+        let intake = self.intake(Arc::clone(&reader) as _, (graphs, true), partitions);
         let added = match cut {
             None => intake,
             Some(cut) => intake.until(Arc::clone(cut), Arc::clone(&reader) as _),
@@ -126,13 +123,17 @@ impl Inflow {
         let Some(kept) = &self.kept else {
             return Ok(None);
         };
-        let reader = KeptMessages::open(&self.spec, &kept.directory, &kept.position);
+        let StreamPosition {
+            segments,
+            partitions,
+            ..
+        } = &kept.position;
+        let reader = LogReader::open(&self.spec, &kept.directory, segments, partitions);
         let reader = reader.map_err(RunError::of_source(&self.source))?;
-        let partitions: Vec<i32> = kept.position.partitions.keys().copied().collect();
         Ok(Some(self.intake(
             reader,
             (graphs, quarantines),
-            &partitions,
+            partitions.len(),
         )))
     }
 

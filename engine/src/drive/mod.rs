@@ -28,7 +28,7 @@ pub use self::error::RunError;
 pub use self::inspect::{Inspection, KeptInputs, Open, Pending, StateSizes};
 pub use self::maintain::{CRASH_POINTS, FollowOptions, MaintainOptions, Pace, follow, maintain};
 pub use self::progress::{Counters, Progress};
-pub use self::replay::{History, Replay, ReplayOptions, Replayed, Step, parse_time};
+pub use self::replay::{History, MessageBound, Replay, ReplayOptions, Replayed, Step, parse_time};
 pub use self::report::{Published, RunReport, TableReport};
 pub use self::resident::{Resident, TableChanges};
 pub use self::run::{RunOptions, run};

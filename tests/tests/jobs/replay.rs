@@ -215,6 +215,8 @@ fn rows_that_wait_in_temporary_files_are_the_same() {
                 by: Vec::new(),
                 from: None,
                 to: None,
+                messages_from: None,
+                messages_to: None,
                 memory_bytes,
             };
             let replay = Replay::open(&job, &options, &Progress::default()).unwrap();

@@ -23,7 +23,7 @@ pub use self::commit::CRASH_POINTS;
 pub use self::follow::{FollowOptions, Pace, follow};
 pub use self::session::state_of;
 
-use tidewater_connectors::kafka::sink::KeepTrying;
+use tidewater_connectors::kafka::KeepTrying;
 
 use self::session::Session;
 use super::stages::Stages;

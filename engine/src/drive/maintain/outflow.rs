@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tidewater_connectors::file::sink::changes;
-use tidewater_connectors::kafka::sink::{Changes, KeepTrying, Publisher, TopicSpec};
+use tidewater_connectors::kafka::KeepTrying;
+use tidewater_connectors::kafka::sink::{Changes, Publisher, TopicSpec};
 use tidewater_connectors::sink::SinkError;
 
 use crate::drive::RunError;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tidewater_connectors::disk;
 use tidewater_connectors::file::sink::{Run, Staging, WriteOptions};
 use tidewater_connectors::file::{Depot, Position};
-use tidewater_connectors::kafka::sink::KeepTrying;
+use tidewater_connectors::kafka::KeepTrying;
 use tidewater_operators::Faults;
 use tidewater_operators::hash::hash;
 
