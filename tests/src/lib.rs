@@ -12,6 +12,7 @@
 //! | [`sources`] | files of rows that a test knows, as sources read them |
 //! | [`deliveries`] | random histories of files: added, corrected, withdrawn, renamed, split, touched, appended to |
 //! | [`ledger`] | a small job with a table of each kind, for tests of what goes wrong |
+//! | [`kafka`] | a Kafka broker, the real one or librdkafka's mock cluster, and clients of it |
 //! | [`packed`] | compressed files made by hand |
 //! | [`published`] | published tables, read back with their partitions |
 //! | [`csv`] | a CSV reader of its own, so that ours is not tested against itself |
@@ -24,6 +25,7 @@ pub mod csv;
 pub mod deliveries;
 pub mod draw;
 pub mod history;
+pub mod kafka;
 pub mod ledger;
 pub mod maintained;
 pub mod oracle;

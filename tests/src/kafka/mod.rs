@@ -1,0 +1,154 @@
+//! A Kafka broker to test against: Apache Kafka where it was fetched, else librdkafka's mock cluster.
+//!
+//! [`Broker::get`] is the one that all tests of a process share, each with topics of its own; [`Broker::dedicated`] is for
+//! a test that stops it. `TIDEWATER_KAFKA=real` makes it an error that Apache Kafka is not to be had, `mock` takes the
+//! mock cluster in any case; without it a test never downloads anything.
+//!
+//! | | Apache Kafka | the mock cluster |
+//! |---|---|---|
+//! | messages, keys, headers, timestamps, tombstones | yes | yes |
+//! | down and up again, messages kept | yes | yes |
+//! | aborted transactions hidden from `read_committed` | yes | no: all is committed at once |
+//! | topics deleted, partitions added, records deleted, topic configurations | yes | no |
+//! | a partition of more than 5 MB | yes | no: it forgets the oldest messages |
+//!
+//! A test that needs what only Apache Kafka does begins with [`Broker::real_or_skip`].
+
+mod consume;
+mod kcat;
+mod mock;
+mod produce;
+mod real;
+mod topic;
+
+use std::env;
+use std::io::{self, Write};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+
+pub use consume::{Received, fold};
+pub use produce::{Producer, Record};
+pub use topic::Topic;
+
+use mock::Mock;
+use real::Real;
+
+/// How long any single request may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running broker. It ends when it is dropped, and with the process of the test however that ends.
+pub struct Broker {
+    bootstrap: String,
+    cluster: Cluster,
+}
+
+enum Cluster {
+    Real(Real),
+    Mock(Mock),
+}
+
+impl Broker {
+    /// The broker that all tests of this process share.
+    pub fn get() -> &'static Self {
+        static SHARED: OnceLock<Broker> = OnceLock::new();
+        SHARED.get_or_init(Self::dedicated)
+    }
+
+    /// A broker of one's own, of the same kind.
+    #[must_use]
+    pub fn dedicated() -> Self {
+        if real_is_chosen() {
+            let (real, bootstrap) = Real::start();
+            Self {
+                bootstrap,
+                cluster: Cluster::Real(real),
+            }
+        } else {
+            let (mock, bootstrap) = Mock::start();
+            Self {
+                bootstrap,
+                cluster: Cluster::Mock(mock),
+            }
+        }
+    }
+
+    /// Its address, for `bootstrap.servers` and `kafka://`. It survives a stop.
+    pub fn bootstrap(&self) -> &str {
+        &self.bootstrap
+    }
+
+    /// Whether it is Apache Kafka.
+    pub fn is_real(&self) -> bool {
+        matches!(self.cluster, Cluster::Real(_))
+    }
+
+    /// Whether it is Apache Kafka; says that `what` is not tested when it is not.
+    #[must_use]
+    pub fn real_or_skip(&self, what: &str) -> bool {
+        if !self.is_real() {
+            say(&format!("skipped, since only Apache Kafka does it: {what}"));
+        }
+        self.is_real()
+    }
+
+    /// Takes the broker down in good order.
+    pub fn stop(&self) {
+        match &self.cluster {
+            Cluster::Real(real) => real.ask("stop", "stopped"),
+            Cluster::Mock(mock) => mock.down(),
+        }
+    }
+
+    /// Takes the broker down as a power failure would; the mock cluster knows no difference.
+    pub fn kill(&self) {
+        match &self.cluster {
+            Cluster::Real(real) => real.ask("kill", "killed"),
+            Cluster::Mock(mock) => mock.down(),
+        }
+    }
+
+    /// Brings the broker up again after [`stop`](Self::stop) or [`kill`](Self::kill): the same address and messages.
+    pub fn start(&self) {
+        match &self.cluster {
+            Cluster::Real(real) => real.ask("start", &format!("bootstrap={}", self.bootstrap)),
+            Cluster::Mock(mock) => mock.up(),
+        }
+    }
+
+    /// What every client of it begins with.
+    fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.bootstrap)
+            .set("reconnect.backoff.max.ms", "500");
+        config
+    }
+}
+
+/// Chooses, once for the process, and says so.
+fn real_is_chosen() -> bool {
+    static CHOSEN: OnceLock<bool> = OnceLock::new();
+    *CHOSEN.get_or_init(|| {
+        let wanted = env::var("TIDEWATER_KAFKA").unwrap_or_default();
+        let version = match wanted.as_str() {
+            "mock" => Err("TIDEWATER_KAFKA=mock".to_owned()),
+            "" | "real" => real::version(),
+            other => panic!("TIDEWATER_KAFKA={other} is neither real nor mock"),
+        };
+        match &version {
+            Ok(version) => say(&format!("tests run against the real broker, {version}")),
+            Err(why) if wanted == "real" => panic!("TIDEWATER_KAFKA=real, but {why}"),
+            Err(why) => say(&format!(
+                "tests run against librdkafka's mock cluster ({why})"
+            )),
+        }
+        version.is_ok()
+    })
+}
+
+/// Past the capture of tests that pass: what ran has to be seen then, too.
+fn say(what: &str) {
+    writeln!(io::stderr(), "Kafka: {what}").unwrap();
+}
