@@ -36,7 +36,7 @@ pub(super) fn resume(
         .keys()
         .find(|partition| !edges.contains_key(partition))
     {
-        return Err(made_anew(format!("it has no partition {gone} any more")));
+        return Err(made_anew(&format!("it has no partition {gone} any more")));
     }
     let mut lost = Vec::new();
     let mut positions = BTreeMap::new();
@@ -74,20 +74,20 @@ pub(super) fn at(offset: i64) -> PartitionPosition {
 
 /// What a topic is that ends before what was read of it.
 pub(super) fn ends_before(partition: i32, next: i64, end: i64) -> String {
-    made_anew(format!(
+    made_anew(&format!(
         "partition {partition} was read up to offset {next}, and now it ends at {end}"
     ))
 }
 
 /// What a topic is that goes on before what was read of it.
 pub(super) fn began_again(partition: i32, next: i64, offset: i64) -> String {
-    made_anew(format!(
+    made_anew(&format!(
         "partition {partition} was read up to offset {next}, and now {offset} comes"
     ))
 }
 
 /// A topic that is another than the one that was read.
-pub(super) fn made_anew(how: String) -> String {
+pub(super) fn made_anew(how: &str) -> String {
     format!(
         "{how}: the topic was deleted and made anew, or its brokers lost messages. Nothing of it is taken in. To read it \
          from its beginning, rename the source or begin with a new state; what was taken in before is not taken back"

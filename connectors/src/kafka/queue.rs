@@ -157,9 +157,10 @@ impl Fetched {
         // SAFETY: the text is the message's or static, and ends with a zero.
         unsafe {
             let text = native::rd_kafka_message_errstr(self.0.as_ptr());
-            match text.is_null() {
-                true => String::new(),
-                false => CStr::from_ptr(text).to_string_lossy().into_owned(),
+            if text.is_null() {
+                String::new()
+            } else {
+                CStr::from_ptr(text).to_string_lossy().into_owned()
             }
         }
     }

@@ -174,7 +174,7 @@ impl Stream {
             match edges.get(&partition) {
                 None => {
                     let how = format!("it has no partition {partition} any more");
-                    return Err(failed(location, begin::made_anew(how)));
+                    return Err(failed(location, begin::made_anew(&how)));
                 }
                 Some(edges) if edges.end < next => {
                     let why = begin::ends_before(partition, next, edges.end);
@@ -516,7 +516,7 @@ impl Shared {
                     self.failed(begin::told(&[lost], LostOffsets::Fail, location))
                 }
                 Some(edges) => self.failed(begin::ends_before(number, next, edges.end)),
-                None => self.failed(begin::made_anew(format!(
+                None => self.failed(begin::made_anew(&format!(
                     "it has no partition {number} any more"
                 ))),
             },

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::MetadataPartition;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::{Consumer, failed, passes};
@@ -92,7 +93,7 @@ impl Asking<'_> {
                 code => Err(self.unanswered(&KafkaError::MetadataFetch(code))),
             };
         }
-        let partitions = found.partitions().iter().map(|partition| partition.id());
+        let partitions = found.partitions().iter().map(MetadataPartition::id);
         Ok(Some(partitions.collect()).filter(|partitions: &Vec<i32>| !partitions.is_empty()))
     }
 

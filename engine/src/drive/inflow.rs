@@ -168,8 +168,13 @@ impl Inflow {
             if read > 0 {
                 records.push(DeliveryRecord {
                     source: self.spec.name.clone(),
-                    path: format!("{}/{partition}", position.topic),
-                    change: format!("offsets {} to {}", at.next, taken.next - 1),
+                    path: format!(
+                        "{}/{partition}, offsets {} to {}",
+                        position.topic,
+                        at.next,
+                        taken.next - 1
+                    ),
+                    change: "read".to_owned(),
                     rows_in: read,
                     rows_out: 0,
                 });

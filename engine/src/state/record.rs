@@ -85,9 +85,9 @@ pub struct EpochRecord {
 pub struct DeliveryRecord {
     /// The source.
     pub source: String,
-    /// The file.
+    /// The file; of a stream the topic, the partition and the offsets.
     pub path: String,
-    /// `new`, `replaced`, `appended`, `renamed` or `withdrawn`.
+    /// `new`, `replaced`, `appended`, `renamed` or `withdrawn`; of a stream `read`.
     pub change: String,
     /// Rows taken in, quarantined ones among them.
     pub rows_in: u64,

@@ -1,6 +1,6 @@
 //! Reads a log: frames are found and read under a lock, checked and decoded by the worker that takes them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -27,7 +27,7 @@ pub struct LogReader {
 
 /// Where reading has come to.
 struct Cursor {
-    waiting: std::vec::IntoIter<Segment>,
+    waiting: VecDeque<Segment>,
     open: Option<OpenSegment>,
 }
 
@@ -74,7 +74,7 @@ impl LogReader {
                 .collect(),
             bytes_total: segments.iter().map(|segment| segment.bytes).sum(),
             cursor: Mutex::new(Cursor {
-                waiting: segments.to_vec().into_iter(),
+                waiting: segments.iter().copied().collect(),
                 open: None,
             }),
         }))
@@ -144,7 +144,7 @@ impl Cursor {
             if let Some(open) = self.open.as_mut().filter(|open| open.at < open.end) {
                 return open.next().map(Some);
             }
-            let Some(segment) = self.waiting.next() else {
+            let Some(segment) = self.waiting.pop_front() else {
                 return Ok(None);
             };
             let path = path(directory, segment.number);

@@ -7,6 +7,7 @@ use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::metadata::MetadataTopic;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 use twox_hash::XxHash3_64;
@@ -176,7 +177,7 @@ fn partitions(
         consumer.poll(Duration::ZERO);
         let metadata = metadata.map_err(|error| Trouble::of(&error))?;
         let found = metadata.topics().iter().find(|found| found.name() == name);
-        let error = found.and_then(|found| found.error());
+        let error = found.and_then(MetadataTopic::error);
         let error = error.map(RDKafkaErrorCode::from);
         match (found, error) {
             (None, _) | (_, Some(RDKafkaErrorCode::UnknownTopicOrPartition)) => {

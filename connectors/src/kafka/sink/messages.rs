@@ -251,7 +251,7 @@ impl<'a> Messages<'a> {
 
 /// Bytes that compare as the keys do, NULL first.
 fn places(keys: &RecordBatch) -> Result<arrow::row::Rows, ArrowError> {
-    let types = keys.columns().iter().map(|column| column.data_type());
+    let types = keys.columns().iter().map(Array::data_type);
     let fields = types.map(|data_type| SortField::new(data_type.clone()));
     RowConverter::new(fields.collect())?.convert_columns(keys.columns())
 }

@@ -72,7 +72,7 @@ pub fn maintain(
 /// How often brokers that cannot be reached are tried again by a run that has an end, about a second apart.
 const TRIES_MAX: u32 = 60;
 
-fn patience<'a>(notice: &'a (dyn Fn(&str) + Sync)) -> Box<KeepTrying<'a>> {
+fn patience(notice: &(dyn Fn(&str) + Sync)) -> Box<KeepTrying<'_>> {
     let mut tries = 0;
     Box::new(move |trouble| {
         tries += 1;

@@ -112,7 +112,7 @@ impl<'a> Reading<'a> {
             None => files(source, &spec)?,
             Some(_) => {
                 let bounds = (options.messages_from, options.messages_to);
-                (Vec::new(), stream(source, spec, bounds)?)
+                (Vec::new(), stream(source, &spec, bounds)?)
             }
         };
         Ok(Self {
@@ -295,12 +295,12 @@ fn files(
 /// What reads the messages of a topic between two bounds, as of now.
 fn stream(
     source: &Source,
-    spec: SourceSpec,
+    spec: &SourceSpec,
     (from, to): (Option<MessageBound>, Option<MessageBound>),
 ) -> Result<Arc<dyn Reader>, RunError> {
     let failed = RunError::of_source(source);
     let group = format!("tidewater-replay-{}", spec.name);
-    let mut stream = Stream::open(&spec, None, &group).map_err(&failed)?;
+    let mut stream = Stream::open(spec, None, &group).map_err(&failed)?;
     let ends = stream.ends();
     let offsets = |stream: &Stream, bound| match bound {
         MessageBound::Offset(offset) => Ok(ends.keys().map(|at| (*at, offset)).collect()),
@@ -327,7 +327,7 @@ fn stream(
             partitions: at.collect(),
             ..StreamPosition::default()
         };
-        stream = Stream::open(&spec, Some(&known), &group).map_err(&failed)?;
+        stream = Stream::open(spec, Some(&known), &group).map_err(&failed)?;
     }
     Ok(stream.reader(None, &Until::Offsets(to)))
 }
