@@ -222,3 +222,6 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> + Clone {
         Some((start, line.strip_suffix(b"\r").unwrap_or(line)))
     })
 }
+
+#[cfg(test)]
+mod tests;

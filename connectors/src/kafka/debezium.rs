@@ -44,8 +44,8 @@ pub(super) fn change(payload: &[u8]) -> Result<Change<'_>, (Option<String>, Stri
         Some("\"d\"") => Ok(Change::Delete { before }),
         Some("\"t\"") => Err(fault(
             "op",
-            "the table was emptied (op 't'), and the message does not say of which rows; take the rows back by \
-             deleting them before"
+            "the table was emptied (op 't'), and the message does not say of which rows; delete rows instead of \
+             truncating the table"
                 .to_owned(),
         )),
         Some(other) => Err(fault(

@@ -138,7 +138,7 @@ impl MessageDecoder {
     }
 
     fn try_decode(&self, messages: &Messages) -> Result<Decoded, ArrowError> {
-        let mut parts = Parts::of(messages, self.envelope, self.keys.is_some());
+        let mut parts = Parts::of(messages, self.envelope, self.keys.as_ref());
         let rows = self.rows(messages, &parts.rows, &mut parts.refused)?;
         let (gone, deleted) = match &self.keys {
             None => (

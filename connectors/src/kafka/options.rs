@@ -398,7 +398,10 @@ mod tests {
         assert_eq!(taken.client["security.protocol"], "ssl");
         let left: Vec<&str> = left.keys().map(String::as_str).collect();
         assert_eq!(left, ["max_bad_rows", "timestamp_format"]);
+        let (of_debezium, _) = take(&[("envelope", "debezium")]).unwrap();
+        assert_eq!(of_debezium.key_format, KeyFormat::Json);
         let (default, _) = take(&[("column.id", "header:trace:id")]).unwrap();
+        assert_eq!(default.key_format, KeyFormat::Text);
         assert_eq!(default.start, Start::Earliest);
         assert_eq!(
             default.columns["id"],

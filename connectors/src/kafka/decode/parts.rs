@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 
 use super::Refused;
+use super::keys::Keys;
 use crate::kafka::debezium::{self, Change};
 use crate::kafka::options::Envelope;
 use crate::kafka::{Message, Messages};
@@ -32,38 +33,49 @@ pub(super) struct Parts<'a> {
 const TOMBSTONE: &str = "a message without payload (a tombstone) deletes the row of its key, and the source has none; \
     declare PRIMARY KEY (…)";
 
+const NO_KEY: &str = "the message deletes the row of its key, and comes without a key";
+
 impl<'a> Parts<'a> {
-    pub(super) fn of(messages: &'a Messages, envelope: Envelope, is_keyed: bool) -> Self {
+    pub(super) fn of(messages: &'a Messages, envelope: Envelope, keys: Option<&Keys>) -> Self {
         let mut parts = Self::default();
         parts.rows.reserve(messages.len());
         for (at, message) in messages.iter().enumerate() {
-            match (message.value, envelope) {
-                (Some(row), Envelope::None) => parts.rows.push(at, row),
-                (Some(change), Envelope::Debezium) => parts.change(at, &message, change, is_keyed),
-                (None, _) if is_keyed => parts.keys.push(at, message.key.unwrap_or_default()),
-                (None, Envelope::None) => parts.refuse(at, None, TOMBSTONE.to_owned()),
+            match (message.value, envelope, keys) {
+                (Some(row), Envelope::None, _) => parts.rows.push(at, row),
+                (Some(change), Envelope::Debezium, _) => parts.change(at, &message, change, keys),
+                (None, _, Some(keys)) => parts.delete(at, &message, keys),
+                (None, Envelope::None, None) => parts.refuse(at, None, TOMBSTONE.to_owned()),
                 // It follows the change that deletes the row.
-                (None, Envelope::Debezium) => {}
+                (None, Envelope::Debezium, None) => {}
             }
         }
         parts
     }
 
-    fn change(&mut self, at: usize, message: &Message<'a>, change: &'a [u8], is_keyed: bool) {
+    fn delete(&mut self, at: usize, message: &Message<'a>, keys: &Keys) {
+        match message.key {
+            Some(key) => self.keys.push(at, key),
+            // Other parts of the message say it.
+            None if keys.of_message.is_none() => self.keys.push(at, &[]),
+            None => self.refuse(at, None, NO_KEY.to_owned()),
+        }
+    }
+
+    fn change(&mut self, at: usize, message: &Message<'a>, change: &'a [u8], keys: Option<&Keys>) {
         match debezium::change(change) {
             Ok(Change::Insert { after }) => self.rows.push(at, after),
             Ok(Change::Update { before, after }) => {
                 self.rows.push(at, after);
                 match before {
                     Some(before) => self.before.push(at, before),
-                    None if is_keyed => {}
+                    None if keys.is_some() => {}
                     None => self.refuse(at, Some("before"), debezium::NO_BEFORE.to_owned()),
                 }
             }
-            Ok(Change::Delete { before }) => match before {
-                Some(before) => self.before.push(at, before),
-                None if is_keyed => self.keys.push(at, message.key.unwrap_or_default()),
-                None => self.refuse(at, Some("before"), debezium::NO_BEFORE.to_owned()),
+            Ok(Change::Delete { before }) => match (before, keys) {
+                (Some(before), _) => self.before.push(at, before),
+                (None, Some(keys)) => self.delete(at, message, keys),
+                (None, None) => self.refuse(at, Some("before"), debezium::NO_BEFORE.to_owned()),
             },
             Err((column, reason)) => self.refuse(at, column.as_deref(), reason),
         }

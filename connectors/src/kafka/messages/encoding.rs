@@ -171,3 +171,125 @@ fn zigzag(number: i64) -> u64 {
 fn unzigzag(number: u64) -> i64 {
     (number >> 1).cast_signed() ^ -(number & 1).cast_signed()
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    fn random(random: &mut ChaCha8Rng) -> Messages {
+        let far = i64::MAX - 1_000_000;
+        let first = [0, 1, far][random.random_range(0..3)] + random.random_range(0..100);
+        let mut messages = Messages::new(random.random_range(0..9), first);
+        let bytes = |random: &mut ChaCha8Rng| -> Option<Vec<u8>> {
+            let length = [0, 1, 20, 200][random.random_range(0..4)];
+            let some = random.random_bool(0.7);
+            some.then(|| (0..length).map(|_| random.random()).collect())
+        };
+        for _ in 0..random.random_range(0..30) {
+            let offset =
+                messages.next_offset + random.random_range(0..2) * random.random_range(0..300);
+            let timestamp =
+                [-1, 0, i64::MAX, i64::MIN, 1_700_000_000_000][random.random_range(0..5)];
+            let headers = (0..random.random_range(0..4))
+                .map(|_| (bytes(random).unwrap_or_default(), bytes(random)));
+            let headers: Vec<_> = headers.collect();
+            let headers = headers.iter();
+            let headers = headers.map(|(name, value)| (name.as_slice(), value.as_deref()));
+            messages.push(
+                (offset, timestamp),
+                bytes(random).as_deref(),
+                bytes(random).as_deref(),
+                headers,
+            );
+        }
+        messages.next_offset += random.random_range(0..3);
+        messages
+    }
+
+    fn decode(messages: &Messages, encoded: Vec<u8>) -> Result<Messages, Malformed> {
+        let place = (
+            messages.partition,
+            messages.first_offset(),
+            messages.next_offset,
+        );
+        Messages::decode(place, messages.len(), encoded, messages.bytes())
+    }
+
+    #[test]
+    fn messages_come_back() {
+        for seed in 0..300 {
+            let messages = random(&mut ChaCha8Rng::seed_from_u64(seed));
+            let mut encoded = Vec::new();
+            messages.encode(&mut encoded);
+            assert_eq!(decode(&messages, encoded), Ok(messages), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn a_message_takes_few_bytes_more_than_it_holds() {
+        let mut messages = Messages::new(0, 1 << 40);
+        for at in 0..100 {
+            let place = ((1 << 40) + at, 1_700_000_000_000 + at);
+            messages.push(place, Some(b"key"), Some(b"value"), []);
+        }
+        let mut encoded = Vec::new();
+        messages.encode(&mut encoded);
+        assert!(encoded.len() - messages.bytes() <= 100 * 5 + 10);
+    }
+
+    /// Other bytes are other messages or none; whatever they are, invariant 2 holds.
+    #[test]
+    fn other_bytes_do_no_harm() {
+        for seed in 0..300 {
+            let mut random_bytes = ChaCha8Rng::seed_from_u64(seed);
+            let messages = random(&mut random_bytes);
+            let mut encoded = Vec::new();
+            messages.encode(&mut encoded);
+            for _ in 0..20 {
+                let mut other = encoded.clone();
+                match other.len() {
+                    0 => other.push(0),
+                    length if random_bytes.random_bool(0.3) => {
+                        other.truncate(random_bytes.random_range(0..length));
+                    }
+                    length => other[random_bytes.random_range(0..length)] = random_bytes.random(),
+                }
+                let Ok(found) = decode(&messages, other) else {
+                    continue;
+                };
+                let mut next = messages.first_offset();
+                for message in found.iter() {
+                    assert!(message.offset >= next, "seed {seed}");
+                    next = message.offset + 1;
+                    let value = message.value.map_or(0, <[u8]>::len);
+                    assert!(value <= found.bytes(), "seed {seed}");
+                }
+                assert!(next <= found.next_offset, "seed {seed}");
+                let mut again = Vec::new();
+                found.encode(&mut again);
+                assert_eq!(decode(&found, again), Ok(found), "seed {seed}");
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_that_no_one_writes_are_refused() {
+        for bytes in [&[0x80][..], &[0xff; 10], &[0x80; 11], &[]] {
+            let mut reading = Reading { rest: bytes, at: 0 };
+            assert_eq!(reading.number(), Err(Malformed), "{bytes:?}");
+        }
+        for number in [0, 1, 0x7f, 0x80, u64::from(u32::MAX), u64::MAX] {
+            let mut bytes = Vec::new();
+            put(&mut bytes, number);
+            let mut reading = Reading {
+                rest: &bytes,
+                at: 0,
+            };
+            assert_eq!(reading.number(), Ok(number));
+            assert_eq!(zigzag(unzigzag(number)), number);
+        }
+    }
+}

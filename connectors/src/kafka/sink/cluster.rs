@@ -35,6 +35,8 @@ pub(super) struct Cluster {
     topics: Vec<(usize, Arc<TopicSpec>)>,
     connection: Option<Connection>,
     held: Option<u64>,
+    /// Why nothing can be written any more. Another process may be at work: to connect again would shut it out.
+    closed: Option<String>,
 }
 
 /// A producer that has shut out all before it.
@@ -59,6 +61,7 @@ impl Cluster {
             topics,
             connection: None,
             held: None,
+            closed: None,
         };
         cluster.attempts(keep_trying, |_, _| Ok(()))?;
         Ok(cluster)
@@ -96,7 +99,7 @@ impl Cluster {
         keep_trying: &mut KeepTrying<'_>,
         mut attempt: impl FnMut(&mut Self, &mut KeepTrying<'_>) -> Result<(), Trouble>,
     ) -> Result<(), SinkError> {
-        loop {
+        while self.closed.is_none() {
             let done = self
                 .connect(keep_trying)
                 .and_then(|()| attempt(self, keep_trying));
@@ -107,18 +110,25 @@ impl Cluster {
             if let Some(connection) = self.connection.take() {
                 connection.abandon();
             }
-            let message = match trouble {
+            match trouble {
                 Trouble::Other(error) => return Err(error),
-                Trouble::Anew(text) | Trouble::Again(text) if keep_trying(&text) => continue,
-                Trouble::Lasting(message) => message,
+                Trouble::Lasting(message) => self.closed = Some(message),
+                Trouble::Anew(text) | Trouble::Again(text) if keep_trying(&text) => {}
                 Trouble::Anew(text) | Trouble::Again(text) | Trouble::GivenUp(text) => {
-                    format!("{text}; nothing is lost: run again once the brokers can be reached")
+                    let message = format!(
+                        "{text}; nothing is lost: run again when the brokers can be reached"
+                    );
+                    return Err(self.error(message));
                 }
-            };
-            return Err(SinkError::Kafka {
-                place: format!("Kafka at {}", self.brokers),
-                message,
-            });
+            }
+        }
+        Err(self.error(self.closed.clone().unwrap_or_default()))
+    }
+
+    fn error(&self, message: String) -> SinkError {
+        SinkError::Kafka {
+            place: format!("Kafka at {}", self.brokers),
+            message,
         }
     }
 

@@ -365,3 +365,6 @@ fn split(topic: &TopicSpec, batch: &RecordBatch) -> Result<(RecordBatch, Int64Ar
     })?;
     Ok((rows, counts.clone()))
 }
+
+#[cfg(test)]
+mod tests;
