@@ -11,7 +11,7 @@ use std::time::Duration;
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/kafka/broker");
 
 /// The script's own deadlines are shorter.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// What can be started on this machine, or what is missing.
 pub(super) fn version() -> Result<String, String> {

@@ -121,7 +121,7 @@ impl Topic<'_> {
         let leaders = metadata
             .topics()
             .iter()
-            .flat_map(|topic| topic.partitions())
+            .flat_map(rdkafka::metadata::MetadataTopic::partitions)
             .filter(|partition| partition.leader() >= 0)
             .count();
         i32::try_from(leaders).unwrap()
