@@ -130,6 +130,7 @@ pub struct RunArgs {
     tidewater follow jobs/card-kafka.sql --state state/ --every 5s --rows 2000000\n\n\
     Ctrl-C or SIGTERM stop it after the epoch that it is at; a second one stops it at once. The next run or follow goes on\n\
     where the last commit ended. While more waits than an epoch has taken in, epochs last longer, up to --rows.")]
+#[allow(clippy::struct_excessive_bools)] // flags are what they are
 pub struct FollowArgs {
     /// The job.
     #[command(flatten)]
