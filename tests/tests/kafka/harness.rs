@@ -12,12 +12,12 @@ use tidewater_tests::kafka::{Broker, Received, Record, fold};
 
 /// Keys and values of messages, as text.
 fn texts(messages: &[Received]) -> Vec<(&str, &str)> {
-    fn text(bytes: &Option<Vec<u8>>) -> &str {
-        str::from_utf8(bytes.as_ref().unwrap()).unwrap()
+    fn text(bytes: Option<&Vec<u8>>) -> &str {
+        str::from_utf8(bytes.unwrap()).unwrap()
     }
     messages
         .iter()
-        .map(|message| (text(&message.key), text(&message.value)))
+        .map(|message| (text(message.key.as_ref()), text(message.value.as_ref())))
         .collect()
 }
 

@@ -299,9 +299,9 @@ fn a_broker_that_comes_back_finds_each_epoch_once() {
                 while done.load(Ordering::Relaxed) == 0 {
                     thread::sleep(Duration::from_millis(random.random_range(100..2_000)));
                     if random.random() {
-                        broker.kill()
+                        broker.kill();
                     } else {
-                        broker.stop()
+                        broker.stop();
                     }
                     thread::sleep(Duration::from_millis(random.random_range(0..2_000)));
                     broker.start();
@@ -441,7 +441,7 @@ fn throughput() {
     let rows = rows(0..1_000_000, "a value of some length, as rows have it");
     for epoch in 1..=3 {
         let start = Instant::now();
-        publish(&mut publisher, epoch, &[rows.clone()]).unwrap();
+        publish(&mut publisher, epoch, std::slice::from_ref(&rows)).unwrap();
         let seconds = start.elapsed().as_secs_f64();
         eprintln!("{:.0} messages/s", 1e6 / seconds);
     }
