@@ -7,7 +7,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, LargeBinaryArray, LargeStringArray, RecordBatch, RecordBatchOptions, new_empty_array,
+    Array, ArrayRef, LargeBinaryBuilder, LargeStringBuilder, RecordBatch, RecordBatchOptions,
+    new_empty_array,
 };
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, SchemaRef};
@@ -84,23 +85,28 @@ impl Lines {
         texts: impl Iterator<Item = &'a [u8]> + Clone,
     ) -> Result<(RecordBatch, Vec<Flaw>), ArrowError> {
         let mut flaws = Vec::new();
-        let mut rows = 0;
+        let rows;
         let is_read = !self.projected.fields().is_empty();
         let array: ArrayRef = if !is_read {
             rows = texts.count();
             new_empty_array(&self.data_type)
         } else if is_bytes(&self.data_type) {
-            Arc::new(LargeBinaryArray::from_iter_values(
-                texts.inspect(|_| rows += 1),
-            ))
+            let mut values = LargeBinaryBuilder::new();
+            texts.for_each(|text| values.append_value(text));
+            let values = values.finish();
+            rows = values.len();
+            Arc::new(values)
         } else {
-            let valid = texts.enumerate().filter_map(|(at, text)| {
-                let text = std::str::from_utf8(text);
-                let text = text.map_err(|error| flaws.push((at, not_utf8(error))));
-                rows += usize::from(text.is_ok());
-                text.ok()
-            });
-            Arc::new(LargeStringArray::from_iter_values(valid))
+            let mut values = LargeStringBuilder::new();
+            for (at, text) in texts.enumerate() {
+                match std::str::from_utf8(text) {
+                    Ok(text) => values.append_value(text),
+                    Err(error) => flaws.push((at, not_utf8(error))),
+                }
+            }
+            let values = values.finish();
+            rows = values.len();
+            Arc::new(values)
         };
         let columns = if is_read {
             vec![cast(&array, &self.data_type)?]

@@ -258,13 +258,25 @@ fn sinks_that_cannot_be() {
         ),
         ("COPY t TO ''", &[(2, 11, "empty", "TO 'out/table'")]),
         (
-            "COPY t TO 'kafka://h:9/t' STORED AS JSON",
+            "COPY t TO 's3://b/t' STORED AS PARQUET",
             &[(
                 2,
                 11,
-                "kafka:// is not supported by this version",
+                "s3:// is not supported by this version",
                 "write a path",
             )],
+        ),
+        (
+            "COPY t TO 'kafka://h:port/t' STORED AS JSON OPTIONS ('key' 'id')",
+            &[(2, 11, "port is no port", "kafka://host:9092/topic")],
+        ),
+        (
+            "COPY t TO 'kafka://h:9/t' STORED AS CSV OPTIONS ('key' 'id')",
+            &[(2, 37, "messages are JSON, not CSV", "STORED AS JSON")],
+        ),
+        (
+            "COPY t TO 'kafka://h:9/t' STORED AS JSON OPTIONS ('mode' 'append', 'key' 'id')",
+            &[(2, 51, "cannot be 'append'", "'upsert' or 'changelog'")],
         ),
         (
             "COPY t TO 'x' PARTITIONED BY (regoin)",
