@@ -140,30 +140,24 @@ impl Cluster {
             return Ok(());
         };
         let client = &first.options.client;
-        let fixed = [
-            ("group.id", self.id.as_str()),
-            ("enable.auto.commit", "false"),
-        ];
-        let consumer = config(&self.brokers, client, &fixed);
-        let consumer = BaseConsumer::from_config_and_context(&consumer, Listener::default());
-        let consumer = consumer.map_err(|error| Trouble::of(&error))?;
-        let topics = self.topics.iter();
-        let partitions = topics.map(|(_, topic)| partitions(&consumer, topic, keep_trying));
-        let partitions = partitions.collect::<Result<_, _>>()?;
-
-        let mut producer = config(&self.brokers, client, &[("transactional.id", &self.id)]);
-        if producer.get(TRANSACTION_TIMEOUT.0).is_none() {
-            producer.set(TRANSACTION_TIMEOUT.0, TRANSACTION_TIMEOUT.1);
+        let mut settings = config(&self.brokers, client, &[("transactional.id", &self.id)]);
+        if settings.get(TRANSACTION_TIMEOUT.0).is_none() {
+            settings.set(TRANSACTION_TIMEOUT.0, TRANSACTION_TIMEOUT.1);
         }
-        let producer = BaseProducer::from_config_and_context(&producer, Listener::default());
+        let producer = BaseProducer::from_config_and_context(&settings, Listener::default());
         let producer: BaseProducer<Listener> = producer.map_err(|error| Trouble::of(&error))?;
-        persist(producer.context(), keep_trying, || {
+        let topics = self.topics.iter();
+        let partitions = topics.map(|(_, topic)| partitions(&producer, topic, keep_trying));
+        let partitions = partitions.collect::<Result<_, _>>()?;
+        persist(&producer, keep_trying, || {
             let done = producer.init_transactions(STEP);
-            producer.poll(Duration::ZERO);
             done.map_err(|error| Trouble::of_producer(&error, &producer))
         })?;
         // Only now nothing can be added to what is held.
-        self.held = marked(&consumer, &self.topics, keep_trying)?;
+        let settings = config(&self.brokers, client, &[("group.id", &self.id)]);
+        let consumer = BaseConsumer::from_config_and_context(&settings, Listener::default());
+        let consumer = consumer.map_err(|error| Trouble::of(&error))?;
+        self.held = marked(&producer, &consumer, &self.topics, keep_trying)?;
         let group = consumer.group_metadata();
         let group = group.ok_or_else(|| Trouble::Anew("there is no consumer group".to_owned()))?;
         self.connection = Some(Connection {
@@ -177,14 +171,13 @@ impl Cluster {
 
 /// The number of partitions of a topic.
 fn partitions(
-    consumer: &BaseConsumer<Listener>,
+    producer: &BaseProducer<Listener>,
     topic: &TopicSpec,
     keep_trying: &mut KeepTrying<'_>,
 ) -> Result<u64, Trouble> {
     let name = &topic.location.topic;
-    persist(consumer.context(), keep_trying, || {
-        let metadata = consumer.fetch_metadata(Some(name), STEP);
-        consumer.poll(Duration::ZERO);
+    persist(producer, keep_trying, || {
+        let metadata = producer.client().fetch_metadata(Some(name), STEP);
         let metadata = metadata.map_err(|error| Trouble::of(&error))?;
         let found = metadata.topics().iter().find(|found| found.name() == name);
         let error = found.and_then(MetadataTopic::error);
@@ -216,6 +209,7 @@ fn missing(topic: &TopicSpec) -> SinkError {
 
 /// The last epoch that any of the topics holds: those of one transaction hold it all.
 fn marked(
+    producer: &BaseProducer<Listener>,
     consumer: &BaseConsumer<Listener>,
     topics: &[(usize, Arc<TopicSpec>)],
     keep_trying: &mut KeepTrying<'_>,
@@ -224,9 +218,8 @@ fn marked(
     for (_, topic) in topics {
         asked.add_partition(&topic.location.topic, MARKED);
     }
-    let marks = persist(consumer.context(), keep_trying, || {
+    let marks = persist(producer, keep_trying, || {
         let marks = consumer.committed_offsets(asked.clone(), STEP);
-        consumer.poll(Duration::ZERO);
         let marks = marks.map_err(|error| Trouble::of(&error))?;
         for mark in marks.elements() {
             mark.error().map_err(|error| Trouble::of(&error))?;
@@ -314,27 +307,26 @@ impl Connection {
         let Some(failed) = self.producer.context().failed() else {
             return Ok(());
         };
-        let place = format!("topic {}", failed.topic);
         let trouble = match failed.error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::MessageSizeTooLarge) => Trouble::Other(SinkError::Kafka {
-                place,
-                message: format!(
-                    "the broker refuses a message of {} bytes, with the key {}; set the topic's max.message.bytes to more, or \
-                     publish less in a row",
-                    failed.bytes, failed.key
-                ),
-            }),
-            _ => match Trouble::of_producer(&failed.error, &self.producer) {
-                Trouble::Lasting(message) => Trouble::Other(SinkError::Kafka { place, message }),
-                trouble => trouble,
-            },
+            Some(RDKafkaErrorCode::MessageSizeTooLarge) => Trouble::Lasting(format!(
+                "it refuses a message of {} bytes, with the key {}; set the topic's max.message.bytes to more, or publish \
+                 less in a row",
+                failed.bytes, failed.key
+            )),
+            _ => Trouble::of_producer(&failed.error, &self.producer),
+        };
+        let trouble = match trouble {
+            Trouble::Lasting(message) => {
+                Trouble::Lasting(format!("topic {}: {message}", failed.topic))
+            }
+            trouble => trouble,
         };
         Err(trouble)
     }
 
     /// Whether to go on, if something was heard.
     fn ask(&self, keep_trying: &mut KeepTrying<'_>) -> Result<(), Trouble> {
-        match self.producer.context().heard() {
+        match self.producer.context().news() {
             Some(text) if !keep_trying(&text) => Err(Trouble::GivenUp(text)),
             _ => Ok(()),
         }
@@ -351,14 +343,13 @@ impl Connection {
             self.ask(keep_trying)?;
         }
         let marks = marks(topics, epoch)?;
-        let listener = self.producer.context();
         let failed = |error| Trouble::of_producer(&error, &self.producer);
-        persist(listener, keep_trying, || {
+        persist(&self.producer, keep_trying, || {
             let producer = &self.producer;
             let done = producer.send_offsets_to_transaction(&marks, &self.group, STEP);
             done.map_err(failed)
         })?;
-        persist(listener, keep_trying, || {
+        persist(&self.producer, keep_trying, || {
             self.producer.commit_transaction(STEP).map_err(failed)
         })
     }
