@@ -24,6 +24,11 @@ type Trouble = AnyTrouble<SinkError>;
 const TRANSACTION_TIMEOUT: (&str, &str) = ("transaction.timeout.ms", "600000");
 /// Messages after which the producer is served.
 const SERVE_EVERY: u64 = 1024;
+/// How long the producer is served at a time while it is waited for.
+const SERVE: Duration = Duration::from_millis(10);
+/// Times that it is, without a message going out, before a new one is tried: its topic may be gone, which librdkafka waits
+/// out in silence.
+const SERVES_IDLE: u32 = 1_000;
 /// The partition whose offset says which epoch a topic holds.
 const MARKED: i32 = 0;
 
@@ -287,6 +292,7 @@ impl Connection {
             let partition = XxHash3_64::oneshot(message.route) % partitions.max(1);
             record.partition = i32::try_from(partition).ok();
         }
+        let mut idle = Idle::default();
         loop {
             let (error, again) = match self.producer.send(record) {
                 Ok(()) => return Ok(()),
@@ -296,8 +302,7 @@ impl Connection {
                 return Err(Trouble::of_producer(&error, &self.producer));
             }
             record = again;
-            self.serve(Duration::from_millis(10))?;
-            self.ask(keep_trying)?;
+            self.wait(&mut idle, keep_trying)?;
         }
     }
 
@@ -324,12 +329,23 @@ impl Connection {
         Err(trouble)
     }
 
-    /// Whether to go on, if something was heard.
-    fn ask(&self, keep_trying: &mut KeepTrying<'_>) -> Result<(), Trouble> {
-        match self.producer.context().news() {
-            Some(text) if !keep_trying(&text) => Err(Trouble::GivenUp(text)),
-            _ => Ok(()),
+    /// Waits a moment for messages to go out.
+    fn wait(&self, idle: &mut Idle, keep_trying: &mut KeepTrying<'_>) -> Result<(), Trouble> {
+        self.serve(SERVE)?;
+        if let Some(text) = self.producer.context().news()
+            && !keep_trying(&text)
+        {
+            return Err(Trouble::GivenUp(text));
         }
+        let waiting = self.producer.in_flight_count();
+        if waiting != idle.waiting {
+            *idle = Idle { waiting, serves: 0 };
+        }
+        idle.serves += 1;
+        if idle.serves > SERVES_IDLE {
+            return Err(Trouble::Anew("the brokers take no messages".to_owned()));
+        }
+        Ok(())
     }
 
     fn commit(
@@ -338,9 +354,9 @@ impl Connection {
         epoch: u64,
         keep_trying: &mut KeepTrying<'_>,
     ) -> Result<(), Trouble> {
+        let mut idle = Idle::default();
         while self.producer.in_flight_count() > 0 {
-            self.serve(Duration::from_millis(10))?;
-            self.ask(keep_trying)?;
+            self.wait(&mut idle, keep_trying)?;
         }
         let marks = marks(topics, epoch)?;
         let failed = |error| Trouble::of_producer(&error, &self.producer);
@@ -360,6 +376,15 @@ impl Connection {
             tracing::debug!(%error, "a transaction is left to the next producer");
         }
     }
+}
+
+/// How long nothing has gone out.
+#[derive(Default)]
+struct Idle {
+    /// Messages that wait.
+    waiting: i32,
+    /// Times that the producer was served since that was another number.
+    serves: u32,
 }
 
 fn headers(topic: &TopicSpec, epoch: u64, id: &str) -> OwnedHeaders {
