@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -13,7 +12,7 @@ use rdkafka::{ClientContext, Message};
 
 /// How long a call may block before it is asked whether to go on.
 pub(super) const STEP: Duration = Duration::from_secs(1);
-/// Between a call that failed at once and the next.
+/// Between a call that failed and the next: what is wrong may take a moment to be said.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Fast, and small in memory: messages wait in 64 MiB at most. The job may set all of it.
@@ -21,6 +20,7 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("compression.type", "lz4"),
     ("linger.ms", "20"),
     ("queue.buffering.max.kbytes", "65536"),
+    ("reconnect.backoff.max.ms", "1000"),
     // Keys go where Java's producers put them.
     ("partitioner", "murmur2_random"),
 ];
@@ -50,8 +50,17 @@ pub(super) fn config(
 /// Hears what a client says.
 #[derive(Default)]
 pub(super) struct Listener {
-    heard: Mutex<Option<String>>,
+    heard: Mutex<Heard>,
     failed: Mutex<Option<Failed>>,
+}
+
+/// What was said of brokers.
+#[derive(Default)]
+struct Heard {
+    /// The last thing that was wrong; the same thing is not said again soon.
+    wrong: Option<String>,
+    /// Whether something was said since it was asked.
+    is_news: bool,
 }
 
 /// A message that was not delivered.
@@ -67,12 +76,22 @@ pub(super) struct Failed {
 }
 
 impl Listener {
-    /// What went wrong since this was asked last.
-    pub fn heard(&self) -> Option<String> {
-        self.heard
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+    /// What is wrong, if something was said since this was asked last.
+    pub fn news(&self) -> Option<String> {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_news = std::mem::take(&mut heard.is_news);
+        heard.wrong.clone().filter(|_| is_news)
+    }
+
+    /// What is wrong.
+    fn wrong(&self) -> Option<String> {
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.wrong.clone()
+    }
+
+    /// All is well.
+    fn forget(&self) {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Heard::default();
     }
 
     /// The first message that was not delivered.
@@ -92,10 +111,11 @@ impl ClientContext for Listener {
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(target: "librdkafka", %error, reason);
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.is_news = true;
         // Which broker, and why, says more than that there is none.
         let says_less = error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown);
-        if heard.is_none() || !says_less {
-            *heard = Some(reason.to_owned());
+        if heard.wrong.is_none() || !says_less {
+            heard.wrong = Some(reason.to_owned());
         }
     }
 }
@@ -223,19 +243,23 @@ fn lasting(code: RDKafkaErrorCode) -> Option<String> {
 
 /// Calls `step`, which blocks for [`STEP`] at most, until it is done, fails for good, or `keep_trying` gives up.
 pub(super) fn persist<T, E>(
-    listener: &Listener,
+    producer: &BaseProducer<Listener>,
     keep_trying: &mut KeepTrying<'_>,
     mut step: impl FnMut() -> Result<T, Trouble<E>>,
 ) -> Result<T, Trouble<E>> {
+    let listener = producer.context();
     loop {
         let text = match step() {
             Err(Trouble::Again(text)) => text,
-            done => return done,
+            done => {
+                listener.forget();
+                return done;
+            }
         };
-        let text = listener.heard().unwrap_or(text);
+        producer.poll(PAUSE);
+        let text = listener.wrong().unwrap_or(text);
         if !keep_trying(&text) {
             return Err(Trouble::GivenUp(text));
         }
-        thread::sleep(PAUSE);
     }
 }

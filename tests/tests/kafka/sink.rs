@@ -221,7 +221,8 @@ fn what_a_dead_process_began_is_not_there() {
     let mut publisher = open(&id, &topics);
     publish(&mut publisher, 1, &[rows(0..10, "1")]).unwrap();
     publish_and_die(publisher, 2, &rows(0..10, "lost"));
-    assert_eq!(epochs(&topic.read_uncommitted()), [(1, 10), (2, 10)].into());
+    let begun = epochs(&topic.read_uncommitted());
+    assert!(begun[&2] > 0, "{begun:?}");
 
     let mut publisher = open(&id, &topics);
     assert_eq!(publisher.held(), Some(1));
@@ -297,7 +298,7 @@ fn a_broker_that_comes_back_finds_each_epoch_once() {
             scope.spawn(|| {
                 let mut random = seed::generator(seed, "broker");
                 while done.load(Ordering::Relaxed) == 0 {
-                    thread::sleep(Duration::from_millis(random.random_range(100..2_000)));
+                    thread::sleep(Duration::from_millis(random.random_range(200..4_000)));
                     if random.random() {
                         broker.kill();
                     } else {

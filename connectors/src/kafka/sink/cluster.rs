@@ -24,6 +24,11 @@ type Trouble = AnyTrouble<SinkError>;
 const TRANSACTION_TIMEOUT: (&str, &str) = ("transaction.timeout.ms", "600000");
 /// Messages after which the producer is served.
 const SERVE_EVERY: u64 = 1024;
+/// How long the producer is served at a time while it is waited for.
+const SERVE: Duration = Duration::from_millis(10);
+/// Times that it is, without a message going out, before a new one is tried: its topic may be gone, which librdkafka waits
+/// out in silence.
+const SERVES_IDLE: u32 = 1_000;
 /// The partition whose offset says which epoch a topic holds.
 const MARKED: i32 = 0;
 
@@ -140,30 +145,24 @@ impl Cluster {
             return Ok(());
         };
         let client = &first.options.client;
-        let fixed = [
-            ("group.id", self.id.as_str()),
-            ("enable.auto.commit", "false"),
-        ];
-        let consumer = config(&self.brokers, client, &fixed);
-        let consumer = BaseConsumer::from_config_and_context(&consumer, Listener::default());
-        let consumer = consumer.map_err(|error| Trouble::of(&error))?;
-        let topics = self.topics.iter();
-        let partitions = topics.map(|(_, topic)| partitions(&consumer, topic, keep_trying));
-        let partitions = partitions.collect::<Result<_, _>>()?;
-
-        let mut producer = config(&self.brokers, client, &[("transactional.id", &self.id)]);
-        if producer.get(TRANSACTION_TIMEOUT.0).is_none() {
-            producer.set(TRANSACTION_TIMEOUT.0, TRANSACTION_TIMEOUT.1);
+        let mut settings = config(&self.brokers, client, &[("transactional.id", &self.id)]);
+        if settings.get(TRANSACTION_TIMEOUT.0).is_none() {
+            settings.set(TRANSACTION_TIMEOUT.0, TRANSACTION_TIMEOUT.1);
         }
-        let producer = BaseProducer::from_config_and_context(&producer, Listener::default());
+        let producer = BaseProducer::from_config_and_context(&settings, Listener::default());
         let producer: BaseProducer<Listener> = producer.map_err(|error| Trouble::of(&error))?;
-        persist(producer.context(), keep_trying, || {
+        let topics = self.topics.iter();
+        let partitions = topics.map(|(_, topic)| partitions(&producer, topic, keep_trying));
+        let partitions = partitions.collect::<Result<_, _>>()?;
+        persist(&producer, keep_trying, || {
             let done = producer.init_transactions(STEP);
-            producer.poll(Duration::ZERO);
             done.map_err(|error| Trouble::of_producer(&error, &producer))
         })?;
         // Only now nothing can be added to what is held.
-        self.held = marked(&consumer, &self.topics, keep_trying)?;
+        let settings = config(&self.brokers, client, &[("group.id", &self.id)]);
+        let consumer = BaseConsumer::from_config_and_context(&settings, Listener::default());
+        let consumer = consumer.map_err(|error| Trouble::of(&error))?;
+        self.held = marked(&producer, &consumer, &self.topics, keep_trying)?;
         let group = consumer.group_metadata();
         let group = group.ok_or_else(|| Trouble::Anew("there is no consumer group".to_owned()))?;
         self.connection = Some(Connection {
@@ -177,14 +176,13 @@ impl Cluster {
 
 /// The number of partitions of a topic.
 fn partitions(
-    consumer: &BaseConsumer<Listener>,
+    producer: &BaseProducer<Listener>,
     topic: &TopicSpec,
     keep_trying: &mut KeepTrying<'_>,
 ) -> Result<u64, Trouble> {
     let name = &topic.location.topic;
-    persist(consumer.context(), keep_trying, || {
-        let metadata = consumer.fetch_metadata(Some(name), STEP);
-        consumer.poll(Duration::ZERO);
+    persist(producer, keep_trying, || {
+        let metadata = producer.client().fetch_metadata(Some(name), STEP);
         let metadata = metadata.map_err(|error| Trouble::of(&error))?;
         let found = metadata.topics().iter().find(|found| found.name() == name);
         let error = found.and_then(MetadataTopic::error);
@@ -216,6 +214,7 @@ fn missing(topic: &TopicSpec) -> SinkError {
 
 /// The last epoch that any of the topics holds: those of one transaction hold it all.
 fn marked(
+    producer: &BaseProducer<Listener>,
     consumer: &BaseConsumer<Listener>,
     topics: &[(usize, Arc<TopicSpec>)],
     keep_trying: &mut KeepTrying<'_>,
@@ -224,9 +223,8 @@ fn marked(
     for (_, topic) in topics {
         asked.add_partition(&topic.location.topic, MARKED);
     }
-    let marks = persist(consumer.context(), keep_trying, || {
+    let marks = persist(producer, keep_trying, || {
         let marks = consumer.committed_offsets(asked.clone(), STEP);
-        consumer.poll(Duration::ZERO);
         let marks = marks.map_err(|error| Trouble::of(&error))?;
         for mark in marks.elements() {
             mark.error().map_err(|error| Trouble::of(&error))?;
@@ -294,6 +292,7 @@ impl Connection {
             let partition = XxHash3_64::oneshot(message.route) % partitions.max(1);
             record.partition = i32::try_from(partition).ok();
         }
+        let mut idle = Idle::default();
         loop {
             let (error, again) = match self.producer.send(record) {
                 Ok(()) => return Ok(()),
@@ -303,8 +302,7 @@ impl Connection {
                 return Err(Trouble::of_producer(&error, &self.producer));
             }
             record = again;
-            self.serve(Duration::from_millis(10))?;
-            self.ask(keep_trying)?;
+            self.wait(&mut idle, keep_trying)?;
         }
     }
 
@@ -314,30 +312,40 @@ impl Connection {
         let Some(failed) = self.producer.context().failed() else {
             return Ok(());
         };
-        let place = format!("topic {}", failed.topic);
         let trouble = match failed.error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::MessageSizeTooLarge) => Trouble::Other(SinkError::Kafka {
-                place,
-                message: format!(
-                    "the broker refuses a message of {} bytes, with the key {}; set the topic's max.message.bytes to more, or \
-                     publish less in a row",
-                    failed.bytes, failed.key
-                ),
-            }),
-            _ => match Trouble::of_producer(&failed.error, &self.producer) {
-                Trouble::Lasting(message) => Trouble::Other(SinkError::Kafka { place, message }),
-                trouble => trouble,
-            },
+            Some(RDKafkaErrorCode::MessageSizeTooLarge) => Trouble::Lasting(format!(
+                "it refuses a message of {} bytes, with the key {}; set the topic's max.message.bytes to more, or publish \
+                 less in a row",
+                failed.bytes, failed.key
+            )),
+            _ => Trouble::of_producer(&failed.error, &self.producer),
+        };
+        let trouble = match trouble {
+            Trouble::Lasting(message) => {
+                Trouble::Lasting(format!("topic {}: {message}", failed.topic))
+            }
+            trouble => trouble,
         };
         Err(trouble)
     }
 
-    /// Whether to go on, if something was heard.
-    fn ask(&self, keep_trying: &mut KeepTrying<'_>) -> Result<(), Trouble> {
-        match self.producer.context().heard() {
-            Some(text) if !keep_trying(&text) => Err(Trouble::GivenUp(text)),
-            _ => Ok(()),
+    /// Waits a moment for messages to go out.
+    fn wait(&self, idle: &mut Idle, keep_trying: &mut KeepTrying<'_>) -> Result<(), Trouble> {
+        self.serve(SERVE)?;
+        if let Some(text) = self.producer.context().news()
+            && !keep_trying(&text)
+        {
+            return Err(Trouble::GivenUp(text));
         }
+        let waiting = self.producer.in_flight_count();
+        if waiting != idle.waiting {
+            *idle = Idle { waiting, serves: 0 };
+        }
+        idle.serves += 1;
+        if idle.serves > SERVES_IDLE {
+            return Err(Trouble::Anew("the brokers take no messages".to_owned()));
+        }
+        Ok(())
     }
 
     fn commit(
@@ -346,19 +354,18 @@ impl Connection {
         epoch: u64,
         keep_trying: &mut KeepTrying<'_>,
     ) -> Result<(), Trouble> {
+        let mut idle = Idle::default();
         while self.producer.in_flight_count() > 0 {
-            self.serve(Duration::from_millis(10))?;
-            self.ask(keep_trying)?;
+            self.wait(&mut idle, keep_trying)?;
         }
         let marks = marks(topics, epoch)?;
-        let listener = self.producer.context();
         let failed = |error| Trouble::of_producer(&error, &self.producer);
-        persist(listener, keep_trying, || {
+        persist(&self.producer, keep_trying, || {
             let producer = &self.producer;
             let done = producer.send_offsets_to_transaction(&marks, &self.group, STEP);
             done.map_err(failed)
         })?;
-        persist(listener, keep_trying, || {
+        persist(&self.producer, keep_trying, || {
             self.producer.commit_transaction(STEP).map_err(failed)
         })
     }
@@ -369,6 +376,15 @@ impl Connection {
             tracing::debug!(%error, "a transaction is left to the next producer");
         }
     }
+}
+
+/// How long nothing has gone out.
+#[derive(Default)]
+struct Idle {
+    /// Messages that wait.
+    waiting: i32,
+    /// Times that the producer was served since that was another number.
+    serves: u32,
 }
 
 fn headers(topic: &TopicSpec, epoch: u64, id: &str) -> OwnedHeaders {
