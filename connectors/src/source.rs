@@ -78,7 +78,7 @@ pub struct Decoded {
     /// The rows that did not.
     pub rejected: Vec<Rejected>,
     /// When the source asks for them, the place of each row of `batch`: of text the offset of its first byte in the
-    /// (decompressed) file, of Parquet its number in the file, from 0. They increase in file order and do not depend on
+    /// (decompressed) file, of Parquet its number in the file, from 0; of a message its offset. They increase in file order and do not depend on
     /// how the file was cut into pieces.
     pub ordinals: Option<Vec<u64>>,
     /// Bytes of the stored file that this step took in, for progress.

@@ -10,6 +10,8 @@ use crate::{memory, output, summary};
 
 /// How long the engine waits at a time before it looks whether to stop.
 const WAIT: Duration = Duration::from_millis(20);
+/// How long partitions that were added go unnoticed, about.
+const ASK: Duration = Duration::from_secs(5);
 /// Epochs of which percentiles are taken.
 const EPOCHS_MAX: usize = 1024;
 
@@ -25,6 +27,8 @@ struct State {
     deadline: Instant,
     /// When the last epoch was cut.
     cut: Option<Instant>,
+    /// When brokers were asked last.
+    asked: Instant,
     told: Told,
 }
 
@@ -73,6 +77,7 @@ impl Follower {
             state: Mutex::new(State {
                 deadline: Instant::now(),
                 cut: None,
+                asked: Instant::now(),
                 told: Told::default(),
             }),
         }
@@ -117,6 +122,15 @@ impl Pace for Follower {
 
     fn wait(&self) -> Duration {
         WAIT.min(self.every)
+    }
+
+    fn is_time_to_ask(&self) -> bool {
+        let mut state = self.lock();
+        let is_time = state.asked.elapsed() >= ASK;
+        if is_time {
+            state.asked = Instant::now();
+        }
+        is_time
     }
 
     fn status(&self, lag: u64, trouble: Option<String>) {

@@ -48,6 +48,8 @@ pub struct MessageDecoder {
     payload: Box<dyn DecodeRecords>,
     /// Of a source with a primary key.
     keys: Option<Keys>,
+    /// Whether offsets are told.
+    ordinals: bool,
 }
 
 /// A projected column.
@@ -118,6 +120,7 @@ impl MessageDecoder {
             columns: columns(spec, kafka),
             payload: payload::decoder(spec, kafka)?,
             keys,
+            ordinals: spec.ordinals,
         })
     }
 
@@ -153,9 +156,16 @@ impl MessageDecoder {
         let mut refused = parts.refused;
         refused.sort_by_key(|refused| refused.message);
         refused.dedup_by_key(|refused| refused.message);
-        let mut batches = vec![self.batch(messages, rows, &refused, false)?];
-        for rows in deleted {
-            batches.push(self.batch(messages, rows, &refused, true)?);
+        let mut batches = Vec::new();
+        let mut ordinals = self.ordinals.then(Vec::new);
+        let deleted = deleted.into_iter().map(|rows| (rows, true));
+        for (rows, deleted) in std::iter::once((rows, false)).chain(deleted) {
+            let rows = rows.without(&refused)?;
+            if let Some(ordinals) = &mut ordinals {
+                let of = rows.messages.iter().filter_map(|at| messages.get(*at));
+                ordinals.extend(of.map(|message| message.offset.cast_unsigned()));
+            }
+            batches.push(self.batch(messages, rows, deleted)?);
         }
         batches.retain(|batch| batch.num_rows() > 0);
         let batch = match batches.as_slice() {
@@ -165,13 +175,13 @@ impl MessageDecoder {
         let retracted = if gone.messages.is_empty() {
             None
         } else {
-            Some(self.batch(messages, gone, &refused, false)?)
+            Some(self.batch(messages, gone.without(&refused)?, false)?)
         };
         Ok(Decoded {
             batch,
             retracted: retracted.filter(|batch| batch.num_rows() > 0),
             rejected: self.rejected(messages, refused),
-            ordinals: None,
+            ordinals,
             bytes: messages.bytes() as u64,
         })
     }
@@ -248,15 +258,13 @@ impl MessageDecoder {
         columns.map(|(at, _)| at).collect()
     }
 
-    /// The rows whose messages are not refused, with their places where the source has a key.
+    /// Rows as they are handed on, with their places where the source has a key.
     fn batch(
         &self,
         messages: &Messages,
-        rows: Rows,
-        refused: &[Refused],
+        mut rows: Rows,
         deleted: bool,
     ) -> Result<RecordBatch, ArrowError> {
-        let mut rows = rows.without(refused)?;
         let count = rows.messages.len();
         if self.keys.is_some() {
             let of = || rows.messages.iter().filter_map(|at| messages.get(*at));

@@ -277,9 +277,9 @@ impl Reader for StreamReader {
         0
     }
 
-    /// The stream has them.
+    /// Those of the stream.
     fn warnings(&self) -> Vec<String> {
-        Vec::new()
+        self.shared.warnings()
     }
 }
 

@@ -313,15 +313,7 @@ impl Stream {
 
     /// What the user should hear of since the last call, though nothing failed.
     pub fn warnings(&self) -> Vec<String> {
-        let mut warnings = std::mem::take(&mut self.shared.lock().warnings);
-        if let Some(why) = self.shared.consumer.context().take_not_committed() {
-            warnings.push(format!(
-                "{}: the consumer group is not told how far it was read ({why}); tools that show its lag are wrong, and \
-                 nothing else",
-                self.shared.source.location
-            ));
-        }
-        warnings
+        self.shared.warnings()
     }
 }
 
@@ -376,6 +368,19 @@ impl Shared {
             location: &self.source.location,
             within: ASK_WITHIN,
         }
+    }
+
+    /// What the user should hear of since the last call.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let mut warnings = std::mem::take(&mut self.lock().warnings);
+        if let Some(why) = self.consumer.context().take_not_committed() {
+            warnings.push(format!(
+                "{}: the consumer group is not told how far it was read ({why}); tools that show its lag are wrong, and \
+                 nothing else",
+                self.source.location
+            ));
+        }
+        warnings
     }
 
     /// An error of this topic.

@@ -3,5 +3,10 @@
 // Tests end by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod card;
+mod exactly_once;
+mod failures;
 mod harness;
+mod place;
+mod rows;
 mod sink;

@@ -21,6 +21,7 @@ use tidewater_connectors::kafka::Stream;
 
 use super::MaintainOptions;
 use super::session::Session;
+use crate::drive::inflow::Inflow;
 use crate::drive::ingest::Cut;
 use crate::drive::stages::Stages;
 use crate::drive::{Progress, RunError, RunReport};
@@ -51,6 +52,9 @@ pub trait Pace: Send + Sync {
 
     /// How long to wait for something to come, before it is asked again whether to stop.
     fn wait(&self) -> Duration;
+
+    /// Whether it is time to ask the brokers for partitions that were added.
+    fn is_time_to_ask(&self) -> bool;
 
     /// What is going on: messages that wait at the brokers, and what is wrong with a stream.
     fn status(&self, lag: u64, trouble: Option<String>);
@@ -117,7 +121,13 @@ fn await_more(session: &Session<'_>, pace: &dyn Pace) -> Result<(), RunError> {
         for inflow in inflows() {
             has_more |= inflow.wait(pace.wait())?;
         }
+        let asks = pace.is_time_to_ask();
+        if asks {
+            inflows().try_for_each(Inflow::refresh)?;
+        }
         let lag = inflows().map(|inflow| inflow.stream.lag()).sum();
+        // Of partitions that were just learnt nothing is fetched yet.
+        has_more |= asks && lag > 0;
         pace.status(lag, inflows().find_map(|inflow| inflow.stream.trouble()));
         if has_more {
             break;

@@ -104,8 +104,10 @@ impl<'a> Reading<'a> {
                 (at, true)
             }
         });
+        let by_offset = source.spec.kafka.is_some() && matches!(options.step, Step::Messages(_));
         let spec = SourceSpec {
             projection,
+            ordinals: source.spec.ordinals || by_offset,
             ..source.spec.clone()
         };
         let (files, reader) = match spec.kafka {
