@@ -221,13 +221,11 @@ fn messages_outlive_the_broker() {
     producer.flush();
 
     broker.stop();
-    assert!(TcpStream::connect(broker.bootstrap()).is_err(), "stopped");
     write("while it was stopped");
     broker.start();
     producer.flush();
 
     broker.kill();
-    assert!(TcpStream::connect(broker.bootstrap()).is_err(), "killed");
     write("while it was dead");
     broker.start();
     producer.flush();

@@ -14,7 +14,7 @@ use tidewater_tests::binary::{self, Ran};
 use tidewater_tests::published::rows_by_partition;
 
 /// How long something may take that a test waits for.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A directory that goes when the test ends.
 pub struct Place {
