@@ -21,7 +21,8 @@ pub struct StateRecord {
     /// Sources that had deliveries: they may have none any more.
     #[serde(default)]
     pub sources: BTreeSet<String>,
-    /// When the state was made, in milliseconds since 1970: tells it from others that were in the same place.
+    /// When its job first had tables that go to Kafka, in milliseconds since 1970, or 0: tells the state there from others
+    /// that were in the same place.
     #[serde(default)]
     pub born_ms: u64,
     /// The last epoch that is known to be in Kafka, for a job whose tables go there.

@@ -77,7 +77,7 @@ impl<'a> Session<'a> {
         commit::recover(&store, &depot)?;
         let reading = store.read()?;
         let mut state = state_of(job, &directory, &reading)?;
-        if state.epoch == 0 {
+        if state.born_ms == 0 && job.sinks.iter().any(|sink| sink.topic.is_some()) {
             state.born_ms = u64::try_from((options.now)().as_millis()).unwrap_or(u64::MAX);
         }
         let job = job.in_state(&directory.path);
