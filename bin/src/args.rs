@@ -55,6 +55,8 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Write a card company's transactions as CSV files, to try jobs on
     Generate(GenerateArgs),
+    /// Feed the rows of files into a Kafka topic, to try jobs on
+    Produce(ProduceArgs),
 }
 
 /// A job and its variables.
@@ -121,6 +123,51 @@ pub struct RunArgs {
         help = "Log what the engine and its operators do to standard error; RUST_LOG narrows or widens it"
     )]
     pub verbose: bool,
+}
+
+/// `tidewater produce`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  \
+    tidewater produce data/transactions --to kafka://localhost:9092/transactions --rate 50000\n\n\
+    A record of a CSV file becomes a JSON object: what is a number in every byte is one, empty is null, all else is text.\n\
+    Lines of JSON files go as they are. Ctrl-C stops it; what was sent stays.")]
+pub struct ProduceArgs {
+    /// A file, a directory or a glob, of CSV with a header or of JSON Lines
+    #[arg(value_name = "FILES")]
+    pub files: String,
+
+    /// The topic, which must be there
+    #[arg(long, value_name = "kafka://HOST:PORT/TOPIC")]
+    pub to: String,
+
+    /// Rows a second [default: as fast as possible]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub rate: Option<u64>,
+
+    /// Send the text of this column as the key of each message
+    #[arg(long, value_name = "COLUMN")]
+    pub key: Option<String>,
+
+    /// Leave this column text though it looks like a number; repeat for more
+    #[arg(long, value_name = "COLUMN")]
+    pub text: Vec<String>,
+
+    /// Send records of CSV files as JSON objects or as they are
+    #[arg(long = "as", value_enum, value_name = "FORMAT", default_value_t = Payload::Json)]
+    pub payload: Payload,
+
+    /// Print no progress
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// What `produce` sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Payload {
+    /// Objects.
+    Json,
+    /// Records, without their line end.
+    Csv,
 }
 
 /// `tidewater follow`.

@@ -15,6 +15,7 @@ mod job;
 mod log;
 mod memory;
 mod output;
+mod produce;
 mod progress;
 mod replay;
 mod run;
@@ -62,6 +63,7 @@ fn dispatch(command: &Command) -> Result<(), Failure> {
         Command::Replay(args) => replay::run(args),
         Command::Check(args) => inspect::check(args),
         Command::Explain(args) => inspect::explain(args),
+        Command::Produce(args) => produce::run(args),
         Command::Generate(args) => generate::run(args),
     }
 }

@@ -61,7 +61,7 @@ pub fn since_1970() -> Duration {
 }
 
 /// Is set by Ctrl-C or SIGTERM. A second one ends the process at once; the next run finishes or undoes what it was at.
-fn stopping() -> anyhow::Result<Arc<AtomicBool>> {
+pub fn stopping() -> anyhow::Result<Arc<AtomicBool>> {
     let stopping = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stopping))

@@ -18,6 +18,7 @@ pub mod log;
 pub mod messages;
 pub mod options;
 pub mod position;
+pub mod produce;
 mod producer;
 mod queue;
 mod reader;
