@@ -156,7 +156,11 @@ fn the_changes_of_a_replay_add_up_to_the_batch() {
     // Steps are counted in each partition.
     let longest = card.topic.offsets().iter().map(|range| range.end).max();
     let steps = summary["steps"].as_array().unwrap().len();
-    assert_eq!(i64::try_from(steps).unwrap(), (longest.unwrap() + 499) / 500, "{summary}");
+    assert_eq!(
+        i64::try_from(steps).unwrap(),
+        (longest.unwrap() + 499) / 500,
+        "{summary}"
+    );
     // The batch as changes: all rows come at once.
     fs::rename(card.place.path("batch.sql"), card.place.path("job.sql")).unwrap();
     let once = [
