@@ -66,7 +66,7 @@ impl Place {
         rows.into_values().flatten().collect()
     }
 
-    /// Where rejected messages are: topic and partition, offset, column.
+    /// The rows of the quarantine, in order.
     pub fn quarantine(&self) -> Vec<String> {
         let rows = rows_by_partition(&self.path("out/_quarantine"));
         rows.into_values().flatten().collect()
