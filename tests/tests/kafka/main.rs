@@ -8,5 +8,6 @@ mod exactly_once;
 mod failures;
 mod harness;
 mod place;
+mod produce;
 mod rows;
 mod sink;
