@@ -136,9 +136,13 @@ pub struct ProduceArgs {
     #[arg(value_name = "FILES")]
     pub files: String,
 
-    /// The topic, which must be there
+    /// The topic
     #[arg(long, value_name = "kafka://HOST:PORT/TOPIC")]
     pub to: String,
+
+    /// Make the topic with so many partitions if it is not there
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
+    pub partitions: Option<i32>,
 
     /// Rows a second [default: as fast as possible]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -176,7 +180,7 @@ pub enum Payload {
     tidewater follow jobs/card-kafka.sql --state state/\n  \
     tidewater follow jobs/card-kafka.sql --state state/ --every 5s --rows 2000000\n\n\
     Ctrl-C or SIGTERM stop it after the epoch that it is at; a second one stops it at once. The next run or follow goes on\n\
-    where the last commit ended. While more waits than an epoch has taken in, epochs last longer, up to --rows.")]
+    where the last commit ended. While much waits beside what an epoch has taken in, it lasts longer, up to --rows.")]
 #[allow(clippy::struct_excessive_bools)] // flags are what they are
 pub struct FollowArgs {
     /// The job.
@@ -195,7 +199,7 @@ pub struct FollowArgs {
     pub every: Duration,
 
     /// Commit after so many rows at the latest: memory is that of an epoch
-    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 5_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub rows: u64,
 
     /// Leave files for a later epoch that were modified within this time, such as 30s or 5m

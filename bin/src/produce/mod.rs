@@ -32,7 +32,7 @@ pub fn run(args: &ProduceArgs) -> Result<(), Failure> {
         ))
     })?;
     let files = list(&args.files).map_err(|error| Failure::failed(error.to_string()))?;
-    let mut feed = Feed::open(&location, &BTreeMap::new())?;
+    let mut feed = Feed::open(&location, &BTreeMap::new(), args.partitions)?;
     let stopping = stopping()?;
     let rows = AtomicU64::new(0);
     let sample = || Sample {

@@ -2,11 +2,14 @@
 //! librdkafka, which keeps their order and drops what arrives twice.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
 use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::metadata::MetadataTopic;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use super::location::Location;
@@ -17,6 +20,9 @@ use crate::sink::SinkError;
 const WITHIN: Duration = Duration::from_secs(30);
 /// How long to wait for room at a time.
 const STEP: Duration = Duration::from_millis(50);
+/// How often, and how long after one another, it is asked for a topic that was just made.
+const ATTEMPTS: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(200);
 /// Records after which the producer is served.
 const SERVE_EVERY: u64 = 1024;
 
@@ -28,11 +34,16 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// Connects to the brokers. `client` holds settings as librdkafka names them.
+    /// Connects to the brokers. `client` holds settings as librdkafka names them; with `partitions` the topic is made if it
+    /// is not there.
     ///
     /// # Errors
     /// When no broker answers, there is no such topic, or a setting means nothing.
-    pub fn open(location: &Location, client: &BTreeMap<String, String>) -> Result<Self, SinkError> {
+    pub fn open(
+        location: &Location,
+        client: &BTreeMap<String, String>,
+        partitions: Option<i32>,
+    ) -> Result<Self, SinkError> {
         let settings = config(&location.brokers, client, &[]);
         let producer = BaseProducer::from_config_and_context(&settings, Listener::default());
         let producer: BaseProducer<Listener> =
@@ -42,12 +53,53 @@ impl Feed {
             producer,
             sent: 0,
         };
-        feed.check_topic()?;
-        Ok(feed)
+        match (feed.is_there()?, partitions) {
+            (true, _) => return Ok(feed),
+            (false, Some(partitions)) => feed.create(client, partitions)?,
+            (false, None) => {}
+        }
+        // Who was asked to make it may not know of it at once.
+        for _ in 0..ATTEMPTS {
+            if feed.is_there()? {
+                return Ok(feed);
+            }
+            if partitions.is_none() {
+                break;
+            }
+            feed.producer.poll(PAUSE);
+        }
+        let message = "there is no such topic; --partitions N makes it".to_owned();
+        Err(failed(location, message))
     }
 
-    fn check_topic(&self) -> Result<(), SinkError> {
+    /// Makes the topic, replicated as the brokers do unless they are told.
+    fn create(&self, client: &BTreeMap<String, String>, partitions: i32) -> Result<(), SinkError> {
         let Location { brokers, topic } = &self.location;
+        let fail = |error: String| failed(&self.location, format!("cannot be made: {error}"));
+        let mut settings = ClientConfig::new();
+        settings.set("bootstrap.servers", brokers);
+        settings.extend(client.clone());
+        let admin: AdminClient<DefaultClientContext> =
+            settings.create().map_err(|error| fail(error.to_string()))?;
+        let wanted = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
+        let options = AdminOptions::new().operation_timeout(Some(WITHIN));
+        let mut made = pin!(admin.create_topics([&wanted], &options));
+        let made = loop {
+            match made.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(made) => break made.map_err(|error| fail(error.to_string()))?,
+                Poll::Pending => std::thread::sleep(STEP),
+            }
+        };
+        match made.into_iter().next() {
+            Some(Err((_, code))) if code != RDKafkaErrorCode::TopicAlreadyExists => {
+                Err(fail(code.to_string()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn is_there(&self) -> Result<bool, SinkError> {
+        let topic = &self.location.topic;
         let metadata = self.producer.client().fetch_metadata(Some(topic), WITHIN);
         let metadata = metadata.map_err(|error| {
             let why = self.producer.context().news().unwrap_or(error.to_string());
@@ -55,14 +107,7 @@ impl Feed {
             failed(&self.location, message)
         })?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
-        if found.is_some_and(|found| MetadataTopic::error(found).is_none()) {
-            return Ok(());
-        }
-        let message = format!(
-            "there is no such topic; create it: kafka-topics.sh --bootstrap-server {brokers} --create --topic {topic} \
-             --partitions 6"
-        );
-        Err(failed(&self.location, message))
+        Ok(found.is_some_and(|found| found.error().is_none() && !found.partitions().is_empty()))
     }
 
     /// Sends a record; waits while too many are on their way.

@@ -2,15 +2,15 @@
 //!
 //! ```text
 //!   wait ─ something came ─ take in ──────────────────────────── compute ─ commit ─┐
-//!    ^                      until the interval is over and no                      │
-//!    │                      more waits than was taken in, or                       │
+//!    ^                      until the interval is over and little                  │
+//!    │                      waits beside what was taken in, or                     │
 //!    │                      so many rows were                                      │
 //!    └─────────────────────────────────────────────────────────────────────────────┘
 //! ```
 //!
 //! 1. An epoch is cut at `rows_max` rows, about; so memory does not depend on how much waits.
-//! 2. While more waits than an epoch has taken in, it goes on: who is behind catches up in large epochs, who is not
-//!    commits at every interval.
+//! 2. While much waits beside what an epoch has taken in ([`BEHIND`]), it goes on: who is behind catches up in few and
+//!    large epochs, which cost less a row than small ones; who is not commits at every interval.
 //! 3. It ends with a whole epoch: what is being taken in when it is stopped is committed.
 
 use std::sync::Arc;
@@ -27,6 +27,9 @@ use crate::drive::stages::Stages;
 use crate::drive::{Progress, RunError, RunReport};
 use crate::job::Job;
 use crate::state::panic;
+
+/// Who has taken in fewer rows than so many times what waits is behind.
+const BEHIND: u64 = 8;
 
 /// How to follow.
 pub struct FollowOptions<'a> {
@@ -108,7 +111,9 @@ fn cut(session: &Session<'_>, pace: &Arc<dyn Pace>, rows_max: u64) -> Arc<Cut> {
     Arc::new(Cut {
         rows_max,
         rows: AtomicU64::new(0),
-        is_over: Box::new(move |rows| pace.is_stopping() || (pace.is_over() && lag() <= rows)),
+        is_over: Box::new(move |rows| {
+            pace.is_stopping() || (pace.is_over() && lag() <= rows / BEHIND)
+        }),
     })
 }
 
