@@ -199,6 +199,13 @@ impl Stream {
         state.lose(&shared.source, &lost)
     }
 
+    /// [`refresh`](Self::refresh), for whoever waits for no answer: an error ends the stream, and its readers hear of it.
+    pub fn watch(&self) {
+        if let Err(error) = self.refresh() {
+            self.shared.lock().failed.get_or_insert(error);
+        }
+    }
+
     /// By partition, the offset of the first message that is not older than a time, in milliseconds since 1970; where
     /// there is none, the end as of the last refresh.
     ///

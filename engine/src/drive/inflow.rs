@@ -198,15 +198,6 @@ impl Inflow {
         waited.map_err(RunError::of_source(&self.source))
     }
 
-    /// Learns of partitions that were added, and of messages that wait.
-    ///
-    /// # Errors
-    /// When the topic is gone, or another one, or no longer has what was not taken in yet.
-    pub fn refresh(&self) -> Result<(), RunError> {
-        let refreshed = self.stream.refresh();
-        refreshed.map_err(RunError::of_source(&self.source))
-    }
-
     /// As of the last commit.
     pub fn position(&self) -> StreamPosition {
         let known = self.kept.as_ref().map(|kept| kept.position.clone());

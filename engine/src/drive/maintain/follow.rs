@@ -15,21 +15,23 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use tidewater_connectors::kafka::Stream;
 
 use super::MaintainOptions;
 use super::session::Session;
-use crate::drive::inflow::Inflow;
 use crate::drive::ingest::Cut;
 use crate::drive::stages::Stages;
 use crate::drive::{Progress, RunError, RunReport};
 use crate::job::Job;
 use crate::state::panic;
 
-/// Who has taken in fewer rows than so many times what waits is behind.
+/// Who has taken in fewer rows than so many times what waits is behind,
 const BEHIND: u64 = 8;
+/// unless no more than this waits: a stream that comes fast has always some on the way.
+const ON_THE_WAY: u64 = 100_000;
 
 /// How to follow.
 pub struct FollowOptions<'a> {
@@ -86,34 +88,64 @@ pub fn follow(
             !waiting.is_stopping()
         };
         let mut session = Session::open(job, &options.maintain, progress, Box::new(keep_trying))?;
-        while !pace.is_stopping() {
-            pace.begin();
-            let cut = cut(&session, pace, options.rows_max);
-            let report = session.epoch(Stages::start(progress), Some(&cut))?;
-            if report
-                .deliveries
-                .as_ref()
-                .is_some_and(|all| !all.is_empty())
-            {
-                pace.committed(&report);
-            }
-            await_more(&session, pace.as_ref())?;
-        }
+        let streams = streams(&session);
+        // Brokers may take seconds to answer, and no epoch waits for that.
+        std::thread::scope(|scope| {
+            let (following, ended) = mpsc::channel::<()>();
+            scope.spawn(|| ask(&streams, pace.as_ref(), ended));
+            let followed = epochs(&mut session, options.rows_max, pace, progress);
+            drop(following);
+            followed
+        })?;
         session.close()
     })
 }
 
+fn epochs(
+    session: &mut Session<'_>,
+    rows_max: u64,
+    pace: &Arc<dyn Pace>,
+    progress: &Progress,
+) -> Result<(), RunError> {
+    while !pace.is_stopping() {
+        pace.begin();
+        let cut = cut(session, pace, rows_max);
+        let report = session.epoch(Stages::start(progress), Some(&cut))?;
+        let deliveries = report.deliveries.as_ref();
+        if deliveries.is_some_and(|deliveries| !deliveries.is_empty()) {
+            pace.committed(&report);
+        }
+        await_more(session, pace.as_ref())?;
+    }
+    Ok(())
+}
+
+fn streams(session: &Session<'_>) -> Vec<Stream> {
+    let inflows = session.inflows().values();
+    inflows.map(|inflow| inflow.stream.clone()).collect()
+}
+
+/// Asks the brokers now and then for partitions that were added, and whether all is as it was, until `ended` is.
+fn ask(streams: &[Stream], pace: &dyn Pace, ended: Receiver<()>) {
+    while ended.recv_timeout(pace.wait()) == Err(RecvTimeoutError::Timeout) {
+        if pace.is_time_to_ask() {
+            streams.iter().for_each(Stream::watch);
+        }
+    }
+}
+
 fn cut(session: &Session<'_>, pace: &Arc<dyn Pace>, rows_max: u64) -> Arc<Cut> {
-    let streams = session.inflows().values();
-    let streams: Vec<Stream> = streams.map(|inflow| inflow.stream.clone()).collect();
+    let streams = streams(session);
     let pace = Arc::clone(pace);
-    let lag = move || streams.iter().map(Stream::lag).sum::<u64>();
+    // What cannot be had now is not waited for.
+    let is_behind = move |rows: u64| {
+        let lag: u64 = streams.iter().map(Stream::lag).sum();
+        lag > ON_THE_WAY.max(rows / BEHIND) && streams.iter().all(|one| one.trouble().is_none())
+    };
     Arc::new(Cut {
         rows_max,
         rows: AtomicU64::new(0),
-        is_over: Box::new(move |rows| {
-            pace.is_stopping() || (pace.is_over() && lag() <= rows / BEHIND)
-        }),
+        is_over: Box::new(move |rows| pace.is_stopping() || (pace.is_over() && !is_behind(rows))),
     })
 }
 
@@ -126,13 +158,9 @@ fn await_more(session: &Session<'_>, pace: &dyn Pace) -> Result<(), RunError> {
         for inflow in inflows() {
             has_more |= inflow.wait(pace.wait())?;
         }
-        let asks = pace.is_time_to_ask();
-        if asks {
-            inflows().try_for_each(Inflow::refresh)?;
-        }
         let lag = inflows().map(|inflow| inflow.stream.lag()).sum();
         // Of partitions that were just learnt nothing is fetched yet.
-        has_more |= asks && lag > 0;
+        has_more |= lag > 0;
         pace.status(lag, inflows().find_map(|inflow| inflow.stream.trouble()));
         if has_more {
             break;
