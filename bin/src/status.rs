@@ -6,6 +6,7 @@ use std::path::Path;
 use indicatif::{DecimalBytes, HumanCount};
 use serde_json::{Map, Value, json};
 use tidewater_engine::file::Position;
+use tidewater_engine::kafka::{PartitionPosition, Stream, StreamPosition};
 use tidewater_engine::state::{EpochRecord, TableRecord};
 use tidewater_engine::{Inspection, Job, Pending, StateSizes};
 
@@ -28,6 +29,62 @@ struct Source {
     location: String,
     positions: Vec<Position>,
     pending: Pending,
+    topic: Option<Topic>,
+}
+
+/// What is known of a source in Kafka.
+struct Topic {
+    position: StreamPosition,
+    /// Offsets that wait at the brokers, or why that cannot be told.
+    lag: Result<u64, String>,
+}
+
+impl Topic {
+    /// Asks the brokers; `None` for a source in files.
+    fn of(
+        source: &tidewater_engine::job::Source,
+        inspection: &Inspection,
+    ) -> Result<Option<Self>, Failure> {
+        if source.spec.kafka.is_none() {
+            return Ok(None);
+        }
+        let known = inspection.stream(&source.spec.name)?;
+        let stream = Stream::open(&source.spec, known.as_ref(), "tidewater-status");
+        Ok(Some(Self {
+            position: known.unwrap_or_default(),
+            lag: stream
+                .map(|stream| stream.lag())
+                .map_err(|error| error.to_string()),
+        }))
+    }
+
+    fn sum(&self, of: fn(&PartitionPosition) -> u64) -> u64 {
+        self.position.partitions.values().map(of).sum()
+    }
+
+    fn to_json(&self) -> Value {
+        let partitions: Map<String, Value> = self
+            .position
+            .partitions
+            .iter()
+            .map(|(number, at)| {
+                let value = json!({
+                    "first_offset": at.first,
+                    "next_offset": at.next,
+                    "rows": at.rows,
+                    "rows_quarantined": at.rejected,
+                });
+                (number.to_string(), value)
+            })
+            .collect();
+        json!({
+            "name": self.position.topic,
+            "partitions": partitions,
+            "lag": self.lag.as_ref().ok(),
+            "trouble": self.lag.as_ref().err(),
+            "stored_bytes": self.position.segments.iter().map(|segment| segment.bytes).sum::<u64>(),
+        })
+    }
 }
 
 /// What is known of a table.
@@ -69,6 +126,7 @@ impl Status {
                 location: source.spec.location.clone(),
                 positions: inspection.positions(&source.spec.name)?,
                 pending: inspection.pending(source)?,
+                topic: Topic::of(source, inspection)?,
             })
         };
         let mut tables = Vec::new();
@@ -181,6 +239,16 @@ impl Status {
         for source in &self.sources {
             let positions = &source.positions;
             let newest = positions.iter().map(|position| position.modified_ns).max();
+            if let Some(topic) = &source.topic {
+                table.push(&[
+                    source.name.clone(),
+                    number(topic.position.partitions.len()),
+                    HumanCount(topic.sum(|at| at.rows)).to_string(),
+                    HumanCount(topic.sum(|at| at.rejected)).to_string(),
+                    "-".to_owned(),
+                ]);
+                continue;
+            }
             table.push(&[
                 source.name.clone(),
                 number(positions.len()),
@@ -214,7 +282,25 @@ impl Status {
         text
     }
 
+    /// What waits, in topics and in files.
     fn pending(&self) -> String {
+        let topics = self.sources.iter().filter_map(|source| {
+            let topic = source.topic.as_ref()?;
+            let name = &source.name;
+            Some(match &topic.lag {
+                Ok(0) => format!("Nothing waits of {name}: its topic is taken in to its end.\n"),
+                Ok(lag) => format!("Of {name} {} waits in its topic.\n", count(*lag, "offset")),
+                Err(why) => format!("What waits of {name} cannot be told: {why}\n"),
+            })
+        });
+        let text: String = topics.collect();
+        if self.sources.iter().all(|source| source.topic.is_some()) {
+            return text;
+        }
+        text + &self.pending_files()
+    }
+
+    fn pending_files(&self) -> String {
         if self
             .sources
             .iter()
@@ -266,7 +352,7 @@ impl Status {
         let sizes = &self.sizes;
         let entries: u64 = sizes.views.values().sum();
         let mut text = format!(
-            "State: {} on disk, {} of entries; kept inputs: {}, {} of {} delivered\n",
+            "State: {} on disk, {} of entries; kept inputs: {}, {} (files: {} as delivered)\n",
             DecimalBytes(sizes.store_bytes),
             DecimalBytes(entries),
             count(sizes.inputs.parts, "part"),
@@ -305,6 +391,11 @@ impl Source {
                 "withdrawn": self.pending.withdrawn,
             },
         });
+        if let Some(topic) = &self.topic {
+            value["rows"] = topic.sum(|at| at.rows).into();
+            value["rows_quarantined"] = topic.sum(|at| at.rejected).into();
+            value["topic"] = topic.to_json();
+        }
         if files {
             let list = positions.iter().map(|position| {
                 json!({

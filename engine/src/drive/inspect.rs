@@ -100,11 +100,11 @@ impl Pending {
 /// What is kept of the inputs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KeptInputs {
-    /// Parts of deliveries; a content that was delivered twice counts once.
+    /// Parts of deliveries, and segments of messages; a content that was delivered twice counts once.
     pub parts: u64,
     /// Bytes as they are kept.
     pub stored_bytes: u64,
-    /// Bytes as they were delivered, decompressed.
+    /// Bytes of files as they were delivered, decompressed.
     pub original_bytes: u64,
 }
 
@@ -358,6 +358,12 @@ impl Inspection {
                 );
             }
         }
+        let (mut segments, mut messages) = (0, 0);
+        for source in sources {
+            for segment in self.stream(&source.spec.name)?.unwrap_or_default().segments {
+                (segments, messages) = (segments + 1, messages + segment.bytes);
+            }
+        }
         Ok(StateSizes {
             store_bytes: found.blocks() * BLOCK_BYTES,
             views: views
@@ -365,8 +371,8 @@ impl Inspection {
                 .map(|(name, view)| (name.clone(), of_view(view)))
                 .collect(),
             inputs: KeptInputs {
-                parts: u64::try_from(kept.len()).unwrap_or(u64::MAX),
-                stored_bytes: kept.values().map(|part| part.stored_bytes).sum(),
+                parts: u64::try_from(kept.len()).unwrap_or(u64::MAX) + segments,
+                stored_bytes: kept.values().map(|part| part.stored_bytes).sum::<u64>() + messages,
                 original_bytes: kept.values().map(|part| part.bytes).sum(),
             },
         })
