@@ -92,7 +92,8 @@ pub fn follow(
         // Brokers may take seconds to answer, and no epoch waits for that.
         std::thread::scope(|scope| {
             let (following, ended) = mpsc::channel::<()>();
-            scope.spawn(|| ask(&streams, pace.as_ref(), ended));
+            let (streams, asked) = (&streams, pace.as_ref());
+            scope.spawn(move || ask(streams, asked, &ended));
             let followed = epochs(&mut session, options.rows_max, pace, progress);
             drop(following);
             followed
@@ -126,7 +127,7 @@ fn streams(session: &Session<'_>) -> Vec<Stream> {
 }
 
 /// Asks the brokers now and then for partitions that were added, and whether all is as it was, until `ended` is.
-fn ask(streams: &[Stream], pace: &dyn Pace, ended: Receiver<()>) {
+fn ask(streams: &[Stream], pace: &dyn Pace, ended: &Receiver<()>) {
     while ended.recv_timeout(pace.wait()) == Err(RecvTimeoutError::Timeout) {
         if pace.is_time_to_ask() {
             streams.iter().for_each(Stream::watch);
