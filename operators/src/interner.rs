@@ -8,20 +8,29 @@
 //!    operator that counts in its codes has let go of it.
 
 use std::cell::{RefCell, RefMut};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef};
-use arrow::datatypes::DataType;
+use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, PrimitiveArray, new_null_array};
+use arrow::datatypes::{
+    ArrowPrimitiveType, DataType, Date32Type, Int8Type, Int16Type, Int32Type, Int64Type, TimeUnit,
+    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
+    TimestampSecondType, UInt8Type, UInt16Type, UInt32Type,
+};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 
 use crate::dictionary::{Dictionary, DictionaryFull};
 
 /// Values of a type at which a new generation is due.
 const VALUES_MAX: usize = 1 << 20;
-/// Columns whose codes are remembered.
-const CACHED_COLUMNS: usize = 32;
+/// Columns whose codes are remembered, and dictionaries.
+const CACHED: usize = 32;
+/// Integers met last whose codes are found without a hash table.
+const RECENT: usize = 1 << 12;
 
 /// Why a column cannot be interned.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +51,28 @@ pub struct Interner(Rc<RefCell<Inner>>);
 struct Inner {
     generation: Rc<Generation>,
     /// The columns asked for last, oldest first.
-    cache: Vec<(ArrayRef, Rc<[u32]>)>,
+    columns: Cache,
+    /// The values of dictionary columns, likewise: batches of a source share them.
+    dictionaries: Cache,
+}
+
+/// The codes of arrays.
+#[derive(Default)]
+struct Cache(VecDeque<(ArrayRef, Rc<[u32]>)>);
+
+impl Cache {
+    fn get(&self, array: &ArrayRef) -> Option<Rc<[u32]>> {
+        let known = self.0.iter().rev();
+        let mut known = known.filter(|(known, _)| Arc::ptr_eq(known, array));
+        known.next().map(|(_, codes)| Rc::clone(codes))
+    }
+
+    fn put(&mut self, array: &ArrayRef, codes: &Rc<[u32]>) {
+        if self.0.len() == CACHED {
+            self.0.pop_front();
+        }
+        self.0.push_back((Arc::clone(array), Rc::clone(codes)));
+    }
 }
 
 /// The dictionaries that codes refer to.
@@ -55,6 +85,10 @@ pub struct Values {
     converter: RowConverter,
     /// Order-preserving bytes, ascending, NULL first.
     pub dictionary: Dictionary,
+    /// Of integers: the codes of values that are in the dictionary.
+    integers: Integers,
+    /// The code of NULL, once it is in.
+    null: Option<u32>,
 }
 
 impl Interner {
@@ -78,17 +112,49 @@ impl Interner {
     /// # Errors
     /// When values of the type cannot be encoded.
     pub fn codes(&self, column: &ArrayRef) -> Result<Rc<[u32]>, InternError> {
-        let Inner { generation, cache } = &mut *self.0.borrow_mut();
-        if let Some((_, codes)) = cache.iter().find(|(known, _)| Arc::ptr_eq(known, column)) {
-            return Ok(Rc::clone(codes));
+        let inner = &mut *self.0.borrow_mut();
+        if let Some(codes) = inner.columns.get(column) {
+            return Ok(codes);
         }
-        let mut values = generation.values(column.data_type())?;
-        let codes: Rc<[u32]> = values.intern(column)?.into();
-        if cache.len() == CACHED_COLUMNS {
-            cache.remove(0);
+        let codes: Rc<[u32]> = match column.as_dictionary_opt::<UInt32Type>() {
+            Some(dictionary) => inner.codes_of_dictionary(dictionary)?,
+            None => {
+                let mut values = inner.generation.values(column.data_type())?;
+                values.intern(column)?
+            }
         }
-        cache.push((Arc::clone(column), Rc::clone(&codes)));
+        .into();
+        inner.columns.put(column, &codes);
         Ok(codes)
+    }
+}
+
+impl Inner {
+    /// Looks at each value of a dictionary once, and not at each row's.
+    fn codes_of_dictionary(
+        &mut self,
+        column: &DictionaryArray<UInt32Type>,
+    ) -> Result<Vec<u32>, InternError> {
+        let values = column.values();
+        let mut interned = self.generation.values(values.data_type())?;
+        let of_values = match self.dictionaries.get(values) {
+            Some(codes) => codes,
+            None => {
+                let codes = interned.intern(values)?.into();
+                self.dictionaries.put(values, &codes);
+                codes
+            }
+        };
+        let keys = column.keys();
+        if keys.null_count() == 0 {
+            let codes = keys.values().iter();
+            return Ok(codes.map(|&key| of_values[key as usize]).collect());
+        }
+        let null = interned.intern_null()?;
+        let codes = keys
+            .iter()
+            .map(|key| key.map_or(null, |key| of_values[key as usize]));
+        Ok(codes.collect())
     }
 }
 
@@ -110,6 +176,8 @@ impl Generation {
                     data_type: data_type.clone(),
                     converter,
                     dictionary: Dictionary::default(),
+                    integers: Integers::default(),
+                    null: None,
                 });
                 types.len() - 1
             }
@@ -120,6 +188,32 @@ impl Generation {
 
 impl Values {
     fn intern(&mut self, column: &ArrayRef) -> Result<Vec<u32>, InternError> {
+        macro_rules! integers {
+            ($($data_type:pat => $native:ty),+ $(,)?) => {
+                match column.data_type() {
+                    $($data_type => self.intern_integers(column.as_primitive::<$native>()),)+
+                    _ => self.intern_rows(column),
+                }
+            };
+        }
+        integers! {
+            DataType::Int8 => Int8Type,
+            DataType::Int16 => Int16Type,
+            DataType::Int32 => Int32Type,
+            DataType::Int64 => Int64Type,
+            DataType::UInt8 => UInt8Type,
+            DataType::UInt16 => UInt16Type,
+            DataType::UInt32 => UInt32Type,
+            DataType::Date32 => Date32Type,
+            DataType::Timestamp(TimeUnit::Second, _) => TimestampSecondType,
+            DataType::Timestamp(TimeUnit::Millisecond, _) => TimestampMillisecondType,
+            DataType::Timestamp(TimeUnit::Microsecond, _) => TimestampMicrosecondType,
+            DataType::Timestamp(TimeUnit::Nanosecond, _) => TimestampNanosecondType,
+        }
+    }
+
+    /// Values of any type, by their bytes.
+    fn intern_rows(&mut self, column: &ArrayRef) -> Result<Vec<u32>, InternError> {
         let rows = self
             .converter
             .convert_columns(std::slice::from_ref(column))?;
@@ -137,6 +231,98 @@ impl Values {
         }
         Ok(codes)
     }
+
+    /// Values that are integers, by themselves: bytes are made of those alone that are new.
+    fn intern_integers<T>(&mut self, column: &PrimitiveArray<T>) -> Result<Vec<u32>, InternError>
+    where
+        T: ArrowPrimitiveType<Native: Into<i64>>,
+    {
+        let mut fresh: Vec<Option<T::Native>> = Vec::new();
+        let mut codes = Vec::with_capacity(column.len());
+        let known = self.dictionary.len();
+        let nulls = column.nulls().filter(|nulls| nulls.null_count() > 0);
+        for (row, &value) in column.values().iter().enumerate() {
+            let next = || u32::try_from(known + fresh.len()).map_err(|_| DictionaryFull);
+            let code = if nulls.is_some_and(|nulls| nulls.is_null(row)) {
+                match self.null {
+                    Some(code) => code,
+                    None => {
+                        let code = next()?;
+                        fresh.push(None);
+                        *self.null.insert(code)
+                    }
+                }
+            } else if let Some(code) = self.integers.recent(value.into()) {
+                code
+            } else {
+                let next = next()?;
+                let code = self.integers.code(value.into(), next);
+                if code == next {
+                    fresh.push(Some(value));
+                }
+                code
+            };
+            codes.push(code);
+        }
+        if !fresh.is_empty() {
+            let fresh = PrimitiveArray::<T>::from_iter(fresh);
+            let fresh = fresh.with_data_type(column.data_type().clone());
+            for row in &self.converter.convert_columns(&[Arc::new(fresh)])? {
+                self.dictionary.intern(row.data())?;
+            }
+        }
+        Ok(codes)
+    }
+
+    /// The code of NULL.
+    fn intern_null(&mut self) -> Result<u32, InternError> {
+        if let Some(code) = self.null {
+            return Ok(code);
+        }
+        let null = self
+            .converter
+            .convert_columns(&[new_null_array(&self.data_type, 1)])?;
+        let code = self.dictionary.intern(null.row(0).data())?;
+        Ok(*self.null.insert(code))
+    }
+}
+
+/// Codes of integers: a table, and before it the values met last, each in the place that its bits lead to.
+struct Integers {
+    table: HashMap<i64, u32, FixedState>,
+    recent: Vec<(i64, u32)>,
+}
+
+impl Default for Integers {
+    fn default() -> Self {
+        Self {
+            table: HashMap::default(),
+            recent: vec![(0, u32::MAX); RECENT],
+        }
+    }
+}
+
+impl Integers {
+    /// The code of a value that was met lately.
+    #[inline]
+    fn recent(&self, value: i64) -> Option<u32> {
+        let (known, code) = self.recent[place(value)];
+        (known == value && code != u32::MAX).then_some(code)
+    }
+
+    /// The code of a value, `next` if it is new.
+    fn code(&mut self, value: i64, next: u32) -> u32 {
+        let code = *self.table.entry(value).or_insert(next);
+        self.recent[place(value)] = (value, code);
+        code
+    }
+}
+
+/// Where in the memory of recent values a value is: by Fibonacci hashing (Knuth, vol. 3, 6.4).
+#[inline]
+fn place(value: i64) -> usize {
+    let mixed = value.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    usize::try_from(mixed >> (64 - RECENT.ilog2())).unwrap_or_default()
 }
 
 #[cfg(test)]

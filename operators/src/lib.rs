@@ -13,6 +13,7 @@ pub mod join;
 mod kept_rows;
 pub mod map;
 mod per_key;
+pub mod plain;
 pub mod row;
 pub mod row_codec;
 pub mod source;

@@ -28,6 +28,12 @@ enum Bytes {
 }
 
 impl Row {
+    /// The row without bytes, which comes before all others.
+    pub const EMPTY: Self = Self(Bytes::Short {
+        len: 0,
+        bytes: [0; INLINE],
+    });
+
     /// The bytes.
     pub fn as_bytes(&self) -> &[u8] {
         match &self.0 {

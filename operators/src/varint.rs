@@ -1,6 +1,7 @@
 //! Integers in as few bytes as they need: LEB128, signed ones zig-zagged.
 
 /// Appends an unsigned integer.
+#[inline]
 pub fn put(mut value: u128, bytes: &mut Vec<u8>) {
     loop {
         let [low, ..] = value.to_le_bytes();
@@ -19,7 +20,13 @@ pub fn put_signed(value: i128, bytes: &mut Vec<u8>) {
 }
 
 /// Takes an unsigned integer off the front; `None` when there is none.
+#[inline]
 pub fn take(bytes: &mut &[u8]) -> Option<u128> {
+    // Most are of one byte.
+    if let Some((&byte @ ..0x80, rest)) = bytes.split_first() {
+        *bytes = rest;
+        return Some(byte.into());
+    }
     let mut value = 0;
     for shift in (0..u128::BITS).step_by(7) {
         let (&byte, rest) = bytes.split_first()?;

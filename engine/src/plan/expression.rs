@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::{cast, filter_record_batch};
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, UInt32Type};
+use arrow::error::ArrowError;
 use datafusion_common::{DFSchema, DataFusionError, ScalarValue, ToDFSchema};
 use datafusion_expr::execution_props::ExecutionProps;
 use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
@@ -12,6 +13,7 @@ use datafusion_expr::{Expr, ExprSchemable};
 use datafusion_physical_expr::expressions::Column;
 use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
 
+use super::evaluate::Evaluation;
 use super::{Map, Node, PlanError};
 
 /// Compiles an expression over the columns of `schema`.
@@ -58,22 +60,21 @@ impl Map {
         let batch = match &self.predicate {
             None => batch,
             Some(predicate) => {
-                let keep = predicate.evaluate(batch)?.into_array(batch.num_rows())?;
+                let keep = Evaluation::over(batch).predicate(predicate)?;
                 // NULL is not true: the kernel leaves such rows out.
                 filtered = filter_record_batch(batch, keep.as_boolean())?;
                 &filtered
             }
         };
-        let rows = batch.num_rows();
-        let columns = self
-            .columns
-            .iter()
-            .map(|column| column.evaluate(batch)?.into_array(rows));
-        to_batch(&self.schema, columns.collect::<Result<_, _>>()?, rows)
+        let mut evaluation = Evaluation::over(batch);
+        let columns = self.columns.iter();
+        let columns = columns.map(|column| evaluation.column(column));
+        let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        to_batch(&self.schema, columns, batch.num_rows())
     }
 }
 
-/// A batch of `schema`; columns whose physical type differs from the planned one are cast.
+/// A batch of `schema`; columns whose physical type differs from the planned one are cast, dictionaries by their values.
 ///
 /// # Errors
 /// When a column cannot be cast.
@@ -85,19 +86,33 @@ pub fn to_batch(
     let typed = columns
         .into_iter()
         .zip(schema.fields())
-        .map(|(column, field)| {
-            if column.data_type() == field.data_type() {
-                Ok(column)
-            } else {
-                cast(&column, field.data_type())
-            }
+        .map(|(column, field)| typed(column, field.data_type()));
+    let typed = typed.collect::<Result<Vec<_>, _>>()?;
+    let is_planned = |(column, field): (&ArrayRef, &FieldRef)| column.data_type() == field.data_type();
+    let schema = if typed.iter().zip(schema.fields()).all(is_planned) {
+        Arc::clone(schema)
+    } else {
+        let fields = schema.fields().iter().zip(&typed).map(|(field, column)| {
+            let field = field.as_ref().clone();
+            field.with_data_type(column.data_type().clone())
         });
+        Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+    };
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    Ok(RecordBatch::try_new_with_options(
-        Arc::clone(schema),
-        typed.collect::<Result<_, _>>()?,
-        &options,
-    )?)
+    Ok(RecordBatch::try_new_with_options(schema, typed, &options)?)
+}
+
+fn typed(column: ArrayRef, planned: &DataType) -> Result<ArrayRef, ArrowError> {
+    if column.data_type() == planned {
+        return Ok(column);
+    }
+    match column.as_dictionary_opt::<UInt32Type>() {
+        Some(dictionary) if dictionary.values().data_type() == planned => Ok(column),
+        Some(dictionary) => {
+            Ok(Arc::new(dictionary.with_values(cast(dictionary.values(), planned)?)))
+        }
+        None => cast(&column, planned),
+    }
 }
 
 /// A node with more columns behind those of `input`.

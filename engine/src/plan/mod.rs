@@ -4,7 +4,9 @@
 //! the same nodes into its dataflow. Columns are positions here: names served their purpose in planning.
 
 mod aggregate;
+mod evaluate;
 mod expression;
+mod hours;
 mod join;
 mod limit;
 mod lower;

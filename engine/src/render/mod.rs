@@ -13,6 +13,7 @@ use tidewater_operators::concat::concat;
 use tidewater_operators::interner::Interner;
 use tidewater_operators::join::join;
 use tidewater_operators::map::map;
+use tidewater_operators::plain::plain;
 use tidewater_operators::source::{Step, source};
 use tidewater_operators::state::Ledger;
 use tidewater_operators::top::top;
@@ -121,7 +122,7 @@ impl<'scope> Renderer<'_, 'scope> {
             Node::Unnest { input, unnest } => {
                 let unnest = unnest.clone();
                 map(
-                    self.node(input),
+                    self.plain(input),
                     &self.name("unnest"),
                     self.faults.clone(),
                     move |batch| unnest.apply(batch),
@@ -132,7 +133,7 @@ impl<'scope> Renderer<'_, 'scope> {
                     let schema = schema.clone();
                     // Union inputs differ in names; what follows sees one schema.
                     map(
-                        self.node(input),
+                        self.plain(input),
                         &self.name("union"),
                         self.faults.clone(),
                         move |batch: &RecordBatch| batch.clone().with_schema(schema.clone()),
@@ -157,11 +158,11 @@ impl<'scope> Renderer<'_, 'scope> {
                     .catch(&name, rendered)
                     .unwrap_or_else(|| self.nothing())
             }
-            Node::Retain { input, column } => self.retain(self.node(input), *column),
+            Node::Retain { input, column } => self.retain(self.plain(input), *column),
             Node::Join { left, right, spec } => {
                 let name = self.stateful("join");
                 let part = self.ledger.part(self.view, &name);
-                let (left, right) = (self.node(left), self.node(right));
+                let (left, right) = (self.plain(left), self.plain(right));
                 join(left, right, &name, spec, part, self.faults.clone())
             }
             Node::Window {
@@ -171,14 +172,24 @@ impl<'scope> Renderer<'_, 'scope> {
             } => {
                 let name = self.stateful(&functions.join(", "));
                 let part = self.ledger.part(self.view, &name);
-                window(self.node(input), &name, spec, part, self.faults.clone())
+                window(self.plain(input), &name, spec, part, self.faults.clone())
             }
             Node::Top { input, spec } => {
                 let name = self.stateful("top");
                 let part = self.ledger.part(self.view, &name);
-                top(self.node(input), &name, spec, part, self.faults.clone())
+                top(self.plain(input), &name, spec, part, self.faults.clone())
             }
         }
+    }
+
+    /// The node for operators that take columns as they are planned alone.
+    fn plain(&self, node: &Node) -> Changes<'scope> {
+        map(
+            self.node(node),
+            &self.name("unpack"),
+            self.faults.clone(),
+            plain,
+        )
     }
 
     fn name(&self, operation: &str) -> String {

@@ -143,6 +143,8 @@ pub struct PartWriter<'a, 'txn> {
     open: Option<Open>,
     merged: Merged,
     writer: BlockWriter,
+    /// Of a part that was empty: the fence of the block that is being filled. Not known before the first change.
+    filling: Option<Option<Vec<u8>>>,
     /// Entries that came, less those that went.
     pub entries: i64,
 }
@@ -165,6 +167,7 @@ impl<'a, 'txn> PartWriter<'a, 'txn> {
             open: None,
             merged: Merged::default(),
             writer: BlockWriter::default(),
+            filling: None,
             entries: 0,
         }
     }
@@ -174,6 +177,19 @@ impl<'a, 'txn> PartWriter<'a, 'txn> {
     /// # Errors
     /// When the store fails or is damaged; when an entry would count less than nothing.
     pub fn change(&mut self, key: &[u8], update: Update<'_>) -> Result<(), StoreError> {
+        if self.filling.is_none() {
+            let is_empty = self.table.first()?.is_none();
+            self.filling = Some(is_empty.then(Vec::new));
+        }
+        if let Some(Some(fence)) = &mut self.filling {
+            return match update {
+                Update::Add(..0) => Err(StoreError::Negative(self.name.to_owned())),
+                Update::Add(0) | Update::Remove => Ok(()),
+                Update::Add(count) => fill(self.table, &mut self.writer, fence, (key, count, &[])),
+                Update::Put(payload) => fill(self.table, &mut self.writer, fence, (key, 1, payload)),
+            }
+            .map(|()| self.entries += i64::from(!matches!(update, Update::Add(0) | Update::Remove)));
+        }
         loop {
             match &self.open {
                 None => self.open_for(key)?,
@@ -327,12 +343,39 @@ impl<'a, 'txn> PartWriter<'a, 'txn> {
         while self.open.is_some() {
             self.close()?;
         }
+        if let Some(Some(fence)) = &self.filling
+            && self.entries > 0
+        {
+            let block = self.writer.finish(fence, None);
+            self.table.insert(fence.as_slice(), block.as_slice())?;
+        }
         Ok(self.entries)
     }
 
     fn damaged(&self) -> StoreError {
         StoreError::damaged(Damage::Part(self.name.to_owned()))
     }
+}
+
+/// Appends an entry to a part that was empty, block after block: a first run brings nothing that must be merged.
+fn fill(
+    table: &mut Table<'_, &'static [u8], &'static [u8]>,
+    writer: &mut BlockWriter,
+    fence: &mut Vec<u8>,
+    (key, count, payload): (&[u8], i64, &[u8]),
+) -> Result<(), StoreError> {
+    if writer.bytes() >= BLOCK_BYTES {
+        let block = writer.finish(fence, Some(key));
+        table.insert(fence.as_slice(), block.as_slice())?;
+        fence.clear();
+        fence.extend_from_slice(key);
+    }
+    writer.push(Entry {
+        key,
+        count,
+        payload,
+    });
+    Ok(())
 }
 
 /// Cuts entries into blocks from `fence` to `end`. `bulk` fills blocks as they come; otherwise all are of one size.

@@ -7,7 +7,6 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use differential_dataflow::ExchangeData;
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent, arrangement::arrange_core};
 use differential_dataflow::trace::implementations::KeySpine;
 use differential_dataflow::trace::rc_blanket_impls::RcBuilder;
@@ -16,28 +15,29 @@ use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
 
-use super::batch::{PairBatcher, PairBuilder, Run, Runs};
+use super::batch::{PairBatcher, PairBuilder, Run, Runs, Value};
 use super::parcel::{Pairs, Parcel};
+use super::partial::AggregateError;
 use crate::Faults;
-use crate::dictionary::{Dictionary, DictionaryFull};
+use crate::dictionary::Dictionary;
 
 /// A `(group, value)` pair; the group is an id of the worker's own dictionary.
 pub type Pair<V> = (u32, V);
 /// Sorted pairs with their counts.
 pub type PairTrace<V> = TraceAgent<KeySpine<Pair<V>, u64, i64>>;
 
-/// Pairs sorted at once: 1 MiB of ids.
-const RUN: usize = 1 << 16;
+/// Pairs sorted at once: 4 MiB of ids.
+const RUN: usize = 1 << 18;
 
 /// How a worker represents the values of pairs.
 pub trait Values: 'static {
     /// The representation, ordered.
-    type Value: ExchangeData;
+    type Value: Value;
     /// Represents one value.
     ///
     /// # Errors
-    /// When ids run out.
-    fn value(&mut self, bytes: &[u8]) -> Result<Self::Value, DictionaryFull>;
+    /// When ids run out, or the bytes are not of a value.
+    fn value(&mut self, bytes: &[u8]) -> Result<Self::Value, AggregateError>;
 }
 
 /// Sends pairs to their owners and arranges them there. `groups` learns the groups' keys.
@@ -96,7 +96,7 @@ fn append<V: Values>(
     values: &mut V,
     parcel: &Pairs,
     pairs: &mut Vec<(Pair<V::Value>, i64)>,
-) -> Result<(), DictionaryFull> {
+) -> Result<(), AggregateError> {
     let group_ids = parcel
         .groups
         .iter()

@@ -8,6 +8,7 @@
 //! 2. Runs of an epoch are merged as they come in, so that each is more than twice as long as the next: a pair is moved
 //!    a logarithmic number of times, and pairs that repeat are summed early.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
 use std::iter::Peekable;
 
@@ -21,6 +22,9 @@ use timely::progress::Antichain;
 use timely::progress::frontier::AntichainRef;
 
 use super::arrange::Pair;
+use super::groups::pack;
+use super::radix::sort_by_digits;
+use crate::row::Row;
 
 type Update<V> = ((Pair<V>, ()), u64, i64);
 
@@ -45,10 +49,34 @@ impl<V> Default for Run<V> {
     }
 }
 
-impl<V: Ord + Clone> Run<V> {
+/// What pairs may have as values.
+pub trait Value: ExchangeData {
+    /// Sorts by pairs.
+    fn sort(pairs: &mut Vec<(Pair<Self>, i64)>);
+}
+
+impl Value for u32 {
+    fn sort(pairs: &mut Vec<(Pair<u32>, i64)>) {
+        sort_by_digits(pairs, |((group, value), _)| [0, pack(*group, *value)]);
+    }
+}
+
+impl Value for u64 {
+    fn sort(pairs: &mut Vec<(Pair<u64>, i64)>) {
+        sort_by_digits(pairs, |((group, value), _)| [(*group).into(), *value]);
+    }
+}
+
+impl Value for Row {
+    fn sort(pairs: &mut Vec<(Pair<Row>, i64)>) {
+        pairs.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    }
+}
+
+impl<V: Value> Run<V> {
     /// Sorts and sums pairs; `unsorted` is left empty.
     pub fn sort(time: u64, unsorted: &mut Vec<(Pair<V>, i64)>) -> Self {
-        unsorted.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        V::sort(unsorted);
         let mut run = Self {
             time,
             pairs: Vec::with_capacity(unsorted.len()),
@@ -74,27 +102,44 @@ impl<V: Ord + Clone> Run<V> {
             pairs: Vec::with_capacity(capacity),
             diffs: Vec::with_capacity(capacity),
         };
-        let (mut left, mut right) = (
-            self.into_updates().peekable(),
-            other.into_updates().peekable(),
-        );
-        while let (Some((a, _)), Some((b, _))) = (left.peek(), right.peek()) {
-            let next = match a.cmp(b) {
-                std::cmp::Ordering::Less => next_sum(&mut left),
-                std::cmp::Ordering::Greater => next_sum(&mut right),
-                std::cmp::Ordering::Equal => {
-                    let more = next_sum(&mut right).map_or(0, |(_, diff)| diff);
-                    next_sum(&mut left).map(|(pair, diff)| (pair, diff + more))
+        let (mut left, mut right) = (self.into_updates(), other.into_updates());
+        let (mut a, mut b) = (left.next(), right.next());
+        loop {
+            match (a, b) {
+                (Some(one), Some(other)) => match one.0.cmp(&other.0) {
+                    Ordering::Less => {
+                        merged.push(one.0, one.1);
+                        (a, b) = (left.next(), Some(other));
+                    }
+                    Ordering::Greater => {
+                        merged.push(other.0, other.1);
+                        (a, b) = (Some(one), right.next());
+                    }
+                    // Beyond four bytes a pair stands more than once.
+                    Ordering::Equal => {
+                        let (pair, mut sum) = (one.0, one.1 + other.1);
+                        (a, b) = (left.next(), right.next());
+                        for (next, rest) in [(&mut a, &mut left as &mut dyn Iterator<Item = _>), (&mut b, &mut right)] {
+                            while let Some((_, more)) = next.take_if(|(other, _)| *other == pair) {
+                                sum += more;
+                                *next = rest.next();
+                            }
+                        }
+                        merged.push(pair, sum);
+                    }
+                },
+                (rest, None) => {
+                    let rest = rest.into_iter().chain(left);
+                    rest.for_each(|(pair, diff)| merged.push(pair, diff));
+                    return merged;
                 }
-            };
-            if let Some((pair, diff)) = next {
-                merged.push(pair, diff);
+                (None, rest) => {
+                    let rest = rest.into_iter().chain(right);
+                    rest.for_each(|(pair, diff)| merged.push(pair, diff));
+                    return merged;
+                }
             }
         }
-        for (pair, diff) in left.chain(right) {
-            merged.push(pair, diff);
-        }
-        merged
     }
 
     /// Appends a pair that is not less than the last; differences of zero vanish.
@@ -179,7 +224,7 @@ pub struct PairBatcher<V> {
     frontier: Antichain<u64>,
 }
 
-impl<V: ExchangeData> PushInto<Run<V>> for PairBatcher<V> {
+impl<V: Value> PushInto<Run<V>> for PairBatcher<V> {
     fn push_into(&mut self, run: Run<V>) {
         if run.is_empty() {
             return;
@@ -194,7 +239,7 @@ impl<V: ExchangeData> PushInto<Run<V>> for PairBatcher<V> {
     }
 }
 
-fn merge_last<V: ExchangeData>(runs: &mut Vec<Run<V>>) {
+fn merge_last<V: Value>(runs: &mut Vec<Run<V>>) {
     if let (Some(right), Some(left)) = (runs.pop(), runs.pop()) {
         let mut merged = left.merge(right);
         // What was summed up leaves room behind; much of it is given back.
@@ -206,7 +251,7 @@ fn merge_last<V: ExchangeData>(runs: &mut Vec<Run<V>>) {
     }
 }
 
-impl<V: ExchangeData> Batcher for PairBatcher<V> {
+impl<V: Value> Batcher for PairBatcher<V> {
     type Output = Run<V>;
     type Time = u64;
 
@@ -247,7 +292,7 @@ pub struct PairBuilder<V>(Vec<Run<V>>);
 
 type Inner<V> = OrdKeyBuilder<Vector<Update<V>>, Vec<Update<V>>>;
 
-impl<V: ExchangeData> Builder for PairBuilder<V> {
+impl<V: Value> Builder for PairBuilder<V> {
     type Input = Run<V>;
     type Time = u64;
     type Output = OrdKeyBatch<Vector<Update<V>>>;
@@ -269,6 +314,15 @@ impl<V: ExchangeData> Builder for PairBuilder<V> {
             .into_iter()
             .map(|run| (run.time, run.into_updates().peekable()))
             .collect();
+        // One epoch alone is in order as it is.
+        if let [(time, updates)] = heads.as_mut_slice() {
+            while let Some((pair, diff)) = next_sum(updates) {
+                piece.push(((pair, ()), *time, diff));
+                if piece.len() == PIECE {
+                    builder.push(&mut piece);
+                }
+            }
+        }
         while let Some((time, updates)) = heads
             .iter_mut()
             .filter_map(|(time, updates)| {

@@ -23,9 +23,9 @@ use super::keys::{owner, untag, value_converter};
 use super::parcel::{Parcel, Sums};
 use super::partial::AggregateError;
 use super::spec::{Aggregation, Carrier, Layout};
-use super::values::integers;
+use super::values::each_integer;
 use crate::Faults;
-use crate::dictionary::{Dictionary, DictionaryFull};
+use crate::dictionary::Dictionary;
 use crate::hash::hash;
 use crate::state::Part;
 
@@ -36,8 +36,8 @@ pub struct Interned(Rc<RefCell<Dictionary>>);
 impl Values for Interned {
     type Value = u32;
 
-    fn value(&mut self, bytes: &[u8]) -> Result<u32, DictionaryFull> {
-        self.0.borrow_mut().intern(bytes)
+    fn value(&mut self, bytes: &[u8]) -> Result<u32, AggregateError> {
+        Ok(self.0.borrow_mut().intern(bytes)?)
     }
 }
 
@@ -127,6 +127,8 @@ where
     C: for<'a> Cursor<Key<'a> = &'a (u32, u32), TimeGat<'a> = &'a u64, DiffGat<'a> = &'a i64>,
 {
     let mut changes: BTreeMap<u64, Vec<Change>> = BTreeMap::new();
+    // Those of the epoch met last: most batches are of one.
+    let (mut epoch, mut of_epoch) = (0, Vec::new());
     let mut cursor = batch.cursor();
     let mut kept = kept.iter();
     while let Some(&pair) = cursor.get_key(batch) {
@@ -140,8 +142,12 @@ where
             count += diff;
             let change = i64::from(count > 0) - i64::from(before);
             if change != 0 {
+                if time != epoch {
+                    changes.entry(epoch).or_default().append(&mut of_epoch);
+                    epoch = time;
+                }
                 let (group, value) = pair;
-                changes.entry(time).or_default().push(Change {
+                of_epoch.push(Change {
                     group,
                     value,
                     change,
@@ -150,6 +156,8 @@ where
         });
         cursor.step_key(batch);
     }
+    changes.entry(epoch).or_default().append(&mut of_epoch);
+    changes.retain(|_, changes| !changes.is_empty());
     changes
 }
 
@@ -229,12 +237,11 @@ impl Interned {
         call: usize,
         changes: &[Change],
     ) -> Result<i128, AggregateError> {
-        let values = integers(&self.decode(aggregation, call, changes)?)?;
-        let signed = values
-            .iter()
-            .zip(changes)
-            .map(|(value, change)| value.wrapping_mul(i128::from(change.change)));
-        Ok(signed.fold(0, i128::wrapping_add))
+        let mut sum = 0_i128;
+        each_integer(&self.decode(aggregation, call, changes)?, |row, value| {
+            sum = sum.wrapping_add(value.wrapping_mul(i128::from(changes[row].change)));
+        })?;
+        Ok(sum)
     }
 
     fn sum_floats(

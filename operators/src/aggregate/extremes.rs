@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use arrow::datatypes::DataType;
 use differential_dataflow::operators::arrange::Arranged;
 use differential_dataflow::trace::{BatchReader, Cursor, Navigable, TraceReader};
 use timely::dataflow::Stream;
@@ -14,29 +15,100 @@ use timely::dataflow::operators::generic::Operator;
 use timely::progress::Antichain;
 
 use super::arrange::{Pair, PairTrace, Values};
-use super::kept_pairs::NotedRows;
+use super::kept_pairs::NotedValues;
 use super::keys::{owner, untag};
 use super::parcel::{Bests, Parcel};
+use super::partial::AggregateError;
 use crate::Faults;
-use crate::dictionary::{Dictionary, DictionaryFull};
+use crate::dictionary::Dictionary;
 use crate::hash::hash;
 use crate::row::Row;
 use crate::state::{Kept, KeptCursor, Part, StateError};
 
-/// Values as their own order-preserving bytes.
-pub struct Ordered;
+/// Values of `min` and `max`: in the order of their bytes, whatever they are kept as.
+pub trait Ordered: Values {
+    /// The least value, or one before it.
+    const LEAST: Self::Value;
 
-impl Values for Ordered {
+    /// The value of some bytes; none when they are not of one.
+    fn read(bytes: &[u8]) -> Option<Self::Value>;
+
+    /// Appends the value's bytes.
+    fn write(value: &Self::Value, bytes: &mut Vec<u8>);
+}
+
+/// Values of any type, as their own order-preserving bytes.
+pub struct AsBytes;
+
+impl Ordered for AsBytes {
+    const LEAST: Row = Row::EMPTY;
+
+    fn read(bytes: &[u8]) -> Option<Row> {
+        Some(Row::from(bytes))
+    }
+
+    fn write(value: &Row, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(value.as_bytes());
+    }
+}
+
+/// Values of eight bytes, as one number: a pair is sorted by digits then, and takes a third of the memory.
+pub struct AsNumber;
+
+/// What precedes the bytes of a value that is not NULL in Arrow's row format; NULL is never arranged.
+const PRESENT: u8 = 1;
+
+impl AsNumber {
+    /// Whether values of that type are eight bytes.
+    pub fn holds(data_type: &DataType) -> bool {
+        matches!(
+            data_type,
+            DataType::Int64
+                | DataType::UInt64
+                | DataType::Float64
+                | DataType::Timestamp(..)
+                | DataType::Date64
+                | DataType::Time64(_)
+                | DataType::Decimal64(..)
+        )
+    }
+}
+
+impl Ordered for AsNumber {
+    const LEAST: u64 = 0;
+
+    fn read(bytes: &[u8]) -> Option<u64> {
+        let (&PRESENT, value) = bytes.split_first()? else {
+            return None;
+        };
+        value.try_into().ok().map(u64::from_be_bytes)
+    }
+
+    fn write(value: &u64, bytes: &mut Vec<u8>) {
+        bytes.push(PRESENT);
+        bytes.extend_from_slice(&value.to_be_bytes());
+    }
+}
+
+impl Values for AsBytes {
     type Value = Row;
 
-    fn value(&mut self, bytes: &[u8]) -> Result<Row, DictionaryFull> {
+    fn value(&mut self, bytes: &[u8]) -> Result<Row, AggregateError> {
         Ok(Row::from(bytes))
     }
 }
 
+impl Values for AsNumber {
+    type Value = u64;
+
+    fn value(&mut self, bytes: &[u8]) -> Result<u64, AggregateError> {
+        Self::read(bytes).ok_or(AggregateError::ValueBytes(bytes.len()))
+    }
+}
+
 /// Tells the first value of every group whose pairs changed.
-pub fn extremes<'scope>(
-    pairs: Arranged<'scope, PairTrace<Row>>,
+pub fn extremes<'scope, O: Ordered>(
+    pairs: Arranged<'scope, PairTrace<O::Value>>,
     name: &str,
     faults: Faults,
     groups: Rc<RefCell<Dictionary>>,
@@ -52,7 +124,7 @@ pub fn extremes<'scope>(
                 for batch in batches.drain(..).filter(|batch| !batch.is_empty()) {
                     upper.clone_from(batch.upper());
                     part.note(|| {
-                        Box::new(NotedRows {
+                        Box::new(NotedValues::<O> {
                             batch: batch.clone(),
                             groups: Rc::clone(&groups),
                         })
@@ -81,7 +153,7 @@ pub fn extremes<'scope>(
                             .body;
                             body.groups.push(key);
                             let kept = kept.as_deref_mut().map(|kept| (kept, key));
-                            let best = first(&mut all, &storage, (group, time), kept);
+                            let best = first::<O, _>(&mut all, &storage, (group, time), kept);
                             body.best
                                 .push(faults.catch(&operator, best).unwrap_or_default());
                         }
@@ -100,11 +172,10 @@ pub fn extremes<'scope>(
 }
 
 /// The groups that a batch changes, with the epoch; sorted by epoch, then group.
-fn touched<B>(batch: &B) -> Vec<(u64, u32)>
+fn touched<B, V: 'static>(batch: &B) -> Vec<(u64, u32)>
 where
     B: Navigable,
-    B::Cursor:
-        for<'a> Cursor<Key<'a> = &'a Pair<Row>, TimeGat<'a> = &'a u64, DiffGat<'a> = &'a i64>,
+    B::Cursor: for<'a> Cursor<Key<'a> = &'a Pair<V>, TimeGat<'a> = &'a u64, DiffGat<'a> = &'a i64>,
 {
     let mut touched: Vec<(u64, u32)> = Vec::new();
     let mut cursor = batch.cursor();
@@ -125,16 +196,16 @@ where
 
 /// The first value of `group` that is there at `time`, those that were kept under its key counted in. Groups are asked
 /// for in ascending order.
-fn first<'k, C>(
+fn first<'k, O: Ordered, C>(
     cursor: &mut C,
     storage: &C::Storage,
     (group, time): (u32, u64),
     mut kept: Option<(&mut (dyn KeptCursor + 'k), &[u8])>,
 ) -> Result<Option<Row>, StateError>
 where
-    C: for<'a> Cursor<Key<'a> = &'a Pair<Row>, TimeGat<'a> = &'a u64, DiffGat<'a> = &'a i64>,
+    C: for<'a> Cursor<Key<'a> = &'a Pair<O::Value>, TimeGat<'a> = &'a u64, DiffGat<'a> = &'a i64>,
 {
-    cursor.seek_key(storage, &(group, Row::from([].as_slice())));
+    cursor.seek_key(storage, &(group, O::LEAST));
     if let Some((kept, key)) = &mut kept {
         kept.seek(key)?;
     }
@@ -143,7 +214,7 @@ where
         let fresh = fresh.map(|(_, value)| value.clone());
         let old = kept.as_ref().and_then(|(kept, key)| {
             let entry = kept.entry()?;
-            Some((Row::from(entry.key.strip_prefix(*key)?), entry.count))
+            Some((O::read(entry.key.strip_prefix(*key)?)?, entry.count))
         });
         let old_value = old.as_ref().map(|(value, _)| value);
         let Some(value) = fresh.iter().chain(old_value).min().cloned() else {
@@ -165,7 +236,9 @@ where
             kept.step()?;
         }
         if count > 0 {
-            return Ok(Some(value));
+            let mut bytes = Vec::new();
+            O::write(&value, &mut bytes);
+            return Ok(Some(Row::from(bytes.as_slice())));
         }
     }
 }

@@ -10,8 +10,9 @@ use differential_dataflow::ExchangeData;
 use differential_dataflow::trace::{Cursor, Navigable, TraceReader};
 
 use super::arrange::{Pair, PairTrace};
+use super::extremes::Ordered;
+use super::radix::sort_by_digits;
 use crate::dictionary::Dictionary;
-use crate::row::Row;
 use crate::state::{Give, Kept, KeptCursor, Noted, StateError, Update};
 
 /// A batch of pairs.
@@ -108,7 +109,7 @@ impl Noted for NotedPairs {
         let value_ranks = Ranks::new(ids(&self.batch, |pair| pair.1), &values);
         let group_ranks = Ranks::new(ids(&self.batch, |pair| pair.0), &groups);
         let mut cursor = self.batch.cursor();
-        let (mut key, mut of_group) = (Vec::new(), Vec::new());
+        let (mut key, mut of_group) = (Vec::new(), Vec::<(u32, i64)>::new());
         for &group in &group_ranks.ids {
             cursor.rewind_keys(&self.batch);
             cursor.seek_key(&self.batch, &(group, 0));
@@ -120,10 +121,12 @@ impl Noted for NotedPairs {
                 of_group.push((value_ranks.of(value), diff));
                 cursor.step_key(&self.batch);
             }
-            of_group.sort_unstable();
+            sort_by_digits(&mut of_group, |&(rank, _)| [0, rank.into()]);
+            key.clear();
+            key.extend_from_slice(groups.get(group));
+            let prefix = key.len();
             for &(rank, diff) in of_group.iter().filter(|(_, diff)| *diff != 0) {
-                key.clear();
-                key.extend_from_slice(groups.get(group));
+                key.truncate(prefix);
                 key.extend_from_slice(values.get(value_ranks.ids[rank as usize]));
                 give(&key, Update::Add(diff));
             }
@@ -131,15 +134,15 @@ impl Noted for NotedPairs {
     }
 }
 
-/// The pairs of a batch whose values are bytes in their order.
-pub struct NotedRows {
+/// The pairs of a batch whose values are in the order of their bytes.
+pub struct NotedValues<O: Ordered> {
     /// The batch.
-    pub batch: PairBatch<Row>,
+    pub batch: PairBatch<O::Value>,
     /// What its groups are ids of.
     pub groups: Rc<RefCell<Dictionary>>,
 }
 
-impl Noted for NotedRows {
+impl<O: Ordered> Noted for NotedValues<O> {
     fn give(&self, give: &mut Give<'_>) {
         let groups = self.groups.borrow();
         let ranks = Ranks::new(ids(&self.batch, |pair| pair.0), &groups);
@@ -147,12 +150,14 @@ impl Noted for NotedRows {
         let mut key = Vec::new();
         for &group in &ranks.ids {
             cursor.rewind_keys(&self.batch);
-            cursor.seek_key(&self.batch, &(group, Row::from([].as_slice())));
+            cursor.seek_key(&self.batch, &(group, O::LEAST));
+            key.clear();
+            key.extend_from_slice(groups.get(group));
+            let prefix = key.len();
             while let Some((_, value)) = cursor.get_key(&self.batch).filter(|pair| pair.0 == group)
             {
-                key.clear();
-                key.extend_from_slice(groups.get(group));
-                key.extend_from_slice(value.as_bytes());
+                key.truncate(prefix);
+                O::write(value, &mut key);
                 let mut diff = 0;
                 cursor.map_times(&self.batch, |_, more| diff += more);
                 if diff != 0 {

@@ -20,6 +20,7 @@ mod paired;
 mod parcel;
 mod partial;
 mod preaggregate;
+mod radix;
 mod spec;
 mod values;
 
@@ -30,7 +31,9 @@ use timely::dataflow::Stream;
 use timely::dataflow::operators::Concatenate;
 use timely::dataflow::operators::generic::operator::empty;
 
+use self::extremes::{AsBytes, AsNumber, Ordered};
 use self::finish::Finisher;
+use self::parcel::{Bests, Pairs, Parcel};
 use self::preaggregate::Preaggregated;
 use crate::dictionary::Dictionary;
 use crate::interner::Interner;
@@ -91,19 +94,17 @@ pub fn aggregate<'scope>(
         );
         sums = scope.concatenate([sums, counted]);
     }
-    let bests = if layout.carriers.iter().any(is_extreme) {
-        let groups = Rc::new(RefCell::new(Dictionary::default()));
-        let label = format!("{name}: extremes");
-        let pairs = arrange::arrange_pairs(
-            extremes,
-            &label,
-            faults.clone(),
-            Rc::clone(&groups),
-            extremes::Ordered,
-        );
-        extremes::extremes(pairs, name, faults.clone(), groups, part(&label))
-    } else {
+    let extreme_calls = aggregation.calls.iter().zip(&layout.carriers);
+    let mut types = extreme_calls
+        .filter(|(_, carrier)| is_extreme(carrier))
+        .map(|(call, _)| aggregation.argument_type(call))
+        .peekable();
+    let bests = if types.peek().is_none() {
         empty(scope)
+    } else if types.all(AsNumber::holds) {
+        arrange_extremes(extremes, AsNumber, name, &part, faults)
+    } else {
+        arrange_extremes(extremes, AsBytes, name, &part, faults)
     };
     Ok(accumulate::accumulate(
         sums,
@@ -114,4 +115,18 @@ pub fn aggregate<'scope>(
         faults.clone(),
         part(&format!("{name}: groups")),
     ))
+}
+
+/// The first value of each group, of values kept as `O` says.
+fn arrange_extremes<'scope, O: Ordered>(
+    pairs: Stream<'scope, u64, Vec<Parcel<Pairs>>>,
+    values: O,
+    name: &str,
+    part: impl Fn(&str) -> Part,
+    faults: &Faults,
+) -> Stream<'scope, u64, Vec<Parcel<Bests>>> {
+    let groups = Rc::new(RefCell::new(Dictionary::default()));
+    let label = format!("{name}: extremes");
+    let pairs = arrange::arrange_pairs(pairs, &label, faults.clone(), Rc::clone(&groups), values);
+    extremes::extremes::<O>(pairs, name, faults.clone(), groups, part(&label))
 }

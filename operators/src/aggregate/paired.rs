@@ -1,18 +1,30 @@
 //! `(group, value)` pairs of one call, between two flushes.
+//!
+//! While groups and values are few, pairs are counted in a matrix: one addition a row, however often a pair repeats. When
+//! it would grow too large, rows are listed and counted by sorting, since most pairs of many are there once.
+//!
+//! 1. A pair's count is the sum over the matrix and all lists; it may leave in several parts.
+//! 2. A cell cannot overflow: a flush is due before so many rows were counted.
 
 use arrow::array::BooleanArray;
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
-use foldhash::fast::FixedState;
-use hashbrown::HashMap;
 
-use super::groups::{pack, unpack};
+use super::groups::{Numbers, pack, unpack};
 use super::keys::{owner, tag};
 use super::parcel::{Pairs, Parcel};
+use super::radix::sort_by_digits;
 use super::values::counts;
-use crate::dictionary::{Dictionary, PackedRows};
+use crate::dictionary::{Dictionary, DictionaryFull, PackedRows};
 use crate::interner::Generation;
+
+/// Cells of a matrix: 16 MiB.
+const CELLS_MAX: usize = 1 << 22;
+/// Listed rows at which a flush is due.
+const LISTED_MAX: usize = 1 << 18;
+/// Rows counted in cells at which a flush is due: what a batch adds to them still fits.
+const COUNTED_MAX: usize = 1 << 30;
 
 /// One call that needs `(group, value)` pairs.
 pub struct Paired {
@@ -24,27 +36,82 @@ pub struct Paired {
     pub distinct: bool,
     /// For `max`: turns values around, so that the greatest comes first.
     pub reversed: Option<RowConverter>,
-    /// Differences by group and value.
-    pub pairs: HashMap<u64, i64, FixedState>,
+    /// The values met, by the interner's codes.
+    values: Numbers,
+    /// The value of each row of the current batch.
+    numbers: Vec<u32>,
+    matrix: Matrix,
+    /// Rows taken in, and taken back.
+    listed: [Vec<u64>; 2],
+    /// Counted before they became too many for a matrix, in order.
+    counted: Vec<(u64, i64)>,
 }
 
 impl Paired {
-    /// Counts the values of a batch's rows in their groups.
-    pub fn update(
-        &mut self,
-        groups: &[u32],
-        values: &[u32],
-        counted: Option<&BooleanArray>,
-        diff: i64,
-    ) {
-        for (row, (&group, &value)) in groups.iter().zip(values).enumerate() {
-            if counts(counted, row) {
-                *self.pairs.entry(pack(group, value)).or_insert(0) += diff;
-            }
+    /// Pairs of the call of that index, none yet.
+    pub fn new(
+        call: u16,
+        data_type: DataType,
+        distinct: bool,
+        reversed: Option<RowConverter>,
+    ) -> Self {
+        Self {
+            call,
+            data_type,
+            distinct,
+            reversed,
+            values: Numbers::default(),
+            numbers: Vec::new(),
+            matrix: Matrix::default(),
+            listed: [Vec::new(), Vec::new()],
+            counted: Vec::new(),
         }
     }
 
-    /// Empties the table into parcels; `keys` are the groups', with their hashes.
+    /// Counts the values of a batch's rows, by their codes, in their groups, of which `known` are known.
+    ///
+    /// # Errors
+    /// When values cannot be numbered.
+    pub fn update(
+        &mut self,
+        (groups, known): (&[u32], usize),
+        values: &[u32],
+        mask: Option<&BooleanArray>,
+        diff: i64,
+    ) -> Result<(), DictionaryFull> {
+        self.values.assign(values, &mut self.numbers)?;
+        let pairs = groups.iter().zip(&self.numbers);
+        let is_listing = self.listed.iter().any(|listed| !listed.is_empty());
+        if !is_listing && self.matrix.make_room(known, self.values.codes().len()) {
+            let Matrix { cells, stride, rows } = &mut self.matrix;
+            *rows += groups.len();
+            let diff = if diff < 0 { -1 } else { 1 };
+            match mask {
+                None => pairs.for_each(|(&group, &value)| {
+                    cells[group as usize * *stride + value as usize] += diff;
+                }),
+                Some(mask) => {
+                    for (row, (&group, &value)) in pairs.enumerate() {
+                        if mask.value(row) {
+                            cells[group as usize * *stride + value as usize] += diff;
+                        }
+                    }
+                }
+            }
+            return Ok(());
+        }
+        self.matrix.drain(|pair, count| self.counted.push((pair, count)));
+        let pairs = pairs.enumerate().filter(|(row, _)| counts(mask, *row));
+        self.listed[usize::from(diff < 0)].extend(pairs.map(|(_, (&group, &value))| pack(group, value)));
+        Ok(())
+    }
+
+    /// Whether so many rows are listed, or counted, that they should leave.
+    pub fn is_due(&self) -> bool {
+        self.listed.iter().map(Vec::len).sum::<usize>() >= LISTED_MAX || self.matrix.rows >= COUNTED_MAX
+    }
+
+    /// Empties the tables into parcels; `keys` are the groups', with their hashes.
     ///
     /// # Errors
     /// When values cannot be turned around for `max`.
@@ -56,22 +123,31 @@ impl Paired {
         parcels: &mut Vec<Parcel<Pairs>>,
     ) -> Result<(), ArrowError> {
         let values = generation.values(&self.data_type)?;
+        let codes = self.values.codes();
+        let owners: Vec<usize> = if self.distinct {
+            let hashes = codes.iter().map(|&code| values.dictionary.hash(code));
+            hashes.map(|hash| owner(hash, peers)).collect()
+        } else {
+            hashes.iter().map(|&hash| owner(hash, peers)).collect()
+        };
         let mut builders: Vec<PairsBuilder> = (0..peers)
-            .map(|_| PairsBuilder::new(keys.len(), values.dictionary.len()))
+            .map(|_| PairsBuilder::new(keys.len(), codes.len()))
             .collect();
-        for (packed, diff) in self.pairs.drain().filter(|&(_, diff)| diff != 0) {
+        let (call, distinct) = (self.call, self.distinct);
+        let mut push = |packed, diff| {
             let (group, value) = unpack(packed);
-            let hash = if self.distinct {
-                values.dictionary.hash(value)
-            } else {
-                hashes[group as usize]
-            };
-            builders[owner(hash, peers)].push(
-                self.call,
-                (keys, group),
-                (&values.dictionary, value),
-                diff,
-            );
+            let to = owners[if distinct { value } else { group } as usize];
+            let value = (value, codes[value as usize]);
+            builders[to].push(call, (keys, group), (&values.dictionary, value), diff);
+        };
+        self.matrix.drain(&mut push);
+        self.counted.drain(..).for_each(|(pair, count)| push(pair, count));
+        for (listed, sign) in self.listed.iter_mut().zip([1, -1]) {
+            sort_by_digits(listed, |&pair| [0, pair]);
+            for same in listed.chunk_by(PartialEq::eq) {
+                push(same[0], sign * i64::try_from(same.len()).unwrap_or(i64::MAX));
+            }
+            listed.clear();
         }
         for (to, mut builder) in (0_u64..)
             .zip(builders)
@@ -85,7 +161,59 @@ impl Paired {
                 body: builder.pairs,
             });
         }
+        self.values.clear();
         Ok(())
+    }
+}
+
+/// Counts by group and value.
+#[derive(Default)]
+struct Matrix {
+    cells: Vec<i32>,
+    /// Values that there is room for in a group.
+    stride: usize,
+    /// Rows counted.
+    rows: usize,
+}
+
+impl Matrix {
+    /// Makes room for so many groups and values; `false` when that would be too large.
+    fn make_room(&mut self, groups: usize, values: usize) -> bool {
+        if groups * values > CELLS_MAX {
+            return false;
+        }
+        if values > self.stride {
+            // A quarter more, so that few values more cost nothing, unless that is too much.
+            let roomy = values + values / 4;
+            let stride = if groups * roomy > CELLS_MAX { values } else { roomy };
+            let old = std::mem::take(&mut self.cells);
+            self.cells.resize(groups * stride, 0);
+            if self.stride > 0 {
+                let rows = old.chunks(self.stride).zip(self.cells.chunks_mut(stride));
+                rows.for_each(|(old, new)| new[..old.len()].copy_from_slice(old));
+            }
+            self.stride = stride;
+        } else if groups * self.stride > CELLS_MAX {
+            return false;
+        }
+        if self.cells.len() < groups * self.stride {
+            self.cells.resize(groups * self.stride, 0);
+        }
+        true
+    }
+
+    /// Gives what was counted, in the order of groups and values, and begins anew.
+    fn drain(&mut self, mut give: impl FnMut(u64, i64)) {
+        let groups = self.cells.chunks(self.stride.max(1));
+        for (group, values) in (0..).zip(groups) {
+            for (value, &count) in (0..).zip(values) {
+                if count != 0 {
+                    give(pack(group, value), i64::from(count));
+                }
+            }
+        }
+        self.cells.clear();
+        (self.stride, self.rows) = (0, 0);
     }
 }
 
@@ -126,7 +254,14 @@ impl PairsBuilder {
         }
     }
 
-    fn push(&mut self, call: u16, group: (&PackedRows, u32), value: (&Dictionary, u32), diff: i64) {
+    /// A pair of a group, known by its index in `group.0`, and a value, known by its number and its code in `value.0`.
+    fn push(
+        &mut self,
+        call: u16,
+        group: (&PackedRows, u32),
+        (dictionary, (number, code)): (&Dictionary, (u32, u32)),
+        diff: i64,
+    ) {
         let Self {
             pairs,
             group_index,
@@ -143,8 +278,8 @@ impl PairsBuilder {
         );
         let value = index_in(
             &mut pairs.values,
-            &mut value_index[value.1 as usize],
-            || value.0.get(value.1),
+            &mut value_index[number as usize],
+            || dictionary.get(code),
         );
         pairs.pairs.push((group, value, diff));
     }

@@ -6,10 +6,9 @@
 
 use std::rc::Rc;
 
-use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::datatypes::{DataType, Float64Type};
 use arrow::error::ArrowError;
-use hashbrown::HashMap;
 
 use super::exact_sum::ExactSum;
 use super::groups::Groups;
@@ -17,16 +16,15 @@ use super::keys::{group_converter, owner, value_converter};
 use super::paired::Paired;
 use super::parcel::{Pairs, Parcel, Sums};
 use super::spec::{Aggregation, Carrier, Function, Layout, UnsupportedAggregate};
-use super::values::{counts, integers, mask};
+use super::values::{counts, each_integer, mask};
 use crate::dictionary::{DictionaryFull, PackedRows};
 use crate::hash::hash;
 use crate::interner::{Generation, InternError, Interner};
+use crate::plain::plain_column;
 use crate::state::StateError;
 
 /// Groups at which a flush is due.
 const GROUPS_MAX: usize = 1 << 18;
-/// `(group, value)` pairs at which a flush is due, over all calls.
-const PAIRS_MAX: usize = 1 << 17;
 
 /// Why rows cannot be aggregated.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +44,9 @@ pub enum AggregateError {
     /// More calls than their numbers in keys can tell apart.
     #[error("more than 65,535 aggregates in one GROUP BY; spread them over several views")]
     TooManyCalls,
+    /// A value that is not as its type has it.
+    #[error("a value of {0} bytes is not one of its type: a defect of the engine")]
+    ValueBytes(usize),
     /// An average beyond the digits of its type.
     #[error(
         "an average does not fit its type {0}; cast the argument to a DECIMAL with fewer digits"
@@ -78,8 +79,20 @@ pub struct Partial {
     floats: Vec<ExactSum>,
     /// The calls carried by pairs.
     paired: Vec<Paired>,
+    /// The sums that rows are added to, each once however many calls are made of it.
+    linear: Vec<Linear>,
     /// Group of each row of the current batch.
     ids: Vec<u32>,
+    /// Rows of the current batch, by group.
+    tally: Vec<u32>,
+}
+
+/// A count of values, and their sum where one is wanted.
+#[derive(Clone, Copy, PartialEq)]
+struct Linear {
+    argument: Option<usize>,
+    filter: Option<usize>,
+    carrier: Carrier,
 }
 
 /// What a flush sends.
@@ -106,15 +119,15 @@ impl Partial {
             let extreme = matches!(carrier, Carrier::Extreme(_));
             if extreme || call.distinct {
                 let converter = value_converter(&aggregation, index)?;
-                paired.push(Paired {
-                    call: u16::try_from(index).map_err(|_| AggregateError::TooManyCalls)?,
-                    data_type: aggregation.argument_type(call).clone(),
-                    distinct: !extreme,
-                    reversed: (call.function == Function::Max).then_some(converter),
-                    pairs: HashMap::default(),
-                });
+                paired.push(Paired::new(
+                    u16::try_from(index).map_err(|_| AggregateError::TooManyCalls)?,
+                    aggregation.argument_type(call).clone(),
+                    !extreme,
+                    (call.function == Function::Max).then_some(converter),
+                ));
             }
         }
+        let linear = linear(&aggregation, &layout);
         Ok(Self {
             aggregation,
             layout,
@@ -124,11 +137,14 @@ impl Partial {
             integers: Vec::new(),
             floats: Vec::new(),
             paired,
+            linear,
             ids: Vec::new(),
+            tally: Vec::new(),
         })
     }
 
-    /// Takes in (or back) the rows of a batch. A flush must have come before if one [is due](Self::is_due).
+    /// Takes in (`diff` 1) or back (-1) the rows of a batch. A flush must have come before if one
+    /// [is due](Self::is_due).
     ///
     /// # Errors
     /// When columns are not of the declared types, or ids run out.
@@ -146,52 +162,75 @@ impl Partial {
             .resize(self.groups.len * self.layout.integers, 0);
         self.floats
             .resize(self.groups.len * self.layout.floats, ExactSum::default());
-        self.add_integers(0, rows, None, |_| i128::from(diff));
-        for index in 0..self.aggregation.calls.len() {
-            if !self.is_paired(index) {
-                self.update_sums(index, batch, diff)?;
-            }
+        self.count_rows(diff);
+        for at in 0..self.linear.len() {
+            self.update_sums(self.linear[at], batch, diff)?;
         }
         for paired in &mut self.paired {
             let call = &self.aggregation.calls[usize::from(paired.call)];
-            let filter = call.filter.map(|column| batch.column(column).as_boolean());
             let Some(argument) = call.argument.map(|column| batch.column(column)) else {
                 continue;
             };
+            let filter = plain_filter(call.filter, batch)?;
             let values = self.interner.codes(argument)?;
-            let counted = mask(filter, Some(argument));
-            paired.update(&self.ids, &values, counted.as_ref(), diff);
+            let counted = mask(filter.as_ref(), Some(argument));
+            let groups = (self.ids.as_slice(), self.groups.len);
+            paired.update(groups, &values, counted.as_ref(), diff)?;
         }
         Ok(())
     }
 
+    /// Adds the batch's rows to the number of rows of their groups.
+    fn count_rows(&mut self, diff: i64) {
+        self.tally.clear();
+        self.tally.resize(self.groups.len, 0);
+        for &id in &self.ids {
+            self.tally[id as usize] += 1;
+        }
+        self.add_tally(0, diff);
+    }
+
+    fn add_tally(&mut self, slot: usize, diff: i64) {
+        let slots = self.integers.chunks_exact_mut(self.layout.integers);
+        for (integers, &rows) in slots.zip(&self.tally) {
+            integers[slot] = integers[slot].wrapping_add(i128::from(rows) * i128::from(diff));
+        }
+    }
+
+    fn add_counts(&mut self, slot: usize, counted: Option<&BooleanArray>, diff: i64) {
+        let Some(mask) = counted else {
+            return self.add_tally(slot, diff);
+        };
+        let width = self.layout.integers;
+        for (row, &id) in self.ids.iter().enumerate() {
+            if mask.value(row) {
+                let sum = &mut self.integers[id as usize * width + slot];
+                *sum = sum.wrapping_add(i128::from(diff));
+            }
+        }
+    }
+
     fn update_sums(
         &mut self,
-        index: usize,
+        linear: Linear,
         batch: &RecordBatch,
         diff: i64,
     ) -> Result<(), AggregateError> {
-        let call = &self.aggregation.calls[index];
-        let filter = call.filter.map(|column| batch.column(column).as_boolean());
-        let argument = call.argument.map(|column| batch.column(column).clone());
-        let counted = mask(filter, argument.as_ref());
-        let rows = batch.num_rows();
-        match (self.layout.carriers[index], argument) {
-            (Carrier::Count(slot), _) => {
-                self.add_integers(slot, rows, counted.as_ref(), |_| i128::from(diff));
-            }
+        let filter = plain_filter(linear.filter, batch)?;
+        let argument = linear.argument.map(|column| batch.column(column));
+        let counted = mask(filter.as_ref(), argument);
+        match (linear.carrier, argument) {
+            (Carrier::Count(slot), _) => self.add_counts(slot, counted.as_ref(), diff),
             (Carrier::Integer { sum, count }, Some(argument)) => {
-                self.add_integers(count, rows, counted.as_ref(), |_| i128::from(diff));
-                let values = integers(&argument)?;
-                self.add_integers(sum, rows, counted.as_ref(), |row| {
-                    values[row].wrapping_mul(i128::from(diff))
-                });
+                self.add_counts(count, counted.as_ref(), diff);
+                self.add_integers(sum, &plain_column(argument)?, counted.as_ref(), diff)?;
             }
             (Carrier::Float { sum, count }, Some(argument)) => {
-                self.add_integers(count, rows, counted.as_ref(), |_| i128::from(diff));
+                self.add_counts(count, counted.as_ref(), diff);
+                let argument = plain_column(argument)?;
                 let argument = arrow::compute::cast(&argument, &DataType::Float64)?;
                 let values = argument.as_primitive::<Float64Type>().values();
-                for row in (0..rows).filter(|&row| counts(counted.as_ref(), row)) {
+                for row in (0..batch.num_rows()).filter(|&row| counts(counted.as_ref(), row)) {
                     self.floats[self.ids[row] as usize * self.layout.floats + sum]
                         .add(values[row], diff);
                 }
@@ -201,25 +240,22 @@ impl Partial {
         Ok(())
     }
 
-    #[inline]
     fn add_integers(
         &mut self,
         slot: usize,
-        rows: usize,
+        argument: &ArrayRef,
         mask: Option<&BooleanArray>,
-        amount: impl Fn(usize) -> i128,
-    ) {
+        diff: i64,
+    ) -> Result<(), ArrowError> {
         let width = self.layout.integers;
-        for row in (0..rows).filter(|&row| counts(mask, row)) {
-            let sum = &mut self.integers[self.ids[row] as usize * width + slot];
-            *sum = sum.wrapping_add(amount(row));
-        }
-    }
-
-    fn is_paired(&self, call: usize) -> bool {
-        self.paired
-            .iter()
-            .any(|paired| usize::from(paired.call) == call)
+        let (integers, ids) = (&mut self.integers, &self.ids);
+        let diff = i128::from(diff);
+        each_integer(argument, |row, value| {
+            if counts(mask, row) {
+                let sum = &mut integers[ids[row] as usize * width + slot];
+                *sum = sum.wrapping_add(value.wrapping_mul(diff));
+            }
+        })
     }
 
     /// Whether a flush is due: the tables have grown large, or the interner begins a new generation.
@@ -228,12 +264,7 @@ impl Partial {
             return false;
         };
         self.groups.len >= GROUPS_MAX
-            || self
-                .paired
-                .iter()
-                .map(|paired| paired.pairs.len())
-                .sum::<usize>()
-                >= PAIRS_MAX
+            || self.paired.iter().any(Paired::is_due)
             || !Rc::ptr_eq(generation, &self.interner.generation())
     }
 
@@ -257,7 +288,7 @@ impl Partial {
             paired.flush((&keys, &hashes), &generation, peers, target)?;
         }
         flushed.sums = self.flush_sums((&keys, &hashes), peers);
-        self.groups = Groups::default();
+        self.groups.clear();
         self.integers.clear();
         self.floats.clear();
         Ok(flushed)
@@ -281,11 +312,8 @@ impl Partial {
     /// The integer and float sums that the pre-aggregation itself adds to: all but those that distinct pairs do.
     fn own_slots(&self) -> (Vec<usize>, Vec<usize>) {
         let (mut integers, mut floats) = (vec![0], Vec::new());
-        for (index, carrier) in self.layout.carriers.iter().enumerate() {
-            if self.is_paired(index) {
-                continue;
-            }
-            match *carrier {
+        for linear in &self.linear {
+            match linear.carrier {
                 Carrier::Count(slot) => integers.push(slot),
                 Carrier::Integer { sum, count } => integers.extend([sum, count]),
                 Carrier::Float { sum, count } => {
@@ -332,4 +360,49 @@ impl Partial {
         parcels.retain(|parcel| !parcel.body.groups.is_empty());
         parcels
     }
+}
+
+/// The sums that rows are added to: those of all calls that are not carried by pairs, `count(*)` being the number of
+/// rows.
+fn linear(aggregation: &Aggregation, layout: &Layout) -> Vec<Linear> {
+    let mut all: Vec<Linear> = Vec::new();
+    for (call, &carrier) in aggregation.calls.iter().zip(&layout.carriers) {
+        let is_rows = carrier == Carrier::Count(0);
+        if call.distinct || is_rows || matches!(carrier, Carrier::Extreme(_)) {
+            continue;
+        }
+        // A count alone may be that of a sum which another call has.
+        let (Carrier::Count(count) | Carrier::Integer { count, .. } | Carrier::Float { count, .. }) =
+            carrier
+        else {
+            continue;
+        };
+        let linear = Linear {
+            argument: call.argument,
+            filter: call.filter,
+            carrier,
+        };
+        let known = all.iter_mut().find(|known| match known.carrier {
+            Carrier::Count(slot) => slot == count,
+            Carrier::Integer { count: slot, .. } | Carrier::Float { count: slot, .. } => {
+                slot == count
+            }
+            Carrier::Extreme(_) => false,
+        });
+        match known {
+            Some(known) if matches!(known.carrier, Carrier::Count(_)) => *known = linear,
+            Some(_) => {}
+            None => all.push(linear),
+        }
+    }
+    all
+}
+
+/// A call's filter.
+fn plain_filter(
+    filter: Option<usize>,
+    batch: &RecordBatch,
+) -> Result<Option<BooleanArray>, ArrowError> {
+    let filter = filter.map(|column| plain_column(batch.column(column)));
+    Ok(filter.transpose()?.map(|filter| filter.as_boolean().clone()))
 }

@@ -1,5 +1,7 @@
 //! What an aggregation computes, and how its calls are carried: as sums, as distinct pairs, or as extremes.
 
+use std::collections::BTreeMap;
+
 use arrow::datatypes::{DataType, SchemaRef};
 
 /// An aggregate function.
@@ -105,24 +107,22 @@ impl Aggregation {
     /// # Errors
     /// When an argument has a type that its function cannot be computed for exactly.
     pub fn layout(&self) -> Result<Layout, UnsupportedAggregate> {
-        let mut layout = Layout {
-            carriers: Vec::new(),
-            integers: 1,
-            floats: 0,
-            extremes: 0,
-        };
-        for call in &self.calls {
+        let mut slots = Slots::default();
+        // The number of rows, which is what `count(*)` counts.
+        slots.sums.insert((Kind::Count, None, None), 0);
+        slots.counts = 1;
+        let carriers = self.calls.iter().map(|call| {
             let data_type = self.argument_type(call);
-            let carrier = match call.function {
-                Function::Count => Carrier::Count(next(&mut layout.integers)),
-                Function::Min | Function::Max => Carrier::Extreme(next(&mut layout.extremes)),
+            Ok(match call.function {
+                Function::Count => Carrier::Count(slots.slot(Kind::Count, call)),
+                Function::Min | Function::Max => Carrier::Extreme(next(&mut slots.extremes)),
                 Function::Sum | Function::Avg if is_integer(data_type) => Carrier::Integer {
-                    sum: next(&mut layout.integers),
-                    count: next(&mut layout.integers),
+                    sum: slots.slot(Kind::Integer, call),
+                    count: slots.slot(Kind::Count, call),
                 },
                 Function::Sum | Function::Avg if is_float(data_type) => Carrier::Float {
-                    sum: next(&mut layout.floats),
-                    count: next(&mut layout.integers),
+                    sum: slots.slot(Kind::Float, call),
+                    count: slots.slot(Kind::Count, call),
                 },
                 function => {
                     let (name, data_type) = (self.name.clone(), data_type.clone());
@@ -132,10 +132,47 @@ impl Aggregation {
                         data_type,
                     });
                 }
-            };
-            layout.carriers.push(carrier);
+            })
+        });
+        let carriers = carriers.collect::<Result<_, _>>()?;
+        Ok(Layout {
+            carriers,
+            integers: slots.counts,
+            floats: slots.floats,
+            extremes: slots.extremes,
+        })
+    }
+}
+
+/// What is summed up.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Count,
+    Integer,
+    Float,
+}
+
+/// Places of accumulators. Calls over the same argument and filter share them; those of `DISTINCT` calls, to which each
+/// call's pairs add, are a call's own.
+#[derive(Default)]
+struct Slots {
+    sums: BTreeMap<(Kind, Option<usize>, Option<usize>), usize>,
+    counts: usize,
+    floats: usize,
+    extremes: usize,
+}
+
+impl Slots {
+    fn slot(&mut self, kind: Kind, call: &Call) -> usize {
+        let counter = match kind {
+            Kind::Count | Kind::Integer => &mut self.counts,
+            Kind::Float => &mut self.floats,
+        };
+        if call.distinct {
+            return next(counter);
         }
-        Ok(layout)
+        let key = (kind, call.argument, call.filter);
+        *self.sums.entry(key).or_insert_with(|| next(counter))
     }
 }
 

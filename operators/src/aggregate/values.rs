@@ -1,6 +1,6 @@
 //! Columns of arguments: which rows count, and their values as integers.
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, PrimitiveArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Decimal32Type, Decimal64Type, Decimal128Type,
 };
@@ -31,32 +31,39 @@ pub fn counts(mask: Option<&BooleanArray>, row: usize) -> bool {
     mask.is_none_or(|mask| mask.value(row))
 }
 
-/// The values of an integer or decimal column (unscaled), whatever stands for NULL included.
+/// Gives the value of each row of an integer or decimal column (unscaled), whatever stands for NULL included.
 ///
 /// # Errors
 /// When the column is of another type.
-pub fn integers(array: &ArrayRef) -> Result<Vec<i128>, ArrowError> {
-    fn widen<T: ArrowPrimitiveType<Native: Into<i128>>>(array: &ArrayRef) -> Vec<i128> {
-        let array: &PrimitiveArray<T> = array.as_primitive();
-        array.values().iter().map(|&value| value.into()).collect()
+pub fn each_integer(array: &ArrayRef, give: impl FnMut(usize, i128)) -> Result<(), ArrowError> {
+    fn each<T: ArrowPrimitiveType<Native: Into<i128>>>(
+        array: &ArrayRef,
+        mut give: impl FnMut(usize, i128),
+    ) {
+        let values = array.as_primitive::<T>().values();
+        for (row, &value) in values.iter().enumerate() {
+            give(row, value.into());
+        }
     }
-    Ok(match array.data_type() {
-        DataType::Int8 => widen::<Int8Type>(array),
-        DataType::Int16 => widen::<Int16Type>(array),
-        DataType::Int32 => widen::<Int32Type>(array),
-        DataType::Int64 => widen::<Int64Type>(array),
-        DataType::UInt8 => widen::<UInt8Type>(array),
-        DataType::UInt16 => widen::<UInt16Type>(array),
-        DataType::UInt32 => widen::<UInt32Type>(array),
-        DataType::UInt64 => widen::<UInt64Type>(array),
-        DataType::Decimal32(..) => widen::<Decimal32Type>(array),
-        DataType::Decimal64(..) => widen::<Decimal64Type>(array),
-        DataType::Decimal128(..) => widen::<Decimal128Type>(array),
-        DataType::Null => vec![0; array.len()],
+    match array.data_type() {
+        DataType::Int8 => each::<Int8Type>(array, give),
+        DataType::Int16 => each::<Int16Type>(array, give),
+        DataType::Int32 => each::<Int32Type>(array, give),
+        DataType::Int64 => each::<Int64Type>(array, give),
+        DataType::UInt8 => each::<UInt8Type>(array, give),
+        DataType::UInt16 => each::<UInt16Type>(array, give),
+        DataType::UInt32 => each::<UInt32Type>(array, give),
+        DataType::UInt64 => each::<UInt64Type>(array, give),
+        DataType::Decimal32(..) => each::<Decimal32Type>(array, give),
+        DataType::Decimal64(..) => each::<Decimal64Type>(array, give),
+        DataType::Decimal128(..) => each::<Decimal128Type>(array, give),
+        // No row of it counts.
+        DataType::Null => {}
         other => {
             return Err(ArrowError::CastError(format!(
                 "a sum over {other} is not carried as an integer"
             )));
         }
-    })
+    }
+    Ok(())
 }

@@ -1,0 +1,212 @@
+//! Expressions over a batch, by the distinct values of what they read where that is less work.
+//!
+//! An expression of one column is a function of its value. Over a dictionary it is evaluated once for each of the
+//! dictionary's values, and over timestamps, where it does not tell the minutes of an hour apart, once for each hour: the
+//! parts of a date that a job groups by cost what the hours of a batch do. The result is a dictionary with the same keys.
+//!
+//! 1. Rows get what evaluating them one by one would give. Values that no row has must not fail a batch: where one
+//!    fails, the rows are evaluated themselves.
+//! 2. Everything here is a function of the batch: expressions that are not are refused when a job is checked.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, DictionaryArray, RecordBatch, RecordBatchOptions, UInt32Array,
+};
+use arrow::compute::{concat, take};
+use arrow::datatypes::{DataType, Field, Schema, UInt32Type};
+use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_common::{DataFusionError, ScalarValue};
+use datafusion_physical_expr::expressions::{CastExpr, Column, Literal};
+use datafusion_physical_expr::utils::collect_columns;
+use datafusion_physical_expr::{PhysicalExpr, ScalarFunctionExpr};
+use tidewater_operators::plain::plain_column;
+
+use super::hours::hours;
+
+/// Batches of fewer rows are evaluated row by row: there is nothing to be gained.
+const FEW_ROWS: usize = 64;
+
+/// Evaluates expressions over one batch.
+pub struct Evaluation<'a> {
+    batch: &'a RecordBatch,
+    /// Timestamp columns by hour, as they were asked for; `None` where that gains nothing.
+    hours: Vec<(usize, Option<ArrayRef>)>,
+}
+
+impl<'a> Evaluation<'a> {
+    /// Over `batch`.
+    pub fn over(batch: &'a RecordBatch) -> Self {
+        Self {
+            batch,
+            hours: Vec::new(),
+        }
+    }
+
+    /// The column of an expression's values: a dictionary where it was evaluated by one.
+    ///
+    /// # Errors
+    /// When the expression fails on a row.
+    pub fn column(&mut self, expr: &Arc<dyn PhysicalExpr>) -> Result<ArrayRef, DataFusionError> {
+        if let Some(column) = expr.downcast_ref::<Column>() {
+            return Ok(Arc::clone(self.batch.column(column.index())));
+        }
+        let rows = self.batch.num_rows();
+        let columns = collect_columns(expr);
+        let mut columns = columns.iter().map(Column::index);
+        if let (Some(at), None) = (columns.next(), columns.next())
+            && rows >= FEW_ROWS
+            && let Some(values) = self.by_value(expr, at)?
+        {
+            return Ok(values);
+        }
+        let plain = plain_columns(self.batch, expr)?;
+        expr.evaluate(&plain)?.into_array(rows)
+    }
+
+    /// A predicate's value for each row.
+    ///
+    /// # Errors
+    /// As [`column`](Self::column).
+    pub fn predicate(&mut self, expr: &Arc<dyn PhysicalExpr>) -> Result<ArrayRef, DataFusionError> {
+        Ok(plain_column(&self.column(expr)?)?)
+    }
+
+    /// Evaluates an expression of the column `at` by that column's distinct values.
+    fn by_value(
+        &mut self,
+        expr: &Arc<dyn PhysicalExpr>,
+        at: usize,
+    ) -> Result<Option<ArrayRef>, DataFusionError> {
+        let column = self.batch.column(at);
+        let column = match column.data_type() {
+            DataType::Dictionary(..) => Arc::clone(column),
+            DataType::Timestamp(_, None) if is_of_hour(expr) => {
+                let known = self.hours.iter().find(|(known, _)| *known == at);
+                let by_hour = match known {
+                    Some((_, known)) => known.clone(),
+                    None => {
+                        let by_hour = hours(column)?;
+                        self.hours.push((at, by_hour.clone()));
+                        by_hour
+                    }
+                };
+                match by_hour {
+                    Some(by_hour) => by_hour,
+                    None => return Ok(None),
+                }
+            }
+            _ => return Ok(None),
+        };
+        let Some(dictionary) = column.as_dictionary_opt::<UInt32Type>() else {
+            return Ok(None);
+        };
+        if dictionary.values().len() > self.batch.num_rows() {
+            return Ok(None);
+        }
+        let keys = dictionary.keys();
+        let (values, keys) = if keys.null_count() > 0 {
+            with_null(dictionary.values(), keys)?
+        } else {
+            (Arc::clone(dictionary.values()), keys.clone())
+        };
+        // Invariant 1: what fails may be a value that no row has.
+        let Ok(results) = evaluate_values(expr, self.batch.schema_ref().field(at), values) else {
+            return Ok(None);
+        };
+        if results.data_type().is_nested() {
+            return Ok(Some(take(&results, &keys, None)?));
+        }
+        Ok(Some(Arc::new(DictionaryArray::try_new(keys, results)?)))
+    }
+}
+
+/// Values with NULL behind them, and keys that are not NULL but point there.
+fn with_null(
+    values: &ArrayRef,
+    keys: &UInt32Array,
+) -> Result<(ArrayRef, UInt32Array), DataFusionError> {
+    let null = u32::try_from(values.len())
+        .map_err(|_| DataFusionError::Internal("a dictionary beyond its keys".to_owned()))?;
+    let nulls = arrow::array::new_null_array(values.data_type(), 1);
+    let keys = keys.iter().map(|key| key.unwrap_or(null)).collect();
+    Ok((concat(&[values, &nulls])?, keys))
+}
+
+/// An expression of one column over that column's values.
+fn evaluate_values(
+    expr: &Arc<dyn PhysicalExpr>,
+    field: &Field,
+    values: ArrayRef,
+) -> Result<ArrayRef, DataFusionError> {
+    let of_first = Arc::clone(expr).transform(|node| {
+        Ok(match node.downcast_ref::<Column>() {
+            Some(column) => Transformed::yes(Arc::new(Column::new(column.name(), 0)) as _),
+            None => Transformed::no(node),
+        })
+    })?;
+    let rows = values.len();
+    let field = Field::new(field.name(), values.data_type().clone(), true);
+    let batch = RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![values])?;
+    of_first.data.evaluate(&batch)?.into_array(rows)
+}
+
+/// The batch, the columns that an expression reads without dictionaries.
+fn plain_columns(
+    batch: &RecordBatch,
+    expr: &Arc<dyn PhysicalExpr>,
+) -> Result<RecordBatch, DataFusionError> {
+    let is_dictionary = |at: usize| matches!(batch.column(at).data_type(), DataType::Dictionary(..));
+    let read = collect_columns(expr);
+    if !read.iter().any(|column| is_dictionary(column.index())) {
+        return Ok(batch.clone());
+    }
+    let mut columns = batch.columns().to_vec();
+    let mut fields: Vec<Field> = Vec::with_capacity(columns.len());
+    fields.extend(batch.schema_ref().fields().iter().map(|field| field.as_ref().clone()));
+    for at in read.iter().map(Column::index) {
+        columns[at] = plain_column(&columns[at])?;
+        fields[at].set_data_type(columns[at].data_type().clone());
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(
+        Arc::new(Schema::new(fields)),
+        columns,
+        &options,
+    )?)
+}
+
+/// Whether an expression is the same for all timestamps of an hour: it reads none but through functions that are.
+fn is_of_hour(expr: &Arc<dyn PhysicalExpr>) -> bool {
+    if expr.downcast_ref::<Column>().is_some() {
+        return false;
+    }
+    if let Some(cast) = expr.downcast_ref::<CastExpr>()
+        && cast.expr().downcast_ref::<Column>().is_some()
+    {
+        return *cast.cast_type() == DataType::Date32;
+    }
+    if let Some(function) = expr.downcast_ref::<ScalarFunctionExpr>()
+        && let [part, of] = function.args()
+        && of.downcast_ref::<Column>().is_some()
+    {
+        let parts: &[&str] = match function.name() {
+            "date_trunc" => &["hour", "day", "week", "month", "quarter", "year"],
+            "date_part" => &[
+                "hour", "day", "dow", "doy", "isodow", "week", "month", "quarter", "year",
+            ],
+            _ => return false,
+        };
+        return literal(part).is_some_and(|part| parts.contains(&part.to_lowercase().as_str()));
+    }
+    expr.children().into_iter().all(is_of_hour)
+}
+
+fn literal(expr: &Arc<dyn PhysicalExpr>) -> Option<&str> {
+    match expr.downcast_ref::<Literal>()?.value() {
+        ScalarValue::Utf8(text) | ScalarValue::Utf8View(text) | ScalarValue::LargeUtf8(text) => {
+            text.as_deref()
+        }
+        _ => None,
+    }
+}
