@@ -68,8 +68,13 @@ impl<O: OffsetSizeTrait> Texts<O> {
         if let (Some(()), Some(value)) = (taken, field) {
             self.append(value);
         }
+        self.end_row(taken.is_some());
+    }
+
+    #[inline]
+    fn end_row(&mut self, valid: bool) {
         self.offsets.push(O::usize_as(self.bytes.len()));
-        self.validity.append(taken.is_some());
+        self.validity.append(valid);
     }
 }
 
@@ -155,8 +160,7 @@ impl<'a> Coded<'a> {
             if let Some(text) = text {
                 plain.append(Value { text, room: text });
             }
-            plain.offsets.push(i32::usize_as(plain.bytes.len()));
-            plain.validity.append(text.is_some());
+            plain.end_row(text.is_some());
         }
         self.dictionary.give_up();
         self.plain.insert(plain)
