@@ -28,8 +28,10 @@ const VALUES_FEW: usize = 1 << 10;
 const PROBES_MAX: usize = 256;
 /// Texts up to this length are found by their bytes alone.
 const SHORT_BYTES: usize = 24;
-/// The code of an empty slot.
-const EMPTY: u32 = u32::MAX;
+/// Slots of a table that has any.
+const SLOTS_MIN: usize = 256;
+/// Tables of fewer are for the most part empty.
+const SLOTS_FEW: usize = 1 << 12;
 
 /// Sets of dictionaries, one for each column, each used by one block at a time.
 #[derive(Debug, Default)]
@@ -63,6 +65,8 @@ impl Pool {
 pub(super) struct Dictionary {
     /// Open addressing, at least half of it empty; the length is a power of two.
     slots: Vec<Slot>,
+    /// Of a hash, the bits that are no place among the slots.
+    shift: u32,
     /// The texts of all values.
     bytes: Vec<u8>,
     /// Where each of them ends.
@@ -74,18 +78,24 @@ pub(super) struct Dictionary {
     has_given_up: bool,
 }
 
+/// A value, by what it is found: its bytes, or of a longer one its hash. Half a cache line.
 #[derive(Clone, Copy, Debug)]
 struct Slot {
-    key: Key,
+    a: u64,
+    b: u64,
+    c: u64,
+    length: u32,
     code: u32,
 }
 
-/// What a text is found by: its bytes, or of a longer one its hash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Key {
-    words: [u64; 3],
-    length: u32,
-}
+/// An empty slot. No text is as long.
+const NONE: Slot = Slot {
+    a: 0,
+    b: 0,
+    c: 0,
+    length: u32::MAX,
+    code: u32::MAX,
+};
 
 /// Why a text has no code.
 #[derive(Debug, PartialEq, Eq)]
@@ -96,55 +106,60 @@ pub(super) enum Refusal {
     Full,
 }
 
-impl Key {
+impl Slot {
+    /// Of a text, without a code.
     #[inline]
     fn of(value: Value<'_>) -> Self {
         let length = value.text.len();
-        let words = match (value.room.first_chunk(), MASKS.get(length)) {
-            (Some(bytes), Some(masks)) => {
-                let words = words(bytes);
-                [
-                    words[0] & masks[0],
-                    words[1] & masks[1],
-                    words[2] & masks[2],
-                ]
+        let [a, b, c] = match (value.room.first_chunk(), MASKS.get(length)) {
+            (Some(bytes), Some([x, y, z])) => {
+                let [a, b, c] = words(bytes);
+                [a & x, b & y, c & z]
             }
-            _ => Self::apart(value.text),
+            _ => apart(value.text),
         };
+        let length = u32::try_from(length).unwrap_or(u32::MAX - 1);
+        let code = u32::MAX;
         Self {
-            words,
-            length: u32::try_from(length).unwrap_or(u32::MAX),
+            a,
+            b,
+            c,
+            length,
+            code,
         }
     }
 
-    /// The words of a text that is long, or the last one in its block.
-    #[cold]
-    fn apart(text: &[u8]) -> [u64; 3] {
-        let mut bytes = [0; SHORT_BYTES];
-        match bytes.get_mut(..text.len()) {
-            Some(short) => {
-                short.copy_from_slice(text);
-                words(&bytes)
-            }
-            None => [XxHash3_64::oneshot(text), 0, 0],
-        }
-    }
-
-    /// A slot of 2^(64 - `shift`). Sums of products by odd numbers, of which the upper bits are good: multiply-shift.
     #[inline]
-    fn slot(&self, shift: u32) -> usize {
-        let [a, b, c] = self.words;
-        let sum = a
+    fn is_of(&self, other: &Self) -> bool {
+        let differ = (self.a ^ other.a) | (self.b ^ other.b) | (self.c ^ other.c);
+        differ | u64::from(self.length ^ other.length) == 0
+    }
+
+    /// Sums of products by odd numbers, of which the upper bits are good: multiply-shift.
+    #[inline]
+    fn hash(&self) -> u64 {
+        self.a
             .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-            .wrapping_add(b.wrapping_mul(0xc2b2_ae3d_27d4_eb4f))
-            .wrapping_add(c.wrapping_mul(0x1656_67b1_9e37_79f9))
-            .wrapping_add(u64::from(self.length).wrapping_mul(0x27d4_eb2f_1656_67c5));
-        usize::try_from(sum >> shift).unwrap_or(usize::MAX)
+            .wrapping_add(self.b.wrapping_mul(0xc2b2_ae3d_27d4_eb4f))
+            .wrapping_add(self.c.wrapping_mul(0x1656_67b1_9e37_79f9))
+            .wrapping_add(u64::from(self.length).wrapping_mul(0x27d4_eb2f_1656_67c5))
     }
 
-    #[inline]
-    fn is_whole(&self) -> bool {
-        index(self.length) <= SHORT_BYTES
+    fn is_empty(&self) -> bool {
+        self.length == NONE.length
+    }
+}
+
+/// The words of a text that is long, or the last one in its block.
+#[cold]
+fn apart(text: &[u8]) -> [u64; 3] {
+    let mut bytes = [0; SHORT_BYTES];
+    match bytes.get_mut(..text.len()) {
+        Some(short) => {
+            short.copy_from_slice(text);
+            words(&bytes)
+        }
+        None => [XxHash3_64::oneshot(text), 0, 0],
     }
 }
 
@@ -164,10 +179,8 @@ const MASKS: [[u64; 3]; SHORT_BYTES + 1] = {
 #[inline]
 fn words(bytes: &[u8; SHORT_BYTES]) -> [u64; 3] {
     let (words, _) = bytes.as_chunks::<8>();
-    match words {
-        [a, b, c] => [*a, *b, *c].map(u64::from_le_bytes),
-        _ => [0; 3],
-    }
+    let word = |at: usize| words.get(at).map_or(0, |word| u64::from_le_bytes(*word));
+    [word(0), word(1), word(2)]
 }
 
 impl Dictionary {
@@ -179,27 +192,27 @@ impl Dictionary {
     /// The code of a text, which becomes one of the values if it is none.
     #[inline]
     pub(super) fn code(&mut self, value: Value<'_>) -> Result<u32, Refusal> {
-        let key = Key::of(value);
-        let mut at = key.slot(self.shift());
+        let key = Slot::of(value);
+        let mut at = index(key.hash() >> self.shift);
         // The mask is all ones where there are no slots, and the first look fails.
         let mask = self.slots.len().wrapping_sub(1);
-        loop {
-            match self.slots.get(at & mask) {
-                Some(slot) if slot.key == key && slot.code != EMPTY => {
-                    if key.is_whole() || self.text(slot.code) == value.text {
-                        return Ok(slot.code);
-                    }
-                }
-                Some(slot) if slot.code != EMPTY => {}
-                _ => return self.add(key, value.text),
+        while let Some(slot) = self.slots.get(at & mask) {
+            if slot.is_of(&key)
+                && (value.text.len() <= SHORT_BYTES || self.text(slot.code) == value.text)
+            {
+                return Ok(slot.code);
+            }
+            if slot.is_empty() {
+                break;
             }
             at += 1;
         }
+        self.add(key, value.text)
     }
 
     /// The text of a code.
     pub(super) fn text(&self, code: u32) -> &[u8] {
-        let code = index(code);
+        let code = index(code.into());
         let end = |at: Option<usize>| at.and_then(|at| self.ends.get(at)).map_or(0, |end| *end);
         let range = [end(code.checked_sub(1)), end(Some(code))];
         let [begin, end] = range.map(|at| usize::try_from(at).unwrap_or_default());
@@ -208,7 +221,7 @@ impl Dictionary {
 
     #[cold]
     #[inline(never)]
-    fn add(&mut self, key: Key, text: &[u8]) -> Result<u32, Refusal> {
+    fn add(&mut self, key: Slot, text: &[u8]) -> Result<u32, Refusal> {
         if std::str::from_utf8(text).is_err() {
             return Err(Refusal::NotUtf8);
         }
@@ -216,11 +229,13 @@ impl Dictionary {
         if self.ends.len() >= VALUES_MAX || end > BYTES_MAX {
             return Err(Refusal::Full);
         }
-        if (self.ends.len() + 1) * 2 > self.slots.len() && !self.grow() {
+        // Small tables are nearly empty, so that most values are found where they are looked for first.
+        let full = self.slots.len() / if self.slots.len() < SLOTS_FEW { 4 } else { 2 };
+        if self.ends.len() >= full && !self.grow() {
             return Err(Refusal::Full);
         }
-        let code = u32::try_from(self.ends.len()).unwrap_or(EMPTY);
-        if !place(&mut self.slots, Slot { key, code }) {
+        let code = u32::try_from(self.ends.len()).map_err(|_| Refusal::Full)?;
+        if !place(&mut self.slots, self.shift, Slot { code, ..key }) {
             return Err(Refusal::Full);
         }
         self.bytes.extend_from_slice(text);
@@ -231,23 +246,12 @@ impl Dictionary {
 
     /// Makes the slots twice as many; `false` when the values cannot be told apart in time.
     fn grow(&mut self) -> bool {
-        const NONE: Slot = Slot {
-            key: Key {
-                words: [0; 3],
-                length: 0,
-            },
-            code: EMPTY,
-        };
-        let mut slots = vec![NONE; (self.slots.len() * 2).max(64)];
-        let mut old = self.slots.iter().filter(|slot| slot.code != EMPTY);
-        let placed = old.all(|slot| place(&mut slots, *slot));
+        let mut slots = vec![NONE; (self.slots.len() * 2).max(SLOTS_MIN)];
+        self.shift = 64 - slots.len().trailing_zeros();
+        let mut old = self.slots.iter().filter(|slot| !slot.is_empty());
+        let placed = old.all(|slot| place(&mut slots, self.shift, *slot));
         self.slots = slots;
         placed
-    }
-
-    #[inline]
-    fn shift(&self) -> u32 {
-        shift(self.slots.len())
     }
 
     /// Whether it is clear within a first block that codes will not be worth it.
@@ -282,15 +286,12 @@ impl Dictionary {
     }
 }
 
-/// Puts a value into the first empty slot behind its own, if one is near.
-fn place(slots: &mut [Slot], slot: Slot) -> bool {
-    let (at, mask) = (
-        slot.key.slot(shift(slots.len())),
-        slots.len().wrapping_sub(1),
-    );
+/// Puts a value into the first empty slot from its own on, if one is near.
+fn place(slots: &mut [Slot], shift: u32, slot: Slot) -> bool {
+    let (at, mask) = (index(slot.hash() >> shift), slots.len().wrapping_sub(1));
     for probe in 0..PROBES_MAX {
         if let Some(to) = slots.get_mut((at + probe) & mask)
-            && to.code == EMPTY
+            && to.is_empty()
         {
             *to = slot;
             return true;
@@ -299,14 +300,7 @@ fn place(slots: &mut [Slot], slot: Slot) -> bool {
     false
 }
 
-/// Of a hash of 64 bits, those that are not a place among so many slots.
 #[inline]
-fn shift(slots: usize) -> u32 {
-    // Without slots any place will do.
-    (64 - slots.trailing_zeros()).min(63)
-}
-
-#[inline]
-fn index(code: u32) -> usize {
-    usize::try_from(code).unwrap_or(usize::MAX)
+fn index(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }

@@ -36,23 +36,28 @@ fn with_avx2(
     rows: usize,
     index: &mut Index,
 ) -> (usize, usize) {
-    use std::arch::x86_64::{
-        _mm256_cmpeq_epi8, _mm256_movemask_epi8, _mm256_set_epi64x, _mm256_set1_epi8,
-    };
     split_by(bytes, at, delimiter, rows, index, |chunk, byte| {
-        let pattern = _mm256_set1_epi8(byte.cast_signed());
-        let (words, _) = chunk.as_chunks::<8>();
-        let [a, b, c, d, e, f, g, h] = words else {
-            return 0;
-        };
-        let half = |words: [&[u8; 8]; 4]| {
-            // Becomes one load.
-            let [a, b, c, d] = words.map(|word| i64::from_le_bytes(*word));
-            let equal = _mm256_cmpeq_epi8(_mm256_set_epi64x(d, c, b, a), pattern);
-            u64::from(_mm256_movemask_epi8(equal).cast_unsigned())
-        };
-        half([a, b, c, d]) | half([e, f, g, h]) << 32
+        equal_mask_avx2(chunk, byte)
     })
+}
+
+/// As [`equal_mask`].
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx2")]
+fn equal_mask_avx2(chunk: &[u8; 64], byte: u8) -> u64 {
+    use std::arch::x86_64::{
+        _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_set1_epi8,
+    };
+    let pattern = _mm256_set1_epi8(byte.cast_signed());
+    // SAFETY: the chunk has two times the 32 bytes that are loaded, which need no alignment.
+    let (low, high) = unsafe {
+        let low = _mm256_loadu_si256(chunk.as_ptr().cast());
+        (low, _mm256_loadu_si256(chunk.as_ptr().add(32).cast()))
+    };
+    let low = _mm256_movemask_epi8(_mm256_cmpeq_epi8(low, pattern)).cast_unsigned();
+    let high = _mm256_movemask_epi8(_mm256_cmpeq_epi8(high, pattern)).cast_unsigned();
+    u64::from(low) | u64::from(high) << 32
 }
 
 /// Inlined so that it is compiled for the processor that its caller is compiled for.
