@@ -23,7 +23,7 @@ use super::split::{Index, Misfit, Splitter};
 use crate::source::{DecodeText, Decoded, Rejected, TextBlock};
 
 /// Rows split and then decoded at a time: their bytes and positions stay in a core's cache.
-const ROWS_AT_A_TIME: usize = 1024;
+const ROWS_AT_A_TIME: usize = 256;
 
 /// What all files of a source share.
 #[derive(Debug)]

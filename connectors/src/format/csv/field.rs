@@ -82,9 +82,14 @@ impl Validity {
         if valid {
             self.run += 1;
         } else {
-            self.nulls.append_n_non_nulls(mem::take(&mut self.run));
-            self.nulls.append_null();
+            self.append_null();
         }
+    }
+
+    #[cold]
+    fn append_null(&mut self) {
+        self.nulls.append_n_non_nulls(mem::take(&mut self.run));
+        self.nulls.append_null();
     }
 
     pub(super) fn finish(mut self) -> Option<NullBuffer> {
