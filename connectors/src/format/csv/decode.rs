@@ -11,7 +11,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
 use memchr::memchr_iter;
 
@@ -20,6 +20,7 @@ use super::dictionary::{Dictionary, Pool};
 use super::field::{Build, Rows};
 use super::record::Dialect;
 use super::split::{Index, Misfit, Splitter};
+use crate::format::schema_of;
 use crate::source::{DecodeText, Decoded, Rejected, TextBlock};
 
 /// Rows split and then decoded at a time: their bytes and positions stay in a core's cache.
@@ -212,7 +213,7 @@ impl Decoder {
         rows: usize,
         kept: Option<Vec<bool>>,
     ) -> Result<RecordBatch, ArrowError> {
-        let schema = self.schema(&arrays);
+        let schema = schema_of(&self.table.schema, &arrays);
         let Some(kept) = kept.filter(|_| !arrays.is_empty()) else {
             // Without columns none of the rows can be at fault.
             let options = RecordBatchOptions::new().with_row_count(Some(rows));
@@ -225,21 +226,6 @@ impl Decoder {
         let all = RecordBatch::try_new(Arc::new(loose), arrays)?;
         let kept = filter_record_batch(&all, &BooleanArray::new(BooleanBuffer::from(kept), None))?;
         RecordBatch::try_new(schema, kept.columns().to_vec())
-    }
-
-    /// The table's schema, but for the columns that came as dictionaries.
-    fn schema(&self, arrays: &[ArrayRef]) -> SchemaRef {
-        if self.table.dictionaries.is_none() {
-            return Arc::clone(&self.table.schema);
-        }
-        let fields = self.table.schema.fields().iter().zip(arrays);
-        let fields = fields.map(|(field, array)| match array.data_type() {
-            coded @ DataType::Dictionary(..) => {
-                Arc::new(field.as_ref().clone().with_data_type(coded.clone()))
-            }
-            _ => Arc::clone(field),
-        });
-        Arc::new(Schema::new(fields.collect::<Vec<_>>()))
     }
 
     /// `faults` in file order, as the quarantine has them.
