@@ -202,6 +202,39 @@ mod tests {
         ];
         for (text, expected) in cases {
             assert_eq!(integer(text.as_bytes()), *expected, "{text}");
+            narrow_agrees(text.as_bytes());
+        }
+    }
+
+    /// With nothing behind it, and with more digits.
+    fn narrow_agrees(text: &[u8]) {
+        let longer = [text, b"12345678"].concat();
+        for room in [text, &longer] {
+            if let Some(number) = narrow(Value { text, room }) {
+                assert_eq!(integer(text), Ok(number.into()), "{text:?}");
+            } else {
+                let short = (1..=18).contains(&text.len());
+                assert!(!short || integer(text).is_err(), "{text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn short_integers_agree_with_all() {
+        let mut state = 5_u32;
+        for length in 0..21 {
+            for _ in 0..3000 {
+                let digits = (0..length).map(|_| {
+                    state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    let [_, _, any, which] = state.to_le_bytes();
+                    if which > 250 { any } else { b'0' + which % 10 }
+                });
+                narrow_agrees(&digits.collect::<Vec<u8>>());
+            }
+        }
+        for number in 0..200_000 {
+            narrow_agrees(format!("{number}").as_bytes());
+            narrow_agrees(format!("-{number}").as_bytes());
         }
     }
 
