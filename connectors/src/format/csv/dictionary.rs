@@ -189,9 +189,9 @@ impl Dictionary {
         !self.has_given_up
     }
 
-    /// The code of a text, which becomes one of the values if it is none.
+    /// The code of a text that is one of the values.
     #[inline]
-    pub(super) fn code(&mut self, value: Value<'_>) -> Result<u32, Refusal> {
+    pub(super) fn find(&self, value: Value<'_>) -> Option<u32> {
         let key = Slot::of(value);
         let mut at = index(key.hash() >> self.shift);
         // The mask is all ones where there are no slots, and the first look fails.
@@ -200,14 +200,14 @@ impl Dictionary {
             if slot.is_of(&key)
                 && (value.text.len() <= SHORT_BYTES || self.text(slot.code) == value.text)
             {
-                return Ok(slot.code);
+                return Some(slot.code);
             }
             if slot.is_empty() {
                 break;
             }
             at += 1;
         }
-        self.add(key, value.text)
+        None
     }
 
     /// The text of a code.
@@ -219,9 +219,9 @@ impl Dictionary {
         self.bytes.get(begin..end).unwrap_or_default()
     }
 
-    #[cold]
-    #[inline(never)]
-    fn add(&mut self, key: Slot, text: &[u8]) -> Result<u32, Refusal> {
+    /// Makes a text one of the values, which it is [not yet](Self::find), and gives its code.
+    pub(super) fn add(&mut self, value: Value<'_>) -> Result<u32, Refusal> {
+        let text = value.text;
         if std::str::from_utf8(text).is_err() {
             return Err(Refusal::NotUtf8);
         }
@@ -235,7 +235,14 @@ impl Dictionary {
             return Err(Refusal::Full);
         }
         let code = u32::try_from(self.ends.len()).map_err(|_| Refusal::Full)?;
-        if !place(&mut self.slots, self.shift, Slot { code, ..key }) {
+        if !place(
+            &mut self.slots,
+            self.shift,
+            Slot {
+                code,
+                ..Slot::of(value)
+            },
+        ) {
             return Err(Refusal::Full);
         }
         self.bytes.extend_from_slice(text);

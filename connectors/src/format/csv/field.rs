@@ -47,18 +47,26 @@ impl Rows<'_> {
             // One call of `take`, so that it is compiled into the loop.
             let value = match self.quote {
                 Some(quote) if text.first() == Some(&quote) => {
-                    let text = unquote(text, quote, &mut scratch);
-                    // Without doubled quotes it is the text in its place.
-                    let room = self.bytes.get(range.start + 1..).unwrap_or_default();
-                    let in_place = std::ptr::eq(room.as_ptr(), text.as_ptr());
-                    let room = if in_place { room } else { text };
-                    Some(Value { text, room })
+                    Some(unquoted(room, text, quote, &mut scratch))
                 }
                 _ if text == self.null => None,
                 _ => Some(Value { text, room }),
             };
             take(row, value);
         }
+    }
+}
+
+/// The value of a quoted field. Apart from the loop, which has few registers as it is.
+#[inline(never)]
+fn unquoted<'a>(room: &'a [u8], field: &'a [u8], quote: u8, scratch: &'a mut Vec<u8>) -> Value<'a> {
+    let text = unquote(field, quote, scratch);
+    // Without doubled quotes it is the text in its place.
+    let behind = room.get(1..).unwrap_or_default();
+    let in_place = std::ptr::eq(behind.as_ptr(), text.as_ptr());
+    Value {
+        text,
+        room: if in_place { behind } else { text },
     }
 }
 

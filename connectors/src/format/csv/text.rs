@@ -120,12 +120,13 @@ impl<'a> Coded<'a> {
         }
     }
 
-    #[inline]
+    /// Takes what is not among the values: a new one, NULL, what is refused, and all that is plain.
+    #[inline(never)]
     fn push(&mut self, row: usize, field: Option<Value<'_>>, refuse: &mut Refuse<'_>) {
         if let Some(plain) = &mut self.plain {
             return plain.push(row, field, refuse);
         }
-        let code = match field.map(|value| self.dictionary.code(value)) {
+        let code = match field.map(|value| self.dictionary.add(value)) {
             Some(Ok(code)) => Some(code),
             Some(Err(Refusal::Full)) => {
                 return self.unpacked().push(row, field, refuse);
@@ -169,7 +170,15 @@ impl<'a> Coded<'a> {
 
 impl Build for Coded<'_> {
     fn take(&mut self, rows: &Rows<'_>, field: usize, refuse: &mut Refuse<'_>) {
-        rows.each(field, |row, field| self.push(row, field, refuse));
+        rows.each(field, |row, field| {
+            match field.and_then(|value| self.dictionary.find(value)) {
+                Some(code) => {
+                    self.codes.push(code);
+                    self.validity.append(true);
+                }
+                None => self.push(row, field, refuse),
+            }
+        });
         if self.plain.is_none() && self.dictionary.is_hopeless(self.codes.len()) {
             self.unpacked();
         }

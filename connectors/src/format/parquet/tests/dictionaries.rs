@@ -36,8 +36,8 @@ fn text_stays_a_dictionary_where_values_come_again() {
     });
     let half = texts(rows, |row| Some(format!("value {}", row % 12_000)));
     let all_null = texts(rows, |_| None);
-    let large: ArrayRef = cast(&few, &DataType::LargeUtf8).unwrap().into();
-    let view: ArrayRef = cast(&few, &DataType::Utf8View).unwrap().into();
+    let large = cast(&few, &DataType::LargeUtf8).unwrap();
+    let view = cast(&few, &DataType::Utf8View).unwrap();
     let bytes = cast(&few, &DataType::Binary).unwrap();
     let columns = vec![
         ("few", Arc::clone(&few)),
