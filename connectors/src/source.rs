@@ -45,6 +45,9 @@ pub struct SourceSpec {
     pub options: BTreeMap<String, String>,
     /// Whether decoded batches tell the [place of each row](Decoded::ordinals).
     pub ordinals: bool,
+    /// Whether columns of text may come as dictionaries, `Dictionary(UInt32, Utf8)`, where they have few values. The
+    /// schema of a batch says which do.
+    pub dictionaries: bool,
     /// Of a source in Kafka, what its declaration says of the topic.
     pub kafka: Option<Arc<KafkaSource>>,
 }
@@ -71,7 +74,8 @@ pub struct Rejected {
 /// Some rows of a piece: those of `batch`, `retracted` and `rejected` were read.
 #[derive(Clone, Debug)]
 pub struct Decoded {
-    /// The rows that decoded: the projected columns of the source.
+    /// The rows that decoded: the projected columns of the source, those of text perhaps as
+    /// [dictionaries](SourceSpec::dictionaries).
     pub batch: RecordBatch,
     /// Rows that are taken back by what was read, such as the row before a change.
     pub retracted: Option<RecordBatch>,

@@ -53,6 +53,7 @@ fn job(directory: &Path) -> Result<Job, Box<dyn Error>> {
         projection: Vec::new(), // of no matter: the job finds out which columns it reads
         options: BTreeMap::new(),
         ordinals: false,
+        dictionaries: false,
         kafka: None,
     };
 

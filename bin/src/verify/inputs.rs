@@ -77,7 +77,11 @@ impl Input {
             ),
         });
         Self {
-            spec,
+            // The schema that DataFusion is told of is plain.
+            spec: SourceSpec {
+                dictionaries: false,
+                ..spec
+            },
             kept,
             decoders,
             schema: Arc::new(Schema::new(fields)),

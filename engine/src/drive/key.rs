@@ -42,10 +42,11 @@ pub fn incoming_schema(source: &Source) -> SchemaRef {
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
-/// Rows of a file as they enter the graph: `ordinals` are their places in it, where the source has a key.
+/// Rows of a file as they enter the graph: `ordinals` are their places in it, where the source has a key. Their texts
+/// stay dictionaries where they are.
 ///
 /// # Errors
-/// When the rows are not of `schema`.
+/// When the places are not of `schema`, or not as many as the rows.
 pub fn incoming(
     schema: &SchemaRef,
     rows: RecordBatch,
@@ -65,7 +66,10 @@ pub fn incoming(
     ];
     let mut columns = rows.columns().to_vec();
     columns.extend(places);
-    RecordBatch::try_new(Arc::clone(schema), columns)
+    let of_places = schema.fields().iter().skip(rows.num_columns());
+    let fields = rows.schema_ref().fields().iter().chain(of_places).cloned();
+    let schema = Schema::new(fields.collect::<Vec<_>>());
+    RecordBatch::try_new(Arc::new(schema), columns)
 }
 
 /// The rows of a source that count, as a view that is read in its place; `None` without a key.

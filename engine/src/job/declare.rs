@@ -56,6 +56,7 @@ pub(super) fn source(
         projection,
         options,
         ordinals: !primary_key.is_empty(),
+        dictionaries: kafka.is_none(),
         kafka: kafka.map(Arc::new),
     };
     Ok(Source {

@@ -28,6 +28,7 @@ fn spec() -> SourceSpec {
         projection: vec![0, 1],
         options: BTreeMap::default(),
         ordinals: false,
+        dictionaries: false,
         kafka: None,
     }
 }
@@ -323,6 +324,7 @@ fn spec_of(format: Format, options: &[(&str, &str)]) -> SourceSpec {
     SourceSpec {
         format,
         ordinals: true,
+        dictionaries: false,
         kafka: None,
         options: options
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))

@@ -1,15 +1,9 @@
 //! Columns being decoded: each takes the fields of many rows at a time, in a loop of its own type, and appends
 //! straight to what becomes the Arrow array.
 
-use std::mem;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, BooleanArray, BooleanBufferBuilder, GenericStringArray, NullBufferBuilder,
-    OffsetSizeTrait, PrimitiveArray, new_null_array,
-};
-use arrow::buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
-use arrow::compute::cast;
+use arrow::array::{ArrayRef, BooleanArray, BooleanBufferBuilder, PrimitiveArray, new_null_array};
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Decimal256Type, Field, Float32Type,
     Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, Time32MillisecondType,
@@ -20,9 +14,10 @@ use arrow::datatypes::{
 use arrow::error::ArrowError;
 use chrono::format::Item;
 
+use super::dictionary::Dictionary;
+use super::field::{Build, Refuse, Rows, Validity, Value, take_parsed};
 use super::number::{self, OUT_OF_RANGE, Why};
-use super::record::unquote;
-use super::split::Index;
+use super::text::{Coded, Texts};
 use super::time::{self, Timestamps};
 use crate::format::options::CsvOptions;
 
@@ -111,8 +106,14 @@ impl Column {
     }
 
     /// An empty column with room for about `rows`. `check_utf8` tests each text by itself, so that the rows that
-    /// are not UTF-8 can be told; without it [`finish`](Build::finish) fails when there is any.
-    pub(super) fn builder(&self, rows: usize, check_utf8: bool) -> Box<dyn Build> {
+    /// are not UTF-8 can be told; without it [`finish`](Build::finish) fails when there is any. Texts are coded by the
+    /// `dictionary` where one is given and serves.
+    pub(super) fn builder<'a>(
+        &self,
+        rows: usize,
+        check_utf8: bool,
+        dictionary: Option<&'a mut Dictionary>,
+    ) -> Box<dyn Build + 'a> {
         use TimeUnit::{Microsecond, Millisecond, Nanosecond, Second};
         match (&self.data_type, &self.kind) {
             (DataType::Boolean, _) => Box::new(Booleans::new(rows)),
@@ -169,6 +170,9 @@ impl Column {
             (DataType::LargeUtf8 | DataType::LargeBinary, _) => {
                 Box::new(Texts::<i64>::new(rows, check_utf8, self.data_type.clone()))
             }
+            (DataType::Utf8, _) if let Some(dictionary) = dictionary.filter(|d| d.serves()) => {
+                Box::new(Coded::new(rows, check_utf8, dictionary))
+            }
             _ => Box::new(Texts::<i32>::new(rows, check_utf8, self.data_type.clone())),
         }
     }
@@ -176,10 +180,14 @@ impl Column {
     fn integers<T>(&self, rows: usize) -> Box<dyn Build>
     where
         T: ArrowPrimitiveType,
-        T::Native: TryFrom<i128>,
+        T::Native: TryFrom<i64> + TryFrom<i128>,
     {
-        self.primitive::<T>(rows, |text| {
-            T::Native::try_from(number::integer(text)?).map_err(|_| OUT_OF_RANGE)
+        self.by_value::<T>(rows, |value| {
+            let native = match number::narrow(value) {
+                Some(number) => T::Native::try_from(number).ok(),
+                None => T::Native::try_from(number::integer(value.text)?).ok(),
+            };
+            native.ok_or(OUT_OF_RANGE)
         })
     }
 
@@ -187,6 +195,14 @@ impl Column {
         &self,
         rows: usize,
         parse: impl Fn(&[u8]) -> Result<T::Native, Why> + Send + 'static,
+    ) -> Box<dyn Build> {
+        self.by_value::<T>(rows, move |value| parse(value.text))
+    }
+
+    fn by_value<T: ArrowPrimitiveType>(
+        &self,
+        rows: usize,
+        parse: impl Fn(Value<'_>) -> Result<T::Native, Why> + Send + 'static,
     ) -> Box<dyn Build> {
         Box::new(Primitives::<T, _> {
             parse,
@@ -248,117 +264,9 @@ fn sql_name(data_type: &DataType) -> String {
     name.to_owned()
 }
 
-/// Rows of a block whose fields are known.
-pub(super) struct Rows<'a> {
-    pub bytes: &'a [u8],
-    pub index: &'a Index,
-    /// Fields in a row.
-    pub fields: usize,
-    /// The quote, when the block has any.
-    pub quote: Option<u8>,
-    /// The unquoted text that means NULL.
-    pub null: &'a [u8],
-}
-
-/// What a column says of a field it cannot take.
-pub(super) type Refuse<'a> = dyn FnMut(usize, Option<&[u8]>, Why) + 'a;
-
-/// The text of a field.
-#[derive(Clone, Copy)]
-struct Value<'a> {
-    text: &'a [u8],
-    /// The text and what follows it in memory, so that a short text can be copied in one step.
-    room: &'a [u8],
-}
-
-impl Rows<'_> {
-    /// Hands each row's `field` to `take`, `None` being NULL.
-    fn each(&self, field: usize, mut take: impl FnMut(usize, Option<Value<'_>>)) {
-        let last = field + 1 == self.fields;
-        let mut scratch = Vec::new();
-        for (row, range) in self.index.ranges(field).enumerate() {
-            let room = self.bytes.get(range.start..).unwrap_or_default();
-            let mut text = room.get(..range.len()).unwrap_or_default();
-            if last {
-                text = text.strip_suffix(b"\r").unwrap_or(text);
-            }
-            // One call of `take`, so that it is compiled into the loop.
-            let value = match self.quote {
-                Some(quote) if text.first() == Some(&quote) => {
-                    let text = unquote(text, quote, &mut scratch);
-                    Some(Value { text, room: text })
-                }
-                _ if text == self.null => None,
-                _ => Some(Value { text, room }),
-            };
-            take(row, value);
-        }
-    }
-}
-
-/// Which rows of a column hold a value. Runs of values, the usual case, cost an addition each.
-struct Validity {
-    nulls: NullBufferBuilder,
-    /// Values at the end that `nulls` has not been told of.
-    run: usize,
-}
-
-impl Validity {
-    fn new(rows: usize) -> Self {
-        Self {
-            nulls: NullBufferBuilder::new(rows),
-            run: 0,
-        }
-    }
-
-    #[inline]
-    fn append(&mut self, valid: bool) {
-        if valid {
-            self.run += 1;
-        } else {
-            self.nulls.append_n_non_nulls(mem::take(&mut self.run));
-            self.nulls.append_null();
-        }
-    }
-
-    fn finish(mut self) -> Option<NullBuffer> {
-        self.nulls.append_n_non_nulls(self.run);
-        self.nulls.finish()
-    }
-}
-
-/// A column of a block, growing.
-pub(super) trait Build {
-    /// Appends each row's `field`. One that is refused is appended as NULL: its row will be left out.
-    fn take(&mut self, rows: &Rows<'_>, field: usize, refuse: &mut Refuse<'_>);
-
-    /// The array of all that was taken.
-    ///
-    /// # Errors
-    /// When a text is not UTF-8 and texts were not tested one by one.
-    fn finish(self: Box<Self>) -> Result<ArrayRef, ArrowError>;
-}
-
 /// A column that no file field feeds.
 pub(super) fn nulls(column: &Column, rows: usize) -> ArrayRef {
     new_null_array(&column.data_type, rows)
-}
-
-/// The value of a field, or `None` when it is NULL or refused.
-#[inline]
-fn take_parsed<T>(
-    row: usize,
-    field: Option<Value<'_>>,
-    parse: impl Fn(&[u8]) -> Result<T, Why>,
-    refuse: &mut Refuse<'_>,
-) -> Option<T> {
-    let Some(Value { text, .. }) = field else {
-        refuse(row, None, "");
-        return None;
-    };
-    parse(text)
-        .inspect_err(|why| refuse(row, Some(text), why))
-        .ok()
 }
 
 struct Primitives<T: ArrowPrimitiveType, P> {
@@ -371,7 +279,7 @@ struct Primitives<T: ArrowPrimitiveType, P> {
 impl<T, P> Build for Primitives<T, P>
 where
     T: ArrowPrimitiveType,
-    P: Fn(&[u8]) -> Result<T::Native, Why>,
+    P: Fn(Value<'_>) -> Result<T::Native, Why>,
 {
     fn take(&mut self, rows: &Rows<'_>, field: usize, refuse: &mut Refuse<'_>) {
         rows.each(field, |row, field| {
@@ -404,7 +312,7 @@ impl Booleans {
 impl Build for Booleans {
     fn take(&mut self, rows: &Rows<'_>, field: usize, refuse: &mut Refuse<'_>) {
         rows.each(field, |row, field| {
-            let parsed = take_parsed(row, field, number::boolean, refuse);
+            let parsed = take_parsed(row, field, |value| number::boolean(value.text), refuse);
             self.values.append(parsed.unwrap_or_default());
             self.validity.append(parsed.is_some());
         });
@@ -415,74 +323,5 @@ impl Build for Booleans {
             self.values.finish(),
             self.validity.finish(),
         )))
-    }
-}
-
-/// Text, and binary as the bytes of its text.
-struct Texts<O> {
-    data_type: DataType,
-    check_utf8: bool,
-    offsets: Vec<O>,
-    bytes: Vec<u8>,
-    validity: Validity,
-}
-
-impl<O: OffsetSizeTrait> Texts<O> {
-    fn new(rows: usize, check_utf8: bool, data_type: DataType) -> Self {
-        let mut offsets = Vec::with_capacity(rows + 1);
-        offsets.push(O::zero());
-        Self {
-            data_type,
-            check_utf8,
-            offsets,
-            bytes: Vec::with_capacity(rows * 12),
-            validity: Validity::new(rows),
-        }
-    }
-
-    fn checked(&self, text: &[u8]) -> Result<(), Why> {
-        if self.check_utf8 && std::str::from_utf8(text).is_err() {
-            return Err("it is not valid UTF-8");
-        }
-        Ok(())
-    }
-
-    /// Appends a text: a short one as so many bytes that no length need be looked at, the surplus cut off again.
-    #[inline]
-    fn append(&mut self, value: Value<'_>) {
-        const SHORT_BYTES: usize = 24;
-        match value.room.first_chunk::<SHORT_BYTES>() {
-            Some(bytes) if value.text.len() <= SHORT_BYTES => {
-                let end = self.bytes.len() + value.text.len();
-                self.bytes.extend_from_slice(bytes);
-                self.bytes.truncate(end);
-            }
-            _ => self.bytes.extend_from_slice(value.text),
-        }
-    }
-}
-
-impl<O: OffsetSizeTrait> Build for Texts<O> {
-    fn take(&mut self, rows: &Rows<'_>, field: usize, refuse: &mut Refuse<'_>) {
-        rows.each(field, |row, field| {
-            let taken = take_parsed(row, field, |text| self.checked(text), refuse);
-            if let (Some(()), Some(value)) = (taken, field) {
-                self.append(value);
-            }
-            self.offsets.push(O::usize_as(self.bytes.len()));
-            self.validity.append(taken.is_some());
-        });
-    }
-
-    fn finish(self: Box<Self>) -> Result<ArrayRef, ArrowError> {
-        // Offsets ascend, being lengths of one growing buffer, which a block's bound keeps below 2 GiB.
-        let offsets = OffsetBuffer::new(ScalarBuffer::from(self.offsets));
-        let array =
-            GenericStringArray::<O>::try_new(offsets, self.bytes.into(), self.validity.finish())?;
-        if *array.data_type() == self.data_type {
-            return Ok(Arc::new(array));
-        }
-        // Views and binary share the bytes.
-        cast(&array, &self.data_type)
     }
 }

@@ -3,6 +3,7 @@
 //! 1. Every record that is not a blank line is a row of the batch or a rejected row, never both, never neither.
 //! 2. A row is rejected for its first fault alone: of structure, else of the first projected column at fault.
 //! 3. Rows and rejected rows keep the file's order.
+//! 4. Both are the same whether texts come as dictionaries or plain.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,17 +11,20 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
 use memchr::memchr_iter;
 
-use super::column::{Build, Column, Rows, nulls};
+use super::column::{Column, nulls};
+use super::dictionary::{Dictionary, Pool};
+use super::field::{Build, Rows};
 use super::record::Dialect;
 use super::split::{Index, Misfit, Splitter};
+use crate::format::schema_of;
 use crate::source::{DecodeText, Decoded, Rejected, TextBlock};
 
 /// Rows split and then decoded at a time: their bytes and positions stay in a core's cache.
-const ROWS_AT_A_TIME: usize = 1024;
+const ROWS_AT_A_TIME: usize = 256;
 
 /// What all files of a source share.
 #[derive(Debug)]
@@ -35,6 +39,8 @@ pub(super) struct Table {
     pub null: Vec<u8>,
     /// Whether rows tell their place.
     pub ordinals: bool,
+    /// The dictionaries of text columns, where there may be any.
+    pub dictionaries: Option<Pool>,
 }
 
 /// Decodes the blocks of one file.
@@ -58,29 +64,38 @@ struct Fault {
 impl DecodeText for Decoder {
     fn decode(&self, block: &TextBlock) -> Decoded {
         // Texts are tested for UTF-8 a column at a time, and one by one only when that fails.
+        let pool = self.table.dictionaries.as_ref();
+        let mut dictionaries = pool.map_or_else(Vec::new, |pool| pool.take(self.fields.len()));
         let decoded = self
-            .attempt(block, false)
-            .or_else(|_| self.attempt(block, true));
+            .attempt(block, false, &mut dictionaries)
+            .or_else(|_| self.attempt(block, true, &mut dictionaries));
+        if let Some(pool) = pool {
+            pool.put(dictionaries);
+        }
         decoded.unwrap_or_else(|error| self.reject_all(block, &error))
     }
 }
 
 impl Decoder {
-    fn attempt(&self, block: &TextBlock, check_utf8: bool) -> Result<Decoded, ArrowError> {
+    fn attempt(
+        &self,
+        block: &TextBlock,
+        check_utf8: bool,
+        dictionaries: &mut [Dictionary],
+    ) -> Result<Decoded, ArrowError> {
         let mut splitter = Splitter::new(&block.bytes, self.table.dialect, self.names.len());
         let (mut index, mut misfits, mut faults) = (Index::default(), Vec::new(), Vec::new());
-        let mut columns: Vec<Box<dyn Build>> = Vec::new();
+        let mut columns: Vec<Box<dyn Build + '_>> = Vec::new();
+        let mut dictionaries = dictionaries.iter_mut();
+        let mut begin = |rows| {
+            let column = |column: &Column| column.builder(rows, check_utf8, dictionaries.next());
+            self.table.columns.iter().map(column).collect()
+        };
         let mut ordinals = self.table.ordinals.then(Vec::new);
         let mut rows = 0;
         while splitter.fill(&mut index, ROWS_AT_A_TIME, &mut misfits) {
             if columns.is_empty() {
-                let expected = self.expected_rows(&block.bytes, &index);
-                columns.extend(
-                    self.table
-                        .columns
-                        .iter()
-                        .map(|column| column.builder(expected, check_utf8)),
-                );
+                columns = begin(self.expected_rows(&block.bytes, &index));
             }
             faults.extend(misfits.drain(..).map(|misfit| self.fault(misfit)));
             self.take(
@@ -98,12 +113,7 @@ impl Decoder {
             rows += index.len();
         }
         if columns.is_empty() {
-            columns.extend(
-                self.table
-                    .columns
-                    .iter()
-                    .map(|column| column.builder(0, check_utf8)),
-            );
+            columns = begin(0);
         }
         let arrays = columns
             .into_iter()
@@ -139,7 +149,7 @@ impl Decoder {
         bytes: &[u8],
         index: &Index,
         quote: Option<u8>,
-        columns: &mut [Box<dyn Build>],
+        columns: &mut [Box<dyn Build + '_>],
         rows_before: usize,
         faults: &mut Vec<Fault>,
     ) {
@@ -203,27 +213,19 @@ impl Decoder {
         rows: usize,
         kept: Option<Vec<bool>>,
     ) -> Result<RecordBatch, ArrowError> {
+        let schema = schema_of(&self.table.schema, &arrays);
         let Some(kept) = kept.filter(|_| !arrays.is_empty()) else {
             // Without columns none of the rows can be at fault.
             let options = RecordBatchOptions::new().with_row_count(Some(rows));
-            return RecordBatch::try_new_with_options(
-                Arc::clone(&self.table.schema),
-                arrays,
-                &options,
-            );
+            return RecordBatch::try_new_with_options(schema, arrays, &options);
         };
         // A row at fault may hold NULL where none may be: only what is kept must fit the schema.
-        let loose = arrow::datatypes::Schema::new(
-            self.table
-                .schema
-                .fields()
-                .iter()
-                .map(|field| field.as_ref().clone().with_nullable(true))
-                .collect::<Vec<_>>(),
-        );
+        let fields = schema.fields().iter();
+        let loose = fields.map(|field| field.as_ref().clone().with_nullable(true));
+        let loose = Schema::new(loose.collect::<Vec<_>>());
         let all = RecordBatch::try_new(Arc::new(loose), arrays)?;
         let kept = filter_record_batch(&all, &BooleanArray::new(BooleanBuffer::from(kept), None))?;
-        RecordBatch::try_new(Arc::clone(&self.table.schema), kept.columns().to_vec())
+        RecordBatch::try_new(schema, kept.columns().to_vec())
     }
 
     /// `faults` in file order, as the quarantine has them.

@@ -5,18 +5,23 @@
 
 mod column;
 mod decode;
+mod dictionary;
 pub mod encode;
+mod field;
 mod header;
+mod mask;
 mod number;
 mod record;
 pub(crate) mod records;
 mod split;
+mod text;
 mod time;
 
 use std::sync::Arc;
 
 use self::column::Column;
 use self::decode::{Decoder, Table};
+use self::dictionary::Pool;
 use self::header::Fields;
 use self::record::Dialect;
 use super::options::CsvOptions;
@@ -75,6 +80,7 @@ impl Csv {
             },
             null: options.null_value.clone().into_bytes(),
             ordinals: spec.ordinals,
+            dictionaries: spec.dictionaries.then(Pool::default),
         };
         Ok(Self {
             options,

@@ -2,6 +2,8 @@
 
 use arrow::datatypes::i256;
 
+use super::field::Value;
+
 /// Why a field is not of its column's type, worded to follow "cannot be read as …:".
 pub(super) type Why = &'static str;
 
@@ -10,6 +12,42 @@ const NOT_NUMBER: Why = "it is not a number";
 /// The number is sound but the type has no room for it.
 pub(super) const OUT_OF_RANGE: Why = "it is out of range";
 const TOO_FINE: Why = "it has more digits after the point than the column keeps";
+
+/// A whole number of up to 18 digits; `None` for anything else, of which [`integer`] decides.
+#[inline]
+pub(super) fn narrow(value: Value<'_>) -> Option<i64> {
+    if let (Some(bytes), 1..=8) = (value.room.first_chunk(), value.text.len())
+        && let Some(number) = eight(u64::from_le_bytes(*bytes), value.text.len())
+    {
+        return Some(number.into());
+    }
+    let (negative, digits) = sign(value.text);
+    if !(1..=18).contains(&digits.len()) {
+        return None;
+    }
+    let number = i64::try_from(short(digits).ok()?).ok()?;
+    Some(if negative { -number } else { number })
+}
+
+/// The number of `length` digits, 1 to 8, that a word begins with: pairs of digits, then fours, then all at once.
+#[inline]
+fn eight(word: u64, length: usize) -> Option<u32> {
+    const ZEROS: u64 = u64::from_ne_bytes([b'0'; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0xf0; 8]);
+    const SIX: u64 = u64::from_ne_bytes([6; 8]);
+    let bits = u32::try_from(8 * length).ok()?;
+    // The digits move to the word's end, and zeros come before them.
+    let word = word.checked_shl(64 - bits)? | ZEROS.checked_shr(bits).unwrap_or(0);
+    // Of a digit the upper half is 3, and stays so when 6 is added.
+    if word & HIGH != ZEROS || word.wrapping_add(SIX) & HIGH != ZEROS {
+        return None;
+    }
+    let digits = word ^ ZEROS;
+    let pairs = (digits.wrapping_mul(10) + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs.wrapping_mul(100) + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
+    let all = (fours.wrapping_mul(10_000) + (fours >> 32)) & 0xffff_ffff;
+    u32::try_from(all).ok()
+}
 
 /// A whole number: digits, perhaps with a sign before them.
 pub(super) fn integer(text: &[u8]) -> Result<i128, Why> {
@@ -164,6 +202,39 @@ mod tests {
         ];
         for (text, expected) in cases {
             assert_eq!(integer(text.as_bytes()), *expected, "{text}");
+            narrow_agrees(text.as_bytes());
+        }
+    }
+
+    /// With nothing behind it, and with more digits.
+    fn narrow_agrees(text: &[u8]) {
+        let longer = [text, b"12345678"].concat();
+        for room in [text, &longer] {
+            if let Some(number) = narrow(Value { text, room }) {
+                assert_eq!(integer(text), Ok(number.into()), "{text:?}");
+            } else {
+                let short = (1..=18).contains(&text.len());
+                assert!(!short || integer(text).is_err(), "{text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn short_integers_agree_with_all() {
+        let mut state = 5_u32;
+        for length in 0..21 {
+            for _ in 0..3000 {
+                let digits = (0..length).map(|_| {
+                    state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    let [_, _, any, which] = state.to_le_bytes();
+                    if which > 250 { any } else { b'0' + which % 10 }
+                });
+                narrow_agrees(&digits.collect::<Vec<u8>>());
+            }
+        }
+        for number in 0..200_000 {
+            narrow_agrees(format!("{number}").as_bytes());
+            narrow_agrees(format!("-{number}").as_bytes());
         }
     }
 

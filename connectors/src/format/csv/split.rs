@@ -7,17 +7,18 @@ use std::ops::Range;
 
 use memchr::memchr;
 
+use super::mask;
 use super::record::{Dialect, Record};
 
 /// Where the fields of some rows are. Every row has the same number of fields.
 #[derive(Default)]
 pub(super) struct Index {
     /// Positions one behind the byte that ends a field, or where a row begins.
-    after: Vec<u32>,
+    pub(super) after: Vec<u32>,
     /// For each row, where in `after` its own positions begin: its start, then one for each field.
     rows: Vec<u32>,
     /// In the block without quotes: for each line end, its place in `after`.
-    lines: Vec<u32>,
+    pub(super) lines: Vec<u32>,
 }
 
 impl Index {
@@ -146,18 +147,16 @@ impl<'a> Splitter<'a> {
 
     fn fill_by_mask(&mut self, index: &mut Index, rows: usize, misfits: &mut Vec<Misfit>) {
         // What the last call split beyond its last line end was not kept: it is split again.
-        index.after.clear();
         index.lines.clear();
         index.rows.clear();
-        index.after.push(position(self.at));
-        let mut at = self.at;
-        while at < self.bytes.len() && index.lines.len() < rows {
-            let (chunk, length) = chunk_at(self.bytes, at);
-            push_positions(index, &chunk, length, at, self.dialect.delimiter);
-            at += length;
+        match index.after.first_mut() {
+            Some(first) => *first = position(self.at),
+            None => index.after.push(position(self.at)),
         }
+        let (at, known) = mask::split(self.bytes, self.at, self.dialect.delimiter, rows, index);
         if at == self.bytes.len() && self.bytes.last() != Some(&b'\n') {
-            index.lines.push(position(index.after.len()));
+            index.lines.push(position(known));
+            index.after.truncate(known);
             index.after.push(position(at + 1));
         }
         self.take_lines(index, misfits);
@@ -213,66 +212,8 @@ impl<'a> Splitter<'a> {
     }
 }
 
-/// Records the fields that end in a chunk of 64 bytes, of which `length` are the block's.
-fn push_positions(index: &mut Index, chunk: &[u8; 64], length: usize, at: usize, delimiter: u8) {
-    let valid = u64::MAX >> (64 - length);
-    let mut line_ends = equal_mask(chunk, b'\n') & valid;
-    let mut ends = (equal_mask(chunk, delimiter) & valid) | line_ends;
-    let count = ends.count_ones();
-    let known = index.after.len();
-    while line_ends != 0 {
-        let before = ends & (line_ends & line_ends.wrapping_neg()).wrapping_sub(1);
-        index
-            .lines
-            .push(position(known + size(before.count_ones())));
-        line_ends &= line_ends - 1;
-    }
-    let base = position(at + 1);
-    let mut positions = [0_u32; 64];
-    let mut filled = 0;
-    // By eights, so that the usual chunk takes no branch that cannot be foretold.
-    while filled < size(count) {
-        for slot in positions.iter_mut().skip(filled).take(8) {
-            *slot = base + ends.trailing_zeros();
-            ends &= ends.wrapping_sub(1);
-        }
-        filled += 8;
-    }
-    index
-        .after
-        .extend_from_slice(positions.get(..size(count)).unwrap_or_default());
-}
-
-/// The next 64 bytes, or what is left of them.
-fn chunk_at(bytes: &[u8], at: usize) -> ([u8; 64], usize) {
-    let rest = bytes.get(at..).unwrap_or_default();
-    if let Some(chunk) = rest.first_chunk::<64>() {
-        return (*chunk, 64);
-    }
-    let mut chunk = [0; 64];
-    chunk
-        .iter_mut()
-        .zip(rest)
-        .for_each(|(to, from)| *to = *from);
-    (chunk, rest.len())
-}
-
-/// Bit i says whether byte i of the chunk is `byte`. Eight bytes at a time, exactly (no borrow between bytes).
-fn equal_mask(chunk: &[u8; 64], byte: u8) -> u64 {
-    const LOW: u64 = u64::from_ne_bytes([0x01; 8]);
-    const SEVEN: u64 = u64::from_ne_bytes([0x7f; 8]);
-    const GATHER: u64 = 0x0102_0408_1020_4080;
-    let pattern = LOW.wrapping_mul(u64::from(byte));
-    let (words, _) = chunk.as_chunks::<8>();
-    words.iter().rev().fold(0, |mask, word| {
-        let differ = u64::from_le_bytes(*word) ^ pattern;
-        let zero = !(((differ & SEVEN) + SEVEN) | differ | SEVEN);
-        (mask << 8) | ((zero >> 7).wrapping_mul(GATHER) >> 56)
-    })
-}
-
 /// A position in a block. Blocks are far smaller than 4 GiB: the reader bounds records by 64 MiB.
-fn position(at: usize) -> u32 {
+pub(super) fn position(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
 }
 
@@ -281,43 +222,13 @@ fn position_at(after: &[u32], at: usize) -> usize {
 }
 
 /// As an index.
-fn size(position: u32) -> usize {
+pub(super) fn size(position: u32) -> usize {
     usize::try_from(position).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn masks_are_exact() {
-        let mut chunk = [0_u8; 64];
-        let mut state = 1_u32;
-        for _ in 0..2000 {
-            for byte in &mut chunk {
-                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                let bytes = state.to_le_bytes();
-                *byte = [
-                    b',',
-                    b'\n',
-                    b'-',
-                    b'+',
-                    0,
-                    1,
-                    0x80,
-                    0xff,
-                    b',' | 0x80,
-                    bytes[2],
-                ][usize::from(bytes[3]) % 10];
-            }
-            for byte in [b',', b'\n', 0, 0xff, 0x80] {
-                let expected = (0..64)
-                    .filter(|i| chunk[*i] == byte)
-                    .fold(0_u64, |mask, i| mask | 1 << i);
-                assert_eq!(equal_mask(&chunk, byte), expected);
-            }
-        }
-    }
 
     fn rows(
         bytes: &[u8],

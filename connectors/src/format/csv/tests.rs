@@ -11,6 +11,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use super::*;
 use crate::source::{Decoded, Format, Rejected, TextBlock};
 
+mod dictionaries;
 mod edges;
 mod random;
 mod values;
@@ -35,6 +36,7 @@ fn spec(columns: &[(&str, DataType)], options: &[(&str, &str)]) -> SourceSpec {
         projection: (0..columns.len()).collect(),
         options: options.collect::<BTreeMap<_, _>>(),
         ordinals: true,
+        dictionaries: false,
         kafka: None,
     }
 }
@@ -53,8 +55,18 @@ struct Read {
     warnings: Vec<String>,
 }
 
-/// Decodes a file that arrives `step` bytes at a time.
+/// Decodes a file that arrives `step` bytes at a time: with dictionaries it comes to the same.
 fn read(spec: &SourceSpec, bytes: &[u8], step: usize) -> Result<Read, SourceError> {
+    let plain = read_as(spec, bytes, step)?;
+    let spec = SourceSpec {
+        dictionaries: true,
+        ..spec.clone()
+    };
+    assert_eq!(read_as(&spec, bytes, step)?, plain);
+    Ok(plain)
+}
+
+fn read_as(spec: &SourceSpec, bytes: &[u8], step: usize) -> Result<Read, SourceError> {
     let file_bytes = bytes;
     let format = Csv::new(spec)?;
     let file: Arc<str> = "f.csv".into();

@@ -69,6 +69,7 @@ fn offset_of(zone: Tz, reading: Reading) -> Result<i64, Why> {
     }
 }
 
+#[inline]
 fn in_units(seconds: i64, nanoseconds: u32, unit: TimeUnit) -> Result<i64, Why> {
     let (a_second, nanoseconds_each) = match unit {
         TimeUnit::Second => (1, 1_000_000_000),
@@ -76,15 +77,59 @@ fn in_units(seconds: i64, nanoseconds: u32, unit: TimeUnit) -> Result<i64, Why> 
         TimeUnit::Microsecond => (1_000_000, 1_000),
         TimeUnit::Nanosecond => (1_000_000_000, 1),
     };
+    if nanoseconds == 0 {
+        return seconds.checked_mul(a_second).ok_or(OUT_OF_RANGE);
+    }
     if !nanoseconds.is_multiple_of(nanoseconds_each) {
         return Err(TOO_FINE);
     }
-    let units = i128::from(seconds) * a_second + i128::from(nanoseconds / nanoseconds_each);
+    let units =
+        i128::from(seconds) * i128::from(a_second) + i128::from(nanoseconds / nanoseconds_each);
     i64::try_from(units).map_err(|_| OUT_OF_RANGE)
 }
 
 /// `2024-03-10 07:23:12`, with `T` for the space, up to nine digits of a second's fraction, and a zone offset.
+#[inline]
 fn iso(text: &[u8]) -> Result<Reading, Why> {
+    if let Some(seconds) = whole_seconds(text) {
+        return Ok(Reading {
+            seconds,
+            nanoseconds: 0,
+            offset: None,
+        });
+    }
+    iso_in_full(text)
+}
+
+/// `2024-03-10 07:23:12` and nothing more, eight bytes at a time; `None` for anything else.
+#[inline]
+fn whole_seconds(text: &[u8]) -> Option<i64> {
+    let text = <&[u8; 19]>::try_from(text).ok()?;
+    let [month @ .., d0, d1, separator, _, _, _, _, _, _, _, _] = text;
+    let [_, _, _, _, _, _, _, _, _, _, _, clock @ ..] = text;
+    let [century, _, year, _, _, month, _, _] = pairs(*month, *b"0000-00-")?;
+    let [hour, _, _, minute, _, _, second, _] = pairs(*clock, *b"00:00:00")?;
+    let year = i32::from(century) * 100 + i32::from(year);
+    let days = days(year, month.into(), two_digits(*d0, *d1)?)?;
+    let valid = matches!(separator, b' ' | b'T' | b't') && hour < 24 && minute < 60 && second < 60;
+    let second = (i64::from(hour) * 60 + i64::from(minute)) * 60 + i64::from(second);
+    valid.then_some(i64::from(days) * SECONDS_A_DAY + second)
+}
+
+/// For each place of `text` the number of two digits that begins there; `None` unless there are digits where `form` has
+/// zeros, and between them what it has.
+#[inline]
+fn pairs(text: [u8; 8], form: [u8; 8]) -> Option<[u8; 8]> {
+    const SEVEN: u64 = u64::from_ne_bytes([0x7f; 8]);
+    // Added to a digit's value, or to the difference of what must be equal, it leaves the upper bit at 0.
+    let most = form.map(|byte| if byte == b'0' { 0x7f - 9 } else { 0x7f });
+    let differ = u64::from_le_bytes(text) ^ u64::from_le_bytes(form);
+    let wrong = ((differ & SEVEN) + u64::from_le_bytes(most)) | differ;
+    let pairs = differ.wrapping_mul(10).wrapping_add(differ >> 8);
+    (wrong & !SEVEN == 0).then_some(pairs.to_le_bytes())
+}
+
+fn iso_in_full(text: &[u8]) -> Result<Reading, Why> {
     let (head, rest) = text.split_first_chunk::<19>().ok_or(NOT_TIMESTAMP)?;
     let [
         y0,
@@ -186,7 +231,12 @@ fn day_number([y0, y1, y2, y3, dash0, m0, m1, dash1, d0, d1]: [u8; 10]) -> Optio
         return None;
     }
     let year = two_digits(y0, y1)? * 100 + two_digits(y2, y3)?;
-    let (month, day) = (two_digits(m0, m1)?, two_digits(d0, d1)?);
+    days(year, two_digits(m0, m1)?, two_digits(d0, d1)?)
+}
+
+/// Days from 1970-01-01 to a day of a year from 0 to 9999.
+#[inline]
+fn days(year: i32, month: i32, day: i32) -> Option<i32> {
     if !(1..=12).contains(&month) || day == 0 || day > days_of_month(year, month) {
         return None;
     }

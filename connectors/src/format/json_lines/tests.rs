@@ -31,6 +31,7 @@ fn spec(fields: Vec<Field>, options: &[(&str, &str)]) -> SourceSpec {
             .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
             .collect::<BTreeMap<_, _>>(),
         ordinals: true,
+        dictionaries: false,
         kafka: None,
     }
 }

@@ -19,6 +19,7 @@ fn spec(data_type: DataType) -> SourceSpec {
         projection: vec![0],
         options: BTreeMap::new(),
         ordinals: true,
+        dictionaries: false,
         kafka: None,
     }
 }

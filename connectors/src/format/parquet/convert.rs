@@ -5,7 +5,8 @@
 //! of it.
 //!
 //! Invariants:
-//! 1. [`Target::apply`] without faults gives an array of exactly the declared type and length.
+//! 1. [`Target::apply`] without faults gives an array of exactly the declared type and length; only text that is
+//!    [left coded](Target::coded) comes as a dictionary.
 //! 2. With faults its array is a placeholder: take those rows out of the source, and apply again.
 
 use std::sync::Arc;
@@ -137,6 +138,14 @@ impl Target {
             field: Arc::clone(field),
             conversion: Conversion::Null,
         })
+    }
+
+    /// A column of text that comes as a dictionary.
+    pub(super) fn coded(field: &FieldRef) -> Self {
+        Self {
+            field: Arc::clone(field),
+            conversion: Conversion::Same,
+        }
     }
 
     /// `rows` NULLs.

@@ -31,6 +31,7 @@ use self::open::{OpenFile, Plan, Version};
 use self::piece::RowGroupPiece;
 
 mod allowed;
+mod coded;
 mod convert;
 pub mod encode;
 mod open;

@@ -16,9 +16,11 @@ use parquet::schema::types::SchemaDescriptor;
 
 use crate::error::SourceError;
 use crate::file::list::modified_ns;
+use crate::format::coded_text;
 use crate::format::options::{MissingColumns, ParquetOptions, UnknownColumns};
 use crate::source::SourceSpec;
 
+use super::coded;
 use super::convert::{Mismatch, Target};
 
 /// Rows that a step of a piece reads at most.
@@ -36,6 +38,8 @@ pub(super) struct Plan {
     options: ParquetOptions,
     /// Whether rows tell their place.
     ordinals: bool,
+    /// Whether columns of text may stay dictionaries.
+    dictionaries: bool,
 }
 
 impl Plan {
@@ -52,7 +56,26 @@ impl Plan {
             projected: Arc::new(projected),
             options: ParquetOptions::parse(&spec.options)?,
             ordinals: spec.ordinals,
+            dictionaries: spec.dictionaries,
         })
+    }
+
+    /// The footer of a file whose columns of text are read as dictionaries where that is how they are stored.
+    fn with_dictionaries(
+        &self,
+        metadata: ArrowReaderMetadata,
+    ) -> Result<ArrowReaderMetadata, ParquetError> {
+        if !self.dictionaries {
+            return Ok(metadata);
+        }
+        let wanted = self.projected.fields().iter();
+        let wanted = wanted.filter(|field| *field.data_type() == DataType::Utf8);
+        let wanted = wanted.map(|field| field.name().as_str()).collect();
+        let Some(schema) = coded::schema(&metadata, &wanted) else {
+            return Ok(metadata);
+        };
+        let options = ArrowReaderOptions::new().with_schema(Arc::new(schema));
+        ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options)
     }
 }
 
@@ -112,8 +135,9 @@ impl OpenFile {
         bytes: u64,
     ) -> Result<Self, SourceError> {
         let (file, version) = open_file(&path)?;
-        let metadata =
-            read_footer(&file).map_err(|error| not_parquet(&name, &path, version.bytes, &error))?;
+        let metadata = read_footer(&file)
+            .and_then(|metadata| plan.with_dictionaries(metadata))
+            .map_err(|error| not_parquet(&name, &path, version.bytes, &error))?;
         refuse_unknown(plan, &name, metadata.schema())?;
         let (columns, roots) = plan_columns(plan, &name, metadata.schema())?;
         let groups = metadata.metadata().row_groups();
@@ -280,7 +304,7 @@ fn plan_columns(
 ) -> Result<(Vec<(Option<usize>, Target)>, Vec<usize>), SourceError> {
     let mut targets = Vec::with_capacity(plan.projected.fields().len());
     for field in plan.projected.fields() {
-        let planned = plan_column(field, found, plan.options.missing_columns);
+        let planned = plan_column(plan, field, found);
         let in_column = |error: Mismatch| {
             SourceError::column(
                 name,
@@ -301,17 +325,23 @@ fn plan_columns(
 }
 
 fn plan_column(
+    plan: &Plan,
     field: &FieldRef,
     found: &Schema,
-    missing: MissingColumns,
 ) -> Result<(Option<usize>, Target), Mismatch> {
-    let nulls_for_missing = missing == MissingColumns::Null;
+    let nulls_for_missing = plan.options.missing_columns == MissingColumns::Null;
+    let stays_coded = |found: &DataType| {
+        plan.dictionaries && *field.data_type() == DataType::Utf8 && *found == coded_text()
+    };
     let mut same_name = found
         .fields()
         .iter()
         .enumerate()
         .filter(|(_, other)| other.name() == field.name());
     match (same_name.next(), same_name.next()) {
+        (Some((root, only)), None) if stays_coded(only.data_type()) => {
+            Ok((Some(root), Target::coded(field)))
+        }
         (Some((root, only)), None) => Ok((
             Some(root),
             Target::plan(only.data_type(), field, nulls_for_missing)?,

@@ -10,8 +10,10 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 
 use crate::error::SourceError;
+use crate::format::schema_of;
 use crate::source::{Decoded, Rejected};
 
+use super::coded;
 use super::convert::Fault;
 use super::open::OpenFile;
 
@@ -63,6 +65,9 @@ impl RowGroupPiece {
         self.next_row += rows;
         let mut decoded =
             convert(&self.file, &batch, first_row).map_err(|error| damaged(&error))?;
+        let group_rows = self.file.row_group_rows(self.row_group).unwrap_or(rows);
+        decoded.batch =
+            coded::if_worth_it(decoded.batch, group_rows).map_err(|error| damaged(&error))?;
         decoded.bytes =
             bytes_before(&self.file, self.next_row) - bytes_before(&self.file, first_row);
         Ok(Some(decoded))
@@ -165,7 +170,8 @@ fn declared(
     rows: usize,
 ) -> Result<RecordBatch, ArrowError> {
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    RecordBatch::try_new_with_options(Arc::clone(&file.schema), columns, &options)
+    let schema = schema_of(&file.schema, &columns);
+    RecordBatch::try_new_with_options(schema, columns, &options)
 }
 
 fn reject(file: &OpenFile, column: usize, fault: &Fault, line: u64, raw: String) -> Rejected {

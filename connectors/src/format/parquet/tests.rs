@@ -13,7 +13,7 @@ use arrow::array::{
     StringArray, StringViewArray, StructArray, TimestampMicrosecondArray, TimestampNanosecondArray,
     TimestampSecondArray, UInt64Array,
 };
-use arrow::compute::concat_batches;
+use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, TimeUnit};
 use arrow::util::display::array_value_to_string;
 use parquet::arrow::ArrowWriter;
@@ -30,6 +30,7 @@ use crate::file::{Content, Delivery};
 use super::ParquetReader;
 
 mod conversions;
+mod dictionaries;
 mod kept;
 
 fn spec(fields: Vec<Field>, options: &[(&str, &str)]) -> SourceSpec {
@@ -44,6 +45,7 @@ fn spec(fields: Vec<Field>, options: &[(&str, &str)]) -> SourceSpec {
             .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
             .collect::<BTreeMap<_, _>>(),
         ordinals: true,
+        dictionaries: false,
         kafka: None,
     }
 }
@@ -80,7 +82,38 @@ fn reader(spec: &SourceSpec, paths: &[PathBuf]) -> ParquetReader {
     ParquetReader::open(spec, deliveries.collect(), None).unwrap()
 }
 
+/// What files hold: with dictionaries it is the same.
 fn read(spec: &SourceSpec, paths: &[PathBuf]) -> Result<Vec<Decoded>, SourceError> {
+    let plain = read_as(spec, paths);
+    let coded = SourceSpec {
+        dictionaries: true,
+        ..spec.clone()
+    };
+    match (&plain, read_as(&coded, paths)) {
+        (Ok(plain), Ok(coded)) => {
+            assert_eq!(plain.len(), coded.len());
+            for (plain, coded) in plain.iter().zip(coded) {
+                assert_eq!(plain.rejected, coded.rejected);
+                assert_eq!(plain.ordinals, coded.ordinals);
+                assert_eq!(plain.bytes, coded.bytes);
+                let columns = coded.batch.columns().iter().zip(plain.batch.columns());
+                for (coded, plain) in columns {
+                    assert_eq!(&cast(coded, plain.data_type()).unwrap(), plain);
+                }
+            }
+        }
+        (plain, coded) => {
+            let message = |read: &SourceError| read.to_string();
+            assert_eq!(
+                plain.as_ref().err().map(message),
+                coded.as_ref().err().map(message)
+            );
+        }
+    }
+    plain
+}
+
+fn read_as(spec: &SourceSpec, paths: &[PathBuf]) -> Result<Vec<Decoded>, SourceError> {
     let reader = reader(spec, paths);
     let mut decoded = Vec::new();
     while let Some(piece) = reader.next_piece()? {

@@ -70,6 +70,7 @@ pub(super) fn declared(
         schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
         options,
         ordinals: false,
+        dictionaries: false,
         kafka: None,
         ..spec.clone()
     }

@@ -46,6 +46,7 @@ fn spec(format: Format, columns: &[(&str, DataType)], options: &[(&str, &str)]) 
         schema: Arc::new(schema),
         options,
         ordinals: !key.is_empty(),
+        dictionaries: false,
         kafka: Some(Arc::new(kafka)),
     }
 }

@@ -37,6 +37,7 @@ fn spec() -> SourceSpec {
         schema: Arc::new(schema),
         options,
         ordinals: false,
+        dictionaries: false,
         kafka: Some(Arc::new(kafka)),
     }
 }

@@ -108,6 +108,8 @@ impl<'a> Reading<'a> {
         let spec = SourceSpec {
             projection,
             ordinals: source.spec.ordinals || by_offset,
+            // Rows of many batches are put together again by step.
+            dictionaries: false,
             ..source.spec.clone()
         };
         let (files, reader) = match spec.kafka {

@@ -29,6 +29,7 @@ fn sales() -> SourceSpec {
         projection: vec![],
         options: BTreeMap::new(),
         ordinals: false,
+        dictionaries: false,
         kafka: None,
     }
 }

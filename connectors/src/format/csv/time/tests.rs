@@ -28,6 +28,37 @@ fn every_day_of_ten_thousand_years() {
 }
 
 #[test]
+fn whole_seconds_agree_with_all_forms() {
+    let mut state = 11_u32;
+    let mut next = |below: usize| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        usize::try_from(state >> 8).unwrap() % below
+    };
+    let mut both = 0;
+    for _ in 0..300_000 {
+        let mut text = format!(
+            "{:04}-{:02}-{:02} {:02}:{:02}:{:02}",
+            next(10_000),
+            next(14),
+            next(33),
+            next(25),
+            next(61),
+            next(61)
+        )
+        .into_bytes();
+        for _ in 0..next(3) {
+            let near = b"09:/-.T t\xb9\x00Z+";
+            text[next(19)] = near[next(near.len())];
+        }
+        let full = iso_in_full(&text).map(|reading| reading.seconds).ok();
+        let quick = whole_seconds(&text);
+        both += usize::from(quick.is_some());
+        assert_eq!(quick, full, "{text:?}");
+    }
+    assert!(both > 50_000, "{both}");
+}
+
+#[test]
 fn timestamps() {
     use TimeUnit::{Microsecond, Millisecond, Nanosecond, Second};
     let seoul = Some("Asia/Seoul");
