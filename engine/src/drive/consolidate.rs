@@ -7,6 +7,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
 use tidewater_operators::Delta;
+use tidewater_operators::plain::plain;
 
 /// The rows that `deltas` take in on the whole and those they take back, in canonical order; `(batch, 1)` and
 /// `(batch, -1)`, each left out when empty.
@@ -29,7 +30,7 @@ pub fn consolidate(
     )?;
     let mut counts: BTreeMap<Box<[u8]>, i64> = BTreeMap::new();
     for Delta { batch, sign } in deltas {
-        for row in &converter.convert_columns(batch.columns())? {
+        for row in &converter.convert_columns(plain(batch)?.columns())? {
             *counts.entry(row.data().into()).or_insert(0) += sign.diff();
         }
     }
