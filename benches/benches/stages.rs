@@ -1,21 +1,78 @@
-//! Stages of a run on one core: CSV decode, and pre-aggregation with and without distinct pairs.
+//! Stages of a run, each alone.
 //!
-//! `cargo bench -p tidewater-benches`; `STAGES_ROWS` sets the size (default 1,000,000).
+//! `cargo bench -p tidewater-benches` times them; `STAGES_ROWS` sets the size (default 1,000,000). `cargo test` runs each
+//! once over a few rows. MB/s are of the CSV text that the rows come from.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use tidewater_benches::measure;
-use tidewater_connectors::file::{Delivery, list, open};
-use tidewater_connectors::source::{Format, SourceSpec};
-use tidewater_operators::aggregate::{Aggregation, Call, Function, Partial};
-use tidewater_operators::interner::Interner;
+use divan::Bencher;
+use divan::counter::{BytesCount, ItemsCount};
+use tempfile::TempDir;
+use tidewater_engine::file::{Delivery, list, open};
+use tidewater_engine::source::{Format, SourceSpec};
+use tidewater_operators::aggregate::{Aggregation, Call, Function};
 
-const ROUNDS: usize = 7;
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const FEW_ROWS: u64 = 2000;
+
+fn main() {
+    divan::main();
+}
+
+/// The rows that all stages are measured with, as text and decoded.
+struct Rows {
+    directory: TempDir,
+    spec: SourceSpec,
+    bytes: u64,
+    count: u64,
+    batches: Vec<RecordBatch>,
+}
+
+static ROWS: LazyLock<Rows> = LazyLock::new(|| {
+    let count = if std::env::args().any(|argument| argument == "--bench") {
+        std::env::var("STAGES_ROWS").map_or(1_000_000, |rows| {
+            rows.parse().expect("STAGES_ROWS is a number")
+        })
+    } else {
+        FEW_ROWS
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("rows.csv");
+    let bytes = write_csv(&path, count);
+    let spec = SourceSpec {
+        name: "rows".into(),
+        location: path.display().to_string(),
+        format: Format::Csv,
+        schema: schema(),
+        projection: (0..schema().fields().len()).collect(),
+        options: BTreeMap::new(),
+        ordinals: false,
+        kafka: None,
+    };
+    let batches = decode(&spec);
+    Rows {
+        directory,
+        spec,
+        bytes,
+        count,
+        batches,
+    }
+});
+
+/// Counts bytes and rows for a benchmark.
+fn counted<'a, 'b>(bencher: Bencher<'a, 'b>) -> Bencher<'a, 'b> {
+    bencher
+        .counter(BytesCount::new(ROWS.bytes))
+        .counter(ItemsCount::new(ROWS.count))
+}
 
 fn schema() -> SchemaRef {
     let field = |name: &str, data_type| Field::new(name, data_type, true);
@@ -30,7 +87,7 @@ fn schema() -> SchemaRef {
 }
 
 /// Rows of a fixed pattern: 9,000 cards, 8 categories, 8 regions, a day after the other.
-fn write_csv(path: &std::path::Path, rows: u64) -> u64 {
+fn write_csv(path: &Path, rows: u64) -> u64 {
     let mut text = String::from("id,at,card,category,region,amount\n");
     for row in 0..rows {
         let (mixed, day) = (
@@ -48,13 +105,10 @@ fn write_csv(path: &std::path::Path, rows: u64) -> u64 {
     u64::try_from(text.len()).unwrap()
 }
 
-fn deliveries(location: &str) -> Vec<Delivery> {
-    let files = list(location).unwrap();
-    files.into_iter().map(Delivery::from).collect()
-}
-
 fn decode(spec: &SourceSpec) -> Vec<RecordBatch> {
-    let reader = open(spec, deliveries(&spec.location), None).unwrap();
+    let files = list(&spec.location).unwrap();
+    let deliveries = files.into_iter().map(Delivery::from).collect();
+    let reader = open(spec, deliveries, None).unwrap();
     let mut batches = Vec::new();
     while let Some(piece) = reader.next_piece().unwrap() {
         batches.extend(piece.piece.map(|decoded| decoded.unwrap().batch));
@@ -62,77 +116,218 @@ fn decode(spec: &SourceSpec) -> Vec<RecordBatch> {
     batches
 }
 
-fn aggregation(calls: Vec<Call>) -> Aggregation {
-    let mut output = vec![
-        Field::new("category", DataType::Utf8, true),
-        Field::new("region", DataType::Utf8, true),
-    ];
-    output.extend(
-        calls
-            .iter()
-            .map(|_| Field::new("value", DataType::Int64, true)),
-    );
+#[divan::bench]
+fn decode_csv(bencher: Bencher<'_, '_>) {
+    counted(bencher).bench(|| decode(&ROWS.spec));
+}
+
+/// `calls` by the columns `group`.
+fn aggregation(group: &[usize], calls: Vec<Call>) -> Aggregation {
+    let mut output: Vec<Field> = group
+        .iter()
+        .map(|column| schema().field(*column).clone())
+        .collect();
+    let values = calls
+        .iter()
+        .map(|_| Field::new("value", DataType::Int64, true));
+    output.extend(values);
     Aggregation {
         name: "bench".into(),
-        group: vec![3, 4],
+        group: group.to_vec(),
         calls,
         input: schema(),
         output: Arc::new(Schema::new(output)),
     }
 }
 
-fn preaggregate(aggregation: &Aggregation, batches: &[RecordBatch]) {
-    let mut partial = Partial::new(aggregation.clone(), Interner::default()).unwrap();
-    for batch in batches {
-        if partial.is_due() {
-            partial.flush(2).unwrap();
-        }
-        partial.update(batch, 1).unwrap();
-    }
-    partial.flush(2).unwrap();
-}
-
-fn main() {
-    let rows = std::env::var("STAGES_ROWS").map_or(1_000_000, |rows| {
-        rows.parse().expect("STAGES_ROWS is a number")
-    });
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("rows.csv");
-    let bytes = write_csv(&path, rows);
-    let spec = SourceSpec {
-        name: "rows".into(),
-        location: path.display().to_string(),
-        format: Format::Csv,
-        schema: schema(),
-        projection: (0..schema().fields().len()).collect(),
-        options: BTreeMap::new(),
-        ordinals: false,
-        kafka: None,
-    };
-    measure("decode CSV", ROUNDS, bytes, rows, || decode(&spec));
-    let batches = decode(&spec);
-    let call = |function, argument, distinct| Call {
+fn call(function: Function, argument: Option<usize>, distinct: bool) -> Call {
+    Call {
         function,
         argument,
         filter: None,
         distinct,
-    };
-    let linear = vec![
+    }
+}
+
+fn sums() -> Vec<Call> {
+    vec![
         call(Function::Count, None, false),
         call(Function::Sum, Some(5), false),
-    ];
-    measure("pre-aggregate count, sum", ROUNDS, bytes, rows, || {
-        preaggregate(&aggregation(linear.clone()), &batches);
-    });
-    let distinct = vec![call(Function::Count, Some(2), true)];
-    measure("pre-aggregate count distinct", ROUNDS, bytes, rows, || {
-        preaggregate(&aggregation(distinct.clone()), &batches);
-    });
-    let extremes = vec![
+    ]
+}
+
+fn distinct() -> Vec<Call> {
+    vec![call(Function::Count, Some(2), true)]
+}
+
+fn extremes() -> Vec<Call> {
+    vec![
         call(Function::Min, Some(5), false),
         call(Function::Max, Some(5), false),
-    ];
-    measure("pre-aggregate min, max", ROUNDS, bytes, rows, || {
-        preaggregate(&aggregation(extremes.clone()), &batches);
+    ]
+}
+
+/// Rows into partial results, before they leave their worker.
+mod preaggregate {
+    use tidewater_operators::aggregate::{Call, Partial};
+    use tidewater_operators::interner::Interner;
+
+    use super::{Bencher, ROWS, aggregation, counted};
+
+    fn run(bencher: Bencher<'_, '_>, calls: fn() -> Vec<Call>) {
+        let aggregation = aggregation(&[3, 4], calls());
+        counted(bencher).bench(|| {
+            let mut partial = Partial::new(aggregation.clone(), Interner::default()).unwrap();
+            for batch in &ROWS.batches {
+                if partial.is_due() {
+                    partial.flush(2).unwrap();
+                }
+                partial.update(batch, 1).unwrap();
+            }
+            partial.flush(2).unwrap()
+        });
+    }
+
+    #[divan::bench]
+    fn sum(bencher: Bencher<'_, '_>) {
+        run(bencher, super::sums);
+    }
+
+    #[divan::bench]
+    fn distinct(bencher: Bencher<'_, '_>) {
+        run(bencher, super::distinct);
+    }
+
+    #[divan::bench]
+    fn extremes(bencher: Bencher<'_, '_>) {
+        run(bencher, super::extremes);
+    }
+}
+
+/// A whole aggregation as a dataflow: pre-aggregation, exchange, arrangement, results.
+mod dataflow {
+    use tidewater_operators::aggregate::{Aggregation, aggregate};
+    use tidewater_operators::interner::Interner;
+    use tidewater_operators::state::Part;
+    use tidewater_operators::{Delta, Faults};
+    use timely::dataflow::operators::{Input, Probe};
+
+    use super::{Bencher, ROWS, aggregation, counted};
+
+    fn run(bencher: Bencher<'_, '_>, workers: usize, aggregation: &Aggregation) {
+        counted(bencher).bench(|| {
+            let aggregation = aggregation.clone();
+            let guards = timely::execute(timely::Config::process(workers), move |worker| {
+                let faults = Faults::default();
+                let (mut input, probe) = worker.dataflow::<u64, _, _>(|scope| {
+                    let (input, stream) = scope.new_input::<Vec<Delta>>();
+                    let interner = Interner::default();
+                    let part = |_: &str| Part::default();
+                    let rows = aggregate(stream, &aggregation, &interner, part, &faults).unwrap();
+                    (input, rows.probe().0)
+                });
+                let mine = ROWS
+                    .batches
+                    .iter()
+                    .skip(worker.index())
+                    .step_by(worker.peers());
+                for batch in mine {
+                    input.send(Delta::plus(batch.clone()));
+                    worker.step();
+                }
+                input.advance_to(1);
+                input.flush();
+                while probe.less_than(&1) {
+                    worker.step_or_park(None);
+                }
+                assert!(!faults.raised());
+            });
+            guards
+                .unwrap()
+                .join()
+                .into_iter()
+                .for_each(|done| done.unwrap());
+        });
+    }
+
+    /// Groups of one row each: all that is read is sent to the worker that owns its group.
+    #[divan::bench]
+    fn exchange(bencher: Bencher<'_, '_>) {
+        run(bencher, 2, &aggregation(&[0], super::sums()));
+    }
+
+    /// Pairs of group and value, sorted and arranged, which distinct counts are made of.
+    #[divan::bench]
+    fn arrange(bencher: Bencher<'_, '_>) {
+        run(bencher, 1, &aggregation(&[1, 3, 4], super::distinct()));
+    }
+}
+
+/// A job that goes on from its state: an epoch of rows each of which looks up what was kept of its groups.
+#[divan::bench]
+fn hydrate(bencher: Bencher<'_, '_>) {
+    use tidewater_engine::state::Store;
+    use tidewater_engine::{Job, Resident};
+
+    const JOB: &str = "
+        CREATE EXTERNAL TABLE rows (id TEXT, at TIMESTAMP, card TEXT, category TEXT, region TEXT, amount BIGINT)
+        STORED AS CSV LOCATION 'rows.csv';
+        CREATE MATERIALIZED VIEW by_card AS
+        SELECT card, count(*) AS n, sum(amount) AS total, count(DISTINCT at) AS hours FROM rows GROUP BY card;
+        COPY by_card TO 'out' STORED AS PARQUET;";
+    let job = Job::parse("stages", JOB, &|_| None).expect("the job is valid");
+    let deliveries = |batches: &[RecordBatch]| {
+        let rows = batches.iter();
+        rows.map(|batch| ("rows".to_owned(), batch.clone(), 1))
+            .collect::<Vec<_>>()
+    };
+    let store = Store::in_memory().unwrap();
+    let writing = store.write().unwrap();
+    let mut first = Resident::start(&job, 1).unwrap();
+    first.epoch(deliveries(&ROWS.batches)).unwrap();
+    first.keep(&writing).unwrap();
+    drop(first);
+    writing.commit().unwrap();
+
+    let late = ROWS.batches[0].slice(0, ROWS.batches[0].num_rows().min(1000));
+    bencher.counter(ItemsCount::new(late.num_rows())).bench(|| {
+        let mut resumed = Resident::resume(&job, 1, store.read().unwrap()).unwrap();
+        resumed
+            .epoch(deliveries(std::slice::from_ref(&late)))
+            .unwrap()
+    });
+}
+
+/// Rows into a table of Snappy-compressed files, sorted and partitioned by region.
+#[divan::bench]
+fn write_parquet(bencher: Bencher<'_, '_>) {
+    use tidewater_engine::file::sink::{
+        DEFAULT_SHARD_BYTES, Staging, TableRuns, TableShard, WriteOptions, write_tables,
+    };
+    use tidewater_engine::sink::{Encoding, TableSpec};
+
+    let spec = Arc::new(TableSpec {
+        name: "rows".into(),
+        path: ROWS.directory.path().join("table"),
+        schema: schema(),
+        partition_by: vec![4],
+        order_by: Vec::new(),
+        encoding: Encoding::Parquet {
+            compression: parquet::basic::Compression::SNAPPY,
+            row_group_rows: 1 << 20,
+        },
+    });
+    counted(bencher).bench(|| {
+        let staging = Staging::open([spec.path.as_path()]).unwrap();
+        let mut shard = TableShard::new(Arc::clone(&spec), &staging, DEFAULT_SHARD_BYTES).unwrap();
+        for batch in &ROWS.batches {
+            shard.push(batch, 1).unwrap();
+        }
+        let runs = TableRuns {
+            spec: Arc::clone(&spec),
+            runs: shard.finish().unwrap(),
+        };
+        // Staged files go when the staging is dropped.
+        write_tables(&staging, vec![runs], WriteOptions::default()).unwrap()
     });
 }

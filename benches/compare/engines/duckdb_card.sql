@@ -1,5 +1,6 @@
--- jobs/card.sql as DuckDB's own users would write it: one scan into a table, then thirteen COPYs.
--- ${input}: file or glob; ${output}: directory that holds one directory a table.
+-- jobs/card.sql as DuckDB's own users would write it: one scan into a table, then a COPY for each table.
+-- duckdb_card.py fills in the source (read_csv or read_parquet), the columns that the tables need, and the output, the
+-- directory that holds one directory a table.
 --
 -- Written apart from jobs/card.sql on purpose, since the two check each other. What differs in dialect: sum of BIGINT
 -- is HUGEINT here, which Parquet has no type for, so sums are cast; division of integers by / is in DOUBLE.
@@ -8,7 +9,7 @@ SET preserve_insertion_order = false;
 
 CREATE TABLE approved AS
 SELECT
-  *,
+  ${columns},
   CAST(transaction_date AS DATE)            AS txn_date,
   date_trunc('hour', transaction_date)      AS window_start,
   CAST(hour(transaction_date) AS INT)       AS txn_hour,
@@ -16,13 +17,7 @@ SELECT
   CAST(year(transaction_date) AS INT)       AS txn_year,
   CAST(quarter(transaction_date) AS INT)    AS txn_quarter,
   CAST(month(transaction_date) AS INT)      AS txn_month
-FROM read_csv('${input}', auto_detect = false, header = true, delim = ',', quote = '"', escape = '"',
-  timestampformat = '%Y-%m-%d %H:%M:%S', ignore_errors = true,
-  columns = {
-    'transaction_id': 'VARCHAR', 'transaction_date': 'TIMESTAMP', 'card_no': 'VARCHAR', 'card_type': 'VARCHAR',
-    'merchant': 'VARCHAR', 'sub_category': 'VARCHAR', 'category': 'VARCHAR', 'amount': 'BIGINT',
-    'installment_months': 'INTEGER', 'approval_status': 'VARCHAR', 'region': 'VARCHAR'
-  })
+FROM ${source}
 WHERE approval_status = 'approved';
 
 COPY (

@@ -1,4 +1,4 @@
-"""The thirteen tables of the card job: their key columns, and the values beside the key."""
+"""The thirteen tables of the card job: their key columns, the values beside the key, and their partitions."""
 
 # table: (columns that identify a row, the other columns), all in the order of the job.
 TABLES = {
@@ -57,4 +57,17 @@ TABLES = {
         ["txn_year", "txn_quarter", "installment_months"],
         ["txn_count", "total_amount"],
     ),
+}
+
+# Those without the table of rows and without the widest of the aggregates.
+ELEVEN = [table for table in TABLES if table not in ("regional_hourly", "partitioned_transactions")]
+
+# What the partitioned ones are partitioned by.
+PARTITIONS = {
+    "daily_category_summary": ["txn_date"],
+    "regional_analysis": ["region"],
+    "regional_hourly": ["txn_date"],
+    "partitioned_transactions": ["txn_year", "txn_month"],
+    "quarterly_category_summary": ["txn_year", "txn_quarter"],
+    "quarterly_merchant_top10": ["txn_year", "txn_quarter"],
 }
