@@ -1,6 +1,7 @@
 //! What the operators of all workers noted, into the state: each worker sends its entries part by part in the order of
 //! their keys, and they are merged as they come in. No more is in memory than some chunks of each worker.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
@@ -102,7 +103,7 @@ pub fn receive(
         if incoming.iter().any(|incoming| incoming.has_entry) {
             writing.part(&part.name, |writer| {
                 while let Some(at) = least(&incoming) {
-                    writer.change(&incoming[at].key, incoming[at].update())?;
+                    writer.change(incoming[at].key(), incoming[at].update())?;
                     incoming[at].advance();
                 }
                 Ok(())
@@ -120,21 +121,22 @@ fn least(incoming: &[Incoming<'_>]) -> Option<usize> {
     let waiting = incoming.iter().enumerate();
     let waiting = waiting.filter(|(_, incoming)| incoming.has_entry);
     waiting
-        .min_by(|(_, a), (_, b)| a.key.cmp(&b.key))
+        .min_by(|(_, a), (_, b)| a.key().cmp(b.key()))
         .map(|(at, _)| at)
 }
 
-/// The entries of one worker, one at a time.
+/// The entries of one worker, one at a time; nothing of them is copied.
 struct Incoming<'a> {
     from: &'a Receiver<Message>,
     chunk: Vec<u8>,
     next: usize,
     has_entry: bool,
     is_cut_short: bool,
-    key: Vec<u8>,
+    /// Where in the chunk the entry's key is, and its payload.
+    key: Range<usize>,
+    payload: Range<usize>,
     kind: u8,
     more: i64,
-    payload: Vec<u8>,
 }
 
 impl<'a> Incoming<'a> {
@@ -145,17 +147,21 @@ impl<'a> Incoming<'a> {
             next: 0,
             has_entry: false,
             is_cut_short: false,
-            key: Vec::new(),
+            key: 0..0,
+            payload: 0..0,
             kind: 0,
             more: 0,
-            payload: Vec::new(),
         }
+    }
+
+    fn key(&self) -> &[u8] {
+        &self.chunk[self.key.clone()]
     }
 
     fn update(&self) -> Update<'_> {
         match self.kind {
             b'+' => Update::Add(self.more),
-            b'=' => Update::Put(&self.payload),
+            b'=' => Update::Put(&self.chunk[self.payload.clone()]),
             _ => Update::Remove,
         }
     }
@@ -177,18 +183,23 @@ impl<'a> Incoming<'a> {
     }
 
     fn read(&mut self) -> Option<()> {
-        let mut rest = self.chunk.get(self.next..)?;
-        self.key.clear();
-        self.key.extend_from_slice(take_bytes(&mut rest)?);
+        let whole = self.chunk.as_slice();
+        let mut rest = whole.get(self.next..)?;
+        let key = take_bytes(&mut rest)?;
+        let key_end = whole.len() - rest.len();
+        self.key = key_end - key.len()..key_end;
         let (&kind, after) = rest.split_first()?;
         (self.kind, rest) = (kind, after);
-        self.payload.clear();
         match kind {
             b'+' => self.more = i64::try_from(take_signed(&mut rest)?).ok()?,
-            b'=' => self.payload.extend_from_slice(take_bytes(&mut rest)?),
+            b'=' => {
+                let payload = take_bytes(&mut rest)?;
+                let end = whole.len() - rest.len();
+                self.payload = end - payload.len()..end;
+            }
             _ => {}
         }
-        self.next = self.chunk.len() - rest.len();
+        self.next = whole.len() - rest.len();
         Some(())
     }
 }
