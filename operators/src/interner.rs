@@ -50,21 +50,23 @@ pub struct Interner(Rc<RefCell<Inner>>);
 #[derive(Default)]
 struct Inner {
     generation: Rc<Generation>,
-    /// The columns asked for last, oldest first.
+    /// Columns.
     columns: Cache,
-    /// The values of dictionary columns, likewise: batches of a source share them.
+    /// The values of dictionary columns: batches of a source share them.
     dictionaries: Cache,
 }
 
-/// The codes of arrays.
+/// The codes of arrays, those used last at the end.
 #[derive(Default)]
 struct Cache(VecDeque<(ArrayRef, Rc<[u32]>)>);
 
 impl Cache {
-    fn get(&self, array: &ArrayRef) -> Option<Rc<[u32]>> {
-        let known = self.0.iter().rev();
-        let mut known = known.filter(|(known, _)| Arc::ptr_eq(known, array));
-        known.next().map(|(_, codes)| Rc::clone(codes))
+    fn get(&mut self, array: &ArrayRef) -> Option<Rc<[u32]>> {
+        let at = self.0.iter().rposition(|(known, _)| Arc::ptr_eq(known, array))?;
+        let found = self.0.remove(at)?;
+        let codes = Rc::clone(&found.1);
+        self.0.push_back(found);
+        Some(codes)
     }
 
     fn put(&mut self, array: &ArrayRef, codes: &Rc<[u32]>) {
@@ -136,8 +138,9 @@ impl Inner {
         column: &DictionaryArray<UInt32Type>,
     ) -> Result<Vec<u32>, InternError> {
         let values = column.values();
+        let known = self.dictionaries.get(values);
         let mut interned = self.generation.values(values.data_type())?;
-        let of_values = match self.dictionaries.get(values) {
+        let of_values = match known {
             Some(codes) => codes,
             None => {
                 let codes = interned.intern(values)?.into();

@@ -36,14 +36,23 @@ impl Numbers {
             self.numbers.resize(most, UNSET);
         }
         numbers.clear();
-        numbers.reserve(codes.len());
-        for &code in codes {
-            let number = &mut self.numbers[code as usize];
-            if *number == UNSET {
-                *number = u32::try_from(self.codes.len()).map_err(|_| DictionaryFull)?;
+        let mut is_fresh = false;
+        numbers.extend(codes.iter().map(|&code| {
+            let number = self.numbers[code as usize];
+            is_fresh |= number == UNSET;
+            number
+        }));
+        if !is_fresh {
+            return Ok(());
+        }
+        let unset = numbers.iter_mut().zip(codes);
+        for (number, &code) in unset.filter(|(number, _)| **number == UNSET) {
+            let known = &mut self.numbers[code as usize];
+            if *known == UNSET {
+                *known = u32::try_from(self.codes.len()).map_err(|_| DictionaryFull)?;
                 self.codes.push(code);
             }
-            numbers.push(*number);
+            *number = *known;
         }
         Ok(())
     }
