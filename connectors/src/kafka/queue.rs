@@ -1,9 +1,10 @@
 //! Messages as librdkafka's threads fetched them: those of all partitions in one queue, so that one bound holds for all
 //! of them, and many for one call.
 //!
-//! This is the one place with `unsafe` code. The safe interface of rdkafka gives a message a call, at several times the
-//! cost, and does not tell the offset at which a partition ends. Without it nothing is known of the offsets behind the
-//! last message: those of control records, of aborted transactions, and of what was compacted away.
+//! This is, but for a load of bytes in `csv::mask`, the one place with `unsafe` code. The safe interface of rdkafka gives
+//! a message a call, at several times the cost, and does not tell the offset at which a partition ends. Without it nothing
+//! is known of the offsets behind the last message: those of control records, of aborted transactions, and of what was
+//! compacted away.
 //!
 //! 1. The client outlives its queue and its messages: both are in a [`FetchQueue`], which holds the client.
 //! 2. What a [`Fetched`] points to is its own until it is dropped, and is not written to.
