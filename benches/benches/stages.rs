@@ -55,6 +55,7 @@ static ROWS: LazyLock<Rows> = LazyLock::new(|| {
         projection: (0..schema().fields().len()).collect(),
         options: BTreeMap::new(),
         ordinals: false,
+        dictionaries: true,
         kafka: None,
     };
     let batches = decode(&spec);
