@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use tidewater_operators::{Delta, Faults, Sign};
 use timely::communication::WorkerGuards;
 use timely::dataflow::channels::pact::Pipeline;
@@ -27,7 +27,8 @@ use crate::state::{Reading, Writing};
 
 const PARK: Duration = Duration::from_millis(1);
 
-/// A delivery's rows: the source's name, all its declared columns, and `1` or `-1`.
+/// A delivery's rows: the source's name, all its declared columns, and `1` or `-1`. Columns may be dictionaries with
+/// keys of type `UInt32`.
 pub type Delivery = (String, RecordBatch, i64);
 
 /// The net change of a table in an epoch: batches with the number of times that each of their rows counts.
@@ -235,11 +236,14 @@ impl Resident {
             )));
         };
         let types = |schema: &SchemaRef| {
-            schema
-                .fields()
-                .iter()
-                .map(|f| f.data_type().clone())
-                .collect::<Vec<_>>()
+            let types = schema.fields().iter().map(|field| field.data_type());
+            let plain = types.map(|data_type| match data_type {
+                DataType::Dictionary(keys, values) if **keys == DataType::UInt32 => {
+                    values.as_ref().clone()
+                }
+                other => other.clone(),
+            });
+            plain.collect::<Vec<_>>()
         };
         if types(schema) != types(batch.schema_ref()) {
             let message = format!(
