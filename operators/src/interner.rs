@@ -62,7 +62,10 @@ struct Cache(VecDeque<(ArrayRef, Rc<[u32]>)>);
 
 impl Cache {
     fn get(&mut self, array: &ArrayRef) -> Option<Rc<[u32]>> {
-        let at = self.0.iter().rposition(|(known, _)| Arc::ptr_eq(known, array))?;
+        let at = self
+            .0
+            .iter()
+            .rposition(|(known, _)| Arc::ptr_eq(known, array))?;
         let found = self.0.remove(at)?;
         let codes = Rc::clone(&found.1);
         self.0.push_back(found);

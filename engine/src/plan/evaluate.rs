@@ -156,14 +156,21 @@ fn plain_columns(
     batch: &RecordBatch,
     expr: &Arc<dyn PhysicalExpr>,
 ) -> Result<RecordBatch, DataFusionError> {
-    let is_dictionary = |at: usize| matches!(batch.column(at).data_type(), DataType::Dictionary(..));
+    let is_dictionary =
+        |at: usize| matches!(batch.column(at).data_type(), DataType::Dictionary(..));
     let read = collect_columns(expr);
     if !read.iter().any(|column| is_dictionary(column.index())) {
         return Ok(batch.clone());
     }
     let mut columns = batch.columns().to_vec();
     let mut fields: Vec<Field> = Vec::with_capacity(columns.len());
-    fields.extend(batch.schema_ref().fields().iter().map(|field| field.as_ref().clone()));
+    fields.extend(
+        batch
+            .schema_ref()
+            .fields()
+            .iter()
+            .map(|field| field.as_ref().clone()),
+    );
     for at in read.iter().map(Column::index) {
         columns[at] = plain_column(&columns[at])?;
         fields[at].set_data_type(columns[at].data_type().clone());

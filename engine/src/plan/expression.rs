@@ -88,7 +88,8 @@ pub fn to_batch(
         .zip(schema.fields())
         .map(|(column, field)| typed(column, field.data_type()));
     let typed = typed.collect::<Result<Vec<_>, _>>()?;
-    let is_planned = |(column, field): (&ArrayRef, &FieldRef)| column.data_type() == field.data_type();
+    let is_planned =
+        |(column, field): (&ArrayRef, &FieldRef)| column.data_type() == field.data_type();
     let schema = if typed.iter().zip(schema.fields()).all(is_planned) {
         Arc::clone(schema)
     } else {
@@ -108,9 +109,9 @@ fn typed(column: ArrayRef, planned: &DataType) -> Result<ArrayRef, ArrowError> {
     }
     match column.as_dictionary_opt::<UInt32Type>() {
         Some(dictionary) if dictionary.values().data_type() == planned => Ok(column),
-        Some(dictionary) => {
-            Ok(Arc::new(dictionary.with_values(cast(dictionary.values(), planned)?)))
-        }
+        Some(dictionary) => Ok(Arc::new(
+            dictionary.with_values(cast(dictionary.values(), planned)?),
+        )),
         None => cast(&column, planned),
     }
 }

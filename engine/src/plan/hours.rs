@@ -63,7 +63,8 @@ fn by_hour<T: ArrowTimestampType, const HOUR: i64>(
         let hour = value.div_euclid(HOUR);
         let key = &mut key_of[usize::try_from(hour - first).unwrap_or_default()];
         if *key == NONE {
-            *key = u32::try_from(hours.len()).map_err(|_| ArrowError::DictionaryKeyOverflowError)?;
+            *key =
+                u32::try_from(hours.len()).map_err(|_| ArrowError::DictionaryKeyOverflowError)?;
             hours.push(hour * HOUR);
         }
         keys.push(*key);
@@ -89,7 +90,16 @@ mod tests {
 
     #[test]
     fn timestamps_become_the_beginnings_of_their_hours() {
-        let times = [Some(-1), Some(0), None, Some(HOUR - 1), Some(HOUR), Some(5), Some(-HOUR), Some(7)];
+        let times = [
+            Some(-1),
+            Some(0),
+            None,
+            Some(HOUR - 1),
+            Some(HOUR),
+            Some(5),
+            Some(-HOUR),
+            Some(7),
+        ];
         let column: ArrayRef = Arc::new(TimestampMicrosecondArray::from(times.to_vec()));
         let by_hour = plain_column(&hours(&column).unwrap().unwrap()).unwrap();
         let expected = times.map(|time| time.map(|time: i64| time.div_euclid(HOUR) * HOUR));

@@ -49,6 +49,15 @@ impl BlockWriter {
         self.last.extend_from_slice(new);
     }
 
+    /// Appends entries as a reader has them encoded, behind the same key as there; `last` is the key of the last one.
+    pub fn append(&mut self, encoded: &[u8], last: &[u8]) {
+        if !encoded.is_empty() {
+            self.entries.extend_from_slice(encoded);
+            self.last.clear();
+            self.last.extend_from_slice(last);
+        }
+    }
+
     /// The block's bytes, and an empty writer.
     pub fn finish(&mut self, fence: &[u8], end: Option<&[u8]>) -> Vec<u8> {
         let mut bytes = vec![0; CHECKSUM_BYTES];
@@ -90,8 +99,11 @@ fn checksum(fence: &[u8], body: &[u8]) -> [u8; CHECKSUM_BYTES] {
 pub struct BlockReader {
     end: Option<Vec<u8>>,
     bytes: Vec<u8>,
-    /// Where in `bytes` the next entry begins.
+    /// Where in `bytes` the entry that it stands at begins, and the next one.
+    at: usize,
     next: usize,
+    /// The key of the entry before, from which that of this one is made.
+    previous: Vec<u8>,
     key: Vec<u8>,
     count: i64,
     payload: (usize, usize),
@@ -116,7 +128,8 @@ impl BlockReader {
         };
         self.bytes.clear();
         self.bytes.extend_from_slice(body);
-        self.next = 0;
+        (self.at, self.next) = (0, 0);
+        self.previous.clear();
         self.key.clear();
         self.at_entry = false;
         Ok(())
@@ -137,6 +150,7 @@ impl BlockReader {
     /// # Errors
     /// When the bytes are no entry.
     pub fn step(&mut self) -> Result<bool, Damaged> {
+        self.at = self.next;
         self.at_entry = self.next < self.bytes.len();
         if self.at_entry {
             self.read().ok_or(Damaged)?;
@@ -150,16 +164,44 @@ impl BlockReader {
         let front = usize::try_from(take(&mut rest)?).ok()?;
         let back = usize::try_from(take(&mut rest)?).ok()?;
         let middle = take_bytes(&mut rest)?;
-        let old = self.key.len();
-        if front + back > old {
+        std::mem::swap(&mut self.previous, &mut self.key);
+        let from = self.previous.len().checked_sub(back)?;
+        if front > from {
             return None;
         }
-        self.key.splice(front..old - back, middle.iter().copied());
+        self.key.clear();
+        self.key.extend_from_slice(&self.previous[..front]);
+        self.key.extend_from_slice(middle);
+        self.key.extend_from_slice(&self.previous[from..]);
         self.count = i64::try_from(take_signed(&mut rest)?).ok()?;
         let payload = take_bytes(&mut rest)?;
         self.next = whole.len() - rest.len();
         self.payload = (self.next - payload.len(), self.next);
         Some(())
+    }
+
+    /// The key of the entry before the one it stands at.
+    pub fn previous(&self) -> &[u8] {
+        if self.at_entry {
+            &self.previous
+        } else {
+            &self.key
+        }
+    }
+
+    /// Where the encoded entry begins that it stands at.
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
+    /// Encoded entries from one of them on, up to the one that it stands at.
+    pub fn encoded(&self, from: usize) -> &[u8] {
+        &self.bytes[from..self.at]
+    }
+
+    /// What follows the entry it stands at, encoded.
+    pub fn rest(&self) -> &[u8] {
+        &self.bytes[self.next..]
     }
 
     /// The entry it stands at.

@@ -10,7 +10,7 @@ use super::error::{Damage, StoreError};
 
 /// Bytes of a block when many are written at once.
 const BLOCK_BYTES: usize = 1800;
-/// A block of more is split.
+/// A block that would have more is split.
 const BLOCK_BYTES_MAX: usize = 3600;
 /// A block of fewer is joined with the next one when it is rewritten.
 const BLOCK_BYTES_MIN: usize = 300;
@@ -100,48 +100,13 @@ impl KeptCursor for Cursor<'_> {
     }
 }
 
-/// Entries of some neighbouring blocks with their changes, waiting to be cut into blocks.
-#[derive(Default)]
-struct Merged {
-    bytes: Vec<u8>,
-    /// Ends of key and payload in `bytes`, and the count.
-    entries: Vec<(usize, usize, i64)>,
-}
-
-impl Merged {
-    fn push(&mut self, entry: Entry<'_>) {
-        self.bytes.extend_from_slice(entry.key);
-        let key = self.bytes.len();
-        self.bytes.extend_from_slice(entry.payload);
-        self.entries.push((key, self.bytes.len(), entry.count));
-    }
-
-    fn iter(&self) -> impl Iterator<Item = Entry<'_>> {
-        let mut start = 0;
-        self.entries.iter().map(move |&(key, end, count)| {
-            let entry = Entry {
-                key: &self.bytes[start..key],
-                count,
-                payload: &self.bytes[key..end],
-            };
-            start = end;
-            entry
-        })
-    }
-
-    fn clear(&mut self) {
-        self.bytes.clear();
-        self.entries.clear();
-    }
-}
-
 /// Writes changes of one part, in ascending order of their keys.
 pub struct PartWriter<'a, 'txn> {
     name: &'a str,
     table: &'a mut Table<'txn, &'static [u8], &'static [u8]>,
     /// The block that is being changed; none before the first change.
     open: Option<Open>,
-    merged: Merged,
+    /// What becomes of it.
     writer: BlockWriter,
     /// Of a part that was empty: the fence of the block that is being filled. Not known before the first change.
     filling: Option<Option<Vec<u8>>>,
@@ -149,7 +114,7 @@ pub struct PartWriter<'a, 'txn> {
     pub entries: i64,
 }
 
-/// A block that is being changed: what of it is not merged yet.
+/// A block that is being changed: what of it is not written again yet, which begins behind another key than it did.
 struct Open {
     fence: Vec<u8>,
     rest: BlockReader,
@@ -165,7 +130,6 @@ impl<'a, 'txn> PartWriter<'a, 'txn> {
             name,
             table,
             open: None,
-            merged: Merged::default(),
             writer: BlockWriter::default(),
             filling: None,
             entries: 0,
@@ -186,9 +150,13 @@ impl<'a, 'txn> PartWriter<'a, 'txn> {
                 Update::Add(..0) => Err(StoreError::Negative(self.name.to_owned())),
                 Update::Add(0) | Update::Remove => Ok(()),
                 Update::Add(count) => fill(self.table, &mut self.writer, fence, (key, count, &[])),
-                Update::Put(payload) => fill(self.table, &mut self.writer, fence, (key, 1, payload)),
+                Update::Put(payload) => {
+                    fill(self.table, &mut self.writer, fence, (key, 1, payload))
+                }
             }
-            .map(|()| self.entries += i64::from(!matches!(update, Update::Add(0) | Update::Remove)));
+            .map(|()| {
+                self.entries += i64::from(!matches!(update, Update::Add(0) | Update::Remove))
+            });
         }
         loop {
             match &self.open {
@@ -208,13 +176,27 @@ impl<'a, 'txn> PartWriter<'a, 'txn> {
         }
         self.entries += i64::from(count > 0) - i64::from(old.is_some());
         if count > 0 {
-            self.merged.push(Entry {
+            if self.writer.bytes() >= BLOCK_BYTES_MAX {
+                self.cut(key)?;
+            }
+            self.writer.push(Entry {
                 key,
                 count,
                 payload,
             });
-            self.relieve(key)?;
         }
+        Ok(())
+    }
+
+    /// Ends the block that is being written before `key`, with which the next one begins.
+    fn cut(&mut self, key: &[u8]) -> Result<(), StoreError> {
+        let Some(open) = &mut self.open else {
+            return Ok(());
+        };
+        let block = self.writer.finish(&open.fence, Some(key));
+        self.table.insert(open.fence.as_slice(), block.as_slice())?;
+        open.fence.clear();
+        open.fence.extend_from_slice(key);
         Ok(())
     }
 
@@ -241,73 +223,57 @@ impl<'a, 'txn> PartWriter<'a, 'txn> {
         Ok(())
     }
 
-    /// Merges the entries before `key`; gives the count of the one at `key`, which is passed over.
+    /// Writes the entries before `key` again; gives the count of the one at `key`, which is passed over.
     fn pass(&mut self, key: &[u8]) -> Result<Option<i64>, StoreError> {
-        let Some(open) = &mut self.open else {
+        let damaged = || StoreError::damaged(Damage::Part(self.name.to_owned()));
+        let Some(Open { rest, .. }) = &mut self.open else {
             return Ok(None);
         };
-        let damaged = || StoreError::damaged(Damage::Part(self.name.to_owned()));
-        while let Some(entry) = open.rest.entry().filter(|entry| entry.key < key) {
-            self.merged.push(entry);
-            open.rest.step().map_err(|_| damaged())?;
+        if let Some(first) = rest.entry().filter(|entry| entry.key < key) {
+            // Its key follows another one now; those behind it are as they were, byte by byte.
+            self.writer.push(first);
+            rest.step().map_err(|_| damaged())?;
+            let from = rest.at();
+            while rest.entry().is_some_and(|entry| entry.key < key) {
+                rest.step().map_err(|_| damaged())?;
+            }
+            self.writer.append(rest.encoded(from), rest.previous());
         }
-        let old = open.rest.entry().filter(|entry| entry.key == key);
+        let old = rest.entry().filter(|entry| entry.key == key);
         let old = old.map(|entry| entry.count);
         if old.is_some() {
-            open.rest.step().map_err(|_| damaged())?;
+            rest.step().map_err(|_| damaged())?;
         }
         Ok(old)
     }
 
-    /// Writes blocks while there is much to be written: a first run brings more than memory holds. What is in the block
-    /// and not merged yet follows `last`.
-    fn relieve(&mut self, last: &[u8]) -> Result<(), StoreError> {
-        if self.merged.bytes.len() < 64 * BLOCK_BYTES_MAX {
-            return Ok(());
-        }
-        // The last entry stays: its key is the end of the blocks that are written.
-        let Some(open) = &mut self.open else {
-            return Ok(());
-        };
-        let fence = std::mem::replace(&mut open.fence, last.to_vec());
-        let Some((key, end, count)) = self.merged.entries.pop() else {
-            return Ok(());
-        };
-        write_blocks(
-            self.table,
-            &mut self.writer,
-            &self.merged,
-            &fence,
-            Some(last),
-            true,
-        )?;
-        let payload = self.merged.bytes[key..end].to_vec();
-        self.merged.clear();
-        self.merged.push(Entry {
-            key: last,
-            count,
-            payload: &payload,
-        });
-        Ok(())
-    }
-
     /// Writes the open block, joined with the next one when little is left of it.
     fn close(&mut self) -> Result<(), StoreError> {
+        let is_too_much = |open: &Open, writer: &BlockWriter| {
+            writer.bytes() >= BLOCK_BYTES_MIN
+                && writer.bytes() + open.rest.rest().len() > BLOCK_BYTES_MAX
+        };
+        let next_key = self
+            .open
+            .as_ref()
+            .filter(|open| is_too_much(open, &self.writer));
+        let next_key = next_key.and_then(|open| open.rest.entry());
+        if let Some(key) = next_key.map(|entry| entry.key.to_vec()) {
+            self.cut(&key)?;
+        }
         let Some(mut open) = self.open.take() else {
             return Ok(());
         };
-        self.merge_rest(&mut open.rest)?;
-        let size: usize = self.merged.bytes.len() / 4;
-        if size < BLOCK_BYTES_MIN
-            && let Some(next) = open.rest.end().map(<[u8]>::to_vec)
-        {
-            let Some(bytes) = self
-                .table
-                .remove(next.as_slice())?
-                .map(|bytes| bytes.value().to_vec())
-            else {
-                return Err(self.damaged());
-            };
+        let bytes = self.writer.bytes() + open.rest.rest().len();
+        let next = open.rest.end().map(<[u8]>::to_vec);
+        if let Some(next) = next.filter(|_| bytes < BLOCK_BYTES_MIN) {
+            while let Some(entry) = open.rest.entry() {
+                self.writer.push(entry);
+                open.rest.step().map_err(|_| self.damaged())?;
+            }
+            let removed = self.table.remove(next.as_slice())?;
+            let removed = removed.map(|bytes| bytes.value().to_vec());
+            let bytes = removed.ok_or_else(|| self.damaged())?;
             let opened = open.rest.open(&next, &bytes);
             opened.map_err(|_| self.damaged())?;
             open.rest.step().map_err(|_| self.damaged())?;
@@ -315,23 +281,13 @@ impl<'a, 'txn> PartWriter<'a, 'txn> {
             self.open = Some(open);
             return Ok(());
         }
-        write_blocks(
-            self.table,
-            &mut self.writer,
-            &self.merged,
-            &open.fence,
-            open.rest.end(),
-            false,
-        )?;
-        self.merged.clear();
-        Ok(())
-    }
-
-    fn merge_rest(&mut self, rest: &mut BlockReader) -> Result<(), StoreError> {
-        while let Some(entry) = rest.entry() {
-            self.merged.push(entry);
-            rest.step().map_err(|_| self.damaged())?;
+        if let Some(entry) = open.rest.entry() {
+            self.writer.push(entry);
+            // The last key is not needed: the block ends here.
+            self.writer.append(open.rest.rest(), &[]);
         }
+        let block = self.writer.finish(&open.fence, open.rest.end());
+        self.table.insert(open.fence.as_slice(), block.as_slice())?;
         Ok(())
     }
 
@@ -375,40 +331,5 @@ fn fill(
         count,
         payload,
     });
-    Ok(())
-}
-
-/// Cuts entries into blocks from `fence` to `end`. `bulk` fills blocks as they come; otherwise all are of one size.
-fn write_blocks(
-    table: &mut Table<'_, &'static [u8], &'static [u8]>,
-    writer: &mut BlockWriter,
-    merged: &Merged,
-    fence: &[u8],
-    end: Option<&[u8]>,
-    bulk: bool,
-) -> Result<(), StoreError> {
-    let mut limit = BLOCK_BYTES;
-    if !bulk {
-        merged.iter().for_each(|entry| writer.push(entry));
-        let bytes = writer.bytes();
-        // What was encoded is the block, most of the time.
-        let block = writer.finish(fence, end);
-        if bytes <= BLOCK_BYTES_MAX {
-            table.insert(fence, block.as_slice())?;
-            return Ok(());
-        }
-        limit = bytes / bytes.div_ceil(BLOCK_BYTES);
-    }
-    let mut fence = fence;
-    for entry in merged.iter() {
-        if writer.bytes() >= limit {
-            let block = writer.finish(fence, Some(entry.key));
-            table.insert(fence, block.as_slice())?;
-            fence = entry.key;
-        }
-        writer.push(entry);
-    }
-    let block = writer.finish(fence, end);
-    table.insert(fence, block.as_slice())?;
     Ok(())
 }

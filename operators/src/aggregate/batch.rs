@@ -119,7 +119,10 @@ impl<V: Value> Run<V> {
                     Ordering::Equal => {
                         let (pair, mut sum) = (one.0, one.1 + other.1);
                         (a, b) = (left.next(), right.next());
-                        for (next, rest) in [(&mut a, &mut left as &mut dyn Iterator<Item = _>), (&mut b, &mut right)] {
+                        for (next, rest) in [
+                            (&mut a, &mut left as &mut dyn Iterator<Item = _>),
+                            (&mut b, &mut right),
+                        ] {
                             while let Some((_, more)) = next.take_if(|(other, _)| *other == pair) {
                                 sum += more;
                                 *next = rest.next();

@@ -31,7 +31,11 @@ impl Numbers {
     /// # Errors
     /// When there are more codes than a number can tell apart.
     pub fn assign(&mut self, codes: &[u32], numbers: &mut Vec<u32>) -> Result<(), DictionaryFull> {
-        let most = codes.iter().copied().max().map_or(0, |code| code as usize + 1);
+        let most = codes
+            .iter()
+            .copied()
+            .max()
+            .map_or(0, |code| code as usize + 1);
         if self.numbers.len() < most {
             self.numbers.resize(most, UNSET);
         }
@@ -266,23 +270,36 @@ mod tests {
     fn groups_are_numbered_as_they_are_met() {
         let mut state = 7_u64;
         let mut random = move |below: u32| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
             (state >> 33) as u32 % below
         };
-        for bounds in [&[5][..], &[3, 4], &[3000, 2000], &[2, 5000, 7], &[600, 600, 2, 3]] {
+        for bounds in [
+            &[5][..],
+            &[3, 4],
+            &[3000, 2000],
+            &[2, 5000, 7],
+            &[600, 600, 2, 3],
+        ] {
             let mut groups = Groups::default();
             for _ in 0..2 {
                 let mut known: HashMap<Vec<u32>, u32> = HashMap::new();
                 for _ in 0..5 {
-                    let keys: Vec<Rc<[u32]>> =
-                        bounds.iter().map(|&bound| (0..700).map(|_| random(bound)).collect()).collect();
+                    let keys: Vec<Rc<[u32]>> = bounds
+                        .iter()
+                        .map(|&bound| (0..700).map(|_| random(bound)).collect())
+                        .collect();
                     let mut ids = Vec::new();
                     groups.assign(&keys, 700, &mut ids).unwrap();
                     for (row, &id) in ids.iter().enumerate() {
                         let key: Vec<u32> = keys.iter().map(|codes| codes[row]).collect();
                         let next = known.len() as u32;
                         assert_eq!(*known.entry(key.clone()).or_insert(next), id);
-                        assert_eq!(groups.codes[id as usize * bounds.len()..][..bounds.len()], key);
+                        assert_eq!(
+                            groups.codes[id as usize * bounds.len()..][..bounds.len()],
+                            key
+                        );
                     }
                 }
                 assert_eq!(groups.len, known.len());

@@ -83,7 +83,11 @@ impl Paired {
         let pairs = groups.iter().zip(&self.numbers);
         let is_listing = self.listed.iter().any(|listed| !listed.is_empty());
         if !is_listing && self.matrix.make_room(known, self.values.codes().len()) {
-            let Matrix { cells, stride, rows } = &mut self.matrix;
+            let Matrix {
+                cells,
+                stride,
+                rows,
+            } = &mut self.matrix;
             *rows += groups.len();
             let diff = if diff < 0 { -1 } else { 1 };
             match mask {
@@ -100,15 +104,18 @@ impl Paired {
             }
             return Ok(());
         }
-        self.matrix.drain(|pair, count| self.counted.push((pair, count)));
+        self.matrix
+            .drain(|pair, count| self.counted.push((pair, count)));
         let pairs = pairs.enumerate().filter(|(row, _)| counts(mask, *row));
-        self.listed[usize::from(diff < 0)].extend(pairs.map(|(_, (&group, &value))| pack(group, value)));
+        self.listed[usize::from(diff < 0)]
+            .extend(pairs.map(|(_, (&group, &value))| pack(group, value)));
         Ok(())
     }
 
     /// Whether so many rows are listed, or counted, that they should leave.
     pub fn is_due(&self) -> bool {
-        self.listed.iter().map(Vec::len).sum::<usize>() >= LISTED_MAX || self.matrix.rows >= COUNTED_MAX
+        self.listed.iter().map(Vec::len).sum::<usize>() >= LISTED_MAX
+            || self.matrix.rows >= COUNTED_MAX
     }
 
     /// Empties the tables into parcels; `keys` are the groups', with their hashes.
@@ -141,11 +148,16 @@ impl Paired {
             builders[to].push(call, (keys, group), (&values.dictionary, value), diff);
         };
         self.matrix.drain(&mut push);
-        self.counted.drain(..).for_each(|(pair, count)| push(pair, count));
+        self.counted
+            .drain(..)
+            .for_each(|(pair, count)| push(pair, count));
         for (listed, sign) in self.listed.iter_mut().zip([1, -1]) {
             sort_by_digits(listed, |&pair| [0, pair]);
             for same in listed.chunk_by(PartialEq::eq) {
-                push(same[0], sign * i64::try_from(same.len()).unwrap_or(i64::MAX));
+                push(
+                    same[0],
+                    sign * i64::try_from(same.len()).unwrap_or(i64::MAX),
+                );
             }
             listed.clear();
         }
@@ -185,7 +197,11 @@ impl Matrix {
         if values > self.stride {
             // A quarter more, so that few values more cost nothing, unless that is too much.
             let roomy = values + values / 4;
-            let stride = if groups * roomy > CELLS_MAX { values } else { roomy };
+            let stride = if groups * roomy > CELLS_MAX {
+                values
+            } else {
+                roomy
+            };
             let old = std::mem::take(&mut self.cells);
             self.cells.resize(groups * stride, 0);
             if self.stride > 0 {
@@ -276,11 +292,9 @@ impl PairsBuilder {
                 key
             },
         );
-        let value = index_in(
-            &mut pairs.values,
-            &mut value_index[number as usize],
-            || dictionary.get(code),
-        );
+        let value = index_in(&mut pairs.values, &mut value_index[number as usize], || {
+            dictionary.get(code)
+        });
         pairs.pairs.push((group, value, diff));
     }
 }

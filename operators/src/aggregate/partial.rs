@@ -404,5 +404,7 @@ fn plain_filter(
     batch: &RecordBatch,
 ) -> Result<Option<BooleanArray>, ArrowError> {
     let filter = filter.map(|column| plain_column(batch.column(column)));
-    Ok(filter.transpose()?.map(|filter| filter.as_boolean().clone()))
+    Ok(filter
+        .transpose()?
+        .map(|filter| filter.as_boolean().clone()))
 }

@@ -76,7 +76,9 @@ mod tests {
             for mask in [0, 1, 0xff_00ff, u64::from(u32::MAX) << 16, u64::MAX] {
                 let mut items: Vec<Key> = (0..length)
                     .map(|_| {
-                        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                        state = state
+                            .wrapping_mul(6_364_136_223_846_793_005)
+                            .wrapping_add(1);
                         [state.rotate_left(17) & mask, state.rotate_left(40) & mask]
                     })
                     .collect();
