@@ -217,3 +217,128 @@ fn literal(expr: &Arc<dyn PhysicalExpr>) -> Option<&str> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use arrow::array::{Int64Array, StringArray, TimestampMicrosecondArray};
+    use arrow::datatypes::TimeUnit;
+    use datafusion_common::ToDFSchema;
+    use datafusion_expr::{Expr, cast, col, lit, when};
+    use datafusion_functions::expr_fn::{concat, date_part, date_trunc, upper};
+
+    use super::super::expression::compile;
+    use super::*;
+
+    fn expressions() -> Vec<Expr> {
+        let dow = date_part(lit("dow"), col("at")) + lit(1);
+        vec![
+            col("text"),
+            col("text").eq(lit("12")),
+            col("text").is_null(),
+            when(col("text").is_null(), lit("none"))
+                .otherwise(col("text"))
+                .unwrap(),
+            upper(col("text")),
+            concat(vec![col("text"), col("other")]),
+            cast(col("text"), DataType::Int64),
+            cast(col("at"), DataType::Date32),
+            date_part(lit("hour"), col("at")),
+            date_part(lit("Quarter"), col("at")),
+            date_part(lit("minute"), col("at")),
+            date_trunc(lit("month"), col("at")),
+            cast(dow, DataType::Int32),
+            date_part(lit("year"), col("at")) + col("number"),
+            cast(lit("7"), DataType::Int64),
+        ]
+    }
+
+    /// Rows whose texts are numbers or NULL, over about a hundred hours before and after 1970.
+    fn rows(count: i64) -> RecordBatch {
+        let texts: StringArray = (0..count)
+            .map(|row| (row % 7 != 0).then(|| (row % 13).to_string()))
+            .collect();
+        let others: StringArray = (0..count)
+            .map(|row| Some(format!("o{}", row % 3)))
+            .collect();
+        let times: TimestampMicrosecondArray = (0..count)
+            .map(|row| (row % 11 != 0).then(|| (row % 100 - 50) * 3_599_999_999 + row))
+            .collect();
+        let numbers = Int64Array::from_iter_values(0..count);
+        RecordBatch::try_from_iter_with_nullable([
+            ("text", Arc::new(texts) as ArrayRef, true),
+            ("other", Arc::new(others), true),
+            ("at", Arc::new(times), true),
+            ("number", Arc::new(numbers), true),
+        ])
+        .unwrap()
+    }
+
+    /// `batch` with its texts as dictionaries that hold a value which no row has, and which is no number.
+    fn coded(batch: &RecordBatch) -> RecordBatch {
+        let columns = batch.columns().iter().map(|column| {
+            let Some(texts) = column.as_string_opt::<i32>() else {
+                return Arc::clone(column);
+            };
+            let mut values = vec!["unused"];
+            let keys: UInt32Array = texts
+                .iter()
+                .map(|text| {
+                    let text = text?;
+                    let at = values.iter().position(|value| *value == text);
+                    let at = at.unwrap_or_else(|| {
+                        values.push(text);
+                        values.len() - 1
+                    });
+                    u32::try_from(at).ok()
+                })
+                .collect();
+            let values: ArrayRef = Arc::new(StringArray::from(values));
+            Arc::new(DictionaryArray::try_new(keys, values).unwrap()) as ArrayRef
+        });
+        let columns: Vec<ArrayRef> = columns.collect();
+        let names = batch.schema();
+        let names = names.fields().iter().map(|field| field.name().clone());
+        RecordBatch::try_from_iter(names.zip(columns)).unwrap()
+    }
+
+    #[test]
+    fn values_and_rows_come_to_the_same() {
+        for count in [0, 1, 63, 64, 1000] {
+            let plain = rows(count);
+            let schema = plain.schema().to_dfschema().unwrap();
+            let coded = coded(&plain);
+            for expr in expressions() {
+                let compiled = compile(&expr, &schema).unwrap();
+                let expected = compiled.evaluate(&plain).unwrap();
+                let expected = expected.into_array(plain.num_rows()).unwrap();
+                for batch in [&plain, &coded] {
+                    let found = Evaluation::over(batch).predicate(&compiled).unwrap();
+                    assert_eq!(&found, &expected, "{expr} over {count} rows");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn parts_of_dates_keep_the_hours_keys() {
+        let batch = rows(1000);
+        let schema = batch.schema().to_dfschema().unwrap();
+        let mut evaluation = Evaluation::over(&batch);
+        let mut of = |expr: Expr| {
+            evaluation
+                .column(&compile(&expr, &schema).unwrap())
+                .unwrap()
+        };
+        let (year, day) = (
+            of(date_part(lit("year"), col("at"))),
+            of(cast(col("at"), DataType::Date32)),
+        );
+        let minute = of(date_part(lit("minute"), col("at")));
+        let keys = |column: &ArrayRef| column.as_dictionary::<UInt32Type>().keys().clone();
+        assert_eq!(keys(&year), keys(&day));
+        assert_eq!(*minute.data_type(), DataType::Int32);
+        let time = DataType::Timestamp(TimeUnit::Microsecond, None);
+        assert_eq!(*batch.column(2).data_type(), time);
+    }
+}

@@ -31,11 +31,9 @@ impl Numbers {
     /// # Errors
     /// When there are more codes than a number can tell apart.
     pub fn assign(&mut self, codes: &[u32], numbers: &mut Vec<u32>) -> Result<(), DictionaryFull> {
-        let most = codes
-            .iter()
-            .copied()
-            .max()
-            .map_or(0, |code| code as usize + 1);
+        // A fold that is compiled to wide comparisons, as `max` is not.
+        let most = codes.iter().fold(0, |most, &code| most.max(code));
+        let most = most as usize + 1;
         if self.numbers.len() < most {
             self.numbers.resize(most, UNSET);
         }

@@ -307,3 +307,97 @@ fn index_in<'a>(rows: &mut PackedRows, index: &mut u32, row: impl FnOnce() -> &'
     }
     *index
 }
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap
+)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array};
+
+    use super::*;
+    use crate::hash::hash;
+    use crate::interner::Interner;
+
+    /// Counts by group and value of all parcels, whoever they are for.
+    fn counted(parcels: &[Parcel<Pairs>]) -> BTreeMap<(Vec<u8>, Vec<u8>), i64> {
+        let mut counts = BTreeMap::new();
+        for Parcel { body, .. } in parcels {
+            for &(group, value, diff) in &body.pairs {
+                let group = body.groups.get(group as usize).to_vec();
+                let value = body.values.get(value as usize).to_vec();
+                *counts.entry((group, value)).or_insert(0) += diff;
+            }
+        }
+        counts.retain(|_, count| *count != 0);
+        counts
+    }
+
+    /// Batches of few groups, then of more than a matrix has cells for, then of few again; some rows taken back.
+    #[test]
+    fn pairs_are_counted_in_matrices_and_in_lists() {
+        let interner = Interner::default();
+        let generation = interner.generation();
+        for distinct in [true, false] {
+            let mut paired = Paired::new(7, DataType::Int64, distinct, None);
+            let mut expected: BTreeMap<(u32, i64), i64> = BTreeMap::new();
+            let mut state = 11_u64;
+            for (known, values, diff) in [
+                (9, 50, 1),
+                (9000, 1000, 1),
+                (9000, 1000, -1),
+                (9, 5, 1),
+                (9, 5, -1),
+            ] {
+                let mut random = |below: u64| {
+                    state = state
+                        .wrapping_mul(6_364_136_223_846_793_005)
+                        .wrapping_add(1);
+                    (state >> 33) % below
+                };
+                let rows = 4000;
+                let groups: Vec<u32> = (0..rows).map(|_| random(known) as u32).collect();
+                let column: Vec<i64> = (0..rows).map(|_| random(values) as i64).collect();
+                let mask: BooleanArray = (0..rows).map(|_| Some(random(3) > 0)).collect();
+                let array: ArrayRef = Arc::new(Int64Array::from(column.clone()));
+                let codes = interner.codes(&array).unwrap();
+                let mask = (values != 50).then_some(mask);
+                paired
+                    .update((&groups, known as usize), &codes, mask.as_ref(), diff)
+                    .unwrap();
+                for row in (0..rows).filter(|&row| counts(mask.as_ref(), row)) {
+                    *expected.entry((groups[row], column[row])).or_insert(0) += diff;
+                }
+            }
+            let mut keys = PackedRows::default();
+            (0..9000_u32).for_each(|group| keys.push(&group.to_be_bytes()));
+            let hashes: Vec<u64> = keys.iter().map(hash).collect();
+            let mut parcels = Vec::new();
+            paired
+                .flush((&keys, &hashes), &generation, 3, &mut parcels)
+                .unwrap();
+            let key = |group: u32| [7_u16.to_be_bytes().as_slice(), &group.to_be_bytes()].concat();
+            let array = |value| Arc::new(Int64Array::from(vec![value])) as ArrayRef;
+            let bytes = |value: i64| {
+                let code = interner.codes(&array(value)).unwrap()[0];
+                let values = generation.values(&DataType::Int64).unwrap();
+                values.dictionary.get(code).to_vec()
+            };
+            expected.retain(|_, count| *count != 0);
+            let expected = expected
+                .into_iter()
+                .map(|((group, value), count)| ((key(group), bytes(value)), count));
+            assert_eq!(counted(&parcels), expected.collect());
+            let mut nothing = Vec::new();
+            paired
+                .flush((&keys, &hashes), &generation, 3, &mut nothing)
+                .unwrap();
+            assert!(nothing.is_empty());
+        }
+    }
+}
