@@ -231,7 +231,8 @@ mod tests {
     use super::*;
 
     fn expressions() -> Vec<Expr> {
-        let dow = date_part(lit("dow"), col("at")) + lit(1);
+        let long = |part: &str| cast(date_part(lit(part), col("at")), DataType::Int64);
+        let dow = long("dow") + lit(1_i64);
         vec![
             col("text"),
             col("text").eq(lit("12")),
@@ -248,7 +249,7 @@ mod tests {
             date_part(lit("minute"), col("at")),
             date_trunc(lit("month"), col("at")),
             cast(dow, DataType::Int32),
-            date_part(lit("year"), col("at")) + col("number"),
+            long("year") + col("number"),
             cast(lit("7"), DataType::Int64),
         ]
     }
