@@ -146,17 +146,19 @@ impl<'a, 'txn> PartWriter<'a, 'txn> {
             self.filling = Some(is_empty.then(Vec::new));
         }
         if let Some(Some(fence)) = &mut self.filling {
-            return match update {
-                Update::Add(..0) => Err(StoreError::Negative(self.name.to_owned())),
-                Update::Add(0) | Update::Remove => Ok(()),
-                Update::Add(count) => fill(self.table, &mut self.writer, fence, (key, count, &[])),
-                Update::Put(payload) => {
-                    fill(self.table, &mut self.writer, fence, (key, 1, payload))
-                }
+            let (count, payload): (i64, &[u8]) = match update {
+                Update::Add(more) => (more, &[]),
+                Update::Put(payload) => (1, payload),
+                Update::Remove => (0, &[]),
+            };
+            if count < 0 {
+                return Err(StoreError::Negative(self.name.to_owned()));
             }
-            .map(|()| {
-                self.entries += i64::from(!matches!(update, Update::Add(0) | Update::Remove))
-            });
+            if count > 0 {
+                self.entries += 1;
+                fill(self.table, &mut self.writer, fence, (key, count, payload))?;
+            }
+            return Ok(());
         }
         loop {
             match &self.open {
