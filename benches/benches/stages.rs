@@ -170,6 +170,7 @@ fn extremes() -> Vec<Call> {
 
 /// Rows into partial results, before they leave their worker.
 mod preaggregate {
+    use tidewater_operators::Sign;
     use tidewater_operators::aggregate::{Call, Partial};
     use tidewater_operators::interner::Interner;
 
@@ -183,7 +184,7 @@ mod preaggregate {
                 if partial.is_due() {
                     partial.flush(2).unwrap();
                 }
-                partial.update(batch, 1).unwrap();
+                partial.update(batch, Sign::Plus).unwrap();
             }
             partial.flush(2).unwrap()
         });

@@ -24,6 +24,7 @@ use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::Operator;
 
 use crate::hash::hash;
+use crate::plain::plain;
 use crate::row::{Row, RowContainer};
 use crate::row_codec::KeyedCodec;
 use crate::{Delta, Faults};
@@ -71,6 +72,7 @@ impl RowEncoder {
         batch: &RecordBatch,
         mut give: impl FnMut(&[u8], Row),
     ) -> Result<(), ArrowError> {
+        let batch = &plain(batch)?;
         let (keys, values) = self.codec.encode(batch)?;
         let kept = if self.drop_null_keys {
             self.codec.keys_without_null(batch)?

@@ -13,7 +13,7 @@ use tidewater_operators::concat::concat;
 use tidewater_operators::interner::Interner;
 use tidewater_operators::join::join;
 use tidewater_operators::map::map;
-use tidewater_operators::plain::plain;
+use tidewater_operators::plain::{plain, plain_column};
 use tidewater_operators::source::{Step, source};
 use tidewater_operators::state::Ledger;
 use tidewater_operators::top::top;
@@ -122,10 +122,10 @@ impl<'scope> Renderer<'_, 'scope> {
             Node::Unnest { input, unnest } => {
                 let unnest = unnest.clone();
                 map(
-                    self.plain(input),
+                    self.node(input),
                     &self.name("unnest"),
                     self.faults.clone(),
-                    move |batch| unnest.apply(batch),
+                    move |batch| unnest.apply(&plain(batch)?),
                 )
             }
             Node::Union { inputs, schema } => {
@@ -133,10 +133,10 @@ impl<'scope> Renderer<'_, 'scope> {
                     let schema = schema.clone();
                     // Union inputs differ in names; what follows sees one schema.
                     map(
-                        self.plain(input),
+                        self.node(input),
                         &self.name("union"),
                         self.faults.clone(),
-                        move |batch: &RecordBatch| batch.clone().with_schema(schema.clone()),
+                        move |batch: &RecordBatch| plain(batch)?.with_schema(schema.clone()),
                     )
                 });
                 concat(self.scope, inputs.collect::<Vec<_>>())
@@ -158,11 +158,11 @@ impl<'scope> Renderer<'_, 'scope> {
                     .catch(&name, rendered)
                     .unwrap_or_else(|| self.nothing())
             }
-            Node::Retain { input, column } => self.retain(self.plain(input), *column),
+            Node::Retain { input, column } => self.retain(self.node(input), *column),
             Node::Join { left, right, spec } => {
                 let name = self.stateful("join");
                 let part = self.ledger.part(self.view, &name);
-                let (left, right) = (self.plain(left), self.plain(right));
+                let (left, right) = (self.node(left), self.node(right));
                 join(left, right, &name, spec, part, self.faults.clone())
             }
             Node::Window {
@@ -172,24 +172,14 @@ impl<'scope> Renderer<'_, 'scope> {
             } => {
                 let name = self.stateful(&functions.join(", "));
                 let part = self.ledger.part(self.view, &name);
-                window(self.plain(input), &name, spec, part, self.faults.clone())
+                window(self.node(input), &name, spec, part, self.faults.clone())
             }
             Node::Top { input, spec } => {
                 let name = self.stateful("top");
                 let part = self.ledger.part(self.view, &name);
-                top(self.plain(input), &name, spec, part, self.faults.clone())
+                top(self.node(input), &name, spec, part, self.faults.clone())
             }
         }
-    }
-
-    /// The node for operators that take columns as they are planned alone.
-    fn plain(&self, node: &Node) -> Changes<'scope> {
-        map(
-            self.node(node),
-            &self.name("unpack"),
-            self.faults.clone(),
-            plain,
-        )
     }
 
     fn name(&self, operation: &str) -> String {
@@ -247,11 +237,9 @@ impl<'scope> Renderer<'_, 'scope> {
                 &self.name("late"),
                 self.faults.clone(),
                 move |batch| {
-                    let is_late = lt(
-                        &times(batch.column(column))?,
-                        &Int64Array::new_scalar(horizon),
-                    )?;
-                    filter_record_batch(batch, &is_late)
+                    let times = times(&plain_column(batch.column(column))?)?;
+                    let is_late = lt(&times, &Int64Array::new_scalar(horizon))?;
+                    plain(&filter_record_batch(batch, &is_late)?)
                 },
             );
             self.late.borrow_mut().push(Late {
@@ -266,7 +254,7 @@ impl<'scope> Renderer<'_, 'scope> {
             &self.name("open windows"),
             self.faults.clone(),
             move |batch| {
-                let times = times(batch.column(column))?;
+                let times = times(&plain_column(batch.column(column))?)?;
                 if let Some(newest) = max(&times) {
                     retained.newest.fetch_max(newest, Ordering::Relaxed);
                 }

@@ -16,6 +16,7 @@ use super::keys::{owner, tag};
 use super::parcel::{Pairs, Parcel};
 use super::radix::sort_by_digits;
 use super::values::counts;
+use crate::Sign;
 use crate::dictionary::{Dictionary, DictionaryFull, PackedRows};
 use crate::interner::Generation;
 
@@ -77,7 +78,7 @@ impl Paired {
         (groups, known): (&[u32], usize),
         values: &[u32],
         mask: Option<&BooleanArray>,
-        diff: i64,
+        sign: Sign,
     ) -> Result<(), DictionaryFull> {
         self.values.assign(values, &mut self.numbers)?;
         let pairs = groups.iter().zip(&self.numbers);
@@ -89,7 +90,7 @@ impl Paired {
                 rows,
             } = &mut self.matrix;
             *rows += groups.len();
-            let diff = if diff < 0 { -1 } else { 1 };
+            let diff = if sign == Sign::Minus { -1 } else { 1 };
             match mask {
                 None => pairs.for_each(|(&group, &value)| {
                     cells[group as usize * *stride + value as usize] += diff;
@@ -107,7 +108,7 @@ impl Paired {
         self.matrix
             .drain(|pair, count| self.counted.push((pair, count)));
         let pairs = pairs.enumerate().filter(|(row, _)| counts(mask, *row));
-        self.listed[usize::from(diff < 0)]
+        self.listed[usize::from(sign == Sign::Minus)]
             .extend(pairs.map(|(_, (&group, &value))| pack(group, value)));
         Ok(())
     }
@@ -347,12 +348,12 @@ mod tests {
             let mut paired = Paired::new(7, DataType::Int64, distinct, None);
             let mut expected: BTreeMap<(u32, i64), i64> = BTreeMap::new();
             let mut state = 11_u64;
-            for (known, values, diff) in [
-                (9, 50, 1),
-                (9000, 1000, 1),
-                (9000, 1000, -1),
-                (9, 5, 1),
-                (9, 5, -1),
+            for (known, values, sign) in [
+                (9, 50, Sign::Plus),
+                (9000, 1000, Sign::Plus),
+                (9000, 1000, Sign::Minus),
+                (9, 5, Sign::Plus),
+                (9, 5, Sign::Minus),
             ] {
                 let mut random = |below: u64| {
                     state = state
@@ -368,10 +369,10 @@ mod tests {
                 let codes = interner.codes(&array).unwrap();
                 let mask = (values != 50).then_some(mask);
                 paired
-                    .update((&groups, known as usize), &codes, mask.as_ref(), diff)
+                    .update((&groups, known as usize), &codes, mask.as_ref(), sign)
                     .unwrap();
                 for row in (0..rows).filter(|&row| counts(mask.as_ref(), row)) {
-                    *expected.entry((groups[row], column[row])).or_insert(0) += diff;
+                    *expected.entry((groups[row], column[row])).or_insert(0) += sign.diff();
                 }
             }
             let mut keys = PackedRows::default();

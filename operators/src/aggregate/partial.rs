@@ -17,6 +17,7 @@ use super::paired::Paired;
 use super::parcel::{Pairs, Parcel, Sums};
 use super::spec::{Aggregation, Carrier, Function, Layout, UnsupportedAggregate};
 use super::values::{counts, each_integer, mask};
+use crate::Sign;
 use crate::dictionary::{DictionaryFull, PackedRows};
 use crate::hash::hash;
 use crate::interner::{Generation, InternError, Interner};
@@ -143,12 +144,12 @@ impl Partial {
         })
     }
 
-    /// Takes in (`diff` 1) or back (-1) the rows of a batch. A flush must have come before if one
-    /// [is due](Self::is_due).
+    /// Takes in or back the rows of a batch. A flush must have come before if one [is due](Self::is_due).
     ///
     /// # Errors
     /// When columns are not of the declared types, or ids run out.
-    pub fn update(&mut self, batch: &RecordBatch, diff: i64) -> Result<(), AggregateError> {
+    pub fn update(&mut self, batch: &RecordBatch, sign: Sign) -> Result<(), AggregateError> {
+        let diff = sign.diff();
         self.generation = Some(self.interner.generation());
         let rows = batch.num_rows();
         let keys = self
@@ -175,7 +176,7 @@ impl Partial {
             let values = self.interner.codes(argument)?;
             let counted = mask(filter.as_ref(), Some(argument));
             let groups = (self.ids.as_slice(), self.groups.len);
-            paired.update(groups, &values, counted.as_ref(), diff)?;
+            paired.update(groups, &values, counted.as_ref(), sign)?;
         }
         Ok(())
     }

@@ -78,7 +78,7 @@ pub fn preaggregate<'scope>(
                     if partial.is_due() {
                         flush(capabilities, &mut partial);
                     }
-                    faults.catch(&operator, partial.update(&batch, sign.diff()));
+                    faults.catch(&operator, partial.update(&batch, sign));
                 }
             });
             if let Some(capabilities) =
