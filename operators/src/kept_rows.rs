@@ -57,16 +57,17 @@ pub fn recall(
 pub struct NotedBatch(pub RowBatch);
 
 impl Noted for NotedBatch {
-    fn give(&self, give: &mut Give<'_>) {
+    fn give(&self, give: &mut dyn Give) {
         let keys = &self.0.storage.keys;
         let mut entry = Vec::new();
         for index in 0..keys.len() {
+            give.run();
             Span::new(&self.0, index).for_each(|row, diff| {
                 entry.clear();
                 entry.extend_from_slice(keys.index(index));
                 entry.extend_from_slice(row);
                 if diff != 0 {
-                    give(&entry, Update::Add(diff));
+                    give.update(&entry, Update::Add(diff));
                 }
             });
         }
@@ -90,7 +91,7 @@ impl NotedFirst {
 }
 
 impl Noted for NotedFirst {
-    fn give(&self, give: &mut Give<'_>) {
+    fn give(&self, give: &mut dyn Give) {
         let keys = &self.fresh.storage.keys;
         let mut at = vec![0; self.old.len()];
         for index in 0..keys.len() {
@@ -110,9 +111,10 @@ impl Noted for NotedFirst {
                 continue;
             };
             if before.is_none_or(|before| first < before) {
-                give(&[key, first].concat(), Update::Add(1));
+                give.run();
+                give.update(&[key, first].concat(), Update::Add(1));
                 if let Some(before) = before {
-                    give(&[key, before].concat(), Update::Add(-1));
+                    give.update(&[key, before].concat(), Update::Add(-1));
                 }
             }
         }

@@ -6,13 +6,14 @@
 //!
 //! | part | key | entry |
 //! |---|---|---|
-//! | distinct, extremes | call, group, value | how often the pair is there |
+//! | distinct | call, group, slice of values, value | how often the pair is there |
+//! | extremes | call, group, value | how often the pair is there |
 //! | groups | group | the accumulators |
 //! | rows of joins, windows and tops | key, row | how often the row is there |
 //!
 //! 1. Keys are order-preserving and free of prefixes: the entries of a group, or of a key, lie side by side.
 //! 2. An entry that counts zero, or a group without rows, is no entry.
-//! 3. Of one part no two workers change the same key in one epoch.
+//! 3. Of one part no two workers change the same key in one epoch, nor keys between which those of a [run](Give::run) lie.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -37,6 +38,12 @@ pub trait KeptCursor {
     /// # Errors
     /// When the state cannot be read, or is damaged.
     fn seek(&mut self, key: &[u8]) -> Result<(), StateError>;
+
+    /// Moves to the last entry whose key is less than `key`; past the last when there is none.
+    ///
+    /// # Errors
+    /// As [`seek`](Self::seek).
+    fn seek_before(&mut self, key: &[u8]) -> Result<(), StateError>;
 
     /// Moves to the next entry.
     ///
@@ -71,12 +78,18 @@ pub enum Update<'a> {
 }
 
 /// Takes updates in ascending order of their keys.
-pub type Give<'a> = dyn FnMut(&[u8], Update<'_>) + 'a;
+pub trait Give {
+    /// A run begins: between its updates no other worker has any.
+    fn run(&mut self);
+
+    /// An update of the run.
+    fn update(&mut self, key: &[u8], update: Update<'_>);
+}
 
 /// Updates of one part that an operator noted.
 pub trait Noted {
     /// Gives the updates in ascending order of their keys, each key once.
-    fn give(&self, give: &mut Give<'_>);
+    fn give(&self, give: &mut dyn Give);
 }
 
 /// The state of one operator.
@@ -163,30 +176,39 @@ impl Ledger {
 }
 
 /// Gives the updates of several notes as one: what they say of the same key is put together, the later ones last.
-pub fn give_all(notes: &[Box<dyn Noted>], give: &mut Give<'_>) {
+pub fn give_all(notes: &[Box<dyn Noted>], give: &mut dyn Give) {
     if let [one] = notes {
         return one.give(give);
     }
-    let mut all: BTreeMap<Vec<u8>, (i64, Option<Option<Vec<u8>>>)> = BTreeMap::new();
-    for note in notes {
-        note.give(&mut |key, update| {
-            let entry = match all.get_mut(key) {
-                Some(entry) => entry,
-                None => all.entry(key.to_vec()).or_default(),
-            };
-            match update {
-                Update::Add(more) => entry.0 += more,
-                Update::Put(payload) => entry.1 = Some(Some(payload.to_vec())),
-                Update::Remove => entry.1 = Some(None),
-            }
-        });
-    }
-    for (key, (more, kept)) in all {
+    let mut all = Together::default();
+    notes.iter().for_each(|note| note.give(&mut all));
+    for (key, (more, kept)) in all.0 {
+        give.run();
         match kept {
-            Some(Some(payload)) => give(&key, Update::Put(&payload)),
-            Some(None) => give(&key, Update::Remove),
-            None if more != 0 => give(&key, Update::Add(more)),
+            Some(Some(payload)) => give.update(&key, Update::Put(&payload)),
+            Some(None) => give.update(&key, Update::Remove),
+            None if more != 0 => give.update(&key, Update::Add(more)),
             None => {}
+        }
+    }
+}
+
+/// Updates by key: what is added, and what is put, or removed.
+#[derive(Default)]
+struct Together(BTreeMap<Vec<u8>, (i64, Option<Option<Vec<u8>>>)>);
+
+impl Give for Together {
+    fn run(&mut self) {}
+
+    fn update(&mut self, key: &[u8], update: Update<'_>) {
+        let entry = match self.0.get_mut(key) {
+            Some(entry) => entry,
+            None => self.0.entry(key.to_vec()).or_default(),
+        };
+        match update {
+            Update::Add(more) => entry.0 += more,
+            Update::Put(payload) => entry.1 = Some(Some(payload.to_vec())),
+            Update::Remove => entry.1 = Some(None),
         }
     }
 }

@@ -2,7 +2,15 @@
 
 /// Appends an unsigned integer.
 #[inline]
-pub fn put(mut value: u128, bytes: &mut Vec<u8>) {
+pub fn put(value: u128, bytes: &mut Vec<u8>) {
+    // Most are of one byte.
+    match u8::try_from(value) {
+        Ok(value @ ..0x80) => bytes.push(value),
+        _ => put_long(value, bytes),
+    }
+}
+
+fn put_long(mut value: u128, bytes: &mut Vec<u8>) {
     loop {
         let [low, ..] = value.to_le_bytes();
         value >>= 7;
@@ -15,6 +23,7 @@ pub fn put(mut value: u128, bytes: &mut Vec<u8>) {
 }
 
 /// Appends a signed integer.
+#[inline]
 pub fn put_signed(value: i128, bytes: &mut Vec<u8>) {
     put((value << 1 ^ value >> 127).cast_unsigned(), bytes);
 }
@@ -40,12 +49,14 @@ pub fn take(bytes: &mut &[u8]) -> Option<u128> {
 }
 
 /// Takes a signed integer off the front; `None` when there is none.
+#[inline]
 pub fn take_signed(bytes: &mut &[u8]) -> Option<i128> {
     let value = take(bytes)?;
     Some((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
 }
 
 /// Takes a length and so many bytes off the front; `None` when they are not there.
+#[inline]
 pub fn take_bytes<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
     let length = usize::try_from(take(bytes)?).ok()?;
     let (taken, rest) = bytes.split_at_checked(length)?;
@@ -54,6 +65,7 @@ pub fn take_bytes<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
 }
 
 /// Appends a length and the bytes.
+#[inline]
 pub fn put_bytes(value: &[u8], bytes: &mut Vec<u8>) {
     put(u128::try_from(value.len()).unwrap_or_default(), bytes);
     bytes.extend_from_slice(value);

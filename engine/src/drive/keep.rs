@@ -1,17 +1,15 @@
-//! What the operators of all workers noted, into the state: each worker sends its entries part by part in the order of
-//! their keys, and they are merged as they come in. No more is in memory than some chunks of each worker.
+//! What the operators of all workers noted, into the state: each worker sends its updates part by part in pieces, in the
+//! order of their keys, and these are merged as they come in. No more is in memory than some chunks of each worker.
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use tidewater_operators::Faults;
-use tidewater_operators::state::{Ledger, PartName, Update, give_all};
-use tidewater_operators::varint::{put_bytes, put_signed, take_bytes, take_signed};
+use tidewater_operators::state::{Ledger, PartName, give_all};
 
-use crate::state::{Reading, StoreError, Writing};
+use crate::state::{Piece, Pieces, Reading, StoreError, Writing};
 
-/// Bytes of entries that are sent at once.
+/// Bytes of pieces that are sent at once.
 const CHUNK_BYTES: usize = 64 << 10;
 /// Chunks of a worker that may wait.
 const CHUNKS_MAX: usize = 8;
@@ -20,8 +18,8 @@ const CHUNKS_MAX: usize = 8;
 pub enum Message {
     /// The chunks of this part follow.
     Part(PartName),
-    /// Entries in the order of their keys.
-    Chunk(Vec<u8>),
+    /// Updates in the order of their keys.
+    Chunk(Vec<Piece>),
     /// The part is complete.
     PartEnd,
     /// All parts are.
@@ -51,24 +49,17 @@ pub fn ledger(
 pub fn send(ledger: &Ledger, to: &SyncSender<Message>) {
     for (name, notes) in ledger.take() {
         let _ = to.send(Message::Part(name));
-        let mut chunk = Vec::new();
-        give_all(&notes, &mut |key, update| {
-            put_bytes(key, &mut chunk);
-            match update {
-                Update::Add(more) => {
-                    chunk.push(b'+');
-                    put_signed(i128::from(more), &mut chunk);
-                }
-                Update::Put(payload) => {
-                    chunk.push(b'=');
-                    put_bytes(payload, &mut chunk);
-                }
-                Update::Remove => chunk.push(b'-'),
-            }
-            if chunk.len() >= CHUNK_BYTES {
+        let (mut chunk, mut bytes) = (Vec::new(), 0);
+        let mut pieces = Pieces::new(|piece: Piece| {
+            bytes += piece.entries.len() + size_of::<Piece>();
+            chunk.push(piece);
+            if bytes >= CHUNK_BYTES {
                 let _ = to.send(Message::Chunk(std::mem::take(&mut chunk)));
+                bytes = 0;
             }
         });
+        give_all(&notes, &mut pieces);
+        pieces.finish();
         let _ = to.send(Message::Chunk(chunk));
         let _ = to.send(Message::PartEnd);
     }
@@ -100,11 +91,10 @@ pub fn receive(
         for incoming in &mut incoming {
             incoming.advance();
         }
-        if incoming.iter().any(|incoming| incoming.has_entry) {
+        if incoming.iter().any(|incoming| incoming.piece.is_some()) {
             writing.part(&part.name, |writer| {
-                while let Some(at) = least(&incoming) {
-                    writer.change(incoming[at].key(), incoming[at].update())?;
-                    incoming[at].advance();
+                while let Some(piece) = next(&mut incoming) {
+                    writer.take(&piece)?;
                 }
                 Ok(())
             })?;
@@ -116,90 +106,51 @@ pub fn receive(
     }
 }
 
-/// The worker whose next entry comes first.
-fn least(incoming: &[Incoming<'_>]) -> Option<usize> {
-    let waiting = incoming.iter().enumerate();
-    let waiting = waiting.filter(|(_, incoming)| incoming.has_entry);
-    waiting
-        .min_by(|(_, a), (_, b)| a.key().cmp(b.key()))
-        .map(|(at, _)| at)
+/// The piece that comes first of all workers'.
+fn next(incoming: &mut [Incoming<'_>]) -> Option<Piece> {
+    let waiting = incoming.iter_mut();
+    let waiting = waiting.filter(|incoming| incoming.piece.is_some());
+    let first = waiting.min_by(|a, b| a.first().cmp(&b.first()));
+    first?.advance()
 }
 
-/// The entries of one worker, one at a time; nothing of them is copied.
+/// The pieces of one worker, one at a time.
 struct Incoming<'a> {
     from: &'a Receiver<Message>,
-    chunk: Vec<u8>,
-    next: usize,
-    has_entry: bool,
+    chunk: std::vec::IntoIter<Piece>,
+    piece: Option<Piece>,
     is_cut_short: bool,
-    /// Where in the chunk the entry's key is, and its payload.
-    key: Range<usize>,
-    payload: Range<usize>,
-    kind: u8,
-    more: i64,
 }
 
 impl<'a> Incoming<'a> {
     fn new(from: &'a Receiver<Message>) -> Self {
         Self {
             from,
-            chunk: Vec::new(),
-            next: 0,
-            has_entry: false,
+            chunk: Vec::new().into_iter(),
+            piece: None,
             is_cut_short: false,
-            key: 0..0,
-            payload: 0..0,
-            kind: 0,
-            more: 0,
         }
     }
 
-    fn key(&self) -> &[u8] {
-        &self.chunk[self.key.clone()]
+    /// The first key of the piece that it stands at.
+    fn first(&self) -> Option<&[u8]> {
+        self.piece.as_ref().map(|piece| piece.first.as_slice())
     }
 
-    fn update(&self) -> Update<'_> {
-        match self.kind {
-            b'+' => Update::Add(self.more),
-            b'=' => Update::Put(&self.chunk[self.payload.clone()]),
-            _ => Update::Remove,
-        }
-    }
-
-    fn advance(&mut self) {
-        self.has_entry = false;
-        while self.next == self.chunk.len() {
+    /// Takes the piece that it stands at, and moves to the next.
+    fn advance(&mut self) -> Option<Piece> {
+        loop {
+            if let Some(piece) = self.chunk.next() {
+                return self.piece.replace(piece);
+            }
             match self.from.recv() {
-                Ok(Message::Chunk(chunk)) => (self.chunk, self.next) = (chunk, 0),
-                Ok(Message::PartEnd) => return,
+                Ok(Message::Chunk(chunk)) => self.chunk = chunk.into_iter(),
+                Ok(Message::PartEnd) => return self.piece.take(),
                 _ => {
                     self.is_cut_short = true;
-                    return;
+                    return self.piece.take();
                 }
             }
         }
-        self.has_entry = self.read().is_some();
-        self.is_cut_short = !self.has_entry;
-    }
-
-    fn read(&mut self) -> Option<()> {
-        let whole = self.chunk.as_slice();
-        let mut rest = whole.get(self.next..)?;
-        let key = take_bytes(&mut rest)?;
-        let key_end = whole.len() - rest.len();
-        self.key = key_end - key.len()..key_end;
-        let (&kind, after) = rest.split_first()?;
-        (self.kind, rest) = (kind, after);
-        match kind {
-            b'+' => self.more = i64::try_from(take_signed(&mut rest)?).ok()?,
-            b'=' => {
-                let payload = take_bytes(&mut rest)?;
-                let end = whole.len() - rest.len();
-                self.payload = end - payload.len()..end;
-            }
-            _ => {}
-        }
-        self.next = whole.len() - rest.len();
-        Some(())
     }
 }

@@ -58,6 +58,14 @@ impl BlockWriter {
         }
     }
 
+    /// The entries and the last one's key, and an empty writer.
+    pub fn take(&mut self) -> (Vec<u8>, Vec<u8>) {
+        let taken = (self.entries.clone(), self.last.clone());
+        self.entries.clear();
+        self.last.clear();
+        taken
+    }
+
     /// The block's bytes, and an empty writer.
     pub fn finish(&mut self, fence: &[u8], end: Option<&[u8]>) -> Vec<u8> {
         let mut bytes = vec![0; CHECKSUM_BYTES];
@@ -121,18 +129,30 @@ impl BlockReader {
             return Err(Damaged);
         }
         let has_end = take(&mut body).ok_or(Damaged)? != 0;
-        self.end = if has_end {
+        let end = if has_end {
             Some(take_bytes(&mut body).ok_or(Damaged)?.to_vec())
         } else {
             None
         };
+        self.open_entries(body);
+        self.end = end;
+        Ok(())
+    }
+
+    /// Opens entries as a block has them; it stands before the first one.
+    pub fn open_entries(&mut self, entries: &[u8]) {
+        self.end = None;
         self.bytes.clear();
-        self.bytes.extend_from_slice(body);
+        self.bytes.extend_from_slice(entries);
+        self.rewind();
+    }
+
+    /// Moves back before the first entry.
+    pub fn rewind(&mut self) {
         (self.at, self.next) = (0, 0);
         self.previous.clear();
         self.key.clear();
         self.at_entry = false;
-        Ok(())
     }
 
     /// The fence of the block that follows; none for the last.

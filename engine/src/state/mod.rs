@@ -14,6 +14,7 @@ pub mod directory;
 mod error;
 pub mod panic;
 mod part;
+mod piece;
 mod record;
 
 use std::collections::BTreeMap;
@@ -34,12 +35,16 @@ use self::directory::Directory;
 
 pub use self::error::{Damage, StoreError};
 pub use self::part::PartWriter;
+pub use self::piece::{Piece, Pieces};
 pub use self::record::*;
 
 type Bytes<'a> = TableDefinition<'a, &'static [u8], &'static [u8]>;
 
 /// Bytes of the store that are cached: half for what is read, half for what is written.
 const CACHE_BYTES: usize = 16 << 20;
+/// Bytes that are cached while a state is filled for the first time: a page is then written once, where it would be
+/// written twice.
+const FIRST_CACHE_BYTES: usize = 512 << 20;
 
 /// A kind of records.
 #[derive(Clone, Copy, Debug)]
@@ -99,8 +104,13 @@ impl Store {
                 .map_err(StoreError::io("remove", &path))?;
         }
         let file = DiskFile::open(&path).map_err(StoreError::io("open", &path))?;
+        let cache_bytes = if directory.is_made {
+            CACHE_BYTES
+        } else {
+            FIRST_CACHE_BYTES
+        };
         let database = Database::builder()
-            .set_cache_size(CACHE_BYTES)
+            .set_cache_size(cache_bytes)
             .create_with_backend(Backend(file))?;
         if !directory.is_made {
             let transaction = database.begin_write()?;

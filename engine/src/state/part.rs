@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use redb::{ReadOnlyTable, ReadableTable, Table};
+use redb::{AccessGuard, ReadOnlyTable, ReadableTable, StorageError, Table};
 use tidewater_operators::state::{Entry, Kept, KeptCursor, StateError, Update};
 
 use super::block::{BlockReader, BlockWriter};
 use super::error::{Damage, StoreError};
+use super::piece::{Kind, Piece};
 
 /// Bytes of a block when many are written at once.
-const BLOCK_BYTES: usize = 1800;
+const BLOCK_BYTES: usize = 1900;
 /// A block that would have more is split.
 const BLOCK_BYTES_MAX: usize = 3600;
 /// A block of fewer is joined with the next one when it is rewritten.
@@ -33,6 +34,15 @@ impl Kept for KeptPart {
     }
 }
 
+/// A block of the store: its fence and its bytes.
+type Found<'a> = Result<
+    (
+        AccessGuard<'a, &'static [u8]>,
+        AccessGuard<'a, &'static [u8]>,
+    ),
+    StorageError,
+>;
+
 struct Cursor<'a> {
     part: &'a KeptPart,
     /// Of the block it stands in.
@@ -41,25 +51,44 @@ struct Cursor<'a> {
 }
 
 impl Cursor<'_> {
+    fn damaged(&self) -> StoreError {
+        StoreError::damaged(Damage::Part(self.part.name.to_string()))
+    }
+
     /// Opens the block that covers `key`.
     fn open(&mut self, key: &[u8]) -> Result<(), StoreError> {
-        let damage = || StoreError::damaged(Damage::Part(self.part.name.to_string()));
         let found = self.part.table.range::<&[u8]>(..=key)?.next_back();
-        let (fence, bytes) = found.ok_or_else(damage)??;
-        let opened = self.block.open(fence.value(), bytes.value());
-        opened.map_err(|_| damage())?;
-        if !self.block.covers(key) {
-            return Err(damage());
+        self.open_block(found)?;
+        if self.block.covers(key) {
+            Ok(())
+        } else {
+            Err(self.damaged())
         }
+    }
+
+    /// Opens the block before the one at `fence`.
+    fn open_before(&mut self, fence: &[u8]) -> Result<(), StoreError> {
+        let found = self.part.table.range::<&[u8]>(..fence)?.next_back();
+        self.open_block(found)?;
+        if self.block.end() == Some(fence) {
+            Ok(())
+        } else {
+            Err(self.damaged())
+        }
+    }
+
+    fn open_block(&mut self, found: Option<Found<'_>>) -> Result<(), StoreError> {
+        let (fence, bytes) = found.ok_or_else(|| self.damaged())??;
+        let opened = self.block.open(fence.value(), bytes.value());
+        opened.map_err(|_| self.damaged())?;
         self.fence = Some(fence.value().to_vec());
         Ok(())
     }
 
     /// Moves to the next entry, in this block or a later one.
     fn advance(&mut self) -> Result<(), StoreError> {
-        let name = || StoreError::damaged(Damage::Part(self.part.name.to_string()));
         loop {
-            if self.block.step().map_err(|_| name())? {
+            if self.block.step().map_err(|_| self.damaged())? {
                 return Ok(());
             }
             let Some(end) = self.block.end().map(<[u8]>::to_vec) else {
@@ -82,11 +111,37 @@ impl Cursor<'_> {
         }
         Ok(())
     }
+
+    fn find_before(&mut self, key: &[u8]) -> Result<(), StoreError> {
+        self.open(key)?;
+        loop {
+            // Blocks are read forwards only: once to count, once to stand there.
+            let mut before = 0;
+            while self.block.step().map_err(|_| self.damaged())?
+                && self.block.entry().is_some_and(|entry| entry.key < key)
+            {
+                before += 1;
+            }
+            self.block.rewind();
+            if before > 0 {
+                return (0..before).try_for_each(|_| self.advance());
+            }
+            match self.fence.take() {
+                Some(fence) if !fence.is_empty() => self.open_before(&fence)?,
+                _ => return Ok(()),
+            }
+        }
+    }
 }
 
 impl KeptCursor for Cursor<'_> {
     fn seek(&mut self, key: &[u8]) -> Result<(), StateError> {
         self.find(key)
+            .map_err(|error| StateError(error.to_string()))
+    }
+
+    fn seek_before(&mut self, key: &[u8]) -> Result<(), StateError> {
+        self.find_before(key)
             .map_err(|error| StateError(error.to_string()))
     }
 
@@ -110,6 +165,8 @@ pub struct PartWriter<'a, 'txn> {
     writer: BlockWriter,
     /// Of a part that was empty: the fence of the block that is being filled. Not known before the first change.
     filling: Option<Option<Vec<u8>>>,
+    /// Reads the updates of a piece.
+    updates: BlockReader,
     /// Entries that came, less those that went.
     pub entries: i64,
 }
@@ -132,34 +189,72 @@ impl<'a, 'txn> PartWriter<'a, 'txn> {
             open: None,
             writer: BlockWriter::default(),
             filling: None,
+            updates: BlockReader::default(),
             entries: 0,
         }
     }
 
-    /// Changes the entry of `key`, which is greater than the last one.
+    /// Makes the updates of a piece, which come after all before.
     ///
     /// # Errors
     /// When the store fails or is damaged; when an entry would count less than nothing.
-    pub fn change(&mut self, key: &[u8], update: Update<'_>) -> Result<(), StoreError> {
+    pub fn take(&mut self, piece: &Piece) -> Result<(), StoreError> {
         if self.filling.is_none() {
             let is_empty = self.table.first()?.is_none();
             self.filling = Some(is_empty.then(Vec::new));
         }
-        if let Some(Some(fence)) = &mut self.filling {
-            let (count, payload): (i64, &[u8]) = match update {
-                Update::Add(more) => (more, &[]),
-                Update::Put(payload) => (1, payload),
-                Update::Remove => (0, &[]),
-            };
-            if count < 0 {
-                return Err(StoreError::Negative(self.name.to_owned()));
-            }
-            if count > 0 {
-                self.entries += 1;
-                fill(self.table, &mut self.writer, fence, (key, count, payload))?;
-            }
-            return Ok(());
+        let mut updates = std::mem::take(&mut self.updates);
+        updates.open_entries(&piece.entries);
+        let taken = if let Some(Some(_)) = self.filling {
+            self.fill(piece, &mut updates)
+        } else {
+            self.change_all(piece, &mut updates)
+        };
+        self.updates = updates;
+        taken
+    }
+
+    /// Appends a piece to a part that was empty, block after block: a first run brings nothing that must be merged.
+    fn fill(&mut self, piece: &Piece, updates: &mut BlockReader) -> Result<(), StoreError> {
+        if piece.is_negative {
+            return Err(StoreError::Negative(self.name.to_owned()));
         }
+        let Some(Some(fence)) = self.filling.as_mut().filter(|_| piece.kind != Kind::Remove) else {
+            return Ok(());
+        };
+        if self.writer.bytes() + piece.entries.len() > BLOCK_BYTES && self.writer.bytes() > 0 {
+            let block = self.writer.finish(fence, Some(&piece.first));
+            self.table.insert(fence.as_slice(), block.as_slice())?;
+            fence.clone_from(&piece.first);
+        }
+        let first = updates.step();
+        first.map_err(|_| StoreError::damaged(Damage::Part(self.name.to_owned())))?;
+        if let Some(first) = updates.entry() {
+            self.writer.push(first);
+            self.writer.append(updates.rest(), &piece.last);
+        }
+        self.entries += piece.count;
+        Ok(())
+    }
+
+    fn change_all(&mut self, piece: &Piece, updates: &mut BlockReader) -> Result<(), StoreError> {
+        while updates.step().map_err(|_| self.damaged())? {
+            let Some(entry) = updates.entry() else { break };
+            let update = match piece.kind {
+                Kind::Add => Update::Add(entry.count),
+                Kind::Put => Update::Put(entry.payload),
+                Kind::Remove => Update::Remove,
+            };
+            self.change(entry.key, update)?;
+        }
+        Ok(())
+    }
+
+    /// Changes the entry of `key`, which is greater than the last one. Not to be mixed with pieces.
+    ///
+    /// # Errors
+    /// As [`take`](Self::take).
+    pub fn change(&mut self, key: &[u8], update: Update<'_>) -> Result<(), StoreError> {
         loop {
             match &self.open {
                 None => self.open_for(key)?,
@@ -313,25 +408,4 @@ impl<'a, 'txn> PartWriter<'a, 'txn> {
     fn damaged(&self) -> StoreError {
         StoreError::damaged(Damage::Part(self.name.to_owned()))
     }
-}
-
-/// Appends an entry to a part that was empty, block after block: a first run brings nothing that must be merged.
-fn fill(
-    table: &mut Table<'_, &'static [u8], &'static [u8]>,
-    writer: &mut BlockWriter,
-    fence: &mut Vec<u8>,
-    (key, count, payload): (&[u8], i64, &[u8]),
-) -> Result<(), StoreError> {
-    if writer.bytes() >= BLOCK_BYTES {
-        let block = writer.finish(fence, Some(key));
-        table.insert(fence.as_slice(), block.as_slice())?;
-        fence.clear();
-        fence.extend_from_slice(key);
-    }
-    writer.push(Entry {
-        key,
-        count,
-        payload,
-    });
-    Ok(())
 }

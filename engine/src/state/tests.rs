@@ -99,8 +99,13 @@ fn seeks(store: &Store, model: &Model, random: &mut ChaCha8Rng, seed: u64) {
     let mut cursor = part.cursor();
     for _ in 0..200 {
         let key = key(random);
-        cursor.seek(&key).unwrap();
-        let expected = model.range(key.clone()..).next();
+        let expected = if random.random_bool(0.5) {
+            cursor.seek(&key).unwrap();
+            model.range(key.clone()..).next()
+        } else {
+            cursor.seek_before(&key).unwrap();
+            model.range(..key.clone()).next_back()
+        };
         assert_eq!(
             cursor
                 .entry()

@@ -308,19 +308,20 @@ struct NotedGroups {
 
 impl Noted for NotedGroups {
     /// Gives the groups as they are now, which is later than the epoch where more have followed.
-    fn give(&self, give: &mut Give<'_>) {
+    fn give(&self, give: &mut dyn Give) {
         let groups = self.groups.borrow();
         let mut ids = self.changed.clone();
         ids.sort_unstable_by(|&a, &b| groups.keys.get(a).cmp(groups.keys.get(b)));
         let mut payload = Vec::new();
         for id in ids {
             let key = groups.keys.get(id);
+            give.run();
             if groups.emitted[id as usize] {
                 payload.clear();
                 put_group(&groups.group(id), &mut payload);
-                give(key, Update::Put(&payload));
+                give.update(key, Update::Put(&payload));
             } else {
-                give(key, Update::Remove);
+                give.update(key, Update::Remove);
             }
         }
     }

@@ -1,35 +1,31 @@
-//! `extremes`: the first value of each group, for `min` and (with values encoded in descending order) `max`.
+//! `extremes`: the ends of each group's values, for `min` and `max`.
 //!
-//! The pairs are sorted by group and value, so the first value is found by one seek: the cost follows the change and
-//! not the size of the group.
+//! The pairs are sorted by group and value, so either end is found by one search: the cost follows the change and not
+//! the size of the group.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use arrow::datatypes::DataType;
-use differential_dataflow::operators::arrange::Arranged;
-use differential_dataflow::trace::{BatchReader, Cursor, Navigable, TraceReader};
 use timely::dataflow::Stream;
-use timely::dataflow::channels::pact::Pipeline;
-use timely::dataflow::operators::generic::Operator;
-use timely::progress::Antichain;
 
-use super::arrange::{Pair, PairTrace, Values};
+use super::ends::{End, Ends};
 use super::kept_pairs::NotedValues;
-use super::keys::{owner, untag};
-use super::parcel::{Bests, Parcel};
+use super::keys::{owner, tag, untag};
+use super::parcel::{Bests, Pairs, Parcel};
 use super::partial::AggregateError;
+use super::runs::{Past, Run};
+use super::sort::{Values, sort_pairs};
+use super::spec::{Aggregation, Function, Layout};
 use crate::Faults;
 use crate::dictionary::Dictionary;
 use crate::hash::hash;
 use crate::row::Row;
-use crate::state::{Kept, KeptCursor, Part, StateError};
+use crate::state::{Part, StateError};
 
 /// Values of `min` and `max`: in the order of their bytes, whatever they are kept as.
 pub trait Ordered: Values {
-    /// The least value, or one before it.
-    const LEAST: Self::Value;
-
     /// The value of some bytes; none when they are not of one.
     fn read(bytes: &[u8]) -> Option<Self::Value>;
 
@@ -41,8 +37,6 @@ pub trait Ordered: Values {
 pub struct AsBytes;
 
 impl Ordered for AsBytes {
-    const LEAST: Row = Row::EMPTY;
-
     fn read(bytes: &[u8]) -> Option<Row> {
         Some(Row::from(bytes))
     }
@@ -75,8 +69,6 @@ impl AsNumber {
 }
 
 impl Ordered for AsNumber {
-    const LEAST: u64 = 0;
-
     fn read(bytes: &[u8]) -> Option<u64> {
         let (&PRESENT, value) = bytes.split_first()? else {
             return None;
@@ -106,139 +98,118 @@ impl Values for AsNumber {
     }
 }
 
-/// Tells the first value of every group whose pairs changed.
+/// Tells the ends that calls want of every group whose pairs changed.
 pub fn extremes<'scope, O: Ordered>(
-    pairs: Arranged<'scope, PairTrace<O::Value>>,
-    name: &str,
+    pairs: Stream<'scope, u64, Vec<Parcel<Pairs>>>,
+    values: O,
+    aggregation: &Aggregation,
+    layout: &Layout,
     faults: Faults,
-    groups: Rc<RefCell<Dictionary>>,
     part: Part,
 ) -> Stream<'scope, u64, Vec<Parcel<Bests>>> {
-    let Arranged { stream, mut trace } = pairs;
-    let peers = stream.scope().peers();
-    let operator = format!("{name}: extremes");
-    stream.unary_frontier(Pipeline, &operator.clone(), move |_, _| {
-        let mut upper = Antichain::from_elem(0);
-        move |(input, _), output| {
-            input.for_each(|capability, batches| {
-                for batch in batches.drain(..).filter(|batch| !batch.is_empty()) {
-                    upper.clone_from(batch.upper());
-                    part.note(|| {
-                        Box::new(NotedValues::<O> {
-                            batch: batch.clone(),
-                            groups: Rc::clone(&groups),
-                        })
-                    });
-                    let mut kept = part.kept().map(Kept::cursor);
-                    let touched = touched(&batch);
-                    for epoch in touched.chunk_by(|a, b| a.0 == b.0) {
-                        let Some((mut all, storage)) = trace.cursor_through(batch.upper().borrow())
-                        else {
-                            faults
-                                .raise(&operator, "earlier pairs are gone: a defect of the engine");
-                            continue;
-                        };
-                        let groups = groups.borrow();
-                        let mut parcels: Vec<Parcel<Bests>> = (0..)
-                            .take(peers)
-                            .map(|to| Parcel {
-                                to,
-                                body: Bests::default(),
-                            })
-                            .collect();
-                        for &(time, group) in epoch {
-                            let key = groups.get(group);
-                            let body = &mut parcels
-                                [owner(hash(untag(key).map_or(key, |(_, group)| group)), peers)]
-                            .body;
-                            body.groups.push(key);
-                            let kept = kept.as_deref_mut().map(|kept| (kept, key));
-                            let best = first::<O, _>(&mut all, &storage, (group, time), kept);
-                            body.best
-                                .push(faults.catch(&operator, best).unwrap_or_default());
-                        }
-                        parcels.retain(|parcel| !parcel.body.groups.is_empty());
-                        output
-                            .session(&capability.delayed(&epoch[0].0, 0))
-                            .give_container(&mut parcels);
-                    }
-                }
-            });
-            trace.advance_upper(&mut upper);
-            trace.set_logical_compaction(upper.borrow());
-            trace.set_physical_compaction(upper.borrow());
-        }
+    let groups = Rc::new(RefCell::new(Dictionary::default()));
+    let mut teller = Teller::<O> {
+        wanted: wanted(aggregation, layout),
+        peers: pairs.scope().peers(),
+        groups: Rc::clone(&groups),
+        past: Past::default(),
+        part,
+    };
+    let operator = format!("{}: extremes", aggregation.name);
+    sort_pairs(pairs, operator, faults, groups, values, move |run| {
+        Ok(teller.tell(run)?)
     })
 }
 
-/// The groups that a batch changes, with the epoch; sorted by epoch, then group.
-fn touched<B, V: 'static>(batch: &B) -> Vec<(u64, u32)>
-where
-    B: Navigable,
-    B::Cursor: for<'a> Cursor<Key<'a> = &'a Pair<V>, TimeGat<'a> = &'a u64, DiffGat<'a> = &'a i64>,
-{
-    let mut touched: Vec<(u64, u32)> = Vec::new();
-    let mut cursor = batch.cursor();
-    while let Some((group, _)) = cursor.get_key(batch) {
-        let group = *group;
-        cursor.map_times(batch, |&time, _| {
-            // Pairs of a group lie side by side: most repeats are caught here.
-            if touched.last() != Some(&(time, group)) {
-                touched.push((time, group));
-            }
-        });
-        cursor.step_key(batch);
-    }
-    touched.sort_unstable();
-    touched.dedup();
-    touched
+struct Teller<O: Ordered> {
+    wanted: BTreeMap<usize, Vec<(u16, End)>>,
+    peers: usize,
+    groups: Rc<RefCell<Dictionary>>,
+    past: Past<O::Value>,
+    part: Part,
 }
 
-/// The first value of `group` that is there at `time`, those that were kept under its key counted in. Groups are asked
-/// for in ascending order.
-fn first<'k, O: Ordered, C>(
-    cursor: &mut C,
-    storage: &C::Storage,
-    (group, time): (u32, u64),
-    mut kept: Option<(&mut (dyn KeptCursor + 'k), &[u8])>,
-) -> Result<Option<Row>, StateError>
-where
-    C: for<'a> Cursor<Key<'a> = &'a Pair<O::Value>, TimeGat<'a> = &'a u64, DiffGat<'a> = &'a i64>,
-{
-    cursor.seek_key(storage, &(group, O::LEAST));
-    if let Some((kept, key)) = &mut kept {
-        kept.seek(key)?;
-    }
-    loop {
-        let fresh = cursor.get_key(storage).filter(|pair| pair.0 == group);
-        let fresh = fresh.map(|(_, value)| value.clone());
-        let old = kept.as_ref().and_then(|(kept, key)| {
-            let entry = kept.entry()?;
-            Some((O::read(entry.key.strip_prefix(*key)?)?, entry.count))
+impl<O: Ordered> Teller<O> {
+    /// The ends of the groups of an epoch's pairs.
+    fn tell(&mut self, run: Run<O::Value>) -> Result<Vec<Parcel<Bests>>, StateError> {
+        let run = Rc::new(run);
+        self.part.note(|| {
+            Box::new(NotedValues::<O> {
+                run: Rc::clone(&run),
+                groups: Rc::clone(&self.groups),
+            })
         });
-        let old_value = old.as_ref().map(|(value, _)| value);
-        let Some(value) = fresh.iter().chain(old_value).min().cloned() else {
-            return Ok(None);
+        self.past.push(Rc::clone(&run));
+        let mut ends = Ends::<O>::new(self.past.runs(), self.part.kept());
+        let groups = self.groups.borrow();
+        let mut outgoing = Outgoing::new(self.peers);
+        for range in run.groups() {
+            let group = run.pairs()[range.start].0;
+            let key = groups.get(group);
+            outgoing.tell(key, &self.wanted, |end| ends.find(end, group, key))?;
+        }
+        Ok(outgoing.parcels())
+    }
+}
+
+/// The calls that share the pairs of a call, each with the end that it wants; by that call.
+fn wanted(aggregation: &Aggregation, layout: &Layout) -> BTreeMap<usize, Vec<(u16, End)>> {
+    let sets = layout.pairs.iter().filter(|set| !set.distinct);
+    let of_set = sets.map(|set| {
+        let ends = set.calls.iter().map(|&call| {
+            let end = match aggregation.calls[call].function {
+                Function::Max => End::Greatest,
+                _ => End::Least,
+            };
+            // There are no more calls than that: the pre-aggregation has seen to it.
+            (u16::try_from(call).unwrap_or_default(), end)
+        });
+        (set.calls[0], ends.collect())
+    });
+    of_set.collect()
+}
+
+/// What is found, for the workers that own the groups.
+struct Outgoing {
+    parcels: Vec<Parcel<Bests>>,
+    tagged: Vec<u8>,
+}
+
+impl Outgoing {
+    fn new(peers: usize) -> Self {
+        let parcels = (0..).take(peers).map(|to| Parcel {
+            to,
+            body: Bests::default(),
+        });
+        Self {
+            parcels: parcels.collect(),
+            tagged: Vec::new(),
+        }
+    }
+
+    /// Finds the ends that the calls of `key`, a group's with its tag, want.
+    fn tell(
+        &mut self,
+        key: &[u8],
+        wanted: &BTreeMap<usize, Vec<(u16, End)>>,
+        mut find: impl FnMut(End) -> Result<Option<Row>, StateError>,
+    ) -> Result<(), StateError> {
+        let Some((call, group)) = untag(key) else {
+            return Ok(());
         };
-        let mut count = 0;
-        if fresh.as_ref() == Some(&value) {
-            cursor.map_times(storage, |&at, diff| {
-                if at <= time {
-                    count += diff;
-                }
-            });
-            cursor.step_key(storage);
+        let owner = owner(hash(group), self.parcels.len());
+        let body = &mut self.parcels[owner].body;
+        for &(call, end) in wanted.get(&call).into_iter().flatten() {
+            let best = find(end)?;
+            tag(call, group, &mut self.tagged);
+            body.groups.push(&self.tagged);
+            body.best.push(best);
         }
-        if let (Some((kept, _)), Some((_, more))) =
-            (&mut kept, old.filter(|(old, _)| *old == value))
-        {
-            count += more;
-            kept.step()?;
-        }
-        if count > 0 {
-            let mut bytes = Vec::new();
-            O::write(&value, &mut bytes);
-            return Ok(Some(Row::from(bytes.as_slice())));
-        }
+        Ok(())
+    }
+
+    fn parcels(mut self) -> Vec<Parcel<Bests>> {
+        self.parcels.retain(|parcel| !parcel.body.groups.is_empty());
+        self.parcels
     }
 }

@@ -52,6 +52,7 @@ mod tests {
             integers: 2,
             floats: 2,
             extremes: 2,
+            pairs: Vec::new(),
         };
         let mut sum = ExactSum::default();
         sum.add(0.1, 3);

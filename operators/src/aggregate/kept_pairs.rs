@@ -1,39 +1,29 @@
-//! Pairs of a batch against those of the state: how often each was kept, and what the batch changes of it.
+//! Pairs of a run against those of the state: how often each was kept, and what the run changes of it.
 //!
-//! The graph orders pairs by its own ids, the state by bytes. Ids are ranked by their bytes once a batch, so that pairs
+//! The graph orders pairs by its own ids, the state by bytes. Ids are ranked by their bytes once a run, so that pairs
 //! are brought into the order of the state by comparing integers.
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::rc::Rc;
 
-use differential_dataflow::ExchangeData;
-use differential_dataflow::trace::{Cursor, Navigable, TraceReader};
-
-use super::arrange::{Pair, PairTrace};
 use super::extremes::Ordered;
 use super::radix::sort_by_digits;
+use super::runs::{Run, Value};
 use crate::dictionary::Dictionary;
 use crate::state::{Give, Kept, KeptCursor, Noted, StateError, Update};
 
-/// A batch of pairs.
-pub type PairBatch<V> = <PairTrace<V> as TraceReader>::Batch;
-
-/// How often the pairs of `batch`, in its order, were kept.
+/// How often the pairs of `run`, in its order, were kept.
 ///
 /// # Errors
 /// When the state cannot be read.
 pub fn kept_counts(
     kept: &dyn Kept,
-    batch: &PairBatch<u32>,
+    run: &Run<u32>,
     groups: &Dictionary,
     values: &Dictionary,
 ) -> Result<Vec<i64>, StateError> {
-    let mut pairs = Vec::new();
-    let mut cursor = batch.cursor();
-    while let Some(&pair) = cursor.get_key(batch) {
-        pairs.push(pair);
-        cursor.step_key(batch);
-    }
+    let pairs: Vec<_> = run.sums(0..run.pairs().len()).map(|sum| *sum.0).collect();
     let group_ranks = Ranks::new(pairs.iter().map(|pair| pair.0), groups);
     let value_ranks = Ranks::new(pairs.iter().map(|pair| pair.1), values);
     let mut order: Vec<usize> = (0..pairs.len()).collect();
@@ -93,10 +83,18 @@ impl Ranks {
     }
 }
 
-/// The pairs of a batch whose values are ids.
+/// The groups of a run in the order of their bytes: their ids, and where their pairs are.
+fn groups_in_order<V: Value>(run: &Run<V>, groups: &Dictionary) -> Vec<(u32, Range<usize>)> {
+    let id = |range: Range<usize>| (run.pairs()[range.start].0, range);
+    let mut all: Vec<_> = run.groups().map(id).collect();
+    all.sort_unstable_by(|(a, _), (b, _)| groups.get(*a).cmp(groups.get(*b)));
+    all
+}
+
+/// The pairs of a run whose values are ids; their bytes begin with the value's slice.
 pub struct NotedPairs {
-    /// The batch.
-    pub batch: PairBatch<u32>,
+    /// The run.
+    pub run: Rc<Run<u32>>,
     /// What its groups are ids of.
     pub groups: Rc<RefCell<Dictionary>>,
     /// What its values are ids of.
@@ -104,80 +102,97 @@ pub struct NotedPairs {
 }
 
 impl Noted for NotedPairs {
-    fn give(&self, give: &mut Give<'_>) {
+    fn give(&self, give: &mut dyn Give) {
         let (groups, values) = (self.groups.borrow(), self.values.borrow());
-        let value_ranks = Ranks::new(ids(&self.batch, |pair| pair.1), &values);
-        let group_ranks = Ranks::new(ids(&self.batch, |pair| pair.0), &groups);
-        let mut cursor = self.batch.cursor();
-        let (mut key, mut of_group) = (Vec::new(), Vec::<(u32, i64)>::new());
-        for &group in &group_ranks.ids {
-            cursor.rewind_keys(&self.batch);
-            cursor.seek_key(&self.batch, &(group, 0));
-            of_group.clear();
-            while let Some(&(_, value)) = cursor.get_key(&self.batch).filter(|pair| pair.0 == group)
-            {
-                let mut diff = 0;
-                cursor.map_times(&self.batch, |_, more| diff += more);
-                of_group.push((value_ranks.of(value), diff));
-                cursor.step_key(&self.batch);
-            }
-            sort_by_digits(&mut of_group, |&(rank, _)| [0, rank.into()]);
+        let value_ranks = Ranks::new(self.run.pairs().iter().map(|pair| pair.1), &values);
+        let (mut key, mut ranked) = (Vec::new(), Ranked::new(value_ranks.ids.len()));
+        for (group, range) in groups_in_order(&self.run, &groups) {
+            let sums = self.run.sums(range.clone());
+            let sums = sums.map(|(pair, diff)| (value_ranks.of(pair.1), diff));
             key.clear();
             key.extend_from_slice(groups.get(group));
             let prefix = key.len();
-            for &(rank, diff) in of_group.iter().filter(|(_, diff)| *diff != 0) {
+            let mut slice = None;
+            ranked.sort(range.len(), sums, |rank, diff| {
+                let value = values.get(value_ranks.ids[rank as usize]);
+                // The other slices of the group are with other workers.
+                if slice != value.first() {
+                    slice = value.first();
+                    give.run();
+                }
                 key.truncate(prefix);
-                key.extend_from_slice(values.get(value_ranks.ids[rank as usize]));
-                give(&key, Update::Add(diff));
-            }
+                key.extend_from_slice(value);
+                give.update(&key, Update::Add(diff));
+            });
         }
     }
 }
 
-/// The pairs of a batch whose values are in the order of their bytes.
+/// Sorts the values of one group after another by their ranks.
+struct Ranked {
+    /// By rank, of values that are many among all; 0 where there is none.
+    diffs: Vec<i64>,
+    /// Of values that are few.
+    few: Vec<(u32, i64)>,
+}
+
+/// Values are many when of so many ranks one is theirs.
+const MANY: usize = 16;
+
+impl Ranked {
+    fn new(ranks: usize) -> Self {
+        Self {
+            diffs: vec![0; ranks],
+            few: Vec::new(),
+        }
+    }
+
+    /// Gives about `count` differences that are not zero in the order of their ranks.
+    fn sort(
+        &mut self,
+        count: usize,
+        sums: impl Iterator<Item = (u32, i64)>,
+        mut give: impl FnMut(u32, i64),
+    ) {
+        if count > self.diffs.len() / MANY {
+            sums.for_each(|(rank, diff)| self.diffs[rank as usize] = diff);
+            for (rank, diff) in (0..).zip(&mut self.diffs) {
+                if *diff != 0 {
+                    give(rank, std::mem::take(diff));
+                }
+            }
+            return;
+        }
+        self.few.extend(sums);
+        sort_by_digits(&mut self.few, |&(rank, _)| [0, rank.into()]);
+        for (rank, diff) in self.few.drain(..) {
+            give(rank, diff);
+        }
+    }
+}
+
+/// The pairs of a run whose values are in the order of their bytes.
 pub struct NotedValues<O: Ordered> {
-    /// The batch.
-    pub batch: PairBatch<O::Value>,
+    /// The run.
+    pub run: Rc<Run<O::Value>>,
     /// What its groups are ids of.
     pub groups: Rc<RefCell<Dictionary>>,
 }
 
 impl<O: Ordered> Noted for NotedValues<O> {
-    fn give(&self, give: &mut Give<'_>) {
+    fn give(&self, give: &mut dyn Give) {
         let groups = self.groups.borrow();
-        let ranks = Ranks::new(ids(&self.batch, |pair| pair.0), &groups);
-        let mut cursor = self.batch.cursor();
         let mut key = Vec::new();
-        for &group in &ranks.ids {
-            cursor.rewind_keys(&self.batch);
-            cursor.seek_key(&self.batch, &(group, O::LEAST));
+        for (group, range) in groups_in_order(&self.run, &groups) {
             key.clear();
             key.extend_from_slice(groups.get(group));
             let prefix = key.len();
-            while let Some((_, value)) = cursor.get_key(&self.batch).filter(|pair| pair.0 == group)
-            {
+            give.run();
+            for ((_, value), diff) in self.run.sums(range) {
                 key.truncate(prefix);
                 O::write(value, &mut key);
-                let mut diff = 0;
-                cursor.map_times(&self.batch, |_, more| diff += more);
-                if diff != 0 {
-                    give(&key, Update::Add(diff));
-                }
-                cursor.step_key(&self.batch);
+                give.update(&key, Update::Add(diff));
             }
         }
     }
-}
-
-/// An id of each pair of a batch, in its order.
-fn ids<V: ExchangeData>(
-    batch: &PairBatch<V>,
-    id: impl Fn(&Pair<V>) -> u32,
-) -> impl Iterator<Item = u32> {
-    let mut cursor = batch.cursor();
-    std::iter::from_fn(move || {
-        let id = id(cursor.get_key(batch)?);
-        cursor.step_key(batch);
-        Some(id)
-    })
 }

@@ -1,10 +1,9 @@
 //! Keys and values as order-preserving bytes, and who owns a key.
 
-use arrow::compute::SortOptions;
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
 
-use super::spec::{Aggregation, Function};
+use super::spec::Aggregation;
 
 /// Encodes the group columns of an aggregation, `None` when it has none.
 ///
@@ -21,20 +20,13 @@ pub fn group_converter(aggregation: &Aggregation) -> Result<Option<RowConverter>
     RowConverter::new(types.cloned().map(SortField::new).collect()).map(Some)
 }
 
-/// Encodes a call's values so that the best comes first: ascending, but descending for `max`.
+/// Encodes a call's values in ascending order.
 ///
 /// # Errors
 /// When the type has no order.
 pub fn value_converter(aggregation: &Aggregation, call: usize) -> Result<RowConverter, ArrowError> {
-    let call = &aggregation.calls[call];
-    let options = SortOptions {
-        descending: call.function == Function::Max,
-        nulls_first: true,
-    };
-    RowConverter::new(vec![SortField::new_with_options(
-        aggregation.argument_type(call).clone(),
-        options,
-    )])
+    let data_type = aggregation.argument_type(&aggregation.calls[call]);
+    RowConverter::new(vec![SortField::new(data_type.clone())])
 }
 
 /// The worker that owns a key.
@@ -42,6 +34,27 @@ pub fn value_converter(aggregation: &Aggregation, call: usize) -> Result<RowConv
 pub fn owner(hash: u64, peers: usize) -> usize {
     let peers = u64::try_from(peers).unwrap_or(u64::MAX);
     usize::try_from(hash % peers).unwrap_or_default()
+}
+
+/// Slices that the values of a group are dealt out by: more than these many workers do not share one group.
+const SLICES: u64 = 16;
+
+/// The slice of a value, which stands before its bytes in distinct pairs: those of one slice of a group are with one
+/// worker, and lie side by side in the state.
+#[inline]
+pub fn slice_of(value_hash: u64) -> u8 {
+    u8::try_from(value_hash % SLICES).unwrap_or_default()
+}
+
+/// The bytes of a value without its slice.
+pub fn unsliced(value: &[u8]) -> &[u8] {
+    value.get(1..).unwrap_or_default()
+}
+
+/// The worker that owns a slice of a group, which itself has this owner.
+#[inline]
+pub fn slice_owner(group_owner: usize, slice: u8, peers: usize) -> usize {
+    (group_owner + usize::from(slice)) % peers
 }
 
 /// Puts a group's key behind the number of the call that its pairs are for.

@@ -2,13 +2,12 @@
 //!
 //! Linear aggregates (`count`, `sum`, `avg`) are the difference: what crosses workers is an amount to add to a group,
 //! and a retraction is a negative amount. `count(DISTINCT …)` and its kin become linear once it is known which
-//! `(group, value)` pairs came or went; `min` and `max` are the first value of a group in a sorted arrangement. So every
+//! `(group, value)` pairs came or went; `min` and `max` are the ends of a group's values in a sorted arrangement. So every
 //! kind costs what changed, however large the group (`accumulate` draws the graph).
 
 mod accumulate;
-mod arrange;
-mod batch;
 mod distinct;
+mod ends;
 mod exact_sum;
 mod extremes;
 mod finish;
@@ -21,21 +20,18 @@ mod parcel;
 mod partial;
 mod preaggregate;
 mod radix;
+mod runs;
+mod sort;
 mod spec;
 mod values;
-
-use std::cell::RefCell;
-use std::rc::Rc;
 
 use timely::dataflow::Stream;
 use timely::dataflow::operators::Concatenate;
 use timely::dataflow::operators::generic::operator::empty;
 
-use self::extremes::{AsBytes, AsNumber, Ordered};
+use self::extremes::{AsBytes, AsNumber};
 use self::finish::Finisher;
-use self::parcel::{Bests, Pairs, Parcel};
 use self::preaggregate::Preaggregated;
-use crate::dictionary::Dictionary;
 use crate::interner::Interner;
 use crate::state::Part;
 use crate::{Delta, Faults};
@@ -73,25 +69,8 @@ pub fn aggregate<'scope>(
         .into_iter()
         .any(|(call, carrier)| call.distinct && !is_extreme(carrier))
     {
-        let groups = Rc::new(RefCell::new(Dictionary::default()));
-        let values = distinct::Interned::default();
-        let label = format!("{name}: distinct");
-        let pairs = arrange::arrange_pairs(
-            distinct,
-            &label,
-            faults.clone(),
-            Rc::clone(&groups),
-            values.clone(),
-        );
-        let counted = distinct::distinct(
-            pairs,
-            aggregation,
-            &layout,
-            faults.clone(),
-            groups,
-            values,
-            part(&label),
-        );
+        let part = part(&format!("{name}: distinct"));
+        let counted = distinct::distinct(distinct, aggregation, &layout, faults.clone(), part);
         sums = scope.concatenate([sums, counted]);
     }
     let extreme_calls = aggregation.calls.iter().zip(&layout.carriers);
@@ -101,10 +80,14 @@ pub fn aggregate<'scope>(
         .peekable();
     let bests = if types.peek().is_none() {
         empty(scope)
-    } else if types.all(AsNumber::holds) {
-        arrange_extremes(extremes, AsNumber, name, &part, faults)
     } else {
-        arrange_extremes(extremes, AsBytes, name, &part, faults)
+        let part = part(&format!("{name}: extremes"));
+        let faults = faults.clone();
+        if types.all(AsNumber::holds) {
+            extremes::extremes(extremes, AsNumber, aggregation, &layout, faults, part)
+        } else {
+            extremes::extremes(extremes, AsBytes, aggregation, &layout, faults, part)
+        }
     };
     Ok(accumulate::accumulate(
         sums,
@@ -115,18 +98,4 @@ pub fn aggregate<'scope>(
         faults.clone(),
         part(&format!("{name}: groups")),
     ))
-}
-
-/// The first value of each group, of values kept as `O` says.
-fn arrange_extremes<'scope, O: Ordered>(
-    pairs: Stream<'scope, u64, Vec<Parcel<Pairs>>>,
-    values: O,
-    name: &str,
-    part: impl Fn(&str) -> Part,
-    faults: &Faults,
-) -> Stream<'scope, u64, Vec<Parcel<Bests>>> {
-    let groups = Rc::new(RefCell::new(Dictionary::default()));
-    let label = format!("{name}: extremes");
-    let pairs = arrange::arrange_pairs(pairs, &label, faults.clone(), Rc::clone(&groups), values);
-    extremes::extremes::<O>(pairs, name, faults.clone(), groups, part(&label))
 }

@@ -1,4 +1,4 @@
-//! `(group, value)` pairs of one call, between two flushes.
+//! `(group, value)` pairs of one call, or of those that share them, between two flushes.
 //!
 //! While groups and values are few, pairs are counted in a matrix: one addition a row, however often a pair repeats. When
 //! it would grow too large, rows are listed and counted by sorting, since most pairs of many are there once.
@@ -9,10 +9,9 @@
 use arrow::array::BooleanArray;
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
-use arrow::row::{RowConverter, SortField};
 
 use super::groups::{Numbers, pack, unpack};
-use super::keys::{owner, tag};
+use super::keys::{owner, slice_of, slice_owner, tag};
 use super::parcel::{Pairs, Parcel};
 use super::radix::sort_by_digits;
 use super::values::counts;
@@ -27,16 +26,14 @@ const LISTED_MAX: usize = 1 << 18;
 /// Rows counted in cells at which a flush is due: what a batch adds to them still fits.
 const COUNTED_MAX: usize = 1 << 30;
 
-/// One call that needs `(group, value)` pairs.
+/// `(group, value)` pairs.
 pub struct Paired {
-    /// The call's index.
+    /// The index of the first call that needs them.
     pub call: u16,
     /// Of the values.
     pub data_type: DataType,
-    /// Whether pairs are dealt to workers by value (distinct) or by group (extremes).
+    /// Whether pairs are dealt to workers by group and slice of values (distinct) or by group (extremes).
     pub distinct: bool,
-    /// For `max`: turns values around, so that the greatest comes first.
-    pub reversed: Option<RowConverter>,
     /// The values met, by the interner's codes.
     values: Numbers,
     /// The value of each row of the current batch.
@@ -50,17 +47,11 @@ pub struct Paired {
 
 impl Paired {
     /// Pairs of the call of that index, none yet.
-    pub fn new(
-        call: u16,
-        data_type: DataType,
-        distinct: bool,
-        reversed: Option<RowConverter>,
-    ) -> Self {
+    pub fn new(call: u16, data_type: DataType, distinct: bool) -> Self {
         Self {
             call,
             data_type,
             distinct,
-            reversed,
             values: Numbers::default(),
             numbers: Vec::new(),
             matrix: Matrix::default(),
@@ -122,7 +113,7 @@ impl Paired {
     /// Empties the tables into parcels; `keys` are the groups', with their hashes.
     ///
     /// # Errors
-    /// When values cannot be turned around for `max`.
+    /// When the type of the values cannot be encoded.
     pub fn flush(
         &mut self,
         (keys, hashes): (&PackedRows, &[u64]),
@@ -132,20 +123,27 @@ impl Paired {
     ) -> Result<(), ArrowError> {
         let values = generation.values(&self.data_type)?;
         let codes = self.values.codes();
-        let owners: Vec<usize> = if self.distinct {
+        let slices: Vec<u8> = if self.distinct {
             let hashes = codes.iter().map(|&code| values.dictionary.hash(code));
-            hashes.map(|hash| owner(hash, peers)).collect()
+            hashes.map(slice_of).collect()
         } else {
-            hashes.iter().map(|&hash| owner(hash, peers)).collect()
+            Vec::new()
         };
         let mut builders: Vec<PairsBuilder> = (0..peers)
             .map(|_| PairsBuilder::new(keys.len(), codes.len()))
             .collect();
-        let (call, distinct) = (self.call, self.distinct);
+        let owners: Vec<usize> = hashes.iter().map(|&hash| owner(hash, peers)).collect();
+        let call = self.call;
         let mut push = |packed, diff| {
             let (group, value) = unpack(packed);
-            let to = owners[if distinct { value } else { group } as usize];
-            let value = (value, codes[value as usize]);
+            let slice = slices.get(value as usize).copied();
+            let to = owners[group as usize];
+            let to = slice.map_or(to, |slice| slice_owner(to, slice, peers));
+            let value = Value {
+                number: value,
+                code: codes[value as usize],
+                slice,
+            };
             builders[to].push(call, (keys, group), (&values.dictionary, value), diff);
         };
         self.matrix.drain(&mut push);
@@ -162,18 +160,12 @@ impl Paired {
             }
             listed.clear();
         }
-        for (to, mut builder) in (0_u64..)
-            .zip(builders)
-            .filter(|(_, builder)| !builder.pairs.pairs.is_empty())
-        {
-            if let Some(reversed) = &self.reversed {
-                builder.pairs.values = reverse(&self.data_type, reversed, &builder.pairs.values)?;
-            }
-            parcels.push(Parcel {
-                to,
-                body: builder.pairs,
-            });
-        }
+        let built = (0_u64..).zip(builders);
+        let built = built.filter(|(_, builder)| !builder.pairs.pairs.is_empty());
+        parcels.extend(built.map(|(to, builder)| Parcel {
+            to,
+            body: builder.pairs,
+        }));
         self.values.clear();
         Ok(())
     }
@@ -234,23 +226,6 @@ impl Matrix {
     }
 }
 
-/// Values in ascending encoding into that of `reversed`.
-fn reverse(
-    data_type: &DataType,
-    reversed: &RowConverter,
-    values: &PackedRows,
-) -> Result<PackedRows, ArrowError> {
-    let ascending = RowConverter::new(vec![SortField::new(data_type.clone())])?;
-    let parser = ascending.parser();
-    let columns = ascending.convert_rows(values.iter().map(|value| parser.parse(value)))?;
-    let mut rows = PackedRows::default();
-    reversed
-        .convert_columns(&columns)?
-        .iter()
-        .for_each(|row| rows.push(row.data()));
-    Ok(rows)
-}
-
 /// Collects the pairs of one parcel, and the keys they mention, once each.
 struct PairsBuilder {
     pairs: Pairs,
@@ -258,6 +233,14 @@ struct PairsBuilder {
     group_index: Vec<u32>,
     value_index: Vec<u32>,
     key: Vec<u8>,
+}
+
+/// A value: its number, its code, and its slice where that is wanted.
+#[derive(Clone, Copy)]
+struct Value {
+    number: u32,
+    code: u32,
+    slice: Option<u8>,
 }
 
 impl PairsBuilder {
@@ -271,12 +254,12 @@ impl PairsBuilder {
         }
     }
 
-    /// A pair of a group, known by its index in `group.0`, and a value, known by its number and its code in `value.0`.
+    /// A pair of a group, known by its index in `group.0`, and a value of a dictionary.
     fn push(
         &mut self,
         call: u16,
         group: (&PackedRows, u32),
-        (dictionary, (number, code)): (&Dictionary, (u32, u32)),
+        (dictionary, value): (&Dictionary, Value),
         diff: i64,
     ) {
         let Self {
@@ -293,9 +276,16 @@ impl PairsBuilder {
                 key
             },
         );
-        let value = index_in(&mut pairs.values, &mut value_index[number as usize], || {
-            dictionary.get(code)
-        });
+        let value = index_in(
+            &mut pairs.values,
+            &mut value_index[value.number as usize],
+            || {
+                key.clear();
+                key.extend(value.slice);
+                key.extend_from_slice(dictionary.get(value.code));
+                key
+            },
+        );
         pairs.pairs.push((group, value, diff));
     }
 }
@@ -345,7 +335,7 @@ mod tests {
         let interner = Interner::default();
         let generation = interner.generation();
         for distinct in [true, false] {
-            let mut paired = Paired::new(7, DataType::Int64, distinct, None);
+            let mut paired = Paired::new(7, DataType::Int64, distinct);
             let mut expected: BTreeMap<(u32, i64), i64> = BTreeMap::new();
             let mut state = 11_u64;
             for (known, values, sign) in [

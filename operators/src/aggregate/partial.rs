@@ -15,7 +15,7 @@ use super::groups::Groups;
 use super::keys::{group_converter, owner, value_converter};
 use super::paired::Paired;
 use super::parcel::{Pairs, Parcel, Sums};
-use super::spec::{Aggregation, Carrier, Function, Layout, UnsupportedAggregate};
+use super::spec::{Aggregation, Carrier, Layout, UnsupportedAggregate};
 use super::values::{counts, each_integer, mask};
 use crate::Sign;
 use crate::dictionary::{DictionaryFull, PackedRows};
@@ -78,7 +78,7 @@ pub struct Partial {
     integers: Vec<i128>,
     /// `layout.floats` a group.
     floats: Vec<ExactSum>,
-    /// The calls carried by pairs.
+    /// The pairs that calls need.
     paired: Vec<Paired>,
     /// The sums that rows are added to, each once however many calls are made of it.
     linear: Vec<Linear>,
@@ -116,17 +116,14 @@ impl Partial {
         let layout = aggregation.layout()?;
         group_converter(&aggregation)?;
         let mut paired = Vec::new();
-        for (index, (call, carrier)) in aggregation.calls.iter().zip(&layout.carriers).enumerate() {
-            let extreme = matches!(carrier, Carrier::Extreme(_));
-            if extreme || call.distinct {
-                let converter = value_converter(&aggregation, index)?;
-                paired.push(Paired::new(
-                    u16::try_from(index).map_err(|_| AggregateError::TooManyCalls)?,
-                    aggregation.argument_type(call).clone(),
-                    !extreme,
-                    (call.function == Function::Max).then_some(converter),
-                ));
-            }
+        for set in &layout.pairs {
+            let first = set.calls[0];
+            value_converter(&aggregation, first)?;
+            paired.push(Paired::new(
+                u16::try_from(first).map_err(|_| AggregateError::TooManyCalls)?,
+                aggregation.argument_type(&aggregation.calls[first]).clone(),
+                set.distinct,
+            ));
         }
         let linear = linear(&aggregation, &layout);
         Ok(Self {
@@ -272,7 +269,7 @@ impl Partial {
     /// Empties the tables into parcels for `peers` workers.
     ///
     /// # Errors
-    /// When values cannot be turned around for `max`.
+    /// When the type of a key or value cannot be encoded.
     pub fn flush(&mut self, peers: usize) -> Result<Flushed, AggregateError> {
         let mut flushed = Flushed::default();
         let Some(generation) = self.generation.take() else {

@@ -66,7 +66,7 @@ pub enum Carrier {
         /// Index of the count of values.
         count: usize,
     },
-    /// As the first value in this extreme's order.
+    /// As the least or greatest value, with this number among the extremes.
     Extreme(usize),
 }
 
@@ -81,6 +81,17 @@ pub struct Layout {
     pub floats: usize,
     /// Number of extremes.
     pub extremes: usize,
+    /// What pairs are counted.
+    pub pairs: Vec<PairSet>,
+}
+
+/// `(group, value)` pairs that calls need to know.
+#[derive(Clone, Debug)]
+pub struct PairSet {
+    /// The calls: one with `DISTINCT`, or the `min` and `max` of the same values. The pairs go by the first one's number.
+    pub calls: Vec<usize>,
+    /// Whether what counts is which values there are; the ends of their order otherwise.
+    pub distinct: bool,
 }
 
 /// An aggregation that cannot be carried.
@@ -134,13 +145,36 @@ impl Aggregation {
                 }
             })
         });
-        let carriers = carriers.collect::<Result<_, _>>()?;
+        let carriers = carriers.collect::<Result<Vec<_>, _>>()?;
         Ok(Layout {
+            pairs: self.pairs(&carriers),
             carriers,
             integers: slots.counts,
             floats: slots.floats,
             extremes: slots.extremes,
         })
+    }
+
+    fn pairs(&self, carriers: &[Carrier]) -> Vec<PairSet> {
+        let mut pairs: Vec<PairSet> = Vec::new();
+        for (index, (call, carrier)) in self.calls.iter().zip(carriers).enumerate() {
+            let distinct = !matches!(carrier, Carrier::Extreme(_));
+            if distinct && !call.distinct {
+                continue;
+            }
+            let shares = |set: &&mut PairSet| {
+                let first = &self.calls[set.calls[0]];
+                !set.distinct && (first.argument, first.filter) == (call.argument, call.filter)
+            };
+            match pairs.iter_mut().find(shares).filter(|_| !distinct) {
+                Some(set) => set.calls.push(index),
+                None => pairs.push(PairSet {
+                    calls: vec![index],
+                    distinct,
+                }),
+            }
+        }
+        pairs
     }
 }
 

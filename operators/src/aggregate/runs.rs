@@ -1,0 +1,401 @@
+//! Runs: `(group, value)` pairs with how many more, or fewer, times they are there, sorted.
+//!
+//! A first run of a job brings tens of millions of pairs in one epoch, which are the peak of its memory: a pair of ids
+//! takes 12 bytes here. Epochs are totally ordered, so what was before an epoch is a handful of runs ([`Past`]), without
+//! times.
+//!
+//! 1. The pairs of a run are sorted; a pair stands more than once only where its difference exceeds four bytes, and no
+//!    difference is zero.
+//! 2. Runs are merged as they come in, so that each is more than twice as long as the next: a pair is moved a logarithmic
+//!    number of times, and pairs that repeat are summed early.
+
+use std::cmp::Ordering;
+use std::iter::Peekable;
+use std::ops::Range;
+use std::rc::Rc;
+
+use super::groups::pack;
+use super::radix::sort_by_digits;
+use crate::row::Row;
+
+/// A `(group, value)` pair; the group is an id of the worker's own dictionary.
+pub type Pair<V> = (u32, V);
+
+/// Sorted pairs with their differences.
+#[derive(Clone, Debug)]
+pub struct Run<V> {
+    pairs: Vec<Pair<V>>,
+    diffs: Vec<i32>,
+}
+
+impl<V> Default for Run<V> {
+    fn default() -> Self {
+        Self {
+            pairs: Vec::new(),
+            diffs: Vec::new(),
+        }
+    }
+}
+
+/// What pairs may have as values.
+pub trait Value: Ord + Clone + 'static {
+    /// Sorts by pairs.
+    fn sort(pairs: &mut Vec<(Pair<Self>, i64)>);
+}
+
+impl Value for u32 {
+    fn sort(pairs: &mut Vec<(Pair<u32>, i64)>) {
+        sort_by_digits(pairs, |((group, value), _)| [0, pack(*group, *value)]);
+    }
+}
+
+impl Value for u64 {
+    fn sort(pairs: &mut Vec<(Pair<u64>, i64)>) {
+        sort_by_digits(pairs, |((group, value), _)| [(*group).into(), *value]);
+    }
+}
+
+impl Value for Row {
+    fn sort(pairs: &mut Vec<(Pair<Row>, i64)>) {
+        pairs.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    }
+}
+
+impl<V: Value> Run<V> {
+    /// Sorts and sums pairs; `unsorted` is left empty.
+    pub fn sort(unsorted: &mut Vec<(Pair<V>, i64)>) -> Self {
+        V::sort(unsorted);
+        let mut run = Self::with_capacity(unsorted.len());
+        let mut updates = unsorted.drain(..).peekable();
+        while let Some((pair, diff)) = next_sum(&mut updates) {
+            run.push(pair, diff);
+        }
+        run
+    }
+
+    fn with_capacity(pairs: usize) -> Self {
+        Self {
+            pairs: Vec::with_capacity(pairs),
+            diffs: Vec::with_capacity(pairs),
+        }
+    }
+
+    /// The pairs, in order; one may stand more than once.
+    pub fn pairs(&self) -> &[Pair<V>] {
+        &self.pairs
+    }
+
+    /// The difference of the pair at an index.
+    pub fn diff(&self, index: usize) -> i64 {
+        self.diffs[index].into()
+    }
+
+    /// Whether there is no pair.
+    pub fn is_empty(&self) -> bool {
+        self.pairs.is_empty()
+    }
+
+    /// Where the pairs of each group are.
+    pub fn groups(&self) -> impl Iterator<Item = Range<usize>> {
+        let mut from = 0;
+        self.pairs.chunk_by(|a, b| a.0 == b.0).map(move |group| {
+            let range = from..from + group.len();
+            from = range.end;
+            range
+        })
+    }
+
+    /// The pairs at these indices, each once, with their differences.
+    pub fn sums(&self, range: Range<usize>) -> impl Iterator<Item = (&Pair<V>, i64)> {
+        let diffs = self.diffs[range.clone()].iter();
+        let updates = self.pairs[range].iter().zip(diffs);
+        let mut updates = updates.map(|(pair, &diff)| (pair, diff.into())).peekable();
+        std::iter::from_fn(move || next_sum(&mut updates))
+    }
+
+    fn merge(self, other: Self) -> Self {
+        let mut merged = Self::with_capacity(self.pairs.len() + other.pairs.len());
+        let (mut left, mut right) = (self.into_updates(), other.into_updates());
+        let (mut a, mut b) = (left.next(), right.next());
+        loop {
+            match (a, b) {
+                (Some(one), Some(other)) => match one.0.cmp(&other.0) {
+                    Ordering::Less => {
+                        merged.push(one.0, one.1);
+                        (a, b) = (left.next(), Some(other));
+                    }
+                    Ordering::Greater => {
+                        merged.push(other.0, other.1);
+                        (a, b) = (Some(one), right.next());
+                    }
+                    // Beyond four bytes a pair stands more than once.
+                    Ordering::Equal => {
+                        let (pair, mut sum) = (one.0, one.1 + other.1);
+                        (a, b) = (left.next(), right.next());
+                        for (next, rest) in [
+                            (&mut a, &mut left as &mut dyn Iterator<Item = _>),
+                            (&mut b, &mut right),
+                        ] {
+                            while let Some((_, more)) = next.take_if(|(other, _)| *other == pair) {
+                                sum += more;
+                                *next = rest.next();
+                            }
+                        }
+                        merged.push(pair, sum);
+                    }
+                },
+                (rest, None) => {
+                    let rest = rest.into_iter().chain(left);
+                    rest.for_each(|(pair, diff)| merged.push(pair, diff));
+                    break;
+                }
+                (None, rest) => {
+                    let rest = rest.into_iter().chain(right);
+                    rest.for_each(|(pair, diff)| merged.push(pair, diff));
+                    break;
+                }
+            }
+        }
+        // What was summed up leaves room behind; much of it is given back.
+        if merged.pairs.len() < merged.pairs.capacity() / 4 * 3 {
+            merged.pairs.shrink_to_fit();
+            merged.diffs.shrink_to_fit();
+        }
+        merged
+    }
+
+    /// Appends a pair that is not less than the last; differences of zero vanish.
+    fn push(&mut self, pair: Pair<V>, diff: i64) {
+        match i32::try_from(diff) {
+            Ok(0) => {}
+            Ok(diff) => {
+                self.pairs.push(pair);
+                self.diffs.push(diff);
+            }
+            Err(_) => self.push_in_parts(&pair, diff),
+        }
+    }
+
+    #[cold]
+    fn push_in_parts(&mut self, pair: &Pair<V>, mut diff: i64) {
+        while diff != 0 {
+            let limit = if diff > 0 { i32::MAX } else { i32::MIN };
+            let part = i32::try_from(diff).unwrap_or(limit);
+            self.pairs.push(pair.clone());
+            self.diffs.push(part);
+            diff -= i64::from(part);
+        }
+    }
+
+    fn into_updates(self) -> impl Iterator<Item = (Pair<V>, i64)> {
+        self.pairs
+            .into_iter()
+            .zip(self.diffs.into_iter().map(i64::from))
+    }
+}
+
+/// The next pair and the sum of all its differences.
+fn next_sum<P: PartialEq>(
+    updates: &mut Peekable<impl Iterator<Item = (P, i64)>>,
+) -> Option<(P, i64)> {
+    let (pair, mut sum) = updates.next()?;
+    while let Some((_, diff)) = updates.next_if(|(other, _)| *other == pair) {
+        sum += diff;
+    }
+    Some((pair, sum))
+}
+
+/// Pairs sorted at once: 4 MiB of ids.
+const SORTED_MAX: usize = 1 << 18;
+
+/// The pairs of an epoch that is not complete.
+pub struct Coming<V> {
+    /// What came last.
+    pub unsorted: Vec<(Pair<V>, i64)>,
+    runs: Vec<Run<V>>,
+}
+
+impl<V> Default for Coming<V> {
+    fn default() -> Self {
+        Self {
+            unsorted: Vec::new(),
+            runs: Vec::new(),
+        }
+    }
+}
+
+impl<V: Value> Coming<V> {
+    /// Sorts what came, once it is much.
+    pub fn sort_much(&mut self) {
+        if self.unsorted.len() >= SORTED_MAX {
+            self.runs.push(Run::sort(&mut self.unsorted));
+            while let [.., left, right] = self.runs.as_slice()
+                && is_due(left, right)
+            {
+                merge_last(&mut self.runs);
+            }
+        }
+    }
+
+    /// All pairs in one run.
+    pub fn finish(mut self) -> Run<V> {
+        self.runs.push(Run::sort(&mut self.unsorted));
+        drop(self.unsorted);
+        while self.runs.len() > 1 {
+            merge_last(&mut self.runs);
+        }
+        self.runs.pop().unwrap_or_default()
+    }
+}
+
+fn merge_last<V: Value>(runs: &mut Vec<Run<V>>) {
+    if let (Some(right), Some(left)) = (runs.pop(), runs.pop()) {
+        runs.push(left.merge(right));
+    }
+}
+
+/// Whether a run is so small beside the next one that they should be one.
+fn is_due<V>(left: &Run<V>, right: &Run<V>) -> bool {
+    left.pairs.len() / 2 <= right.pairs.len()
+}
+
+/// The pairs of all epochs so far.
+pub struct Past<V>(Vec<Rc<Run<V>>>);
+
+impl<V> Default for Past<V> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<V: Value> Past<V> {
+    /// Adds an epoch's.
+    pub fn push(&mut self, run: Rc<Run<V>>) {
+        self.0.push(run);
+        while let [.., left, right] = self.0.as_slice()
+            && is_due(left, right)
+            && let (Some(right), Some(left)) = (self.0.pop(), self.0.pop())
+        {
+            let merged = Rc::unwrap_or_clone(left).merge(Rc::unwrap_or_clone(right));
+            self.0.push(Rc::new(merged));
+        }
+    }
+
+    /// Its runs.
+    pub fn runs(&self) -> &[Rc<Run<V>>] {
+        &self.0
+    }
+
+    /// Looks pairs up in ascending order.
+    pub fn lookup(&self) -> Lookup<'_, V> {
+        Lookup(self.0.iter().map(|run| (&**run, 0)).collect())
+    }
+}
+
+/// How often pairs were there, asked for in ascending order.
+pub struct Lookup<'a, V>(Vec<(&'a Run<V>, usize)>);
+
+impl<V: Value> Lookup<'_, V> {
+    /// How often the pair was there.
+    pub fn count(&mut self, pair: &Pair<V>) -> i64 {
+        let mut count = 0;
+        for (run, at) in &mut self.0 {
+            *at = advance(run.pairs(), *at, |other| other < pair);
+            while run.pairs.get(*at) == Some(pair) {
+                count += run.diff(*at);
+                *at += 1;
+            }
+        }
+        count
+    }
+}
+
+/// The first index from `from` on of which `before` does not hold: found near `from` in few steps.
+fn advance<T>(items: &[T], from: usize, before: impl Fn(&T) -> bool) -> usize {
+    let (mut from, mut step) = (from, 1);
+    while items.get(from + step - 1).is_some_and(&before) {
+        from += step;
+        step *= 2;
+    }
+    let rest = &items[from..items.len().min(from + step - 1)];
+    from + rest.partition_point(before)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(updates: &[(u32, i64)]) -> Run<u32> {
+        let updates = updates.iter().map(|&(value, diff)| ((0, value), diff));
+        Run::sort(&mut updates.collect())
+    }
+
+    fn sums(run: &Run<u32>) -> Vec<(u32, i64)> {
+        let sums = run.sums(0..run.pairs().len());
+        sums.map(|(&(_, value), diff)| (value, diff)).collect()
+    }
+
+    #[test]
+    fn sorting_and_merging_sum_up() {
+        assert_eq!(
+            sums(&run(&[(2, 1), (1, 1), (2, 3), (3, 1), (3, -1)])),
+            [(1, 1), (2, 4)]
+        );
+        let merged = run(&[(1, 1), (2, 2), (4, 1)]).merge(run(&[(2, -2), (3, 1), (4, 1)]));
+        assert_eq!(sums(&merged), [(1, 1), (3, 1), (4, 2)]);
+    }
+
+    #[test]
+    fn differences_beyond_four_bytes_are_kept() {
+        let large = i64::from(i32::MAX);
+        assert_eq!(sums(&run(&[(1, 3 * large + 2)])), [(1, 3 * large + 2)]);
+        assert_eq!(
+            sums(&run(&[(1, large)]).merge(run(&[(1, large)]))),
+            [(1, 2 * large)]
+        );
+        assert_eq!(
+            sums(&run(&[(1, -3 * large), (2, 1)]).merge(run(&[(1, 3 * large)]))),
+            [(2, 1)]
+        );
+    }
+
+    #[test]
+    fn groups_lie_side_by_side() {
+        let updates = [(4, 1), (2, 7), (4, 0), (2, 9)].map(|pair| (pair, 1));
+        let run = Run::<u32>::sort(&mut updates.to_vec());
+        let groups = run.groups().map(|range| run.pairs()[range].to_vec());
+        assert_eq!(
+            groups.collect::<Vec<_>>(),
+            [vec![(2, 7), (2, 9)], vec![(4, 0), (4, 1)]]
+        );
+    }
+
+    /// Epochs of pairs that come and go, against a map.
+    #[test]
+    fn the_past_counts_what_came_and_went() {
+        let mut state = 5_u64;
+        let mut random = |below: u32| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            u32::try_from(state >> 33).unwrap_or_default() % below
+        };
+        let mut past = Past::<u32>::default();
+        let mut model = std::collections::BTreeMap::<Pair<u32>, i64>::new();
+        for epoch in 0..40 {
+            let mut updates = Vec::new();
+            for _ in 0..=random(300) {
+                let (pair, diff) = ((random(3), random(90)), i64::from(random(5)) - 2);
+                *model.entry(pair).or_default() += diff;
+                updates.push((pair, diff));
+            }
+            past.push(Rc::new(Run::sort(&mut updates)));
+            let mut lookup = past.lookup();
+            for pair in (0..3).flat_map(|group| (0..90).map(move |value| (group, value))) {
+                let there = model.get(&pair).copied().unwrap_or_default();
+                assert_eq!(lookup.count(&pair), there, "epoch {epoch}, {pair:?}");
+            }
+            assert!(past.runs().len() < 12);
+        }
+    }
+}
