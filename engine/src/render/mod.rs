@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use arrow::array::{Int64Array, RecordBatch};
 use arrow::compute::kernels::cmp::{gt_eq, lt};
 use arrow::compute::{filter_record_batch, is_null, max, or_kleene};
-use arrow::error::ArrowError;
+use datafusion_common::DataFusionError;
 use tidewater_operators::concat::concat;
 use tidewater_operators::interner::Interner;
 use tidewater_operators::join::join;
 use tidewater_operators::map::map;
 use tidewater_operators::plain::{plain, plain_column};
-use tidewater_operators::source::{Step, source};
+use tidewater_operators::source::{self, source};
 use tidewater_operators::state::Ledger;
 use tidewater_operators::top::top;
 use tidewater_operators::window::window;
@@ -80,6 +80,15 @@ pub struct Late<'scope> {
     pub rows: Changes<'scope>,
 }
 
+/// A function from batch to batch.
+type Step = Box<dyn FnMut(&RecordBatch) -> Result<RecordBatch, DataFusionError>>;
+
+/// A step of a chain.
+struct Link {
+    name: String,
+    step: Step,
+}
+
 struct Renderer<'a, 'scope> {
     scope: Scope<'scope, u64>,
     /// The view that is rendered: its name begins those of its operators.
@@ -98,36 +107,8 @@ struct Renderer<'a, 'scope> {
 impl<'scope> Renderer<'_, 'scope> {
     fn node(&self, node: &Node) -> Changes<'scope> {
         match node {
-            Node::Scan {
-                relation,
-                projection,
-                ..
-            } => self.scan(relation, projection),
+            Node::Scan { .. } | Node::Map(_) | Node::Unnest { .. } => self.chain(node),
             Node::Constant { batch } => self.constant(batch),
-            Node::Map(plan) => {
-                let operation = if plan.predicate.is_some() {
-                    "filter"
-                } else {
-                    "project"
-                };
-                let plan_of_worker = plan.clone();
-                let input = self.node(&plan.input);
-                map(
-                    input,
-                    &self.name(operation),
-                    self.faults.clone(),
-                    move |batch| plan_of_worker.apply(batch),
-                )
-            }
-            Node::Unnest { input, unnest } => {
-                let unnest = unnest.clone();
-                map(
-                    self.node(input),
-                    &self.name("unnest"),
-                    self.faults.clone(),
-                    move |batch| unnest.apply(&plain(batch)?),
-                )
-            }
             Node::Union { inputs, schema } => {
                 let inputs = inputs.iter().map(|input| {
                     let schema = schema.clone();
@@ -201,28 +182,72 @@ impl<'scope> Renderer<'_, 'scope> {
         }
     }
 
-    fn scan(&self, relation: &str, projection: &[usize]) -> Changes<'scope> {
-        let Some(stream) = self.relations.get(relation).cloned() else {
+    /// What follows one another without a state is one operator: a batch goes through all of it at once.
+    fn chain(&self, node: &Node) -> Changes<'scope> {
+        let (input, links) = self.links(node);
+        let names: Vec<&str> = links.iter().map(|link| link.name.as_str()).collect();
+        let name = self.name(&names.join(", "));
+        let mut steps: Vec<Step> = links.into_iter().map(|link| link.step).collect();
+        map(input, &name, self.faults.clone(), move |batch| {
+            let mut batch = batch.clone();
+            for step in &mut steps {
+                if batch.num_rows() > 0 {
+                    batch = step(&batch)?;
+                }
+            }
+            Ok::<_, DataFusionError>(batch)
+        })
+    }
+
+    /// The steps of a chain, and what enters it.
+    fn links(&self, node: &Node) -> (Changes<'scope>, Vec<Link>) {
+        let (input, name, step): (_, _, Step) = match node {
+            Node::Scan {
+                relation,
+                projection,
+                ..
+            } => {
+                let projection = projection.clone();
+                let step = Box::new(move |batch: &RecordBatch| {
+                    if projection.iter().copied().eq(0..batch.num_columns()) {
+                        return Ok(batch.clone());
+                    }
+                    Ok(batch.project(&projection)?)
+                });
+                let name = format!("read {relation}");
+                return (self.relation(relation), vec![Link { name, step }]);
+            }
+            Node::Map(plan) => {
+                let name = if plan.predicate.is_some() {
+                    "filter"
+                } else {
+                    "project"
+                };
+                let of_worker = plan.clone();
+                let step = Box::new(move |batch: &RecordBatch| of_worker.apply(batch));
+                (&plan.input, name, step)
+            }
+            Node::Unnest { input, unnest } => {
+                let unnest = unnest.clone();
+                let step = Box::new(move |batch: &RecordBatch| Ok(unnest.apply(&plain(batch)?)?));
+                (input, "unnest", step)
+            }
+            other => return (self.node(other), Vec::new()),
+        };
+        let (input, mut links) = self.links(input);
+        let name = name.to_owned();
+        links.push(Link { name, step });
+        (input, links)
+    }
+
+    fn relation(&self, relation: &str) -> Changes<'scope> {
+        self.relations.get(relation).cloned().unwrap_or_else(|| {
             self.faults.raise(
                 self.view,
                 format!("the plan reads {relation}, which is not there"),
             );
-            return self.nothing();
-        };
-        let projection = projection.to_vec();
-        map(
-            stream,
-            &self.name(&format!("read {relation}")),
-            self.faults.clone(),
-            move |batch| {
-                if projection.len() == batch.num_columns()
-                    && projection.iter().copied().eq(0..batch.num_columns())
-                {
-                    return Ok::<_, ArrowError>(batch.clone());
-                }
-                batch.project(&projection)
-            },
-        )
+            self.nothing()
+        })
     }
 
     /// The rows of open windows; the others are [`Late`].
@@ -278,8 +303,8 @@ impl<'scope> Renderer<'_, 'scope> {
             .then(|| Delta::plus(batch.clone()));
         source(self.scope, &self.name("constant"), move || {
             match rows.take() {
-                Some(delta) => Step::Emit(vec![delta]),
-                None => Step::Done,
+                Some(delta) => source::Step::Emit(vec![delta]),
+                None => source::Step::Done,
             }
         })
     }

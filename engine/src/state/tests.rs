@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tidewater_operators::state::Update;
+use tidewater_operators::state::{Give, Update};
 
 use super::*;
 
@@ -64,10 +64,12 @@ fn the_store_holds_what_a_map_would() {
             }
             updates.retain(|_, more| *more != 0);
             let writing = store.write().unwrap();
+            let cut = random.random_range(1..200);
+            let all = updates.iter();
+            let all = all.map(|(key, &more)| (key.as_slice(), Update::Add(more)));
+            let pieces = pieces(all.enumerate().map(|(at, update)| (at % cut == 0, update)));
             let grown = writing.part("p", |part| {
-                updates
-                    .iter()
-                    .try_for_each(|(key, &more)| part.change(key, Update::Add(more)))
+                pieces.iter().try_for_each(|piece| part.take(piece))
             });
             let before = model.len();
             for (key, more) in updates {
@@ -87,6 +89,20 @@ fn the_store_holds_what_a_map_would() {
         }
         store.check().unwrap();
     }
+}
+
+/// Updates as a worker sends them; `true` where a run begins.
+fn pieces<'a>(updates: impl Iterator<Item = (bool, (&'a [u8], Update<'a>))>) -> Vec<Piece> {
+    let mut all = Vec::new();
+    let mut pieces = Pieces::new(|piece| all.push(piece));
+    for (begins, (key, update)) in updates {
+        if begins {
+            pieces.run();
+        }
+        pieces.update(key, update);
+    }
+    pieces.finish();
+    all
 }
 
 /// Seeks forwards and backwards find what a map would.
@@ -133,11 +149,12 @@ fn payloads_are_put_and_removed() {
     ];
     for changes in [changes, later] {
         let writing = store.write().unwrap();
+        let updates = changes.iter();
+        let updates = updates.map(|(key, update)| (false, (key.as_bytes(), *update)));
+        let pieces = pieces(updates);
         writing
             .part("p", |part| {
-                changes
-                    .iter()
-                    .try_for_each(|(key, update)| part.change(key.as_bytes(), *update))
+                pieces.iter().try_for_each(|piece| part.take(piece))
             })
             .unwrap();
         writing.commit().unwrap();
@@ -169,6 +186,13 @@ fn a_row_taken_back_too_often_is_an_error() {
         .part("view: join", |part| part.change(b"k", Update::Add(-1)))
         .unwrap_err();
     assert!(error.to_string().contains("view: join"), "{error}");
+    let updates = [("a", 1), ("b", -1), ("c", 1)];
+    let updates = updates.map(|(key, more)| (false, (key.as_bytes(), Update::Add(more))));
+    let pieces = pieces(updates.into_iter());
+    let error = writing
+        .part("view: top", |part| part.take(&pieces[0]))
+        .unwrap_err();
+    assert!(error.to_string().contains("view: top"), "{error}");
 }
 
 #[test]

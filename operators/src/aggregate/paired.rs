@@ -377,7 +377,9 @@ mod tests {
             let bytes = |value: i64| {
                 let code = interner.codes(&array(value)).unwrap()[0];
                 let values = generation.values(&DataType::Int64).unwrap();
-                values.dictionary.get(code).to_vec()
+                let slice = distinct.then(|| slice_of(values.dictionary.hash(code)));
+                let bytes = values.dictionary.get(code).iter().copied();
+                slice.into_iter().chain(bytes).collect::<Vec<u8>>()
             };
             expected.retain(|_, count| *count != 0);
             let expected = expected
