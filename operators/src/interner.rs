@@ -12,7 +12,10 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, PrimitiveArray, new_null_array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, DictionaryArray, PrimitiveArray, StringArray, new_null_array,
+};
+use arrow::compute::take;
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Date32Type, Int8Type, Int16Type, Int32Type, Int64Type, TimeUnit,
     TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
@@ -31,6 +34,9 @@ const VALUES_MAX: usize = 1 << 20;
 const CACHED: usize = 32;
 /// Integers met last whose codes are found without a hash table.
 const RECENT: usize = 1 << 12;
+
+/// Of a dictionary of so many times as many values as there are rows, only those of the rows are looked at.
+const FEW: usize = 4;
 
 /// Why a column cannot be interned.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +71,7 @@ impl Cache {
         let at = self
             .0
             .iter()
-            .rposition(|(known, _)| Arc::ptr_eq(known, array))?;
+            .rposition(|(known, _)| is_same(known, array))?;
         let found = self.0.remove(at)?;
         let codes = Rc::clone(&found.1);
         self.0.push_back(found);
@@ -78,6 +84,24 @@ impl Cache {
         }
         self.0.push_back((Arc::clone(array), Rc::clone(codes)));
     }
+}
+
+/// Whether two arrays are one: the same, or texts in the same memory, as the dictionaries of a row group's batches are.
+fn is_same(known: &ArrayRef, array: &ArrayRef) -> bool {
+    if Arc::ptr_eq(known, array) {
+        return true;
+    }
+    let (Some(known), Some(array)) = (known.as_string_opt::<i32>(), array.as_string_opt::<i32>())
+    else {
+        return false;
+    };
+    let memory = |texts: &StringArray| {
+        let nulls = texts
+            .nulls()
+            .map(|nulls| (nulls.validity().as_ptr(), nulls.offset()));
+        (texts.offsets().as_ptr(), texts.value_data().as_ptr(), nulls)
+    };
+    known.len() == array.len() && memory(known) == memory(array)
 }
 
 /// The dictionaries that codes refer to.
@@ -145,6 +169,9 @@ impl Inner {
         let mut interned = self.generation.values(values.data_type())?;
         let of_values = match known {
             Some(codes) => codes,
+            None if column.len() < values.len() / FEW => {
+                return interned.intern(&take(values, column.keys(), None)?);
+            }
             None => {
                 let codes = interned.intern(values)?.into();
                 self.dictionaries.put(values, &codes);
@@ -361,6 +388,30 @@ mod tests {
             generation.values(&DataType::Utf8).unwrap().dictionary.len(),
             4
         );
+    }
+
+    /// Of the same values: all of a dictionary, those of few rows, those of another array in the same memory.
+    #[test]
+    fn values_of_dictionaries_are_those_of_rows() {
+        let texts = StringArray::from_iter_values((0..100).map(|at| format!("text {at}")));
+        let column = |keys: Vec<Option<u32>>, texts: &StringArray| {
+            let keys = arrow::array::UInt32Array::from(keys);
+            Arc::new(DictionaryArray::new(keys, Arc::new(texts.clone()))) as ArrayRef
+        };
+        let interner = Interner::default();
+        let few = interner.codes(&column(vec![Some(7), None, Some(9)], &texts));
+        assert_eq!(*few.unwrap(), [0, 1, 2]);
+        let all = (0..100).map(Some).chain([None]).collect::<Vec<_>>();
+        let all = interner.codes(&column(all, &texts)).unwrap();
+        assert_eq!((all[7], all[100], all[9]), (0, 1, 2));
+        let again = interner.codes(&column(vec![Some(9), Some(99)], &texts));
+        assert_eq!(*again.unwrap(), [2, all[99]]);
+        let other = StringArray::from_iter_values((0..100).map(|at| format!("text {}", 99 - at)));
+        let other = interner.codes(&column(vec![Some(0); 60], &other)).unwrap();
+        assert_eq!(other[0], all[99]);
+        let slice = texts.slice(50, 50);
+        let slice = interner.codes(&column(vec![Some(49); 60], &slice)).unwrap();
+        assert_eq!(slice[0], all[99]);
     }
 
     #[test]
