@@ -5,7 +5,6 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -81,7 +80,7 @@ pub struct Epoch {
     /// What the operators go on from.
     pub state: Option<Arc<Reading>>,
     /// Where each worker sends what its operators' state became, when it is kept.
-    pub kept: Mutex<Vec<SyncSender<keep::Message>>>,
+    pub kept: Mutex<Vec<keep::Outlets>>,
     /// Rows that entered the graphs, less those that were taken back.
     pub rows_taken: AtomicI64,
     /// Rows that entered the quarantine, less those that left it.

@@ -1,21 +1,25 @@
 //! What the operators of all workers noted, into the state: each worker sends its updates part by part in pieces, in the
 //! order of their keys, and these are merged as they come in. No more is in memory than some chunks of each worker.
+//!
+//! Parts are dealt to keepers in turn, by all workers in the same order: a worker that waits for a keeper waits for a part
+//! that is no later than its own, of which every worker has sent all or is sending, so no two wait for each other.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
 
 use tidewater_operators::Faults;
 use tidewater_operators::state::{Ledger, PartName, give_all};
 
-use crate::state::{Piece, Pieces, Reading, StoreError, Writing};
+use crate::state::{Piece, Pieces, Reading, StoreError, Writing, panic};
 
 /// Bytes of pieces that are sent at once.
 const CHUNK_BYTES: usize = 64 << 10;
 /// Chunks of a worker that may wait.
 const CHUNKS_MAX: usize = 8;
 
-/// From a worker to who writes the state.
-pub enum Message {
+/// From a worker to a keeper.
+enum Message {
     /// The chunks of this part follow.
     Part(PartName),
     /// Updates in the order of their keys.
@@ -26,9 +30,25 @@ pub enum Message {
     End,
 }
 
-/// The two ends of a worker's channel.
-pub fn channel() -> (SyncSender<Message>, Receiver<Message>) {
-    sync_channel(CHUNKS_MAX)
+/// A worker's ends of its channels, one to each keeper.
+pub struct Outlets(Vec<SyncSender<Message>>);
+
+/// What writes the state: keepers, to which the parts are dealt in turn. Each has the other ends of all workers' channels.
+pub struct Keepers(Vec<Vec<Receiver<Message>>>);
+
+/// As many keepers as workers, and the ends of the workers.
+pub fn channels(workers: usize) -> (Vec<Outlets>, Keepers) {
+    let mut keepers: Vec<Vec<Receiver<Message>>> = (0..workers).map(|_| Vec::new()).collect();
+    let to_keepers = |_| {
+        let channels = keepers.iter_mut().map(|inlets| {
+            let (outlet, inlet) = sync_channel(CHUNKS_MAX);
+            inlets.push(inlet);
+            outlet
+        });
+        Outlets(channels.collect())
+    };
+    let outlets = (0..workers).map(to_keepers).collect();
+    (outlets, Keepers(keepers))
 }
 
 /// A worker's ledger, which goes on from a snapshot; `keeps` says for which views. Without a snapshot nothing is found,
@@ -46,8 +66,8 @@ pub fn ledger(
 }
 
 /// Sends all that was noted. Errors mean that no one listens any more, who has a reason of their own.
-pub fn send(ledger: &Ledger, to: &SyncSender<Message>) {
-    for (name, notes) in ledger.take() {
+pub fn send(ledger: &Ledger, to: &Outlets) {
+    for ((name, notes), to) in ledger.take().into_iter().zip(to.0.iter().cycle()) {
         let _ = to.send(Message::Part(name));
         let (mut chunk, mut bytes) = (Vec::new(), 0);
         let mut pieces = Pieces::new(|piece: Piece| {
@@ -63,14 +83,61 @@ pub fn send(ledger: &Ledger, to: &SyncSender<Message>) {
         let _ = to.send(Message::Chunk(chunk));
         let _ = to.send(Message::PartEnd);
     }
-    let _ = to.send(Message::End);
+    for to in &to.0 {
+        let _ = to.send(Message::End);
+    }
 }
 
-/// Writes what all workers send, and gives the names of all parts; `None` when a worker ended before it had sent all.
-///
-/// # Errors
-/// When the state cannot be written.
-pub fn receive(
+impl Keepers {
+    /// Writes what all workers send, and gives the names of all parts; `None` when a worker ended before it had sent all.
+    ///
+    /// # Errors
+    /// When the state cannot be written. The workers are not listened to any more.
+    pub fn receive(&mut self, writing: &Writing) -> Result<Option<Vec<PartName>>, StoreError> {
+        let keep = |inlets: &mut Vec<Receiver<Message>>| {
+            let kept = panic::guarded(|| receive(inlets, writing));
+            if !matches!(kept, Ok(Some(_))) {
+                // Workers that still send must not wait for anyone.
+                inlets.clear();
+            }
+            kept
+        };
+        let Some((first, others)) = self.0.split_first_mut() else {
+            return Ok(None);
+        };
+        let kept = thread::scope(|scope| {
+            let others = others.iter_mut();
+            let others: Vec<_> = others
+                .map(|inlets| scope.spawn(move || keep(inlets)))
+                .collect();
+            let first = keep(first);
+            let others = others.into_iter().map(|keeper| {
+                keeper
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            });
+            std::iter::once(first).chain(others).collect::<Vec<_>>()
+        });
+        let kept = kept.into_iter().collect::<Result<Option<Vec<_>>, _>>()?;
+        Ok(kept.map(in_turn))
+    }
+}
+
+/// What was dealt in turn, in its order.
+fn in_turn(dealt: Vec<Vec<PartName>>) -> Vec<PartName> {
+    let mut dealt: Vec<_> = dealt.into_iter().map(Vec::into_iter).collect();
+    let mut all = Vec::new();
+    loop {
+        let before = all.len();
+        all.extend(dealt.iter_mut().filter_map(Iterator::next));
+        if all.len() == before {
+            return all;
+        }
+    }
+}
+
+/// Writes the parts of one keeper.
+fn receive(
     from: &[Receiver<Message>],
     writing: &Writing,
 ) -> Result<Option<Vec<PartName>>, StoreError> {

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ pub struct Resident {
     sources: BTreeMap<String, (SchemaRef, Option<Vec<usize>>)>,
     tables: Vec<(String, SchemaRef)>,
     workers: Vec<Connection>,
-    kept: Vec<Receiver<keep::Message>>,
+    kept: keep::Keepers,
     guards: Option<WorkerGuards<Option<()>>>,
     faults: Faults,
 }
@@ -76,7 +76,7 @@ struct Connection {
 struct Ends {
     commands: Receiver<Command>,
     changes: Sender<Emitted>,
-    kept: SyncSender<keep::Message>,
+    kept: keep::Outlets,
 }
 
 impl Resident {
@@ -128,18 +128,17 @@ impl Resident {
             (source.spec.name.clone(), columns)
         });
         let sources: BTreeMap<_, _> = sources.collect();
-        let (mut connections, mut kept) = (Vec::new(), Vec::new());
+        let (outlets, kept) = keep::channels(workers.max(1));
+        let mut connections = Vec::new();
         let mut ends: Vec<Option<Ends>> = Vec::new();
-        for _ in 0..workers.max(1) {
+        for kept in outlets {
             let (commands, to_worker) = channel();
             let (from_worker, changes) = channel();
-            let (keeps, keeper) = keep::channel();
             connections.push(Connection { commands, changes });
-            kept.push(keeper);
             ends.push(Some(Ends {
                 commands: to_worker,
                 changes: from_worker,
-                kept: keeps,
+                kept,
             }));
         }
         let faults = Faults::default();
@@ -214,7 +213,7 @@ impl Resident {
             // As above.
             let _ = worker.commands.send(Command::Keep);
         }
-        let complete = keep::receive(&self.kept, writing)?;
+        let complete = self.kept.receive(writing)?;
         match self.faults.first() {
             Some(fault) => Err(RunError::Fault(fault)),
             None if complete.is_some() => Ok(()),

@@ -9,6 +9,8 @@
 //! 2. Entries are in ascending order, each key once.
 //! 3. The bytes begin with a checksum of the fence and all that follows.
 
+use std::cmp::Ordering;
+
 use tidewater_operators::hash::hash;
 use tidewater_operators::state::Entry;
 use tidewater_operators::varint::{put, put_bytes, put_signed, take, take_bytes, take_signed};
@@ -110,9 +112,11 @@ pub struct BlockReader {
     /// Where in `bytes` the entry that it stands at begins, and the next one.
     at: usize,
     next: usize,
-    /// The key of the entry before, from which that of this one is made.
-    previous: Vec<u8>,
     key: Vec<u8>,
+    /// How many bytes of the key are those of the one before, at both ends, and what was between them there.
+    front: usize,
+    back: usize,
+    replaced: Vec<u8>,
     count: i64,
     payload: (usize, usize),
     at_entry: bool,
@@ -150,7 +154,6 @@ impl BlockReader {
     /// Moves back before the first entry.
     pub fn rewind(&mut self) {
         (self.at, self.next) = (0, 0);
-        self.previous.clear();
         self.key.clear();
         self.at_entry = false;
     }
@@ -178,21 +181,48 @@ impl BlockReader {
         Ok(self.at_entry)
     }
 
+    /// Moves on to the first entry whose key is not less than `target`; `false` when there is none. The key of the entry
+    /// that it stands at is less.
+    ///
+    /// What a key shares with the one before it tells mostly how it compares, since that one is less: no more is looked
+    /// at.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step).
+    pub fn seek(&mut self, target: &[u8]) -> Result<bool, Damaged> {
+        debug_assert!(self.entry().is_none_or(|entry| entry.key < target));
+        let mut shared = shared_front(&self.key, target);
+        while self.step()? {
+            match self.front.cmp(&shared) {
+                // It differs from the target where the one before did, in the same byte.
+                Ordering::Greater => continue,
+                // It is greater than the one before in a byte that the target has too.
+                Ordering::Less => return Ok(true),
+                Ordering::Equal => {}
+            }
+            shared += shared_front(&self.key[shared..], &target[shared..]);
+            if self.key.get(shared) >= target.get(shared) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn read(&mut self) -> Option<()> {
         let whole = self.bytes.as_slice();
         let mut rest = &whole[self.next..];
         let front = usize::try_from(take(&mut rest)?).ok()?;
         let back = usize::try_from(take(&mut rest)?).ok()?;
         let middle = take_bytes(&mut rest)?;
-        std::mem::swap(&mut self.previous, &mut self.key);
-        let from = self.previous.len().checked_sub(back)?;
-        if front > from {
-            return None;
+        let to = self.key.len().checked_sub(back)?;
+        self.replaced.clear();
+        self.replaced.extend_from_slice(self.key.get(front..to)?);
+        if middle.len() == self.replaced.len() {
+            self.key[front..to].copy_from_slice(middle);
+        } else {
+            self.key.splice(front..to, middle.iter().copied());
         }
-        self.key.clear();
-        self.key.extend_from_slice(&self.previous[..front]);
-        self.key.extend_from_slice(middle);
-        self.key.extend_from_slice(&self.previous[from..]);
+        (self.front, self.back) = (front, back);
         self.count = i64::try_from(take_signed(&mut rest)?).ok()?;
         let payload = take_bytes(&mut rest)?;
         self.next = whole.len() - rest.len();
@@ -201,11 +231,12 @@ impl BlockReader {
     }
 
     /// The key of the entry before the one it stands at.
-    pub fn previous(&self) -> &[u8] {
+    pub fn previous(&self) -> Vec<u8> {
         if self.at_entry {
-            &self.previous
+            let back = self.key.len() - self.back;
+            [&self.key[..self.front], &self.replaced, &self.key[back..]].concat()
         } else {
-            &self.key
+            self.key.clone()
         }
     }
 
@@ -281,6 +312,50 @@ mod tests {
         }
         assert_eq!(read, entries());
         assert!(reader.covers(b"zz") && !reader.covers(b"zzz"));
+    }
+
+    /// From every entry to every key between, at and behind the entries, and what is behind it then.
+    #[test]
+    fn seeks_find_the_first_that_is_not_less() {
+        let (entries, block) = (entries(), block());
+        let mut targets: Vec<Vec<u8>> = entries.iter().map(|entry| entry.0.clone()).collect();
+        targets.extend(
+            [
+                "a ",
+                "aX",
+                "aXbb",
+                "aY",
+                "b--",
+                "b--0001--z",
+                "b--00015",
+                "bz",
+                "z",
+            ]
+            .map(Into::into),
+        );
+        for from in 0..=entries.len() {
+            for target in &targets {
+                let mut reader = BlockReader::default();
+                reader.open(b"fence", &block).unwrap();
+                for _ in 0..from {
+                    reader.step().unwrap();
+                }
+                if reader
+                    .entry()
+                    .is_some_and(|entry| entry.key >= target.as_slice())
+                {
+                    continue;
+                }
+                let expected = entries.iter().position(|entry| entry.0 >= *target);
+                let found = reader.seek(target).unwrap();
+                assert_eq!(found, expected.is_some());
+                let key = reader.entry().map(|entry| entry.key.to_vec());
+                assert_eq!(key, expected.map(|at| entries[at].0.clone()));
+                let before = expected.unwrap_or(entries.len()).checked_sub(1);
+                let before = before.map(|at| entries[at].0.clone());
+                assert_eq!(reader.previous(), before.unwrap_or_default());
+            }
+        }
     }
 
     #[test]

@@ -104,12 +104,14 @@ impl Cursor<'_> {
         let inside = self.fence.as_deref().is_some_and(|fence| fence <= key);
         if behind || !inside || !self.block.covers(key) {
             self.open(key)?;
-            self.advance()?;
+        } else if self.block.entry().is_some_and(|entry| entry.key == key) {
+            return Ok(());
         }
-        while self.block.entry().is_some_and(|entry| entry.key < key) {
-            self.advance()?;
+        if self.block.seek(key).map_err(|_| self.damaged())? {
+            Ok(())
+        } else {
+            self.advance()
         }
-        Ok(())
     }
 
     fn find_before(&mut self, key: &[u8]) -> Result<(), StoreError> {
@@ -331,10 +333,10 @@ impl<'a, 'txn> PartWriter<'a, 'txn> {
             self.writer.push(first);
             rest.step().map_err(|_| damaged())?;
             let from = rest.at();
-            while rest.entry().is_some_and(|entry| entry.key < key) {
-                rest.step().map_err(|_| damaged())?;
+            if rest.entry().is_some_and(|entry| entry.key < key) {
+                rest.seek(key).map_err(|_| damaged())?;
             }
-            self.writer.append(rest.encoded(from), rest.previous());
+            self.writer.append(rest.encoded(from), &rest.previous());
         }
         let old = rest.entry().filter(|entry| entry.key == key);
         let old = old.map(|entry| entry.count);

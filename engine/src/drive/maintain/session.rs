@@ -503,9 +503,8 @@ fn compute(
     writing: &Writing,
     workers: usize,
 ) -> Result<(Epoch, Vec<Vec<Run>>, BTreeMap<String, Vec<String>>), RunError> {
-    let (senders, receivers): (Vec<_>, Vec<_>) =
-        (0..workers.max(1)).map(|_| keep::channel()).unzip();
-    *epoch.kept.lock().unwrap_or_else(PoisonError::into_inner) = senders;
+    let (outlets, mut keepers) = keep::channels(workers.max(1));
+    *epoch.kept.lock().unwrap_or_else(PoisonError::into_inner) = outlets;
     let graphs = epoch.graphs.len();
     let epoch = Arc::new(epoch);
     let for_workers = Arc::clone(&epoch);
@@ -515,7 +514,7 @@ fn compute(
     let mut parts: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut failed = None;
     for _ in 0..graphs {
-        match keep::receive(&receivers, writing) {
+        match keepers.receive(writing) {
             Ok(Some(names)) => names
                 .into_iter()
                 .for_each(|part| parts.entry(part.view).or_default().push(part.name)),
@@ -527,7 +526,7 @@ fn compute(
         }
     }
     // Workers that still send must not wait for anyone.
-    drop(receivers);
+    drop(keepers);
     let shards = workers::join(guards, &epoch.faults)?;
     if let Some(error) = failed {
         return Err(error.into());
