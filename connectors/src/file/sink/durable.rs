@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::write::in_threads;
 use crate::disk;
 use crate::sink::SinkError;
 
@@ -14,6 +15,9 @@ use crate::sink::SinkError;
 /// fewer, one by one, so as not to wait for what others write.
 #[cfg(target_os = "linux")]
 const ONE_BY_ONE_MAX: usize = 64;
+
+/// Files that are synced at once: each waits for the disk, and a journal commits them together.
+const AT_ONCE: usize = 4;
 
 /// Makes a directory, all files below it and their names durable.
 pub(super) fn sync_all_below(directory: &Path) -> Result<(), SinkError> {
@@ -24,7 +28,7 @@ pub(super) fn sync_all_below(directory: &Path) -> Result<(), SinkError> {
         let synced = disk::sync_file_system(directory);
         return synced.map_err(SinkError::io("write to disk the file system of", directory));
     }
-    paths.iter().try_for_each(|path| sync(path))
+    sync_all(paths)
 }
 
 /// Makes the names in some directories durable; one that is not there any more has none.
@@ -44,7 +48,16 @@ pub(super) fn sync_directories(directories: &BTreeSet<PathBuf>) -> Result<(), Si
         return Ok(());
     }
     let there = directories.iter().filter(|directory| directory.exists());
-    there.map(PathBuf::as_path).try_for_each(sync)
+    sync_all(there.cloned().collect())
+}
+
+/// Makes the content of files, and the names in directories, durable, several at a time.
+///
+/// # Errors
+/// When the file system refuses.
+pub fn sync_all(paths: Vec<PathBuf>) -> Result<(), SinkError> {
+    in_threads(paths, AT_ONCE, |path| sync(&path))?;
+    Ok(())
 }
 
 /// Makes one file's content, or the names in one directory, durable.

@@ -59,6 +59,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+pub use durable::sync_all;
 pub use maintain::{
     CRASH_POINTS, Published, PublishedFile, PublishedGroup, PublishedPartition, ShadowFile,
     StagedChange, Swap, TableChange, apply_swaps, stage_changes, write_changes,

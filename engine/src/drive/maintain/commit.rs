@@ -32,7 +32,7 @@ use tidewater_connectors::disk;
 use tidewater_connectors::file::sink::{
     DEFAULT_SHARD_BYTES, Published as PublishedRecord, PublishedPartition, PublishedTable, Run,
     StagedChange, Staging, TableChange, TableShard, WriteOptions, apply_swaps, stage_changes,
-    write_changes,
+    sync_all, write_changes,
 };
 use tidewater_connectors::file::{Depot, Position};
 use tidewater_connectors::kafka::StreamPosition;
@@ -195,6 +195,7 @@ impl Commit<'_> {
         let of_epoch = changes.join(format!("{:020}", self.state.epoch + 1));
         remove_and_make(&of_epoch)?;
         let mut tables = Vec::new();
+        let mut written = Vec::new();
         for (table, runs) in epoch.tables.iter().zip(runs) {
             let replace = self.is_replaced(table);
             if runs.is_empty() && !replace {
@@ -203,11 +204,13 @@ impl Commit<'_> {
             if !replace {
                 let path = of_epoch.join(format!("{}.parquet", table.spec.name));
                 write_changes(&path, &table.spec, &runs)?;
+                written.push(path);
             } else if table.is_topic {
                 // Who reads the topic has what it was: it is made another one, not made anew.
                 let path = of_epoch.join(format!("{}.parquet", table.spec.name));
                 let all = [runs.clone(), self.taken_back(epoch, table)?].concat();
                 write_changes(&path, &table.spec, &all)?;
+                written.push(path);
             }
             tables.push(TableChange {
                 spec: Arc::clone(&table.spec),
@@ -216,9 +219,8 @@ impl Commit<'_> {
                 shadow: shadow(self.directory, &table.spec),
             });
         }
-        for path in [&of_epoch, &changes] {
-            disk::sync(path).map_err(StoreError::io("sync", path))?;
-        }
+        written.extend([of_epoch, changes]);
+        sync_all(written)?;
         let staged = stage_changes(&epoch.staging, tables, &FromState(self.reading), options)?;
         disk::crash_point(STAGED);
         Ok(staged)

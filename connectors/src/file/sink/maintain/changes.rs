@@ -19,9 +19,9 @@ use crate::sink::{EncodeRows, Encoding, SinkError, TableSpec};
 /// Name of the column that says how often a row was put in (above zero) or taken out (below).
 const COUNT: &str = "_count";
 
-/// Writes the net changes in `runs` to the Parquet file `path`, durably: all columns of the table in order, then
-/// `_count`; partition by partition, in canonical order, a row once. Gives the number of rows in it. Runs are handles,
-/// so clones of those that go to [`stage_changes`](super::stage_changes) will do.
+/// Writes the net changes in `runs` to the Parquet file `path`: all columns of the table in order, then `_count`;
+/// partition by partition, in canonical order, a row once. Gives the number of rows in it. Runs are handles, so clones of
+/// those that go to [`stage_changes`](super::stage_changes) will do. It is durable once it is [synced](super::super::sync_all).
 ///
 /// # Errors
 /// When a run cannot be read or the file not be written.
@@ -55,7 +55,6 @@ pub fn write_changes(path: &Path, spec: &Arc<TableSpec>, runs: &[Run]) -> Result
             rows += row_count(&batch);
         }
     }
-    let file = encoder.finish().map_err(failed)?;
-    file.sync().map_err(SinkError::io("write to disk", path))?;
+    encoder.finish().map_err(failed)?;
     Ok(rows)
 }
