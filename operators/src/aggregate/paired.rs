@@ -4,7 +4,7 @@
 //! it would grow too large, rows are listed and counted by sorting, since most pairs of many are there once.
 //!
 //! 1. A pair's count is the sum over the matrix and all lists; it may leave in several parts.
-//! 2. A cell cannot overflow: a flush is due before so many rows were counted.
+//! 2. A count fits four bytes, as a cell does: a flush is due before more rows were counted or listed.
 
 use arrow::array::BooleanArray;
 use arrow::datatypes::DataType;
@@ -42,7 +42,7 @@ pub struct Paired {
     /// Rows taken in, and taken back.
     listed: [Vec<u64>; 2],
     /// Counted before they became too many for a matrix, in order.
-    counted: Vec<(u64, i64)>,
+    counted: Vec<(u64, i32)>,
 }
 
 impl Paired {
@@ -155,7 +155,7 @@ impl Paired {
             for same in listed.chunk_by(PartialEq::eq) {
                 push(
                     same[0],
-                    sign * i64::try_from(same.len()).unwrap_or(i64::MAX),
+                    sign * i32::try_from(same.len()).unwrap_or(i32::MAX),
                 );
             }
             listed.clear();
@@ -212,12 +212,12 @@ impl Matrix {
     }
 
     /// Gives what was counted, in the order of groups and values, and begins anew.
-    fn drain(&mut self, mut give: impl FnMut(u64, i64)) {
+    fn drain(&mut self, mut give: impl FnMut(u64, i32)) {
         let groups = self.cells.chunks(self.stride.max(1));
         for (group, values) in (0..).zip(groups) {
             for (value, &count) in (0..).zip(values) {
                 if count != 0 {
-                    give(pack(group, value), i64::from(count));
+                    give(pack(group, value), count);
                 }
             }
         }
@@ -260,7 +260,7 @@ impl PairsBuilder {
         call: u16,
         group: (&PackedRows, u32),
         (dictionary, value): (&Dictionary, Value),
-        diff: i64,
+        diff: i32,
     ) {
         let Self {
             pairs,
@@ -322,7 +322,7 @@ mod tests {
             for &(group, value, diff) in &body.pairs {
                 let group = body.groups.get(group as usize).to_vec();
                 let value = body.values.get(value as usize).to_vec();
-                *counts.entry((group, value)).or_insert(0) += diff;
+                *counts.entry((group, value)).or_insert(0) += i64::from(diff);
             }
         }
         counts.retain(|_, count| *count != 0);

@@ -41,7 +41,7 @@ pub struct Pairs {
     /// The values.
     pub values: PackedRows,
     /// Index of the group, index of the value, difference.
-    pub pairs: Vec<(u32, u32, i64)>,
+    pub pairs: Vec<(u32, u32, i32)>,
 }
 
 /// The first value in a call's order, for some groups.

@@ -73,7 +73,7 @@ fn append<V: Values>(
     groups: &mut Dictionary,
     values: &mut V,
     parcel: &Pairs,
-    pairs: &mut Vec<(Pair<V::Value>, i64)>,
+    pairs: &mut Vec<(Pair<V::Value>, i32)>,
 ) -> Result<(), AggregateError> {
     let group_ids = parcel
         .groups
