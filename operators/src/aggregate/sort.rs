@@ -30,14 +30,14 @@ pub trait Values: 'static {
 
 /// Sends pairs to their owners, sorts them there, and emits what `close` makes of each epoch's, once it is complete.
 /// `groups` learns the groups' keys.
-pub fn sort_pairs<'scope, V: Values, B: Clone + 'static>(
-    stream: Stream<'scope, u64, Vec<Parcel<Pairs>>>,
+pub fn sort_pairs<V: Values, B: Clone + 'static>(
+    stream: Stream<'_, u64, Vec<Parcel<Pairs>>>,
     operator: String,
     faults: Faults,
     groups: Rc<RefCell<Dictionary>>,
     mut values: V,
     mut close: impl FnMut(Run<V::Value>) -> Result<Vec<Parcel<B>>, AggregateError> + 'static,
-) -> Stream<'scope, u64, Vec<Parcel<B>>> {
+) -> Stream<'_, u64, Vec<Parcel<B>>> {
     let exchange = Exchange::new(|parcel: &Parcel<Pairs>| parcel.to);
     stream.unary_frontier(exchange, &operator.clone(), move |_, _| {
         let mut open: BTreeMap<u64, (Capability<u64>, Coming<V::Value>)> = BTreeMap::new();
