@@ -75,6 +75,8 @@ pub const EPOCHS: Records = Records("epochs");
 /// The state of a job.
 pub struct Store {
     database: Database,
+    /// Whether it caches as much as a state that is filled needs.
+    fills: bool,
 }
 
 impl Store {
@@ -86,7 +88,8 @@ impl Store {
         let database = Database::builder()
             .set_cache_size(CACHE_BYTES)
             .create_with_backend(redb::backends::InMemoryBackend::new())?;
-        Ok(Self { database })
+        let fills = false;
+        Ok(Self { database, fills })
     }
 
     /// Opens the state in `directory`, made where there is none.
@@ -104,10 +107,11 @@ impl Store {
                 .map_err(StoreError::io("remove", &path))?;
         }
         let file = DiskFile::open(&path).map_err(StoreError::io("open", &path))?;
-        let cache_bytes = if directory.is_made {
-            CACHE_BYTES
-        } else {
+        let fills = !directory.is_made;
+        let cache_bytes = if fills {
             FIRST_CACHE_BYTES
+        } else {
+            CACHE_BYTES
         };
         let database = Database::builder()
             .set_cache_size(cache_bytes)
@@ -117,7 +121,20 @@ impl Store {
             transaction.commit()?;
             directory.made()?;
         }
-        Ok(Self { database })
+        Ok(Self { database, fills })
+    }
+
+    /// Gives back the memory that filling a state took, once it is filled. No snapshot may be held.
+    ///
+    /// # Errors
+    /// When the store cannot be opened again.
+    pub fn filled(&mut self, directory: &mut Directory) -> Result<(), StoreError> {
+        if self.fills {
+            // The file is closed before it is opened again.
+            *self = Self::in_memory()?;
+            *self = Self::open(directory)?;
+        }
+        Ok(())
     }
 
     /// The state in `directory`, for reading: nothing in its file changes, and what is written is not kept.
@@ -133,7 +150,8 @@ impl Store {
         let database = Database::builder()
             .set_cache_size(CACHE_BYTES)
             .create_with_backend(file.map_err(StoreError::io("open", &path))?)?;
-        Ok(Self { database })
+        let fills = false;
+        Ok(Self { database, fills })
     }
 
     /// A snapshot.

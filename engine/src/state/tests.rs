@@ -83,6 +83,8 @@ fn the_store_holds_what_a_map_would() {
             if random.random_bool(0.3) {
                 drop((store, locked));
                 (locked, store) = open(directory.path());
+            } else if random.random_bool(0.3) {
+                store.filled(&mut locked).unwrap();
             }
             assert!(kept(&store) == model, "seed {seed}, commit {commit}");
             seeks(&store, &model, &mut random, seed);

@@ -131,6 +131,9 @@ impl<'a> Session<'a> {
         cut: Option<&Arc<Cut>>,
     ) -> Result<RunReport, RunError> {
         clock.enter("compare");
+        if self.state.epoch > 0 {
+            self.store.filled(&mut self.directory)?;
+        }
         let reading = Arc::new(self.store.read()?);
         let state = self.state.clone();
         let views = Views::compare(&self.job, &reading, self.rebuild)?;
