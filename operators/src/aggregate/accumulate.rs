@@ -3,8 +3,8 @@
 //!
 //! ```text
 //! pre-aggregate ── sums ───────────────────────────┐
-//!      ├── pairs ── sort ── arrange ── distinct ───┤ exchange by group ── accumulate ── deltas
-//!      └── pairs ── sort ── arrange ── extremes ───┘
+//!      ├── pairs ── exchange, sort, distinct ──────┤ exchange by group ── accumulate ── deltas
+//!      └── pairs ── exchange, sort, extremes ──────┘
 //! ```
 //!
 //! Invariants:

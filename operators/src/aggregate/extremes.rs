@@ -49,7 +49,7 @@ impl Ordered for AsBytes {
 /// Values of eight bytes, as one number: a pair is sorted by digits then, and takes a third of the memory.
 pub struct AsNumber;
 
-/// What precedes the bytes of a value that is not NULL in Arrow's row format; NULL is never arranged.
+/// What precedes the bytes of a value that is not NULL in Arrow's row format; NULL is never in a pair.
 const PRESENT: u8 = 1;
 
 impl AsNumber {

@@ -23,7 +23,7 @@ pub struct Group {
     pub integers: Box<[i128]>,
     /// Float sums.
     pub floats: Box<[ExactSum]>,
-    /// First values of the extremes.
+    /// The extremes, as bytes.
     pub bests: Box<[Option<Row>]>,
 }
 
@@ -161,7 +161,7 @@ impl Finisher {
             return Ok(Arc::new(arrow::array::NullArray::new(0)));
         };
         let parser = converter.parser();
-        // NULL is never arranged; its encoding stands for a group that has no value.
+        // NULL is never in a pair; its encoding stands for a group that has no value.
         let data_type = self
             .aggregation
             .argument_type(&self.aggregation.calls[call]);

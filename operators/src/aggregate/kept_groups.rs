@@ -1,4 +1,4 @@
-//! Groups as bytes of the state: integer sums, then float sums, then first values.
+//! Groups as bytes of the state: integer sums, then float sums, then extremes.
 
 use super::exact_sum::ExactSum;
 use super::finish::Group;

@@ -2,7 +2,7 @@
 //!
 //! Linear aggregates (`count`, `sum`, `avg`) are the difference: what crosses workers is an amount to add to a group,
 //! and a retraction is a negative amount. `count(DISTINCT …)` and its kin become linear once it is known which
-//! `(group, value)` pairs came or went; `min` and `max` are the ends of a group's values in a sorted arrangement. So every
+//! `(group, value)` pairs came or went; `min` and `max` are the ends of a group's sorted values. So every
 //! kind costs what changed, however large the group (`accumulate` draws the graph).
 
 mod accumulate;
@@ -38,7 +38,7 @@ use crate::{Delta, Faults};
 
 pub use self::exact_sum::ExactSum;
 pub use self::partial::{AggregateError, Flushed, Partial};
-pub use self::spec::{Aggregation, Call, Carrier, Function, Layout, UnsupportedAggregate};
+pub use self::spec::{Aggregation, Call, Carrier, Function, Layout, PairSet, UnsupportedAggregate};
 
 /// Maintains `aggregation` over a stream of deltas: rows of `aggregation.input` in, changes of `aggregation.output` out.
 /// Operators of one worker share an `interner`; `part` gives the state of the operator of that name.

@@ -44,11 +44,11 @@ pub struct Pairs {
     pub pairs: Vec<(u32, u32, i32)>,
 }
 
-/// The first value in a call's order, for some groups.
+/// The extreme that a call wants, for some groups.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Bests {
     /// Keys of the groups, each tagged with its call.
     pub groups: PackedRows,
-    /// The first value now, none when the group has none left.
+    /// The extreme now, none when the group has none left.
     pub best: Vec<Option<Row>>,
 }

@@ -101,7 +101,7 @@ struct Linear {
 pub struct Flushed {
     /// To the owners of the groups.
     pub sums: Vec<Parcel<Sums>>,
-    /// To the owners of the values.
+    /// To the owners of the slices of the groups.
     pub distinct: Vec<Parcel<Pairs>>,
     /// To the owners of the groups.
     pub extremes: Vec<Parcel<Pairs>>,

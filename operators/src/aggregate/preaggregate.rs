@@ -14,7 +14,7 @@ use crate::{Delta, Faults};
 pub struct Preaggregated<'scope> {
     /// For the owners of the groups.
     pub sums: Stream<'scope, u64, Vec<Parcel<Sums>>>,
-    /// For the owners of the values of `DISTINCT` calls.
+    /// For the owners of the slices of the groups: values of `DISTINCT` calls.
     pub distinct: Stream<'scope, u64, Vec<Parcel<Pairs>>>,
     /// For the owners of the groups: values of `min` and `max`.
     pub extremes: Stream<'scope, u64, Vec<Parcel<Pairs>>>,
