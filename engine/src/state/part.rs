@@ -257,6 +257,7 @@ impl<'a, 'txn> PartWriter<'a, 'txn> {
     /// # Errors
     /// As [`take`](Self::take).
     pub fn change(&mut self, key: &[u8], update: Update<'_>) -> Result<(), StoreError> {
+        debug_assert!(!matches!(self.filling, Some(Some(_))));
         loop {
             match &self.open {
                 None => self.open_for(key)?,
