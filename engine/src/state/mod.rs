@@ -10,12 +10,16 @@
 
 mod backend;
 mod block;
+mod cursor;
 pub mod directory;
 mod error;
+mod levels;
 pub mod panic;
 mod part;
 mod piece;
 mod record;
+mod said;
+mod write;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,9 +38,9 @@ use self::backend::{Backend, Unchanged};
 use self::directory::Directory;
 
 pub use self::error::{Damage, StoreError};
-pub use self::part::PartWriter;
 pub use self::piece::{Piece, Pieces};
 pub use self::record::*;
+pub use self::write::PartWriter;
 
 type Bytes<'a> = TableDefinition<'a, &'static [u8], &'static [u8]>;
 
@@ -194,13 +198,6 @@ pub fn pair_key(first: &str, second: &str) -> String {
     format!("{first}\0{second}")
 }
 
-/// How names of tables of parts begin.
-const PART: &str = "part ";
-
-fn part_table(part: &str) -> String {
-    format!("{PART}{part}")
-}
-
 fn seal(key: &str, body: &[u8]) -> Vec<u8> {
     let mut sealed = checksum(key, body).to_vec();
     sealed.extend_from_slice(body);
@@ -308,7 +305,7 @@ impl Reading {
             let found = match self.table(&name)? {
                 None => None,
                 // Its blocks tell whether one of them is missing.
-                Some(part) if name.starts_with(PART) => Some(part.len()?),
+                Some(part) if levels::part_of(&name).is_some() => Some(part.len()?),
                 Some(records) => {
                     let records = records.iter()?.map(|entry| entry.map(|_| 1));
                     Some(records.sum::<Result<u64, _>>()?)
@@ -326,12 +323,19 @@ impl Reading {
     /// # Errors
     /// When the store fails.
     pub fn part(&self, name: &str) -> Result<Option<Arc<dyn Kept>>, StoreError> {
-        let Some(table) = self.table(&part_table(name))? else {
-            return Ok(None);
-        };
+        let mut levels = Vec::new();
+        for level in levels::LEVELS {
+            if let Some(table) = self.table(&format!("{level}{name}"))?
+                && !table.is_empty()?
+            {
+                levels.push(table);
+            }
+        }
         let name = name.into();
-        let has_entries = table.first()?.is_some();
-        Ok(has_entries.then(|| Arc::new(part::KeptPart { name, table }) as Arc<dyn Kept>))
+        Ok(
+            (!levels.is_empty())
+                .then(|| Arc::new(part::KeptPart { name, levels }) as Arc<dyn Kept>),
+        )
     }
 
     /// Bytes that the entries of each part take.
@@ -339,13 +343,13 @@ impl Reading {
     /// # Errors
     /// When the store fails.
     pub fn part_sizes(&self) -> Result<BTreeMap<String, u64>, StoreError> {
-        let mut sizes = BTreeMap::new();
+        let mut sizes = BTreeMap::<String, u64>::new();
         for handle in self.transaction.list_tables()? {
-            let Some(part) = handle.name().strip_prefix(PART) else {
+            let Some(part) = levels::part_of(handle.name()) else {
                 continue;
             };
             if let Some(table) = self.table(handle.name())? {
-                sizes.insert(part.to_owned(), table.stats()?.stored_bytes());
+                *sizes.entry(part.to_owned()).or_default() += table.stats()?.stored_bytes();
             }
         }
         Ok(sizes)
@@ -405,7 +409,7 @@ impl Writing {
         Ok(())
     }
 
-    /// Changes the entries of a part; gives by how many entries it grew.
+    /// Changes the entries of a part.
     ///
     /// # Errors
     /// When the store fails or is damaged, or what `change` says.
@@ -413,12 +417,8 @@ impl Writing {
         &self,
         name: &str,
         change: impl FnOnce(&mut PartWriter<'_, '_>) -> Result<(), StoreError>,
-    ) -> Result<i64, StoreError> {
-        let table_name = part_table(name);
-        let mut table = self.transaction.open_table(Bytes::new(&table_name))?;
-        let mut writer = PartWriter::new(name, &mut table);
-        change(&mut writer)?;
-        writer.finish()
+    ) -> Result<(), StoreError> {
+        levels::change(&self.transaction, name, change)
     }
 
     /// Forgets a part.
@@ -426,10 +426,7 @@ impl Writing {
     /// # Errors
     /// When the store fails.
     pub fn drop_part(&self, name: &str) -> Result<(), StoreError> {
-        let table_name = part_table(name);
-        let table = Bytes::new(&table_name);
-        self.transaction.delete_table(table)?;
-        Ok(())
+        levels::delete(&self.transaction, 0, name)
     }
 
     /// The number of entries of each table there is now.

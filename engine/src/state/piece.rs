@@ -34,8 +34,6 @@ pub struct Piece {
     pub last: Vec<u8>,
     /// The updates as entries of a block that begins with them.
     pub entries: Vec<u8>,
-    /// How many they are.
-    pub count: i64,
     /// Whether one of them counts less than nothing.
     pub is_negative: bool,
 }
@@ -91,10 +89,8 @@ impl<F: FnMut(Piece)> Give for Pieces<F> {
             first: key.to_vec(),
             last: Vec::new(),
             entries: Vec::new(),
-            count: 0,
             is_negative: false,
         });
-        piece.count += 1;
         piece.is_negative |= count < 0;
         self.writer.push(Entry {
             key,

@@ -34,7 +34,7 @@ fn kept(store: &Store) -> Model {
 }
 
 fn key(random: &mut ChaCha8Rng) -> Vec<u8> {
-    let group = random.random_range(0..40_u32);
+    let group = random.random_range(0..200_u32);
     let value = random.random_range(0..400_u32);
     format!("group {group:03} ****-****-{value:04}--").into_bytes()
 }
@@ -47,7 +47,7 @@ fn the_store_holds_what_a_map_would() {
         let (mut locked, mut store) = open(directory.path());
         let mut model = Model::new();
         for commit in 0..12 {
-            let changes = [1, 30, 20_000][random.random_range(0..3)];
+            let changes = [1, 30, 900, 20_000][random.random_range(0..4)];
             let shrink = random.random_bool(0.4);
             let mut updates: BTreeMap<Vec<u8>, i64> = BTreeMap::new();
             for _ in 0..changes {
@@ -68,17 +68,15 @@ fn the_store_holds_what_a_map_would() {
             let all = updates.iter();
             let all = all.map(|(key, &more)| (key.as_slice(), Update::Add(more)));
             let pieces = pieces(all.enumerate().map(|(at, update)| (at % cut == 0, update)));
-            let grown = writing.part("p", |part| {
+            let changed = writing.part("p", |part| {
                 pieces.iter().try_for_each(|piece| part.take(piece))
             });
-            let before = model.len();
+            changed.unwrap();
             for (key, more) in updates {
                 let entry = model.entry(key).or_default();
                 entry.0 += more;
             }
             model.retain(|_, (count, _)| *count != 0);
-            let growth = i64::try_from(model.len()).unwrap() - i64::try_from(before).unwrap();
-            assert_eq!(grown.unwrap(), growth, "seed {seed}, commit {commit}");
             writing.commit().unwrap();
             match random.random_range(0..10) {
                 0..3 => {
@@ -135,6 +133,80 @@ fn seeks(store: &Store, model: &Model, random: &mut ChaCha8Rng, seed: u64) {
             String::from_utf8_lossy(&key)
         );
     }
+}
+
+/// What is put, removed and added, over one another in every order, in as many commits.
+#[test]
+fn levels_say_what_a_map_would() {
+    for seed in 0..20 {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let directory = tempfile::tempdir().unwrap();
+        let (_locked, store) = open(directory.path());
+        let mut model = Model::new();
+        for commit in 0..30 {
+            let mut updates: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
+            let keys = if commit == 0 { 3_000 } else { 200 };
+            for _ in 0..random.random_range(1..keys) {
+                let payload = vec![b'p'; random.random_range(0..40)];
+                updates.insert(key(&mut random), payload);
+            }
+            let updates = updates.iter().map(|(key, payload)| {
+                let there = model.get(key).map_or(0, |(count, _)| *count);
+                let update = match random.random_range(0..4) {
+                    0 => Update::Remove,
+                    1 => Update::Put(payload),
+                    2 if there > 0 => Update::Add(-random.random_range(1..=there)),
+                    _ => Update::Add(random.random_range(1..4)),
+                };
+                (key.as_slice(), update)
+            });
+            let updates: Vec<_> = updates.collect();
+            let pieces = pieces(updates.iter().map(|update| (false, *update)));
+            let writing = store.write().unwrap();
+            let changed = writing.part("p", |part| {
+                pieces.iter().try_for_each(|piece| part.take(piece))
+            });
+            changed.unwrap();
+            writing.commit().unwrap();
+            for (key, update) in updates {
+                let there = model.get(key).map_or(0, |(count, _)| *count);
+                let entry = match update {
+                    Update::Add(more) => (there + more, Vec::new()),
+                    Update::Put(payload) => (1, payload.to_vec()),
+                    Update::Remove => (0, Vec::new()),
+                };
+                model.insert(key.to_vec(), entry);
+            }
+            model.retain(|_, (count, _)| *count != 0);
+            assert!(kept(&store) == model, "seed {seed}, commit {commit}");
+            seeks(&store, &model, &mut random, seed);
+        }
+    }
+}
+
+/// One more than there are, wherever they are said to be.
+#[test]
+fn no_level_takes_back_what_is_not_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_locked, store) = open(directory.path());
+    let change = |updates: &[(&[u8], Update<'_>)]| {
+        let writing = store.write().unwrap();
+        let pieces = pieces(updates.iter().map(|update| (false, *update)));
+        writing.part("p", |part| {
+            pieces.iter().try_for_each(|piece| part.take(piece))
+        })?;
+        writing.commit()
+    };
+    change(&[(b"a", Update::Add(2)), (b"b", Update::Add(1))]).unwrap();
+    change(&[(b"a", Update::Add(-1)), (b"c", Update::Add(1))]).unwrap();
+    for key in [b"a", b"b", b"c"] {
+        let error = change(&[(key, Update::Add(-2))]).unwrap_err();
+        assert!(matches!(error, StoreError::Negative(_)), "{error}");
+        change(&[(key, Update::Add(-1))]).unwrap();
+        let error = change(&[(key, Update::Add(-1))]).unwrap_err();
+        assert!(matches!(error, StoreError::Negative(_)), "{error}");
+    }
+    assert_eq!(kept(&store), Model::new());
 }
 
 #[test]

@@ -1,0 +1,152 @@
+//! Walks over the entries of one level of a part, block by block.
+
+use redb::{AccessGuard, ReadableTable, StorageError};
+use tidewater_operators::state::{Entry, KeptCursor, StateError};
+
+use super::block::BlockReader;
+use super::error::{Damage, StoreError};
+
+/// A block of the store: its fence and its bytes.
+type Found<'a> = Result<
+    (
+        AccessGuard<'a, &'static [u8]>,
+        AccessGuard<'a, &'static [u8]>,
+    ),
+    StorageError,
+>;
+
+/// Stands at an entry of a level, or past the last. The level has blocks.
+pub struct Cursor<'a, T> {
+    /// The part, for messages.
+    name: &'a str,
+    table: &'a T,
+    /// Of the block it stands in.
+    fence: Option<Vec<u8>>,
+    block: BlockReader,
+}
+
+impl<'a, T: ReadableTable<&'static [u8], &'static [u8]>> Cursor<'a, T> {
+    /// A cursor that stands nowhere.
+    pub fn new(name: &'a str, table: &'a T) -> Self {
+        Self {
+            name,
+            table,
+            fence: None,
+            block: BlockReader::default(),
+        }
+    }
+
+    fn damaged(&self) -> StoreError {
+        StoreError::damaged(Damage::Part(self.name.to_owned()))
+    }
+
+    /// Opens the block that covers `key`.
+    fn open(&mut self, key: &[u8]) -> Result<(), StoreError> {
+        let found = self.table.range::<&[u8]>(..=key)?.next_back();
+        self.open_block(found)?;
+        if self.block.covers(key) {
+            Ok(())
+        } else {
+            Err(self.damaged())
+        }
+    }
+
+    /// Opens the block before the one at `fence`.
+    fn open_before(&mut self, fence: &[u8]) -> Result<(), StoreError> {
+        let found = self.table.range::<&[u8]>(..fence)?.next_back();
+        self.open_block(found)?;
+        if self.block.end() == Some(fence) {
+            Ok(())
+        } else {
+            Err(self.damaged())
+        }
+    }
+
+    fn open_block(&mut self, found: Option<Found<'_>>) -> Result<(), StoreError> {
+        let (fence, bytes) = found.ok_or_else(|| self.damaged())??;
+        let opened = self.block.open(fence.value(), bytes.value());
+        opened.map_err(|_| self.damaged())?;
+        self.fence = Some(fence.value().to_vec());
+        Ok(())
+    }
+
+    /// Moves to the next entry, in this block or a later one.
+    pub fn advance(&mut self) -> Result<(), StoreError> {
+        loop {
+            if self.block.step().map_err(|_| self.damaged())? {
+                return Ok(());
+            }
+            let Some(end) = self.block.end().map(<[u8]>::to_vec) else {
+                return Ok(());
+            };
+            self.open(&end)?;
+        }
+    }
+
+    /// Moves to the first entry whose key is not less than `key`.
+    pub fn find(&mut self, key: &[u8]) -> Result<(), StoreError> {
+        // Past its last entry it does not know how far it is.
+        let behind = self.block.entry().is_none_or(|entry| entry.key > key);
+        let inside = self.fence.as_deref().is_some_and(|fence| fence <= key);
+        if behind || !inside || !self.block.covers(key) {
+            self.open(key)?;
+        } else if self.block.entry().is_some_and(|entry| entry.key == key) {
+            return Ok(());
+        }
+        if self.block.seek(key).map_err(|_| self.damaged())? {
+            Ok(())
+        } else {
+            self.advance()
+        }
+    }
+
+    /// Moves to the last entry whose key is less than `key`; past the last when there is none.
+    pub fn find_before(&mut self, key: &[u8]) -> Result<(), StoreError> {
+        self.open(key)?;
+        loop {
+            // Blocks are read forwards only: once to count, once to stand there.
+            let mut before = 0;
+            while self.block.step().map_err(|_| self.damaged())?
+                && self.block.entry().is_some_and(|entry| entry.key < key)
+            {
+                before += 1;
+            }
+            self.block.rewind();
+            if before > 0 {
+                return (0..before).try_for_each(|_| self.advance());
+            }
+            match self.fence.take() {
+                Some(fence) if !fence.is_empty() => self.open_before(&fence)?,
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// The entry it stands at.
+    pub fn at(&self) -> Option<Entry<'_>> {
+        self.block.entry()
+    }
+}
+
+/// As [`KeptCursor`] has its errors.
+pub fn told(result: Result<(), StoreError>) -> Result<(), StateError> {
+    result.map_err(|error| StateError(error.to_string()))
+}
+
+impl<T: ReadableTable<&'static [u8], &'static [u8]>> KeptCursor for Cursor<'_, T> {
+    fn seek(&mut self, key: &[u8]) -> Result<(), StateError> {
+        told(self.find(key))
+    }
+
+    fn seek_before(&mut self, key: &[u8]) -> Result<(), StateError> {
+        told(self.find_before(key))
+    }
+
+    fn step(&mut self) -> Result<(), StateError> {
+        told(self.advance())
+    }
+
+    fn entry(&self) -> Option<Entry<'_>> {
+        self.at()
+    }
+}

@@ -1,0 +1,327 @@
+//! Changes a level of a part, block by block.
+
+use redb::{ReadableTable, Table};
+use tidewater_operators::state::{Entry, Update};
+
+use super::block::{BlockReader, BlockWriter};
+use super::error::{Damage, StoreError};
+use super::part::Together;
+use super::piece::{Kind, Piece};
+use super::said::Said;
+
+/// Bytes of a block when many are written at once.
+const BLOCK_BYTES: usize = 1900;
+/// A block that would have more is split.
+const BLOCK_BYTES_MAX: usize = 3600;
+/// A block of fewer is joined with the next one when it is rewritten.
+const BLOCK_BYTES_MIN: usize = 300;
+
+/// A table of blocks by their fences, in the transaction that changes it.
+pub type Blocks<'txn> = Table<'txn, &'static [u8], &'static [u8]>;
+
+/// Which level is changed.
+pub enum Level<'a, 'txn> {
+    /// The base, which has entries.
+    Base,
+    /// One above what these levels say.
+    Above(Together<'a, Blocks<'txn>>),
+    /// One above the base that takes in what was said above it, and checked then.
+    Between,
+}
+
+/// Writes changes into one level of a part, in ascending order of their keys.
+pub struct PartWriter<'a, 'txn> {
+    name: &'a str,
+    table: &'a mut Blocks<'txn>,
+    level: Level<'a, 'txn>,
+    /// The block that is being changed; none before the first change.
+    open: Option<Open>,
+    /// What becomes of it.
+    writer: BlockWriter,
+    /// Of a part that was empty: the fence of the block that is being filled. Not known before the first change.
+    filling: Option<Option<Vec<u8>>>,
+    /// Reads the updates of a piece.
+    updates: BlockReader,
+    /// The payload of what is said above the base.
+    said: Vec<u8>,
+}
+
+/// A block that is being changed: what of it is not written again yet, which begins behind another key than it did.
+struct Open {
+    fence: Vec<u8>,
+    rest: BlockReader,
+}
+
+impl<'a, 'txn> PartWriter<'a, 'txn> {
+    /// A writer of a level of the part of that name.
+    pub fn new(
+        name: &'a str,
+        table: &'a mut Blocks<'txn>,
+        level: Level<'a, 'txn>,
+    ) -> PartWriter<'a, 'txn> {
+        PartWriter {
+            name,
+            table,
+            level,
+            open: None,
+            writer: BlockWriter::default(),
+            filling: None,
+            updates: BlockReader::default(),
+            said: Vec::new(),
+        }
+    }
+
+    /// Makes the updates of a piece, which come after all before.
+    ///
+    /// # Errors
+    /// When the store fails or is damaged; when an entry would count less than nothing.
+    pub fn take(&mut self, piece: &Piece) -> Result<(), StoreError> {
+        if self.filling.is_none() {
+            let is_empty = self.is_base() && self.table.first()?.is_none();
+            self.filling = Some(is_empty.then(Vec::new));
+        }
+        let mut updates = std::mem::take(&mut self.updates);
+        updates.open_entries(&piece.entries);
+        let taken = if let Some(Some(_)) = self.filling {
+            self.fill(piece, &mut updates)
+        } else {
+            self.change_all(piece, &mut updates)
+        };
+        self.updates = updates;
+        taken
+    }
+
+    /// Appends a piece to a part that was empty, block after block: a first run brings nothing that must be merged.
+    fn fill(&mut self, piece: &Piece, updates: &mut BlockReader) -> Result<(), StoreError> {
+        if piece.is_negative {
+            return Err(StoreError::Negative(self.name.to_owned()));
+        }
+        let Some(Some(fence)) = self.filling.as_mut().filter(|_| piece.kind != Kind::Remove) else {
+            return Ok(());
+        };
+        if self.writer.bytes() + piece.entries.len() > BLOCK_BYTES && self.writer.bytes() > 0 {
+            let block = self.writer.finish(fence, Some(&piece.first));
+            self.table.insert(fence.as_slice(), block.as_slice())?;
+            fence.clone_from(&piece.first);
+        }
+        let first = updates.step();
+        first.map_err(|_| StoreError::damaged(Damage::Part(self.name.to_owned())))?;
+        if let Some(first) = updates.entry() {
+            self.writer.push(first);
+            self.writer.append(updates.rest(), &piece.last);
+        }
+        Ok(())
+    }
+
+    fn change_all(&mut self, piece: &Piece, updates: &mut BlockReader) -> Result<(), StoreError> {
+        while updates.step().map_err(|_| self.damaged())? {
+            let Some(entry) = updates.entry() else { break };
+            let update = match piece.kind {
+                Kind::Add => Update::Add(entry.count),
+                Kind::Put => Update::Put(entry.payload),
+                Kind::Remove => Update::Remove,
+            };
+            self.change(entry.key, update)?;
+        }
+        Ok(())
+    }
+
+    /// Changes the entry of `key`, which is greater than the last one. Not to be mixed with pieces.
+    ///
+    /// # Errors
+    /// As [`take`](Self::take).
+    pub fn change(&mut self, key: &[u8], update: Update<'_>) -> Result<(), StoreError> {
+        self.say(key, update.into())
+    }
+
+    /// Says something of `key`, which is greater than the last one.
+    ///
+    /// # Errors
+    /// As [`take`](Self::take).
+    pub fn say(&mut self, key: &[u8], said: Said<'_>) -> Result<(), StoreError> {
+        debug_assert!(!matches!(self.filling, Some(Some(_))));
+        loop {
+            match &self.open {
+                None => self.open_for(key)?,
+                Some(open) if open.rest.covers(key) => break,
+                Some(_) => self.close()?,
+            }
+        }
+        let is_base = self.is_base();
+        let old = self.pass(key, is_base)?;
+        let said = match old {
+            Some(count) => count.then(said),
+            None if is_base => Said::Set(0, &[]).then(said),
+            None => said,
+        };
+        self.check(key, said)?;
+        let says_nothing = match said {
+            Said::Add(count) => count == 0,
+            Said::Set(count, _) => is_base && count == 0,
+        };
+        if says_nothing {
+            return Ok(());
+        }
+        if self.writer.bytes() >= BLOCK_BYTES_MAX {
+            self.cut(key)?;
+        }
+        let payload = match said {
+            Said::Set(_, payload) if is_base => payload,
+            said => said.payload(&mut self.said),
+        };
+        self.writer.push(Entry {
+            key,
+            count: said.count(),
+            payload,
+        });
+        Ok(())
+    }
+
+    fn is_base(&self) -> bool {
+        matches!(self.level, Level::Base)
+    }
+
+    /// Invariant 3 of levels: what is taken back must be there.
+    fn check(&mut self, key: &[u8], said: Said<'_>) -> Result<(), StoreError> {
+        let below = match (&mut self.level, said) {
+            (Level::Above(below), Said::Add(..0)) => {
+                below.find(key)?;
+                let entry = below.at().filter(|entry| entry.key == key);
+                entry.map_or(0, |entry| entry.count)
+            }
+            (Level::Between, Said::Add(_)) => return Ok(()),
+            _ => 0,
+        };
+        if said.count() + below < 0 {
+            return Err(StoreError::Negative(self.name.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Ends the block that is being written before `key`, with which the next one begins.
+    fn cut(&mut self, key: &[u8]) -> Result<(), StoreError> {
+        let Some(open) = &mut self.open else {
+            return Ok(());
+        };
+        let block = self.writer.finish(&open.fence, Some(key));
+        self.table.insert(open.fence.as_slice(), block.as_slice())?;
+        open.fence.clear();
+        open.fence.extend_from_slice(key);
+        Ok(())
+    }
+
+    /// Opens the block that covers `key`.
+    fn open_for(&mut self, key: &[u8]) -> Result<(), StoreError> {
+        let mut rest = BlockReader::default();
+        let mut fence = Vec::new();
+        match self.table.range::<&[u8]>(..=key)?.next_back() {
+            Some(found) => {
+                let (at, bytes) = found?;
+                let opened = rest.open(at.value(), bytes.value());
+                opened.map_err(|_| self.damaged())?;
+                if !rest.covers(key) {
+                    return Err(self.damaged());
+                }
+                fence.extend_from_slice(at.value());
+            }
+            // Invariant 1 of blocks: only a part without any has none for a key.
+            None if self.table.first()?.is_none() => {}
+            None => return Err(self.damaged()),
+        }
+        rest.step().map_err(|_| self.damaged())?;
+        self.open = Some(Open { fence, rest });
+        Ok(())
+    }
+
+    /// Writes the entries before `key` again; gives what the one at `key` says, which is passed over, but for its payload.
+    fn pass(&mut self, key: &[u8], is_base: bool) -> Result<Option<Said<'static>>, StoreError> {
+        let damaged = || StoreError::damaged(Damage::Part(self.name.to_owned()));
+        let Some(Open { rest, .. }) = &mut self.open else {
+            return Ok(None);
+        };
+        if let Some(first) = rest.entry().filter(|entry| entry.key < key) {
+            // Its key follows another one now; those behind it are as they were, byte by byte.
+            self.writer.push(first);
+            rest.step().map_err(|_| damaged())?;
+            let from = rest.at();
+            if rest.entry().is_some_and(|entry| entry.key < key) {
+                rest.seek(key).map_err(|_| damaged())?;
+            }
+            self.writer.append(rest.encoded(from), &rest.previous());
+        }
+        let old = rest.entry().filter(|entry| entry.key == key);
+        let old = old.map(|entry| match Said::read(entry) {
+            Said::Add(count) if !is_base => Said::Add(count),
+            Said::Add(_) | Said::Set(..) => Said::Set(entry.count, &[]),
+        });
+        if old.is_some() {
+            rest.step().map_err(|_| damaged())?;
+        }
+        Ok(old)
+    }
+
+    /// Writes the open block, joined with the next one when little is left of it.
+    fn close(&mut self) -> Result<(), StoreError> {
+        let is_too_much = |open: &Open, writer: &BlockWriter| {
+            writer.bytes() >= BLOCK_BYTES_MIN
+                && writer.bytes() + open.rest.rest().len() > BLOCK_BYTES_MAX
+        };
+        let next_key = self
+            .open
+            .as_ref()
+            .filter(|open| is_too_much(open, &self.writer));
+        let next_key = next_key.and_then(|open| open.rest.entry());
+        if let Some(key) = next_key.map(|entry| entry.key.to_vec()) {
+            self.cut(&key)?;
+        }
+        let Some(mut open) = self.open.take() else {
+            return Ok(());
+        };
+        let bytes = self.writer.bytes() + open.rest.rest().len();
+        let next = open.rest.end().map(<[u8]>::to_vec);
+        if let Some(next) = next.filter(|_| bytes < BLOCK_BYTES_MIN) {
+            while let Some(entry) = open.rest.entry() {
+                self.writer.push(entry);
+                open.rest.step().map_err(|_| self.damaged())?;
+            }
+            let removed = self.table.remove(next.as_slice())?;
+            let removed = removed.map(|bytes| bytes.value().to_vec());
+            let bytes = removed.ok_or_else(|| self.damaged())?;
+            let opened = open.rest.open(&next, &bytes);
+            opened.map_err(|_| self.damaged())?;
+            open.rest.step().map_err(|_| self.damaged())?;
+            // It stays open: the next change may be in it.
+            self.open = Some(open);
+            return Ok(());
+        }
+        if let Some(entry) = open.rest.entry() {
+            self.writer.push(entry);
+            // The last key is not needed: the block ends here.
+            self.writer.append(open.rest.rest(), &[]);
+        }
+        let block = self.writer.finish(&open.fence, open.rest.end());
+        self.table.insert(open.fence.as_slice(), block.as_slice())?;
+        Ok(())
+    }
+
+    /// Writes what is left.
+    ///
+    /// # Errors
+    /// As [`change`](Self::change).
+    pub fn finish(mut self) -> Result<(), StoreError> {
+        while self.open.is_some() {
+            self.close()?;
+        }
+        if let Some(Some(fence)) = &self.filling
+            && self.writer.bytes() > 0
+        {
+            let block = self.writer.finish(fence, None);
+            self.table.insert(fence.as_slice(), block.as_slice())?;
+        }
+        Ok(())
+    }
+
+    fn damaged(&self) -> StoreError {
+        StoreError::damaged(Damage::Part(self.name.to_owned()))
+    }
+}
