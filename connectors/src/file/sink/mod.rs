@@ -38,6 +38,7 @@
 //! Exactly-once for each run: publishing replaces a table's whole content, so a run that is repeated after a crash ends
 //! in the same bytes.
 
+mod codes;
 mod durable;
 mod files;
 mod gather;
