@@ -92,9 +92,10 @@ impl Texts {
         let mut number = |code: u32| {
             let code = code.as_usize();
             if known[code] == UNMET {
-                known[code] = match values.is_valid(code) {
-                    true => self.number_of(values.value(code)),
-                    false => NULL,
+                known[code] = if values.is_valid(code) {
+                    self.number_of(values.value(code))
+                } else {
+                    NULL
                 };
             }
             known[code]

@@ -256,7 +256,7 @@ pub(super) fn as_codes(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     RecordBatch::try_new(schema, columns.collect())
 }
 
-/// A batch of dictionaries or codes as plain text.
+/// A batch of dictionaries as plain text.
 pub(super) fn as_text(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     let coded = |column: &ArrayRef| *column.data_type() == coded_text();
     let columns = batch.columns().iter().map(text);

@@ -33,7 +33,10 @@ pub(super) fn gather(
         let columns: Vec<&ArrayRef> = sources.iter().map(|source| source.column(at)).collect();
         let coded = columns.iter().map(|c| c.as_dictionary_opt::<UInt32Type>());
         let Some(coded) = coded.collect::<Option<Vec<_>>>() else {
-            let columns: Vec<&dyn Array> = columns.iter().map(|column| column.as_ref()).collect();
+            let columns: Vec<&dyn Array> = columns
+                .iter()
+                .map(|column| AsRef::as_ref(*column))
+                .collect();
             return picked(&columns, picks, &stretches, one_by_one);
         };
         let codes: Vec<&dyn Array> = coded.iter().map(|coded| coded.keys() as _).collect();
@@ -61,6 +64,6 @@ fn picked(
     let slices: Vec<ArrayRef> = slices
         .map(|picks| columns[picks[0].0].slice(picks[0].1, picks.len()))
         .collect();
-    let slices: Vec<&dyn Array> = slices.iter().map(|slice| slice.as_ref()).collect();
+    let slices: Vec<&dyn Array> = slices.iter().map(AsRef::as_ref).collect();
     concat(&slices)
 }

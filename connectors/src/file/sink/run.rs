@@ -2,6 +2,8 @@
 //!
 //! On disk a segment is an Arrow IPC stream within its shard's one spill file, which has no name: it is gone with its
 //! last handle, however the process ends.
+//!
+//! Columns may be codes, in memory and on disk, whose texts the run has; they are read as its segment's [`Coding`] says.
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -91,7 +91,7 @@ mod tests {
         assert_eq!(appended(&[0, 1, 2, 3, 4, 5, 6, 7], 3), packed);
         assert_eq!(appended(&[1; 300], 1), [0xd8, 0x04, 1]);
         assert_eq!(appended(&[0x1234; 9], 13), [18, 0x34, 0x12]);
-        assert_eq!(appended(&[0; 20_000], 0), [0xc0, 0xb8, 0x02]);
+        assert_eq!(appended(&vec![0; 20_000], 0), [0xc0, 0xb8, 0x02]);
         // A group, a run of eleven, and what is left, padded.
         let mixed = [
             0, 1, 0, 1, 0, 1, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 1,

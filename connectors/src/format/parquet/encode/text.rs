@@ -362,7 +362,7 @@ mod tests {
             .unwrap()
             .map(|batch| Arc::clone(batch.unwrap().column(0)))
             .collect();
-        let columns: Vec<_> = columns.iter().map(|column| column.as_ref()).collect();
+        let columns: Vec<_> = columns.iter().map(AsRef::as_ref).collect();
         (concat(&columns).unwrap().as_string().clone(), metadata)
     }
 
@@ -470,7 +470,7 @@ mod tests {
         written(&none, OPTIONS);
         // A page, and a row group, of NULL alone.
         let gap: StringArray = (0..130_000)
-            .map(|at| (at < 20_480 || at > 125_000).then_some("a"))
+            .map(|at| (!(20_480..=125_000).contains(&at)).then_some("a"))
             .collect();
         written(&gap, OPTIONS);
     }
