@@ -14,10 +14,11 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::SortOptions;
-use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, Rows, SortField};
 
+use super::codes::{Codes, text};
 use super::hive::can_partition_by;
 use super::values::{stored_field, stored_type, to_stored};
 use crate::sink::{Encoding, SinkError, TableSpec};
@@ -62,8 +63,8 @@ impl KeyPart {
         let columns: Vec<ArrayRef> = self
             .columns
             .iter()
-            .map(|&column| Arc::clone(batch.column(column)))
-            .collect();
+            .map(|&column| text(batch.column(column)))
+            .collect::<Result<_, _>>()?;
         self.converter.convert_columns(&columns)
     }
 }
@@ -146,6 +147,40 @@ impl Layout {
 
     /// `batch`, whose columns are the table's in order, in the types in which they are kept.
     pub fn to_stored(&self, batch: &RecordBatch) -> Result<RecordBatch, SinkError> {
+        let columns = self.convert(batch, &mut |_, _| Ok(None))?;
+        RecordBatch::try_new(Arc::clone(&self.stored), columns)
+            .map_err(|source| self.sort_error(source))
+    }
+
+    /// [`to_stored`](Self::to_stored), but for columns of files that are text and that `codes` takes.
+    pub fn to_codes(
+        &self,
+        batch: &RecordBatch,
+        codes: &mut Codes,
+    ) -> Result<RecordBatch, SinkError> {
+        let columns = self.convert(batch, &mut |column, rows| {
+            let of_file = self.file_columns.iter().position(|&other| other == column);
+            let is_text = *self.stored.field(column).data_type() == DataType::Utf8;
+            match of_file.filter(|_| is_text) {
+                Some(column) => codes.encode(column, rows),
+                None => Ok(None),
+            }
+        })?;
+        let fields = self.stored.fields().iter().zip(&columns);
+        let fields = fields.map(|(field, column)| {
+            let kept = Field::clone(field).with_data_type(column.data_type().clone());
+            Arc::new(kept)
+        });
+        let schema = Schema::new(fields.collect::<Vec<_>>());
+        RecordBatch::try_new(Arc::new(schema), columns).map_err(|source| self.sort_error(source))
+    }
+
+    /// The columns of `batch`: as `encode` has them, which is given their numbers, or in the types in which they are kept.
+    fn convert(
+        &self,
+        batch: &RecordBatch,
+        encode: &mut dyn FnMut(usize, &ArrayRef) -> Result<Option<ArrayRef>, ArrowError>,
+    ) -> Result<Vec<ArrayRef>, SinkError> {
         let fields = self.stored.fields();
         let mismatch =
             |column: String, expected: String, found: String| SinkError::SchemaMismatch {
@@ -168,7 +203,7 @@ impl Layout {
                 name(&batch.schema()),
             ));
         }
-        let convert = |(field, column): (&FieldRef, &ArrayRef)| {
+        let convert = |(number, (field, column)): (usize, (&FieldRef, &ArrayRef))| {
             if stored_type(column.data_type()) != *field.data_type() {
                 let found = column.data_type().to_string();
                 return Err(mismatch(
@@ -177,15 +212,15 @@ impl Layout {
                     found,
                 ));
             }
-            to_stored(column, field.data_type()).map_err(|source| self.sort_error(source))
+            let kept = match encode(number, column) {
+                Ok(None) => to_stored(column, field.data_type()),
+                Ok(Some(codes)) => Ok(codes),
+                Err(error) => Err(error),
+            };
+            kept.map_err(|source| self.sort_error(source))
         };
-        let columns = fields
-            .iter()
-            .zip(batch.columns())
-            .map(convert)
-            .collect::<Result<_, _>>()?;
-        RecordBatch::try_new(Arc::clone(&self.stored), columns)
-            .map_err(|source| self.sort_error(source))
+        let columns = fields.iter().zip(batch.columns()).enumerate();
+        columns.map(convert).collect()
     }
 
     /// Adds up how often equal rows count.

@@ -73,7 +73,7 @@ impl<'a> Merge<'a> {
         for segment in segments {
             let mut reader = SegmentReader::open(segment, &layout.file)?;
             let distinct = reader.is_distinct();
-            let Some(first) = reader.next()? else {
+            let Some(first) = reader.next(layout)? else {
                 continue;
             };
             let keyed = Rc::new(layout.key(first.batch)?);
@@ -169,7 +169,7 @@ impl<'a> Merge<'a> {
         let cursor = &mut self.cursors[self.heap[0]];
         cursor.row += 1;
         if cursor.row == cursor.keyed.batch.num_rows() {
-            if let Some(next) = cursor.reader.next()? {
+            if let Some(next) = cursor.reader.next(self.layout)? {
                 cursor.keyed = Rc::new(self.layout.key(next.batch)?);
                 (cursor.counts, cursor.row, cursor.source) = (next.counts, 0, self.sources.len());
                 self.sources.push(Rc::clone(&cursor.keyed));

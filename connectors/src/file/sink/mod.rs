@@ -21,8 +21,8 @@
 //! 1. **Canonical.** The bytes of a table are a function of its spec and of the multiset of rows pushed: not of the
 //!    number of shards, the order of pushes, how rows were cut into batches, the byte budget or the number of threads.
 //! 2. **Exact.** A row is written as often as its diffs sum up to. A sum below zero is an error, never a missing row.
-//! 3. **Bounded.** A shard holds no more than its byte budget and what sorting that takes; writing holds one small batch
-//!    of each run and one row group for each thread.
+//! 3. **Bounded.** A shard holds no more than its byte budget, what sorting that takes, and the texts that it has codes of;
+//!    writing holds these texts, one small batch of each run and one row group for each thread.
 //! 4. **Old or new.** A reader of one table sees its old files or its new ones, never a mix and never none: the
 //!    directories are exchanged in one step by the kernel. Where the file system cannot do that, there is a moment
 //!    between two renames in which the table is absent.
@@ -38,6 +38,7 @@
 //! Exactly-once for each run: publishing replaces a table's whole content, so a run that is repeated after a crash ends
 //! in the same bytes.
 
+mod codes;
 mod durable;
 mod files;
 mod gather;

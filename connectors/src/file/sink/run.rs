@@ -2,6 +2,8 @@
 //!
 //! On disk a segment is an Arrow IPC stream within its shard's one spill file, which has no name: it is gone with its
 //! last handle, however the process ends.
+//!
+//! Columns may be codes, in memory and on disk, whose texts the run has; they are read as its segment's [`Coding`] says.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,9 +18,12 @@ use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 
+use super::codes::{Coding, Dictionaries};
+use super::layout::Layout;
 use crate::format::parquet::encode::{ParquetOptions, RowGroups, read_back};
 use crate::sink::{EncodeError, SinkError};
 
+const READ_BACK: &str = "read back a temporary file in";
 const WRITE_BUFFER_BYTES: usize = 1024 * 1024;
 const READ_BUFFER_BYTES: usize = 16 * 1024;
 
@@ -29,6 +34,8 @@ const READ_BUFFER_BYTES: usize = 16 * 1024;
 pub struct Run {
     /// By partition key; the empty key where the table is not partitioned.
     pub(super) segments: BTreeMap<Box<[u8]>, Segment>,
+    /// The texts of the columns that are codes.
+    pub(super) dictionaries: Arc<Dictionaries>,
 }
 
 /// The rows of one partition in a run.
@@ -37,6 +44,8 @@ pub(super) struct Segment {
     /// Distinct rows in it.
     pub rows: u64,
     pub place: Place,
+    /// How its codes are read, if it has any: told when all runs of its table are known.
+    pub coding: Coding,
 }
 
 /// Where a segment's rows are.
@@ -130,10 +139,10 @@ impl SpillWriter {
         })
     }
 
-    /// Writes the batches of one segment as they come.
+    /// Writes the batches of one segment as they come. Their columns are those of `file`, but for codes.
     pub fn segment(
         &mut self,
-        file: &Schema,
+        file: &SchemaRef,
         batches: impl Iterator<Item = Result<Counted, SinkError>>,
     ) -> Result<Segment, SinkError> {
         let failed = |error| self.spill.error("write a temporary file in", error);
@@ -145,14 +154,11 @@ impl SpillWriter {
         let appender = BufWriter::with_capacity(WRITE_BUFFER_BYTES, appender);
         let mut rows = 0;
         let mut batches = batches.peekable();
-        let counted = matches!(
-            batches.peek(),
-            Some(Ok(Counted {
-                counts: Some(_),
-                ..
-            }))
-        );
-        let schema = spilled_schema(file, counted);
+        let (columns, counted) = match batches.peek() {
+            Some(Ok(first)) => (first.batch.schema(), first.counts.is_some()),
+            _ => (Arc::clone(file), false),
+        };
+        let schema = spilled_schema(&columns, counted);
         let mut writer = StreamWriter::try_new(appender, &schema).map_err(failed)?;
         for batch in batches {
             let Counted { batch, counts } = batch?;
@@ -173,6 +179,7 @@ impl SpillWriter {
                 start,
                 end: self.end,
             },
+            coding: Coding::default(),
         })
     }
 }
@@ -182,8 +189,8 @@ pub(super) fn row_count(batch: &RecordBatch) -> u64 {
     u64::try_from(batch.num_rows()).unwrap_or(u64::MAX)
 }
 
-fn spilled_schema(file: &Schema, counted: bool) -> SchemaRef {
-    let mut fields = file.fields().to_vec();
+fn spilled_schema(columns: &Schema, counted: bool) -> SchemaRef {
+    let mut fields = columns.fields().to_vec();
     if counted {
         fields.push(Arc::new(Field::new("count", DataType::Int64, false)));
     }
@@ -208,12 +215,16 @@ impl Write for Appender<'_> {
 }
 
 /// Reads a segment's batches in order.
-pub(super) enum SegmentReader {
+pub(super) struct SegmentReader {
+    source: Source,
+    coding: Coding,
+    /// The columns of a batch, as the coding gives them.
+    columns: SchemaRef,
+}
+
+enum Source {
     Memory(std::vec::IntoIter<Counted>),
-    Disk {
-        stream: Box<StreamReader<BufReader<Part>>>,
-        file: SchemaRef,
-    },
+    Disk(Box<StreamReader<BufReader<Part>>>),
     File {
         rows: Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>>>,
         kept: KeptFile,
@@ -222,15 +233,15 @@ pub(super) enum SegmentReader {
 
 impl SegmentReader {
     pub fn open(segment: Segment, file: &SchemaRef) -> Result<Self, SinkError> {
-        match segment.place {
-            Place::Memory(batches) => Ok(Self::Memory(batches.into_iter())),
+        let source = match segment.place {
+            Place::Memory(batches) => Source::Memory(batches.into_iter()),
             Place::File(kept) => {
                 let (opened, groups) = kept.open(file)?;
                 let rows = read_back(opened, &groups, None);
-                Ok(Self::File {
+                Source::File {
                     rows: Box::new(rows.map_err(|error| kept.error(error))?),
                     kept,
-                })
+                }
             }
             Place::Disk { spill, start, end } => {
                 let part = Part {
@@ -240,60 +251,63 @@ impl SegmentReader {
                 };
                 let reader = BufReader::with_capacity(READ_BUFFER_BYTES, part);
                 let stream = StreamReader::try_new(reader, None);
-                let stream =
-                    stream.map_err(|error| spill.error("read back a temporary file in", error))?;
-                Ok(Self::Disk {
-                    stream: Box::new(stream),
-                    file: Arc::clone(file),
-                })
+                let stream = stream.map_err(|error| spill.error(READ_BACK, error))?;
+                Source::Disk(Box::new(stream))
             }
-        }
+        };
+        Ok(Self {
+            source,
+            columns: segment.coding.schema(file),
+            coding: segment.coding,
+        })
     }
 
     /// Whether no two of its rows are equal.
     pub fn is_distinct(&self) -> bool {
-        !matches!(self, Self::File { .. })
+        !matches!(self.source, Source::File { .. })
     }
 
-    pub fn next(&mut self) -> Result<Option<Counted>, SinkError> {
-        match self {
-            Self::File { rows, kept } => {
+    pub fn next(&mut self, layout: &Layout) -> Result<Option<Counted>, SinkError> {
+        let next = match &mut self.source {
+            Source::File { rows, kept } => {
                 let batch = rows.next().transpose().map_err(|error| kept.error(error))?;
-                Ok(batch.map(|batch| Counted {
+                batch.map(|batch| Counted {
                     batch,
                     counts: None,
-                }))
-            }
-            Self::Memory(batches) => Ok(batches.next()),
-            Self::Disk { stream, file } => {
-                let next = stream
-                    .next()
-                    .transpose()
-                    .and_then(|batch| batch.map(|b| split(&b, file)).transpose());
-                next.map_err(|error| {
-                    stream
-                        .get_ref()
-                        .get_ref()
-                        .spill
-                        .error("read back a temporary file in", error)
                 })
             }
-        }
+            Source::Memory(batches) => batches.next(),
+            Source::Disk(stream) => {
+                let next = stream.next().transpose();
+                let width = self.columns.fields().len();
+                let next = next.and_then(|batch| batch.map(|b| split(&b, width)).transpose());
+                next.map_err(|error| stream.get_ref().get_ref().spill.error(READ_BACK, error))?
+            }
+        };
+        let Some(Counted { batch, counts }) = next else {
+            return Ok(None);
+        };
+        let batch = self
+            .decode(&batch)
+            .map_err(|source| layout.sort_error(source))?;
+        Ok(Some(Counted { batch, counts }))
+    }
+
+    fn decode(&self, rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+        let columns = rows.columns().iter().enumerate();
+        let columns = columns.map(|(at, column)| self.coding.decode(at, column));
+        let columns = columns.collect::<Result<_, _>>()?;
+        RecordBatch::try_new(Arc::clone(&self.columns), columns)
     }
 }
 
-/// Takes the counts off a spilled batch.
-fn split(spilled: &RecordBatch, file: &SchemaRef) -> Result<Counted, ArrowError> {
-    let width = file.fields().len();
-    let counts = spilled
-        .columns()
-        .get(width)
-        .map(|counts| counts.as_primitive::<Int64Type>().clone());
-    let columns = spilled.columns().iter().take(width).cloned().collect();
-    Ok(Counted {
-        batch: RecordBatch::try_new(Arc::clone(file), columns)?,
-        counts,
-    })
+/// Takes the counts off a spilled batch, whose other columns are so many.
+fn split(spilled: &RecordBatch, width: usize) -> Result<Counted, ArrowError> {
+    let counts = spilled.columns().get(width);
+    let counts = counts.map(|counts| counts.as_primitive::<Int64Type>().clone());
+    let columns: Vec<usize> = (0..width).collect();
+    let batch = spilled.project(&columns)?;
+    Ok(Counted { batch, counts })
 }
 
 /// A range of a spill file; several are read at once, each at its own position.

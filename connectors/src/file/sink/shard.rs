@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arrow::array::{Int64Array, RecordBatch};
 use arrow::compute::concat_batches;
 
+use super::codes::{Codes, Coding, as_codes, as_dictionaries};
 use super::gather::gather;
 use super::layout::{Keyed, Layout};
 use super::run::{Counted, Place, Run, Segment, SpillWriter, row_count};
@@ -31,13 +32,15 @@ pub struct TableShard {
     budget_bytes: usize,
     spill_directory: PathBuf,
     spill: Option<SpillWriter>,
+    codes: Codes,
     small: Vec<(RecordBatch, i64)>,
     small_rows: usize,
     chunks: Vec<Chunk>,
     partitions: BTreeMap<Box<[u8]>, Vec<Position>>,
     bytes: usize,
     rows: usize,
-    runs: Vec<Run>,
+    /// Of each run, its segments and which of its columns are codes.
+    runs: Vec<(BTreeMap<Box<[u8]>, Segment>, Vec<bool>)>,
 }
 
 /// Buffered rows of file columns.
@@ -77,11 +80,13 @@ impl TableShard {
         budget_bytes: usize,
     ) -> Result<Self, SinkError> {
         let spill_directory = staging.directory_beside(&spec.path)?.to_path_buf();
+        let layout = Layout::new(spec)?;
         Ok(Self {
-            layout: Layout::new(spec)?,
             budget_bytes,
             spill_directory,
             spill: None,
+            codes: Codes::new(layout.file_columns.len()),
+            layout,
             small: Vec::new(),
             small_rows: 0,
             chunks: Vec::new(),
@@ -101,7 +106,7 @@ impl TableShard {
         if batch.num_rows() == 0 || diff == 0 {
             return Ok(());
         }
-        let batch = self.layout.to_stored(batch)?;
+        let batch = self.layout.to_codes(batch, &mut self.codes)?;
         self.bytes += batch.get_array_memory_size() + batch.num_rows() * ROW_OVERHEAD_BYTES;
         self.rows += batch.num_rows();
         if batch.num_rows() >= SMALL_BATCH_ROWS {
@@ -113,11 +118,14 @@ impl TableShard {
                 self.buffer_small()?;
             }
         }
-        if self.bytes > self.budget_bytes {
-            self.spill()
-        } else {
-            Ok(())
+        let are_many = self.codes.are_many();
+        if self.bytes > self.budget_bytes || are_many {
+            self.spill()?;
         }
+        if are_many {
+            self.codes.give_up();
+        }
+        Ok(())
     }
 
     /// Hands over everything taken in. What never exceeded the budget stays in memory.
@@ -127,7 +135,7 @@ impl TableShard {
     pub fn finish(mut self) -> Result<Vec<Run>, SinkError> {
         if self.spill.is_some() {
             self.spill()?;
-            return Ok(self.runs);
+            return Ok(self.into_runs());
         }
         self.buffer_small()?;
         let mut keep =
@@ -136,10 +144,24 @@ impl TableShard {
                 Ok(Segment {
                     rows: batches.iter().map(|b| row_count(&b.batch)).sum(),
                     place: Place::Memory(batches),
+                    coding: Coding::default(),
                 })
             };
         self.sort_into_run(&mut keep)?;
-        Ok(self.runs)
+        Ok(self.into_runs())
+    }
+
+    fn into_runs(self) -> Vec<Run> {
+        let dictionaries = self.codes.dictionaries();
+        let run = |(segments, coded): (_, Vec<bool>)| {
+            let texts = dictionaries.iter().zip(coded);
+            let texts = texts.map(|(texts, coded)| texts.clone().filter(|_| coded));
+            Run {
+                segments,
+                dictionaries: Arc::new(texts.collect()),
+            }
+        };
+        self.runs.into_iter().map(run).collect()
     }
 
     fn spill(&mut self) -> Result<(), SinkError> {
@@ -159,7 +181,8 @@ impl TableShard {
         if small.is_empty() {
             return Ok(());
         }
-        let batch = concat_batches(&self.layout.stored, small.iter().map(|(batch, _)| batch));
+        let schema = small[0].0.schema();
+        let batch = concat_batches(&schema, small.iter().map(|(batch, _)| batch));
         let batch = batch.map_err(|source| self.layout.sort_error(source))?;
         let diffs = if small.iter().all(|(_, diff)| *diff == 1) {
             Diffs::All(1)
@@ -215,10 +238,17 @@ impl TableShard {
         (self.bytes, self.rows) = (0, 0);
         let (batches, diffs): (Vec<_>, Vec<_>) =
             chunks.into_iter().map(|c| (c.batch, c.diffs)).unzip();
-        let keyed = batches
-            .into_iter()
-            .map(|batch| self.layout.key(batch))
-            .collect::<Result<Vec<_>, _>>()?;
+        let coded = self.codes.coded();
+        let mut dictionaries = self.codes.dictionaries();
+        for (texts, coded) in dictionaries.iter_mut().zip(&coded) {
+            texts.take_if(|_| !coded);
+        }
+        let failed = |source| self.layout.sort_error(source);
+        let key = |batch: &RecordBatch| {
+            let batch = as_dictionaries(batch, &dictionaries).map_err(failed)?;
+            self.layout.key(batch)
+        };
+        let keyed = batches.iter().map(key).collect::<Result<Vec<_>, _>>()?;
         let sources: Vec<&RecordBatch> = keyed.iter().map(|keyed| &keyed.batch).collect();
 
         let mut segments = BTreeMap::new();
@@ -230,7 +260,7 @@ impl TableShard {
             let mut batches = (0..rows.len()).step_by(batch_rows).map(|start| {
                 let end = rows.len().min(start + batch_rows);
                 let batch = gather(&self.layout.file, &sources, &rows[start..end]);
-                let batch = batch.map_err(|source| self.layout.sort_error(source))?;
+                let batch = batch.and_then(|batch| as_codes(&batch)).map_err(failed)?;
                 let counts = counts
                     .as_ref()
                     .map(|counts| Int64Array::from(counts[start..end].to_vec()));
@@ -239,7 +269,7 @@ impl TableShard {
             segments.insert(key, store(&self.layout, &mut batches)?);
         }
         if !segments.is_empty() {
-            self.runs.push(Run { segments });
+            self.runs.push((segments, coded));
         }
         Ok(())
     }

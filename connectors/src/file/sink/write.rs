@@ -10,6 +10,7 @@ use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, interleave_record_batch, take};
 use arrow::error::ArrowError;
 
+use super::codes::{Coding, as_text};
 use super::files::{Files, Form};
 use super::hive::partition_path;
 use super::layout::Layout;
@@ -142,7 +143,8 @@ pub(super) fn write_whole(
         disk::create_dir(&table.directory)
             .map_err(SinkError::io("create the directory", &table.directory))?;
         let columns = u64::try_from(table.layout.file_columns.len()).unwrap_or(u64::MAX);
-        for (key, segments) in partitions(&table.layout, runs, true) {
+        let stay = matches!(table.form, Form::Parquet(_));
+        for (key, segments) in partitions(&table.layout, runs, true, stay)? {
             let rows = segments.iter().map(|segment| segment.rows).sum::<u64>();
             items.push(Item {
                 table: number,
@@ -169,20 +171,27 @@ pub(super) fn write_whole(
 }
 
 /// Brings the segments of each partition together. The one of a table without partitions is always there if
-/// `never_none`.
+/// `never_none`. Codes `stay` codes when they are read, or become text.
 pub(super) fn partitions(
     layout: &Layout,
     runs: Vec<Run>,
     never_none: bool,
-) -> BTreeMap<Box<[u8]>, Vec<Segment>> {
+    stay: bool,
+) -> Result<BTreeMap<Box<[u8]>, Vec<Segment>>, SinkError> {
     let mut partitions: BTreeMap<Box<[u8]>, Vec<Segment>> = BTreeMap::new();
     if never_none && layout.spec.partition_by.is_empty() {
         partitions.insert(Box::default(), Vec::new());
     }
-    for (key, segment) in runs.into_iter().flat_map(|run| run.segments) {
-        partitions.entry(key).or_default().push(segment);
+    let dictionaries: Vec<_> = runs.iter().map(|run| run.dictionaries.as_ref()).collect();
+    let codings = Coding::of_runs(&dictionaries, stay);
+    let codings = codings.map_err(|source| layout.sort_error(source))?;
+    for (run, coding) in runs.into_iter().zip(codings) {
+        for (key, mut segment) in run.segments {
+            segment.coding = coding.clone();
+            partitions.entry(key).or_default().push(segment);
+        }
     }
-    partitions
+    Ok(partitions)
 }
 
 /// Works off `items` with up to `threads` threads; results come in no order.
@@ -242,7 +251,9 @@ fn write_partition(
             .saturating_sub(head.num_rows())
             .min(batch.num_rows());
         if missing > 0 {
-            head = extend(&head, &batch, missing).map_err(|source| layout.sort_error(source))?;
+            let rows = as_text(&batch.slice(0, missing));
+            let rows = rows.and_then(|rows| extend(&head, &rows, missing));
+            head = rows.map_err(|source| layout.sort_error(source))?;
         }
         files.write(&batch)?;
     }

@@ -20,9 +20,14 @@ use parquet::file::properties::WriterProperties;
 
 use crate::sink::{EncodeError, EncodeRows};
 
+mod compress;
 mod groups;
+mod hybrid;
 mod read_back;
+mod row_group;
+mod text;
 
+use self::row_group::RowGroup;
 pub use groups::GroupWriter;
 pub use read_back::{RowGroups, read_back};
 
@@ -78,27 +83,18 @@ impl ParquetOptions {
     }
 }
 
-/// `batch` in the types of `columns`, exactly.
-fn to_columns(columns: &SchemaRef, batch: &RecordBatch) -> Result<RecordBatch, EncodeError> {
-    let fields = columns.fields().iter();
-    let converted = fields
-        .zip(batch.columns())
-        .map(|(field, column)| to_microseconds(field, column))
-        .collect::<Result<Vec<_>, _>>()?;
-    Ok(RecordBatch::try_new(Arc::clone(columns), converted)?)
-}
-
 /// Rows of a row group unless the job says otherwise.
 pub const DEFAULT_ROW_GROUP_ROWS: usize = 1024 * 1024;
 
 /// Rows that the writer is fed at once.
 const CHUNK_ROWS: usize = 1024;
 
-/// Writes batches as one Parquet file.
+/// Writes batches as one Parquet file. Text may come as dictionaries with codes of four bytes.
 pub struct ParquetEncoder<W: Write + Send> {
-    writer: ArrowWriter<W>,
-    schema: SchemaRef,
-    /// Rows that wait until they are [`CHUNK_ROWS`].
+    groups: GroupWriter<W>,
+    /// The open row group.
+    group: Option<RowGroup>,
+    /// Rows that wait until they are a chunk.
     waiting: Vec<RecordBatch>,
     waiting_rows: usize,
 }
@@ -113,31 +109,32 @@ impl<W: Write + Send> ParquetEncoder<W> {
         schema: &SchemaRef,
         options: ParquetOptions,
     ) -> Result<Self, EncodeError> {
-        let schema = options.columns(schema);
-        let writer = options.writer(writer, &schema)?;
         Ok(Self {
-            writer,
-            schema,
+            groups: GroupWriter::new(writer, schema, options)?,
+            group: None,
             waiting: Vec::new(),
             waiting_rows: 0,
         })
-    }
-}
-
-impl<W: Write + Send> ParquetEncoder<W> {
-    fn write_chunk(&mut self, chunk: &RecordBatch) -> Result<(), EncodeError> {
-        let chunk = to_columns(&self.schema, chunk)?;
-        Ok(self.writer.write(&chunk)?)
     }
 
     fn write_waiting(&mut self) -> Result<(), EncodeError> {
         let waiting = std::mem::take(&mut self.waiting);
         self.waiting_rows = 0;
+        let Some(group) = &mut self.group else {
+            return Ok(());
+        };
         match waiting.as_slice() {
             [] => Ok(()),
-            [one] => self.write_chunk(one),
-            [first, ..] => self.write_chunk(&concat_batches(first.schema_ref(), &waiting)?),
+            [one] => group.write(one),
+            [first, ..] => group.write(&concat_batches(first.schema_ref(), &waiting)?),
         }
+    }
+
+    fn end_group(&mut self) -> Result<(), EncodeError> {
+        self.write_waiting()?;
+        self.group
+            .take()
+            .map_or(Ok(()), |group| self.groups.end(group))
     }
 }
 
@@ -145,20 +142,28 @@ impl<W: Write + Send> EncodeRows<W> for ParquetEncoder<W> {
     fn write(&mut self, batch: &RecordBatch) -> Result<(), EncodeError> {
         let mut start = 0;
         while start < batch.num_rows() {
-            let rows = (batch.num_rows() - start).min(CHUNK_ROWS - self.waiting_rows);
+            let group = match &mut self.group {
+                Some(group) => group,
+                none => none.insert(self.groups.begin()?),
+            };
+            let missing = group.chunk_rows() - self.waiting_rows;
+            let rows = (batch.num_rows() - start).min(missing);
             self.waiting.push(batch.slice(start, rows));
             self.waiting_rows += rows;
             start += rows;
-            if self.waiting_rows == CHUNK_ROWS {
+            if rows == missing {
                 self.write_waiting()?;
+            }
+            if self.group.as_ref().is_some_and(RowGroup::is_full) {
+                self.end_group()?;
             }
         }
         Ok(())
     }
 
     fn finish(mut self: Box<Self>) -> Result<W, EncodeError> {
-        self.write_waiting()?;
-        Ok(self.writer.into_inner()?)
+        self.end_group()?;
+        self.groups.finish()
     }
 }
 

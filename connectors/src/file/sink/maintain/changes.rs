@@ -41,7 +41,7 @@ pub fn write_changes(path: &Path, spec: &Arc<TableSpec>, runs: &[Run]) -> Result
     let failed = |error| encode_error(&layout, path, error);
     let mut encoder = Box::new(ParquetEncoder::new(file, &schema, options).map_err(failed)?);
     let mut rows = 0;
-    for (key, segments) in partitions(&layout, runs.to_vec(), false) {
+    for (key, segments) in partitions(&layout, runs.to_vec(), false, false)? {
         let values = layout.partition_values(&key)?;
         let mut merge = Merge::new(&layout, segments)?;
         while let Some(changes) = merge.next_change()? {

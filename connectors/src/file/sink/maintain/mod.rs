@@ -379,7 +379,7 @@ fn amend(
     let mut all = Vec::new();
     for (number, table, runs) in tables {
         let name = Arc::clone(&table.layout.spec.name);
-        for (key, segments) in partitions(&table.layout, runs, false) {
+        for (key, segments) in partitions(&table.layout, runs, false, false)? {
             let path = partition_path(&table.layout, &table.layout.partition_values(&key)?)?;
             let old = published.partition(&name, &text(&path))?;
             let of_old = old.as_ref().map_or(0, PublishedPartition::rows);

@@ -16,6 +16,7 @@ use arrow::array::{BooleanArray, Int64Array};
 use arrow::compute::{concat_batches, filter, filter_record_batch};
 use twox_hash::XxHash3_64;
 
+use super::super::codes::Coding;
 use super::super::files::{Files, Form, file_name};
 use super::super::layout::Layout;
 use super::super::merge::{Merge, taken_back};
@@ -255,6 +256,7 @@ impl Partition<'_> {
                     batch,
                     counts: Some(counts),
                 }]),
+                coding: Coding::default(),
             },
         })
     }
@@ -409,7 +411,7 @@ fn kept_form(file: &PublishedFile) -> PublishedFile {
 fn in_memory(layout: &Layout, segment: Segment) -> Result<Changes, SinkError> {
     let mut reader = SegmentReader::open(segment, &layout.file)?;
     let (mut batches, mut counts) = (Vec::new(), Vec::new());
-    while let Some(changes) = reader.next()? {
+    while let Some(changes) = reader.next(layout)? {
         match &changes.counts {
             Some(some) => counts.extend_from_slice(some.values()),
             None => counts.extend(std::iter::repeat_n(1, changes.batch.num_rows())),

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::super::codes::Coding;
 use super::super::files::{Form, HashedFile, encode_error, file_name};
 use super::super::layout::Layout;
 use super::super::merge::Merge;
@@ -131,6 +132,7 @@ impl Table {
                     Segment {
                         rows: changes.iter().map(|c| row_count(&c.batch)).sum(),
                         place: Place::Memory(changes),
+                        coding: Coding::default(),
                     }
                 } else {
                     SpillWriter::create(&self.spill_directory)?
@@ -140,7 +142,7 @@ impl Table {
         };
         let (mut inserted, mut deleted) = (0, 0);
         let mut reader = SegmentReader::open(segment.clone(), &self.layout.file)?;
-        while let Some(changes) = reader.next()? {
+        while let Some(changes) = reader.next(&self.layout)? {
             let Some(counts) = &changes.counts else {
                 inserted += row_count(&changes.batch);
                 continue;
@@ -203,7 +205,7 @@ impl Table {
         let mut encoder = encoder.map_err(failed)?;
         let segment = self.segment(from, &kept);
         let mut reader = SegmentReader::open(segment, &layout.file)?;
-        while let Some(rows) = reader.next()? {
+        while let Some(rows) = reader.next(layout)? {
             encoder.write(&rows.batch).map_err(failed)?;
         }
         let (bytes, checksum) = encoder.finish().map_err(failed)?.content();
@@ -232,6 +234,7 @@ impl Table {
         Segment {
             rows: file.rows,
             place: Place::File(self.kept_file(directory, file)),
+            coding: Coding::default(),
         }
     }
 

@@ -12,6 +12,7 @@ use arrow::compute::{cast, take_record_batch};
 use arrow::datatypes::{DataType, Field};
 
 use super::*;
+use crate::format::coded_text;
 use crate::sink::SortKey;
 
 /// Rows to draw tables from: few values, so that rows repeat and prefixes tie; NULL in every column.
@@ -112,7 +113,21 @@ fn picked(universe: &RecordBatch, rows: &[usize]) -> RecordBatch {
     .unwrap()
 }
 
-/// The rows of `table` dealt to shards at random, with rows that come and go, in batches of random sizes.
+/// `batch` with dictionaries for its columns of text.
+fn as_coded(batch: &RecordBatch) -> RecordBatch {
+    let columns = batch.columns().iter().map(|column| {
+        if *column.data_type() == DataType::Utf8 {
+            cast(column, &coded_text()).unwrap()
+        } else {
+            Arc::clone(column)
+        }
+    });
+    let schema = batch.schema();
+    let names = schema.fields().iter().map(|field| field.name().as_str());
+    super::batch(names.zip(columns).collect())
+}
+
+/// The rows of `table` dealt to shards at random, some as dictionaries, with rows that come and go, in batches of random sizes.
 fn deal(
     random: &mut Random,
     universe: &RecordBatch,
@@ -137,7 +152,9 @@ fn deal(
                 .filter(|(_, d)| *d == diff)
                 .map(|(row, _)| *row)
                 .collect();
-            dealt[shard].push((picked(universe, &rows), diff));
+            let batch = picked(universe, &rows);
+            let coded = shard == 0 || random.below(3) == 0;
+            dealt[shard].push((if coded { as_coded(&batch) } else { batch }, diff));
         }
     }
     dealt
@@ -397,4 +414,40 @@ fn a_large_table_that_spills_is_the_same_as_one_that_does_not() {
     };
     run(&table_spec, &shards, 500_000, options).unwrap();
     assert!(expected == content(&table_spec.path));
+}
+
+/// Codes of two shards, one of which has more texts than it keeps codes of.
+#[test]
+fn a_column_of_many_texts_is_the_same_as_plain_text() {
+    let count = 150_000;
+    let text = |at: i64| (at % 7 != 0).then(|| format!("{}", at * 7919 % 90_001));
+    let table = batch(vec![
+        (
+            "few",
+            Arc::new((0..count).map(|at| text(at % 9)).collect::<StringArray>()),
+        ),
+        (
+            "many",
+            Arc::new((0..count).map(text).collect::<StringArray>()),
+        ),
+    ]);
+    let directory = tempfile::tempdir().unwrap();
+    let table_spec = spec(directory.path().join("t"), &table, &[], "parquet");
+    run_plainly(&table_spec, vec![(table.clone(), 1)]).unwrap();
+    let expected = content(&table_spec.path);
+    let pushes = |from: usize, to: usize, rows: usize| -> Pushes {
+        let cut = (from..to).step_by(rows);
+        cut.map(|start| (as_coded(&table.slice(start, rows)), 1))
+            .collect()
+    };
+    for shards in [
+        vec![pushes(0, 150_000, 150_000)],
+        vec![pushes(0, 20_000, 20_000), pushes(20_000, 150_000, 10_000)],
+        vec![pushes(0, 70_000, 5_000), pushes(70_000, 150_000, 8_000)],
+    ] {
+        for budget_bytes in [300_000, usize::MAX] {
+            run(&table_spec, &shards, budget_bytes, WriteOptions::default()).unwrap();
+            assert!(expected == content(&table_spec.path));
+        }
+    }
 }

@@ -4,13 +4,14 @@ use std::fs::File;
 use std::io::Write;
 
 use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
-use parquet::arrow::arrow_writer::{ArrowRowGroupWriterFactory, compute_leaves};
+use parquet::arrow::arrow_writer::ArrowRowGroupWriterFactory;
 use parquet::column::writer::ColumnCloseResult;
-use parquet::errors::ParquetError;
 use parquet::file::writer::SerializedFileWriter;
 
-use super::{CHUNK_ROWS, ParquetOptions, RowGroups, to_columns};
+use super::row_group::{RowGroup, too_few};
+use super::{CHUNK_ROWS, ParquetOptions, RowGroups};
 use crate::sink::EncodeError;
 
 /// Writes a file row group by row group.
@@ -18,6 +19,7 @@ pub struct GroupWriter<W: Write + Send> {
     writer: SerializedFileWriter<W>,
     factory: ArrowRowGroupWriterFactory,
     columns: SchemaRef,
+    options: ParquetOptions,
 }
 
 impl<W: Write + Send> GroupWriter<W> {
@@ -36,6 +38,7 @@ impl<W: Write + Send> GroupWriter<W> {
             writer,
             factory,
             columns,
+            options,
         })
     }
 
@@ -44,28 +47,26 @@ impl<W: Write + Send> GroupWriter<W> {
     /// # Errors
     /// When a value cannot be held, or the bytes cannot be written.
     pub fn encode(&mut self, batches: &[RecordBatch]) -> Result<(), EncodeError> {
-        let number = self.writer.flushed_row_groups().len();
-        let mut columns = self.factory.create_column_writers(number)?;
-        for batch in batches {
-            let batch = to_columns(&self.columns, batch)?;
-            for start in (0..batch.num_rows()).step_by(CHUNK_ROWS) {
-                let rows = CHUNK_ROWS.min(batch.num_rows() - start);
-                let chunk = batch.slice(start, rows);
-                let mut writers = columns.iter_mut();
-                for (field, column) in self.columns.fields().iter().zip(chunk.columns()) {
-                    for leaf in compute_leaves(field, column)? {
-                        let writer = writers.next().ok_or_else(too_few)?;
-                        writer.write(&leaf)?;
-                    }
-                }
-            }
+        let Some(first) = batches.first() else {
+            return Ok(());
+        };
+        let batch = concat_batches(first.schema_ref(), batches)?;
+        let mut group = self.begin()?;
+        for start in (0..batch.num_rows()).step_by(CHUNK_ROWS) {
+            let rows = CHUNK_ROWS.min(batch.num_rows() - start);
+            group.write(&batch.slice(start, rows))?;
         }
-        let mut group = self.writer.next_row_group()?;
-        for column in columns {
-            column.close()?.append_to_row_group(&mut group)?;
-        }
-        group.close()?;
-        Ok(())
+        self.end(group)
+    }
+
+    /// A row group, which is to be [ended](Self::end) before the next begins.
+    pub(super) fn begin(&self) -> Result<RowGroup, EncodeError> {
+        RowGroup::new(&self.columns, self.options, &self.writer, &self.factory)
+    }
+
+    /// Appends a row group to the file.
+    pub(super) fn end(&mut self, group: RowGroup) -> Result<(), EncodeError> {
+        group.close(&mut self.writer)
     }
 
     /// Copies a row group of another file of the same columns, without decoding it.
@@ -106,8 +107,4 @@ impl<W: Write + Send> GroupWriter<W> {
     pub fn finish(self) -> Result<W, EncodeError> {
         Ok(self.writer.into_inner()?)
     }
-}
-
-fn too_few() -> ParquetError {
-    ParquetError::General("a row group has fewer columns than its file".to_owned())
 }
