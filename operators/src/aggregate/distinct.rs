@@ -96,7 +96,7 @@ impl Counter {
         let (mut kept, mut past) = (kept.into_iter(), self.past.lookup());
         let (mut parcels, mut changes) = (BTreeMap::new(), Vec::new());
         for range in run.groups() {
-            let group = run.pairs()[range.start].0;
+            let group = run.pair(range.start).0;
             changes.clear();
             for (pair, diff) in run.sums(range) {
                 let before = kept.next().unwrap_or_default() + past.count(pair);

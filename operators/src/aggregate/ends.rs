@@ -107,9 +107,8 @@ struct Pairs<'a, O: Ordered> {
 
 impl<'a, O: Ordered> Pairs<'a, O> {
     fn of_group(run: &'a Run<O::Value>, group: u32) -> Self {
-        let from = run.pairs().partition_point(|pair| pair.0 < group);
-        let rest = &run.pairs()[from..];
-        let to = from + rest.partition_point(|pair| pair.0 == group);
+        let from = run.advance(0, |pair| pair.0 < group);
+        let to = run.advance(from, |pair| pair.0 == group);
         Self {
             run,
             left: from..to,
@@ -118,12 +117,14 @@ impl<'a, O: Ordered> Pairs<'a, O> {
 
     /// The value at the end.
     fn value(&self, end: End) -> Option<&'a O::Value> {
-        let pairs = &self.run.pairs()[self.left.clone()];
-        let pair = match end {
-            End::Least => pairs.first(),
-            End::Greatest => pairs.last(),
+        if self.left.is_empty() {
+            return None;
+        }
+        let at = match end {
+            End::Least => self.left.start,
+            End::Greatest => self.left.end - 1,
         };
-        Some(&pair?.1)
+        Some(&self.run.pair(at).1)
     }
 
     /// Passes the pair at the end; gives its difference.

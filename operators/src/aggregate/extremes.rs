@@ -144,7 +144,7 @@ impl<O: Ordered> Teller<O> {
         let groups = self.groups.borrow();
         let mut outgoing = Outgoing::new(self.peers);
         for range in run.groups() {
-            let group = run.pairs()[range.start].0;
+            let group = run.pair(range.start).0;
             let key = groups.get(group);
             outgoing.tell(key, &self.wanted, |end| ends.find(end, group, key))?;
         }

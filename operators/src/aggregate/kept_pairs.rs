@@ -23,7 +23,7 @@ pub fn kept_counts(
     groups: &Dictionary,
     values: &Dictionary,
 ) -> Result<Vec<i64>, StateError> {
-    let pairs: Vec<_> = run.sums(0..run.pairs().len()).map(|sum| *sum.0).collect();
+    let pairs: Vec<_> = run.sums(0..run.len()).map(|sum| *sum.0).collect();
     let group_ranks = Ranks::new(pairs.iter().map(|pair| pair.0), groups);
     let value_ranks = Ranks::new(pairs.iter().map(|pair| pair.1), values);
     let mut order: Vec<usize> = (0..pairs.len()).collect();
@@ -85,7 +85,7 @@ impl Ranks {
 
 /// The groups of a run in the order of their bytes: their ids, and where their pairs are.
 fn groups_in_order<V: Value>(run: &Run<V>, groups: &Dictionary) -> Vec<(u32, Range<usize>)> {
-    let id = |range: Range<usize>| (run.pairs()[range.start].0, range);
+    let id = |range: Range<usize>| (run.pair(range.start).0, range);
     let mut all: Vec<_> = run.groups().map(id).collect();
     all.sort_unstable_by(|(a, _), (b, _)| groups.get(*a).cmp(groups.get(*b)));
     all
@@ -104,7 +104,7 @@ pub struct NotedPairs {
 impl Noted for NotedPairs {
     fn give(&self, give: &mut dyn Give) {
         let (groups, values) = (self.groups.borrow(), self.values.borrow());
-        let value_ranks = Ranks::new(self.run.pairs().iter().map(|pair| pair.1), &values);
+        let value_ranks = Ranks::new(self.run.pairs().map(|pair| pair.1), &values);
         let (mut key, mut ranked) = (Vec::new(), Ranked::new(value_ranks.ids.len()));
         for (group, range) in groups_in_order(&self.run, &groups) {
             let sums = self.run.sums(range.clone());

@@ -21,19 +21,25 @@ use crate::row::Row;
 /// A `(group, value)` pair; the group is an id of the worker's own dictionary.
 pub type Pair<V> = (u32, V);
 
-/// Sorted pairs with their differences.
+/// Pairs of a chunk.
+const CHUNK: usize = 1 << 15;
+
+/// Sorted pairs with their differences, in chunks: all are full but the last, and each is given back as soon as what was in
+/// it is merged.
 #[derive(Clone, Debug)]
 pub struct Run<V> {
+    chunks: Vec<Chunk<V>>,
+}
+
+#[derive(Clone, Debug)]
+struct Chunk<V> {
     pairs: Vec<Pair<V>>,
     diffs: Vec<i32>,
 }
 
 impl<V> Default for Run<V> {
     fn default() -> Self {
-        Self {
-            pairs: Vec::new(),
-            diffs: Vec::new(),
-        }
+        Self { chunks: Vec::new() }
     }
 }
 
@@ -65,57 +71,85 @@ impl<V: Value> Run<V> {
     /// Sorts and sums pairs; `unsorted` is left empty.
     pub fn sort(unsorted: &mut Vec<(Pair<V>, i32)>) -> Self {
         V::sort(unsorted);
-        let mut run = Self::with_capacity(unsorted.len());
+        let mut run = Builder::new(unsorted.len());
         let updates = unsorted.drain(..);
         let mut updates = updates.map(|(pair, diff)| (pair, diff.into())).peekable();
         while let Some((pair, diff)) = next_sum(&mut updates) {
             run.push(pair, diff);
         }
-        run
+        run.finish()
     }
 
-    fn with_capacity(pairs: usize) -> Self {
-        Self {
-            pairs: Vec::with_capacity(pairs),
-            diffs: Vec::with_capacity(pairs),
-        }
-    }
-
-    /// The pairs, in order; one may stand more than once.
-    pub fn pairs(&self) -> &[Pair<V>] {
-        &self.pairs
-    }
-
-    /// The difference of the pair at an index.
-    pub fn diff(&self, index: usize) -> i64 {
-        self.diffs[index].into()
+    /// How many pairs stand in it.
+    pub fn len(&self) -> usize {
+        let last = self.chunks.last().map_or(0, |chunk| chunk.pairs.len());
+        self.chunks.len().saturating_sub(1) * CHUNK + last
     }
 
     /// Whether there is no pair.
     pub fn is_empty(&self) -> bool {
-        self.pairs.is_empty()
+        self.chunks.is_empty()
+    }
+
+    /// The pairs, in order; one may stand more than once.
+    pub fn pairs(&self) -> impl Iterator<Item = &Pair<V>> {
+        self.chunks.iter().flat_map(|chunk| &chunk.pairs)
+    }
+
+    /// The pair at an index.
+    pub fn pair(&self, index: usize) -> &Pair<V> {
+        &self.chunks[index / CHUNK].pairs[index % CHUNK]
+    }
+
+    /// The difference of the pair at an index.
+    pub fn diff(&self, index: usize) -> i64 {
+        self.chunks[index / CHUNK].diffs[index % CHUNK].into()
     }
 
     /// Where the pairs of each group are.
     pub fn groups(&self) -> impl Iterator<Item = Range<usize>> {
+        let mut pairs = self.pairs().peekable();
         let mut from = 0;
-        self.pairs.chunk_by(|a, b| a.0 == b.0).map(move |group| {
-            let range = from..from + group.len();
-            from = range.end;
-            range
+        std::iter::from_fn(move || {
+            let group = pairs.next()?.0;
+            let mut to = from + 1;
+            while pairs.next_if(|pair| pair.0 == group).is_some() {
+                to += 1;
+            }
+            let range = from..to;
+            from = to;
+            Some(range)
         })
     }
 
     /// The pairs at these indices, each once, with their differences.
     pub fn sums(&self, range: Range<usize>) -> impl Iterator<Item = (&Pair<V>, i64)> {
-        let diffs = self.diffs[range.clone()].iter();
-        let updates = self.pairs[range].iter().zip(diffs);
-        let mut updates = updates.map(|(pair, &diff)| (pair, diff.into())).peekable();
+        let updates = range.map(|at| (self.pair(at), self.diff(at)));
+        let mut updates = updates.peekable();
         std::iter::from_fn(move || next_sum(&mut updates))
     }
 
+    /// The first index from `from` on at whose pair `before` does not hold: found near `from` in few steps.
+    pub fn advance(&self, from: usize, before: impl Fn(&Pair<V>) -> bool) -> usize {
+        let (length, mut from, mut step) = (self.len(), from, 1);
+        while from + step <= length && before(self.pair(from + step - 1)) {
+            from += step;
+            step *= 2;
+        }
+        let mut to = length.min(from + step - 1);
+        while from < to {
+            let middle = usize::midpoint(from, to);
+            if before(self.pair(middle)) {
+                from = middle + 1;
+            } else {
+                to = middle;
+            }
+        }
+        from
+    }
+
     fn merge(self, other: Self) -> Self {
-        let mut merged = Self::with_capacity(self.pairs.len() + other.pairs.len());
+        let mut merged = Builder::new(self.len() + other.len());
         let (mut left, mut right) = (self.into_updates(), other.into_updates());
         let (mut a, mut b) = (left.next(), right.next());
         loop {
@@ -157,22 +191,41 @@ impl<V: Value> Run<V> {
                 }
             }
         }
-        // What was summed up leaves room behind; much of it is given back.
-        if merged.pairs.len() < merged.pairs.capacity() / 4 * 3 {
-            merged.pairs.shrink_to_fit();
-            merged.diffs.shrink_to_fit();
+        merged.finish()
+    }
+
+    /// The pairs; a chunk is gone when its last was taken.
+    fn into_updates(self) -> impl Iterator<Item = (Pair<V>, i64)> {
+        self.chunks.into_iter().flat_map(|chunk| {
+            let diffs = chunk.diffs.into_iter().map(i64::from);
+            chunk.pairs.into_iter().zip(diffs)
+        })
+    }
+}
+
+/// Puts a run together.
+struct Builder<V> {
+    full: Vec<Chunk<V>>,
+    last: Chunk<V>,
+    /// How many more pairs there may be than in the full chunks.
+    room: usize,
+}
+
+impl<V: Value> Builder<V> {
+    /// For at most so many pairs whose differences are of four bytes.
+    fn new(room: usize) -> Self {
+        Self {
+            full: Vec::new(),
+            last: Chunk::with_room(room),
+            room,
         }
-        merged
     }
 
     /// Appends a pair that is not less than the last; differences of zero vanish.
     fn push(&mut self, pair: Pair<V>, diff: i64) {
         match i32::try_from(diff) {
             Ok(0) => {}
-            Ok(diff) => {
-                self.pairs.push(pair);
-                self.diffs.push(diff);
-            }
+            Ok(diff) => self.append(pair, diff),
             Err(_) => self.push_in_parts(&pair, diff),
         }
     }
@@ -182,16 +235,44 @@ impl<V: Value> Run<V> {
         while diff != 0 {
             let limit = if diff > 0 { i32::MAX } else { i32::MIN };
             let part = i32::try_from(diff).unwrap_or(limit);
-            self.pairs.push(pair.clone());
-            self.diffs.push(part);
+            self.append(pair.clone(), part);
             diff -= i64::from(part);
         }
     }
 
-    fn into_updates(self) -> impl Iterator<Item = (Pair<V>, i64)> {
-        self.pairs
-            .into_iter()
-            .zip(self.diffs.into_iter().map(i64::from))
+    fn append(&mut self, pair: Pair<V>, diff: i32) {
+        if self.last.pairs.len() == CHUNK {
+            self.next_chunk();
+        }
+        self.last.pairs.push(pair);
+        self.last.diffs.push(diff);
+    }
+
+    #[cold]
+    fn next_chunk(&mut self) {
+        self.room = self.room.saturating_sub(CHUNK);
+        let next = Chunk::with_room(self.room);
+        self.full.push(std::mem::replace(&mut self.last, next));
+    }
+
+    fn finish(mut self) -> Run<V> {
+        if !self.last.pairs.is_empty() {
+            // What was summed up leaves room behind.
+            self.last.pairs.shrink_to_fit();
+            self.last.diffs.shrink_to_fit();
+            self.full.push(self.last);
+        }
+        Run { chunks: self.full }
+    }
+}
+
+impl<V> Chunk<V> {
+    fn with_room(pairs: usize) -> Self {
+        let pairs = pairs.min(CHUNK);
+        Self {
+            pairs: Vec::with_capacity(pairs),
+            diffs: Vec::with_capacity(pairs),
+        }
     }
 }
 
@@ -256,8 +337,8 @@ fn merge_last<V: Value>(runs: &mut Vec<Run<V>>) {
 }
 
 /// Whether a run is so small beside the next one that they should be one.
-fn is_due<V>(left: &Run<V>, right: &Run<V>) -> bool {
-    left.pairs.len() / 2 <= right.pairs.len()
+fn is_due<V: Value>(left: &Run<V>, right: &Run<V>) -> bool {
+    left.len() / 2 <= right.len()
 }
 
 /// The pairs of all epochs so far.
@@ -301,25 +382,14 @@ impl<V: Value> Lookup<'_, V> {
     pub fn count(&mut self, pair: &Pair<V>) -> i64 {
         let mut count = 0;
         for (run, at) in &mut self.0 {
-            *at = advance(run.pairs(), *at, |other| other < pair);
-            while run.pairs.get(*at) == Some(pair) {
+            *at = run.advance(*at, |other| other < pair);
+            while *at < run.len() && run.pair(*at) == pair {
                 count += run.diff(*at);
                 *at += 1;
             }
         }
         count
     }
-}
-
-/// The first index from `from` on of which `before` does not hold: found near `from` in few steps.
-fn advance<T>(items: &[T], from: usize, before: impl Fn(&T) -> bool) -> usize {
-    let (mut from, mut step) = (from, 1);
-    while items.get(from + step - 1).is_some_and(&before) {
-        from += step;
-        step *= 2;
-    }
-    let rest = &items[from..items.len().min(from + step - 1)];
-    from + rest.partition_point(before)
 }
 
 #[cfg(test)]
@@ -332,7 +402,7 @@ mod tests {
     }
 
     fn sums(run: &Run<u32>) -> Vec<(u32, i64)> {
-        let sums = run.sums(0..run.pairs().len());
+        let sums = run.sums(0..run.len());
         sums.map(|(&(_, value), diff)| (value, diff)).collect()
     }
 
@@ -363,11 +433,44 @@ mod tests {
     fn groups_lie_side_by_side() {
         let updates = [(4, 1), (2, 7), (4, 0), (2, 9)].map(|pair| (pair, 1));
         let run = Run::<u32>::sort(&mut updates.to_vec());
-        let groups = run.groups().map(|range| run.pairs()[range].to_vec());
+        let groups = run
+            .groups()
+            .map(|range| range.map(|at| *run.pair(at)).collect());
         assert_eq!(
-            groups.collect::<Vec<_>>(),
+            groups.collect::<Vec<Vec<_>>>(),
             [vec![(2, 7), (2, 9)], vec![(4, 0), (4, 1)]]
         );
+    }
+
+    #[test]
+    fn runs_of_many_chunks_are_as_those_of_one() {
+        let chunk = u32::try_from(CHUNK).unwrap_or_default();
+        for length in [chunk - 1, chunk, chunk + 1, 3 * chunk, 3 * chunk + 7] {
+            // Every second and every third number: each sixth is in both, and goes.
+            let every = |step: u32, diff: i32| {
+                let numbers = (0..length).filter(move |number| number % step == 0);
+                run(&numbers.map(|number| (number, diff)).collect::<Vec<_>>())
+            };
+            let (two, three) = (every(2, 1), every(3, -1));
+            assert_eq!(two.len(), two.pairs().count());
+            for target in [0, 1, length / 2, length - 1, length] {
+                let found = two.advance(0, |pair| pair.1 < target);
+                assert_eq!(
+                    found,
+                    usize::try_from(target.div_ceil(2))
+                        .unwrap_or_default()
+                        .min(two.len())
+                );
+            }
+            let merged = two.merge(three);
+            let expected = (0..length).filter_map(|number| match (number % 2, number % 3) {
+                (0, 1 | 2) => Some((number, 1)),
+                (1, 0) => Some((number, -1)),
+                _ => None,
+            });
+            assert_eq!(sums(&merged), expected.collect::<Vec<_>>(), "{length}");
+            assert_eq!(merged.groups().collect::<Vec<_>>(), vec![0..merged.len()]);
+        }
     }
 
     /// Epochs of pairs that come and go, against a map.
