@@ -1,5 +1,10 @@
 //! Integers in as few bytes as they need: LEB128, signed ones zig-zagged.
 
+#![expect(
+    clippy::inline_always,
+    reason = "an entry of a block is five of them, and a lookup reads a hundred entries"
+)]
+
 /// Appends an unsigned integer.
 #[inline]
 pub fn put(value: u128, bytes: &mut Vec<u8>) {
@@ -29,13 +34,18 @@ pub fn put_signed(value: i128, bytes: &mut Vec<u8>) {
 }
 
 /// Takes an unsigned integer off the front; `None` when there is none.
-#[inline]
+#[inline(always)]
 pub fn take(bytes: &mut &[u8]) -> Option<u128> {
     // Most are of one byte.
     if let Some((&byte @ ..0x80, rest)) = bytes.split_first() {
         *bytes = rest;
         return Some(byte.into());
     }
+    take_long(bytes)
+}
+
+#[cold]
+fn take_long(bytes: &mut &[u8]) -> Option<u128> {
     let mut value = 0;
     for shift in (0..u128::BITS).step_by(7) {
         let (&byte, rest) = bytes.split_first()?;
@@ -49,14 +59,14 @@ pub fn take(bytes: &mut &[u8]) -> Option<u128> {
 }
 
 /// Takes a signed integer off the front; `None` when there is none.
-#[inline]
+#[inline(always)]
 pub fn take_signed(bytes: &mut &[u8]) -> Option<i128> {
     let value = take(bytes)?;
     Some((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
 }
 
 /// Takes a length and so many bytes off the front; `None` when they are not there.
-#[inline]
+#[inline(always)]
 pub fn take_bytes<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
     let length = usize::try_from(take(bytes)?).ok()?;
     let (taken, rest) = bytes.split_at_checked(length)?;

@@ -117,12 +117,21 @@ pub struct BlockReader {
     front: usize,
     back: usize,
     replaced: Vec<u8>,
+    remembers: bool,
     count: i64,
     payload: (usize, usize),
     at_entry: bool,
 }
 
 impl BlockReader {
+    /// A reader that can tell the key [before](Self::previous) the one it stands at.
+    pub fn remembering() -> Self {
+        Self {
+            remembers: true,
+            ..Self::default()
+        }
+    }
+
     /// Opens the block at `fence`; it stands before its first entry.
     ///
     /// # Errors
@@ -215,10 +224,17 @@ impl BlockReader {
         let back = usize::try_from(take(&mut rest)?).ok()?;
         let middle = take_bytes(&mut rest)?;
         let to = self.key.len().checked_sub(back)?;
-        self.replaced.clear();
-        self.replaced.extend_from_slice(self.key.get(front..to)?);
-        if middle.len() == self.replaced.len() {
-            self.key[front..to].copy_from_slice(middle);
+        let replaced = self.key.get_mut(front..to)?;
+        if self.remembers {
+            self.replaced.clear();
+            self.replaced.extend_from_slice(replaced);
+        }
+        if middle.len() == replaced.len() {
+            // Mostly some bytes: fewer than are worth a call.
+            replaced
+                .iter_mut()
+                .zip(middle)
+                .for_each(|(old, new)| *old = *new);
         } else {
             self.key.splice(front..to, middle.iter().copied());
         }
@@ -230,7 +246,7 @@ impl BlockReader {
         Some(())
     }
 
-    /// The key of the entry before the one it stands at.
+    /// The key of the entry before the one it stands at, of a reader that [remembers](Self::remembering) it.
     pub fn previous(&self) -> Vec<u8> {
         if self.at_entry {
             let back = self.key.len() - self.back;
@@ -335,7 +351,7 @@ mod tests {
         );
         for from in 0..=entries.len() {
             for target in &targets {
-                let mut reader = BlockReader::default();
+                let mut reader = BlockReader::remembering();
                 reader.open(b"fence", &block).unwrap();
                 for _ in 0..from {
                     reader.step().unwrap();

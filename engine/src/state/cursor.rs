@@ -23,6 +23,9 @@ pub struct Cursor<'a, T> {
     /// Of the block it stands in.
     fence: Option<Vec<u8>>,
     block: BlockReader,
+    /// What it was to find last. Between this key and where it stands there is no entry, unless it moved since.
+    sought: Vec<u8>,
+    has_moved: bool,
 }
 
 impl<'a, T: ReadableTable<&'static [u8], &'static [u8]>> Cursor<'a, T> {
@@ -33,6 +36,8 @@ impl<'a, T: ReadableTable<&'static [u8], &'static [u8]>> Cursor<'a, T> {
             table,
             fence: None,
             block: BlockReader::default(),
+            sought: Vec::new(),
+            has_moved: true,
         }
     }
 
@@ -72,6 +77,7 @@ impl<'a, T: ReadableTable<&'static [u8], &'static [u8]>> Cursor<'a, T> {
 
     /// Moves to the next entry, in this block or a later one.
     pub fn advance(&mut self) -> Result<(), StoreError> {
+        self.has_moved = true;
         loop {
             if self.block.step().map_err(|_| self.damaged())? {
                 return Ok(());
@@ -85,23 +91,32 @@ impl<'a, T: ReadableTable<&'static [u8], &'static [u8]>> Cursor<'a, T> {
 
     /// Moves to the first entry whose key is not less than `key`.
     pub fn find(&mut self, key: &[u8]) -> Result<(), StoreError> {
-        // Past its last entry it does not know how far it is.
-        let behind = self.block.entry().is_none_or(|entry| entry.key > key);
-        let inside = self.fence.as_deref().is_some_and(|fence| fence <= key);
-        if behind || !inside || !self.block.covers(key) {
-            self.open(key)?;
-        } else if self.block.entry().is_some_and(|entry| entry.key == key) {
-            return Ok(());
-        }
-        if self.block.seek(key).map_err(|_| self.damaged())? {
-            Ok(())
+        let at = self.block.entry();
+        let is_there = if self.has_moved {
+            at.is_some_and(|entry| entry.key == key)
         } else {
-            self.advance()
+            self.sought.as_slice() <= key && at.is_none_or(|entry| entry.key >= key)
+        };
+        if !is_there {
+            // Past its last entry it does not know how far it is.
+            let behind = at.is_none_or(|entry| entry.key > key);
+            let inside = self.fence.as_deref().is_some_and(|fence| fence <= key);
+            if behind || !inside || !self.block.covers(key) {
+                self.open(key)?;
+            }
+            if !self.block.seek(key).map_err(|_| self.damaged())? {
+                self.advance()?;
+            }
         }
+        self.sought.clear();
+        self.sought.extend_from_slice(key);
+        self.has_moved = false;
+        Ok(())
     }
 
     /// Moves to the last entry whose key is less than `key`; past the last when there is none.
     pub fn find_before(&mut self, key: &[u8]) -> Result<(), StoreError> {
+        self.has_moved = true;
         self.open(key)?;
         loop {
             // Blocks are read forwards only: once to count, once to stand there.

@@ -212,7 +212,7 @@ impl<'a, 'txn> PartWriter<'a, 'txn> {
 
     /// Opens the block that covers `key`.
     fn open_for(&mut self, key: &[u8]) -> Result<(), StoreError> {
-        let mut rest = BlockReader::default();
+        let mut rest = BlockReader::remembering();
         let mut fence = Vec::new();
         match self.table.range::<&[u8]>(..=key)?.next_back() {
             Some(found) => {
