@@ -107,7 +107,7 @@ struct Pairs<'a, O: Ordered> {
 
 impl<'a, O: Ordered> Pairs<'a, O> {
     fn of_group(run: &'a Run<O::Value>, group: u32) -> Self {
-        let from = run.advance(0, |pair| pair.0 < group);
+        let from = run.search(0..run.len(), |pair| pair.0 < group);
         let to = run.advance(from, |pair| pair.0 == group);
         Self {
             run,

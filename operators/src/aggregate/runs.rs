@@ -136,7 +136,15 @@ impl<V: Value> Run<V> {
             from += step;
             step *= 2;
         }
-        let mut to = length.min(from + step - 1);
+        self.search(from..length.min(from + step - 1), before)
+    }
+
+    /// The first of these indices at whose pair `before` does not hold, or their end.
+    pub fn search(&self, among: Range<usize>, before: impl Fn(&Pair<V>) -> bool) -> usize {
+        let Range {
+            start: mut from,
+            end: mut to,
+        } = among;
         while from < to {
             let middle = usize::midpoint(from, to);
             if before(self.pair(middle)) {
