@@ -39,7 +39,7 @@ impl<'a> Said<'a> {
     }
 
     /// The payload of the entry that says it, in `bytes`.
-    pub fn payload<'b>(self, bytes: &'b mut Vec<u8>) -> &'b [u8] {
+    pub fn payload(self, bytes: &mut Vec<u8>) -> &[u8] {
         bytes.clear();
         if let Self::Set(_, payload) = self {
             bytes.push(SET);
