@@ -21,7 +21,7 @@ pub type Blocks<'txn> = Table<'txn, &'static [u8], &'static [u8]>;
 
 /// Which level is changed.
 pub enum Level<'a, 'txn> {
-    /// The base, which has entries.
+    /// The base: what is said there is how it is.
     Base,
     /// One above what these levels say.
     Above(Together<'a, Blocks<'txn>>),
