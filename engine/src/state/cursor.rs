@@ -6,6 +6,46 @@ use tidewater_operators::state::{Entry, KeptCursor, StateError};
 use super::block::BlockReader;
 use super::error::{Damage, StoreError};
 
+/// Walks over entries in ascending order of their keys, as [`KeptCursor`] does, and says what is wrong with the store.
+pub trait Walk {
+    /// Moves to the first entry whose key is not less than `key`.
+    fn find(&mut self, key: &[u8]) -> Result<(), StoreError>;
+
+    /// Moves to the last entry whose key is less than `key`; past the last when there is none.
+    fn find_before(&mut self, key: &[u8]) -> Result<(), StoreError>;
+
+    /// Moves to the next entry.
+    fn advance(&mut self) -> Result<(), StoreError>;
+
+    /// The entry it stands at.
+    fn at(&self) -> Option<Entry<'_>>;
+}
+
+/// A walk for operators, to which errors are messages.
+pub struct Told<W>(pub W);
+
+fn told(result: Result<(), StoreError>) -> Result<(), StateError> {
+    result.map_err(|error| StateError(error.to_string()))
+}
+
+impl<W: Walk> KeptCursor for Told<W> {
+    fn seek(&mut self, key: &[u8]) -> Result<(), StateError> {
+        told(self.0.find(key))
+    }
+
+    fn seek_before(&mut self, key: &[u8]) -> Result<(), StateError> {
+        told(self.0.find_before(key))
+    }
+
+    fn step(&mut self) -> Result<(), StateError> {
+        told(self.0.advance())
+    }
+
+    fn entry(&self) -> Option<Entry<'_>> {
+        self.0.at()
+    }
+}
+
 /// A block of the store: its fence and its bytes.
 type Found<'a> = Result<
     (
@@ -74,9 +114,10 @@ impl<'a, T: ReadableTable<&'static [u8], &'static [u8]>> Cursor<'a, T> {
         self.fence = Some(fence.value().to_vec());
         Ok(())
     }
+}
 
-    /// Moves to the next entry, in this block or a later one.
-    pub fn advance(&mut self) -> Result<(), StoreError> {
+impl<T: ReadableTable<&'static [u8], &'static [u8]>> Walk for Cursor<'_, T> {
+    fn advance(&mut self) -> Result<(), StoreError> {
         self.has_moved = true;
         loop {
             if self.block.step().map_err(|_| self.damaged())? {
@@ -89,8 +130,7 @@ impl<'a, T: ReadableTable<&'static [u8], &'static [u8]>> Cursor<'a, T> {
         }
     }
 
-    /// Moves to the first entry whose key is not less than `key`.
-    pub fn find(&mut self, key: &[u8]) -> Result<(), StoreError> {
+    fn find(&mut self, key: &[u8]) -> Result<(), StoreError> {
         let at = self.block.entry();
         let is_there = if self.has_moved {
             at.is_some_and(|entry| entry.key == key)
@@ -114,8 +154,7 @@ impl<'a, T: ReadableTable<&'static [u8], &'static [u8]>> Cursor<'a, T> {
         Ok(())
     }
 
-    /// Moves to the last entry whose key is less than `key`; past the last when there is none.
-    pub fn find_before(&mut self, key: &[u8]) -> Result<(), StoreError> {
+    fn find_before(&mut self, key: &[u8]) -> Result<(), StoreError> {
         self.has_moved = true;
         self.open(key)?;
         loop {
@@ -137,31 +176,7 @@ impl<'a, T: ReadableTable<&'static [u8], &'static [u8]>> Cursor<'a, T> {
         }
     }
 
-    /// The entry it stands at.
-    pub fn at(&self) -> Option<Entry<'_>> {
+    fn at(&self) -> Option<Entry<'_>> {
         self.block.entry()
-    }
-}
-
-/// As [`KeptCursor`] has its errors.
-pub fn told(result: Result<(), StoreError>) -> Result<(), StateError> {
-    result.map_err(|error| StateError(error.to_string()))
-}
-
-impl<T: ReadableTable<&'static [u8], &'static [u8]>> KeptCursor for Cursor<'_, T> {
-    fn seek(&mut self, key: &[u8]) -> Result<(), StateError> {
-        told(self.find(key))
-    }
-
-    fn seek_before(&mut self, key: &[u8]) -> Result<(), StateError> {
-        told(self.find_before(key))
-    }
-
-    fn step(&mut self) -> Result<(), StateError> {
-        told(self.advance())
-    }
-
-    fn entry(&self) -> Option<Entry<'_>> {
-        self.at()
     }
 }

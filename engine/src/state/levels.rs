@@ -17,7 +17,7 @@
 use redb::{ReadableTableMetadata, WriteTransaction};
 
 use super::Bytes;
-use super::cursor::Cursor;
+use super::cursor::{Cursor, Walk};
 use super::error::StoreError;
 use super::part::Together;
 use super::said::Said;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use redb::{ReadOnlyTable, ReadableTable};
-use tidewater_operators::state::{Entry, Kept, KeptCursor, StateError};
+use tidewater_operators::state::{Entry, Kept, KeptCursor};
 
-use super::cursor::{Cursor, told};
+use super::cursor::{Cursor, Told, Walk};
 use super::error::{Damage, StoreError};
 use super::said::Said;
 
@@ -20,8 +20,8 @@ pub struct KeptPart {
 impl Kept for KeptPart {
     fn cursor(&self) -> Box<dyn KeptCursor + '_> {
         match self.levels.as_slice() {
-            [base] => Box::new(Cursor::new(&self.name, base)),
-            levels => Box::new(Together::new(&self.name, levels.iter())),
+            [base] => Box::new(Told(Cursor::new(&self.name, base))),
+            levels => Box::new(Told(Together::new(&self.name, levels.iter()))),
         }
     }
 }
@@ -50,39 +50,6 @@ impl<'a, T: ReadableTable<&'static [u8], &'static [u8]> + 'a> Together<'a, T> {
             payload: Vec::new(),
             is_behind: false,
         }
-    }
-
-    /// Moves to the first entry whose key is not less than `key`.
-    pub fn find(&mut self, key: &[u8]) -> Result<(), StoreError> {
-        self.is_behind = false;
-        self.levels
-            .iter_mut()
-            .try_for_each(|level| level.find(key))?;
-        self.settle()
-    }
-
-    fn find_before(&mut self, key: &[u8]) -> Result<(), StoreError> {
-        self.is_behind = true;
-        self.key.clear();
-        self.key.extend_from_slice(key);
-        loop {
-            let mut levels = self.levels.iter_mut();
-            levels.try_for_each(|level| level.find_before(&self.key))?;
-            let last = self.keys().max_by_key(|(_, key)| *key);
-            if !self.stand_at(last.map(|(level, _)| level))? {
-                return Ok(());
-            }
-        }
-    }
-
-    fn advance(&mut self) -> Result<(), StoreError> {
-        if self.is_behind {
-            self.is_behind = false;
-            let mut levels = self.levels.iter_mut();
-            levels.try_for_each(|level| level.find(&self.key))?;
-        }
-        self.pass()?;
-        self.settle()
     }
 
     /// Moves the levels past the key.
@@ -142,31 +109,46 @@ impl<'a, T: ReadableTable<&'static [u8], &'static [u8]> + 'a> Together<'a, T> {
         }
         Ok(self.count == 0)
     }
+}
 
-    /// The entry it stands at.
-    pub fn at(&self) -> Option<Entry<'_>> {
+impl<T: ReadableTable<&'static [u8], &'static [u8]>> Walk for Together<'_, T> {
+    fn find(&mut self, key: &[u8]) -> Result<(), StoreError> {
+        self.is_behind = false;
+        self.levels
+            .iter_mut()
+            .try_for_each(|level| level.find(key))?;
+        self.settle()
+    }
+
+    fn find_before(&mut self, key: &[u8]) -> Result<(), StoreError> {
+        self.is_behind = true;
+        self.key.clear();
+        self.key.extend_from_slice(key);
+        loop {
+            let mut levels = self.levels.iter_mut();
+            levels.try_for_each(|level| level.find_before(&self.key))?;
+            let last = self.keys().max_by_key(|(_, key)| *key);
+            if !self.stand_at(last.map(|(level, _)| level))? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn advance(&mut self) -> Result<(), StoreError> {
+        if self.is_behind {
+            self.is_behind = false;
+            let mut levels = self.levels.iter_mut();
+            levels.try_for_each(|level| level.find(&self.key))?;
+        }
+        self.pass()?;
+        self.settle()
+    }
+
+    fn at(&self) -> Option<Entry<'_>> {
         (self.count > 0).then(|| Entry {
             key: &self.key,
             count: self.count,
             payload: &self.payload,
         })
-    }
-}
-
-impl<'a, T: ReadableTable<&'static [u8], &'static [u8]> + 'a> KeptCursor for Together<'a, T> {
-    fn seek(&mut self, key: &[u8]) -> Result<(), StateError> {
-        told(self.find(key))
-    }
-
-    fn seek_before(&mut self, key: &[u8]) -> Result<(), StateError> {
-        told(self.find_before(key))
-    }
-
-    fn step(&mut self) -> Result<(), StateError> {
-        told(self.advance())
-    }
-
-    fn entry(&self) -> Option<Entry<'_>> {
-        self.at()
     }
 }

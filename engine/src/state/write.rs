@@ -4,6 +4,7 @@ use redb::{ReadableTable, Table};
 use tidewater_operators::state::{Entry, Update};
 
 use super::block::{BlockReader, BlockWriter};
+use super::cursor::Walk;
 use super::error::{Damage, StoreError};
 use super::part::Together;
 use super::piece::{Kind, Piece};
