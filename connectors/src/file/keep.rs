@@ -40,10 +40,10 @@ struct Writing {
     end: Option<(u64, u64)>,
 }
 
-/// A block and its frame.
+/// A block and its frames.
 struct Block {
     text: Vec<u8>,
-    frame: Vec<u8>,
+    frames: Vec<u8>,
 }
 
 /// What was kept of a delivery.
@@ -82,11 +82,11 @@ impl Keeping {
 
     /// Keeps the block at `place`, from 0.
     pub(super) fn keep(&self, place: u64, text: Vec<u8>) -> Result<(), SourceError> {
-        let frame = self.depot.compress(&text).map_err(|error| {
+        let frames = self.depot.frames(&text).map_err(|error| {
             SourceError::file(&self.name, format!("cannot be compressed: {error}"))
         })?;
         self.step(|writing| {
-            writing.waiting.insert(place, Block { text, frame });
+            writing.waiting.insert(place, Block { text, frames });
             writing.write_what_follows()
         })
     }
@@ -141,7 +141,7 @@ impl Writing {
                 whole.update(&block.text);
             }
             self.bytes += u64::try_from(block.text.len()).unwrap_or(0);
-            self.file.write(&block.frame)?;
+            self.file.write(&block.frames)?;
             self.next += 1;
         }
         Ok(())

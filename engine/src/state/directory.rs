@@ -23,7 +23,7 @@ use tidewater_connectors::disk::{self, DiskFile};
 use super::error::StoreError;
 
 /// The format this version writes.
-pub const FORMAT: u32 = 4;
+pub const FORMAT: u32 = 5;
 
 const NAMES: [&str; 8] = [
     "FORMAT",

@@ -65,7 +65,7 @@ fn two_runs_at_once() {
 fn states_of_other_versions() {
     for (format, advice) in [
         (
-            "tidewater state, format 5\n",
+            "tidewater state, format 6\n",
             "with the version that made it",
         ),
         ("tidewater state, format 0\n", "--rebuild"),

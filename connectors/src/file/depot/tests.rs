@@ -24,9 +24,9 @@ fn set(names: &[&str]) -> BTreeSet<String> {
 fn what_is_not_referenced_goes() {
     let (_root, depot) = depot();
     for name in [
-        "a.zst",
+        "a.text",
         "a.parquet",
-        "b.zst",
+        "b.text",
         "c.parquet",
         "7.tmp",
         "notes.txt",
@@ -34,7 +34,7 @@ fn what_is_not_referenced_goes() {
         fs::write(depot.directory.join(name), name).unwrap();
     }
     assert_eq!(depot.remove_unreferenced(&set(&["a", "none"])).unwrap(), 3);
-    assert_eq!(names(&depot), set(&["a.zst", "a.parquet", "notes.txt"]));
+    assert_eq!(names(&depot), set(&["a.text", "a.parquet", "notes.txt"]));
     assert_eq!(depot.remove_unreferenced(&set(&[])).unwrap(), 2);
     assert_eq!(names(&depot), set(&["notes.txt"]));
     fs::remove_dir_all(&depot.directory).unwrap();
@@ -48,7 +48,7 @@ fn what_is_not_referenced_goes() {
 #[test]
 fn what_is_to_be_durable_must_be_there() {
     let (_root, depot) = depot();
-    for name in ["a.zst", "b.parquet", "c.zst", "c.parquet"] {
+    for name in ["a.text", "b.parquet", "c.text", "c.parquet"] {
         fs::write(depot.directory.join(name), name).unwrap();
     }
     depot.sync(["a", "b", "c"]).unwrap();
@@ -58,10 +58,10 @@ fn what_is_to_be_durable_must_be_there() {
         .sync([["a"; 100], ["none"; 100]].concat())
         .unwrap_err()
         .to_string();
-    assert!(message.contains("none.zst"), "{message}");
+    assert!(message.contains("none.text"), "{message}");
     let message = depot.sync(["a", "none"]).unwrap_err().to_string();
     assert!(
-        message.starts_with("cannot sync ") && message.contains("none.zst"),
+        message.starts_with("cannot sync ") && message.contains("none.text"),
         "{message}"
     );
 }
@@ -75,14 +75,14 @@ fn a_file_gets_its_name_when_it_is_whole() {
     assert_eq!(file.bytes(), 4);
     assert_eq!(names(&depot), set(&["0.tmp", "1.tmp"]));
     file.name_text("hash").unwrap();
-    assert_eq!(names(&depot), set(&["0.tmp", "hash.zst"]));
+    assert_eq!(names(&depot), set(&["0.tmp", "hash.text"]));
     // Once more, with the same content.
     let mut file = depot.begin().unwrap();
     file.write(b"same").unwrap();
     file.name_text("hash").unwrap();
-    assert_eq!(names(&depot), set(&["0.tmp", "hash.zst"]));
+    assert_eq!(names(&depot), set(&["0.tmp", "hash.text"]));
     drop(depot.begin().unwrap());
-    assert_eq!(names(&depot), set(&["0.tmp", "hash.zst"]));
+    assert_eq!(names(&depot), set(&["0.tmp", "hash.text"]));
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod field;
 mod header;
 mod mask;
 mod number;
+pub(crate) mod packed;
 mod record;
 pub(crate) mod records;
 mod split;

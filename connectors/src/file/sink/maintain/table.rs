@@ -33,7 +33,7 @@ pub(in super::super) struct Sizes {
 
 impl Sizes {
     /// Few rows are many, for tests.
-    #[cfg(debug_assertions)]
+    #[cfg(any(test, debug_assertions))]
     pub(in super::super) const TINY: Self = Self {
         small_partition_bytes: 0,
         small_file_bytes: 0,
