@@ -5,10 +5,13 @@ import pathlib
 import random
 import shutil
 import subprocess
+import tempfile
 
 from .engines import SCRIPTS
 
 LATE_ROWS = 1000
+# Where directories are set aside that are not needed any more, beside each.
+ASIDE = "aside"
 
 
 class Data:
@@ -95,7 +98,16 @@ def size(directory):
 
 
 def remove(*directories):
-    """Removes directories and waits until the disk is at rest."""
+    """Takes directories away and waits until the disk is at rest. Their files are emptied and set aside until the end: ext4
+    looks at every inode that was freed in the last minute, one after the other, before it gives out a new one, and the
+    next run, whichever engine's it is, would be timed with that (a quarter of a second for 750 files)."""
     for directory in directories:
-        shutil.rmtree(directory, ignore_errors=True)
+        if not directory.exists():
+            continue
+        for path in directory.rglob("*"):
+            if path.is_file() and not path.is_symlink() and path.stat().st_nlink == 1:
+                os.truncate(path, 0)
+        aside = directory.parent / ASIDE
+        aside.mkdir(exist_ok=True)
+        directory.rename(pathlib.Path(tempfile.mkdtemp(dir=aside)) / directory.name)
     os.sync()
