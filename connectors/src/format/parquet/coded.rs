@@ -16,7 +16,11 @@ use crate::format::coded_text;
 /// A dictionary of no more values than this is kept, however few the rows.
 const VALUES_FEW: u64 = 1 << 10;
 
-/// The file's schema with dictionaries for those of its columns of text that are wanted and are dictionaries in all of
+/// One row in so many may be in no dictionary: the last, small row group of a file often has none (DuckDB writes one only
+/// where its values come again often enough).
+const PLAIN_SHARE: i64 = 8;
+
+/// The file's schema with dictionaries for those of its columns of text that are wanted and are dictionaries in most of
 /// its pages; `None` when there are none.
 pub(super) fn schema(metadata: &ArrowReaderMetadata, wanted: &BTreeSet<&str>) -> Option<Schema> {
     let file = metadata.parquet_schema();
@@ -48,17 +52,23 @@ fn is_text(data_type: &DataType) -> bool {
     }
 }
 
-/// Whether a column is in dictionaries alone. One that is not would be made a new dictionary for each batch.
+/// Whether a column is in dictionaries, but for a few of its rows. Batches of those are made new dictionaries, each its own.
 fn is_dictionary(metadata: &ArrowReaderMetadata, leaf: usize) -> bool {
-    let is_dictionary = |column: &ColumnChunkMetaData| {
+    let in_dictionary = |column: &ColumnChunkMetaData| {
         let mask = column.page_encoding_stats_mask();
         column.dictionary_page_offset().is_some()
             && mask.is_some_and(|mask| {
                 mask.is_only(Encoding::RLE_DICTIONARY) || mask.is_only(Encoding::PLAIN_DICTIONARY)
             })
     };
-    let mut groups = metadata.metadata().row_groups().iter();
-    groups.all(|group| group.columns().get(leaf).is_some_and(is_dictionary))
+    let (mut rows, mut plain) = (0, 0);
+    for group in metadata.metadata().row_groups() {
+        rows += group.num_rows();
+        if !group.columns().get(leaf).is_some_and(in_dictionary) {
+            plain += group.num_rows();
+        }
+    }
+    rows > 0 && plain <= rows / PLAIN_SHARE
 }
 
 /// Rows whose dictionaries are plain text again where values hardly come again among the rows of the group.

@@ -98,6 +98,35 @@ fn text_that_is_no_dictionary_is_plain() {
 }
 
 #[test]
+fn a_few_rows_may_be_in_no_dictionary() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.parquet");
+    for (last, expected) in [
+        (3_000, crate::format::coded_text()),
+        (1_000, crate::format::coded_text()),
+        (10_000, DataType::Utf8),
+    ] {
+        let column = texts(30_000 + last, |row| {
+            let is_last = row >= 30_000;
+            (row % 9 > 0).then(|| format!("value {}", if is_last { row } else { row % 7 }))
+        });
+        let batch = RecordBatch::try_from_iter_with_nullable([("a", column, true)]).unwrap();
+        let properties = WriterProperties::builder()
+            .set_max_row_group_row_count(Some(10_000))
+            .set_dictionary_page_size_limit(1024)
+            .set_write_batch_size(100)
+            .build();
+        let file = File::create(&path).unwrap();
+        let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        let spec = coded(vec![Field::new("a", DataType::Utf8, true)]);
+        let found = types(&spec, &path);
+        assert_eq!(found[0], [expected.clone()], "{last}");
+    }
+}
+
+#[test]
 fn rows_left_out_leave_dictionaries() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.parquet");
