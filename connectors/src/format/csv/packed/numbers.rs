@@ -33,7 +33,7 @@ impl Packer {
         number.is_some()
     }
 
-    #[cold]
+    /// With digits after the point, or the first of all.
     fn with_decimals(&mut self, decimals: Option<u8>, field: &Value<'_>) -> Option<u64> {
         let decimals = decimals.or_else(|| decimals_of(field.text))?;
         self.decimals = Some(decimals);
@@ -79,6 +79,7 @@ fn digits(number: i64) -> usize {
     number.unsigned_abs().ilog10() as usize + 1
 }
 
+/// A number with digits after the point, if that gives the field again.
 fn with_decimals(text: &[u8], decimals: usize) -> Option<u64> {
     let (whole, behind) = text.split_at_checked(text.len().checked_sub(decimals + 1)?)?;
     let digits = behind.strip_prefix(b".")?;
