@@ -1,6 +1,6 @@
 //! Whole numbers in as few bits as their range needs, or that of the steps from each to the next.
 
-use super::{take_byte, take_bytes};
+use super::{take_byte, take_bytes, take_word};
 
 /// Bytes of a word of bits.
 const WORD: usize = size_of::<u64>();
@@ -49,17 +49,12 @@ pub(super) fn take(rest: &mut &[u8], count: usize) -> Option<Vec<u64>> {
     if width > u64::BITS {
         return None;
     }
-    let mut number = || {
-        let (bytes, behind) = rest.split_first_chunk()?;
-        *rest = behind;
-        Some(u64::from_le_bytes(*bytes))
-    };
     if how & STEPS == 0 {
-        let least = number()?;
+        let least = take_word(rest)?;
         let bits = take_bits(rest, count, width)?;
         return Some(bits.map(|above| least.wrapping_add(above)).collect());
     }
-    let (first, low) = (number()?, number()?);
+    let (first, low) = (take_word(rest)?, take_word(rest)?);
     let bits = take_bits(rest, count, width)?;
     let steps = bits.map(|above| above.wrapping_add(low));
     let numbers = steps.scan(first, |before, step| {

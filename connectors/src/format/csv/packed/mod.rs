@@ -1,4 +1,4 @@
-//! Text of records, packed column by column: smaller than what zstd makes of it, in a third of the time.
+//! Text of records, packed column by column: smaller than what zstd makes of it, in two thirds of the time.
 //!
 //! ```text
 //! separator │ fields │ rows │ column: kind │ …  ─ a kind each: numbers, digits, few texts, or bytes
@@ -7,7 +7,8 @@
 //! 1. What is unpacked is the text to the byte, or nothing.
 //! 2. Lines are all that is asked for: of one number of fields each, ended by a line feed. What fields mean, quotes
 //!    included, makes no difference.
-//! 3. Bytes that were not packed here are refused without a panic, and without room for more than the text.
+//! 3. Bytes that were not packed here are refused without a panic. What is made of them is bounded by the length that the
+//!    text is said to have: a word a field, and in a column the text's bytes.
 
 mod bits;
 mod bytes;
@@ -56,7 +57,7 @@ pub(crate) fn pack(
     let Some((separator, table)) = Table::of(text) else {
         return Ok(None);
     };
-    let mut columns: Vec<Packer<'_>> = (0..table.fields).map(|_| Packer::default()).collect();
+    let mut columns: Vec<Packer> = (0..table.fields).map(|_| Packer::default()).collect();
     // A few lines at a time, which stay in the processor's cache for all of their columns.
     for begin in (0..table.rows()).step_by(TILE_ROWS) {
         let rows = begin..table.rows().min(begin + TILE_ROWS);
@@ -76,8 +77,8 @@ pub(crate) fn pack(
     Ok(Some(packed))
 }
 
-fn plain_bytes(columns: &[Packer<'_>]) -> usize {
-    let bytes = |column: &Packer<'_>| match column {
+fn plain_bytes(columns: &[Packer]) -> usize {
+    let bytes = |column: &Packer| match column {
         Packer::Bytes(bytes) => bytes.len(),
         _ => 0,
     };
@@ -85,22 +86,22 @@ fn plain_bytes(columns: &[Packer<'_>]) -> usize {
 }
 
 /// A column while it is packed, as the first kind that holds all of its fields so far.
-enum Packer<'a> {
+enum Packer {
     Numbers(numbers::Packer),
     Digits(digits::Packer),
-    Texts(texts::Packer<'a>),
+    Texts(texts::Packer),
     Bytes(bytes::Packer),
 }
 
-impl Default for Packer<'_> {
+impl Default for Packer {
     fn default() -> Self {
         Self::Numbers(numbers::Packer::default())
     }
 }
 
-impl<'a> Packer<'a> {
+impl Packer {
     /// Takes in the fields of some rows, those that follow.
-    fn take(&mut self, table: &Table<'a>, column: usize, rows: Range<usize>) {
+    fn take(&mut self, table: &Table<'_>, column: usize, rows: Range<usize>) {
         let mut fields = table.column(column, rows.clone());
         loop {
             let fits = match self {
@@ -165,11 +166,11 @@ pub(crate) fn unpack(
         for column in &mut columns {
             column.append(&mut text)?;
             text.push(separator);
+            if text.len() > text_bytes {
+                return None;
+            }
         }
         *text.last_mut()? = b'\n';
-        if text.len() > text_bytes {
-            return None;
-        }
     }
     (rest.is_empty() && text.len() == text_bytes).then_some(text)
 }
@@ -228,6 +229,12 @@ impl<'a> Table<'a> {
 
 fn append_length(packed: &mut Vec<u8>, length: usize) {
     packed.extend_from_slice(&position(length).to_le_bytes());
+}
+
+fn take_word(rest: &mut &[u8]) -> Option<u64> {
+    let (word, behind) = rest.split_first_chunk()?;
+    *rest = behind;
+    Some(u64::from_le_bytes(*word))
 }
 
 fn take_length(rest: &mut &[u8]) -> Option<usize> {

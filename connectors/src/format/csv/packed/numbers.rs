@@ -1,7 +1,7 @@
 //! A column of numbers as one writes them: no zeros before them, and as many digits after the point in all of them.
 //! Fields may be empty.
 
-use super::{Column, bits, take_byte};
+use super::{Column, bits, take_byte, take_word};
 use crate::format::csv::field::Value;
 use crate::format::csv::number::narrow;
 
@@ -104,11 +104,9 @@ fn with_decimals(text: &[u8], decimals: usize) -> Option<u64> {
 
 pub(super) fn unpack(rest: &mut &[u8], rows: usize) -> Option<Unpacked> {
     let decimals = usize::from(take_byte(rest)?);
-    let (empty, behind) = rest.split_first_chunk()?;
-    *rest = behind;
     Some(Unpacked {
         decimals,
-        empty: u64::from_le_bytes(*empty),
+        empty: take_word(rest)?,
         numbers: bits::take(rest, rows)?.into_iter(),
     })
 }

@@ -175,9 +175,16 @@ fn carriage_returns_quotes_and_any_bytes_are_bytes() {
     round(100, |row| {
         format!("{},\"{}\",\"\"\"{}\"\"\"", row % 5, row, row % 3)
     });
-    let text: Vec<u8> = (0..200_u8)
-        .flat_map(|row| [(row % 7) | 0x80, b';', 0xff, 0, b'\n'])
-        .collect();
+    let line = |row: u8| {
+        [
+            &[(row % 7) | 0x80][..],
+            b";",
+            b"the same;",
+            &[0xff, 0, b'\n'],
+        ]
+        .concat()
+    };
+    let text: Vec<u8> = (0..200).flat_map(line).collect();
     let there = packed(&text).unwrap();
     assert_eq!(unpacked(&there, text.len()), Some(text));
 }

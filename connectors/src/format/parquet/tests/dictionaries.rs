@@ -80,19 +80,24 @@ fn text_stays_a_dictionary_where_values_come_again() {
     assert_eq!(values(2), values(3));
 }
 
+/// A file of the column `a`.
+fn write_as(path: &Path, column: ArrayRef, properties: WriterProperties) {
+    let batch = RecordBatch::try_from_iter_with_nullable([("a", column, true)]).unwrap();
+    let file = File::create(path).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}
+
 #[test]
 fn text_that_is_no_dictionary_is_plain() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.parquet");
     let column = texts(3000, |row| Some(format!("value {}", row % 7)));
-    let batch = RecordBatch::try_from_iter_with_nullable([("a", column, true)]).unwrap();
     let properties = WriterProperties::builder()
         .set_dictionary_enabled(false)
         .build();
-    let file = File::create(&path).unwrap();
-    let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
-    writer.write(&batch).unwrap();
-    writer.close().unwrap();
+    write_as(&path, column, properties);
     let spec = coded(vec![Field::new("a", DataType::Utf8, true)]);
     assert_eq!(types(&spec, &path), [[DataType::Utf8]]);
 }
@@ -110,16 +115,12 @@ fn a_few_rows_may_be_in_no_dictionary() {
             let is_last = row >= 30_000;
             (row % 9 > 0).then(|| format!("value {}", if is_last { row } else { row % 7 }))
         });
-        let batch = RecordBatch::try_from_iter_with_nullable([("a", column, true)]).unwrap();
         let properties = WriterProperties::builder()
             .set_max_row_group_row_count(Some(10_000))
             .set_dictionary_page_size_limit(1024)
             .set_write_batch_size(100)
             .build();
-        let file = File::create(&path).unwrap();
-        let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
-        writer.write(&batch).unwrap();
-        writer.close().unwrap();
+        write_as(&path, column, properties);
         let spec = coded(vec![Field::new("a", DataType::Utf8, true)]);
         let found = types(&spec, &path);
         assert!(
