@@ -29,6 +29,18 @@ pub struct StateError(pub String);
 pub trait Kept: Send + Sync {
     /// A cursor that stands nowhere until it seeks.
     fn cursor(&self) -> Box<dyn KeptCursor + '_>;
+
+    /// What looks single entries up.
+    fn lookup(&self) -> Box<dyn KeptLookup + '_>;
+}
+
+/// Looks up how often entries are there.
+pub trait KeptLookup {
+    /// How often the entry of `key` is there; 0 when it is not. Cheap when keys are asked for in ascending order.
+    ///
+    /// # Errors
+    /// When the state cannot be read, or is damaged.
+    fn count(&mut self, key: &[u8]) -> Result<i64, StateError>;
 }
 
 /// Walks over entries in ascending order of their keys.
@@ -71,6 +83,8 @@ pub struct Entry<'a> {
 pub enum Update<'a> {
     /// It is there so many times more, or less.
     Add(i64),
+    /// It is there so many times now: from who has looked up how often it was.
+    Count(i64),
     /// This is kept for it now.
     Put(&'a [u8]),
     /// It goes.
@@ -182,33 +196,46 @@ pub fn give_all(notes: &[Box<dyn Noted>], give: &mut dyn Give) {
     }
     let mut all = Together::default();
     notes.iter().for_each(|note| note.give(&mut all));
-    for (key, (more, kept)) in all.0 {
+    for (key, update) in &all.0 {
         give.run();
-        match kept {
-            Some(Some(payload)) => give.update(&key, Update::Put(&payload)),
-            Some(None) => give.update(&key, Update::Remove),
-            None if more != 0 => give.update(&key, Update::Add(more)),
-            None => {}
+        match update {
+            Last::Add(0) => {}
+            Last::Add(more) => give.update(key, Update::Add(*more)),
+            Last::Count(count) => give.update(key, Update::Count(*count)),
+            Last::Put(payload) => give.update(key, Update::Put(payload)),
+            Last::Remove => give.update(key, Update::Remove),
         }
     }
 }
 
-/// Updates by key: what is added, and what is put, or removed.
+/// What updates of a key come to.
+enum Last {
+    Add(i64),
+    Count(i64),
+    Put(Vec<u8>),
+    Remove,
+}
+
+/// Updates by key.
 #[derive(Default)]
-struct Together(BTreeMap<Vec<u8>, (i64, Option<Option<Vec<u8>>>)>);
+struct Together(BTreeMap<Vec<u8>, Last>);
 
 impl Give for Together {
     fn run(&mut self) {}
 
     fn update(&mut self, key: &[u8], update: Update<'_>) {
-        let entry = match self.0.get_mut(key) {
-            Some(entry) => entry,
-            None => self.0.entry(key.to_vec()).or_default(),
+        let before = self.0.get(key);
+        let last = match (update, before) {
+            (Update::Add(more), Some(Last::Add(count))) => Last::Add(count + more),
+            (Update::Add(more), Some(Last::Count(count))) => Last::Count(count + more),
+            (Update::Add(more), _) => Last::Add(more),
+            (Update::Count(count), _) => Last::Count(count),
+            (Update::Put(payload), _) => Last::Put(payload.to_vec()),
+            (Update::Remove, _) => Last::Remove,
         };
-        match update {
-            Update::Add(more) => entry.0 += more,
-            Update::Put(payload) => entry.1 = Some(Some(payload.to_vec())),
-            Update::Remove => entry.1 = Some(None),
+        match self.0.get_mut(key) {
+            Some(entry) => *entry = last,
+            None => drop(self.0.insert(key.to_vec(), last)),
         }
     }
 }

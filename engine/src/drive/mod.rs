@@ -26,7 +26,9 @@ mod workers;
 
 pub use self::error::RunError;
 pub use self::inspect::{Inspection, KeptInputs, Open, Pending, StateSizes};
-pub use self::maintain::{CRASH_POINTS, FollowOptions, MaintainOptions, Pace, follow, maintain};
+pub use self::maintain::{
+    CRASH_POINTS, FILLED, FollowOptions, MaintainOptions, Pace, follow, maintain,
+};
 pub use self::progress::{Counters, Progress};
 pub use self::replay::{History, MessageBound, Replay, ReplayOptions, Replayed, Step, parse_time};
 pub use self::report::{Published, RunReport, TableReport};

@@ -47,7 +47,7 @@ impl<W: Walk> KeptCursor for Told<W> {
 }
 
 /// A block of the store: its fence and its bytes.
-type Found<'a> = Result<
+pub type Found<'a> = Result<
     (
         AccessGuard<'a, &'static [u8]>,
         AccessGuard<'a, &'static [u8]>,
@@ -108,12 +108,26 @@ impl<'a, T: ReadableTable<&'static [u8], &'static [u8]>> Cursor<'a, T> {
     }
 
     fn open_block(&mut self, found: Option<Found<'_>>) -> Result<(), StoreError> {
-        let (fence, bytes) = found.ok_or_else(|| self.damaged())??;
-        let opened = self.block.open(fence.value(), bytes.value());
-        opened.map_err(|_| self.damaged())?;
+        let fence = open_block(self.name, &mut self.block, found)?;
         self.fence = Some(fence.value().to_vec());
         Ok(())
     }
+}
+
+/// Opens a block of the part `name`, which must be there; gives its fence.
+///
+/// # Errors
+/// When the store fails, or is damaged.
+pub fn open_block<'a>(
+    name: &str,
+    block: &mut BlockReader,
+    found: Option<Found<'a>>,
+) -> Result<AccessGuard<'a, &'static [u8]>, StoreError> {
+    let damaged = || StoreError::damaged(Damage::Part(name.to_owned()));
+    let (fence, bytes) = found.ok_or_else(damaged)??;
+    let opened = block.open(fence.value(), bytes.value());
+    opened.map_err(|_| damaged())?;
+    Ok(fence)
 }
 
 impl<T: ReadableTable<&'static [u8], &'static [u8]>> Walk for Cursor<'_, T> {

@@ -19,7 +19,7 @@ use redb::{ReadableTableMetadata, WriteTransaction};
 use super::Bytes;
 use super::cursor::{Cursor, Walk};
 use super::error::StoreError;
-use super::part::Together;
+use super::lookup::Lookup;
 use super::said::Said;
 use super::write::{Blocks, Level, PartWriter};
 
@@ -71,8 +71,11 @@ pub fn change(
         return write(name, &mut base, Level::Base, change);
     }
     let (recent, mut latest) = (open(transaction, 1, name)?, open(transaction, 2, name)?);
-    let levels = [&base, &recent].into_iter();
-    let below = Together::new(name, levels.take(1 + usize::from(!recent.is_empty()?)));
+    let below = if recent.is_empty()? {
+        Lookup::new(name, [&base].into_iter())
+    } else {
+        Lookup::new(name, [&base, &recent].into_iter())
+    };
     write(name, &mut latest, Level::Above(below), change)?;
     bring_down(transaction, name, [base, recent, latest])
 }

@@ -14,6 +14,7 @@ mod cursor;
 pub mod directory;
 mod error;
 mod levels;
+mod lookup;
 pub mod panic;
 mod part;
 mod piece;
@@ -427,6 +428,20 @@ impl Writing {
     /// When the store fails.
     pub fn drop_part(&self, name: &str) -> Result<(), StoreError> {
         levels::delete(&self.transaction, 0, name)
+    }
+
+    /// Forgets all parts.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn drop_parts(&self) -> Result<(), StoreError> {
+        let tables: Vec<_> = self.transaction.list_tables()?.collect();
+        for table in tables {
+            if let Some(part) = levels::part_of(table.name()) {
+                self.drop_part(part)?;
+            }
+        }
+        Ok(())
     }
 
     /// The number of entries of each table there is now.

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use redb::{ReadOnlyTable, ReadableTable};
-use tidewater_operators::state::{Entry, Kept, KeptCursor};
+use tidewater_operators::state::{Entry, Kept, KeptCursor, KeptLookup};
 
 use super::cursor::{Cursor, Told, Walk};
 use super::error::{Damage, StoreError};
+use super::lookup::Lookup;
 use super::said::Said;
 
 /// The entries of a part.
@@ -24,6 +25,10 @@ impl Kept for KeptPart {
             levels => Box::new(Told(Together::new(&self.name, levels.iter()))),
         }
     }
+
+    fn lookup(&self) -> Box<dyn KeptLookup + '_> {
+        Box::new(Lookup::new(&self.name, self.levels.iter()))
+    }
 }
 
 /// Walks over what several levels say together.
@@ -37,6 +42,9 @@ pub struct Together<'a, T> {
     payload: Vec<u8>,
     /// Whether it came from behind: the levels stand at their last entries up to the key, not at their first from it on.
     is_behind: bool,
+    /// A key between which and where it stands nothing is there, if one is known: who asks for the next of many entries
+    /// that were taken back does not pass all of them again.
+    passed: Option<Vec<u8>>,
 }
 
 impl<'a, T: ReadableTable<&'static [u8], &'static [u8]> + 'a> Together<'a, T> {
@@ -49,7 +57,14 @@ impl<'a, T: ReadableTable<&'static [u8], &'static [u8]> + 'a> Together<'a, T> {
             count: 0,
             payload: Vec::new(),
             is_behind: false,
+            passed: None,
         }
+    }
+
+    /// Whether it stands already where `key` is to be found.
+    fn is_at(&self, key: &[u8]) -> bool {
+        let passed = self.passed.as_deref();
+        passed.is_some_and(|passed| passed <= key) && (self.count == 0 || key <= &*self.key)
     }
 
     /// Moves the levels past the key.
@@ -113,15 +128,23 @@ impl<'a, T: ReadableTable<&'static [u8], &'static [u8]> + 'a> Together<'a, T> {
 
 impl<T: ReadableTable<&'static [u8], &'static [u8]>> Walk for Together<'_, T> {
     fn find(&mut self, key: &[u8]) -> Result<(), StoreError> {
-        self.is_behind = false;
-        self.levels
-            .iter_mut()
-            .try_for_each(|level| level.find(key))?;
-        self.settle()
+        let is_at = self.is_at(key);
+        let mut passed = self.passed.take().unwrap_or_default();
+        if !is_at {
+            self.is_behind = false;
+            let mut levels = self.levels.iter_mut();
+            levels.try_for_each(|level| level.find(key))?;
+            self.settle()?;
+        }
+        passed.clear();
+        passed.extend_from_slice(key);
+        self.passed = Some(passed);
+        Ok(())
     }
 
     fn find_before(&mut self, key: &[u8]) -> Result<(), StoreError> {
         self.is_behind = true;
+        self.passed = None;
         self.key.clear();
         self.key.extend_from_slice(key);
         loop {
@@ -140,8 +163,15 @@ impl<T: ReadableTable<&'static [u8], &'static [u8]>> Walk for Together<'_, T> {
             let mut levels = self.levels.iter_mut();
             levels.try_for_each(|level| level.find(&self.key))?;
         }
+        let mut passed = self.passed.take().unwrap_or_default();
+        passed.clear();
+        passed.extend_from_slice(&self.key);
+        // The first key behind it.
+        passed.push(0);
         self.pass()?;
-        self.settle()
+        self.settle()?;
+        self.passed = Some(passed);
+        Ok(())
     }
 
     fn at(&self) -> Option<Entry<'_>> {

@@ -17,6 +17,8 @@ const PIECE_BYTES: usize = 450;
 pub enum Kind {
     /// They add their counts.
     Add,
+    /// They set them.
+    Count,
     /// They put their payloads.
     Put,
     /// They remove.
@@ -77,6 +79,7 @@ impl<F: FnMut(Piece)> Give for Pieces<F> {
     fn update(&mut self, key: &[u8], update: Update<'_>) {
         let (kind, count, payload): (Kind, i64, &[u8]) = match update {
             Update::Add(more) => (Kind::Add, more, &[]),
+            Update::Count(count) => (Kind::Count, count, &[]),
             Update::Put(payload) => (Kind::Put, 1, payload),
             Update::Remove => (Kind::Remove, 0, &[]),
         };

@@ -53,6 +53,7 @@ impl<'a> From<Update<'a>> for Said<'a> {
     fn from(update: Update<'a>) -> Self {
         match update {
             Update::Add(more) => Self::Add(more),
+            Update::Count(count) => Self::Set(count, &[]),
             Update::Put(payload) => Self::Set(1, payload),
             Update::Remove => Self::Set(0, &[]),
         }

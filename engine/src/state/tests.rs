@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 //! The store against a plain map, over random histories of changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -107,16 +107,32 @@ fn pieces<'a>(updates: impl Iterator<Item = (bool, (&'a [u8], Update<'a>))>) -> 
     all
 }
 
-/// Seeks forwards and backwards find what a map would.
+/// Seeks forwards and backwards, and lookups, find what a map would.
 fn seeks(store: &Store, model: &Model, random: &mut ChaCha8Rng, seed: u64) {
     let reading = store.read().unwrap();
     let Some(part) = reading.part("p").unwrap() else {
         assert!(model.is_empty(), "seed {seed}");
         return;
     };
+    let count = |key| model.get(key).map_or(0, |(count, _)| *count);
+    let mut lookup = part.lookup();
+    let in_order: BTreeSet<Vec<u8>> = (0..100).map(|_| key(random)).collect();
     let mut cursor = part.cursor();
+    for key in in_order {
+        cursor.seek(&key).unwrap();
+        let mut expected = model.range(key.clone()..);
+        for _ in 0..random.random_range(1..4) {
+            let expected = expected.next().map(|(key, (count, _))| (&**key, *count));
+            let found = cursor.entry().map(|entry| (entry.key, entry.count));
+            assert_eq!(found, expected, "seed {seed}, {}", key.escape_ascii());
+            cursor.step().unwrap();
+        }
+        let found = lookup.count(&key).unwrap();
+        assert_eq!(found, count(&key), "seed {seed}, {}", key.escape_ascii());
+    }
     for _ in 0..200 {
         let key = key(random);
+        assert_eq!(lookup.count(&key).unwrap(), count(&key), "seed {seed}");
         let expected = if random.random_bool(0.5) {
             cursor.seek(&key).unwrap();
             model.range(key.clone()..).next()
@@ -152,10 +168,12 @@ fn levels_say_what_a_map_would() {
             }
             let updates = updates.iter().map(|(key, payload)| {
                 let there = model.get(key).map_or(0, |(count, _)| *count);
-                let update = match random.random_range(0..4) {
+                let update = match random.random_range(0..5) {
                     0 => Update::Remove,
                     1 => Update::Put(payload),
                     2 if there > 0 => Update::Add(-random.random_range(1..=there)),
+                    // Who looked up what is there: of an empty part there is nothing to look up.
+                    3 if commit > 0 => Update::Count(random.random_range(0..4)),
                     _ => Update::Add(random.random_range(1..4)),
                 };
                 (key.as_slice(), update)
@@ -172,6 +190,7 @@ fn levels_say_what_a_map_would() {
                 let there = model.get(key).map_or(0, |(count, _)| *count);
                 let entry = match update {
                     Update::Add(more) => (there + more, Vec::new()),
+                    Update::Count(count) => (count, Vec::new()),
                     Update::Put(payload) => (1, payload.to_vec()),
                     Update::Remove => (0, Vec::new()),
                 };

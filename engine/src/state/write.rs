@@ -4,9 +4,8 @@ use redb::{ReadableTable, Table};
 use tidewater_operators::state::{Entry, Update};
 
 use super::block::{BlockReader, BlockWriter};
-use super::cursor::Walk;
 use super::error::{Damage, StoreError};
-use super::part::Together;
+use super::lookup::Lookup;
 use super::piece::{Kind, Piece};
 use super::said::Said;
 
@@ -25,7 +24,7 @@ pub enum Level<'a, 'txn> {
     /// The base: what is said there is how it is.
     Base,
     /// One above what these levels say.
-    Above(Together<'a, Blocks<'txn>>),
+    Above(Lookup<'a, Blocks<'txn>>),
     /// One above the base that takes in what was said above it, and checked then.
     Between,
 }
@@ -97,6 +96,10 @@ impl<'a, 'txn> PartWriter<'a, 'txn> {
         if piece.is_negative {
             return Err(StoreError::Negative(self.name.to_owned()));
         }
+        // Who counted what was there has read a part that is gone.
+        if piece.kind == Kind::Count {
+            return Err(StoreError::damaged(Damage::Part(self.name.to_owned())));
+        }
         let Some(Some(fence)) = self.filling.as_mut().filter(|_| piece.kind != Kind::Remove) else {
             return Ok(());
         };
@@ -119,6 +122,7 @@ impl<'a, 'txn> PartWriter<'a, 'txn> {
             let Some(entry) = updates.entry() else { break };
             let update = match piece.kind {
                 Kind::Add => Update::Add(entry.count),
+                Kind::Count => Update::Count(entry.count),
                 Kind::Put => Update::Put(entry.payload),
                 Kind::Remove => Update::Remove,
             };
@@ -185,11 +189,7 @@ impl<'a, 'txn> PartWriter<'a, 'txn> {
     /// Invariant 3 of levels: what is taken back must be there.
     fn check(&mut self, key: &[u8], said: Said<'_>) -> Result<(), StoreError> {
         let below = match (&mut self.level, said) {
-            (Level::Above(below), Said::Add(..0)) => {
-                below.find(key)?;
-                let entry = below.at().filter(|entry| entry.key == key);
-                entry.map_or(0, |entry| entry.count)
-            }
+            (Level::Above(below), Said::Add(..0)) => below.find(key)?,
             (Level::Between, Said::Add(_)) => return Ok(()),
             _ => 0,
         };

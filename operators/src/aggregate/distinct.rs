@@ -85,21 +85,22 @@ impl Counter {
         let groups = self.groups.borrow();
         let kept = self.part.kept();
         let kept = kept.map(|kept| kept_counts(kept, &run, &groups, &self.values.0.borrow()));
-        let kept = kept.transpose()?.unwrap_or_default();
-        self.part.note(|| {
-            Box::new(NotedPairs {
-                run: Rc::clone(&run),
-                groups: Rc::clone(&self.groups),
-                values: Rc::clone(&self.values.0),
-            })
-        });
-        let (mut kept, mut past) = (kept.into_iter(), self.past.lookup());
+        // What was kept of a pair becomes how often it is there now.
+        let mut counts = kept.transpose()?;
+        let mut past = self.past.lookup();
         let (mut parcels, mut changes) = (BTreeMap::new(), Vec::new());
         for range in run.groups() {
             let group = run.pair(range.start).0;
             changes.clear();
-            for (pair, diff) in run.sums(range) {
-                let before = kept.next().unwrap_or_default() + past.count(pair);
+            for (at, pair, diff) in run.sums(range) {
+                let kept = counts.as_mut().map(|counts| &mut counts[at]);
+                let before = kept.as_deref().unwrap_or(&0) + past.count(pair);
+                if let Some(count) = kept {
+                    *count = before + diff;
+                }
+                if before + diff < 0 {
+                    return Err(AggregateError::NegativePair(before + diff));
+                }
                 let change = i64::from(before + diff > 0) - i64::from(before > 0);
                 if change != 0 {
                     let value = pair.1;
@@ -110,6 +111,14 @@ impl Counter {
                 self.sum(groups.get(group), &changes, &mut parcels)?;
             }
         }
+        self.part.note(|| {
+            Box::new(NotedPairs {
+                run: Rc::clone(&run),
+                groups: Rc::clone(&self.groups),
+                values: Rc::clone(&self.values.0),
+                counts,
+            })
+        });
         self.past.push(run);
         let parcels = parcels.into_iter().map(|((to, _), body)| Parcel {
             to: u64::try_from(to).unwrap_or_default(),

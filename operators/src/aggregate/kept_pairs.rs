@@ -8,12 +8,13 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::extremes::Ordered;
+use super::groups::pack;
 use super::radix::sort_by_digits;
 use super::runs::{Run, Value};
 use crate::dictionary::Dictionary;
-use crate::state::{Give, Kept, KeptCursor, Noted, StateError, Update};
+use crate::state::{Give, Kept, Noted, StateError, Update};
 
-/// How often the pairs of `run`, in its order, were kept.
+/// How often the pairs of `run` were kept, by where they stand first.
 ///
 /// # Errors
 /// When the state cannot be read.
@@ -23,32 +24,25 @@ pub fn kept_counts(
     groups: &Dictionary,
     values: &Dictionary,
 ) -> Result<Vec<i64>, StateError> {
-    let pairs: Vec<_> = run.sums(0..run.len()).map(|sum| *sum.0).collect();
-    let group_ranks = Ranks::new(pairs.iter().map(|pair| pair.0), groups);
-    let value_ranks = Ranks::new(pairs.iter().map(|pair| pair.1), values);
-    let mut order: Vec<usize> = (0..pairs.len()).collect();
-    order.sort_unstable_by_key(|&at| {
-        let (group, value) = pairs[at];
-        (group_ranks.of(group), value_ranks.of(value))
+    let group_ranks = Ranks::new(run.pairs().map(|pair| pair.0), groups);
+    let value_ranks = Ranks::new(run.pairs().map(|pair| pair.1), values);
+    let ranked = run.sums(0..run.len()).map(|(at, &(group, value), _)| {
+        let ranks = pack(group_ranks.of(group), value_ranks.of(value));
+        (ranks, at)
     });
-    let mut counts = vec![0; pairs.len()];
-    let mut entries = kept.cursor();
+    let mut order: Vec<(u64, usize)> = ranked.collect();
+    sort_by_digits(&mut order, |&(ranks, _)| [0, ranks]);
+    let mut counts = vec![0; run.len()];
+    let mut entries = kept.lookup();
     let mut key = Vec::new();
-    for at in order {
-        let (group, value) = pairs[at];
+    for (_, at) in order {
+        let &(group, value) = run.pair(at);
         key.clear();
         key.extend_from_slice(groups.get(group));
         key.extend_from_slice(values.get(value));
-        counts[at] = count_at(entries.as_mut(), &key)?;
+        counts[at] = entries.count(&key)?;
     }
     Ok(counts)
-}
-
-/// How often `key` was kept.
-fn count_at(entries: &mut dyn KeptCursor, key: &[u8]) -> Result<i64, StateError> {
-    entries.seek(key)?;
-    let entry = entries.entry().filter(|entry| entry.key == key);
-    Ok(entry.map_or(0, |entry| entry.count))
 }
 
 /// Some ids of a dictionary in the order of their bytes.
@@ -99,6 +93,8 @@ pub struct NotedPairs {
     pub groups: Rc<RefCell<Dictionary>>,
     /// What its values are ids of.
     pub values: Rc<RefCell<Dictionary>>,
+    /// How often its pairs are there now, by where they stand first; none where nothing was kept.
+    pub counts: Option<Vec<i64>>,
 }
 
 impl Noted for NotedPairs {
@@ -107,13 +103,18 @@ impl Noted for NotedPairs {
         let value_ranks = Ranks::new(self.run.pairs().map(|pair| pair.1), &values);
         let (mut key, mut ranked) = (Vec::new(), Ranked::new(value_ranks.ids.len()));
         for (group, range) in groups_in_order(&self.run, &groups) {
+            let counts = self.counts.as_deref();
             let sums = self.run.sums(range.clone());
-            let sums = sums.map(|(pair, diff)| (value_ranks.of(pair.1), diff));
+            // What is sorted is never zero: counts, which may be, are one more there.
+            let sums = sums.map(|(at, pair, diff)| {
+                let amount = counts.map_or(diff, |counts| counts[at] + 1);
+                (value_ranks.of(pair.1), amount)
+            });
             key.clear();
             key.extend_from_slice(groups.get(group));
             let prefix = key.len();
             let mut slice = None;
-            ranked.sort(range.len(), sums, |rank, diff| {
+            ranked.sort(range.len(), sums, |rank, amount| {
                 let value = values.get(value_ranks.ids[rank as usize]);
                 // The other slices of the group are with other workers.
                 if slice != value.first() {
@@ -122,7 +123,13 @@ impl Noted for NotedPairs {
                 }
                 key.truncate(prefix);
                 key.extend_from_slice(value);
-                give.update(&key, Update::Add(diff));
+                give.update(
+                    &key,
+                    match counts {
+                        None => Update::Add(amount),
+                        Some(_) => Update::Count(amount - 1),
+                    },
+                );
             });
         }
     }
@@ -131,7 +138,7 @@ impl Noted for NotedPairs {
 /// Sorts the values of one group after another by their ranks.
 struct Ranked {
     /// By rank, of values that are many among all; 0 where there is none.
-    diffs: Vec<i64>,
+    amounts: Vec<i64>,
     /// Of values that are few.
     few: Vec<(u32, i64)>,
 }
@@ -142,31 +149,31 @@ const MANY: usize = 16;
 impl Ranked {
     fn new(ranks: usize) -> Self {
         Self {
-            diffs: vec![0; ranks],
+            amounts: vec![0; ranks],
             few: Vec::new(),
         }
     }
 
-    /// Gives about `count` differences that are not zero in the order of their ranks.
+    /// Gives about `count` amounts that are not zero in the order of their ranks.
     fn sort(
         &mut self,
         count: usize,
         sums: impl Iterator<Item = (u32, i64)>,
         mut give: impl FnMut(u32, i64),
     ) {
-        if count > self.diffs.len() / MANY {
-            sums.for_each(|(rank, diff)| self.diffs[rank as usize] = diff);
-            for (rank, diff) in (0..).zip(&mut self.diffs) {
-                if *diff != 0 {
-                    give(rank, std::mem::take(diff));
+        if count > self.amounts.len() / MANY {
+            sums.for_each(|(rank, amount)| self.amounts[rank as usize] = amount);
+            for (rank, amount) in (0..).zip(&mut self.amounts) {
+                if *amount != 0 {
+                    give(rank, std::mem::take(amount));
                 }
             }
             return;
         }
         self.few.extend(sums);
         sort_by_digits(&mut self.few, |&(rank, _)| [0, rank.into()]);
-        for (rank, diff) in self.few.drain(..) {
-            give(rank, diff);
+        for (rank, amount) in self.few.drain(..) {
+            give(rank, amount);
         }
     }
 }
@@ -188,7 +195,7 @@ impl<O: Ordered> Noted for NotedValues<O> {
             key.extend_from_slice(groups.get(group));
             let prefix = key.len();
             give.run();
-            for ((_, value), diff) in self.run.sums(range) {
+            for (_, (_, value), diff) in self.run.sums(range) {
                 key.truncate(prefix);
                 O::write(value, &mut key);
                 give.update(&key, Update::Add(diff));

@@ -64,6 +64,9 @@ pub enum AggregateError {
     /// A retraction of what was never there.
     #[error("rows were taken back that had not been taken in: a group was left with {0} rows")]
     NegativeRows(i128),
+    /// A retraction of a value that was never there.
+    #[error("a value was taken back more often than it was taken in: it is left {0} times")]
+    NegativePair(i64),
 }
 
 /// Partial aggregates since the last flush.

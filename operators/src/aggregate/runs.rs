@@ -122,11 +122,17 @@ impl<V: Value> Run<V> {
         })
     }
 
-    /// The pairs at these indices, each once, with their differences.
-    pub fn sums(&self, range: Range<usize>) -> impl Iterator<Item = (&Pair<V>, i64)> {
-        let updates = range.map(|at| (self.pair(at), self.diff(at)));
+    /// The pairs at these indices, each once, with where it stands first and its difference.
+    pub fn sums(&self, range: Range<usize>) -> impl Iterator<Item = (usize, &Pair<V>, i64)> {
+        let updates = range.map(|at| (at, self.pair(at), self.diff(at)));
         let mut updates = updates.peekable();
-        std::iter::from_fn(move || next_sum(&mut updates))
+        std::iter::from_fn(move || {
+            let (at, pair, mut sum) = updates.next()?;
+            while let Some((.., diff)) = updates.next_if(|(_, other, _)| *other == pair) {
+                sum += diff;
+            }
+            Some((at, pair, sum))
+        })
     }
 
     /// The first index from `from` on at whose pair `before` does not hold: found near `from` in few steps.
@@ -411,7 +417,7 @@ mod tests {
 
     fn sums(run: &Run<u32>) -> Vec<(u32, i64)> {
         let sums = run.sums(0..run.len());
-        sums.map(|(&(_, value), diff)| (value, diff)).collect()
+        sums.map(|(_, &(_, value), diff)| (value, diff)).collect()
     }
 
     #[test]

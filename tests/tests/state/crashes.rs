@@ -22,7 +22,8 @@ fn points() -> impl Iterator<Item = &'static str> {
 
 #[test]
 fn at_the_first_commit() {
-    dies_everywhere(ledger::new, [FIRST, FIRST], &[]);
+    let points = points().chain([tidewater_engine::FILLED]);
+    dies_at(points, ledger::new, [FIRST, FIRST], &[]);
 }
 
 #[test]
@@ -50,13 +51,22 @@ fn while_the_job_changes() {
     dies_everywhere(changed, [SECOND, FIRST], &[]);
 }
 
+fn dies_everywhere(place: fn() -> Maintained, versions: [Version; 2], more: &[&str]) {
+    dies_at(points(), place, versions, more);
+}
+
 /// Takes in `version` with a crash at each point, or two of them, and without; then `later`.
-fn dies_everywhere(place: fn() -> Maintained, [version, later]: [Version; 2], more: &[&str]) {
+fn dies_at(
+    points: impl Iterator<Item = &'static str>,
+    place: fn() -> Maintained,
+    [version, later]: [Version; 2],
+    more: &[&str],
+) {
     let undisturbed = place();
     ledger::deliver(&undisturbed, version, 60);
     let _ = undisturbed.commits(more);
     let new = rows(&undisturbed);
-    for point in points() {
+    for point in points {
         let place = place();
         let old = rows(&place);
         ledger::deliver(&place, version, 60);

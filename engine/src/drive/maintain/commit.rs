@@ -11,22 +11,27 @@
 //! | point | what is there | the next run |
 //! |---|---|---|
 //! | `commit: computed` | kept inputs, perhaps without an owner | begins again |
+//! | `commit: filled`, in a first run | parts of which no view says that they are its own | forgets them, begins again |
 //! | `commit: staged` | staged files too | removes them, begins again |
 //! | `commit: before the record` | all of it durable | the same |
 //! | `commit: after the record` | the record | makes the swaps, all of them once more |
 //! | `publish: …` | some of the swaps | the same |
 //! | `commit: published` | all of them | removes what was staged |
 //!
-//! 1. The record is one transaction: before it nothing has happened, after it everything has.
+//! 1. The record is one transaction: before it nothing has happened, after it everything has. A first run, which has nothing
+//!    to lose, commits the parts beside the staging of tables, in a transaction before that: they are most of what is
+//!    written, and what no epoch stands behind is forgotten.
 //! 2. What the record speaks of is durable before it: kept inputs, staged files, lists of changes.
 //! 3. Swaps can be made again. They are made before anything else is done with a state, until nothing is staged.
 //! 4. What no position refers to is removed after the record and not before.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread;
 
 use tidewater_connectors::disk;
 use tidewater_connectors::file::sink::{
@@ -45,11 +50,14 @@ use crate::state::directory::Directory;
 use crate::state::{
     DeliveryRecord, EPOCHS, EpochRecord, PARTITIONS, POSITIONS, Reading, STATE, STREAMS,
     StateRecord, Store, StoreError, TABLES, TableChangeRecord, TableRecord, VIEWS, ViewRecord,
-    Writing, pair_key,
+    Writing, pair_key, panic,
 };
 
 /// Where a commit can be cut short, for tests; those of the swaps come between the last two.
 pub const CRASH_POINTS: &[&str] = &[COMPUTED, STAGED, BEFORE, AFTER, PUBLISHED];
+
+/// Where a first commit can be cut short besides.
+pub const FILLED: &str = "commit: filled";
 
 const COMPUTED: &str = "commit: computed";
 const STAGED: &str = "commit: staged";
@@ -180,6 +188,42 @@ pub struct Commit<'a> {
 }
 
 impl Commit<'_> {
+    /// [Stages](Self::stage) the changes of the tables; of a first run it commits the parts in `writing` beside that. Gives
+    /// the transaction that the records are for.
+    ///
+    /// # Errors
+    /// When a table cannot be written, or the state. Nothing is published then.
+    pub fn stage_and_fill(
+        &self,
+        store: &Store,
+        writing: Writing,
+        epoch: &Epoch,
+        runs: Vec<Vec<Run>>,
+        options: WriteOptions,
+    ) -> Result<(Vec<StagedChange>, Writing), RunError> {
+        if self.state.epoch > 0 {
+            return Ok((self.stage(epoch, runs, options)?, writing));
+        }
+        let (filled, staged) = thread::scope(|scope| {
+            let filling = scope.spawn(|| panic::guarded(|| self.fill(writing)));
+            let staged = self.stage(epoch, runs, options);
+            let filled = filling.join();
+            (filled.unwrap_or_else(|panic| resume_unwind(panic)), staged)
+        });
+        filled?;
+        Ok((staged?, store.write()?))
+    }
+
+    /// Commits the parts, which belong to epoch 0: to none.
+    fn fill(&self, writing: Writing) -> Result<(), StoreError> {
+        let mut state = self.state.clone();
+        state.sizes = writing.sizes()?;
+        writing.put(STATE, "", &state)?;
+        writing.commit()?;
+        disk::crash_point(FILLED);
+        Ok(())
+    }
+
     /// Stages the changes of the tables, those with runs and those that are made anew.
     ///
     /// # Errors

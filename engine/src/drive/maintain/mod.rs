@@ -19,7 +19,7 @@ mod windows;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use self::commit::CRASH_POINTS;
+pub use self::commit::{CRASH_POINTS, FILLED};
 pub use self::follow::{FollowOptions, Pace, follow};
 pub use self::session::state_of;
 

@@ -149,6 +149,10 @@ impl<'a> Session<'a> {
 
         clock.enter("compute");
         let writing = self.store.write()?;
+        if state.epoch == 0 {
+            // Those of a first run that was cut short.
+            writing.drop_parts()?;
+        }
         drop_parts(&writing, &views, &reading)?;
         let (epoch, runs, parts_of_views) = compute(epoch, &writing, self.options.run.workers)?;
         finalize(&self.job, &views, &writing, &reading)?;
@@ -174,7 +178,7 @@ impl<'a> Session<'a> {
             preview_rows: self.options.run.preview_rows,
             ..WriteOptions::default()
         };
-        let staged = commit.stage(&epoch, runs, write)?;
+        let (staged, writing) = commit.stage_and_fill(&self.store, writing, &epoch, runs, write)?;
         commit.balance(&epoch, &staged)?;
         let rows_read = rows_in(&commit.positions);
 

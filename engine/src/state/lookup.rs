@@ -1,0 +1,103 @@
+//! Looks single entries of a part up: what its levels say of a key, and of no other.
+
+use redb::ReadableTable;
+use tidewater_operators::state::{Entry, KeptLookup, StateError};
+
+use super::block::BlockReader;
+use super::cursor::open_block;
+use super::error::{Damage, StoreError};
+use super::said::Said;
+
+/// Tells how often entries are there.
+pub struct Lookup<'a, T> {
+    name: &'a str,
+    /// The latest first, the base last.
+    levels: Vec<Level<'a, T>>,
+}
+
+impl<'a, T: ReadableTable<&'static [u8], &'static [u8]>> Lookup<'a, T> {
+    /// In the levels of the part `name`, the base first; each has blocks.
+    pub fn new(
+        name: &'a str,
+        levels: impl DoubleEndedIterator<Item = &'a T> + ExactSizeIterator,
+    ) -> Self {
+        Self {
+            name,
+            levels: levels.rev().map(Level::new).collect(),
+        }
+    }
+
+    /// How often the entry of `key` is there. Cheap when `key` is not less than the last one, and not far ahead.
+    ///
+    /// # Errors
+    /// When the store fails or is damaged.
+    pub fn find(&mut self, key: &[u8]) -> Result<i64, StoreError> {
+        let base = self.levels.len() - 1;
+        let mut count = 0;
+        for (at, level) in self.levels.iter_mut().enumerate() {
+            let Some(entry) = level.find(self.name, key)? else {
+                continue;
+            };
+            match Said::read(entry) {
+                Said::Add(more) if at < base => count += more,
+                // Levels below say what was before.
+                Said::Add(_) | Said::Set(..) => {
+                    count += entry.count;
+                    break;
+                }
+            }
+        }
+        if count < 0 {
+            return Err(StoreError::damaged(Damage::Part(self.name.to_owned())));
+        }
+        Ok(count)
+    }
+}
+
+impl<T: ReadableTable<&'static [u8], &'static [u8]>> KeptLookup for Lookup<'_, T> {
+    fn count(&mut self, key: &[u8]) -> Result<i64, StateError> {
+        self.find(key)
+            .map_err(|error| StateError(error.to_string()))
+    }
+}
+
+/// Where it is in one level.
+struct Level<'a, T> {
+    table: &'a T,
+    block: BlockReader,
+    /// The last key that was looked up: the block covers it, and stands at the first entry that is not less, or past the
+    /// last. None before the first lookup.
+    sought: Option<Vec<u8>>,
+}
+
+impl<'a, T: ReadableTable<&'static [u8], &'static [u8]>> Level<'a, T> {
+    fn new(table: &'a T) -> Self {
+        Self {
+            table,
+            block: BlockReader::default(),
+            sought: None,
+        }
+    }
+
+    fn find(&mut self, name: &str, key: &[u8]) -> Result<Option<Entry<'_>>, StoreError> {
+        let damaged = || StoreError::damaged(Damage::Part(name.to_owned()));
+        let is_ahead = |sought: &Vec<u8>| sought.as_slice() <= key && self.block.covers(key);
+        let goes_on = self.sought.as_ref().is_some_and(is_ahead);
+        // What fails leaves it nowhere.
+        let mut sought = self.sought.take().unwrap_or_default();
+        if !goes_on {
+            let found = self.table.range::<&[u8]>(..=key)?.next_back();
+            open_block(name, &mut self.block, found)?;
+            if !self.block.covers(key) {
+                return Err(damaged());
+            }
+        }
+        if self.block.entry().is_none_or(|entry| entry.key < key) {
+            self.block.seek(key).map_err(|_| damaged())?;
+        }
+        sought.clear();
+        sought.extend_from_slice(key);
+        self.sought = Some(sought);
+        Ok(self.block.entry().filter(|entry| entry.key == key))
+    }
+}
