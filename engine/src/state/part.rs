@@ -158,6 +158,9 @@ impl<T: ReadableTable<&'static [u8], &'static [u8]>> Walk for Together<'_, T> {
     }
 
     fn advance(&mut self) -> Result<(), StoreError> {
+        if self.count == 0 {
+            return Ok(());
+        }
         if self.is_behind {
             self.is_behind = false;
             let mut levels = self.levels.iter_mut();

@@ -1,10 +1,11 @@
 //! `(group, value)` pairs of one call, or of those that share them, between two flushes.
 //!
 //! While groups and values are few, pairs are counted in a matrix: one addition a row, however often a pair repeats. When
-//! it would grow too large, rows are listed and counted by sorting, since most pairs of many are there once.
+//! it would grow too large, rows are listed and counted by sorting, since most pairs of many are there once. A cell of the
+//! matrix is a byte, so that more of them are in a core's own cache; what it cannot hold is put on a list.
 //!
 //! 1. A pair's count is the sum over the matrix and all lists; it may leave in several parts.
-//! 2. A count fits four bytes, as a cell does: a flush is due before more rows were counted or listed.
+//! 2. A cell is nearer to 0 than [`CELL_FULL`], between batches and rows.
 
 use arrow::array::BooleanArray;
 use arrow::datatypes::DataType;
@@ -19,12 +20,12 @@ use crate::Sign;
 use crate::dictionary::{Dictionary, DictionaryFull, PackedRows};
 use crate::interner::Generation;
 
-/// Cells of a matrix: 16 MiB.
+/// Cells of a matrix: 4 MiB.
 const CELLS_MAX: usize = 1 << 22;
-/// Listed rows at which a flush is due.
+/// What a cell cannot hold, nor less than its negative.
+const CELL_FULL: i8 = i8::MAX;
+/// Listed rows, or counts, at which a flush is due.
 const LISTED_MAX: usize = 1 << 18;
-/// Rows counted in cells at which a flush is due: what a batch adds to them still fits.
-const COUNTED_MAX: usize = 1 << 30;
 
 /// `(group, value)` pairs.
 pub struct Paired {
@@ -41,7 +42,7 @@ pub struct Paired {
     matrix: Matrix,
     /// Rows taken in, and taken back.
     listed: [Vec<u64>; 2],
-    /// Counted before they became too many for a matrix, in order.
+    /// Counts that cells could not hold, and those of a matrix that had become too large.
     counted: Vec<(u64, i32)>,
 }
 
@@ -75,21 +76,23 @@ impl Paired {
         let pairs = groups.iter().zip(&self.numbers);
         let is_listing = self.listed.iter().any(|listed| !listed.is_empty());
         if !is_listing && self.matrix.make_room(known, self.values.codes().len()) {
-            let Matrix {
-                cells,
-                stride,
-                rows,
-            } = &mut self.matrix;
-            *rows += groups.len();
+            let Matrix { cells, stride } = &mut self.matrix;
             let diff = if sign == Sign::Minus { -1 } else { 1 };
+            let full = diff * CELL_FULL;
+            let mut count = |group: u32, value: u32| {
+                let cell = &mut cells[group as usize * *stride + value as usize];
+                *cell += diff;
+                if *cell == full {
+                    *cell = 0;
+                    self.counted.push((pack(group, value), full.into()));
+                }
+            };
             match mask {
-                None => pairs.for_each(|(&group, &value)| {
-                    cells[group as usize * *stride + value as usize] += diff;
-                }),
+                None => pairs.for_each(|(&group, &value)| count(group, value)),
                 Some(mask) => {
                     for (row, (&group, &value)) in pairs.enumerate() {
                         if mask.value(row) {
-                            cells[group as usize * *stride + value as usize] += diff;
+                            count(group, value);
                         }
                     }
                 }
@@ -106,8 +109,8 @@ impl Paired {
 
     /// Whether so many rows are listed, or counted, that they should leave.
     pub fn is_due(&self) -> bool {
-        self.listed.iter().map(Vec::len).sum::<usize>() >= LISTED_MAX
-            || self.matrix.rows >= COUNTED_MAX
+        let [taken_in, taken_back] = &self.listed;
+        taken_in.len() + taken_back.len() + self.counted.len() >= LISTED_MAX
     }
 
     /// Empties the tables into parcels; `keys` are the groups', with their hashes.
@@ -174,11 +177,9 @@ impl Paired {
 /// Counts by group and value.
 #[derive(Default)]
 struct Matrix {
-    cells: Vec<i32>,
+    cells: Vec<i8>,
     /// Values that there is room for in a group.
     stride: usize,
-    /// Rows counted.
-    rows: usize,
 }
 
 impl Matrix {
@@ -217,12 +218,12 @@ impl Matrix {
         for (group, values) in (0..).zip(groups) {
             for (value, &count) in (0..).zip(values) {
                 if count != 0 {
-                    give(pack(group, value), count);
+                    give(pack(group, value), count.into());
                 }
             }
         }
         self.cells.clear();
-        (self.stride, self.rows) = (0, 0);
+        self.stride = 0;
     }
 }
 
@@ -339,7 +340,11 @@ mod tests {
             let mut expected: BTreeMap<(u32, i64), i64> = BTreeMap::new();
             let mut state = 11_u64;
             for (known, values, sign) in [
+                // More of each than a cell holds.
+                (2, 3, Sign::Plus),
                 (9, 50, Sign::Plus),
+                (2, 3, Sign::Minus),
+                (2, 3, Sign::Minus),
                 (9000, 1000, Sign::Plus),
                 (9000, 1000, Sign::Minus),
                 (9, 5, Sign::Plus),
