@@ -114,7 +114,7 @@ fn seeks(store: &Store, model: &Model, random: &mut ChaCha8Rng, seed: u64) {
         assert!(model.is_empty(), "seed {seed}");
         return;
     };
-    let count = |key| model.get(key).map_or(0, |(count, _)| *count);
+    let count = |key: &[u8]| model.get(key).map_or(0, |(count, _)| *count);
     let mut lookup = part.lookup();
     let in_order: BTreeSet<Vec<u8>> = (0..100).map(|_| key(random)).collect();
     let mut cursor = part.cursor();
