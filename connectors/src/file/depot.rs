@@ -12,9 +12,11 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 
 use blake3::Hasher;
 
@@ -45,6 +47,14 @@ pub(crate) fn given(
 #[cfg(target_os = "linux")]
 const ONE_BY_ONE_MAX: usize = 64;
 
+/// Files of more bytes are brought to the disk as soon as they have their names, while the run still computes: a first run
+/// waited 0.2 s for the disk at its end. Tests have small ones.
+const EARLY_BYTES_MIN: u64 = if cfg!(debug_assertions) {
+    1 << 10
+} else {
+    16 << 20
+};
+
 /// How much of a file is copied or hashed at a time.
 const CHUNK_BYTES: usize = 1 << 20;
 
@@ -55,6 +65,14 @@ pub struct Depot {
     temporaries: AtomicU64,
     /// Encoders that are not at work; making one costs more than compressing a small file.
     encoders: Mutex<Vec<Encoder>>,
+    /// Large files on their way to the disk.
+    early: Mutex<Vec<Early>>,
+}
+
+/// A file that is brought to the disk beside everything else.
+struct Early {
+    path: PathBuf,
+    syncing: JoinHandle<io::Result<()>>,
 }
 
 impl Depot {
@@ -76,7 +94,35 @@ impl Depot {
             directory,
             temporaries: AtomicU64::new(0),
             encoders: Mutex::default(),
+            early: Mutex::default(),
         })
+    }
+
+    /// Begins to bring a file to the disk. [`sync`](Self::sync) waits for it, and tells what went wrong, which the system
+    /// tells once.
+    fn sync_early(&self, path: PathBuf) {
+        let of_thread = path.clone();
+        let syncing = thread::Builder::new().spawn(move || disk::sync(&of_thread));
+        if let Ok(syncing) = syncing {
+            let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
+            early.push(Early { path, syncing });
+        }
+    }
+
+    fn finish_early(&self) -> Result<(), SourceError> {
+        let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = early.drain(..).map(|Early { path, syncing }| {
+            let synced = syncing.join().unwrap_or_else(|panic| resume_unwind(panic));
+            match synced {
+                // What was removed meanwhile is not what is committed.
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    Err(SourceError::io("sync", &path, error))
+                }
+                _ => Ok(()),
+            }
+        });
+        // All of them are waited for.
+        done.fold(Ok(()), Result::and)
     }
 
     /// Makes what is kept under these hashes durable, names included.
@@ -84,6 +130,7 @@ impl Depot {
     /// # Errors
     /// When one is not there, or the system refuses.
     pub fn sync<'a>(&self, hashes: impl IntoIterator<Item = &'a str>) -> Result<(), SourceError> {
+        self.finish_early()?;
         let mut paths = Vec::new();
         for hash in hashes {
             let text = self.path(hash, TEXT);
@@ -302,6 +349,9 @@ impl Unnamed {
         disk::rename(self.file.path(), &path)
             .map_err(|error| SourceError::io("rename", &path, error))?;
         self.named = true;
+        if self.bytes >= EARLY_BYTES_MIN {
+            self.depot.sync_early(path);
+        }
         Ok(())
     }
 }

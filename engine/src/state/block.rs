@@ -38,17 +38,29 @@ impl BlockWriter {
     pub fn push(&mut self, entry: Entry<'_>) {
         debug_assert!(self.entries.is_empty() || self.last.as_slice() < entry.key);
         let front = shared_front(&self.last, entry.key);
-        let (old, new) = (&self.last[front..], &entry.key[front..]);
+        let (old, new) = (&mut self.last[front..], &entry.key[front..]);
         let back = shared_back(old, new);
-        let length = |length: usize| u128::try_from(length).unwrap_or_default();
-        put(length(front), &mut self.entries);
-        put(length(back), &mut self.entries);
-        put_bytes(&new[..new.len() - back], &mut self.entries);
+        let middle = &new[..new.len() - back];
+        match [front, back, middle.len()].map(|length| u8::try_from(length).unwrap_or(u8::MAX)) {
+            // Most are of one byte, and are written at once.
+            lengths @ [..0x80, ..0x80, ..0x80] => self.entries.extend_from_slice(&lengths),
+            _ => {
+                let length = |length: usize| u128::try_from(length).unwrap_or_default();
+                put(length(front), &mut self.entries);
+                put(length(back), &mut self.entries);
+                put(length(middle.len()), &mut self.entries);
+            }
+        }
+        self.entries.extend_from_slice(middle);
         put_signed(i128::from(entry.count), &mut self.entries);
         put_bytes(entry.payload, &mut self.entries);
         // What is shared is there already.
-        self.last.truncate(front);
-        self.last.extend_from_slice(new);
+        if old.len() == new.len() {
+            old[..middle.len()].copy_from_slice(middle);
+        } else {
+            self.last.truncate(front);
+            self.last.extend_from_slice(new);
+        }
     }
 
     /// Appends entries as a reader has them encoded, behind the same key as there; `last` is the key of the last one.

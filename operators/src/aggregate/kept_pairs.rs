@@ -11,7 +11,7 @@ use super::extremes::Ordered;
 use super::groups::pack;
 use super::radix::sort_by_digits;
 use super::runs::{Run, Value};
-use crate::dictionary::Dictionary;
+use crate::dictionary::{Dictionary, PackedRows};
 use crate::state::{Give, Kept, Noted, StateError, Update};
 
 /// How often the pairs of `run` were kept, by where they stand first.
@@ -101,21 +101,18 @@ impl Noted for NotedPairs {
     fn give(&self, give: &mut dyn Give) {
         let (groups, values) = (self.groups.borrow(), self.values.borrow());
         let value_ranks = Ranks::new(self.run.pairs().map(|pair| pair.1), &values);
-        let (mut key, mut ranked) = (Vec::new(), Ranked::new(value_ranks.ids.len()));
+        // Side by side, as they are gone through for every group.
+        let mut in_order = PackedRows::default();
+        let ids = value_ranks.ids.iter();
+        ids.for_each(|&id| in_order.push(values.get(id)));
+        let (mut key, mut ranked) = (Vec::new(), Ranked::new(in_order.len()));
         for (group, range) in groups_in_order(&self.run, &groups) {
-            let counts = self.counts.as_deref();
-            let sums = self.run.sums(range.clone());
-            // What is sorted is never zero: counts, which may be, are one more there.
-            let sums = sums.map(|(at, pair, diff)| {
-                let amount = counts.map_or(diff, |counts| counts[at] + 1);
-                (value_ranks.of(pair.1), amount)
-            });
             key.clear();
             key.extend_from_slice(groups.get(group));
             let prefix = key.len();
             let mut slice = None;
-            ranked.sort(range.len(), sums, |rank, amount| {
-                let value = values.get(value_ranks.ids[rank as usize]);
+            let mut give_value = |rank: u32, update: Update<'_>| {
+                let value = in_order.get(rank as usize);
                 // The other slices of the group are with other workers.
                 if slice != value.first() {
                     slice = value.first();
@@ -123,14 +120,26 @@ impl Noted for NotedPairs {
                 }
                 key.truncate(prefix);
                 key.extend_from_slice(value);
-                give.update(
-                    &key,
-                    match counts {
-                        None => Update::Add(amount),
-                        Some(_) => Update::Count(amount - 1),
-                    },
-                );
-            });
+                give.update(&key, update);
+            };
+            let many = range.len();
+            match &self.counts {
+                None => {
+                    let updates = self.run.updates(range);
+                    let updates = updates.map(|(pair, diff)| (value_ranks.of(pair.1), diff));
+                    ranked.sort(many, updates, |rank, diff| {
+                        give_value(rank, Update::Add(diff))
+                    });
+                }
+                Some(counts) => {
+                    // What is sorted is never zero: counts, which may be, are one more there.
+                    let sums = self.run.sums(range);
+                    let sums = sums.map(|(at, pair, _)| (value_ranks.of(pair.1), counts[at] + 1));
+                    ranked.sort(many, sums, |rank, count| {
+                        give_value(rank, Update::Count(count - 1));
+                    });
+                }
+            }
         }
     }
 }
@@ -154,15 +163,16 @@ impl Ranked {
         }
     }
 
-    /// Gives about `count` amounts that are not zero in the order of their ranks.
+    /// Gives about `count` amounts in the order of their ranks: of those of one rank, which follow one another, the sum,
+    /// which is not zero.
     fn sort(
         &mut self,
         count: usize,
-        sums: impl Iterator<Item = (u32, i64)>,
+        amounts: impl Iterator<Item = (u32, i64)>,
         mut give: impl FnMut(u32, i64),
     ) {
         if count > self.amounts.len() / MANY {
-            sums.for_each(|(rank, amount)| self.amounts[rank as usize] = amount);
+            amounts.for_each(|(rank, amount)| self.amounts[rank as usize] += amount);
             for (rank, amount) in (0..).zip(&mut self.amounts) {
                 if *amount != 0 {
                     give(rank, std::mem::take(amount));
@@ -170,11 +180,12 @@ impl Ranked {
             }
             return;
         }
-        self.few.extend(sums);
+        self.few.extend(amounts);
         sort_by_digits(&mut self.few, |&(rank, _)| [0, rank.into()]);
-        for (rank, amount) in self.few.drain(..) {
-            give(rank, amount);
+        for same in self.few.chunk_by(|one, other| one.0 == other.0) {
+            give(same[0].0, same.iter().map(|(_, amount)| amount).sum());
         }
+        self.few.clear();
     }
 }
 

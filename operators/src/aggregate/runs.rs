@@ -122,6 +122,19 @@ impl<V: Value> Run<V> {
         })
     }
 
+    /// What stands at these indices: pairs with their differences.
+    pub fn updates(&self, range: Range<usize>) -> impl Iterator<Item = (&Pair<V>, i64)> {
+        let chunks = self.chunks[range.start / CHUNK..].iter();
+        let (mut skip, mut left) = (range.start % CHUNK, range.len());
+        chunks.flat_map(move |chunk| {
+            let from = std::mem::take(&mut skip);
+            let to = chunk.pairs.len().min(from + left);
+            left -= to - from;
+            let diffs = chunk.diffs[from..to].iter().map(|&diff| diff.into());
+            chunk.pairs[from..to].iter().zip(diffs)
+        })
+    }
+
     /// The pairs at these indices, each once, with where it stands first and its difference.
     pub fn sums(&self, range: Range<usize>) -> impl Iterator<Item = (usize, &Pair<V>, i64)> {
         let updates = range.map(|at| (at, self.pair(at), self.diff(at)));

@@ -396,7 +396,9 @@ pub fn state_of(
     let name = name
         .file_stem()
         .map_or_else(|| job.name.clone(), |stem| stem.to_string_lossy().into());
-    match reading.record::<StateRecord>(STATE, "")? {
+    let state: Option<StateRecord> = reading.record(STATE, "")?;
+    // One that was never committed is nobody's.
+    match state.filter(|state| state.epoch > 0) {
         Some(state) if state.job == name => Ok(state),
         Some(state) => Err(RunError::State(StoreError::OtherJob {
             path: directory.path.clone(),
