@@ -110,16 +110,11 @@ impl Noted for NotedPairs {
             key.clear();
             key.extend_from_slice(groups.get(group));
             let prefix = key.len();
-            let mut slice = None;
+            // What other workers have of the group is in slices before or behind.
+            give.run();
             let mut give_value = |rank: u32, update: Update<'_>| {
-                let value = in_order.get(rank as usize);
-                // The other slices of the group are with other workers.
-                if slice != value.first() {
-                    slice = value.first();
-                    give.run();
-                }
                 key.truncate(prefix);
-                key.extend_from_slice(value);
+                key.extend_from_slice(in_order.get(rank as usize));
                 give.update(&key, update);
             };
             let many = range.len();

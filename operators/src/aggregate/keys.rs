@@ -37,13 +37,13 @@ pub fn owner(hash: u64, peers: usize) -> usize {
 }
 
 /// Slices that the values of a group are dealt out by: more than these many workers do not share one group.
-const SLICES: u64 = 16;
+const SLICES: usize = 16;
 
 /// The slice of a value, which stands before its bytes in distinct pairs: those of one slice of a group are with one
 /// worker, and lie side by side in the state.
 #[inline]
 pub fn slice_of(value_hash: u64) -> u8 {
-    u8::try_from(value_hash % SLICES).unwrap_or_default()
+    u8::try_from(value_hash % SLICES as u64).unwrap_or_default()
 }
 
 /// The bytes of a value without its slice.
@@ -51,10 +51,12 @@ pub fn unsliced(value: &[u8]) -> &[u8] {
     value.get(1..).unwrap_or_default()
 }
 
-/// The worker that owns a slice of a group, which itself has this owner.
+/// The worker that owns a slice of a group, which itself has this owner. The slices of a group that are one worker's follow
+/// one another, so that its pairs are one run in the state.
 #[inline]
 pub fn slice_owner(group_owner: usize, slice: u8, peers: usize) -> usize {
-    (group_owner + usize::from(slice)) % peers
+    let to = group_owner + usize::from(slice) * peers / SLICES;
+    if to < peers { to } else { to - peers }
 }
 
 /// Puts a group's key behind the number of the call that its pairs are for.
@@ -68,4 +70,27 @@ pub fn tag(call: u16, group: &[u8], tagged: &mut Vec<u8>) {
 pub fn untag(tagged: &[u8]) -> Option<(usize, &[u8])> {
     let (call, group) = tagged.split_first_chunk()?;
     Some((usize::from(u16::from_be_bytes(*call)), group))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_slices_of_a_worker_follow_one_another() {
+        for peers in 1..=2 * SLICES {
+            for group_owner in 0..peers {
+                let slices = (0..).take(SLICES);
+                let mut owners: Vec<usize> = slices
+                    .map(|slice| slice_owner(group_owner, slice, peers))
+                    .collect();
+                assert!(owners.iter().all(|&owner| owner < peers));
+                owners.dedup();
+                let runs = owners.len();
+                owners.sort_unstable();
+                owners.dedup();
+                assert_eq!((runs, runs), (owners.len(), peers.min(SLICES)));
+            }
+        }
+    }
 }
