@@ -123,7 +123,7 @@ impl Noted for NotedPairs {
                     let updates = self.run.updates(range);
                     let updates = updates.map(|(pair, diff)| (value_ranks.of(pair.1), diff));
                     ranked.sort(many, updates, |rank, diff| {
-                        give_value(rank, Update::Add(diff))
+                        give_value(rank, Update::Add(diff));
                     });
                 }
                 Some(counts) => {
