@@ -216,6 +216,17 @@ enum Last {
     Remove,
 }
 
+impl From<Update<'_>> for Last {
+    fn from(update: Update<'_>) -> Self {
+        match update {
+            Update::Add(more) => Self::Add(more),
+            Update::Count(count) => Self::Count(count),
+            Update::Put(payload) => Self::Put(payload.to_vec()),
+            Update::Remove => Self::Remove,
+        }
+    }
+}
+
 /// Updates by key.
 #[derive(Default)]
 struct Together(BTreeMap<Vec<u8>, Last>);
@@ -224,18 +235,10 @@ impl Give for Together {
     fn run(&mut self) {}
 
     fn update(&mut self, key: &[u8], update: Update<'_>) {
-        let before = self.0.get(key);
-        let last = match (update, before) {
-            (Update::Add(more), Some(Last::Add(count))) => Last::Add(count + more),
-            (Update::Add(more), Some(Last::Count(count))) => Last::Count(count + more),
-            (Update::Add(more), _) => Last::Add(more),
-            (Update::Count(count), _) => Last::Count(count),
-            (Update::Put(payload), _) => Last::Put(payload.to_vec()),
-            (Update::Remove, _) => Last::Remove,
-        };
-        match self.0.get_mut(key) {
-            Some(entry) => *entry = last,
-            None => drop(self.0.insert(key.to_vec(), last)),
+        match (self.0.get_mut(key), update) {
+            (Some(Last::Add(count) | Last::Count(count)), Update::Add(more)) => *count += more,
+            (Some(last), update) => *last = update.into(),
+            (None, update) => drop(self.0.insert(key.to_vec(), update.into())),
         }
     }
 }

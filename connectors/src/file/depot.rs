@@ -15,6 +15,7 @@ use std::io::{self, Read, Write};
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -65,14 +66,30 @@ pub struct Depot {
     temporaries: AtomicU64,
     /// Encoders that are not at work; making one costs more than compressing a small file.
     encoders: Mutex<Vec<Encoder>>,
-    /// Large files on their way to the disk.
-    early: Mutex<Vec<Early>>,
+    /// What brings large files to the disk, once there are any.
+    early: Mutex<Option<Early>>,
 }
 
-/// A file that is brought to the disk beside everything else.
+/// Brings files to the disk beside everything else, one after the other.
 struct Early {
-    path: PathBuf,
-    syncing: JoinHandle<io::Result<()>>,
+    paths: Sender<PathBuf>,
+    syncing: JoinHandle<Result<(), SourceError>>,
+}
+
+impl Early {
+    fn begin() -> Option<Self> {
+        let (paths, waiting) = channel();
+        let sync = |path: PathBuf| match disk::sync(&path) {
+            // What was removed meanwhile is not what is committed.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(SourceError::io("sync", &path, error))
+            }
+            _ => Ok(()),
+        };
+        let syncing = thread::Builder::new().spawn(move || waiting.into_iter().try_for_each(sync));
+        let syncing = syncing.ok()?;
+        Some(Self { paths, syncing })
+    }
 }
 
 impl Depot {
@@ -101,28 +118,23 @@ impl Depot {
     /// Begins to bring a file to the disk. [`sync`](Self::sync) waits for it, and tells what went wrong, which the system
     /// tells once.
     fn sync_early(&self, path: PathBuf) {
-        let of_thread = path.clone();
-        let syncing = thread::Builder::new().spawn(move || disk::sync(&of_thread));
-        if let Ok(syncing) = syncing {
-            let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
-            early.push(Early { path, syncing });
+        let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
+        if early.is_none() {
+            *early = Early::begin();
+        }
+        if let Some(early) = &*early {
+            // It ended if a file could not be synced.
+            let _ = early.paths.send(path);
         }
     }
 
     fn finish_early(&self) -> Result<(), SourceError> {
         let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
-        let done = early.drain(..).map(|Early { path, syncing }| {
-            let synced = syncing.join().unwrap_or_else(|panic| resume_unwind(panic));
-            match synced {
-                // What was removed meanwhile is not what is committed.
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    Err(SourceError::io("sync", &path, error))
-                }
-                _ => Ok(()),
-            }
-        });
-        // All of them are waited for.
-        done.fold(Ok(()), Result::and)
+        let Some(Early { paths, syncing }) = early.take() else {
+            return Ok(());
+        };
+        drop(paths);
+        syncing.join().unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     /// Makes what is kept under these hashes durable, names included.

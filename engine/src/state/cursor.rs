@@ -47,7 +47,7 @@ impl<W: Walk> KeptCursor for Told<W> {
 }
 
 /// A block of the store: its fence and its bytes.
-pub type Found<'a> = Result<
+type Found<'a> = Result<
     (
         AccessGuard<'a, &'static [u8]>,
         AccessGuard<'a, &'static [u8]>,
@@ -87,38 +87,45 @@ impl<'a, T: ReadableTable<&'static [u8], &'static [u8]>> Cursor<'a, T> {
 
     /// Opens the block that covers `key`.
     fn open(&mut self, key: &[u8]) -> Result<(), StoreError> {
-        let found = self.table.range::<&[u8]>(..=key)?.next_back();
-        self.open_block(found)?;
-        if self.block.covers(key) {
-            Ok(())
-        } else {
-            Err(self.damaged())
-        }
+        let fence = open_covering(self.name, self.table, key, &mut self.block)?;
+        self.fence = Some(fence.value().to_vec());
+        Ok(())
     }
 
     /// Opens the block before the one at `fence`.
     fn open_before(&mut self, fence: &[u8]) -> Result<(), StoreError> {
         let found = self.table.range::<&[u8]>(..fence)?.next_back();
-        self.open_block(found)?;
+        let opened = open_block(self.name, &mut self.block, found)?;
+        self.fence = Some(opened.value().to_vec());
         if self.block.end() == Some(fence) {
             Ok(())
         } else {
             Err(self.damaged())
         }
     }
-
-    fn open_block(&mut self, found: Option<Found<'_>>) -> Result<(), StoreError> {
-        let fence = open_block(self.name, &mut self.block, found)?;
-        self.fence = Some(fence.value().to_vec());
-        Ok(())
-    }
 }
 
-/// Opens a block of the part `name`, which must be there; gives its fence.
+/// Opens the block of a level of the part `name` that covers `key`; gives its fence.
 ///
 /// # Errors
 /// When the store fails, or is damaged.
-pub fn open_block<'a>(
+pub fn open_covering<'a, T: ReadableTable<&'static [u8], &'static [u8]>>(
+    name: &str,
+    table: &'a T,
+    key: &[u8],
+    block: &mut BlockReader,
+) -> Result<AccessGuard<'a, &'static [u8]>, StoreError> {
+    let found = table.range::<&[u8]>(..=key)?.next_back();
+    let fence = open_block(name, block, found)?;
+    if block.covers(key) {
+        Ok(fence)
+    } else {
+        Err(StoreError::damaged(Damage::Part(name.to_owned())))
+    }
+}
+
+/// Opens a block, which must be there; gives its fence.
+fn open_block<'a>(
     name: &str,
     block: &mut BlockReader,
     found: Option<Found<'a>>,

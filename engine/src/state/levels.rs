@@ -71,11 +71,8 @@ pub fn change(
         return write(name, &mut base, Level::Base, change);
     }
     let (recent, mut latest) = (open(transaction, 1, name)?, open(transaction, 2, name)?);
-    let below = if recent.is_empty()? {
-        Lookup::new(name, [&base].into_iter())
-    } else {
-        Lookup::new(name, [&base, &recent].into_iter())
-    };
+    let above = (!recent.is_empty()?).then_some(&recent);
+    let below = Lookup::new(name, [Some(&base), above].into_iter().flatten());
     write(name, &mut latest, Level::Above(below), change)?;
     bring_down(transaction, name, [base, recent, latest])
 }

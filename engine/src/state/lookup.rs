@@ -4,7 +4,7 @@ use redb::ReadableTable;
 use tidewater_operators::state::{Entry, KeptLookup, StateError};
 
 use super::block::BlockReader;
-use super::cursor::open_block;
+use super::cursor::open_covering;
 use super::error::{Damage, StoreError};
 use super::said::Said;
 
@@ -17,10 +17,7 @@ pub struct Lookup<'a, T> {
 
 impl<'a, T: ReadableTable<&'static [u8], &'static [u8]>> Lookup<'a, T> {
     /// In the levels of the part `name`, the base first; each has blocks.
-    pub fn new(
-        name: &'a str,
-        levels: impl DoubleEndedIterator<Item = &'a T> + ExactSizeIterator,
-    ) -> Self {
+    pub fn new(name: &'a str, levels: impl DoubleEndedIterator<Item = &'a T>) -> Self {
         Self {
             name,
             levels: levels.rev().map(Level::new).collect(),
@@ -86,11 +83,7 @@ impl<'a, T: ReadableTable<&'static [u8], &'static [u8]>> Level<'a, T> {
         // What fails leaves it nowhere.
         let mut sought = self.sought.take().unwrap_or_default();
         if !goes_on {
-            let found = self.table.range::<&[u8]>(..=key)?.next_back();
-            open_block(name, &mut self.block, found)?;
-            if !self.block.covers(key) {
-                return Err(damaged());
-            }
+            open_covering(name, self.table, key, &mut self.block)?;
         }
         if self.block.entry().is_none_or(|entry| entry.key < key) {
             self.block.seek(key).map_err(|_| damaged())?;

@@ -124,7 +124,7 @@ impl<V: Value> Run<V> {
 
     /// What stands at these indices: pairs with their differences.
     pub fn updates(&self, range: Range<usize>) -> impl Iterator<Item = (&Pair<V>, i64)> {
-        let chunks = self.chunks[range.start / CHUNK..].iter();
+        let chunks = self.chunks[range.start / CHUNK..range.end.div_ceil(CHUNK)].iter();
         let (mut skip, mut left) = (range.start % CHUNK, range.len());
         chunks.flat_map(move |chunk| {
             let from = std::mem::take(&mut skip);
