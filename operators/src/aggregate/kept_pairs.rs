@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::extremes::Ordered;
-use super::groups::pack;
+use super::paired::pack;
 use super::radix::sort_by_digits;
 use super::runs::{Run, Value};
 use crate::dictionary::{Dictionary, PackedRows};

@@ -8,17 +8,15 @@
 //! 2. A cell is nearer to 0 than [`CELL_FULL`], between batches and rows.
 
 use arrow::array::BooleanArray;
-use arrow::datatypes::DataType;
-use arrow::error::ArrowError;
 
-use super::groups::{Numbers, pack, unpack};
 use super::keys::{owner, slice_of, slice_owner, tag};
+use super::numbers::Numbers;
 use super::parcel::{Pairs, Parcel};
 use super::radix::sort_by_digits;
 use super::values::counts;
 use crate::Sign;
-use crate::dictionary::{Dictionary, DictionaryFull, PackedRows};
-use crate::interner::Generation;
+use crate::dictionary::{DictionaryFull, PackedRows};
+use crate::interner::{Codes, Space, Spaces};
 
 /// Cells of a matrix: 4 MiB.
 const CELLS_MAX: usize = 1 << 22;
@@ -31,14 +29,11 @@ const LISTED_MAX: usize = 1 << 18;
 pub struct Paired {
     /// The index of the first call that needs them.
     pub call: u16,
-    /// Of the values.
-    pub data_type: DataType,
     /// Whether pairs are dealt to workers by group and slice of values (distinct) or by group (extremes).
     pub distinct: bool,
-    /// The values met, by the interner's codes.
+    /// The values met, by the interner's codes, and what those are of.
     values: Numbers,
-    /// The value of each row of the current batch.
-    numbers: Vec<u32>,
+    space: Option<Space>,
     matrix: Matrix,
     /// Rows taken in, and taken back.
     listed: [Vec<u64>; 2],
@@ -48,13 +43,12 @@ pub struct Paired {
 
 impl Paired {
     /// Pairs of the call of that index, none yet.
-    pub fn new(call: u16, data_type: DataType, distinct: bool) -> Self {
+    pub fn new(call: u16, distinct: bool) -> Self {
         Self {
             call,
-            data_type,
             distinct,
             values: Numbers::default(),
-            numbers: Vec::new(),
+            space: None,
             matrix: Matrix::default(),
             listed: [Vec::new(), Vec::new()],
             counted: Vec::new(),
@@ -68,12 +62,13 @@ impl Paired {
     pub fn update(
         &mut self,
         (groups, known): (&[u32], usize),
-        values: &[u32],
+        values: &Codes,
         mask: Option<&BooleanArray>,
         sign: Sign,
     ) -> Result<(), DictionaryFull> {
-        self.values.assign(values, &mut self.numbers)?;
-        let pairs = groups.iter().zip(&self.numbers);
+        self.space = Some(values.space);
+        let values = self.values.assign(values)?;
+        let pairs = groups.iter().zip(&*values);
         let is_listing = self.listed.iter().any(|listed| !listed.is_empty());
         if !is_listing && self.matrix.make_room(known, self.values.codes().len()) {
             let Matrix { cells, stride } = &mut self.matrix;
@@ -114,20 +109,19 @@ impl Paired {
     }
 
     /// Empties the tables into parcels; `keys` are the groups', with their hashes.
-    ///
-    /// # Errors
-    /// When the type of the values cannot be encoded.
     pub fn flush(
         &mut self,
         (keys, hashes): (&PackedRows, &[u64]),
-        generation: &Generation,
+        spaces: &Spaces,
         peers: usize,
         parcels: &mut Vec<Parcel<Pairs>>,
-    ) -> Result<(), ArrowError> {
-        let values = generation.values(&self.data_type)?;
+    ) {
+        let Some(space) = self.space.take() else {
+            return;
+        };
         let codes = self.values.codes();
         let slices: Vec<u8> = if self.distinct {
-            let hashes = codes.iter().map(|&code| values.dictionary.hash(code));
+            let hashes = codes.iter().map(|&code| spaces.hash(space, code));
             hashes.map(slice_of).collect()
         } else {
             Vec::new()
@@ -147,7 +141,7 @@ impl Paired {
                 code: codes[value as usize],
                 slice,
             };
-            builders[to].push(call, (keys, group), (&values.dictionary, value), diff);
+            builders[to].push(call, (keys, group), (spaces, space, value), diff);
         };
         self.matrix.drain(&mut push);
         self.counted
@@ -170,8 +164,23 @@ impl Paired {
             body: builder.pairs,
         }));
         self.values.clear();
-        Ok(())
     }
+}
+
+/// Two numbers as one key.
+#[inline]
+pub fn pack(group: u32, value: u32) -> u64 {
+    u64::from(group) << 32 | u64::from(value)
+}
+
+/// The two numbers of a key.
+#[inline]
+fn unpack(packed: u64) -> (u32, u32) {
+    let [a, b, c, d, e, f, g, h] = packed.to_be_bytes();
+    (
+        u32::from_be_bytes([a, b, c, d]),
+        u32::from_be_bytes([e, f, g, h]),
+    )
 }
 
 /// Counts by group and value.
@@ -255,12 +264,12 @@ impl PairsBuilder {
         }
     }
 
-    /// A pair of a group, known by its index in `group.0`, and a value of a dictionary.
+    /// A pair of a group, known by its index in `group.0`, and a value of a space.
     fn push(
         &mut self,
         call: u16,
         group: (&PackedRows, u32),
-        (dictionary, value): (&Dictionary, Value),
+        (spaces, space, value): (&Spaces, Space, Value),
         diff: i32,
     ) {
         let Self {
@@ -283,7 +292,7 @@ impl PairsBuilder {
             || {
                 key.clear();
                 key.extend(value.slice);
-                key.extend_from_slice(dictionary.get(value.code));
+                spaces.append(space, value.code, key);
                 key
             },
         );
@@ -336,7 +345,7 @@ mod tests {
         let interner = Interner::default();
         let generation = interner.generation();
         for distinct in [true, false] {
-            let mut paired = Paired::new(7, DataType::Int64, distinct);
+            let mut paired = Paired::new(7, distinct);
             let mut expected: BTreeMap<(u32, i64), i64> = BTreeMap::new();
             let mut state = 11_u64;
             for (known, values, sign) in [
@@ -361,7 +370,7 @@ mod tests {
                 let column: Vec<i64> = (0..rows).map(|_| random(values) as i64).collect();
                 let mask: BooleanArray = (0..rows).map(|_| Some(random(3) > 0)).collect();
                 let array: ArrayRef = Arc::new(Int64Array::from(column.clone()));
-                let codes = interner.codes(&array).unwrap();
+                let codes = interner.column("x", &array).unwrap();
                 let mask = (values != 50).then_some(mask);
                 paired
                     .update((&groups, known as usize), &codes, mask.as_ref(), sign)
@@ -374,17 +383,16 @@ mod tests {
             (0..9000_u32).for_each(|group| keys.push(&group.to_be_bytes()));
             let hashes: Vec<u64> = keys.iter().map(hash).collect();
             let mut parcels = Vec::new();
-            paired
-                .flush((&keys, &hashes), &generation, 3, &mut parcels)
-                .unwrap();
+            paired.flush((&keys, &hashes), &generation.spaces(), 3, &mut parcels);
             let key = |group: u32| [7_u16.to_be_bytes().as_slice(), &group.to_be_bytes()].concat();
             let array = |value| Arc::new(Int64Array::from(vec![value])) as ArrayRef;
             let bytes = |value: i64| {
-                let code = interner.codes(&array(value)).unwrap()[0];
-                let values = generation.values(&DataType::Int64).unwrap();
-                let slice = distinct.then(|| slice_of(values.dictionary.hash(code)));
-                let bytes = values.dictionary.get(code).iter().copied();
-                slice.into_iter().chain(bytes).collect::<Vec<u8>>()
+                let codes = interner.column("x", &array(value)).unwrap();
+                let (spaces, code) = (generation.spaces(), codes.rows[0]);
+                let slice = distinct.then(|| slice_of(spaces.hash(codes.space, code)));
+                let mut bytes: Vec<u8> = slice.into_iter().collect();
+                spaces.append(codes.space, code, &mut bytes);
+                bytes
             };
             expected.retain(|_, count| *count != 0);
             let expected = expected
@@ -392,9 +400,7 @@ mod tests {
                 .map(|((group, value), count)| ((key(group), bytes(value)), count));
             assert_eq!(counted(&parcels), expected.collect());
             let mut nothing = Vec::new();
-            paired
-                .flush((&keys, &hashes), &generation, 3, &mut nothing)
-                .unwrap();
+            paired.flush((&keys, &hashes), &generation.spaces(), 3, &mut nothing);
             assert!(nothing.is_empty());
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! What leaves is the size of the groups met, not of the rows. Ids of groups count from 0 after each flush, so that
 //! memory is bounded whatever the number of groups. Columns are looked at as codes of the worker's [`Interner`]: a
-//! row's group is found by the codes of its keys, and a value is its code.
+//! row's group is the code of its keys together, and a value is its code.
 
 use std::rc::Rc;
 
@@ -11,8 +11,8 @@ use arrow::datatypes::{DataType, Float64Type};
 use arrow::error::ArrowError;
 
 use super::exact_sum::ExactSum;
-use super::groups::Groups;
 use super::keys::{group_converter, owner, value_converter};
+use super::numbers::Numbers;
 use super::paired::Paired;
 use super::parcel::{Pairs, Parcel, Sums};
 use super::spec::{Aggregation, Carrier, Layout, UnsupportedAggregate};
@@ -20,7 +20,7 @@ use super::values::{counts, each_integer, mask};
 use crate::Sign;
 use crate::dictionary::{DictionaryFull, PackedRows};
 use crate::hash::hash;
-use crate::interner::{Generation, InternError, Interner};
+use crate::interner::{Generation, InternError, Interner, Space, Spaces};
 use crate::plain::plain_column;
 use crate::state::StateError;
 
@@ -76,7 +76,11 @@ pub struct Partial {
     interner: Interner,
     /// What the codes below are of; none while the tables are empty.
     generation: Option<Rc<Generation>>,
-    groups: Groups,
+    /// The groups met, by the interner's codes, and what those are of; nothing where there is one group, of no columns.
+    groups: Numbers,
+    space: Option<Space>,
+    /// How many there are.
+    groups_len: usize,
     /// `layout.integers` a group.
     integers: Vec<i128>,
     /// `layout.floats` a group.
@@ -86,7 +90,7 @@ pub struct Partial {
     /// The sums that rows are added to, each once however many calls are made of it.
     linear: Vec<Linear>,
     /// Group of each row of the current batch.
-    ids: Vec<u32>,
+    ids: Rc<[u32]>,
     /// Rows of the current batch, by group.
     tally: Vec<u32>,
 }
@@ -124,7 +128,6 @@ impl Partial {
             value_converter(&aggregation, first)?;
             paired.push(Paired::new(
                 u16::try_from(first).map_err(|_| AggregateError::TooManyCalls)?,
-                aggregation.argument_type(&aggregation.calls[first]).clone(),
                 set.distinct,
             ));
         }
@@ -134,12 +137,14 @@ impl Partial {
             layout,
             interner,
             generation: None,
-            groups: Groups::default(),
+            groups: Numbers::default(),
+            space: None,
+            groups_len: 0,
             integers: Vec::new(),
             floats: Vec::new(),
             paired,
             linear,
-            ids: Vec::new(),
+            ids: Rc::default(),
             tally: Vec::new(),
         })
     }
@@ -151,32 +156,44 @@ impl Partial {
     pub fn update(&mut self, batch: &RecordBatch, sign: Sign) -> Result<(), AggregateError> {
         let diff = sign.diff();
         self.generation = Some(self.interner.generation());
-        let rows = batch.num_rows();
-        let keys = self
-            .aggregation
-            .group
-            .iter()
-            .map(|&column| self.interner.codes(batch.column(column)));
-        let keys = keys.collect::<Result<Vec<_>, _>>()?;
-        self.groups.assign(&keys, rows, &mut self.ids)?;
+        self.assign_groups(batch)?;
         self.integers
-            .resize(self.groups.len * self.layout.integers, 0);
+            .resize(self.groups_len * self.layout.integers, 0);
         self.floats
-            .resize(self.groups.len * self.layout.floats, ExactSum::default());
+            .resize(self.groups_len * self.layout.floats, ExactSum::default());
         self.count_rows(diff);
         for at in 0..self.linear.len() {
             self.update_sums(self.linear[at], batch, diff)?;
         }
         for paired in &mut self.paired {
             let call = &self.aggregation.calls[usize::from(paired.call)];
-            let Some(argument) = call.argument.map(|column| batch.column(column)) else {
+            let Some(column) = call.argument else {
                 continue;
             };
+            let argument = batch.column(column);
             let filter = plain_filter(call.filter, batch)?;
-            let values = self.interner.codes(argument)?;
+            let name = self.aggregation.input.field(column).name();
+            let values = self.interner.column(name, argument)?;
             let counted = mask(filter.as_ref(), Some(argument));
-            let groups = (self.ids.as_slice(), self.groups.len);
+            let groups = (&*self.ids, self.groups_len);
             paired.update(groups, &values, counted.as_ref(), sign)?;
+        }
+        Ok(())
+    }
+
+    /// Finds the group of each row, by its keys.
+    fn assign_groups(&mut self, batch: &RecordBatch) -> Result<(), AggregateError> {
+        let keys = self.aggregation.group.iter().map(|&column| {
+            let name = self.aggregation.input.field(column).name().as_str();
+            (name, batch.column(column))
+        });
+        if let Some(codes) = self.interner.columns(keys)? {
+            self.space = Some(codes.space);
+            self.ids = self.groups.assign(&codes)?;
+            self.groups_len = self.groups.codes().len();
+        } else {
+            self.ids = std::iter::repeat_n(0, batch.num_rows()).collect();
+            self.groups_len = 1;
         }
         Ok(())
     }
@@ -184,8 +201,8 @@ impl Partial {
     /// Adds the batch's rows to the number of rows of their groups.
     fn count_rows(&mut self, diff: i64) {
         self.tally.clear();
-        self.tally.resize(self.groups.len, 0);
-        for &id in &self.ids {
+        self.tally.resize(self.groups_len, 0);
+        for &id in &*self.ids {
             self.tally[id as usize] += 1;
         }
         self.add_tally(0, diff);
@@ -264,21 +281,19 @@ impl Partial {
         let Some(generation) = &self.generation else {
             return false;
         };
-        self.groups.len >= GROUPS_MAX
+        self.groups_len >= GROUPS_MAX
             || self.paired.iter().any(Paired::is_due)
             || !Rc::ptr_eq(generation, &self.interner.generation())
     }
 
     /// Empties the tables into parcels for `peers` workers.
-    ///
-    /// # Errors
-    /// When the type of a key or value cannot be encoded.
-    pub fn flush(&mut self, peers: usize) -> Result<Flushed, AggregateError> {
+    pub fn flush(&mut self, peers: usize) -> Flushed {
         let mut flushed = Flushed::default();
         let Some(generation) = self.generation.take() else {
-            return Ok(flushed);
+            return flushed;
         };
-        let keys = self.group_keys(&generation)?;
+        let spaces = &generation.spaces();
+        let keys = self.group_keys(spaces);
         let hashes: Vec<u64> = keys.iter().map(hash).collect();
         for paired in &mut self.paired {
             let target = if paired.distinct {
@@ -286,28 +301,31 @@ impl Partial {
             } else {
                 &mut flushed.extremes
             };
-            paired.flush((&keys, &hashes), &generation, peers, target)?;
+            paired.flush((&keys, &hashes), spaces, peers, target);
         }
         flushed.sums = self.flush_sums((&keys, &hashes), peers);
         self.groups.clear();
+        self.groups_len = 0;
         self.integers.clear();
         self.floats.clear();
-        Ok(flushed)
+        flushed
     }
 
-    /// The keys of all groups as bytes: those of their columns, one after another, which is how Arrow encodes a row.
-    fn group_keys(&self, generation: &Generation) -> Result<PackedRows, AggregateError> {
-        let width = self.aggregation.group.len();
-        let mut keys = vec![Vec::new(); self.groups.len];
-        for (at, &column) in self.aggregation.group.iter().enumerate() {
-            let values = generation.values(self.aggregation.input.field(column).data_type())?;
-            for (key, codes) in keys.iter_mut().zip(self.groups.codes.chunks(width)) {
-                key.extend_from_slice(values.dictionary.get(codes[at]));
+    /// The keys of all groups as bytes.
+    fn group_keys(&self, spaces: &Spaces) -> PackedRows {
+        let mut keys = PackedRows::default();
+        let mut key = Vec::new();
+        match self.space {
+            Some(space) => {
+                for &code in self.groups.codes() {
+                    key.clear();
+                    spaces.append(space, code, &mut key);
+                    keys.push(&key);
+                }
             }
+            None => (0..self.groups_len).for_each(|_| keys.push(&[])),
         }
-        let mut packed = PackedRows::default();
-        keys.iter().for_each(|key| packed.push(key));
-        Ok(packed)
+        keys
     }
 
     /// The integer and float sums that the pre-aggregation itself adds to: all but those that distinct pairs do.
@@ -345,18 +363,23 @@ impl Partial {
                 body: empty.clone(),
             })
             .collect();
+        let (integers, floats) = (self.layout.integers, self.layout.floats);
         for (group, (key, &hash)) in keys.iter().zip(hashes).enumerate() {
+            let integers = &self.integers[group * integers..][..integers];
+            let floats = &mut self.floats[group * floats..][..floats];
+            // Of groups whose codes are their numbers, some may not have been met.
+            if integers.iter().all(|sum| *sum == 0)
+                && floats.iter().all(|sum| *sum == ExactSum::default())
+            {
+                continue;
+            }
             let body = &mut parcels[owner(hash, peers)].body;
             body.groups.push(key);
-            let integers = &self.integers[group * self.layout.integers..];
-            body.integers
-                .extend(body.integer_slots.iter().map(|&slot| integers[slot]));
-            let floats = &mut self.floats[group * self.layout.floats..];
-            body.floats.extend(
-                body.float_slots
-                    .iter()
-                    .map(|&slot| std::mem::take(&mut floats[slot])),
-            );
+            let slots = body.integer_slots.iter();
+            body.integers.extend(slots.map(|&slot| integers[slot]));
+            let slots = body.float_slots.iter();
+            body.floats
+                .extend(slots.map(|&slot| std::mem::take(&mut floats[slot])));
         }
         parcels.retain(|parcel| !parcel.body.groups.is_empty());
         parcels

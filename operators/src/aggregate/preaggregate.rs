@@ -44,14 +44,11 @@ pub fn preaggregate<'scope>(
         let mut open: Option<[Capability<u64>; 3]> = None;
         move |frontiers| {
             let mut flush = |capabilities: &[Capability<u64>; 3], partial: &mut Partial| {
-                let flushed = faults
-                    .catch(&operator, partial.flush(peers))
-                    .unwrap_or_default();
                 let Flushed {
                     mut sums,
                     mut distinct,
                     mut extremes,
-                } = flushed;
+                } = partial.flush(peers);
                 let [to_sums, to_distinct, to_extremes] = capabilities;
                 sums_output
                     .activate()

@@ -14,7 +14,7 @@ use std::iter::Peekable;
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::groups::pack;
+use super::paired::pack;
 use super::radix::sort_by_digits;
 use crate::row::Row;
 

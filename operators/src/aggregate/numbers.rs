@@ -1,0 +1,177 @@
+//! The codes of a pre-aggregation's groups, or values, numbered for its tables.
+//!
+//! Tables are by number, and as large as what is in them. While most codes of a space are met, and they are not many, a
+//! code is its own number. Otherwise codes are numbered anew as they are met.
+
+use std::rc::Rc;
+
+use crate::dictionary::DictionaryFull;
+use crate::interner::Codes;
+
+/// More codes than this are numbered anew, even if most of them are met.
+const AS_THEY_ARE_MAX: usize = 1 << 14;
+const UNSET: u32 = u32::MAX;
+
+/// Codes by numbers that count up from 0.
+#[derive(Default)]
+pub struct Numbers {
+    /// Whether codes are their own numbers.
+    as_they_are: bool,
+    /// By code, if they are not.
+    numbers: Vec<u32>,
+    /// By number.
+    codes: Vec<u32>,
+}
+
+impl Numbers {
+    /// The number of each row.
+    ///
+    /// # Errors
+    /// When there are more codes than a number can tell apart.
+    pub fn assign(&mut self, codes: &Codes) -> Result<Rc<[u32]>, DictionaryFull> {
+        let is_first = self.codes.is_empty() && !codes.rows.is_empty();
+        let is_few = codes.known <= AS_THEY_ARE_MAX;
+        if self.as_they_are && !is_few {
+            self.leave();
+        }
+        if !self.as_they_are {
+            let numbers = self.number(codes)?;
+            if !(is_first && is_few && codes.known <= 2 * self.codes.len()) {
+                return Ok(numbers);
+            }
+            self.clear();
+            self.as_they_are = true;
+        }
+        let met = number(self.codes.len());
+        self.codes.extend(met..number(codes.known));
+        Ok(Rc::clone(&codes.rows))
+    }
+
+    /// From codes as they are to the same ones as numbers.
+    fn leave(&mut self) {
+        self.as_they_are = false;
+        self.numbers
+            .resize(self.numbers.len().max(self.codes.len()), UNSET);
+        self.numbers[..self.codes.len()].copy_from_slice(&self.codes);
+    }
+
+    fn number(&mut self, codes: &Codes) -> Result<Rc<[u32]>, DictionaryFull> {
+        if self.numbers.len() < codes.known {
+            self.numbers.resize(codes.known, UNSET);
+        }
+        let mut is_fresh = false;
+        let known = codes.rows.iter().map(|&code| {
+            let number = self.numbers[code as usize];
+            is_fresh |= number == UNSET;
+            number
+        });
+        let known: Rc<[u32]> = known.collect();
+        if !is_fresh {
+            return Ok(known);
+        }
+        for &code in codes.rows.iter() {
+            let known = &mut self.numbers[code as usize];
+            if *known == UNSET {
+                *known = u32::try_from(self.codes.len()).map_err(|_| DictionaryFull)?;
+                self.codes.push(code);
+            }
+        }
+        let rows = codes.rows.iter();
+        Ok(rows.map(|&code| self.numbers[code as usize]).collect())
+    }
+
+    /// The codes by number.
+    pub fn codes(&self) -> &[u32] {
+        &self.codes
+    }
+
+    /// Forgets all; the cost is that of what was there.
+    pub fn clear(&mut self) {
+        if !std::mem::take(&mut self.as_they_are) {
+            for &code in &self.codes {
+                self.numbers[code as usize] = UNSET;
+            }
+        }
+        self.codes.clear();
+    }
+}
+
+/// What was checked to fit.
+fn number(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(UNSET)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
+mod tests {
+    use super::*;
+    use crate::interner::Space;
+
+    fn codes(rows: &[u32], known: usize) -> Codes {
+        Codes {
+            space: Space::Values(0),
+            rows: rows.into(),
+            known,
+        }
+    }
+
+    /// What each batch of codes is numbered, and what the numbers stand for.
+    fn numbered(numbers: &mut Numbers, batches: &[Codes]) -> Vec<Vec<u32>> {
+        let assigned: Vec<_> = batches
+            .iter()
+            .map(|batch| numbers.assign(batch).unwrap())
+            .collect();
+        for (batch, assigned) in batches.iter().zip(&assigned) {
+            let back = assigned
+                .iter()
+                .map(|&number| numbers.codes()[number as usize]);
+            assert!(back.eq(batch.rows.iter().copied()));
+        }
+        assigned.iter().map(|batch| batch.to_vec()).collect()
+    }
+
+    #[test]
+    fn codes_are_numbered_as_they_are_met() {
+        let mut numbers = Numbers::default();
+        for _ in 0..2 {
+            let batches = [
+                codes(&[90, 7, 90], 100),
+                codes(&[], 100),
+                codes(&[3, 7], 200),
+            ];
+            let expected: [&[u32]; 3] = [&[0, 1, 0], &[], &[2, 1]];
+            assert_eq!(numbered(&mut numbers, &batches), expected);
+            assert_eq!(numbers.codes(), [90, 7, 3]);
+            numbers.clear();
+            assert!(numbers.codes().is_empty());
+        }
+    }
+
+    #[test]
+    fn codes_that_are_met_for_the_most_part_stay_as_they_are() {
+        let mut numbers = Numbers::default();
+        for _ in 0..2 {
+            let batches = [codes(&[3, 1], 4), codes(&[2, 2], 3), codes(&[9, 0], 10)];
+            let expected: [&[u32]; 3] = [&[3, 1], &[2, 2], &[9, 0]];
+            assert_eq!(numbered(&mut numbers, &batches), expected);
+            assert_eq!(numbers.codes().len(), 10);
+            numbers.clear();
+        }
+        // What was left behind is not found again.
+        assert_eq!(numbered(&mut numbers, &[codes(&[3, 9], 10)]), [[0, 1]]);
+    }
+
+    #[test]
+    fn many_codes_are_numbered_however_they_began() {
+        let mut numbers = Numbers::default();
+        let many = AS_THEY_ARE_MAX + 5;
+        let last = many as u32 - 1;
+        let batches = [codes(&[0, 2, 1], 4), codes(&[last, 2, last - 1, 4], many)];
+        let expected: [&[u32]; 2] = [&[0, 2, 1], &[4, 2, 5, 6]];
+        assert_eq!(numbered(&mut numbers, &batches), expected);
+        numbers.clear();
+        let all: Vec<u32> = (0..many as u32).rev().collect();
+        let expected: Vec<u32> = (0..many as u32).collect();
+        assert_eq!(numbered(&mut numbers, &[codes(&all, many)]), [expected]);
+    }
+}
