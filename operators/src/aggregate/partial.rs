@@ -16,7 +16,7 @@ use super::numbers::Numbers;
 use super::paired::Paired;
 use super::parcel::{Pairs, Parcel, Sums};
 use super::spec::{Aggregation, Carrier, Layout, UnsupportedAggregate};
-use super::values::{counts, each_integer, mask};
+use super::values::{add_words, counts, each_integer, mask};
 use crate::Sign;
 use crate::dictionary::{DictionaryFull, PackedRows};
 use crate::hash::hash;
@@ -26,6 +26,9 @@ use crate::state::StateError;
 
 /// Groups at which a flush is due.
 const GROUPS_MAX: usize = 1 << 18;
+
+/// With more groups than this many times the rows of a batch, each row is added to its group at once.
+const GROUPS_A_ROW: usize = 4;
 
 /// Why rows cannot be aggregated.
 #[derive(Debug, thiserror::Error)]
@@ -91,8 +94,10 @@ pub struct Partial {
     linear: Vec<Linear>,
     /// Group of each row of the current batch.
     ids: Rc<[u32]>,
-    /// Rows of the current batch, by group.
+    /// Rows of the current batch, by group, where groups are few.
     tally: Vec<u32>,
+    /// What a column of the current batch comes to, likewise.
+    words: Vec<i64>,
 }
 
 /// A count of values, and their sum where one is wanted.
@@ -146,6 +151,7 @@ impl Partial {
             linear,
             ids: Rc::default(),
             tally: Vec::new(),
+            words: Vec::new(),
         })
     }
 
@@ -198,30 +204,31 @@ impl Partial {
         Ok(())
     }
 
+    /// Whether the groups are so few that what a batch comes to is added up by group, before it is added to their sums.
+    fn is_by_group(&self) -> bool {
+        self.groups_len <= GROUPS_A_ROW * self.ids.len()
+    }
+
     /// Adds the batch's rows to the number of rows of their groups.
     fn count_rows(&mut self, diff: i64) {
         self.tally.clear();
-        self.tally.resize(self.groups_len, 0);
-        for &id in &*self.ids {
-            self.tally[id as usize] += 1;
+        if self.is_by_group() {
+            self.tally.resize(self.groups_len, 0);
+            for &id in &*self.ids {
+                self.tally[id as usize] += 1;
+            }
         }
-        self.add_tally(0, diff);
-    }
-
-    fn add_tally(&mut self, slot: usize, diff: i64) {
-        let slots = self.integers.chunks_exact_mut(self.layout.integers);
-        for (integers, &rows) in slots.zip(&self.tally) {
-            integers[slot] = integers[slot].wrapping_add(i128::from(rows) * i128::from(diff));
-        }
+        self.add_counts(0, None, diff);
     }
 
     fn add_counts(&mut self, slot: usize, counted: Option<&BooleanArray>, diff: i64) {
-        let Some(mask) = counted else {
-            return self.add_tally(slot, diff);
-        };
         let width = self.layout.integers;
+        if counted.is_none() && self.is_by_group() {
+            let rows = self.tally.iter().map(|&rows| rows.into());
+            return add_by_group(&mut self.integers, (slot, width), rows, diff);
+        }
         for (row, &id) in self.ids.iter().enumerate() {
-            if mask.value(row) {
+            if counts(counted, row) {
                 let sum = &mut self.integers[id as usize * width + slot];
                 *sum = sum.wrapping_add(i128::from(diff));
             }
@@ -266,6 +273,15 @@ impl Partial {
         diff: i64,
     ) -> Result<(), ArrowError> {
         let width = self.layout.integers;
+        if self.is_by_group() {
+            self.words.clear();
+            self.words.resize(self.groups_len, 0);
+            if add_words(argument, (&self.ids, mask), &mut self.words) {
+                let words = self.words.iter().copied();
+                add_by_group(&mut self.integers, (slot, width), words, diff);
+                return Ok(());
+            }
+        }
         let (integers, ids) = (&mut self.integers, &self.ids);
         let diff = i128::from(diff);
         each_integer(argument, |row, value| {
@@ -383,6 +399,18 @@ impl Partial {
         }
         parcels.retain(|parcel| !parcel.body.groups.is_empty());
         parcels
+    }
+}
+
+/// Adds what a batch comes to in each group to one of the `width` sums of the group.
+fn add_by_group(
+    integers: &mut [i128],
+    (slot, width): (usize, usize),
+    by_group: impl Iterator<Item = i64>,
+    diff: i64,
+) {
+    for (sums, amount) in integers.chunks_exact_mut(width).zip(by_group) {
+        sums[slot] = sums[slot].wrapping_add(i128::from(amount) * i128::from(diff));
     }
 }
 

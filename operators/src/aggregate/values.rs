@@ -67,3 +67,71 @@ pub fn each_integer(array: &ArrayRef, give: impl FnMut(usize, i128)) -> Result<(
     }
     Ok(())
 }
+
+/// Adds the value of each row that counts to the sum of its group. `false`, with nothing added, when the column is of another
+/// type, or so large that a batch may come to more than a word.
+pub fn add_words(
+    array: &ArrayRef,
+    (groups, mask): (&[u32], Option<&BooleanArray>),
+    sums: &mut [i64],
+) -> bool {
+    fn add<T: ArrowPrimitiveType<Native: Into<i64>>>(
+        array: &ArrayRef,
+        (groups, mask): (&[u32], Option<&BooleanArray>),
+        sums: &mut [i64],
+    ) -> bool {
+        let values = array.as_primitive::<T>().values();
+        // The bits of all values, those below 0 inverted.
+        let bits = values.iter().fold(0, |bits, &value| {
+            let value: i64 = value.into();
+            bits | (value ^ (value >> 63))
+        });
+        if bits > u32::MAX.into() || i32::try_from(values.len()).is_err() {
+            return false;
+        }
+        for (row, (&group, &value)) in groups.iter().zip(values).enumerate() {
+            if counts(mask, row) {
+                sums[group as usize] += value.into();
+            }
+        }
+        true
+    }
+    let rows = (groups, mask);
+    match array.data_type() {
+        DataType::Int8 => add::<Int8Type>(array, rows, sums),
+        DataType::Int16 => add::<Int16Type>(array, rows, sums),
+        DataType::Int32 => add::<Int32Type>(array, rows, sums),
+        DataType::Int64 => add::<Int64Type>(array, rows, sums),
+        DataType::UInt8 => add::<UInt8Type>(array, rows, sums),
+        DataType::UInt16 => add::<UInt16Type>(array, rows, sums),
+        DataType::UInt32 => add::<UInt32Type>(array, rows, sums),
+        DataType::Decimal32(..) => add::<Decimal32Type>(array, rows, sums),
+        DataType::Decimal64(..) => add::<Decimal64Type>(array, rows, sums),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::Int64Array;
+
+    use super::*;
+
+    #[test]
+    fn words_hold_what_is_not_too_large() {
+        let most = i64::from(u32::MAX);
+        let added = |values: &[i64]| {
+            let array: ArrayRef = Arc::new(Int64Array::from(values.to_vec()));
+            let counted = BooleanArray::from(vec![true, true, true, false]);
+            let mut sums = [0, 5];
+            let are = add_words(&array, (&[0, 1, 1, 0], Some(&counted)), &mut sums);
+            are.then_some(sums)
+        };
+        assert_eq!(added(&[1, -2, -3, 4]), Some([1, 0]));
+        assert_eq!(added(&[most, -most - 1, 0, most]), Some([most, 4 - most]));
+        assert_eq!(added(&[0, 0, most + 1, 0]), None);
+        assert_eq!(added(&[i64::MIN, 0, 0, 0]), None);
+    }
+}

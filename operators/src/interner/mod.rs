@@ -8,7 +8,7 @@
 //! same values, for the most part, and few of them: tables by code are then as large as what is in them.
 //!
 //! 1. A code means the same for as long as its [`Generation`] is held.
-//! 2. Memory is bounded: when a dictionary has grown large a new generation begins, and the old one goes when the last
+//! 2. Memory is bounded: when there are many codes a new generation begins, and the old one goes when the last
 //!    operator that counts in its codes has let go of it.
 
 mod tuples;
@@ -29,7 +29,7 @@ use self::values::Values;
 use crate::dictionary::DictionaryFull;
 use crate::hash::hash;
 
-/// Codes of a space at which a new generation is due.
+/// Codes, of all columns and of what they hold together, at which a new generation is due.
 const CODES_MAX: usize = 1 << 20;
 /// Columns whose codes are remembered, dictionaries, and columns that were looked at together.
 const CACHED: usize = 32;
@@ -272,8 +272,8 @@ impl Generation {
 impl Spaces {
     fn is_large(&self) -> bool {
         let values = self.values.iter().map(|values| values.dictionary.len());
-        let mut all = values.chain(self.tuples.iter().map(Tuples::len));
-        all.any(|codes| codes > CODES_MAX)
+        let tuples = self.tuples.iter().map(Tuples::len);
+        values.chain(tuples).sum::<usize>() > CODES_MAX
     }
 
     fn values_of(&mut self, name: &str, data_type: &DataType) -> Result<usize, ArrowError> {
