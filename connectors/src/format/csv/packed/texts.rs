@@ -51,7 +51,8 @@ impl Packer {
             append_length(packed, text.len());
             packed.extend_from_slice(text);
         }
-        bits::append(packed, &self.codes);
+        let greatest = self.count.saturating_sub(1).into();
+        bits::append_between(packed, &self.codes, 0, greatest);
     }
 }
 
