@@ -84,14 +84,16 @@ pub fn rows_by_partition(dir: &Path) -> BTreeMap<PathBuf, Vec<String>> {
     partitions
 }
 
-/// The rows of each partition of each table below a directory, as text, in the order in which they are stored.
+/// The rows of each partition of each table below a directory, as text, in the order in which they are stored. What a state
+/// has staged beside the tables is no table's, and may be half written.
 ///
 /// # Panics
 /// When a file cannot be read.
 #[must_use]
 pub fn stored_rows(dir: &Path) -> BTreeMap<PathBuf, Vec<String>> {
     let mut partitions: BTreeMap<PathBuf, Vec<String>> = BTreeMap::new();
-    for path in snapshot(dir).into_keys() {
+    let paths = snapshot(dir).into_keys();
+    for path in paths.filter(|path| !path.to_string_lossy().contains("_tidewater-")) {
         let text = || fs::read_to_string(dir.join(&path)).unwrap();
         let rows = match extension(&path) {
             "parquet" => {

@@ -193,7 +193,7 @@ impl Inner {
             Some(dictionary) => {
                 codes_of_dictionary(dictionary, (at, values), &mut self.dictionaries)?
             }
-            None => values.intern(column)?,
+            None => values.intern(column)?.into(),
         };
         let codes = values.codes(at, rows);
         self.columns.put((at, Arc::clone(column)), &codes);
@@ -226,16 +226,16 @@ fn codes_of_dictionary(
     column: &DictionaryArray<UInt32Type>,
     (at, known): (usize, &mut Values),
     cache: &mut Cache<(usize, ArrayRef)>,
-) -> Result<Vec<u32>, InternError> {
+) -> Result<Rc<[u32]>, InternError> {
     let (keys, values) = (column.keys(), column.values());
     let of_values = match cache.get(|(of, known)| *of == at && is_same(known, values)) {
         Some(codes) => codes,
         None if column.len() < values.len() / FEW => {
-            return known.intern(&take(values, keys, None)?);
+            return Ok(known.intern(&take(values, keys, None)?)?.into());
         }
         None => {
             let codes = known.intern(values)?;
-            let codes = known.codes(at, codes);
+            let codes = known.codes(at, codes.into());
             cache.put((at, Arc::clone(values)), &codes);
             codes
         }
@@ -253,10 +253,10 @@ fn codes_of_dictionary(
 }
 
 impl Values {
-    fn codes(&self, at: usize, rows: Vec<u32>) -> Codes {
+    fn codes(&self, at: usize, rows: Rc<[u32]>) -> Codes {
         Codes {
             space: Space::Values(at),
-            rows: rows.into(),
+            rows,
             known: self.dictionary.len(),
         }
     }

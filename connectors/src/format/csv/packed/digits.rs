@@ -18,7 +18,6 @@ const BYTES_MAX: usize = 32;
 const WORDS: usize = BYTES_MAX / 8;
 
 /// Takes in fields as long as they are of one mould.
-#[derive(Default)]
 pub(super) struct Packer {
     /// Known from the first field on.
     mould: Option<Mould>,
@@ -26,6 +25,14 @@ pub(super) struct Packer {
 }
 
 impl Packer {
+    /// For a column of so many fields.
+    pub(super) fn new(rows: usize) -> Self {
+        Self {
+            mould: None,
+            numbers: Vec::with_capacity(rows),
+        }
+    }
+
     #[inline]
     pub(super) fn push(&mut self, field: &Value<'_>) -> bool {
         if self.mould.is_none() {

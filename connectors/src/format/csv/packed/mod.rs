@@ -57,7 +57,8 @@ pub(crate) fn pack(
     let Some((separator, table)) = Table::of(text) else {
         return Ok(None);
     };
-    let mut columns: Vec<Packer> = (0..table.fields).map(|_| Packer::default()).collect();
+    let column = |_| Packer::Numbers(numbers::Packer::new(table.rows()));
+    let mut columns: Vec<Packer> = (0..table.fields).map(column).collect();
     // A few lines at a time, which stay in the processor's cache for all of their columns.
     for begin in (0..table.rows()).step_by(TILE_ROWS) {
         let rows = begin..table.rows().min(begin + TILE_ROWS);
@@ -93,12 +94,6 @@ enum Packer {
     Bytes(bytes::Packer),
 }
 
-impl Default for Packer {
-    fn default() -> Self {
-        Self::Numbers(numbers::Packer::default())
-    }
-}
-
 impl Packer {
     /// Takes in the fields of some rows, those that follow.
     fn take(&mut self, table: &Table<'_>, column: usize, rows: Range<usize>) {
@@ -114,7 +109,7 @@ impl Packer {
                 return;
             }
             *self = match self {
-                Self::Numbers(_) => Self::Digits(digits::Packer::default()),
+                Self::Numbers(_) => Self::Digits(digits::Packer::new(table.rows())),
                 Self::Digits(_) => Self::Texts(texts::Packer::new(table.rows())),
                 Self::Texts(_) | Self::Bytes(_) => Self::Bytes(bytes::Packer::default()),
             };
@@ -189,6 +184,9 @@ impl<'a> Table<'a> {
             return None;
         }
         let mut index = Index::default();
+        // As many as there are when all lines are as long as the first, and a little more.
+        let lines = text.len() / (first.len() + 1) + 1;
+        index.after.reserve((lines + lines / 16) * fields);
         index.after.push(position(0));
         let (_, known) = mask::split(text, 0, separator, usize::MAX, &mut index);
         let mut places = (fields..).step_by(fields).map(position);

@@ -14,7 +14,6 @@ const NONE: u64 = u64::MAX;
 const ZERO: u64 = 1 << 63;
 
 /// Takes in fields as long as all are such numbers.
-#[derive(Default)]
 pub(super) struct Packer {
     /// Digits after the point; unknown until there is a number.
     decimals: Option<u8>,
@@ -22,6 +21,14 @@ pub(super) struct Packer {
 }
 
 impl Packer {
+    /// For a column of so many fields.
+    pub(super) fn new(rows: usize) -> Self {
+        Self {
+            decimals: None,
+            numbers: Vec::with_capacity(rows),
+        }
+    }
+
     #[inline]
     pub(super) fn push(&mut self, field: &Value<'_>) -> bool {
         let number = match self.decimals {
