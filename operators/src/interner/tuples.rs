@@ -60,29 +60,30 @@ impl Tuples {
     /// When codes run out.
     pub fn intern(&mut self, first: &Codes, second: &Codes) -> Result<Rc<[u32]>, DictionaryFull> {
         u32::try_from(self.len() + first.rows.len()).map_err(|_| DictionaryFull)?;
+        // Codes that were found a while ago may know fewer than are in the table.
+        let firsts = first.known.max(self.cells.len() / self.stride.max(1));
         let stride = self.stride.max(second.known.next_power_of_two());
-        Ok(
-            if self.table.is_empty() && first.known * stride <= CELLS_MAX {
-                self.make_room(first.known, stride);
-                self.intern_in_cells(&first.rows, &second.rows)
-            } else {
-                self.leave_cells();
-                self.last
-                    .resize(self.last.len().max(first.known), (UNSET, UNSET));
-                self.intern_in_table(&first.rows, &second.rows)
-            },
-        )
+        if self.table.is_empty() && firsts * stride <= CELLS_MAX {
+            self.make_room(firsts, stride);
+            return Ok(self.intern_in_cells(&first.rows, &second.rows));
+        }
+        self.leave_cells();
+        self.last
+            .resize(self.last.len().max(first.known), (UNSET, UNSET));
+        Ok(self.intern_in_table(&first.rows, &second.rows))
     }
 
+    /// Makes room for so many codes, no fewer than there is room for.
     fn make_room(&mut self, firsts: usize, stride: usize) {
-        if stride > self.stride {
-            let old = std::mem::take(&mut self.cells);
-            let old = old.chunks(self.stride.max(1));
-            self.cells.resize(firsts.max(old.len()) * stride, UNSET);
-            let rows = old.zip(self.cells.chunks_mut(stride));
+        let old = self.stride;
+        if stride > old {
+            let cells = std::mem::take(&mut self.cells);
+            self.cells.resize(firsts * stride, UNSET);
+            let rows = cells.chunks(old.max(1));
+            let rows = rows.zip(self.cells.chunks_mut(stride));
             rows.for_each(|(old, new)| new[..old.len()].copy_from_slice(old));
             self.stride = stride;
-        } else if self.cells.len() < firsts * stride {
+        } else {
             self.cells.resize(firsts * stride, UNSET);
         }
     }
@@ -139,4 +140,29 @@ impl Tuples {
 fn next(members: &mut Vec<[u32; 2]>, tuple: [u32; 2]) -> u32 {
     members.push(tuple);
     u32::try_from(members.len() - 1).unwrap_or(UNSET)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// Codes of a batch that was looked at before others came, beside more second codes than there were.
+    #[test]
+    fn codes_that_know_fewer_leave_the_table_small() {
+        let codes = |rows: &[u32], known| Codes {
+            space: Space::Values(0),
+            rows: rows.into(),
+            known,
+        };
+        let mut tuples = Tuples::new([Space::Values(0), Space::Values(1)]);
+        let (many, few) = (codes(&[0, 16_383], 1 << 14), codes(&[0, 1], 2));
+        let first = tuples.intern(&many, &codes(&[3, 4], 16)).unwrap();
+        assert_eq!(*first, [0, 1]);
+        let second = tuples.intern(&few, &codes(&[3, 9_000], 1 << 14)).unwrap();
+        assert_eq!(*second, [0, 2]);
+        assert!(tuples.cells.len() <= CELLS_MAX);
+        let third = tuples.intern(&many, &codes(&[3, 4], 16)).unwrap();
+        assert_eq!(*third, [0, 1]);
+    }
 }

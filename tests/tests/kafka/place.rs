@@ -13,7 +13,8 @@ use tempfile::TempDir;
 use tidewater_tests::binary::{self, Ran};
 use tidewater_tests::published::rows_by_partition;
 
-/// How long something may take that a test waits for: it ends a wait for what never comes, also on a machine with much else to do.
+/// How long something may take that a test waits for. It ends a wait for what never comes, on a machine with much else to
+/// do too.
 const PATIENCE: Duration = Duration::from_mins(5);
 
 /// A directory that goes when the test ends.
