@@ -171,7 +171,7 @@ fn extremes() -> Vec<Call> {
 /// Rows into partial results, before they leave their worker.
 mod preaggregate {
     use tidewater_operators::Sign;
-    use tidewater_operators::aggregate::{Call, Partial};
+    use tidewater_operators::aggregate::{Call, PartialAggregate};
     use tidewater_operators::interner::Interner;
 
     use super::{Bencher, ROWS, aggregation, counted};
@@ -179,7 +179,8 @@ mod preaggregate {
     fn run(bencher: Bencher<'_, '_>, calls: fn() -> Vec<Call>) {
         let aggregation = aggregation(&[3, 4], calls());
         counted(bencher).bench(|| {
-            let mut partial = Partial::new(aggregation.clone(), Interner::default()).unwrap();
+            let mut partial =
+                PartialAggregate::new(aggregation.clone(), Interner::default()).unwrap();
             for batch in &ROWS.batches {
                 if partial.is_due() {
                     partial.flush(2);

@@ -287,7 +287,7 @@ fn rows_that_were_never_there_cannot_be_taken_back() {
     assert!(
         fault
             .to_string()
-            .contains("taken back that had not been taken in"),
+            .contains("more rows were retracted than inserted"),
         "{fault}"
     );
 }

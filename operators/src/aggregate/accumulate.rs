@@ -1,5 +1,5 @@
-//! `accumulate`: the groups themselves. Adds up what the partial results say, and at the end of each epoch takes back
-//! the old row of every group that changed and gives the new one.
+//! `accumulate`: maintains the groups. It adds up partial results, and at the end of each epoch retracts the old row of
+//! every group that changed and inserts the new one.
 //!
 //! ```text
 //! pre-aggregate ── sums ───────────────────────────┐
@@ -8,9 +8,9 @@
 //! ```
 //!
 //! Invariants:
-//! 1. What was emitted for a group is the row of its accumulators as the last closed epoch left them, or nothing when
-//!    it had no rows.
-//! 2. Epochs are applied in order: amounts of an epoch wait until all earlier epochs are complete.
+//! 1. The emitted row of a group is the row of its accumulators at the end of the last closed epoch. A group without rows
+//!    has none.
+//! 2. Epochs are applied in order: the amounts of an epoch wait until all earlier epochs are complete.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -23,85 +23,86 @@ use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
 
+use super::accumulator_codec::{decode_accumulators, encode_accumulators};
+use super::error::AggregateError;
 use super::exact_sum::ExactSum;
-use super::finish::{Finisher, Group};
-use super::kept_groups::{put_group, take_group};
+use super::finish::{Accumulators, Finisher};
 use super::keys::{owner, untag};
-use super::parcel::{Bests, Parcel, Sums};
-use super::partial::AggregateError;
-use super::spec::{Aggregation, Carrier, Layout};
+use super::parcel::{GroupExtremes, Parcel, SumDeltas};
+use super::spec::{AccumulatorLayout, Aggregation, CallSlots};
 use crate::dictionary::Dictionary;
 use crate::hash::hash;
 use crate::row::Row;
 use crate::state::{Give, Noted, Part, Update};
 use crate::{Delta, Faults};
 
-/// Rows of a batch that leaves.
+/// Rows of an output batch.
 const BATCH_ROWS: usize = 8192;
 
-/// Partial results of one epoch.
+/// The partial results of one epoch that are not yet applied.
 #[derive(Default)]
-struct Waiting {
-    sums: Vec<Sums>,
-    bests: Vec<Bests>,
+struct PendingEpoch {
+    sums: Vec<SumDeltas>,
+    extremes: Vec<GroupExtremes>,
 }
 
-/// Keeps the groups that this worker owns and emits their rows as they change.
+/// Maintains the groups that this worker owns and emits the changes of their rows.
 pub fn accumulate<'scope>(
-    sums: Stream<'scope, u64, Vec<Parcel<Sums>>>,
-    bests: Stream<'scope, u64, Vec<Parcel<Bests>>>,
+    sums: Stream<'scope, u64, Vec<Parcel<SumDeltas>>>,
+    extremes: Stream<'scope, u64, Vec<Parcel<GroupExtremes>>>,
     aggregation: &Aggregation,
-    layout: &Layout,
+    layout: &AccumulatorLayout,
     finisher: Finisher,
     faults: Faults,
     part: Part,
 ) -> Stream<'scope, u64, Vec<Delta>> {
     let scope = sums.scope();
     let operator = aggregation.name.clone();
-    // Over no columns there is exactly one group, even when there are no rows; one worker owns it.
-    let always = aggregation.group.is_empty() && owner(hash(&[]), scope.peers()) == scope.index();
-    let groups = Groups::new(layout.clone(), aggregation.group.is_empty(), part.clone());
+    // An aggregation without keys has exactly one group, even without rows; one worker owns it.
+    let owns_sole_group =
+        aggregation.group.is_empty() && owner(hash(&[]), scope.peers()) == scope.index();
+    let groups = GroupTable::new(layout.clone(), aggregation.group.is_empty(), part.clone());
     let groups = Rc::new(RefCell::new(groups));
-    let by_owner = Exchange::new(|parcel: &Parcel<Sums>| parcel.to);
-    let best_by_owner = Exchange::new(|parcel: &Parcel<Bests>| parcel.to);
+    let by_owner = Exchange::new(|parcel: &Parcel<SumDeltas>| parcel.to);
+    let extremes_by_owner = Exchange::new(|parcel: &Parcel<GroupExtremes>| parcel.to);
     sums.binary_frontier(
-        bests,
+        extremes,
         by_owner,
-        best_by_owner,
+        extremes_by_owner,
         &operator.clone(),
         move |initial, _| {
-            let mut waiting: BTreeMap<u64, (Capability<u64>, Waiting)> = BTreeMap::new();
-            if always {
-                waiting.insert(0, (initial, Waiting::default()));
+            let mut pending: BTreeMap<u64, (Capability<u64>, PendingEpoch)> = BTreeMap::new();
+            if owns_sole_group {
+                pending.insert(0, (initial, PendingEpoch::default()));
                 faults.catch(&operator, groups.borrow_mut().touch(&[]));
             }
-            move |(sums, sums_frontier), (bests, bests_frontier), output| {
-                let lowest = waiting.keys().next().copied();
+            move |(sums, sums_frontier), (extremes, extremes_frontier), output| {
+                let lowest = pending.keys().next().copied();
                 sums.for_each(|time, parcels| {
-                    let epoch = *time.time();
-                    let (_, wait) = waiting
-                        .entry(epoch)
-                        .or_insert_with(|| (time.retain(0), Waiting::default()));
-                    wait.sums
+                    let (_, epoch) = pending
+                        .entry(*time.time())
+                        .or_insert_with(|| (time.retain(0), PendingEpoch::default()));
+                    epoch
+                        .sums
                         .extend(parcels.drain(..).map(|parcel| parcel.body));
                 });
-                bests.for_each(|time, parcels| {
-                    let epoch = *time.time();
-                    let (_, wait) = waiting
-                        .entry(epoch)
-                        .or_insert_with(|| (time.retain(0), Waiting::default()));
-                    wait.bests
+                extremes.for_each(|time, parcels| {
+                    let (_, epoch) = pending
+                        .entry(*time.time())
+                        .or_insert_with(|| (time.retain(0), PendingEpoch::default()));
+                    epoch
+                        .extremes
                         .extend(parcels.drain(..).map(|parcel| parcel.body));
                 });
                 debug_assert!(lowest.is_none_or(|lowest| {
-                    waiting.keys().next().is_some_and(|&epoch| epoch <= lowest)
+                    pending.keys().next().is_some_and(|&epoch| epoch <= lowest)
                 }));
-                while let Some(mut entry) = waiting.first_entry() {
+                while let Some(mut entry) = pending.first_entry() {
                     let epoch = *entry.key();
-                    // Amounts of the lowest epoch that can still come may be added as they come: memory stays small.
-                    let lowest_possible =
-                        !sums_frontier.less_than(&epoch) && !bests_frontier.less_than(&epoch);
-                    if lowest_possible {
+                    // Amounts of the lowest open epoch are added as they arrive, so that memory stays small.
+                    let is_lowest_open =
+                        !sums_frontier.less_than(&epoch) && !extremes_frontier.less_than(&epoch);
+                    if is_lowest_open {
                         faults.catch(
                             &operator,
                             groups
@@ -109,7 +110,7 @@ pub fn accumulate<'scope>(
                                 .apply(std::mem::take(&mut entry.get_mut().1)),
                         );
                     }
-                    if sums_frontier.less_equal(&epoch) || bests_frontier.less_equal(&epoch) {
+                    if sums_frontier.less_equal(&epoch) || extremes_frontier.less_equal(&epoch) {
                         break;
                     }
                     let (capability, _) = entry.remove();
@@ -117,7 +118,7 @@ pub fn accumulate<'scope>(
                     let deltas = groups.borrow_mut().close(&finisher, &mut changed);
                     let deltas = faults.catch(&operator, deltas);
                     part.note(|| {
-                        Box::new(NotedGroups {
+                        Box::new(GroupTableDelta {
                             groups: Rc::clone(&groups),
                             changed,
                         })
@@ -130,39 +131,39 @@ pub fn accumulate<'scope>(
     )
 }
 
-/// The accumulators of all groups, and what they were before the open epoch.
-struct Groups {
-    layout: Layout,
+/// The accumulators of all groups, and their values before the open epoch.
+struct GroupTable {
+    layout: AccumulatorLayout,
     keys: Dictionary,
     integers: Vec<i128>,
     floats: Vec<ExactSum>,
-    bests: Vec<Option<Row>>,
-    /// Whether the group has a row out, by id.
+    extremes: Vec<Option<Row>>,
+    /// Whether a row of the group is emitted, by id.
     emitted: Vec<bool>,
-    /// Accumulators before the open epoch of the groups it touched; `None` for those that had no row.
-    before: HashMap<u32, Option<Group>>,
-    /// Whether a group without rows still has a row out: the one group of an aggregation over no columns.
-    keeps_empty: bool,
-    /// Where groups come from that were kept before the graph began.
+    /// The earlier accumulators of the groups that the open epoch touched; `None` for groups without an emitted row.
+    before: HashMap<u32, Option<Accumulators>>,
+    /// Whether a group without rows has an output row: the sole group of an aggregation without keys.
+    emits_empty: bool,
+    /// The stored groups, from before the graph began.
     part: Part,
 }
 
-impl Groups {
-    fn new(layout: Layout, keeps_empty: bool, part: Part) -> Self {
+impl GroupTable {
+    fn new(layout: AccumulatorLayout, emits_empty: bool, part: Part) -> Self {
         Self {
             layout,
             keys: Dictionary::default(),
             integers: Vec::new(),
             floats: Vec::new(),
-            bests: Vec::new(),
+            extremes: Vec::new(),
             emitted: Vec::new(),
             before: HashMap::new(),
-            keeps_empty,
+            emits_empty,
             part,
         }
     }
 
-    /// The group's id, its accumulators there and what they were before this epoch kept.
+    /// The id of a group. Its accumulators exist afterwards, and their values before the open epoch are remembered.
     fn touch(&mut self, key: &[u8]) -> Result<u32, AggregateError> {
         let id = self.keys.intern(key)?;
         if self.keys.len() > self.emitted.len() {
@@ -171,9 +172,9 @@ impl Groups {
                 .resize(self.keys.len() * self.layout.integers, 0);
             self.floats
                 .resize(self.keys.len() * self.layout.floats, ExactSum::default());
-            self.bests
+            self.extremes
                 .resize(self.keys.len() * self.layout.extremes, None);
-            self.recall(id, key)?;
+            self.restore(id, key)?;
         }
         if !self.before.contains_key(&id) {
             let before = self.emitted[id as usize].then(|| self.group(id));
@@ -182,19 +183,20 @@ impl Groups {
         Ok(id)
     }
 
-    /// Sets a group that is new to the graph to what was kept of it.
-    fn recall(&mut self, id: u32, key: &[u8]) -> Result<(), AggregateError> {
-        let Some(kept) = self.part.kept() else {
+    /// Restores the stored accumulators of a group that is new to the graph.
+    fn restore(&mut self, id: u32, key: &[u8]) -> Result<(), AggregateError> {
+        let Some(stored) = self.part.kept() else {
             return Ok(());
         };
-        let mut entries = kept.cursor();
+        let mut entries = stored.cursor();
         entries.seek(key)?;
         let Some(entry) = entries.entry().filter(|entry| entry.key == key) else {
             return Ok(());
         };
-        let group = take_group(entry.payload, &self.layout).ok_or(AggregateError::KeptGroup)?;
+        let group =
+            decode_accumulators(entry.payload, &self.layout).ok_or(AggregateError::StoredGroup)?;
         let id = id as usize;
-        let Layout {
+        let AccumulatorLayout {
             integers,
             floats,
             extremes,
@@ -202,24 +204,24 @@ impl Groups {
         } = self.layout;
         self.integers[id * integers..][..integers].copy_from_slice(&group.integers);
         self.floats[id * floats..][..floats].clone_from_slice(&group.floats);
-        self.bests[id * extremes..][..extremes].clone_from_slice(&group.bests);
+        self.extremes[id * extremes..][..extremes].clone_from_slice(&group.extremes);
         self.emitted[id] = true;
         Ok(())
     }
 
-    fn group(&self, id: u32) -> Group {
+    fn group(&self, id: u32) -> Accumulators {
         fn slice<T: Clone>(all: &[T], id: u32, width: usize) -> Box<[T]> {
             all[id as usize * width..][..width].into()
         }
-        Group {
+        Accumulators {
             integers: slice(&self.integers, id, self.layout.integers),
             floats: slice(&self.floats, id, self.layout.floats),
-            bests: slice(&self.bests, id, self.layout.extremes),
+            extremes: slice(&self.extremes, id, self.layout.extremes),
         }
     }
 
-    fn apply(&mut self, waiting: Waiting) -> Result<(), AggregateError> {
-        for sums in waiting.sums {
+    fn apply(&mut self, pending: PendingEpoch) -> Result<(), AggregateError> {
+        for sums in pending.sums {
             let mut integers = sums.integers.chunks(sums.integer_slots.len().max(1));
             let mut floats = sums.floats.chunks(sums.float_slots.len().max(1));
             for key in sums.groups.iter() {
@@ -235,23 +237,23 @@ impl Groups {
                 }
             }
         }
-        for Bests { groups, best } in waiting.bests {
-            for (key, best) in groups.iter().zip(best) {
+        for GroupExtremes { groups, extremes } in pending.extremes {
+            for (key, extreme) in groups.iter().zip(extremes) {
                 let Some((call, key)) = untag(key) else {
                     continue;
                 };
-                let Carrier::Extreme(slot) = self.layout.carriers[call] else {
+                let CallSlots::Extreme(slot) = self.layout.slots[call] else {
                     continue;
                 };
                 let id = self.touch(key)? as usize;
-                self.bests[id * self.layout.extremes + slot] = best;
+                self.extremes[id * self.layout.extremes + slot] = extreme;
             }
         }
         Ok(())
     }
 
-    /// Ends the epoch: the old rows of the groups it changed, and the new ones. `touched` learns the groups whose
-    /// accumulators changed.
+    /// Ends the epoch: retracts the old rows of the groups that it changed and inserts the new ones. The groups whose
+    /// accumulators changed are added to `touched`.
     fn close(
         &mut self,
         finisher: &Finisher,
@@ -264,7 +266,7 @@ impl Groups {
             if rows < 0 {
                 return Err(AggregateError::NegativeRows(rows));
             }
-            let present = rows > 0 || self.keeps_empty;
+            let present = rows > 0 || self.emits_empty;
             self.emitted[id as usize] = present;
             if before.as_ref() != present.then_some(&after) {
                 touched.push(id);
@@ -286,7 +288,7 @@ impl Groups {
             let (before, after): (Vec<_>, Vec<_>) = chunk.iter().cloned().unzip();
             let old = finisher.finish(&self.keys, &before)?;
             let new = finisher.finish(&self.keys, &after)?;
-            // Other accumulators may come to the same row: an average, say.
+            // Different accumulators may give the same row, for example the same average.
             let differs = finisher.differing(&old, &new)?;
             if differs.true_count() > 0 {
                 deltas.push(Delta::minus(filter_record_batch(&old, &differs)?));
@@ -301,13 +303,13 @@ impl Groups {
 }
 
 /// The groups that an epoch changed.
-struct NotedGroups {
-    groups: Rc<RefCell<Groups>>,
+struct GroupTableDelta {
+    groups: Rc<RefCell<GroupTable>>,
     changed: Vec<u32>,
 }
 
-impl Noted for NotedGroups {
-    /// Gives the groups as they are now, which is later than the epoch where more have followed.
+impl Noted for GroupTableDelta {
+    /// Reports the current accumulators of the groups, which include those of later epochs.
     fn give(&self, give: &mut dyn Give) {
         let groups = self.groups.borrow();
         let mut ids = self.changed.clone();
@@ -318,7 +320,7 @@ impl Noted for NotedGroups {
             give.run();
             if groups.emitted[id as usize] {
                 payload.clear();
-                put_group(&groups.group(id), &mut payload);
+                encode_accumulators(&groups.group(id), &mut payload);
                 give.update(key, Update::Put(&payload));
             } else {
                 give.update(key, Update::Remove);

@@ -1,6 +1,7 @@
-//! `distinct`: counts the distinct values of each group by the pairs whose count leaves or reaches zero.
+//! `distinct`: maintains aggregates of distinct values. A pair whose count leaves zero adds its value to the group, and a
+//! pair whose count returns to zero removes it.
 //!
-//! The work is proportional to the pairs that changed, however large their groups are.
+//! The work is proportional to the number of changed pairs, however large their groups are.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -11,55 +12,56 @@ use arrow::datatypes::{DataType, Float64Type};
 use arrow::row::RowConverter;
 use timely::dataflow::Stream;
 
+use super::error::AggregateError;
 use super::exact_sum::ExactSum;
-use super::kept_pairs::{NotedPairs, kept_counts};
+use super::integers::each_integer;
 use super::keys::{owner, unsliced, untag, value_converter};
-use super::parcel::{Pairs, Parcel, Sums};
-use super::partial::AggregateError;
-use super::runs::{Past, Run};
-use super::sort::{Values, sort_pairs};
-use super::spec::{Aggregation, Carrier, Layout};
-use super::values::each_integer;
+use super::pair_run::{PairRun, PairSum};
+use super::pair_spine::PairSpine;
+use super::pair_state::{DistinctPairDelta, stored_counts};
+use super::parcel::{PairDeltas, Parcel, SumDeltas};
+use super::sort_pairs::{ValueReader, sort_pairs};
+use super::spec::{AccumulatorLayout, Aggregation, CallSlots};
 use crate::Faults;
 use crate::dictionary::Dictionary;
 use crate::hash::hash;
 use crate::state::Part;
 
-/// Values as ids of a dictionary, which the sorting of pairs and the counting share. Each has its slice before it.
+/// Values as ids of a dictionary, which the sorting and the counting of pairs share. Each value is preceded by its slice.
 #[derive(Clone, Default)]
-pub struct Interned(Rc<RefCell<Dictionary>>);
+pub struct InternedValues(Rc<RefCell<Dictionary>>);
 
-impl Values for Interned {
+impl ValueReader for InternedValues {
     type Value = u32;
 
-    fn value(&mut self, bytes: &[u8]) -> Result<u32, AggregateError> {
+    fn read(&mut self, bytes: &[u8]) -> Result<u32, AggregateError> {
         Ok(self.0.borrow_mut().intern(bytes)?)
     }
 }
 
-/// A value that came (`change` 1) or went (-1).
-struct Change {
+/// A value that a group gained (`diff` 1) or lost (-1).
+struct ValueChange {
     value: u32,
-    change: i64,
+    diff: i64,
 }
 
-/// Turns changes of pairs into amounts for their groups' sums.
+/// Turns changes of pairs into amounts for the sums of their groups.
 pub fn distinct<'scope>(
-    pairs: Stream<'scope, u64, Vec<Parcel<Pairs>>>,
+    pairs: Stream<'scope, u64, Vec<Parcel<PairDeltas>>>,
     aggregation: &Aggregation,
-    layout: &Layout,
+    layout: &AccumulatorLayout,
     faults: Faults,
     part: Part,
-) -> Stream<'scope, u64, Vec<Parcel<Sums>>> {
+) -> Stream<'scope, u64, Vec<Parcel<SumDeltas>>> {
     let groups = Rc::new(RefCell::new(Dictionary::default()));
-    let values = Interned::default();
-    let mut counter = Counter {
+    let values = InternedValues::default();
+    let mut counter = DistinctCounter {
         aggregation: aggregation.clone(),
         layout: layout.clone(),
         groups: Rc::clone(&groups),
         values: values.clone(),
         peers: pairs.scope().peers(),
-        past: Past::default(),
+        spine: PairSpine::default(),
         part,
     };
     let operator = format!("{}: distinct", aggregation.name);
@@ -68,43 +70,45 @@ pub fn distinct<'scope>(
     })
 }
 
-struct Counter {
+struct DistinctCounter {
     aggregation: Aggregation,
-    layout: Layout,
+    layout: AccumulatorLayout,
     groups: Rc<RefCell<Dictionary>>,
-    values: Interned,
+    values: InternedValues,
     peers: usize,
-    past: Past<u32>,
+    spine: PairSpine<u32>,
     part: Part,
 }
 
-impl Counter {
-    /// What the pairs of an epoch change: those whose count leaves zero, or returns to it.
-    fn count(&mut self, run: Run<u32>) -> Result<Vec<Parcel<Sums>>, AggregateError> {
+impl DistinctCounter {
+    /// The changes of the sums that the pairs of an epoch cause.
+    fn count(&mut self, run: PairRun<u32>) -> Result<Vec<Parcel<SumDeltas>>, AggregateError> {
         let run = Rc::new(run);
         let groups = self.groups.borrow();
-        let kept = self.part.kept();
-        let kept = kept.map(|kept| kept_counts(kept, &run, &groups, &self.values.0.borrow()));
-        // What was kept of a pair becomes how often it is there now.
-        let mut counts = kept.transpose()?;
-        let mut past = self.past.lookup();
+        let stored = self.part.kept();
+        let stored =
+            stored.map(|stored| stored_counts(stored, &run, &groups, &self.values.0.borrow()));
+        // Each stored count is replaced by the count after this epoch.
+        let mut counts = stored.transpose()?;
+        let mut earlier = self.spine.lookup();
         let (mut parcels, mut changes) = (BTreeMap::new(), Vec::new());
         for range in run.groups() {
-            let group = run.pair(range.start).0;
+            let group = run.pair(range.start).group;
             changes.clear();
-            for (at, pair, diff) in run.sums(range) {
-                let kept = counts.as_mut().map(|counts| &mut counts[at]);
-                let before = kept.as_deref().unwrap_or(&0) + past.count(pair);
-                if let Some(count) = kept {
-                    *count = before + diff;
+            for PairSum { at, pair, diff } in run.sums(range) {
+                let stored = counts.as_mut().map(|counts| &mut counts[at]);
+                let before = stored.as_deref().unwrap_or(&0) + earlier.count(pair);
+                let after = before + diff;
+                if let Some(count) = stored {
+                    *count = after;
                 }
-                if before + diff < 0 {
-                    return Err(AggregateError::NegativePair(before + diff));
+                if after < 0 {
+                    return Err(AggregateError::NegativePair(after));
                 }
-                let change = i64::from(before + diff > 0) - i64::from(before > 0);
-                if change != 0 {
-                    let value = pair.1;
-                    changes.push(Change { value, change });
+                let diff = i64::from(after > 0) - i64::from(before > 0);
+                if diff != 0 {
+                    let value = pair.value;
+                    changes.push(ValueChange { value, diff });
                 }
             }
             if !changes.is_empty() {
@@ -112,66 +116,66 @@ impl Counter {
             }
         }
         self.part.note(|| {
-            Box::new(NotedPairs {
+            Box::new(DistinctPairDelta {
                 run: Rc::clone(&run),
                 groups: Rc::clone(&self.groups),
                 values: Rc::clone(&self.values.0),
                 counts,
             })
         });
-        self.past.push(run);
+        self.spine.push(run);
         let parcels = parcels.into_iter().map(|((to, _), body)| Parcel {
-            to: u64::try_from(to).unwrap_or_default(),
+            to: to as u64,
             body,
         });
         Ok(parcels.collect())
     }
 
-    /// Adds the amounts of a group, whose key is tagged with its call, to the parcel of its owner and call.
+    /// Adds the amounts of a group to the parcel of its owner and call. `key` is the group's, tagged with its call.
     fn sum(
         &self,
         key: &[u8],
-        changes: &[Change],
-        parcels: &mut BTreeMap<(usize, usize), Sums>,
+        changes: &[ValueChange],
+        parcels: &mut BTreeMap<(usize, usize), SumDeltas>,
     ) -> Result<(), AggregateError> {
         let Some((call, group)) = untag(key) else {
             return Ok(());
         };
-        let count: i128 = changes.iter().map(|change| i128::from(change.change)).sum();
+        let count: i128 = changes.iter().map(|change| i128::from(change.diff)).sum();
         let sums = parcels
             .entry((owner(hash(group), self.peers), call))
             .or_default();
         sums.groups.push(group);
-        match self.layout.carriers[call] {
-            Carrier::Count(slot) => {
+        match self.layout.slots[call] {
+            CallSlots::Count(slot) => {
                 sums.integer_slots = vec![slot];
                 sums.integers.push(count);
             }
-            Carrier::Integer { sum, count: slot } => {
+            CallSlots::Integer { sum, count: slot } => {
                 let total = self.values.sum_integers(&self.aggregation, call, changes)?;
                 sums.integer_slots = vec![sum, slot];
                 sums.integers.extend([total, count]);
             }
-            Carrier::Float { sum, count: slot } => {
+            CallSlots::Float { sum, count: slot } => {
                 sums.integer_slots = vec![slot];
                 sums.integers.push(count);
                 sums.float_slots = vec![sum];
                 let total = self.values.sum_floats(&self.aggregation, call, changes)?;
                 sums.floats.push(total);
             }
-            Carrier::Extreme(_) => {}
+            CallSlots::Extreme(_) => {}
         }
         Ok(())
     }
 }
 
-impl Interned {
-    /// The values of some changes, decoded.
+impl InternedValues {
+    /// The values of these changes as a column.
     fn decode(
         &self,
         aggregation: &Aggregation,
         call: usize,
-        changes: &[Change],
+        changes: &[ValueChange],
     ) -> Result<arrow::array::ArrayRef, AggregateError> {
         let converter: RowConverter = value_converter(aggregation, call)?;
         let parser = converter.parser();
@@ -188,11 +192,11 @@ impl Interned {
         &self,
         aggregation: &Aggregation,
         call: usize,
-        changes: &[Change],
+        changes: &[ValueChange],
     ) -> Result<i128, AggregateError> {
         let mut sum = 0_i128;
         each_integer(&self.decode(aggregation, call, changes)?, |row, value| {
-            sum = sum.wrapping_add(value.wrapping_mul(i128::from(changes[row].change)));
+            sum = sum.wrapping_add(value.wrapping_mul(i128::from(changes[row].diff)));
         })?;
         Ok(sum)
     }
@@ -201,7 +205,7 @@ impl Interned {
         &self,
         aggregation: &Aggregation,
         call: usize,
-        changes: &[Change],
+        changes: &[ValueChange],
     ) -> Result<ExactSum, AggregateError> {
         let values = arrow::compute::cast(
             &self.decode(aggregation, call, changes)?,
@@ -214,7 +218,7 @@ impl Interned {
             .iter()
             .zip(changes)
         {
-            sum.add(value, change.change);
+            sum.add(value, change.diff);
         }
         Ok(sum)
     }

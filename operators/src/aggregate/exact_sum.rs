@@ -1,10 +1,9 @@
-//! Sums of floats that do not depend on order: every addend is kept exactly, and rounded once at the end.
+//! Exact sums of floats, which do not depend on the order of the addends: the sum is rounded once, when it is read.
 //!
-//! A finite `f64` is `m · 2^e` with a 53-bit integer `m` and `-1074 <= e <= 971`. The sum is kept as integers ("limbs")
-//! that weigh `2^(32 k - 1074)`; an addend falls into the limb of its exponent, shifted by less than 32 bits. A limb of
-//! 128 bits holds 2^42 addends before it could overflow. Addition is exact, so it commutes and a retraction is
-//! subtraction. The idea is the small superaccumulator of R. M. Neal, "Fast exact summation using small and large
-//! superaccumulators" (2015).
+//! A finite `f64` is `m · 2^e` with a 53-bit integer `m` and `-1074 <= e <= 971`. The sum is stored as integers ("limbs")
+//! with the weights `2^(32 k - 1074)`; an addend goes to the limb of its exponent, shifted by less than 32 bits. A limb of
+//! 128 bits has room for 2^42 addends. Addition is exact, so it commutes, and a retraction is a subtraction. The idea is
+//! the small superaccumulator of R. M. Neal, "Fast exact summation using small and large superaccumulators" (2015).
 
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +16,7 @@ const LOWEST_EXPONENT: i32 = -1074;
 /// The exact sum of a multiset of floats.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExactSum {
-    /// Limbs that are not zero, by index.
+    /// The limbs that are not zero, each with its index.
     limbs: Vec<(u8, i128)>,
     nans: i64,
     positive_infinities: i64,
@@ -25,7 +24,7 @@ pub struct ExactSum {
 }
 
 impl ExactSum {
-    /// Adds `value`, `times` times (negative: takes it back).
+    /// Adds `value`, `times` times; a negative number of times retracts it.
     pub fn add(&mut self, value: f64, times: i64) {
         if value.is_nan() {
             self.nans += times;
@@ -55,7 +54,7 @@ impl ExactSum {
         }
     }
 
-    /// Takes a sum that [`put`](Self::put) wrote off the front of `bytes`; `None` when there is none.
+    /// Removes a sum that [`put`](Self::put) wrote from the front of `bytes`; `None` when there is none.
     pub fn take(bytes: &mut &[u8]) -> Option<Self> {
         let mut count = || take_signed(bytes).and_then(|count| i64::try_from(count).ok());
         let (nans, positive_infinities, negative_infinities) = (count()?, count()?, count()?);
@@ -118,7 +117,7 @@ impl ExactSum {
         if negative { -magnitude } else { magnitude }
     }
 
-    /// Sign, and the absolute value in base 2^32, lowest digit first.
+    /// Whether the sum is negative, and its absolute value in base 2^32, lowest digit first.
     fn magnitude(&self) -> (bool, Vec<u32>) {
         let digits = self.digits(1);
         if digits.1 < 0 {
@@ -128,7 +127,7 @@ impl ExactSum {
         }
     }
 
-    /// `sign` times the sum in base 2^32, and what is carried out at the top (negative if the sum is).
+    /// `sign` times the sum in base 2^32, and the carry out of the top digit (negative if the result is).
     fn digits(&self, sign: i128) -> (Vec<u32>, i128) {
         let top = self
             .limbs

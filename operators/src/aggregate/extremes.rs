@@ -1,159 +1,97 @@
-//! `extremes`: the ends of each group's values, for `min` and `max`.
+//! `extremes`: maintains the least and greatest value of each group, for `min` and `max`.
 //!
-//! The pairs are sorted by group and value, so either end is found by one search: the cost follows the change and not
-//! the size of the group.
+//! Pairs are sorted by group and value, so one search finds either end. The cost follows the change and not the size of
+//! the group.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use arrow::datatypes::DataType;
 use timely::dataflow::Stream;
 
-use super::ends::{End, Ends};
-use super::kept_pairs::NotedValues;
+use super::group_ends::{End, EndFinder};
 use super::keys::{owner, tag, untag};
-use super::parcel::{Bests, Pairs, Parcel};
-use super::partial::AggregateError;
-use super::runs::{Past, Run};
-use super::sort::{Values, sort_pairs};
-use super::spec::{Aggregation, Function, Layout};
+use super::pair_run::PairRun;
+use super::pair_spine::PairSpine;
+use super::pair_state::ExtremePairDelta;
+use super::parcel::{GroupExtremes, PairDeltas, Parcel};
+use super::sort_pairs::sort_pairs;
+use super::spec::{AccumulatorLayout, Aggregation, Function};
+use super::value_codec::ValueCodec;
 use crate::Faults;
 use crate::dictionary::Dictionary;
 use crate::hash::hash;
 use crate::row::Row;
 use crate::state::{Part, StateError};
 
-/// Values of `min` and `max`: in the order of their bytes, whatever they are kept as.
-pub trait Ordered: Values {
-    /// The value of some bytes; none when they are not of one.
-    fn read(bytes: &[u8]) -> Option<Self::Value>;
-
-    /// Appends the value's bytes.
-    fn write(value: &Self::Value, bytes: &mut Vec<u8>);
-}
-
-/// Values of any type, as their own order-preserving bytes.
-pub struct AsBytes;
-
-impl Ordered for AsBytes {
-    fn read(bytes: &[u8]) -> Option<Row> {
-        Some(Row::from(bytes))
-    }
-
-    fn write(value: &Row, bytes: &mut Vec<u8>) {
-        bytes.extend_from_slice(value.as_bytes());
-    }
-}
-
-/// Values of eight bytes, as one number: a pair is sorted by digits then, and takes a third of the memory.
-pub struct AsNumber;
-
-/// What precedes the bytes of a value that is not NULL in Arrow's row format; NULL is never in a pair.
-const PRESENT: u8 = 1;
-
-impl AsNumber {
-    /// Whether values of that type are eight bytes.
-    pub fn holds(data_type: &DataType) -> bool {
-        matches!(
-            data_type,
-            DataType::Int64
-                | DataType::UInt64
-                | DataType::Float64
-                | DataType::Timestamp(..)
-                | DataType::Date64
-                | DataType::Time64(_)
-                | DataType::Decimal64(..)
-        )
-    }
-}
-
-impl Ordered for AsNumber {
-    fn read(bytes: &[u8]) -> Option<u64> {
-        let (&PRESENT, value) = bytes.split_first()? else {
-            return None;
-        };
-        value.try_into().ok().map(u64::from_be_bytes)
-    }
-
-    fn write(value: &u64, bytes: &mut Vec<u8>) {
-        bytes.push(PRESENT);
-        bytes.extend_from_slice(&value.to_be_bytes());
-    }
-}
-
-impl Values for AsBytes {
-    type Value = Row;
-
-    fn value(&mut self, bytes: &[u8]) -> Result<Row, AggregateError> {
-        Ok(Row::from(bytes))
-    }
-}
-
-impl Values for AsNumber {
-    type Value = u64;
-
-    fn value(&mut self, bytes: &[u8]) -> Result<u64, AggregateError> {
-        Self::read(bytes).ok_or(AggregateError::ValueBytes(bytes.len()))
-    }
-}
-
-/// Tells the ends that calls want of every group whose pairs changed.
-pub fn extremes<'scope, O: Ordered>(
-    pairs: Stream<'scope, u64, Vec<Parcel<Pairs>>>,
-    values: O,
+/// Emits the extremes of every group whose pairs changed, for the calls that read them.
+pub fn extremes<'scope, C: ValueCodec>(
+    pairs: Stream<'scope, u64, Vec<Parcel<PairDeltas>>>,
+    codec: C,
     aggregation: &Aggregation,
-    layout: &Layout,
+    layout: &AccumulatorLayout,
     faults: Faults,
     part: Part,
-) -> Stream<'scope, u64, Vec<Parcel<Bests>>> {
+) -> Stream<'scope, u64, Vec<Parcel<GroupExtremes>>> {
     let groups = Rc::new(RefCell::new(Dictionary::default()));
-    let mut teller = Teller::<O> {
-        wanted: wanted(aggregation, layout),
+    let mut tracker = ExtremeTracker::<C> {
+        readers: ends_read(aggregation, layout),
         peers: pairs.scope().peers(),
         groups: Rc::clone(&groups),
-        past: Past::default(),
+        spine: PairSpine::default(),
         part,
     };
     let operator = format!("{}: extremes", aggregation.name);
-    sort_pairs(pairs, operator, faults, groups, values, move |run| {
-        Ok(teller.tell(run)?)
+    sort_pairs(pairs, operator, faults, groups, codec, move |run| {
+        Ok(tracker.close(run)?)
     })
 }
 
-struct Teller<O: Ordered> {
-    wanted: BTreeMap<usize, Vec<(u16, End)>>,
+/// A call, by its number, and the end that it reads.
+type EndRead = (u16, End);
+
+struct ExtremeTracker<C: ValueCodec> {
+    /// The calls that share a set of pairs, by the call that tags the pairs.
+    readers: BTreeMap<usize, Vec<EndRead>>,
     peers: usize,
     groups: Rc<RefCell<Dictionary>>,
-    past: Past<O::Value>,
+    spine: PairSpine<C::Value>,
     part: Part,
 }
 
-impl<O: Ordered> Teller<O> {
-    /// The ends of the groups of an epoch's pairs.
-    fn tell(&mut self, run: Run<O::Value>) -> Result<Vec<Parcel<Bests>>, StateError> {
+impl<C: ValueCodec> ExtremeTracker<C> {
+    /// Ends an epoch: the extremes of the groups of its pairs.
+    fn close(&mut self, run: PairRun<C::Value>) -> Result<Vec<Parcel<GroupExtremes>>, StateError> {
         let run = Rc::new(run);
         self.part.note(|| {
-            Box::new(NotedValues::<O> {
+            Box::new(ExtremePairDelta::<C> {
                 run: Rc::clone(&run),
                 groups: Rc::clone(&self.groups),
             })
         });
-        self.past.push(Rc::clone(&run));
-        let mut ends = Ends::<O>::new(self.past.runs(), self.part.kept());
+        self.spine.push(Rc::clone(&run));
+        let mut ends = EndFinder::<C>::new(self.spine.runs(), self.part.kept());
         let groups = self.groups.borrow();
-        let mut outgoing = Outgoing::new(self.peers);
+        let mut parcels = ExtremeParcels::new(self.peers);
         for range in run.groups() {
-            let group = run.pair(range.start).0;
+            let group = run.pair(range.start).group;
             let key = groups.get(group);
-            outgoing.tell(key, &self.wanted, |end| ends.find(end, group, key))?;
+            let Some((first_call, group_key)) = untag(key) else {
+                continue;
+            };
+            for &(call, end) in self.readers.get(&first_call).into_iter().flatten() {
+                parcels.push(call, group_key, ends.find(end, group, key)?);
+            }
         }
-        Ok(outgoing.parcels())
+        Ok(parcels.finish())
     }
 }
 
-/// The calls that share the pairs of a call, each with the end that it wants; by that call.
-fn wanted(aggregation: &Aggregation, layout: &Layout) -> BTreeMap<usize, Vec<(u16, End)>> {
+/// The calls that share a set of pairs, each with the end that it reads, by the call that tags the pairs.
+fn ends_read(
+    aggregation: &Aggregation,
+    layout: &AccumulatorLayout,
+) -> BTreeMap<usize, Vec<EndRead>> {
     let sets = layout.pairs.iter().filter(|set| !set.distinct);
     let of_set = sets.map(|set| {
         let ends = set.calls.iter().map(|&call| {
@@ -161,7 +99,7 @@ fn wanted(aggregation: &Aggregation, layout: &Layout) -> BTreeMap<usize, Vec<(u1
                 Function::Max => End::Greatest,
                 _ => End::Least,
             };
-            // There are no more calls than that: the pre-aggregation has seen to it.
+            // The pre-aggregation has refused more calls than fit.
             (u16::try_from(call).unwrap_or_default(), end)
         });
         (set.calls[0], ends.collect())
@@ -169,17 +107,17 @@ fn wanted(aggregation: &Aggregation, layout: &Layout) -> BTreeMap<usize, Vec<(u1
     of_set.collect()
 }
 
-/// What is found, for the workers that own the groups.
-struct Outgoing {
-    parcels: Vec<Parcel<Bests>>,
+/// Collects extremes into a parcel for each worker.
+struct ExtremeParcels {
+    parcels: Vec<Parcel<GroupExtremes>>,
     tagged: Vec<u8>,
 }
 
-impl Outgoing {
+impl ExtremeParcels {
     fn new(peers: usize) -> Self {
         let parcels = (0..).take(peers).map(|to| Parcel {
             to,
-            body: Bests::default(),
+            body: GroupExtremes::default(),
         });
         Self {
             parcels: parcels.collect(),
@@ -187,28 +125,15 @@ impl Outgoing {
         }
     }
 
-    /// Finds the ends that the calls of `key`, a group's with its tag, want.
-    fn tell(
-        &mut self,
-        key: &[u8],
-        wanted: &BTreeMap<usize, Vec<(u16, End)>>,
-        mut find: impl FnMut(End) -> Result<Option<Row>, StateError>,
-    ) -> Result<(), StateError> {
-        let Some((call, group)) = untag(key) else {
-            return Ok(());
-        };
+    fn push(&mut self, call: u16, group: &[u8], extreme: Option<Row>) {
         let owner = owner(hash(group), self.parcels.len());
         let body = &mut self.parcels[owner].body;
-        for &(call, end) in wanted.get(&call).into_iter().flatten() {
-            let best = find(end)?;
-            tag(call, group, &mut self.tagged);
-            body.groups.push(&self.tagged);
-            body.best.push(best);
-        }
-        Ok(())
+        tag(call, group, &mut self.tagged);
+        body.groups.push(&self.tagged);
+        body.extremes.push(extreme);
     }
 
-    fn parcels(mut self) -> Vec<Parcel<Bests>> {
+    fn finish(mut self) -> Vec<Parcel<GroupExtremes>> {
         self.parcels.retain(|parcel| !parcel.body.groups.is_empty());
         self.parcels
     }

@@ -1,4 +1,4 @@
-//! Accumulators into output rows.
+//! Computes output rows from accumulators.
 
 use std::sync::Arc;
 
@@ -9,30 +9,30 @@ use arrow::array::{
 use arrow::datatypes::DataType;
 use arrow::row::{RowConverter, SortField};
 
+use super::error::AggregateError;
 use super::exact_sum::ExactSum;
 use super::keys::{group_converter, value_converter};
-use super::partial::AggregateError;
-use super::spec::{Aggregation, Carrier, Function, Layout};
+use super::spec::{AccumulatorLayout, Aggregation, CallSlots, Function};
 use crate::dictionary::Dictionary;
 use crate::row::Row;
 
 /// The accumulators of one group.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Group {
+pub struct Accumulators {
     /// Integer sums; the first is the number of rows.
     pub integers: Box<[i128]>,
     /// Float sums.
     pub floats: Box<[ExactSum]>,
     /// The extremes, as bytes.
-    pub bests: Box<[Option<Row>]>,
+    pub extremes: Box<[Option<Row>]>,
 }
 
 /// Builds the output rows of an aggregation.
 pub struct Finisher {
     aggregation: Aggregation,
-    layout: Layout,
+    layout: AccumulatorLayout,
     group_rows: Option<RowConverter>,
-    /// By call; only extremes have one.
+    /// The decoder of each call that is an extreme.
     value_rows: Vec<Option<RowConverter>>,
 }
 
@@ -43,8 +43,8 @@ impl Finisher {
     /// When a call or type is not supported.
     pub fn new(aggregation: &Aggregation) -> Result<Self, AggregateError> {
         let layout = aggregation.layout()?;
-        let value_rows = layout.carriers.iter().enumerate().map(|(call, carrier)| {
-            let extreme = matches!(carrier, Carrier::Extreme(_));
+        let value_rows = layout.slots.iter().enumerate().map(|(call, slots)| {
+            let extreme = matches!(slots, CallSlots::Extreme(_));
             extreme
                 .then(|| value_converter(aggregation, call))
                 .transpose()
@@ -64,7 +64,7 @@ impl Finisher {
     pub fn finish(
         &self,
         keys: &Dictionary,
-        groups: &[(u32, Group)],
+        groups: &[(u32, Accumulators)],
     ) -> Result<RecordBatch, AggregateError> {
         let mut columns = match &self.group_rows {
             None => Vec::new(),
@@ -84,7 +84,7 @@ impl Finisher {
         )?)
     }
 
-    /// Which rows of two batches of the same groups differ.
+    /// The rows in which two batches of the same groups differ.
     ///
     /// # Errors
     /// When columns cannot be compared.
@@ -96,7 +96,7 @@ impl Finisher {
         let keys = self.aggregation.group.len();
         let mut differs = BooleanArray::from(vec![false; old.num_rows()]);
         for (old, new) in old.columns().iter().zip(new.columns()).skip(keys) {
-            // Bit by bit, as rows are told apart everywhere: -0.0 is not 0.0, NaN is NaN.
+            // Rows are compared bit by bit everywhere: -0.0 differs from 0.0, and NaN equals NaN.
             let converter = RowConverter::new(vec![SortField::new(old.data_type().clone())])?;
             let old = converter.convert_columns(std::slice::from_ref(old))?;
             let new = converter.convert_columns(std::slice::from_ref(new))?;
@@ -110,19 +110,23 @@ impl Finisher {
         Ok(differs)
     }
 
-    fn column(&self, call: usize, groups: &[(u32, Group)]) -> Result<ArrayRef, AggregateError> {
+    fn column(
+        &self,
+        call: usize,
+        groups: &[(u32, Accumulators)],
+    ) -> Result<ArrayRef, AggregateError> {
         let output = self
             .aggregation
             .output
             .field(self.aggregation.group.len() + call)
             .data_type();
         let average = self.aggregation.calls[call].function == Function::Avg;
-        match self.layout.carriers[call] {
-            Carrier::Count(slot) => integer_column(
+        match self.layout.slots[call] {
+            CallSlots::Count(slot) => integer_column(
                 output,
                 groups.iter().map(|(_, group)| Some(group.integers[slot])),
             ),
-            Carrier::Integer { sum, count } if average => {
+            CallSlots::Integer { sum, count } if average => {
                 let sums = groups
                     .iter()
                     .map(|(_, group)| (group.integers[sum], group.integers[count]));
@@ -133,21 +137,21 @@ impl Finisher {
                     sums,
                 )
             }
-            Carrier::Integer { sum, count } => {
+            CallSlots::Integer { sum, count } => {
                 let sums = groups
                     .iter()
                     .map(|(_, group)| (group.integers[count] > 0).then_some(group.integers[sum]));
                 integer_column(output, sums)
             }
-            Carrier::Float { sum, count } => {
+            CallSlots::Float { sum, count } => {
                 let values = groups.iter().map(|(_, group)| {
                     let (sum, count) = (group.floats[sum].value(), group.integers[count]);
                     (count > 0).then(|| if average { sum / to_f64(count) } else { sum })
                 });
                 Ok(Arc::new(Float64Array::from_iter(values)))
             }
-            Carrier::Extreme(slot) => {
-                self.extreme_column(call, groups.iter().map(|(_, group)| &group.bests[slot]))
+            CallSlots::Extreme(slot) => {
+                self.extreme_column(call, groups.iter().map(|(_, group)| &group.extremes[slot]))
             }
         }
     }
@@ -155,19 +159,20 @@ impl Finisher {
     fn extreme_column<'a>(
         &self,
         call: usize,
-        bests: impl Iterator<Item = &'a Option<Row>>,
+        extremes: impl Iterator<Item = &'a Option<Row>>,
     ) -> Result<ArrayRef, AggregateError> {
         let Some(converter) = &self.value_rows[call] else {
             return Ok(Arc::new(arrow::array::NullArray::new(0)));
         };
         let parser = converter.parser();
-        // NULL is never in a pair; its encoding stands for a group that has no value.
+        // NULL is never in a pair, so its encoding can represent a group without values.
         let data_type = self
             .aggregation
             .argument_type(&self.aggregation.calls[call]);
         let null = converter.convert_columns(&[arrow::array::new_null_array(data_type, 1)])?;
         let null = null.row(0).data();
-        let rows = bests.map(|best| parser.parse(best.as_ref().map_or(null, Row::as_bytes)));
+        let rows =
+            extremes.map(|extreme| parser.parse(extreme.as_ref().map_or(null, Row::as_bytes)));
         Ok(converter.convert_rows(rows)?.swap_remove(0))
     }
 }

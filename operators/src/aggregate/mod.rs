@@ -1,47 +1,55 @@
-//! `aggregate`: `GROUP BY`, maintained.
+//! `aggregate`: maintains `GROUP BY`.
 //!
-//! Linear aggregates (`count`, `sum`, `avg`) are the difference: what crosses workers is an amount to add to a group,
-//! and a retraction is a negative amount. `count(DISTINCT …)` and its kin become linear once it is known which
-//! `(group, value)` pairs came or went; `min` and `max` are the ends of a group's sorted values. So every
-//! kind costs what changed, however large the group (`accumulate` draws the graph).
+//! Linear aggregates (`count`, `sum`, `avg`) add amounts to a group, and a retraction is a negative amount. Aggregates of
+//! `DISTINCT` values become linear once it is known which `(group, value)` pairs appeared or vanished. `min` and `max` are
+//! the ends of a group's sorted values. So the cost of each kind follows the change and not the size of the group. The
+//! header of `accumulate` draws the graph.
 
 mod accumulate;
+mod accumulator_codec;
+mod dense_codes;
 mod distinct;
-mod ends;
+mod error;
 mod exact_sum;
 mod extremes;
 mod finish;
-mod kept_groups;
-mod kept_pairs;
+mod group_ends;
+mod integers;
 mod keys;
-mod numbers;
-mod paired;
+mod pair_counter;
+mod pair_run;
+mod pair_spine;
+mod pair_state;
 mod parcel;
 mod partial;
 mod preaggregate;
 mod radix;
-mod runs;
-mod sort;
+mod row_mask;
+mod sort_pairs;
 mod spec;
-mod values;
+mod sum_table;
+mod value_codec;
 
 use timely::dataflow::Stream;
 use timely::dataflow::operators::Concatenate;
 use timely::dataflow::operators::generic::operator::empty;
 
-use self::extremes::{AsBytes, AsNumber};
 use self::finish::Finisher;
-use self::preaggregate::Preaggregated;
+use self::preaggregate::PreaggregateStreams;
+use self::value_codec::{BytesCodec, NumberCodec};
 use crate::interner::Interner;
 use crate::state::Part;
 use crate::{Delta, Faults};
 
+pub use self::error::AggregateError;
 pub use self::exact_sum::ExactSum;
-pub use self::partial::{AggregateError, Flushed, Partial};
-pub use self::spec::{Aggregation, Call, Carrier, Function, Layout, PairSet, UnsupportedAggregate};
+pub use self::partial::{FlushedParcels, PartialAggregate};
+pub use self::spec::{
+    AccumulatorLayout, Aggregation, Call, CallSlots, Function, PairSet, UnsupportedAggregate,
+};
 
 /// Maintains `aggregation` over a stream of deltas: rows of `aggregation.input` in, changes of `aggregation.output` out.
-/// Operators of one worker share an `interner`; `part` gives the state of the operator of that name.
+/// The operators of a worker share an `interner`; `part` returns the state of the operator with a name.
 ///
 /// # Errors
 /// When a call is not supported for its type.
@@ -56,42 +64,36 @@ pub fn aggregate<'scope>(
     let layout = aggregation.layout()?;
     let finisher = Finisher::new(aggregation)?;
     let scope = stream.scope();
-    let partial = Partial::new(aggregation.clone(), interner.clone())?;
-    let Preaggregated {
+    let partial = PartialAggregate::new(aggregation.clone(), interner.clone())?;
+    let PreaggregateStreams {
         mut sums,
         distinct,
         extremes,
     } = preaggregate::preaggregate(stream, name, faults.clone(), partial);
 
-    let is_extreme = |carrier: &Carrier| matches!(carrier, Carrier::Extreme(_));
-    let distinct_calls = aggregation.calls.iter().zip(&layout.carriers);
-    if distinct_calls
-        .into_iter()
-        .any(|(call, carrier)| call.distinct && !is_extreme(carrier))
-    {
+    if layout.pairs.iter().any(|set| set.distinct) {
         let part = part(&format!("{name}: distinct"));
         let counted = distinct::distinct(distinct, aggregation, &layout, faults.clone(), part);
         sums = scope.concatenate([sums, counted]);
     }
-    let extreme_calls = aggregation.calls.iter().zip(&layout.carriers);
-    let mut types = extreme_calls
-        .filter(|(_, carrier)| is_extreme(carrier))
-        .map(|(call, _)| aggregation.argument_type(call))
+    let extreme_sets = layout.pairs.iter().filter(|set| !set.distinct);
+    let mut types = extreme_sets
+        .map(|set| aggregation.argument_type(&aggregation.calls[set.calls[0]]))
         .peekable();
-    let bests = if types.peek().is_none() {
+    let extremes = if types.peek().is_none() {
         empty(scope)
     } else {
         let part = part(&format!("{name}: extremes"));
         let faults = faults.clone();
-        if types.all(AsNumber::holds) {
-            extremes::extremes(extremes, AsNumber, aggregation, &layout, faults, part)
+        if types.all(NumberCodec::supports) {
+            extremes::extremes(extremes, NumberCodec, aggregation, &layout, faults, part)
         } else {
-            extremes::extremes(extremes, AsBytes, aggregation, &layout, faults, part)
+            extremes::extremes(extremes, BytesCodec, aggregation, &layout, faults, part)
         }
     };
     Ok(accumulate::accumulate(
         sums,
-        bests,
+        extremes,
         aggregation,
         &layout,
         finisher,

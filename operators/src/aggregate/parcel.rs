@@ -1,7 +1,6 @@
-//! What crosses workers in an aggregation: partial results, addressed to the worker that owns them.
+//! Parcels: the partial results of an aggregation, each addressed to the worker that owns its groups.
 //!
-//! Parcels carry keys as bytes, once each, and refer to them by index: ids are a worker's own and mean nothing to
-//! another.
+//! A parcel lists each key once, as bytes, and refers to it by index, because ids mean something to one worker only.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,46 +8,57 @@ use super::exact_sum::ExactSum;
 use crate::dictionary::PackedRows;
 use crate::row::Row;
 
-/// Something for the worker `to`.
+/// A message to one worker.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Parcel<B> {
-    /// The worker's index.
+    /// The index of the worker.
     pub to: u64,
-    /// What it gets.
+    /// The message.
     pub body: B,
 }
 
-/// Amounts to add to the sums of some groups: the difference itself.
+/// Amounts to add to the sums of some groups; a retraction is a negative amount.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Sums {
+pub struct SumDeltas {
     /// Keys of the groups.
     pub groups: PackedRows,
-    /// Which integer sums are given for each group.
+    /// The integer sums that each group has an amount for.
     pub integer_slots: Vec<usize>,
     /// The amounts, group by group.
     pub integers: Vec<i128>,
-    /// Which float sums are given for each group.
+    /// The float sums that each group has an amount for.
     pub float_slots: Vec<usize>,
     /// The amounts, group by group.
     pub floats: Vec<ExactSum>,
 }
 
-/// How many more (or fewer) times each value occurs in each group, for the calls that need to know.
+/// Changes of the number of times that values occur in groups, for the calls that need it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Pairs {
+pub struct PairDeltas {
     /// Keys of the groups, each tagged with its call.
     pub groups: PackedRows,
     /// The values.
     pub values: PackedRows,
-    /// Index of the group, index of the value, difference.
-    pub pairs: Vec<(u32, u32, i32)>,
+    /// The changes.
+    pub pairs: Vec<PairDelta>,
 }
 
-/// The extreme that a call wants, for some groups.
+/// A change of the number of times that one value occurs in one group.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct PairDelta {
+    /// Index of the group.
+    pub group: u32,
+    /// Index of the value.
+    pub value: u32,
+    /// The difference.
+    pub diff: i32,
+}
+
+/// The new extremes of some groups, for `min` and `max`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Bests {
+pub struct GroupExtremes {
     /// Keys of the groups, each tagged with its call.
     pub groups: PackedRows,
-    /// The extreme now, none when the group has none left.
-    pub best: Vec<Option<Row>>,
+    /// The extreme of each group; `None` when it has no value left.
+    pub extremes: Vec<Option<Row>>,
 }

@@ -1,4 +1,4 @@
-//! `preaggregate`: each worker's rows grouped on their own, before anything crosses workers.
+//! `preaggregate`: each worker groups its own rows before anything crosses workers.
 
 use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Pipeline;
@@ -6,18 +6,18 @@ use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
-use super::parcel::{Pairs, Parcel, Sums};
-use super::partial::{Flushed, Partial};
+use super::parcel::{PairDeltas, Parcel, SumDeltas};
+use super::partial::{FlushedParcels, PartialAggregate};
 use crate::{Delta, Faults};
 
-/// The parcels that leave a pre-aggregation.
-pub struct Preaggregated<'scope> {
+/// The output streams of a pre-aggregation.
+pub struct PreaggregateStreams<'scope> {
     /// For the owners of the groups.
-    pub sums: Stream<'scope, u64, Vec<Parcel<Sums>>>,
-    /// For the owners of the slices of the groups: values of `DISTINCT` calls.
-    pub distinct: Stream<'scope, u64, Vec<Parcel<Pairs>>>,
+    pub sums: Stream<'scope, u64, Vec<Parcel<SumDeltas>>>,
+    /// For the owners of the slices of groups: values of `DISTINCT` calls.
+    pub distinct: Stream<'scope, u64, Vec<Parcel<PairDeltas>>>,
     /// For the owners of the groups: values of `min` and `max`.
-    pub extremes: Stream<'scope, u64, Vec<Parcel<Pairs>>>,
+    pub extremes: Stream<'scope, u64, Vec<Parcel<PairDeltas>>>,
 }
 
 /// Groups deltas into `partial` and flushes it when it is full or its epoch is complete.
@@ -25,8 +25,8 @@ pub fn preaggregate<'scope>(
     stream: Stream<'scope, u64, Vec<Delta>>,
     name: &str,
     faults: Faults,
-    mut partial: Partial,
-) -> Preaggregated<'scope> {
+    mut partial: PartialAggregate,
+) -> PreaggregateStreams<'scope> {
     let scope = stream.scope();
     let peers = scope.peers();
     let operator = format!("{name}: pre-aggregate");
@@ -40,11 +40,12 @@ pub fn preaggregate<'scope>(
     let mut extremes_output = OutputBuilder::from(extremes_output);
 
     builder.build(move |_initial| {
-        // The epoch of what is in `partial`, with the right to send at it from each output.
+        // The capabilities of the outputs for the epoch of the rows in `partial`.
         let mut open: Option<[Capability<u64>; 3]> = None;
         move |frontiers| {
-            let mut flush = |capabilities: &[Capability<u64>; 3], partial: &mut Partial| {
-                let Flushed {
+            let mut flush = |capabilities: &[Capability<u64>; 3],
+                             partial: &mut PartialAggregate| {
+                let FlushedParcels {
                     mut sums,
                     mut distinct,
                     mut extremes,
@@ -85,7 +86,7 @@ pub fn preaggregate<'scope>(
             }
         }
     });
-    Preaggregated {
+    PreaggregateStreams {
         sums,
         distinct,
         extremes,

@@ -1,13 +1,13 @@
-//! Sorting by digits: what a comparison sort takes seventeen steps a pair for takes three or four here.
+//! Radix sort, least significant digit first, stable: three or four passes over the pairs where a comparison sort takes
+//! seventeen steps a pair. See Knuth, The Art of Computer Programming, vol. 3, 5.2.5.
 //!
-//! Only bits in which keys differ are looked at, so that ids which count up from 0 cost what they hold and not what
-//! they could. Stable, least digit first; Knuth, The Art of Computer Programming, vol. 3, 5.2.5.
+//! Only bits in which keys differ are read, so small ids cost fewer passes than large ones.
 
-/// Bits of a digit: its counters stay in a core's first cache.
+/// Bits of a digit. Its counters fit into a core's first-level cache.
 const DIGIT_BITS: u32 = 11;
 const DIGITS: usize = 1 << DIGIT_BITS;
-/// Fewer items are sorted by comparing.
-const FEW: usize = 512;
+/// Fewer items are sorted by comparison.
+const COMPARED_MAX: usize = 512;
 
 /// The key of an item, the upper half first.
 pub type Key = [u64; 2];
@@ -17,7 +17,7 @@ pub fn sort_by_digits<T: Copy>(items: &mut Vec<T>, key: impl Fn(&T) -> Key) {
     if items.is_sorted_by_key(&key) {
         return;
     }
-    if items.len() < FEW {
+    if items.len() < COMPARED_MAX {
         items.sort_by_key(key);
         return;
     }
@@ -32,13 +32,13 @@ pub fn sort_by_digits<T: Copy>(items: &mut Vec<T>, key: impl Fn(&T) -> Key) {
     });
     let mut scratch = items.clone();
     for half in [1, 0] {
-        let mut left = varying[half];
-        while left != 0 {
-            let shift = left.trailing_zeros();
+        let mut unsorted = varying[half];
+        while unsorted != 0 {
+            let shift = unsorted.trailing_zeros();
             by_digit(items, &mut scratch, |item| digit(key(item)[half], shift));
             std::mem::swap(items, &mut scratch);
-            let taken = u64::MAX.checked_shl(shift + DIGIT_BITS).unwrap_or(0);
-            left &= taken;
+            let remaining = u64::MAX.checked_shl(shift + DIGIT_BITS).unwrap_or(0);
+            unsorted &= remaining;
         }
     }
 }
@@ -48,7 +48,7 @@ fn digit(half: u64, shift: u32) -> usize {
     usize::try_from(half >> shift).unwrap_or(usize::MAX) & (DIGITS - 1)
 }
 
-/// Deals `from` into `to` by one digit.
+/// Distributes `from` into `to` by one digit.
 fn by_digit<T: Copy>(from: &[T], to: &mut [T], digit: impl Fn(&T) -> usize) {
     let mut next = [0_usize; DIGITS];
     for item in from {
@@ -70,9 +70,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_items_come_in_order() {
+    fn items_are_sorted_by_key() {
         let mut state = 1_u64;
-        for length in [0, 1, 2, FEW - 1, FEW, 5000] {
+        for length in [0, 1, 2, COMPARED_MAX - 1, COMPARED_MAX, 5000] {
             for mask in [0, 1, 0xff_00ff, u64::from(u32::MAX) << 16, u64::MAX] {
                 let mut items: Vec<Key> = (0..length)
                     .map(|_| {

@@ -1,4 +1,4 @@
-//! What an aggregation computes, and how its calls are carried: as sums, as distinct pairs, or as extremes.
+//! The specification of an aggregation, and the layout of its accumulators: sums, distinct pairs and extremes.
 
 use std::collections::BTreeMap;
 
@@ -24,11 +24,11 @@ pub enum Function {
 pub struct Call {
     /// The function.
     pub function: Function,
-    /// What it is applied to; none for `count(*)`.
+    /// The argument; `None` for `count(*)`.
     pub argument: Option<usize>,
     /// `FILTER (WHERE …)`: a boolean column.
     pub filter: Option<usize>,
-    /// `DISTINCT`. Means nothing to `min` and `max`.
+    /// `DISTINCT`. Has no effect on `min` and `max`.
     pub distinct: bool,
 }
 
@@ -47,54 +47,66 @@ pub struct Aggregation {
     pub output: SchemaRef,
 }
 
-/// How the value of a call is kept.
+/// The accumulators that the value of a call is computed from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Carrier {
-    /// In the integer sum at this index: counts.
+pub enum CallSlots {
+    /// A count, which is the integer sum at this index.
     Count(usize),
-    /// In an integer sum and, for `avg` and to know NULL, a count.
+    /// An integer sum, and the count of its values: the divisor of `avg`; the sum of no values is NULL.
     Integer {
         /// Index of the integer sum.
         sum: usize,
         /// Index of the count of values.
         count: usize,
     },
-    /// In an exact float sum and a count.
+    /// An exact float sum, and the count of its values.
     Float {
         /// Index of the float sum.
         sum: usize,
         /// Index of the count of values.
         count: usize,
     },
-    /// As the least or greatest value, with this number among the extremes.
+    /// The least or greatest value, at this index among the extremes.
     Extreme(usize),
+}
+
+impl CallSlots {
+    /// The index of the count of values, if there is one.
+    pub fn count(self) -> Option<usize> {
+        match self {
+            Self::Count(count) | Self::Integer { count, .. } | Self::Float { count, .. } => {
+                Some(count)
+            }
+            Self::Extreme(_) => None,
+        }
+    }
 }
 
 /// The layout of a group's accumulators.
 #[derive(Clone, Debug)]
-pub struct Layout {
-    /// How each call is kept, in order of the calls.
-    pub carriers: Vec<Carrier>,
+pub struct AccumulatorLayout {
+    /// The accumulators of each call, in order of the calls.
+    pub slots: Vec<CallSlots>,
     /// Number of integer sums. The first is the group's number of rows.
     pub integers: usize,
     /// Number of float sums.
     pub floats: usize,
     /// Number of extremes.
     pub extremes: usize,
-    /// What pairs are counted.
+    /// The sets of pairs that are counted.
     pub pairs: Vec<PairSet>,
 }
 
-/// `(group, value)` pairs that calls need to know.
+/// `(group, value)` pairs that are counted for one call or several.
 #[derive(Clone, Debug)]
 pub struct PairSet {
-    /// The calls: one with `DISTINCT`, or the `min` and `max` of the same values. The pairs go by the first one's number.
+    /// The calls: one with `DISTINCT`, or the `min` and `max` of the same values. The first one's number tags the pairs.
     pub calls: Vec<usize>,
-    /// Whether what counts is which values there are; the ends of their order otherwise.
+    /// Whether the calls need the distinct values; otherwise they need the least and greatest.
     pub distinct: bool,
 }
 
-/// An aggregation that cannot be carried.
+/// An aggregate function that cannot be maintained for its type.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "{name}: {function:?} of {data_type} is not supported; cast the argument to BIGINT, DECIMAL(38, s) or DOUBLE"
@@ -116,24 +128,24 @@ impl Aggregation {
     /// Lays out the accumulators.
     ///
     /// # Errors
-    /// When an argument has a type that its function cannot be computed for exactly.
-    pub fn layout(&self) -> Result<Layout, UnsupportedAggregate> {
-        let mut slots = Slots::default();
+    /// When the function cannot be computed exactly for the type of its argument.
+    pub fn layout(&self) -> Result<AccumulatorLayout, UnsupportedAggregate> {
+        let mut allocator = SlotAllocator::default();
         // The number of rows, which is what `count(*)` counts.
-        slots.sums.insert((Kind::Count, None, None), 0);
-        slots.counts = 1;
-        let carriers = self.calls.iter().map(|call| {
+        allocator.sums.insert((SumKind::Count, None, None), 0);
+        allocator.integers = 1;
+        let slots = self.calls.iter().map(|call| {
             let data_type = self.argument_type(call);
             Ok(match call.function {
-                Function::Count => Carrier::Count(slots.slot(Kind::Count, call)),
-                Function::Min | Function::Max => Carrier::Extreme(next(&mut slots.extremes)),
-                Function::Sum | Function::Avg if is_integer(data_type) => Carrier::Integer {
-                    sum: slots.slot(Kind::Integer, call),
-                    count: slots.slot(Kind::Count, call),
+                Function::Count => CallSlots::Count(allocator.slot(SumKind::Count, call)),
+                Function::Min | Function::Max => CallSlots::Extreme(next(&mut allocator.extremes)),
+                Function::Sum | Function::Avg if is_integer(data_type) => CallSlots::Integer {
+                    sum: allocator.slot(SumKind::Integer, call),
+                    count: allocator.slot(SumKind::Count, call),
                 },
-                Function::Sum | Function::Avg if is_float(data_type) => Carrier::Float {
-                    sum: slots.slot(Kind::Float, call),
-                    count: slots.slot(Kind::Count, call),
+                Function::Sum | Function::Avg if is_float(data_type) => CallSlots::Float {
+                    sum: allocator.slot(SumKind::Float, call),
+                    count: allocator.slot(SumKind::Count, call),
                 },
                 function => {
                     let (name, data_type) = (self.name.clone(), data_type.clone());
@@ -145,20 +157,20 @@ impl Aggregation {
                 }
             })
         });
-        let carriers = carriers.collect::<Result<Vec<_>, _>>()?;
-        Ok(Layout {
-            pairs: self.pairs(&carriers),
-            carriers,
-            integers: slots.counts,
-            floats: slots.floats,
-            extremes: slots.extremes,
+        let slots = slots.collect::<Result<Vec<_>, _>>()?;
+        Ok(AccumulatorLayout {
+            pairs: self.pairs(&slots),
+            slots,
+            integers: allocator.integers,
+            floats: allocator.floats,
+            extremes: allocator.extremes,
         })
     }
 
-    fn pairs(&self, carriers: &[Carrier]) -> Vec<PairSet> {
+    fn pairs(&self, slots: &[CallSlots]) -> Vec<PairSet> {
         let mut pairs: Vec<PairSet> = Vec::new();
-        for (index, (call, carrier)) in self.calls.iter().zip(carriers).enumerate() {
-            let distinct = !matches!(carrier, Carrier::Extreme(_));
+        for (index, (call, slots)) in self.calls.iter().zip(slots).enumerate() {
+            let distinct = !matches!(slots, CallSlots::Extreme(_));
             if distinct && !call.distinct {
                 continue;
             }
@@ -178,29 +190,29 @@ impl Aggregation {
     }
 }
 
-/// What is summed up.
+/// The kind of a sum.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
+enum SumKind {
     Count,
     Integer,
     Float,
 }
 
-/// Places of accumulators. Calls over the same argument and filter share them; those of `DISTINCT` calls, to which each
-/// call's pairs add, are a call's own.
+/// Assigns indices to accumulators. Calls over the same argument and filter share them. `DISTINCT` calls do not share,
+/// since their accumulators are computed from the call's own pairs.
 #[derive(Default)]
-struct Slots {
-    sums: BTreeMap<(Kind, Option<usize>, Option<usize>), usize>,
-    counts: usize,
+struct SlotAllocator {
+    sums: BTreeMap<(SumKind, Option<usize>, Option<usize>), usize>,
+    integers: usize,
     floats: usize,
     extremes: usize,
 }
 
-impl Slots {
-    fn slot(&mut self, kind: Kind, call: &Call) -> usize {
+impl SlotAllocator {
+    fn slot(&mut self, kind: SumKind, call: &Call) -> usize {
         let counter = match kind {
-            Kind::Count | Kind::Integer => &mut self.counts,
-            Kind::Float => &mut self.floats,
+            SumKind::Count | SumKind::Integer => &mut self.integers,
+            SumKind::Float => &mut self.floats,
         };
         if call.distinct {
             return next(counter);

@@ -1,77 +1,89 @@
-//! Runs: `(group, value)` pairs with how many more, or fewer, times they are there, sorted.
+//! A run: `(group, value)` pairs, sorted, each with the change of its count.
 //!
-//! A first run of a job brings tens of millions of pairs in one epoch, which are the peak of its memory: a pair of ids
-//! takes 12 bytes here. Epochs are totally ordered, so what was before an epoch is a handful of runs ([`Past`]), without
-//! times.
+//! A first run of a job inserts tens of millions of pairs in one epoch. They are its peak of memory, and a pair of ids
+//! takes 12 bytes here.
 //!
-//! 1. The pairs of a run are sorted; a pair stands more than once only where its difference exceeds four bytes, and no
-//!    difference is zero.
-//! 2. Runs are merged as they come in, so that each is more than twice as long as the next: a pair is moved a logarithmic
-//!    number of times, and pairs that repeat are summed early.
+//! 1. The pairs of a run are sorted. A pair occurs more than once only if its difference exceeds four bytes. No difference
+//!    is zero.
 
 use std::cmp::Ordering;
 use std::iter::Peekable;
 use std::ops::Range;
-use std::rc::Rc;
 
-use super::paired::pack;
+use super::pair_counter::pack;
 use super::radix::sort_by_digits;
 use crate::row::Row;
 
-/// A `(group, value)` pair; the group is an id of the worker's own dictionary.
-pub type Pair<V> = (u32, V);
+/// A group, which is an id of the worker's own dictionary, and a value in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GroupValue<V> {
+    /// The group.
+    pub group: u32,
+    /// The value.
+    pub value: V,
+}
 
-/// Pairs of a chunk.
+/// Pairs in a chunk.
 const CHUNK: usize = 1 << 15;
 
-/// Sorted pairs with their differences, in chunks: all are full but the last, and each is given back as soon as what was in
-/// it is merged.
+/// Sorted pairs with their differences, in chunks. All chunks but the last are full. A merge frees each chunk as soon as
+/// it has passed it.
 #[derive(Clone, Debug)]
-pub struct Run<V> {
-    chunks: Vec<Chunk<V>>,
+pub struct PairRun<V> {
+    chunks: Vec<PairChunk<V>>,
 }
 
 #[derive(Clone, Debug)]
-struct Chunk<V> {
-    pairs: Vec<Pair<V>>,
+struct PairChunk<V> {
+    pairs: Vec<GroupValue<V>>,
     diffs: Vec<i32>,
 }
 
-impl<V> Default for Run<V> {
+impl<V> Default for PairRun<V> {
     fn default() -> Self {
         Self { chunks: Vec::new() }
     }
 }
 
-/// What pairs may have as values.
-pub trait Value: Ord + Clone + 'static {
-    /// Sorts by pairs.
-    fn sort(pairs: &mut Vec<(Pair<Self>, i32)>);
+/// A pair of a run with its whole difference.
+pub struct PairSum<'a, V> {
+    /// Index of its first entry.
+    pub at: usize,
+    /// The pair.
+    pub pair: &'a GroupValue<V>,
+    /// The difference.
+    pub diff: i64,
 }
 
-impl Value for u32 {
-    fn sort(pairs: &mut Vec<(Pair<u32>, i32)>) {
-        sort_by_digits(pairs, |((group, value), _)| [0, pack(*group, *value)]);
+/// A representation of the values of pairs.
+pub trait PairValue: Ord + Clone + 'static {
+    /// Sorts pairs.
+    fn sort(pairs: &mut Vec<(GroupValue<Self>, i32)>);
+}
+
+impl PairValue for u32 {
+    fn sort(pairs: &mut Vec<(GroupValue<u32>, i32)>) {
+        sort_by_digits(pairs, |(pair, _)| [0, pack(pair.group, pair.value)]);
     }
 }
 
-impl Value for u64 {
-    fn sort(pairs: &mut Vec<(Pair<u64>, i32)>) {
-        sort_by_digits(pairs, |((group, value), _)| [(*group).into(), *value]);
+impl PairValue for u64 {
+    fn sort(pairs: &mut Vec<(GroupValue<u64>, i32)>) {
+        sort_by_digits(pairs, |(pair, _)| [pair.group.into(), pair.value]);
     }
 }
 
-impl Value for Row {
-    fn sort(pairs: &mut Vec<(Pair<Row>, i32)>) {
+impl PairValue for Row {
+    fn sort(pairs: &mut Vec<(GroupValue<Row>, i32)>) {
         pairs.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     }
 }
 
-impl<V: Value> Run<V> {
-    /// Sorts and sums pairs; `unsorted` is left empty.
-    pub fn sort(unsorted: &mut Vec<(Pair<V>, i32)>) -> Self {
+impl<V: PairValue> PairRun<V> {
+    /// A run of these pairs; leaves `unsorted` empty.
+    pub fn sort(unsorted: &mut Vec<(GroupValue<V>, i32)>) -> Self {
         V::sort(unsorted);
-        let mut run = Builder::new(unsorted.len());
+        let mut run = PairRunBuilder::new(unsorted.len());
         let updates = unsorted.drain(..);
         let mut updates = updates.map(|(pair, diff)| (pair, diff.into())).peekable();
         while let Some((pair, diff)) = next_sum(&mut updates) {
@@ -80,7 +92,7 @@ impl<V: Value> Run<V> {
         run.finish()
     }
 
-    /// How many pairs stand in it.
+    /// Number of entries.
     pub fn len(&self) -> usize {
         let last = self.chunks.last().map_or(0, |chunk| chunk.pairs.len());
         self.chunks.len().saturating_sub(1) * CHUNK + last
@@ -91,13 +103,13 @@ impl<V: Value> Run<V> {
         self.chunks.is_empty()
     }
 
-    /// The pairs, in order; one may stand more than once.
-    pub fn pairs(&self) -> impl Iterator<Item = &Pair<V>> {
+    /// The pair of each entry, in order.
+    pub fn pairs(&self) -> impl Iterator<Item = &GroupValue<V>> {
         self.chunks.iter().flat_map(|chunk| &chunk.pairs)
     }
 
     /// The pair at an index.
-    pub fn pair(&self, index: usize) -> &Pair<V> {
+    pub fn pair(&self, index: usize) -> &GroupValue<V> {
         &self.chunks[index / CHUNK].pairs[index % CHUNK]
     }
 
@@ -106,14 +118,14 @@ impl<V: Value> Run<V> {
         self.chunks[index / CHUNK].diffs[index % CHUNK].into()
     }
 
-    /// Where the pairs of each group are.
+    /// The range of each group.
     pub fn groups(&self) -> impl Iterator<Item = Range<usize>> {
         let mut pairs = self.pairs().peekable();
         let mut from = 0;
         std::iter::from_fn(move || {
-            let group = pairs.next()?.0;
+            let group = pairs.next()?.group;
             let mut to = from + 1;
-            while pairs.next_if(|pair| pair.0 == group).is_some() {
+            while pairs.next_if(|pair| pair.group == group).is_some() {
                 to += 1;
             }
             let range = from..to;
@@ -122,8 +134,8 @@ impl<V: Value> Run<V> {
         })
     }
 
-    /// What stands at these indices: pairs with their differences.
-    pub fn updates(&self, range: Range<usize>) -> impl Iterator<Item = (&Pair<V>, i64)> {
+    /// The entries at these indices: pairs with their differences.
+    pub fn updates(&self, range: Range<usize>) -> impl Iterator<Item = (&GroupValue<V>, i64)> {
         let chunks = self.chunks[range.start / CHUNK..range.end.div_ceil(CHUNK)].iter();
         let (mut skip, mut left) = (range.start % CHUNK, range.len());
         chunks.flat_map(move |chunk| {
@@ -135,8 +147,8 @@ impl<V: Value> Run<V> {
         })
     }
 
-    /// The pairs at these indices, each once, with where it stands first and its difference.
-    pub fn sums(&self, range: Range<usize>) -> impl Iterator<Item = (usize, &Pair<V>, i64)> {
+    /// The pairs at these indices, each once.
+    pub fn sums(&self, range: Range<usize>) -> impl Iterator<Item = PairSum<'_, V>> {
         let updates = range.map(|at| (at, self.pair(at), self.diff(at)));
         let mut updates = updates.peekable();
         std::iter::from_fn(move || {
@@ -144,12 +156,16 @@ impl<V: Value> Run<V> {
             while let Some((.., diff)) = updates.next_if(|(_, other, _)| *other == pair) {
                 sum += diff;
             }
-            Some((at, pair, sum))
+            Some(PairSum {
+                at,
+                pair,
+                diff: sum,
+            })
         })
     }
 
-    /// The first index from `from` on at whose pair `before` does not hold: found near `from` in few steps.
-    pub fn advance(&self, from: usize, before: impl Fn(&Pair<V>) -> bool) -> usize {
+    /// The first index not less than `from` whose pair is not `before`. Fast when it is close to `from`.
+    pub fn advance(&self, from: usize, before: impl Fn(&GroupValue<V>) -> bool) -> usize {
         let (length, mut from, mut step) = (self.len(), from, 1);
         while from + step <= length && before(self.pair(from + step - 1)) {
             from += step;
@@ -158,8 +174,8 @@ impl<V: Value> Run<V> {
         self.search(from..length.min(from + step - 1), before)
     }
 
-    /// The first of these indices at whose pair `before` does not hold, or their end.
-    pub fn search(&self, among: Range<usize>, before: impl Fn(&Pair<V>) -> bool) -> usize {
+    /// The first of these indices whose pair is not `before`, or their end.
+    pub fn search(&self, among: Range<usize>, before: impl Fn(&GroupValue<V>) -> bool) -> usize {
         let Range {
             start: mut from,
             end: mut to,
@@ -175,8 +191,9 @@ impl<V: Value> Run<V> {
         from
     }
 
-    fn merge(self, other: Self) -> Self {
-        let mut merged = Builder::new(self.len() + other.len());
+    /// Both runs in one.
+    pub fn merge(self, other: Self) -> Self {
+        let mut merged = PairRunBuilder::new(self.len() + other.len());
         let (mut left, mut right) = (self.into_updates(), other.into_updates());
         let (mut a, mut b) = (left.next(), right.next());
         loop {
@@ -190,7 +207,7 @@ impl<V: Value> Run<V> {
                         merged.push(other.0, other.1);
                         (a, b) = (Some(one), right.next());
                     }
-                    // Beyond four bytes a pair stands more than once.
+                    // Entries of one pair are summed before they are divided again.
                     Ordering::Equal => {
                         let (pair, mut sum) = (one.0, one.1 + other.1);
                         (a, b) = (left.next(), right.next());
@@ -221,8 +238,8 @@ impl<V: Value> Run<V> {
         merged.finish()
     }
 
-    /// The pairs; a chunk is gone when its last was taken.
-    fn into_updates(self) -> impl Iterator<Item = (Pair<V>, i64)> {
+    /// The entries. A chunk is freed after its last entry.
+    fn into_updates(self) -> impl Iterator<Item = (GroupValue<V>, i64)> {
         self.chunks.into_iter().flat_map(|chunk| {
             let diffs = chunk.diffs.into_iter().map(i64::from);
             chunk.pairs.into_iter().zip(diffs)
@@ -230,26 +247,26 @@ impl<V: Value> Run<V> {
     }
 }
 
-/// Puts a run together.
-struct Builder<V> {
-    full: Vec<Chunk<V>>,
-    last: Chunk<V>,
-    /// How many more pairs there may be than in the full chunks.
+/// Builds a run.
+struct PairRunBuilder<V> {
+    full: Vec<PairChunk<V>>,
+    last: PairChunk<V>,
+    /// The number of pairs that may follow the full chunks.
     room: usize,
 }
 
-impl<V: Value> Builder<V> {
-    /// For at most so many pairs whose differences are of four bytes.
+impl<V: PairValue> PairRunBuilder<V> {
+    /// For at most this many entries with differences of four bytes.
     fn new(room: usize) -> Self {
         Self {
             full: Vec::new(),
-            last: Chunk::with_room(room),
+            last: PairChunk::with_room(room),
             room,
         }
     }
 
-    /// Appends a pair that is not less than the last; differences of zero vanish.
-    fn push(&mut self, pair: Pair<V>, diff: i64) {
+    /// Appends a pair that is not less than the last one, unless its difference is zero.
+    fn push(&mut self, pair: GroupValue<V>, diff: i64) {
         match i32::try_from(diff) {
             Ok(0) => {}
             Ok(diff) => self.append(pair, diff),
@@ -258,7 +275,7 @@ impl<V: Value> Builder<V> {
     }
 
     #[cold]
-    fn push_in_parts(&mut self, pair: &Pair<V>, mut diff: i64) {
+    fn push_in_parts(&mut self, pair: &GroupValue<V>, mut diff: i64) {
         while diff != 0 {
             let limit = if diff > 0 { i32::MAX } else { i32::MIN };
             let part = i32::try_from(diff).unwrap_or(limit);
@@ -267,7 +284,7 @@ impl<V: Value> Builder<V> {
         }
     }
 
-    fn append(&mut self, pair: Pair<V>, diff: i32) {
+    fn append(&mut self, pair: GroupValue<V>, diff: i32) {
         if self.last.pairs.len() == CHUNK {
             self.next_chunk();
         }
@@ -278,22 +295,22 @@ impl<V: Value> Builder<V> {
     #[cold]
     fn next_chunk(&mut self) {
         self.room = self.room.saturating_sub(CHUNK);
-        let next = Chunk::with_room(self.room);
+        let next = PairChunk::with_room(self.room);
         self.full.push(std::mem::replace(&mut self.last, next));
     }
 
-    fn finish(mut self) -> Run<V> {
+    fn finish(mut self) -> PairRun<V> {
         if !self.last.pairs.is_empty() {
-            // What was summed up leaves room behind.
+            // Summing left unused room.
             self.last.pairs.shrink_to_fit();
             self.last.diffs.shrink_to_fit();
             self.full.push(self.last);
         }
-        Run { chunks: self.full }
+        PairRun { chunks: self.full }
     }
 }
 
-impl<V> Chunk<V> {
+impl<V> PairChunk<V> {
     fn with_room(pairs: usize) -> Self {
         let pairs = pairs.min(CHUNK);
         Self {
@@ -314,123 +331,19 @@ fn next_sum<P: PartialEq>(
     Some((pair, sum))
 }
 
-/// Pairs sorted at once: 4 MiB of ids.
-const SORTED_MAX: usize = 1 << 18;
-
-/// The pairs of an epoch that is not complete.
-pub struct Coming<V> {
-    /// What came last.
-    pub unsorted: Vec<(Pair<V>, i32)>,
-    runs: Vec<Run<V>>,
-}
-
-impl<V> Default for Coming<V> {
-    fn default() -> Self {
-        Self {
-            unsorted: Vec::new(),
-            runs: Vec::new(),
-        }
-    }
-}
-
-impl<V: Value> Coming<V> {
-    /// Sorts what came, once it is much.
-    pub fn sort_much(&mut self) {
-        if self.unsorted.len() >= SORTED_MAX {
-            self.runs.push(Run::sort(&mut self.unsorted));
-            while let [.., left, right] = self.runs.as_slice()
-                && is_due(left, right)
-            {
-                merge_last(&mut self.runs);
-            }
-        }
-    }
-
-    /// All pairs in one run.
-    pub fn finish(mut self) -> Run<V> {
-        self.runs.push(Run::sort(&mut self.unsorted));
-        drop(self.unsorted);
-        while self.runs.len() > 1 {
-            merge_last(&mut self.runs);
-        }
-        self.runs.pop().unwrap_or_default()
-    }
-}
-
-fn merge_last<V: Value>(runs: &mut Vec<Run<V>>) {
-    if let (Some(right), Some(left)) = (runs.pop(), runs.pop()) {
-        runs.push(left.merge(right));
-    }
-}
-
-/// Whether a run is so small beside the next one that they should be one.
-fn is_due<V: Value>(left: &Run<V>, right: &Run<V>) -> bool {
-    left.len() / 2 <= right.len()
-}
-
-/// The pairs of all epochs so far.
-pub struct Past<V>(Vec<Rc<Run<V>>>);
-
-impl<V> Default for Past<V> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
-
-impl<V: Value> Past<V> {
-    /// Adds an epoch's.
-    pub fn push(&mut self, run: Rc<Run<V>>) {
-        self.0.push(run);
-        while let [.., left, right] = self.0.as_slice()
-            && is_due(left, right)
-            && let (Some(right), Some(left)) = (self.0.pop(), self.0.pop())
-        {
-            let merged = Rc::unwrap_or_clone(left).merge(Rc::unwrap_or_clone(right));
-            self.0.push(Rc::new(merged));
-        }
-    }
-
-    /// Its runs.
-    pub fn runs(&self) -> &[Rc<Run<V>>] {
-        &self.0
-    }
-
-    /// Looks pairs up in ascending order.
-    pub fn lookup(&self) -> Lookup<'_, V> {
-        Lookup(self.0.iter().map(|run| (&**run, 0)).collect())
-    }
-}
-
-/// How often pairs were there, asked for in ascending order.
-pub struct Lookup<'a, V>(Vec<(&'a Run<V>, usize)>);
-
-impl<V: Value> Lookup<'_, V> {
-    /// How often the pair was there.
-    pub fn count(&mut self, pair: &Pair<V>) -> i64 {
-        let mut count = 0;
-        for (run, at) in &mut self.0 {
-            *at = run.advance(*at, |other| other < pair);
-            while *at < run.len() && run.pair(*at) == pair {
-                count += run.diff(*at);
-                *at += 1;
-            }
-        }
-        count
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn run(updates: &[(u32, i32)]) -> Run<u32> {
-        let updates = updates.iter().map(|&(value, diff)| ((0, value), diff));
-        Run::sort(&mut updates.collect())
+    fn run(updates: &[(u32, i32)]) -> PairRun<u32> {
+        let pair = |value| GroupValue { group: 0, value };
+        let updates = updates.iter().map(|&(value, diff)| (pair(value), diff));
+        PairRun::sort(&mut updates.collect())
     }
 
-    fn sums(run: &Run<u32>) -> Vec<(u32, i64)> {
+    fn sums(run: &PairRun<u32>) -> Vec<(u32, i64)> {
         let sums = run.sums(0..run.len());
-        sums.map(|(_, &(_, value), diff)| (value, diff)).collect()
+        sums.map(|sum| (sum.pair.value, sum.diff)).collect()
     }
 
     #[test]
@@ -444,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn differences_beyond_four_bytes_are_kept() {
+    fn differences_may_exceed_four_bytes() {
         let (most, large) = (i32::MAX, i64::from(i32::MAX));
         let many = [(1, most), (1, most), (1, 2), (1, most)];
         assert_eq!(sums(&run(&many)), [(1, 3 * large + 2)]);
@@ -457,12 +370,15 @@ mod tests {
     }
 
     #[test]
-    fn groups_lie_side_by_side() {
-        let updates = [(4, 1), (2, 7), (4, 0), (2, 9)].map(|pair| (pair, 1));
-        let run = Run::<u32>::sort(&mut updates.to_vec());
-        let groups = run
-            .groups()
-            .map(|range| range.map(|at| *run.pair(at)).collect());
+    fn the_pairs_of_a_group_are_adjacent() {
+        let pairs = [(4, 1), (2, 7), (4, 0), (2, 9)];
+        let updates = pairs.map(|(group, value)| (GroupValue { group, value }, 1));
+        let run = PairRun::<u32>::sort(&mut updates.to_vec());
+        let pairs = |range: Range<usize>| {
+            let pairs = range.map(|at| *run.pair(at));
+            pairs.map(|pair| (pair.group, pair.value)).collect()
+        };
+        let groups = run.groups().map(pairs);
         assert_eq!(
             groups.collect::<Vec<Vec<_>>>(),
             [vec![(2, 7), (2, 9)], vec![(4, 0), (4, 1)]]
@@ -470,10 +386,10 @@ mod tests {
     }
 
     #[test]
-    fn runs_of_many_chunks_are_as_those_of_one() {
+    fn runs_of_many_chunks_behave_like_those_of_one() {
         let chunk = u32::try_from(CHUNK).unwrap_or_default();
         for length in [chunk - 1, chunk, chunk + 1, 3 * chunk, 3 * chunk + 7] {
-            // Every second and every third number: each sixth is in both, and goes.
+            // Every second and every third number: each sixth is in both, and vanishes.
             let every = |step: u32, diff: i32| {
                 let numbers = (0..length).filter(move |number| number % step == 0);
                 run(&numbers.map(|number| (number, diff)).collect::<Vec<_>>())
@@ -481,7 +397,7 @@ mod tests {
             let (two, three) = (every(2, 1), every(3, -1));
             assert_eq!(two.len(), two.pairs().count());
             for target in [0, 1, length / 2, length - 1, length] {
-                let found = two.advance(0, |pair| pair.1 < target);
+                let found = two.advance(0, |pair| pair.value < target);
                 assert_eq!(
                     found,
                     usize::try_from(target.div_ceil(2))
@@ -497,36 +413,6 @@ mod tests {
             });
             assert_eq!(sums(&merged), expected.collect::<Vec<_>>(), "{length}");
             assert_eq!(merged.groups().collect::<Vec<_>>(), vec![0..merged.len()]);
-        }
-    }
-
-    /// Epochs of pairs that come and go, against a map.
-    #[test]
-    fn the_past_counts_what_came_and_went() {
-        let mut state = 5_u64;
-        let mut random = |below: u32| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
-            u32::try_from(state >> 33).unwrap_or_default() % below
-        };
-        let mut past = Past::<u32>::default();
-        let mut model = std::collections::BTreeMap::<Pair<u32>, i64>::new();
-        for epoch in 0..40 {
-            let mut updates = Vec::new();
-            for _ in 0..=random(300) {
-                let pair = (random(3), random(90));
-                let diff = i32::try_from(random(5)).unwrap_or_default() - 2;
-                *model.entry(pair).or_default() += i64::from(diff);
-                updates.push((pair, diff));
-            }
-            past.push(Rc::new(Run::sort(&mut updates)));
-            let mut lookup = past.lookup();
-            for pair in (0..3).flat_map(|group| (0..90).map(move |value| (group, value))) {
-                let there = model.get(&pair).copied().unwrap_or_default();
-                assert_eq!(lookup.count(&pair), there, "epoch {epoch}, {pair:?}");
-            }
-            assert!(past.runs().len() < 12);
         }
     }
 }

@@ -1,55 +1,55 @@
-//! The codes of a pre-aggregation's groups, or values, numbered for its tables.
+//! Dense numbers for the codes of a pre-aggregation's groups or values.
 //!
-//! Tables are by number, and as large as what is in them. While most codes of a space are met, and they are not many, a
-//! code is its own number. Otherwise codes are numbered anew as they are met.
+//! Tables are indexed by these numbers, so they are as large as what is in them. While the codes of a space are few and
+//! most of them are met, a code is its own number. Otherwise codes are numbered in the order in which they are met.
 
 use std::rc::Rc;
 
 use crate::dictionary::DictionaryFull;
 use crate::interner::Codes;
 
-/// More codes than this are numbered anew, even if most of them are met.
-const AS_THEY_ARE_MAX: usize = 1 << 14;
+/// More codes than this are always renumbered, even if most of them are met.
+const IDENTITY_MAX: usize = 1 << 14;
 const UNSET: u32 = u32::MAX;
 
-/// Codes by numbers that count up from 0.
+/// Numbers of codes, counted from 0.
 #[derive(Default)]
-pub struct Numbers {
+pub struct DenseCodes {
     /// Whether codes are their own numbers.
-    as_they_are: bool,
-    /// By code, if they are not.
+    is_identity: bool,
+    /// The number of each code, unless codes are their own numbers.
     numbers: Vec<u32>,
-    /// By number.
+    /// The code of each number.
     codes: Vec<u32>,
 }
 
-impl Numbers {
+impl DenseCodes {
     /// The number of each row.
     ///
     /// # Errors
     /// When there are more codes than a number can tell apart.
     pub fn assign(&mut self, codes: &Codes) -> Result<Rc<[u32]>, DictionaryFull> {
         let is_first = self.codes.is_empty() && !codes.rows.is_empty();
-        let is_few = codes.known <= AS_THEY_ARE_MAX;
-        if self.as_they_are && !is_few {
-            self.leave();
+        let is_few = codes.known <= IDENTITY_MAX;
+        if self.is_identity && !is_few {
+            self.renumber();
         }
-        if !self.as_they_are {
+        if !self.is_identity {
             let numbers = self.number(codes)?;
             if !(is_first && is_few && codes.known <= 2 * self.codes.len()) {
                 return Ok(numbers);
             }
             self.clear();
-            self.as_they_are = true;
+            self.is_identity = true;
         }
         let met = number(self.codes.len());
         self.codes.extend(met..number(codes.known));
         Ok(Rc::clone(&codes.rows))
     }
 
-    /// From codes as they are to the same ones as numbers.
-    fn leave(&mut self) {
-        self.as_they_are = false;
+    /// Makes a table of the numbers, which are the codes themselves so far.
+    fn renumber(&mut self) {
+        self.is_identity = false;
         self.numbers
             .resize(self.numbers.len().max(self.codes.len()), UNSET);
         self.numbers[..self.codes.len()].copy_from_slice(&self.codes);
@@ -85,9 +85,9 @@ impl Numbers {
         &self.codes
     }
 
-    /// Forgets all; the cost is that of what was there.
+    /// Forgets all codes. Costs time in proportion to their number.
     pub fn clear(&mut self) {
-        if !std::mem::take(&mut self.as_they_are) {
+        if !std::mem::take(&mut self.is_identity) {
             for &code in &self.codes {
                 self.numbers[code as usize] = UNSET;
             }
@@ -96,7 +96,7 @@ impl Numbers {
     }
 }
 
-/// What was checked to fit.
+/// An index as a number, which was checked to fit.
 fn number(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(UNSET)
 }
@@ -115,8 +115,8 @@ mod tests {
         }
     }
 
-    /// What each batch of codes is numbered, and what the numbers stand for.
-    fn numbered(numbers: &mut Numbers, batches: &[Codes]) -> Vec<Vec<u32>> {
+    /// The numbers of each batch of codes, after checking that they lead back to the codes.
+    fn numbered(numbers: &mut DenseCodes, batches: &[Codes]) -> Vec<Vec<u32>> {
         let assigned: Vec<_> = batches
             .iter()
             .map(|batch| numbers.assign(batch).unwrap())
@@ -131,8 +131,8 @@ mod tests {
     }
 
     #[test]
-    fn codes_are_numbered_as_they_are_met() {
-        let mut numbers = Numbers::default();
+    fn codes_are_numbered_is_identity_met() {
+        let mut numbers = DenseCodes::default();
         for _ in 0..2 {
             let batches = [
                 codes(&[90, 7, 90], 100),
@@ -148,8 +148,8 @@ mod tests {
     }
 
     #[test]
-    fn codes_that_are_met_for_the_most_part_stay_as_they_are() {
-        let mut numbers = Numbers::default();
+    fn codes_that_are_met_for_the_most_part_stay_is_identity() {
+        let mut numbers = DenseCodes::default();
         for _ in 0..2 {
             let batches = [codes(&[3, 1], 4), codes(&[2, 2], 3), codes(&[9, 0], 10)];
             let expected: [&[u32]; 3] = [&[3, 1], &[2, 2], &[9, 0]];
@@ -163,8 +163,8 @@ mod tests {
 
     #[test]
     fn many_codes_are_numbered_however_they_began() {
-        let mut numbers = Numbers::default();
-        let many = AS_THEY_ARE_MAX + 5;
+        let mut numbers = DenseCodes::default();
+        let many = IDENTITY_MAX + 5;
         let last = many as u32 - 1;
         let batches = [codes(&[0, 2, 1], 4), codes(&[last, 2, last - 1, 4], many)];
         let expected: [&[u32]; 2] = [&[0, 2, 1], &[4, 2, 5, 6]];

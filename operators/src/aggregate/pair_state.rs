@@ -1,42 +1,42 @@
-//! Pairs of a run against those of the state: how often each was kept, and what the run changes of it.
+//! The pairs of a run and the state: the stored counts of the pairs, and the updates of the state that a run causes.
 //!
-//! The graph orders pairs by its own ids, the state by bytes. Ids are ranked by their bytes once a run, so that pairs
-//! are brought into the order of the state by comparing integers.
+//! The graph orders pairs by its own ids, the state by bytes. Ids are ranked by their bytes once a run, so that bringing
+//! pairs into the order of the state compares integers.
 
 use std::cell::RefCell;
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::extremes::Ordered;
-use super::paired::pack;
+use super::pair_counter::pack;
+use super::pair_run::{GroupValue, PairRun, PairSum, PairValue};
 use super::radix::sort_by_digits;
-use super::runs::{Run, Value};
+use super::value_codec::ValueCodec;
 use crate::dictionary::{Dictionary, PackedRows};
 use crate::state::{Give, Kept, Noted, StateError, Update};
 
-/// How often the pairs of `run` were kept, by where they stand first.
+/// The stored counts of the pairs of `run`, each at the index of its first entry.
 ///
 /// # Errors
 /// When the state cannot be read.
-pub fn kept_counts(
-    kept: &dyn Kept,
-    run: &Run<u32>,
+pub fn stored_counts(
+    stored: &dyn Kept,
+    run: &PairRun<u32>,
     groups: &Dictionary,
     values: &Dictionary,
 ) -> Result<Vec<i64>, StateError> {
-    let group_ranks = Ranks::new(run.pairs().map(|pair| pair.0), groups);
-    let value_ranks = Ranks::new(run.pairs().map(|pair| pair.1), values);
-    let ranked = run.sums(0..run.len()).map(|(at, &(group, value), _)| {
-        let ranks = pack(group_ranks.of(group), value_ranks.of(value));
+    let group_ranks = Ranks::new(run.pairs().map(|pair| pair.group), groups);
+    let value_ranks = Ranks::new(run.pairs().map(|pair| pair.value), values);
+    let ranked = run.sums(0..run.len()).map(|PairSum { at, pair, .. }| {
+        let ranks = pack(group_ranks.of(pair.group), value_ranks.of(pair.value));
         (ranks, at)
     });
     let mut order: Vec<(u64, usize)> = ranked.collect();
     sort_by_digits(&mut order, |&(ranks, _)| [0, ranks]);
     let mut counts = vec![0; run.len()];
-    let mut entries = kept.lookup();
+    let mut entries = stored.lookup();
     let mut key = Vec::new();
     for (_, at) in order {
-        let &(group, value) = run.pair(at);
+        let &GroupValue { group, value } = run.pair(at);
         key.clear();
         key.extend_from_slice(groups.get(group));
         key.extend_from_slice(values.get(value));
@@ -47,8 +47,9 @@ pub fn kept_counts(
 
 /// Some ids of a dictionary in the order of their bytes.
 struct Ranks {
-    /// By id; only those of the ids given mean something.
+    /// The rank of each id. Ids that were not given have no meaningful rank.
     ranks: Vec<u32>,
+    /// The id of each rank.
     ids: Vec<u32>,
 }
 
@@ -77,42 +78,45 @@ impl Ranks {
     }
 }
 
-/// The groups of a run in the order of their bytes: their ids, and where their pairs are.
-fn groups_in_order<V: Value>(run: &Run<V>, groups: &Dictionary) -> Vec<(u32, Range<usize>)> {
-    let id = |range: Range<usize>| (run.pair(range.start).0, range);
+/// The groups of a run in the order of their bytes: their ids, and the ranges of their pairs.
+fn groups_in_order<V: PairValue>(
+    run: &PairRun<V>,
+    groups: &Dictionary,
+) -> Vec<(u32, Range<usize>)> {
+    let id = |range: Range<usize>| (run.pair(range.start).group, range);
     let mut all: Vec<_> = run.groups().map(id).collect();
     all.sort_unstable_by(|(a, _), (b, _)| groups.get(*a).cmp(groups.get(*b)));
     all
 }
 
-/// The pairs of a run whose values are ids; their bytes begin with the value's slice.
-pub struct NotedPairs {
+/// The updates of a run of distinct pairs. Values are ids; their bytes begin with the value's slice.
+pub struct DistinctPairDelta {
     /// The run.
-    pub run: Rc<Run<u32>>,
-    /// What its groups are ids of.
+    pub run: Rc<PairRun<u32>>,
+    /// The keys of its groups.
     pub groups: Rc<RefCell<Dictionary>>,
-    /// What its values are ids of.
+    /// The bytes of its values.
     pub values: Rc<RefCell<Dictionary>>,
-    /// How often its pairs are there now, by where they stand first; none where nothing was kept.
+    /// The counts of its pairs after the run, each at the index of the first entry; `None` where nothing was stored.
     pub counts: Option<Vec<i64>>,
 }
 
-impl Noted for NotedPairs {
+impl Noted for DistinctPairDelta {
     fn give(&self, give: &mut dyn Give) {
         let (groups, values) = (self.groups.borrow(), self.values.borrow());
-        let value_ranks = Ranks::new(self.run.pairs().map(|pair| pair.1), &values);
-        // Side by side, as they are gone through for every group.
+        let value_ranks = Ranks::new(self.run.pairs().map(|pair| pair.value), &values);
+        // Copied into order, because they are read for every group.
         let mut in_order = PackedRows::default();
         let ids = value_ranks.ids.iter();
         ids.for_each(|&id| in_order.push(values.get(id)));
-        let (mut key, mut ranked) = (Vec::new(), Ranked::new(in_order.len()));
+        let (mut key, mut ranked) = (Vec::new(), RankSorter::new(in_order.len()));
         for (group, range) in groups_in_order(&self.run, &groups) {
             key.clear();
             key.extend_from_slice(groups.get(group));
             let prefix = key.len();
-            // What other workers have of the group is in slices before or behind.
+            // Other workers have other slices of the group: before or after all of these.
             give.run();
-            let mut give_value = |rank: u32, update: Update<'_>| {
+            let mut visit_value = |rank: u32, update: Update<'_>| {
                 key.truncate(prefix);
                 key.extend_from_slice(in_order.get(rank as usize));
                 give.update(&key, update);
@@ -121,17 +125,17 @@ impl Noted for NotedPairs {
             match &self.counts {
                 None => {
                     let updates = self.run.updates(range);
-                    let updates = updates.map(|(pair, diff)| (value_ranks.of(pair.1), diff));
+                    let updates = updates.map(|(pair, diff)| (value_ranks.of(pair.value), diff));
                     ranked.sort(many, updates, |rank, diff| {
-                        give_value(rank, Update::Add(diff));
+                        visit_value(rank, Update::Add(diff));
                     });
                 }
                 Some(counts) => {
-                    // What is sorted is never zero: counts, which may be, are one more there.
+                    // The sorter takes no zeros, but counts may be zero: they are sorted as one more.
                     let sums = self.run.sums(range);
-                    let sums = sums.map(|(at, pair, _)| (value_ranks.of(pair.1), counts[at] + 1));
+                    let sums = sums.map(|sum| (value_ranks.of(sum.pair.value), counts[sum.at] + 1));
                     ranked.sort(many, sums, |rank, count| {
-                        give_value(rank, Update::Count(count - 1));
+                        visit_value(rank, Update::Count(count - 1));
                     });
                 }
             }
@@ -139,18 +143,18 @@ impl Noted for NotedPairs {
     }
 }
 
-/// Sorts the values of one group after another by their ranks.
-struct Ranked {
-    /// By rank, of values that are many among all; 0 where there is none.
+/// Sorts amounts by the ranks of their values, for one group after another.
+struct RankSorter {
+    /// The amount of each rank, where a group has many values; 0 for none.
     amounts: Vec<i64>,
-    /// Of values that are few.
+    /// Ranks and amounts, where a group has few values.
     few: Vec<(u32, i64)>,
 }
 
-/// Values are many when of so many ranks one is theirs.
-const MANY: usize = 16;
+/// A group has many values when it has more than one in this many of all ranks.
+const RANKS_PER_VALUE: usize = 16;
 
-impl Ranked {
+impl RankSorter {
     fn new(ranks: usize) -> Self {
         Self {
             amounts: vec![0; ranks],
@@ -158,19 +162,19 @@ impl Ranked {
         }
     }
 
-    /// Gives about `count` amounts in the order of their ranks: of those of one rank, which follow one another, the sum,
-    /// which is not zero.
+    /// Passes about `count` amounts to `visit` in the order of their ranks. Amounts of one rank, which must be adjacent, are
+    /// summed; sums must not be zero.
     fn sort(
         &mut self,
         count: usize,
         amounts: impl Iterator<Item = (u32, i64)>,
-        mut give: impl FnMut(u32, i64),
+        mut visit: impl FnMut(u32, i64),
     ) {
-        if count > self.amounts.len() / MANY {
+        if count > self.amounts.len() / RANKS_PER_VALUE {
             amounts.for_each(|(rank, amount)| self.amounts[rank as usize] += amount);
             for (rank, amount) in (0..).zip(&mut self.amounts) {
                 if *amount != 0 {
-                    give(rank, std::mem::take(amount));
+                    visit(rank, std::mem::take(amount));
                 }
             }
             return;
@@ -178,21 +182,21 @@ impl Ranked {
         self.few.extend(amounts);
         sort_by_digits(&mut self.few, |&(rank, _)| [0, rank.into()]);
         for same in self.few.chunk_by(|one, other| one.0 == other.0) {
-            give(same[0].0, same.iter().map(|(_, amount)| amount).sum());
+            visit(same[0].0, same.iter().map(|(_, amount)| amount).sum());
         }
         self.few.clear();
     }
 }
 
-/// The pairs of a run whose values are in the order of their bytes.
-pub struct NotedValues<O: Ordered> {
+/// The updates of a run of pairs whose values are ordered like their bytes.
+pub struct ExtremePairDelta<C: ValueCodec> {
     /// The run.
-    pub run: Rc<Run<O::Value>>,
-    /// What its groups are ids of.
+    pub run: Rc<PairRun<C::Value>>,
+    /// The keys of its groups.
     pub groups: Rc<RefCell<Dictionary>>,
 }
 
-impl<O: Ordered> Noted for NotedValues<O> {
+impl<C: ValueCodec> Noted for ExtremePairDelta<C> {
     fn give(&self, give: &mut dyn Give) {
         let groups = self.groups.borrow();
         let mut key = Vec::new();
@@ -201,9 +205,9 @@ impl<O: Ordered> Noted for NotedValues<O> {
             key.extend_from_slice(groups.get(group));
             let prefix = key.len();
             give.run();
-            for (_, (_, value), diff) in self.run.sums(range) {
+            for PairSum { pair, diff, .. } in self.run.sums(range) {
                 key.truncate(prefix);
-                O::write(value, &mut key);
+                C::encode(&pair.value, &mut key);
                 give.update(&key, Update::Add(diff));
             }
         }
