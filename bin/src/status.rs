@@ -6,6 +6,7 @@ use std::path::Path;
 use indicatif::{DecimalBytes, HumanCount};
 use serde_json::{Map, Value, json};
 use tidewater_engine::file::Position;
+use tidewater_engine::file::sink::QUARANTINE_TABLE;
 use tidewater_engine::kafka::{PartitionPosition, Stream, StreamPosition};
 use tidewater_engine::state::{EpochRecord, TableRecord};
 use tidewater_engine::{Inspection, Job, Pending, StateSizes};
@@ -16,9 +17,6 @@ use crate::style::Style;
 use crate::table::{Align, TextTable};
 use crate::words::{count, iso, utc, utc_ns};
 use crate::{job, output};
-
-/// The name of the table of rows that could not be read.
-const QUARANTINE: &str = "_quarantine";
 
 /// Paths that are told one by one.
 const PATHS_SHOWN: usize = 5;
@@ -138,7 +136,7 @@ impl Status {
                 record,
             });
         }
-        let quarantine = tables.iter().find(|table| table.name == QUARANTINE);
+        let quarantine = tables.iter().find(|table| table.name == QUARANTINE_TABLE);
         let epoch = inspection.state.epoch;
         Ok(Self {
             job: inspection.state.job.clone(),

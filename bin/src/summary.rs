@@ -9,7 +9,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use indicatif::{DecimalBytes, HumanCount};
 use serde_json::{Value, json};
 use tidewater_engine::state::DeliveryRecord;
-use tidewater_engine::{Published, RunReport, TableReport};
+use tidewater_engine::{LATE_TABLE, Published, RunReport, TableReport};
 
 use crate::style::Style;
 use crate::table::{Align, TextTable};
@@ -170,7 +170,10 @@ pub fn quarantine_note(report: &RunReport) -> Option<String> {
 
 /// Where late rows are; `None` if this run met none.
 pub fn late_note(report: &RunReport) -> Option<String> {
-    let late = report.tables.iter().find(|table| table.name == "_late")?;
+    let late = report
+        .tables
+        .iter()
+        .find(|table| table.name == LATE_TABLE)?;
     (report.rows_late > 0).then(|| {
         format!(
             "{} late, for windows that are final: in {}.",

@@ -11,6 +11,8 @@ use parquet::basic::Compression;
 use parquet::errors::ParquetError;
 use thiserror::Error;
 
+use crate::format::parquet::encode::DEFAULT_ROW_GROUP_ROWS;
+
 /// How a published file is encoded. [`parse_encoding`](crate::file::sink::parse_encoding) makes one of `STORED AS`
 /// and `OPTIONS`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +33,16 @@ pub enum Encoding {
     },
     /// One JSON object a line.
     JsonLines,
+}
+
+impl Default for Encoding {
+    /// Parquet as it is written unless `OPTIONS` say otherwise.
+    fn default() -> Self {
+        Self::Parquet {
+            compression: Compression::SNAPPY,
+            row_group_rows: DEFAULT_ROW_GROUP_ROWS,
+        }
+    }
 }
 
 impl Encoding {

@@ -19,9 +19,9 @@ pub mod state;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use drive::{
-    CRASH_POINTS, FILLED, FollowOptions, History, Inspection, KeptInputs, MaintainOptions, Open,
-    Pace, Pending, Progress, Published, Replay, ReplayOptions, Replayed, Resident, RunError,
-    RunOptions, RunReport, StateSizes, TableReport, follow, maintain, run,
+    CRASH_POINTS, FILLED, FollowOptions, History, Inspection, KeptInputs, LATE_TABLE,
+    MaintainOptions, Open, Pace, Pending, Progress, Published, Replay, ReplayOptions, Replayed,
+    Resident, RunError, RunOptions, RunReport, StateSizes, TableReport, follow, maintain, run,
 };
 pub use explain::Explain;
 pub use job::{Job, JobBuilder};

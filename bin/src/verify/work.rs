@@ -11,7 +11,7 @@ use arrow::error::ArrowError;
 use tidewater_engine::file::sink::{Fault, FoundFile, PublishedTable, rejected_to_batch};
 use tidewater_engine::job::CreateView;
 use tidewater_engine::sink::{Encoding, TableSpec};
-use tidewater_engine::{Inspection, Job, Open};
+use tidewater_engine::{Inspection, Job, LATE_TABLE, Open};
 
 use super::compare::{Encoder, Side, Sums};
 use super::inputs::{Input, Kept};
@@ -152,13 +152,13 @@ fn check_state(job: &Job, inspection: &Inspection, state: &Path) -> Result<(), F
 fn tables(job: &Job, inspection: &Inspection, wanted: &[String]) -> Result<Vec<Table>, Failure> {
     let mut tables = Vec::new();
     for (spec, shadow) in inspection.specs(job) {
-        let sink = job.sinks.iter().find(|sink| sink.table.name == spec.name);
+        let sink = job.sinks.iter().find(|sink| sink.name == spec.name);
         let open = match sink {
             Some(sink) => inspection.open_rows(job, &sink.view)?,
             None => Open::All,
         };
         let rows = match (sink, open) {
-            (None, _) if *spec.name == *"_late" => {
+            (None, _) if *spec.name == *LATE_TABLE => {
                 Rows::Unknown("it tells in which order rows came".to_owned())
             }
             (None, _) => Rows::Rejected,

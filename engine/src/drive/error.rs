@@ -5,7 +5,7 @@ use tidewater_connectors::sink::SinkError;
 use tidewater_operators::Fault;
 
 use crate::job::Source;
-use crate::plan::PlanError;
+use crate::plan::assemble::ViewError;
 use crate::state::StoreError;
 
 /// Why a run ended. The tables are as they were before it.
@@ -30,14 +30,8 @@ pub enum RunError {
     #[error(transparent)]
     State(#[from] StoreError),
     /// A view has no dataflow.
-    #[error("view {view}: {error}")]
-    Plan {
-        /// The view.
-        view: String,
-        /// Why.
-        #[source]
-        error: PlanError,
-    },
+    #[error(transparent)]
+    Plan(#[from] ViewError),
     /// An operator met an error.
     #[error(transparent)]
     Fault(Fault),
@@ -46,16 +40,16 @@ pub enum RunError {
     Gate(String),
     /// Rows were lost or made up: a bug, and nothing was published.
     #[error(
-        "{rows_read} rows were read, but {rows_taken} entered the dataflow and {rows_quarantined} the quarantine; \
+        "{rows_read} rows were read, but {rows_entered} entered the dataflow and {rows_quarantined} the quarantine; \
          nothing was published. This is a bug in Tidewater: please report it"
     )]
     Unbalanced {
-        /// Rows decoded or rejected.
-        rows_read: u64,
-        /// Rows that sources emitted.
-        rows_taken: u64,
-        /// Rows of the quarantine table.
-        rows_quarantined: u64,
+        /// Rows decoded or rejected, less those of deliveries that were retracted.
+        rows_read: i64,
+        /// Rows that sources emitted, inserted ones less retracted ones.
+        rows_entered: i64,
+        /// Rows that the quarantine table gained.
+        rows_quarantined: i64,
     },
     /// Workers could not be started, or one ended without a word.
     #[error("the workers failed: {0}")]
@@ -96,7 +90,7 @@ impl RunError {
     pub fn exit_code(&self) -> i32 {
         match self {
             Self::Gate(_) => 3,
-            Self::Plan { .. } | Self::Option(_) | Self::Usage(_) => 2,
+            Self::Plan(_) | Self::Option(_) | Self::Usage(_) => 2,
             _ => 1,
         }
     }

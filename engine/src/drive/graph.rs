@@ -4,12 +4,11 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tidewater_connectors::file::sink::{DEFAULT_SHARD_BYTES, Run, Staging, TableShard};
-use tidewater_connectors::sink::TableSpec;
 use tidewater_operators::concat::concat;
 use tidewater_operators::source::source;
 use tidewater_operators::state::Ledger;
@@ -22,8 +21,9 @@ use timely::worker::Worker;
 
 use super::ingest::{Intake, Share};
 use super::late::late_rows;
+use super::tables::{Origin, PerTable, Table};
 use super::{Progress, keep};
-use crate::plan::Node;
+use crate::plan::PlannedView;
 use crate::plan::retain::to_time;
 use crate::render::{Changes, Late, Retained, render};
 use crate::state::Reading;
@@ -35,58 +35,84 @@ const PARK: Duration = Duration::from_millis(10);
 #[derive(Clone, Default)]
 pub struct Plan {
     /// The views, each after those it reads.
-    pub views: Vec<(String, Node)>,
+    pub views: Vec<PlannedView>,
     /// Those whose state is kept.
     pub keeps: BTreeSet<String>,
     /// Views whose windows stay open for a time only.
     pub retained: BTreeMap<String, Arc<Retained>>,
-    /// Whether they go on from what was kept of them, rather than begin with nothing.
-    pub resumes: bool,
 }
 
-/// A table of an epoch.
-pub struct Table {
-    /// How it is published.
-    pub spec: Arc<TableSpec>,
-    /// Where its changes come from.
-    pub from: From,
-    /// Whether it goes to Kafka, and its directory holds a copy.
-    pub is_topic: bool,
+/// A graph of an epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Graph {
+    /// Of the views that go on from their kept state.
+    Resumed,
+    /// Of the views that begin with nothing.
+    Rebuilt,
 }
 
-/// Where a table's changes come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum From {
-    /// The graph of that number, and a relation of it.
-    Relation(usize, String),
+impl Graph {
+    /// Both, in the order in which every worker renders them.
+    pub const ALL: [Self; 2] = [Self::Resumed, Self::Rebuilt];
+}
+
+/// Some of the graphs of an epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GraphSet {
+    /// Whether [`Graph::Resumed`] is among them.
+    pub resumed: bool,
+    /// Whether [`Graph::Rebuilt`] is.
+    pub rebuilt: bool,
+}
+
+impl GraphSet {
+    /// Nothing but the views that begin with nothing.
+    pub const REBUILT: Self = Self {
+        resumed: false,
+        rebuilt: true,
+    };
+
+    /// Whether a graph is among them.
+    pub fn contains(self, graph: Graph) -> bool {
+        match graph {
+            Graph::Resumed => self.resumed,
+            Graph::Rebuilt => self.rebuilt,
+        }
+    }
+
+    /// Whether none is.
+    pub fn is_empty(self) -> bool {
+        !self.resumed && !self.rebuilt
+    }
+}
+
+/// Rows of an epoch, as its workers count them.
+#[derive(Debug, Default)]
+pub struct RowCounts {
+    /// Rows that entered the dataflow: inserted ones, less retracted ones.
+    pub entered: AtomicI64,
     /// Rows of windows that are final.
-    Late,
-    /// Rows that could not be decoded or cast.
-    Quarantine,
+    pub late: AtomicU64,
 }
 
 /// What the workers share.
 pub struct Epoch {
-    /// The graphs.
-    pub graphs: Vec<Plan>,
+    /// The views that go on from their kept state.
+    pub resumed: Plan,
+    /// The views that begin with nothing.
+    pub rebuilt: Plan,
     /// The sources of the job, whether anything is read of them or not.
     pub sources: Vec<String>,
     /// What they read.
     pub intakes: Vec<Arc<Intake>>,
-    /// The tables; the quarantine comes last.
-    pub tables: Vec<Table>,
+    /// The tables.
+    pub tables: PerTable<Table>,
     /// Where tables spill, and are written before they are published.
     pub staging: Staging,
     /// What the operators go on from.
     pub state: Option<Arc<Reading>>,
-    /// Where each worker sends what its operators' state became, when it is kept.
-    pub kept: Mutex<Vec<keep::Outlets>>,
-    /// Rows that entered the graphs, less those that were taken back.
-    pub rows_taken: AtomicI64,
-    /// Rows that entered the quarantine, less those that left it.
-    pub rows_quarantined: Arc<AtomicI64>,
-    /// Rows of windows that are final.
-    pub rows_late: Arc<AtomicU64>,
+    /// What the workers counted.
+    pub counts: Arc<RowCounts>,
     /// For the user.
     pub progress: Progress,
     /// Where errors go.
@@ -95,65 +121,94 @@ pub struct Epoch {
 
 type Shard = Rc<RefCell<Option<TableShard>>>;
 
+/// Changes of a source, and the graphs that they enter.
+struct SourceStream<'scope> {
+    graphs: GraphSet,
+    changes: Changes<'scope>,
+}
+
 impl Epoch {
-    /// A worker's whole life: builds the graphs, works until all is done, hands over the state, sorts what it holds of
-    /// each table.
-    pub fn work(self: &Arc<Self>, worker: &mut Worker) -> Vec<Vec<Run>> {
-        let kept = self
-            .kept
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
-        let shards: Vec<Shard> = self.tables.iter().map(|table| self.shard(table)).collect();
-        let ledgers: Vec<Ledger> = self.graphs.iter().map(|plan| self.ledger(plan)).collect();
+    /// The views of a graph.
+    pub fn plan(&self, graph: Graph) -> &Plan {
+        match graph {
+            Graph::Resumed => &self.resumed,
+            Graph::Rebuilt => &self.rebuilt,
+        }
+    }
+
+    /// A worker's whole life: builds the graphs, works until all is done, sends what its operators' state became to
+    /// `kept` where it is kept, sorts its rows of each table. `None` when it failed.
+    pub fn work(
+        self: &Arc<Self>,
+        worker: &mut Worker,
+        kept: Option<keep::Outlets>,
+    ) -> Option<PerTable<Vec<Run>>> {
+        let shards = self.tables.as_ref().map(|table| self.shard(table));
+        let ledgers = Graph::ALL.map(|graph| self.ledger(graph));
         worker.dataflow::<u64, _, _>(|scope| {
-            let sources = self.sources(scope, &shards);
-            for (at, (plan, ledger)) in self.graphs.iter().zip(&ledgers).enumerate() {
-                let mut relations: BTreeMap<String, Changes<'_>> = BTreeMap::new();
-                for (name, streams) in &sources {
-                    let of_graph = streams.iter().filter(|(graph, _)| *graph == at);
-                    let of_graph = of_graph.map(|(_, stream)| stream.clone());
-                    relations.insert(name.clone(), concat(scope, of_graph.collect::<Vec<_>>()));
-                }
-                let late = render(
-                    scope,
-                    &plan.views,
-                    &mut relations,
-                    ledger,
-                    &plan.retained,
-                    !plan.resumes,
-                    &self.faults,
-                );
-                for late in late {
-                    self.egress_late(late, &shards);
-                }
-                for (table, shard) in self.tables.iter().zip(&shards) {
-                    if let From::Relation(graph, relation) = &table.from
-                        && *graph == at
-                        && let Some(changes) = relations.get(relation)
-                    {
-                        self.egress(changes.clone(), &table.spec.name, Rc::clone(shard));
-                    }
-                }
+            let sources = self.sources(scope, &shards.quarantine);
+            for (graph, ledger) in Graph::ALL.into_iter().zip(&ledgers) {
+                self.render(scope, graph, &sources, ledger, &shards);
             }
         });
         while worker.has_dataflows() && !self.faults.raised() {
             worker.step_or_park(Some(PARK));
         }
         if self.faults.raised() {
-            return Vec::new();
+            return None;
         }
         if let Some(kept) = kept {
             ledgers.iter().for_each(|ledger| keep::send(ledger, &kept));
         }
         drop(ledgers);
-        let finished = self.tables.iter().zip(shards).map(|(table, shard)| {
+        let tables = self.tables.as_ref().zip(shards);
+        let runs = tables.map(|(table, shard)| {
             let runs = shard.take().map_or(Ok(Vec::new()), TableShard::finish);
             self.faults
                 .catch(&table.spec.name, runs)
                 .unwrap_or_default()
         });
-        finished.collect()
+        Some(runs)
+    }
+
+    /// Renders a graph, from the sources to the shards of the tables.
+    fn render<'scope>(
+        &self,
+        scope: Scope<'scope, u64>,
+        graph: Graph,
+        sources: &BTreeMap<String, Vec<SourceStream<'scope>>>,
+        ledger: &Ledger,
+        shards: &PerTable<Shard>,
+    ) {
+        let mut relations: BTreeMap<String, Changes<'_>> = BTreeMap::new();
+        for (name, streams) in sources {
+            let entering = streams.iter().filter(|one| one.graphs.contains(graph));
+            let entering = entering.map(|one| one.changes.clone());
+            relations.insert(name.clone(), concat(scope, entering.collect::<Vec<_>>()));
+        }
+        let plan = self.plan(graph);
+        let late = render(
+            scope,
+            &plan.views,
+            &mut relations,
+            ledger,
+            &plan.retained,
+            graph == Graph::Rebuilt,
+            &self.faults,
+        );
+        if let Some(shard) = &shards.late {
+            for late in late {
+                self.egress_late(late, Rc::clone(shard));
+            }
+        }
+        for (table, shard) in self.tables.iter().zip(shards.iter()) {
+            if let Origin::Relation { graph: of, name } = &table.origin
+                && *of == graph
+                && let Some(changes) = relations.get(name)
+            {
+                self.egress(changes.clone(), &table.spec.name, Rc::clone(shard));
+            }
+        }
     }
 
     fn shard(&self, table: &Table) -> Shard {
@@ -162,19 +217,19 @@ impl Epoch {
         Rc::new(RefCell::new(self.faults.catch(&table.spec.name, shard)))
     }
 
-    fn ledger(&self, plan: &Plan) -> Ledger {
-        let keeps = plan.keeps.clone();
-        let state = self.state.as_ref().filter(|_| plan.resumes);
+    fn ledger(&self, graph: Graph) -> Ledger {
+        let keeps = self.plan(graph).keeps.clone();
+        let state = self.state.as_ref().filter(|_| graph == Graph::Resumed);
         keep::ledger(state, move |view| keeps.contains(view), &self.faults)
     }
 
-    /// The streams of each source, with the graph that each is for.
+    /// The streams of each source. Rejected rows go to the worker's shard of the quarantine.
     fn sources<'scope>(
         self: &Arc<Self>,
         scope: Scope<'scope, u64>,
-        shards: &[Shard],
-    ) -> BTreeMap<String, Vec<(usize, Changes<'scope>)>> {
-        let mut sources: BTreeMap<String, Vec<(usize, Changes<'scope>)>> = BTreeMap::new();
+        quarantine: &Shard,
+    ) -> BTreeMap<String, Vec<SourceStream<'scope>>> {
+        let mut sources: BTreeMap<String, Vec<SourceStream<'scope>>> = BTreeMap::new();
         for source in &self.sources {
             sources.insert(source.clone(), Vec::new());
         }
@@ -182,41 +237,35 @@ impl Epoch {
             let name = &intake.spec.name;
             let mut share = Share {
                 intake: Arc::clone(intake),
-                quarantine: shards.last().cloned().unwrap_or_default(),
-                quarantined: Arc::clone(&self.rows_quarantined),
+                quarantine: Rc::clone(quarantine),
                 progress: self.progress.clone(),
                 faults: self.faults.clone(),
                 open: None,
             };
-            let epoch = Arc::clone(self);
-            let stream = source(scope, &format!("{name}: decode"), move || share.step());
-            let stream = stream.inspect(move |delta: &Delta| {
+            let counts = Arc::clone(&self.counts);
+            let changes = source(scope, &format!("{name}: decode"), move || share.step());
+            let changes = changes.inspect(move |delta: &Delta| {
                 let rows = i64::try_from(delta.batch.num_rows()).unwrap_or(i64::MAX);
                 let signed = rows * delta.sign.diff();
-                epoch.rows_taken.fetch_add(signed, Ordering::Relaxed);
+                counts.entered.fetch_add(signed, Ordering::Relaxed);
             });
-            let streams = sources.entry(name.clone()).or_default();
-            streams.extend(intake.graphs.iter().map(|&graph| (graph, stream.clone())));
+            sources.entry(name.clone()).or_default().push(SourceStream {
+                graphs: intake.graphs,
+                changes,
+            });
         }
         sources
     }
 
     /// Puts rows of final windows into the worker's shard of their table.
-    fn egress_late(&self, late: Late<'_>, shards: &[Shard]) {
-        let at = self
-            .tables
-            .iter()
-            .position(|table| table.from == From::Late);
-        let Some(shard) = at.map(|at| Rc::clone(&shards[at])) else {
-            return;
-        };
+    fn egress_late(&self, late: Late<'_>, shard: Shard) {
         let Late {
             view,
             column,
             horizon,
             rows,
         } = late;
-        let (faults, counted) = (self.faults.clone(), Arc::clone(&self.rows_late));
+        let (faults, counts) = (self.faults.clone(), Arc::clone(&self.counts));
         rows.sink(
             Pipeline,
             &format!("{view}: late rows"),
@@ -224,7 +273,7 @@ impl Epoch {
                 input.for_each(|_, deltas| {
                     for delta in deltas.drain(..) {
                         let rows = u64::try_from(delta.batch.num_rows()).unwrap_or(u64::MAX);
-                        counted.fetch_add(rows, Ordering::Relaxed);
+                        counts.late.fetch_add(rows, Ordering::Relaxed);
                         let open = to_time(horizon, delta.batch.column(column).data_type());
                         let batch = open.and_then(|open| late_rows(&view, &delta, column, &open));
                         if let (Some(batch), Some(shard)) =

@@ -4,7 +4,7 @@
 //! 2. What is kept is durable before the commit that refers to it.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,11 +12,13 @@ use tidewater_connectors::kafka::{
     LogReader, MessageLog, PartitionPosition, Stream, StreamPosition, StreamReader, Until,
 };
 use tidewater_connectors::source::{Reader, SourceSpec};
+use tidewater_operators::Sign;
 
 use super::RunError;
-use super::ingest::{Cut, Endless, Intake};
-use super::key::incoming_schema;
+use super::graph::GraphSet;
+use super::ingest::{Cut, Endless, Entry, Intake};
 use crate::job::Source;
+use crate::plan::primary_key::incoming_schema;
 use crate::state::{DeliveryRecord, Reading, STREAMS, StoreError};
 
 /// A source in Kafka.
@@ -72,11 +74,10 @@ impl Inflow {
         source: &Source,
         group: &str,
         reading: &Reading,
-        directory: &Path,
+        directory: PathBuf,
     ) -> Result<Self, RunError> {
         let name = &source.spec.name;
         let known: Option<StreamPosition> = reading.record(STREAMS, name)?;
-        let directory = directory.join(name);
         let position = known.clone().unwrap_or_default();
         let log = MessageLog::open(&directory, &position.segments).map_err(StoreError::Source)?;
         let stream = Stream::open(&source.spec, known.as_ref(), group);
@@ -93,7 +94,7 @@ impl Inflow {
     }
 
     /// What comes until the epoch is cut, without a cut all that is there now, for these graphs.
-    pub fn take(&self, graphs: Vec<usize>, cut: Option<&Arc<Cut>>) -> Share {
+    pub fn take(&self, graphs: GraphSet, cut: Option<&Arc<Cut>>) -> Share {
         let until = if cut.is_some() {
             Until::Closed {
                 messages_max: u64::MAX,
@@ -104,7 +105,7 @@ impl Inflow {
         let log = self.kept.as_ref().map(|kept| Arc::clone(&kept.log));
         let reader = self.stream.reader(log, &until);
         let partitions = reader.partitions().len();
-        let intake = self.intake(Arc::clone(&reader) as _, (graphs, true), partitions);
+        let intake = self.intake(Arc::clone(&reader) as _, graphs, true, partitions);
         let added = match cut {
             None => intake,
             Some(cut) => intake.until(Arc::clone(cut), Arc::clone(&reader) as _),
@@ -119,7 +120,7 @@ impl Inflow {
     ///
     /// # Errors
     /// When what is kept cannot be read.
-    pub fn again(&self, graphs: Vec<usize>, quarantines: bool) -> Result<Option<Intake>, RunError> {
+    pub fn again(&self, graphs: GraphSet, quarantines: bool) -> Result<Option<Intake>, RunError> {
         let Some(kept) = &self.kept else {
             return Ok(None);
         };
@@ -132,7 +133,8 @@ impl Inflow {
         let reader = reader.map_err(RunError::of_source(&self.source))?;
         Ok(Some(self.intake(
             reader,
-            (graphs, quarantines),
+            graphs,
+            quarantines,
             partitions.len(),
         )))
     }
@@ -140,11 +142,17 @@ impl Inflow {
     fn intake(
         &self,
         reader: Arc<dyn Reader>,
-        (graphs, quarantines): (Vec<usize>, bool),
+        graphs: GraphSet,
+        quarantines: bool,
         partitions: usize,
     ) -> Intake {
         let (spec, schema) = (Arc::clone(&self.spec), incoming_schema(&self.source));
-        Intake::of_stream(spec, schema, (graphs, quarantines), reader, partitions)
+        let entry = Entry {
+            sign: Sign::Plus,
+            graphs,
+            quarantines,
+        };
+        Intake::of(spec, schema, entry, reader, partitions)
     }
 
     /// Where the stream stands once an epoch's share of it is committed, durably kept, and what is recorded of it.

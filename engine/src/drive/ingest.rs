@@ -19,8 +19,11 @@ use tidewater_connectors::source::{Decoded, Piece, Reader, SourceSpec, Taken};
 use tidewater_operators::source::Step;
 use tidewater_operators::{Delta, Faults, Sign};
 
+use super::Progress;
+use super::balance::signed;
+use super::graph::GraphSet;
 use super::progress::Counters;
-use super::{Progress, key};
+use crate::plan::primary_key;
 
 /// A delivery that is taken in or back.
 #[derive(Clone, Debug)]
@@ -56,6 +59,17 @@ pub trait Endless: Reader {
     fn close(&self);
 }
 
+/// How rows enter an epoch.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// Whether they are inserted or retracted.
+    pub sign: Sign,
+    /// The graphs that they enter.
+    pub graphs: GraphSet,
+    /// Whether rejected rows enter or leave the quarantine. They stay there where only a view is built anew.
+    pub quarantines: bool,
+}
+
 /// Deliveries of one source that are taken in, or back, by all workers together.
 pub struct Intake {
     /// The source.
@@ -65,13 +79,15 @@ pub struct Intake {
     /// Whether rows are taken in or back.
     pub sign: Sign,
     /// The graphs that they enter.
-    pub graphs: Vec<usize>,
+    pub graphs: GraphSet,
     /// Whether rejected rows enter the quarantine, or leave it. They stay there where only a view is built anew.
     pub quarantines: bool,
     /// The deliveries, by the index that their reader knows them by; none of a stream, whose deliveries are its partitions.
     pub incoming: Vec<Incoming>,
     /// What was counted of each.
     pub counts: Vec<Count>,
+    /// Rows that were read once more because a delivery changed while it was read: inserted ones, less retracted ones.
+    pub undone: AtomicI64,
     /// What was taken in of those that were read where they lie; complete when the graph is done.
     pub taken: Mutex<Vec<Taken>>,
     depot: Option<Arc<Depot>>,
@@ -136,41 +152,18 @@ impl Intake {
     pub fn open(
         spec: Arc<SourceSpec>,
         schema: SchemaRef,
-        (sign, graphs, quarantines): (Sign, Vec<usize>, bool),
+        entry: Entry,
         incoming: Vec<Incoming>,
         depot: Option<&Arc<Depot>>,
     ) -> Result<Self, SourceError> {
         let deliveries = incoming.iter().map(|incoming| incoming.delivery.clone());
         let reader = open(&spec, deliveries.collect(), depot)?;
-        let intake = Self::of(
-            spec,
-            schema,
-            (sign, graphs, quarantines),
-            reader,
-            incoming.len(),
-        );
+        let intake = Self::of(spec, schema, entry, reader, incoming.len());
         Ok(Self {
             depot: depot.cloned(),
             incoming,
             ..intake
         })
-    }
-
-    /// Rows of a stream, which are taken in: they enter these graphs, and those that are rejected the quarantine or not.
-    pub fn of_stream(
-        spec: Arc<SourceSpec>,
-        schema: SchemaRef,
-        (graphs, quarantines): (Vec<usize>, bool),
-        reader: Arc<dyn Reader>,
-        partitions: usize,
-    ) -> Self {
-        Self::of(
-            spec,
-            schema,
-            (Sign::Plus, graphs, quarantines),
-            reader,
-            partitions,
-        )
     }
 
     /// Ends where `cut` says.
@@ -181,15 +174,17 @@ impl Intake {
         }
     }
 
-    fn of(
+    /// Rows that `reader` hands out of so many deliveries or partitions.
+    pub fn of(
         spec: Arc<SourceSpec>,
         schema: SchemaRef,
-        (sign, graphs, quarantines): (Sign, Vec<usize>, bool),
+        entry: Entry,
         reader: Arc<dyn Reader>,
         deliveries: usize,
     ) -> Self {
         Self {
             counts: (0..deliveries).map(|_| Count::default()).collect(),
+            undone: AtomicI64::new(0),
             taken: Mutex::default(),
             depot: None,
             reader,
@@ -198,9 +193,9 @@ impl Intake {
             open_pieces: AtomicUsize::new(0),
             spec,
             schema,
-            sign,
-            graphs,
-            quarantines,
+            sign: entry.sign,
+            graphs: entry.graphs,
+            quarantines: entry.quarantines,
             incoming: Vec::new(),
         }
     }
@@ -326,7 +321,7 @@ impl Intake {
             return Ok(batch);
         };
         let path = &incoming.delivery.name;
-        key::incoming(&self.schema, batch, ordinals, open.modified_ns, path)
+        primary_key::incoming(&self.schema, batch, ordinals, open.modified_ns, path)
             .map_err(|error| SourceError::file(path, error.to_string()))
     }
 }
@@ -337,8 +332,6 @@ pub struct Share {
     pub intake: Arc<Intake>,
     /// The worker's shard of the quarantine; `None` once it is closed.
     pub quarantine: Rc<RefCell<Option<TableShard>>>,
-    /// Rows that entered the quarantine, less those that left it.
-    pub quarantined: Arc<AtomicI64>,
     /// For the user.
     pub progress: Progress,
     /// Where errors go.
@@ -395,10 +388,13 @@ impl Share {
             Counters::add(&self.progress.rows_read, rows);
             Counters::add(&self.progress.bytes_read, decoded.bytes);
             Counters::add(&self.progress.rows_rejected, rejected);
+        } else {
+            let quarantined = if self.intake.quarantines { rejected } else { 0 };
+            let net = signed(count(decoded.batch.num_rows()) + quarantined) - signed(retracted);
+            let undone = &self.intake.undone;
+            undone.fetch_add(net * open.sign.diff(), Ordering::Relaxed);
         }
         if rejected > 0 && self.intake.quarantines {
-            let signed = i64::try_from(rejected).unwrap_or(i64::MAX) * open.sign.diff();
-            self.quarantined.fetch_add(signed, Ordering::Relaxed);
             let batch = self
                 .faults
                 .catch("quarantine", rejected_to_batch(&decoded.rejected));

@@ -12,18 +12,20 @@ use std::sync::Arc;
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::error::ArrowError;
-use tidewater_connectors::file::sink::PublishedPartition;
+use tidewater_connectors::file::sink::{PublishedPartition, QUARANTINE_TABLE};
 use tidewater_connectors::file::{Content, Delivery, Depot, Position, list_or_empty};
 use tidewater_connectors::kafka::StreamPosition;
 use tidewater_connectors::sink::TableSpec;
 
 use super::RunError;
+use super::graph::Graph;
 use super::maintain::commit::{is_half_done, shadow};
 use super::maintain::state_of;
 use super::maintain::views::Views;
-use super::run::{late, quarantine};
-use super::scanned;
+use super::tables::PerTable;
 use crate::job::{Job, Source};
+use crate::plan::PlannedView;
+use crate::plan::assemble::add_scanned;
 use crate::plan::retain::times;
 use crate::state::directory::Directory;
 use crate::state::panic::guarded;
@@ -140,7 +142,7 @@ impl Inspection {
 
     /// Where the state is.
     pub fn path(&self) -> &Path {
-        &self.directory.path
+        self.directory.layout.root()
     }
 
     /// All commits, the first one first.
@@ -216,19 +218,17 @@ impl Inspection {
         Ok(self.reading.records(PARTITIONS, &pair_key(table, ""))?)
     }
 
-    /// The job's tables, that of late rows where there is one, the quarantine last; with each the directory of its Parquet copies where it is published as
-    /// text.
+    /// The job's tables, that of late rows where there is one, and the quarantine; with each the directory of its Parquet
+    /// copies where it is published as text.
     pub fn specs(&self, job: &Job) -> Vec<(Arc<TableSpec>, Option<PathBuf>)> {
-        let job = &job.in_state(&self.directory.path);
-        let tables = job.sinks.iter().map(|sink| Arc::new(sink.table.clone()));
-        let tables = tables.chain(late(job).map(|table| table.spec));
-        let tables = tables.chain([quarantine(job).spec]);
-        tables
-            .map(|spec| {
-                let shadow = shadow(&self.directory, &spec);
-                (spec, shadow)
-            })
-            .collect()
+        let layout = &self.directory.layout;
+        let copies = layout.table_copies();
+        let tables = PerTable::with_copies(job, &copies, |_| Graph::Resumed);
+        let specs = tables.map(|table| {
+            let shadow = shadow(layout, &table.spec);
+            (table.spec, shadow)
+        });
+        specs.into_values()
     }
 
     /// Views and tables that the next run builds anew or drops, because the job is not the one of the last commit.
@@ -236,19 +236,19 @@ impl Inspection {
     /// # Errors
     /// When a view cannot be rendered, or the state is damaged.
     pub fn outdated(&self, job: &Job) -> Result<Vec<String>, RunError> {
-        let job = job.in_state(&self.directory.path);
-        let views = Views::compare(&job, &self.reading, false)?;
+        let views = self.compare(job)?;
         let mut names: Vec<String> = views.rebuilt.keeps.into_iter().collect();
         names.extend(views.gone.views.into_keys());
         names.extend(views.gone.tables.into_keys());
-        names.extend(
-            views
-                .quarantine
-                .then(|| super::maintain::views::QUARANTINE.to_owned()),
-        );
+        names.extend(views.quarantine.then(|| QUARANTINE_TABLE.to_owned()));
         names.sort();
         names.dedup();
         Ok(names)
+    }
+
+    fn compare(&self, job: &Job) -> Result<Views, RunError> {
+        let copies = self.directory.layout.table_copies();
+        Views::compare(job, &self.reading, &copies, false)
     }
 
     /// Which rows of a view are those that a cold batch would give, where some of its windows are final.
@@ -256,8 +256,7 @@ impl Inspection {
     /// # Errors
     /// When a view cannot be rendered, or the state is damaged.
     pub fn open_rows(&self, job: &Job, view: &str) -> Result<Open, RunError> {
-        let job = &job.in_state(&self.directory.path);
-        let views = Views::compare(job, &self.reading, false)?.kept;
+        let views = self.compare(job)?.kept;
         let retains = |view: &str| {
             job.sinks
                 .iter()
@@ -265,9 +264,9 @@ impl Inspection {
         };
         // All that it reads, directly or not: views stand after those they read.
         let mut read = BTreeSet::from([view.to_owned()]);
-        for (name, node) in views.views.iter().rev() {
+        for PlannedView { name, node } in views.views.iter().rev() {
             if read.contains(name) {
-                scanned(node, &mut read);
+                add_scanned(node, &mut read);
             }
         }
         read.remove(view);
@@ -290,8 +289,7 @@ impl Inspection {
 
     /// Where the changes of a table are that an epoch made; there is no such file for a table that it made anew.
     pub fn changes(&self, epoch: u64, table: &str) -> PathBuf {
-        let of_epoch = self.directory.join("changes").join(format!("{epoch:020}"));
-        of_epoch.join(format!("{table}.parquet"))
+        self.directory.layout.changes(epoch, table)
     }
 
     /// Whether files of the last commit wait for the next run to bring them to their places.
@@ -321,7 +319,7 @@ impl Inspection {
 
     /// Where the messages of a stream are kept.
     pub fn messages(&self, source: &str) -> PathBuf {
-        self.directory.join("streams").join(source)
+        self.directory.layout.messages(source)
     }
 
     /// The kept inputs.
@@ -329,7 +327,7 @@ impl Inspection {
     /// # Errors
     /// When they are gone.
     pub fn depot(&self) -> Result<Arc<Depot>, RunError> {
-        let path = self.directory.join("inputs");
+        let path = self.directory.layout.inputs();
         fs::metadata(&path).map_err(StoreError::io("open the kept inputs", &path))?;
         Ok(Arc::new(Depot::open(path).map_err(StoreError::Source)?))
     }
@@ -341,7 +339,7 @@ impl Inspection {
     pub fn sizes(&self, sources: &[Source]) -> Result<StateSizes, RunError> {
         /// What the system counts blocks in.
         const BLOCK_BYTES: u64 = 512;
-        let path = self.directory.join("state.redb");
+        let path = self.directory.layout.store();
         let found = fs::metadata(&path).map_err(StoreError::io("look up", &path))?;
         let parts = self.reading.part_sizes()?;
         let views: BTreeMap<String, ViewRecord> = self.reading.records(VIEWS, "")?;

@@ -13,11 +13,14 @@ use tidewater_connectors::file::sink::quarantine_spec;
 use tidewater_connectors::sink::TableSpec;
 use tidewater_operators::{Delta, Sign};
 
+/// The name of the table of late rows, among the tables and in the output directory.
+pub const LATE_TABLE: &str = "_late";
+
 /// The table of late rows of a job whose output directory is `output`.
 pub fn late_spec(output: &Path) -> TableSpec {
     TableSpec {
-        name: "_late".into(),
-        path: output.join("_late"),
+        name: LATE_TABLE.into(),
+        path: output.join(LATE_TABLE),
         schema: schema(),
         order_by: Vec::new(),
         ..quarantine_spec(output)

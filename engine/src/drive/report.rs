@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use arrow::array::RecordBatch;
 
+use super::tables::PerTable;
 use crate::state::DeliveryRecord;
 
 /// What a run did.
@@ -50,6 +51,19 @@ pub struct TableReport {
     pub published: Published,
     /// The table's first rows.
     pub preview: RecordBatch,
+}
+
+impl PerTable<TableReport> {
+    /// Where the quarantine is, when rows are in it.
+    pub fn quarantine_path(&self) -> Option<PathBuf> {
+        let quarantine = &self.quarantine;
+        (quarantine.rows > 0).then(|| quarantine.path.clone())
+    }
+
+    /// The tables that a report lists: all but the quarantine, which has fields of its own there.
+    pub fn published(self) -> Vec<TableReport> {
+        self.sinks.into_iter().chain(self.late).collect()
+    }
 }
 
 /// How a run published a table.

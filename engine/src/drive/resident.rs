@@ -17,11 +17,12 @@ use timely::dataflow::operators::{Input, Probe};
 use timely::worker::Worker;
 
 use super::consolidate::consolidate;
-use super::key::incoming_schema;
-use super::{RunError, keep, unkeyed_views, views, workers};
+use super::{RunError, keep, workers};
 use crate::job::Job;
-use crate::plan::Node;
+use crate::plan::PlannedView;
+use crate::plan::assemble::{unkeyed_views, views};
 use crate::plan::nullable;
+use crate::plan::primary_key::incoming_schema;
 use crate::render::{Changes, render};
 use crate::state::{Reading, Writing};
 
@@ -114,7 +115,7 @@ impl Resident {
         let tables = tables(job, feed);
         let wanted = tables.iter().map(|(name, _)| name.clone());
         let views = match feed {
-            Feed::Declared => unkeyed_views(job, &mut wanted.collect())?,
+            Feed::Declared => unkeyed_views(job, wanted)?,
             Feed::Incoming => views(job, wanted)?,
         };
         let sources = job.sources.iter().map(|source| {
@@ -288,7 +289,7 @@ fn tables(job: &Job, feed: Feed) -> Vec<(String, SchemaRef)> {
     if feed == Feed::Incoming {
         for sink in &job.sinks {
             if tables.iter().all(|(name, _)| *name != sink.view) {
-                tables.push((sink.view.clone(), nullable(&sink.table.schema)));
+                tables.push((sink.view.clone(), nullable(&sink.schema)));
             }
         }
     }
@@ -307,7 +308,7 @@ impl Drop for Resident {
 
 /// What every worker builds.
 struct Graph {
-    views: Vec<(String, Node)>,
+    views: Vec<PlannedView>,
     sources: Vec<String>,
     tables: Vec<String>,
     ends: Mutex<Vec<Option<Ends>>>,

@@ -1,30 +1,30 @@
 //! `run`: everything that the sources hold, in one epoch; then the tables are published, all or none. Nothing is kept.
 //!
-//! 1. Rows read = rows that entered the dataflow + rows of the quarantine table, or nothing is published.
+//! 1. Rows read = rows that entered the dataflow + rows of the quarantine table, or nothing is published
+//!    ([`balance`]).
 //! 2. Nothing is published when a source, an operator, a sink or the data gate fails.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use tidewater_connectors::file::sink::{
-    Run, StagedTable, Staging, TableRuns, WriteOptions, publish, quarantine_spec, write_tables,
+    Run, StagedTable, Staging, TableRuns, WriteOptions, publish, write_tables,
 };
 use tidewater_connectors::file::{Delivery, list};
 use tidewater_connectors::format::options::Gate;
-use tidewater_connectors::sink::TableSpec;
 use tidewater_operators::{Faults, Sign};
 
-use super::graph::{Epoch, From, Plan, Table};
+use super::balance::{self, counted, signed};
+use super::graph::{Epoch, GraphSet, Plan};
 use super::inflow::Inflow;
-use super::ingest::{Incoming, Intake};
-use super::key::incoming_schema;
-use super::late::late_spec;
+use super::ingest::{Entry, Incoming, Intake};
 use super::report::{Published, TableReport};
 use super::stages::Stages;
-use super::{Progress, RunError, RunReport, views, workers};
+use super::tables::PerTable;
+use super::{Progress, RunError, RunReport, workers};
 use crate::job::{Job, Source};
+use crate::plan::assemble::published_views;
+use crate::plan::primary_key::incoming_schema;
 
 /// How to run a job.
 #[derive(Clone, Copy, Debug)]
@@ -42,53 +42,30 @@ pub struct RunOptions {
 pub fn run(job: &Job, options: &RunOptions, progress: &Progress) -> Result<RunReport, RunError> {
     let mut clock = Stages::start(progress);
     clock.enter("plan");
-    let epoch = Arc::new(prepare(job, progress)?);
+    let epoch = prepare(job, progress)?;
 
     clock.enter("compute");
-    let runs = compute(&epoch, options.workers)?;
-    let epoch = Arc::try_unwrap(epoch).map_err(|_| RunError::Workers("one still runs".into()))?;
+    let (epoch, runs) = compute(epoch, options.workers)?;
     let warnings = warnings(&epoch.intakes);
     for (source, intake) in job.sources.iter().zip(&epoch.intakes) {
         check_gate(source, counted(intake))?;
     }
 
     clock.enter("write");
-    let tables = epoch
-        .tables
-        .iter()
-        .zip(runs)
-        .map(|(table, runs)| TableRuns {
-            spec: Arc::clone(&table.spec),
-            runs,
-        });
     let write = WriteOptions {
         threads: options.workers,
         preview_rows: options.preview_rows,
         ..WriteOptions::default()
     };
-    let staged = write_tables(&epoch.staging, tables.collect(), write)?;
+    let staged = stage(&epoch, runs, write)?;
     let rows_read = epoch.intakes.iter().map(|intake| counted(intake).0).sum();
-    let rows_quarantined = balance(&epoch, rows_read, &staged)?;
+    let rows_quarantined = staged.quarantine.written.rows;
+    balance::check(&epoch, signed(rows_quarantined))?;
 
     clock.enter("publish");
-    let quarantine_path = staged
-        .last()
-        .filter(|table| table.written.rows > 0)
-        .map(|table| table.spec.path.clone());
-    let specs: Vec<Arc<TableSpec>> = staged.iter().map(|table| Arc::clone(&table.spec)).collect();
-    let written = publish(epoch.staging, staged)?;
-    let tables = specs.iter().zip(written).take(specs.len() - 1);
-    let tables = tables.map(|(spec, written)| TableReport {
-        name: spec.name.to_string(),
-        path: spec.path.clone(),
-        rows: written.rows,
-        rows_inserted: written.rows,
-        rows_deleted: 0,
-        files_written: written.files,
-        published: Published::Anew,
-        preview: written.preview,
-    });
-    let tables = tables.collect();
+    let reports = staged.as_ref().map(report);
+    publish(epoch.staging, staged.into_values())?;
+    let quarantine_path = reports.quarantine_path();
     let (seconds_total, stages) = clock.finish();
     Ok(RunReport {
         epoch: 0,
@@ -96,7 +73,7 @@ pub fn run(job: &Job, options: &RunOptions, progress: &Progress) -> Result<RunRe
         rows_read,
         rows_quarantined,
         rows_late: 0,
-        tables,
+        tables: reports.published(),
         seconds_total,
         stages,
         warnings,
@@ -105,47 +82,70 @@ pub fn run(job: &Job, options: &RunOptions, progress: &Progress) -> Result<RunRe
 }
 
 /// Runs the graphs of an epoch to their end; the sorted runs of each table.
-///
-/// # Errors
-/// When a source or an operator fails.
-pub fn compute(epoch: &Arc<Epoch>, workers: usize) -> Result<Vec<Vec<Run>>, RunError> {
-    let for_workers = Arc::clone(epoch);
+fn compute(epoch: Epoch, workers: usize) -> Result<(Epoch, PerTable<Vec<Run>>), RunError> {
+    let epoch = Arc::new(epoch);
+    let for_workers = Arc::clone(&epoch);
     let guards = workers::start(workers, &epoch.faults, move |worker| {
-        for_workers.work(worker)
+        for_workers.work(worker, None)
     })?;
-    Ok(gather(epoch, workers::join(guards, &epoch.faults)?))
+    let shards = workers::join(guards, &epoch.faults)?;
+    finished(epoch, shards)
 }
 
-/// Brings the runs of all workers together, table by table.
-pub fn gather(epoch: &Epoch, shards: Vec<Vec<Vec<Run>>>) -> Vec<Vec<Run>> {
-    let mut runs: Vec<Vec<Run>> = epoch.tables.iter().map(|_| Vec::new()).collect();
+/// An epoch whose workers are done, and the runs of all workers together.
+///
+/// # Errors
+/// When a worker failed, or has not ended.
+pub fn finished(
+    epoch: Arc<Epoch>,
+    shards: Vec<Option<PerTable<Vec<Run>>>>,
+) -> Result<(Epoch, PerTable<Vec<Run>>), RunError> {
+    let mut runs: PerTable<Vec<Run>> = epoch.tables.as_ref().map(|_| Vec::new());
     for shard in shards {
-        for (table, more) in runs.iter_mut().zip(shard) {
-            table.extend(more);
-        }
+        let shard = shard.ok_or_else(|| RunError::Workers("one ended without its rows".into()))?;
+        runs = runs
+            .zip(shard)
+            .map(|(runs, more)| runs.into_iter().chain(more).collect());
     }
-    runs
+    let epoch = Arc::try_unwrap(epoch).map_err(|_| RunError::Workers("one still runs".into()))?;
+    Ok((epoch, runs))
+}
+
+/// Writes all tables beside their places.
+fn stage(
+    epoch: &Epoch,
+    runs: PerTable<Vec<Run>>,
+    options: WriteOptions,
+) -> Result<PerTable<StagedTable>, RunError> {
+    let tables = epoch.tables.as_ref().zip(runs);
+    let tables = tables.map(|(table, runs)| TableRuns {
+        spec: Arc::clone(&table.spec),
+        runs,
+    });
+    let places = tables.as_ref().map(|_| ());
+    let staged = write_tables(&epoch.staging, tables.into_values(), options)?;
+    places
+        .with_values(staged)
+        .ok_or_else(|| RunError::Workers("a table was not written".into()))
+}
+
+fn report(table: &StagedTable) -> TableReport {
+    TableReport {
+        name: table.spec.name.to_string(),
+        path: table.spec.path.clone(),
+        rows: table.written.rows,
+        rows_inserted: table.written.rows,
+        rows_deleted: 0,
+        files_written: table.written.files,
+        published: Published::Anew,
+        preview: table.written.preview.clone(),
+    }
 }
 
 /// Everything that can fail before a row is read.
 fn prepare(job: &Job, progress: &Progress) -> Result<Epoch, RunError> {
-    if let Some(sink) = job.sinks.iter().find(|sink| sink.topic.is_some()) {
-        return Err(RunError::Usage(format!(
-            "{} goes to Kafka, which needs a state to know what is there already: run with --state DIR",
-            sink.view
-        )));
-    }
-    let views = views(job, job.sinks.iter().map(|sink| sink.view.clone()))?;
-    let mut tables: Vec<Table> = job
-        .sinks
-        .iter()
-        .map(|sink| Table {
-            spec: Arc::new(sink.table.clone()),
-            from: From::Relation(0, sink.view.clone()),
-            is_topic: false,
-        })
-        .collect();
-    tables.push(quarantine(job));
+    let tables = PerTable::without_state(job)?;
+    let views = published_views(job)?;
     let mut intakes = Vec::new();
     for source in &job.sources {
         if source.spec.kafka.is_some() {
@@ -162,13 +162,13 @@ fn prepare(job: &Job, progress: &Progress) -> Result<Epoch, RunError> {
             replaces: None,
         });
         let spec = Arc::new(source.spec.clone());
-        let intake = Intake::open(
-            spec,
-            incoming_schema(source),
-            (Sign::Plus, vec![0], true),
-            incoming.collect(),
-            None,
-        );
+        let entry = Entry {
+            sign: Sign::Plus,
+            graphs: GraphSet::REBUILT,
+            quarantines: true,
+        };
+        let schema = incoming_schema(source);
+        let intake = Intake::open(spec, schema, entry, incoming.collect(), None);
         let intake = intake.map_err(&failed)?;
         progress
             .bytes_total
@@ -177,12 +177,11 @@ fn prepare(job: &Job, progress: &Progress) -> Result<Epoch, RunError> {
     }
     let staging = Staging::open(tables.iter().map(|table| table.spec.path.as_path()))?;
     Ok(Epoch {
-        graphs: vec![Plan {
+        resumed: Plan::default(),
+        rebuilt: Plan {
             views,
-            keeps: BTreeSet::new(),
-            retained: BTreeMap::new(),
-            resumes: false,
-        }],
+            ..Plan::default()
+        },
         sources: job
             .sources
             .iter()
@@ -192,10 +191,7 @@ fn prepare(job: &Job, progress: &Progress) -> Result<Epoch, RunError> {
         tables,
         staging,
         state: None,
-        kept: Mutex::default(),
-        rows_taken: AtomicI64::new(0),
-        rows_quarantined: Arc::default(),
-        rows_late: Arc::default(),
+        counts: Arc::default(),
         progress: progress.clone(),
         faults: Faults::default(),
     })
@@ -205,48 +201,7 @@ fn prepare(job: &Job, progress: &Progress) -> Result<Epoch, RunError> {
 fn stream(source: &Source) -> Result<Arc<Intake>, RunError> {
     let group = format!("tidewater-{}", source.spec.name);
     let inflow = Inflow::open(source, &group)?;
-    Ok(inflow.take(vec![0], None).added)
-}
-
-/// The table of rows that could not be decoded or cast.
-pub fn quarantine(job: &Job) -> Table {
-    Table {
-        spec: Arc::new(quarantine_spec(&output(job))),
-        from: From::Quarantine,
-        is_topic: false,
-    }
-}
-
-/// The table of late rows, for a job with windows that become final.
-pub fn late(job: &Job) -> Option<Table> {
-    job.sinks
-        .iter()
-        .any(|sink| sink.retain.is_some())
-        .then(|| Table {
-            spec: Arc::new(late_spec(&output(job))),
-            from: From::Late,
-            is_topic: false,
-        })
-}
-
-/// Where the tables lie; those that go to Kafka have no say unless there are no others.
-fn output(job: &Job) -> PathBuf {
-    let is_local = job.sinks.iter().any(|sink| sink.topic.is_none());
-    let sinks = job.sinks.iter();
-    let sinks = sinks.filter(|sink| sink.topic.is_none() == is_local);
-    common_parent(sinks.map(|sink| sink.table.path.as_path()))
-}
-
-/// The deepest directory that all tables lie in: where the quarantine goes.
-fn common_parent<'a>(tables: impl Iterator<Item = &'a Path>) -> PathBuf {
-    let parents = tables.map(|table| table.parent().unwrap_or(Path::new("")));
-    let common = parents.reduce(|common, parent| {
-        common
-            .ancestors()
-            .find(|ancestor| parent.starts_with(ancestor))
-            .unwrap_or(Path::new(""))
-    });
-    common.unwrap_or(Path::new("")).to_path_buf()
+    Ok(inflow.take(GraphSet::REBUILT, None).added)
 }
 
 /// What the user should hear of, now that all was read.
@@ -273,27 +228,6 @@ pub fn unsettled(name: &str) -> String {
         "{name} was written to while it was read: what was taken in may be neither its old nor its new content; run again \
          when it is complete"
     )
-}
-
-/// Rows read of an intake, and of these the rejected ones.
-pub fn counted(intake: &Intake) -> (u64, u64) {
-    let counts = intake.counts.iter().map(|count| {
-        (
-            count.read.load(Ordering::Relaxed),
-            count.rejected.load(Ordering::Relaxed),
-        )
-    });
-    counts.fold((0, 0), |(read, rejected), more| {
-        (read + more.0, rejected + more.1)
-    })
-}
-
-/// Rows that were read to be taken back.
-fn retracted(epoch: &Epoch) -> u64 {
-    let counts = epoch.intakes.iter().flat_map(|intake| &intake.counts);
-    counts
-        .map(|count| count.retracted.load(Ordering::Relaxed))
-        .sum()
 }
 
 /// Fails when a source let through more bad rows than its options allow.
@@ -327,24 +261,5 @@ fn ratio(part: u64, whole: u64) -> f64 {
         0.0
     } else {
         part as f64 / whole as f64
-    }
-}
-
-/// Invariant 1; gives the number of quarantined rows. What takes a row back was read as well.
-fn balance(epoch: &Epoch, rows_read: u64, staged: &[StagedTable]) -> Result<u64, RunError> {
-    let rows_quarantined = staged
-        .last()
-        .map_or(0, |quarantine| quarantine.written.rows);
-    let rows_taken = epoch.rows_taken.load(Ordering::Relaxed);
-    let rows_taken = rows_taken.saturating_add_unsigned(2 * retracted(epoch));
-    let rows_taken = u64::try_from(rows_taken).unwrap_or(0);
-    if rows_read == rows_taken + rows_quarantined {
-        Ok(rows_quarantined)
-    } else {
-        Err(RunError::Unbalanced {
-            rows_read,
-            rows_taken,
-            rows_quarantined,
-        })
     }
 }

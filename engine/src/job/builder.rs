@@ -8,16 +8,16 @@ use arrow::datatypes::{Field, SchemaRef};
 use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_expr::logical_plan::TableScanBuilder;
 use datafusion_expr::{LogicalPlan, TableSource};
-use tidewater_connectors::sink::{Encoding, TableSpec};
+use tidewater_connectors::sink::Encoding;
 use tidewater_connectors::source::SourceSpec;
 
 use super::catalog::Catalog;
 use super::compile::{Compiled, compile};
-use super::explain::explain;
 use super::parse::unknown_relation;
+use super::planner_errors::diagnose;
 use super::resolve::Draft;
 use super::site::Site;
-use super::{Job, Sink, Source, prune, publish};
+use super::{Destination, DirectorySpec, Job, Sink, Source, prune, publish};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place};
 
 /// Builds a job from DataFusion plans, which goes through the same checks as one in SQL.
@@ -224,23 +224,20 @@ impl JobBuilder {
                 .map(|column| format!("\"{column}\""))
                 .collect();
             let partition_by = publish::partitions(&quoted, &schema, &site, errors);
-            let table = TableSpec {
-                name: Arc::from(new.view.as_str()),
+            let directory = DirectorySpec {
                 path: new.path.clone(),
-                schema,
                 partition_by,
-                order_by,
                 encoding: new.encoding.clone(),
             };
-            sinks.push((
-                Sink {
-                    view: new.view.clone(),
-                    table,
-                    topic: None,
-                    retain: None,
-                },
-                Place::default(),
-            ));
+            let sink = Sink {
+                view: new.view.clone(),
+                name: Arc::from(new.view.as_str()),
+                schema,
+                order_by,
+                destination: Destination::Directory(directory),
+                retain: None,
+            };
+            sinks.push((sink, Place::default()));
         }
         errors.extend(publish::overlaps(&sinks));
         publish::name_apart(&mut sinks);
@@ -295,7 +292,7 @@ fn rescan(
     match rescanned {
         Ok(rescanned) if errors.is_empty() => Ok(rescanned.data),
         Ok(_) => Err(errors),
-        Err(error) => Err(explain(&error, site)),
+        Err(error) => Err(diagnose(&error, site)),
     }
 }
 

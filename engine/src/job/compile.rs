@@ -8,9 +8,9 @@ use datafusion_expr::LogicalPlan;
 use tidewater_connectors::sink::SortKey;
 
 use super::check;
-use super::explain::explain;
 use super::optimize::optimize;
 use super::order::{fold_limits, strip_sorts, take_order};
+use super::planner_errors::diagnose;
 use super::resolve::rename;
 use super::site::Site;
 use super::statement::Find;
@@ -44,7 +44,7 @@ pub(super) fn compile(
     }
     let plan = rename(strip_sorts(plan), columns, site)?;
     unique_names(&plan, site)?;
-    let plan = optimize(plan).map_err(|error| explain(&error, site))?;
+    let plan = optimize(plan).map_err(|error| diagnose(&error, site))?;
     let errors = check::as_optimized(&plan, site);
     if !errors.is_empty() {
         return Err(errors);

@@ -20,12 +20,12 @@ mod catalog;
 mod check;
 mod compile;
 mod declare;
-mod explain;
 pub mod functions;
 mod optimize;
 mod options;
 mod order;
 mod parse;
+mod planner_errors;
 mod prune;
 mod publish;
 mod resolve;
@@ -38,14 +38,14 @@ mod variables;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use datafusion_expr::LogicalPlan;
 pub use datafusion_sql::sqlparser::ast::CreateView;
 use tidewater_connectors::kafka::sink::TopicSpec;
-use tidewater_connectors::sink::{SortKey, TableSpec};
+use tidewater_connectors::sink::{Encoding, SortKey, TableSpec};
 use tidewater_connectors::source::SourceSpec;
 
 pub use self::builder::JobBuilder;
@@ -101,13 +101,74 @@ pub struct View {
 pub struct Sink {
     /// The view or source whose rows it holds.
     pub view: String,
-    /// The table. Of one that goes to Kafka, the copy that is kept of it, whose directory is the
-    /// [state's](Job::in_state).
-    pub table: TableSpec,
-    /// Where it goes in Kafka, if it does.
-    pub topic: Option<Arc<TopicSpec>>,
+    /// The table's name, unique in the job: the view's, with a number where the view is published more than once.
+    pub name: Arc<str>,
+    /// The table's columns.
+    pub schema: SchemaRef,
+    /// The order of its rows.
+    pub order_by: Vec<SortKey>,
+    /// Where its rows go.
+    pub destination: Destination,
     /// How long the view's windows stay open; for ever without it.
     pub retain: Option<Retain>,
+}
+
+/// Where the rows of a table go.
+#[derive(Clone, Debug)]
+pub enum Destination {
+    /// Files in a directory.
+    Directory(DirectorySpec),
+    /// A Kafka topic. The state keeps a copy of the table as Parquet files.
+    Topic(Arc<TopicSpec>),
+}
+
+/// A directory that holds a table.
+#[derive(Clone, Debug)]
+pub struct DirectorySpec {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Hive partition columns, as indices into the table's schema, outermost first.
+    pub partition_by: Vec<usize>,
+    /// File format.
+    pub encoding: Encoding,
+}
+
+impl Sink {
+    /// The directory that the table is published in, unless it goes to a topic.
+    pub fn directory(&self) -> Option<&DirectorySpec> {
+        match &self.destination {
+            Destination::Directory(directory) => Some(directory),
+            Destination::Topic(_) => None,
+        }
+    }
+
+    /// The topic that the table goes to, if it does.
+    pub fn topic(&self) -> Option<&Arc<TopicSpec>> {
+        match &self.destination {
+            Destination::Directory(_) => None,
+            Destination::Topic(topic) => Some(topic),
+        }
+    }
+
+    /// The table's files: where they are published, or the copy in `copies` of a table that goes to a topic.
+    pub fn files(&self, copies: &Path) -> TableSpec {
+        let directory = match &self.destination {
+            Destination::Directory(directory) => directory.clone(),
+            Destination::Topic(_) => DirectorySpec {
+                path: copies.join(&*self.name),
+                partition_by: Vec::new(),
+                encoding: Encoding::default(),
+            },
+        };
+        TableSpec {
+            name: Arc::clone(&self.name),
+            path: directory.path,
+            schema: Arc::clone(&self.schema),
+            partition_by: directory.partition_by,
+            order_by: self.order_by.clone(),
+            encoding: directory.encoding,
+        }
+    }
 }
 
 impl Job {
@@ -122,16 +183,6 @@ impl Job {
         variables: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Diagnostics> {
         parse::parse(name, sql, variables)
-    }
-
-    /// The job with a place in the directory of a state for the copies of tables that go to Kafka.
-    #[must_use]
-    pub fn in_state(&self, directory: &Path) -> Self {
-        let mut job = self.clone();
-        for sink in job.sinks.iter_mut().filter(|sink| sink.topic.is_some()) {
-            sink.table.path = directory.join("tables").join(&*sink.table.name);
-        }
-        job
     }
 
     /// The source of that name.

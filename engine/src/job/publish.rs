@@ -8,14 +8,14 @@ use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use datafusion_sql::parser::CopyToStatement;
 use tidewater_connectors::kafka::Location;
 use tidewater_connectors::kafka::sink::{Publisher, TopicOptions, TopicSpec};
-use tidewater_connectors::sink::{SortKey, TableSpec};
+use tidewater_connectors::sink::SortKey;
 
-use super::Sink;
 use super::declare::{kafka_location, options, unknown_column};
 use super::options::{encoding, option_diagnostic};
 use super::retain::retain;
 use super::site::Site;
 use super::statement::Find;
+use super::{Destination, DirectorySpec, Sink};
 use crate::diagnostic::{Diagnostic, Place};
 
 /// The sink that a statement declares, over a relation with this schema and order.
@@ -42,18 +42,17 @@ pub(super) fn sink(
         encoding(copy.stored_as.as_deref(), &given, site).map_err(|error| errors.push(error));
     match (path, encoding, retain) {
         (Ok(path), Ok(encoding), Ok(retain)) if errors.is_empty() => {
-            let table = TableSpec {
-                name: Arc::from(site.name),
+            let directory = DirectorySpec {
                 path: PathBuf::from(path),
-                schema: Arc::clone(schema),
                 partition_by,
-                order_by: order_by.to_vec(),
                 encoding,
             };
             Ok(Sink {
                 view: site.name.to_owned(),
-                table,
-                topic: None,
+                name: Arc::from(site.name),
+                schema: Arc::clone(schema),
+                order_by: order_by.to_vec(),
+                destination: Destination::Directory(directory),
                 retain,
             })
         }
@@ -61,8 +60,7 @@ pub(super) fn sink(
     }
 }
 
-/// The sink that a statement declares whose table goes to Kafka. What the topic holds is kept as Parquet as well, beside
-/// the job's state, whose place is not known here.
+/// The sink that a statement declares whose table goes to Kafka.
 fn topic(
     copy: &CopyToStatement,
     schema: &SchemaRef,
@@ -90,28 +88,23 @@ fn topic(
     let retain = retain(&mut given, schema, site).map_err(|error| errors.push(error));
     let options = TopicOptions::parse(&given, schema)
         .map_err(|error| errors.push(option_diagnostic(error, site)));
-    let encoding = encoding(None, &BTreeMap::new(), site).map_err(|error| errors.push(error));
-    match (location, options, retain, encoding) {
-        (Ok(location), Ok(options), Ok(retain), Ok(encoding)) if errors.is_empty() => {
-            let table = TableSpec {
-                name: Arc::from(site.name),
-                path: PathBuf::new(),
-                schema: Arc::clone(schema),
-                partition_by: Vec::new(),
-                // Changes of one key have to follow one another.
-                order_by: options.order(),
-                encoding,
-            };
+    match (location, options, retain) {
+        (Ok(location), Ok(options), Ok(retain)) if errors.is_empty() => {
+            // Changes of one key have to follow one another.
+            let order_by = options.order();
+            let name: Arc<str> = Arc::from(site.name);
             let topic = TopicSpec {
-                table: Arc::clone(&table.name),
+                table: Arc::clone(&name),
                 location,
                 schema: Arc::clone(schema),
                 options,
             };
             Ok(Sink {
                 view: site.name.to_owned(),
-                table,
-                topic: Some(Arc::new(topic)),
+                name,
+                schema: Arc::clone(schema),
+                order_by,
+                destination: Destination::Topic(Arc::new(topic)),
                 retain,
             })
         }
@@ -184,7 +177,6 @@ pub(super) fn warnings(sink: &Sink, site: &Site<'_>) -> Vec<Diagnostic> {
     let nanoseconds =
         |data_type: &DataType| matches!(data_type, DataType::Timestamp(TimeUnit::Nanosecond, _));
     let columns = sink
-        .table
         .schema
         .fields()
         .iter()
@@ -209,15 +201,18 @@ pub(super) fn overlaps(sinks: &[(Sink, Place)]) -> Vec<Diagnostic> {
     let mut seen: BTreeMap<PathBuf, &str> = BTreeMap::new();
     let mut topics: Vec<Arc<TopicSpec>> = Vec::new();
     for (sink, at) in sinks {
-        if let Some(topic) = &sink.topic {
-            topics.push(Arc::clone(topic));
-            if let Err(error) = Publisher::check_topics(&topics) {
-                errors.push(Diagnostic::new(*at, error.to_string()));
-                topics.pop();
+        let directory = match &sink.destination {
+            Destination::Directory(directory) => directory,
+            Destination::Topic(topic) => {
+                topics.push(Arc::clone(topic));
+                if let Err(error) = Publisher::check_topics(&topics) {
+                    errors.push(Diagnostic::new(*at, error.to_string()));
+                    topics.pop();
+                }
+                continue;
             }
-            continue;
-        }
-        let path: PathBuf = sink.table.path.components().collect();
+        };
+        let path: PathBuf = directory.path.components().collect();
         let other = seen
             .iter()
             .find(|(other, _)| path.starts_with(other) || other.starts_with(&path));
@@ -243,14 +238,14 @@ pub(super) fn overlaps(sinks: &[(Sink, Place)]) -> Vec<Diagnostic> {
     errors
 }
 
-/// Gives each table a name of its own where a view is published more than once: what a state has of a table goes by it.
+/// Gives each table a name of its own where a view is published more than once: the state knows tables by name.
 pub(super) fn name_apart(sinks: &mut [(Sink, Place)]) {
-    let mut known = BTreeSet::new();
+    let mut names = BTreeSet::new();
     for (sink, _) in sinks {
         let mut number = 1;
-        while !known.insert(Arc::clone(&sink.table.name)) {
+        while !names.insert(Arc::clone(&sink.name)) {
             number += 1;
-            sink.table.name = format!("{}#{number}", sink.view).into();
+            sink.name = format!("{}#{number}", sink.view).into();
         }
     }
 }

@@ -15,8 +15,8 @@ use tidewater_connectors::sink::SortKey;
 
 use super::catalog::Catalog;
 use super::compile::{Compiled, compile};
-use super::explain::explain;
 use super::parse::unknown_relation;
+use super::planner_errors::diagnose;
 use super::site::Site;
 use super::statement::{Find, Kind, Statement, normalize, place};
 use crate::diagnostic::{Diagnostic, Place};
@@ -172,7 +172,7 @@ fn draft(
     let query = Sql::Query(this.view.query.clone());
     let plan = SqlToRel::new(catalog)
         .sql_statement_to_plan(query)
-        .map_err(|error| explain(&error, &site))?;
+        .map_err(|error| diagnose(&error, &site))?;
     let ordered = this.view.materialized || published.contains(name.as_str());
     let columns: Vec<String> = this
         .view
@@ -225,7 +225,7 @@ pub(super) fn rename(
     let plan = LogicalPlanBuilder::from(plan)
         .project(renamed)
         .and_then(LogicalPlanBuilder::build);
-    plan.map_err(|error| explain(&error, site))
+    plan.map_err(|error| diagnose(&error, site))
 }
 
 /// What is left waits for itself: one error for each circle of views, at the first of them in the text.

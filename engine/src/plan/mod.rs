@@ -4,12 +4,14 @@
 //! the same nodes into its dataflow. Columns are positions here: names served their purpose in planning.
 
 mod aggregate;
+pub mod assemble;
 mod evaluate;
 mod expression;
 mod hours;
 mod join;
 mod limit;
 mod lower;
+pub mod primary_key;
 pub mod retain;
 mod unnest;
 mod window;
@@ -26,6 +28,7 @@ use tidewater_operators::top::TopSpec;
 use tidewater_operators::unnest::Unnest;
 use tidewater_operators::window::WindowSpec;
 
+pub use self::assemble::PlannedView;
 pub use self::expression::nullable;
 pub use self::lower::lower;
 

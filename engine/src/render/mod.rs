@@ -21,8 +21,8 @@ use tidewater_operators::window::window;
 use tidewater_operators::{Delta, Faults, aggregate};
 use timely::dataflow::{Scope, Stream};
 
-use crate::plan::Node;
 use crate::plan::retain::times;
+use crate::plan::{Node, PlannedView};
 
 /// A relation's changes.
 pub type Changes<'scope> = Stream<'scope, u64, Vec<Delta>>;
@@ -31,7 +31,7 @@ pub type Changes<'scope> = Stream<'scope, u64, Vec<Delta>>;
 /// get their state from `ledger`; `constants` says whether rows that are there from the beginning are still to come.
 pub fn render<'scope>(
     scope: Scope<'scope, u64>,
-    views: &[(String, Node)],
+    views: &[PlannedView],
     relations: &mut BTreeMap<String, Changes<'scope>>,
     ledger: &Ledger,
     retained: &BTreeMap<String, Arc<Retained>>,
@@ -40,7 +40,7 @@ pub fn render<'scope>(
 ) -> Vec<Late<'scope>> {
     let interner = Interner::default();
     let late = RefCell::new(Vec::new());
-    for (name, node) in views {
+    for PlannedView { name, node } in views {
         let stream = Renderer {
             scope,
             view: name,

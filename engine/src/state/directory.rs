@@ -1,14 +1,4 @@
-//! The state's directory: what is in it, whose it is, and the lock that keeps a second process out.
-//!
-//! | name | holds |
-//! |---|---|
-//! | `FORMAT` | the format's number; written last when a state is made |
-//! | `lock` | locked by the process that uses the state; names it |
-//! | `state.redb` | positions, operators' state, what is published, commits |
-//! | `inputs/` | deliveries as they were taken in, by content hash |
-//! | `streams/` | messages as they were taken in, by source |
-//! | `changes/` | what each epoch changed in each table |
-//! | `tables/` | Parquet copies of tables that are published as text, or to Kafka |
+//! The state's directory: whose it is, its format, and the lock that keeps a second process out.
 //!
 //! 1. The lock is the kernel's: it ends with its process, however that ends.
 //! 2. Whoever changes the state has the lock alone; those who only read it share it.
@@ -21,26 +11,16 @@ use rustix::fs::{FlockOperation, flock};
 use tidewater_connectors::disk::{self, DiskFile};
 
 use super::error::StoreError;
+pub use super::layout::StateLayout;
 
 /// The format this version writes.
 pub const FORMAT: u32 = 5;
 
-const NAMES: [&str; 8] = [
-    "FORMAT",
-    "FORMAT.new",
-    "lock",
-    "state.redb",
-    "inputs",
-    "streams",
-    "changes",
-    "tables",
-];
-
 /// A locked state directory.
 #[derive(Debug)]
 pub struct Directory {
-    /// Where it is.
-    pub path: PathBuf,
+    /// Where it is, and what is in it.
+    pub layout: StateLayout,
     /// Whether a state is in it.
     pub is_made: bool,
     /// Held open for its lock.
@@ -64,7 +44,7 @@ impl Directory {
     /// # Errors
     /// As [`open`](Self::open), and when there is no state.
     pub fn for_reading(path: &Path, wait: bool) -> Result<Self, StoreError> {
-        if !path.join("FORMAT").exists() {
+        if !StateLayout::new(path.to_owned()).format().exists() {
             return Err(StoreError::Absent(path.to_owned()));
         }
         let path = fs::canonicalize(path).map_err(StoreError::io("look up the directory", path))?;
@@ -72,23 +52,19 @@ impl Directory {
     }
 
     fn locked(path: PathBuf, wait: bool, rebuild: bool, hold: Hold) -> Result<Self, StoreError> {
-        check_content(&path)?;
-        let lock = lock(&path, wait, hold)?;
-        let is_made = match check_format(&path) {
+        let layout = StateLayout::new(path);
+        check_content(layout.root())?;
+        let lock = lock(&layout, wait, hold)?;
+        let is_made = match check_format(&layout) {
             Err(StoreError::Version { found, .. }) if rebuild && found < FORMAT => false,
             Err(StoreError::Damaged { .. }) if rebuild => false,
             is_made => is_made?,
         };
         Ok(Self {
-            path,
+            layout,
             is_made,
             _lock: lock,
         })
-    }
-
-    /// Where something in it is.
-    pub fn join(&self, name: &str) -> PathBuf {
-        self.path.join(name)
     }
 
     /// Says that a state is in it.
@@ -96,14 +72,14 @@ impl Directory {
     /// # Errors
     /// When the file system refuses.
     pub fn made(&mut self) -> Result<(), StoreError> {
-        let (new, path) = (self.join("FORMAT.new"), self.join("FORMAT"));
+        let (new, path) = (self.layout.new_format(), self.layout.format());
         let write = || {
             disk::remove_file(&new)?;
             let mut file = DiskFile::create_new(&new)?;
             writeln!(file, "tidewater state, format {FORMAT}")?;
             file.sync()?;
             disk::rename(&new, &path)?;
-            disk::sync(&self.path)
+            disk::sync(self.layout.root())
         };
         write().map_err(StoreError::io("write", &path))?;
         self.is_made = true;
@@ -121,7 +97,7 @@ fn check_content(path: &Path) -> Result<(), StoreError> {
     names.sort();
     match names
         .into_iter()
-        .find(|name| !NAMES.contains(&name.as_str()))
+        .find(|name| !StateLayout::NAMES.contains(&name.as_str()))
     {
         Some(entry) => Err(StoreError::Foreign {
             path: path.to_owned(),
@@ -156,8 +132,8 @@ impl Hold {
     }
 }
 
-fn lock(directory: &Path, wait: bool, hold: Hold) -> Result<File, StoreError> {
-    let path = directory.join("lock");
+fn lock(layout: &StateLayout, wait: bool, hold: Hold) -> Result<File, StoreError> {
+    let path = layout.lock();
     let failed = || StoreError::io("lock", &path);
     let (at_once, waiting) = hold.operations();
     let opened = File::options()
@@ -185,7 +161,7 @@ fn lock(directory: &Path, wait: bool, hold: Hold) -> Result<File, StoreError> {
                 owner => owner,
             };
             return Err(StoreError::InUse {
-                path: directory.to_owned(),
+                path: layout.root().to_owned(),
                 owner: owner.to_owned(),
             });
         }
@@ -202,8 +178,8 @@ fn lock(directory: &Path, wait: bool, hold: Hold) -> Result<File, StoreError> {
 }
 
 /// Whether a state is there, of this format.
-fn check_format(directory: &Path) -> Result<bool, StoreError> {
-    let path = directory.join("FORMAT");
+fn check_format(layout: &StateLayout) -> Result<bool, StoreError> {
+    let path = layout.format();
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -219,7 +195,7 @@ fn check_format(directory: &Path) -> Result<bool, StoreError> {
         return Ok(true);
     }
     Err(StoreError::Version {
-        path: directory.to_owned(),
+        path: layout.root().to_owned(),
         found,
         known: FORMAT,
         version: env!("CARGO_PKG_VERSION"),

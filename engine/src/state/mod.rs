@@ -13,6 +13,7 @@ mod block;
 mod cursor;
 pub mod directory;
 mod error;
+mod layout;
 mod levels;
 mod lookup;
 pub mod panic;
@@ -102,7 +103,7 @@ impl Store {
     /// # Errors
     /// When the store cannot be opened.
     pub fn open(directory: &mut Directory) -> Result<Self, StoreError> {
-        let path = directory.join("state.redb");
+        let path = directory.layout.store();
         let bytes = std::fs::metadata(&path).map_or(0, |found| found.len());
         if directory.is_made && bytes == 0 {
             return Err(StoreError::damaged(Damage::Gone(path)));
@@ -147,7 +148,7 @@ impl Store {
     /// # Errors
     /// When the store cannot be opened.
     pub fn for_reading(directory: &Directory) -> Result<Self, StoreError> {
-        let path = directory.join("state.redb");
+        let path = directory.layout.store();
         if std::fs::metadata(&path).map_or(0, |found| found.len()) == 0 {
             return Err(StoreError::damaged(Damage::Gone(path)));
         }
@@ -197,6 +198,11 @@ impl Store {
 /// The key of a record below another: `table` and `partition`, say.
 pub fn pair_key(first: &str, second: &str) -> String {
     format!("{first}\0{second}")
+}
+
+/// The key of an epoch's record: in the order of epochs.
+pub fn epoch_key(epoch: u64) -> String {
+    format!("{epoch:020}")
 }
 
 fn seal(key: &str, body: &[u8]) -> Vec<u8> {

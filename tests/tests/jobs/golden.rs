@@ -111,7 +111,8 @@ fn compare(job: &Job, table: &str, output: &Path, expected: &Path) {
             .map(|field| field.clone().unwrap_or_default())
             .collect();
         let partition = sink
-            .table
+            .directory()
+            .unwrap()
             .partition_by
             .iter()
             .map(|column| format!("{}={}", names[*column], row[*column]));

@@ -474,7 +474,7 @@ fn published_rows(job: &str, out: &Path) -> BTreeMap<String, Rows> {
     let variable = |name: &str| Some(if name == "output" { "out" } else { "in" }.to_owned());
     let job = Job::parse("job.sql", &text, &variable).unwrap_or_else(|errors| panic!("{errors}"));
     let tables = job.sinks.iter().map(|sink| {
-        let rows = published::table(&out.join(&sink.view), &sink.table.schema);
+        let rows = published::table(&out.join(&sink.view), &sink.schema);
         (sink.view.clone(), rows_of(&rows))
     });
     tables.collect()

@@ -68,7 +68,7 @@ pub use maintain::{
 pub use options::parse_encoding;
 pub use publish::publish;
 pub use published::{Fault, FoundFile, PublishedTable, changes};
-pub use quarantine::{quarantine_spec, rejected_to_batch};
+pub use quarantine::{QUARANTINE_TABLE, quarantine_spec, rejected_to_batch};
 pub use run::Run;
 pub use shard::{DEFAULT_SHARD_BYTES, TableShard};
 pub use staging::Staging;

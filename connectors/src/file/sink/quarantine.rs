@@ -6,18 +6,18 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
-use parquet::basic::Compression;
 
-use crate::format::parquet::encode::DEFAULT_ROW_GROUP_ROWS;
 use crate::sink::{Encoding, SortKey, TableSpec};
 use crate::source::Rejected;
+
+/// The name of the quarantine, among the tables and in the output directory.
+pub const QUARANTINE_TABLE: &str = "_quarantine";
 
 const FILE: usize = 1;
 const LINE: usize = 2;
 const BYTE_OFFSET: usize = 3;
 
-/// The quarantine table of a job whose output directory is `output`: Parquet in `<output>/_quarantine`, ordered by file
-/// and line.
+/// The quarantine table of a job whose output directory is `output`: Parquet, ordered by file and line.
 pub fn quarantine_spec(output: &Path) -> TableSpec {
     let key = |column| SortKey {
         column,
@@ -25,15 +25,12 @@ pub fn quarantine_spec(output: &Path) -> TableSpec {
         nulls_first: true,
     };
     TableSpec {
-        name: "_quarantine".into(),
-        path: output.join("_quarantine"),
+        name: QUARANTINE_TABLE.into(),
+        path: output.join(QUARANTINE_TABLE),
         schema: schema(),
         partition_by: Vec::new(),
         order_by: [FILE, LINE, BYTE_OFFSET].map(key).to_vec(),
-        encoding: Encoding::Parquet {
-            compression: Compression::SNAPPY,
-            row_group_rows: DEFAULT_ROW_GROUP_ROWS,
-        },
+        encoding: Encoding::default(),
     }
 }
 

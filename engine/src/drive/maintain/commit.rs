@@ -11,46 +11,45 @@
 //! | point | what is there | the next run |
 //! |---|---|---|
 //! | `commit: computed` | kept inputs, perhaps without an owner | begins again |
-//! | `commit: filled`, in a first run | parts of which no view says that they are its own | forgets them, begins again |
+//! | `commit: filled`, in a first run | operators' state without a record | drops it, begins again |
 //! | `commit: staged` | staged files too | removes them, begins again |
 //! | `commit: before the record` | all of it durable | the same |
 //! | `commit: after the record` | the record | makes the swaps, all of them once more |
 //! | `publish: …` | some of the swaps | the same |
 //! | `commit: published` | all of them | removes what was staged |
 //!
-//! 1. The record is one transaction: before it nothing has happened, after it everything has. A first run, which has nothing
-//!    to lose, commits the parts beside the staging of tables, in a transaction before that: they are most of what is
-//!    written, and what no epoch stands behind is forgotten.
+//! 1. The record is one transaction: before it nothing has happened, after it everything has. Operators' state is written
+//!    in it, or by a first run in a transaction of its own before it ([`StateFill`](super::fill::StateFill)).
 //! 2. What the record speaks of is durable before it: kept inputs, staged files, lists of changes.
 //! 3. Swaps can be made again. They are made before anything else is done with a state, until nothing is staged.
 //! 4. What no position refers to is removed after the record and not before.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread;
 
 use tidewater_connectors::disk;
 use tidewater_connectors::file::sink::{
-    DEFAULT_SHARD_BYTES, Published as PublishedRecord, PublishedPartition, PublishedTable, Run,
-    StagedChange, Staging, TableChange, TableShard, WriteOptions, apply_swaps, stage_changes,
-    sync_all, write_changes,
+    DEFAULT_SHARD_BYTES, Published as PublishedRecord, PublishedPartition, PublishedTable,
+    QUARANTINE_TABLE, Run, StagedChange, Staging, TableChange, TableShard, WriteOptions,
+    apply_swaps, stage_changes, sync_all, write_changes,
 };
 use tidewater_connectors::file::{Depot, Position};
 use tidewater_connectors::kafka::StreamPosition;
 use tidewater_connectors::sink::{Encoding, SinkError, TableSpec};
 
-use super::views::{QUARANTINE, Views, table_name};
+use super::views::{Views, table_name};
 use crate::drive::RunError;
-use crate::drive::graph::{Epoch, From, Plan, Table};
-use crate::state::directory::Directory;
+use crate::drive::balance::{self, signed};
+use crate::drive::graph::{Epoch, Plan};
+use crate::drive::tables::{Origin, PerTable, Table};
+use crate::state::directory::{Directory, StateLayout};
 use crate::state::{
     DeliveryRecord, EPOCHS, EpochRecord, PARTITIONS, POSITIONS, Reading, STATE, STREAMS,
     StateRecord, Store, StoreError, TABLES, TableChangeRecord, TableRecord, VIEWS, ViewRecord,
-    Writing, pair_key, panic,
+    Writing, epoch_key, pair_key,
 };
 
 /// Where a commit can be cut short, for tests; those of the swaps come between the last two.
@@ -188,86 +187,63 @@ pub struct Commit<'a> {
 }
 
 impl Commit<'_> {
-    /// [Stages](Self::stage) the changes of the tables; of a first run it commits the parts in `writing` beside that. Gives
-    /// the transaction that the records are for.
-    ///
-    /// # Errors
-    /// When a table cannot be written, or the state. Nothing is published then.
-    pub fn stage_and_fill(
-        &self,
-        store: &Store,
-        writing: Writing,
-        epoch: &Epoch,
-        runs: Vec<Vec<Run>>,
-        options: WriteOptions,
-    ) -> Result<(Vec<StagedChange>, Writing), RunError> {
-        if self.state.epoch > 0 {
-            return Ok((self.stage(epoch, runs, options)?, writing));
-        }
-        let (filled, staged) = thread::scope(|scope| {
-            let filling = scope.spawn(|| panic::guarded(|| self.fill(writing)));
-            let staged = self.stage(epoch, runs, options);
-            let filled = filling.join();
-            (filled.unwrap_or_else(|panic| resume_unwind(panic)), staged)
-        });
-        filled?;
-        Ok((staged?, store.write()?))
-    }
-
-    /// Commits the parts, which belong to epoch 0: to none.
-    fn fill(&self, writing: Writing) -> Result<(), StoreError> {
-        let mut state = self.state.clone();
-        state.sizes = writing.sizes()?;
-        writing.put(STATE, "", &state)?;
-        writing.commit()?;
-        disk::crash_point(FILLED);
-        Ok(())
-    }
-
-    /// Stages the changes of the tables, those with runs and those that are made anew.
+    /// Stages the changes of the tables, those with runs and those that are made anew; `None` for the others.
     ///
     /// # Errors
     /// When a table cannot be written. Nothing is published then.
     pub fn stage(
         &self,
         epoch: &Epoch,
-        runs: Vec<Vec<Run>>,
+        runs: PerTable<Vec<Run>>,
         options: WriteOptions,
-    ) -> Result<Vec<StagedChange>, RunError> {
+    ) -> Result<PerTable<Option<StagedChange>>, RunError> {
         disk::crash_point(COMPUTED);
-        let changes = self.directory.join("changes");
-        let of_epoch = changes.join(format!("{:020}", self.state.epoch + 1));
-        remove_and_make(&of_epoch)?;
-        let mut tables = Vec::new();
+        let layout = &self.directory.layout;
+        let next = self.state.epoch + 1;
+        remove_and_make(&layout.changes_of(next))?;
         let mut written = Vec::new();
-        for (table, runs) in epoch.tables.iter().zip(runs) {
+        let changes = epoch.tables.as_ref().zip(runs).try_map(|(table, runs)| {
             let replace = self.is_replaced(table);
             if runs.is_empty() && !replace {
-                continue;
+                return Ok(None);
             }
-            if !replace {
-                let path = of_epoch.join(format!("{}.parquet", table.spec.name));
-                write_changes(&path, &table.spec, &runs)?;
-                written.push(path);
-            } else if table.is_topic {
-                // Who reads the topic has what it was: it is made another one, not made anew.
-                let path = of_epoch.join(format!("{}.parquet", table.spec.name));
-                let all = [runs.clone(), self.taken_back(epoch, table)?].concat();
-                write_changes(&path, &table.spec, &all)?;
+            if let Some(changes) = self.listed_changes(epoch, table, &runs)? {
+                let path = layout.changes(next, &table.spec.name);
+                write_changes(&path, &table.spec, &changes)?;
                 written.push(path);
             }
-            tables.push(TableChange {
+            Ok::<_, RunError>(Some(TableChange {
                 spec: Arc::clone(&table.spec),
                 runs,
                 replace,
-                shadow: shadow(self.directory, &table.spec),
-            });
-        }
-        written.extend([of_epoch, changes]);
+                shadow: shadow(layout, &table.spec),
+            }))
+        })?;
+        written.extend([layout.changes_of(next), layout.all_changes()]);
         sync_all(written)?;
-        let staged = stage_changes(&epoch.staging, tables, &FromState(self.reading), options)?;
+        let is_staged = changes.as_ref().map(Option::is_some);
+        let changes = changes.into_values().into_iter().flatten().collect();
+        let staged = stage_changes(&epoch.staging, changes, &FromState(self.reading), options)?;
         disk::crash_point(STAGED);
-        Ok(staged)
+        let mut staged = staged.into_iter();
+        Ok(is_staged.map(|is_staged| if is_staged { staged.next() } else { None }))
+    }
+
+    /// What the list of a table's changes holds; no list is written of a table that is made anew.
+    fn listed_changes(
+        &self,
+        epoch: &Epoch,
+        table: &Table,
+        runs: &[Run],
+    ) -> Result<Option<Vec<Run>>, RunError> {
+        if !self.is_replaced(table) {
+            return Ok(Some(runs.to_vec()));
+        }
+        if !table.is_topic {
+            return Ok(None);
+        }
+        // Consumers of a topic have its old rows: these are retracted and the new ones inserted.
+        Ok(Some([runs, &self.taken_back(epoch, table)?].concat()))
     }
 
     /// What the copy of a table holds that goes to Kafka, taken back. Nothing, when it cannot be read or has other columns:
@@ -291,40 +267,39 @@ impl Commit<'_> {
         Ok(shard.finish()?)
     }
 
-    /// The number of rows that entered the quarantine, less those that left it, is what its table says.
+    /// Checks that no row was lost.
     ///
     /// # Errors
-    /// When it is not: a bug.
-    pub fn balance(&self, epoch: &Epoch, staged: &[StagedChange]) -> Result<(), RunError> {
-        let quarantine = epoch.tables.last().map(|table| &table.spec.name);
-        let staged = staged
-            .iter()
-            .find(|staged| Some(&staged.spec.name) == quarantine);
-        let signed = |rows: u64| i64::try_from(rows).unwrap_or(i64::MAX);
-        // Where it is made anew nothing is taken back, and all that was there goes unread.
-        let written = staged.map_or(0, |staged| {
-            if self.views.quarantine {
-                signed(staged.rows_inserted)
+    /// When one was, or was made up: a bug.
+    pub fn balance(
+        &self,
+        epoch: &Epoch,
+        staged: &PerTable<Option<StagedChange>>,
+    ) -> Result<(), RunError> {
+        let change = staged.quarantine.as_ref().map_or(0, |staged| {
+            // A table that is made anew is not read, so its old rows do not count.
+            let deleted = if self.views.quarantine {
+                0
             } else {
-                signed(staged.rows_inserted) - signed(staged.rows_deleted)
-            }
+                staged.rows_deleted
+            };
+            signed(staged.rows_inserted) - signed(deleted)
         });
-        let counted = epoch.rows_quarantined.load(Ordering::Relaxed);
-        if written == counted {
-            return Ok(());
-        }
-        Err(RunError::Workers(format!(
-            "the quarantine changed by {written} rows where {counted} were counted; nothing was published. This is a bug in \
-             Tidewater: please report it"
-        )))
+        balance::check(epoch, change)
+    }
+
+    /// What is recorded of the deliveries of all sources.
+    pub fn deliveries(&self) -> Vec<DeliveryRecord> {
+        let records = self.positions.iter().flat_map(|source| &source.records);
+        records.cloned().collect()
     }
 
     /// Whether a table is made anew.
     pub fn is_replaced(&self, table: &Table) -> bool {
-        match &table.from {
-            From::Relation(_, relation) => self.views.is_rebuilt(relation),
-            From::Quarantine => self.views.quarantine,
-            From::Late => self.views.late,
+        match &table.origin {
+            Origin::Relation { name, .. } => self.views.is_rebuilt(name),
+            Origin::Quarantine => self.views.quarantine,
+            Origin::Late => self.views.late,
         }
     }
 
@@ -336,15 +311,13 @@ impl Commit<'_> {
         mut self,
         writing: Writing,
         mut epoch: Epoch,
-        staged: &[StagedChange],
+        staged: &PerTable<Option<StagedChange>>,
         seconds: f64,
     ) -> Result<Committed, RunError> {
         self.state.epoch += 1;
-        self.state.swaps = staged
-            .iter()
-            .flat_map(|table| table.swaps.clone())
-            .collect();
-        self.state.table_paths = paths(self.directory, &epoch.tables);
+        let swaps = staged.present().flat_map(|table| table.swaps.clone());
+        self.state.swaps = swaps.collect();
+        self.state.table_paths = paths(&self.directory.layout, &epoch.tables);
         let delivered = self.positions.iter();
         let delivered = delivered.filter(|source| !source.positions.is_empty());
         let delivered = delivered.map(|source| source.source.clone());
@@ -357,17 +330,13 @@ impl Commit<'_> {
             epoch: number,
             committed_at: self.now_s,
             seconds,
-            deliveries: self
-                .positions
-                .iter()
-                .flat_map(|source| source.records.clone())
-                .collect(),
+            deliveries: self.deliveries(),
             rows_in: total(&self.positions, |record| record.rows_in),
             rows_out: total(&self.positions, |record| record.rows_out),
             tables: changed,
             rebuilt: self.views.rebuilt.keeps.iter().cloned().collect(),
         };
-        writing.put(EPOCHS, &format!("{number:020}"), &record)?;
+        writing.put(EPOCHS, &epoch_key(number), &record)?;
         self.state.sizes = writing.sizes()?;
         self.state.sizes.remove(STATE.name());
         writing.put(STATE, "", &self.state)?;
@@ -432,11 +401,11 @@ impl Commit<'_> {
         }
         if self.views.quarantine {
             let record = ViewRecord {
-                fingerprint: self.views.fingerprints[QUARANTINE].clone(),
+                fingerprint: self.views.fingerprints[QUARANTINE_TABLE].clone(),
                 parts: Vec::new(),
                 newest: None,
             };
-            writing.put(VIEWS, QUARANTINE, &record)?;
+            writing.put(VIEWS, QUARANTINE_TABLE, &record)?;
         }
         Ok(())
     }
@@ -445,22 +414,16 @@ impl Commit<'_> {
         &self,
         writing: &Writing,
         epoch: &Epoch,
-        staged: &[StagedChange],
+        staged: &PerTable<Option<StagedChange>>,
     ) -> Result<Vec<TableChangeRecord>, RunError> {
         for name in self.views.gone.tables.keys() {
             writing.remove(TABLES, name)?;
             writing.remove_all(PARTITIONS, &pair_key(name, ""))?;
         }
         let mut changed = Vec::new();
-        for staged in staged {
+        for (table, staged) in epoch.tables.iter().zip(staged.iter()) {
+            let Some(staged) = staged else { continue };
             let name = staged.spec.name.to_string();
-            let Some(table) = epoch
-                .tables
-                .iter()
-                .find(|table| table.spec.name == staged.spec.name)
-            else {
-                continue;
-            };
             let replaced = self.is_replaced(table);
             let old: Option<TableRecord> = self.reading.record(TABLES, &name)?;
             let before = old.map_or(0, |old| old.rows);
@@ -482,9 +445,9 @@ impl Commit<'_> {
                     .cloned()
                     .unwrap_or_default(),
                 path: staged.spec.path.clone(),
-                view: match &table.from {
-                    From::Relation(_, view) => view.clone(),
-                    From::Late | From::Quarantine => String::new(),
+                view: match &table.origin {
+                    Origin::Relation { name, .. } => name.clone(),
+                    Origin::Late | Origin::Quarantine => String::new(),
                 },
                 rows: (before + staged.rows_inserted).saturating_sub(staged.rows_deleted),
                 epoch: self.state.epoch,
@@ -509,7 +472,7 @@ impl Commit<'_> {
             let positions = self.positions.iter().flat_map(|source| &source.positions);
             remove_unused(self.depot, positions)?;
         }
-        let tables = paths(self.directory, &epoch.tables);
+        let tables = paths(&self.directory.layout, &epoch.tables);
         Ok(Staging::clean(
             tables.iter().map(PathBuf::as_path),
             &self.state.id,
@@ -529,19 +492,17 @@ fn total(positions: &[SourcePositions], of: impl Fn(&DeliveryRecord) -> u64) -> 
 }
 
 /// Where the Parquet copy of a table is that is published as text.
-pub fn shadow(directory: &Directory, spec: &TableSpec) -> Option<PathBuf> {
+pub fn shadow(layout: &StateLayout, spec: &TableSpec) -> Option<PathBuf> {
     match spec.encoding {
         Encoding::Parquet { .. } => None,
-        Encoding::Csv { .. } | Encoding::JsonLines => {
-            Some(directory.join("tables").join(&*spec.name))
-        }
+        Encoding::Csv { .. } | Encoding::JsonLines => Some(layout.table_copy(&spec.name)),
     }
 }
 
 /// The directories of the tables and of their shadows.
-pub fn paths(directory: &Directory, tables: &[Table]) -> Vec<PathBuf> {
+pub fn paths(layout: &StateLayout, tables: &PerTable<Table>) -> Vec<PathBuf> {
     let of_table = |table: &Table| {
-        let shadow = shadow(directory, &table.spec);
+        let shadow = shadow(layout, &table.spec);
         std::iter::once(table.spec.path.clone()).chain(shadow)
     };
     tables.iter().flat_map(of_table).collect()
@@ -552,12 +513,12 @@ fn remove_and_make(path: &Path) -> Result<(), StoreError> {
     disk::create_dir_all(path).map_err(StoreError::io("create", path))
 }
 
-/// Removes the lists of changes that no epoch refers to: left by a run that was cut short.
+/// Removes the lists of changes of an epoch that was not committed: a run that was cut short left them.
 ///
 /// # Errors
 /// When the directory cannot be read.
-pub fn remove_orphans(directory: &Directory, epoch: u64) -> Result<(), StoreError> {
-    let path = directory.join("changes").join(format!("{:020}", epoch + 1));
+pub fn remove_orphans(layout: &StateLayout, epoch: u64) -> Result<(), StoreError> {
+    let path = layout.changes_of(epoch);
     if fs::exists(&path).map_err(StoreError::io("look up", &path))? {
         disk::remove_dir_all(&path).map_err(StoreError::io("remove", &path))?;
     }

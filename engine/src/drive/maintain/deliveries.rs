@@ -11,15 +11,16 @@ use tidewater_connectors::file::{
 use tidewater_operators::Sign;
 
 use super::views::Views;
-use crate::drive::graph::Plan;
-use crate::drive::ingest::{Incoming, Intake};
-use crate::drive::key::incoming_schema;
-use crate::drive::{RunError, scanned};
+use crate::drive::RunError;
+use crate::drive::graph::{GraphSet, Plan};
+use crate::drive::ingest::{Entry, Incoming, Intake};
 use crate::job::{Job, Source};
+use crate::plan::assemble::add_scanned;
+use crate::plan::primary_key::incoming_schema;
 use crate::state::{DeliveryRecord, POSITIONS, Reading, StateRecord, pair_key};
 
 /// What a run does about one source.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct SourceChanges {
     /// Deliveries to take in.
     pub added: Vec<Incoming>,
@@ -38,11 +39,6 @@ pub struct SourceChanges {
     /// What the user should hear of.
     pub notes: Vec<String>,
 }
-
-/// The graphs of a run, by their index.
-pub const KEPT: usize = 0;
-/// See [`KEPT`].
-pub const REBUILT: usize = 1;
 
 impl SourceChanges {
     /// Compares the files that a source names with what was taken in. Files modified after `settled_ns` are left for a
@@ -259,14 +255,14 @@ fn moved(old: Position, new: &ListedFile) -> Position {
 }
 
 /// The sources that each graph reads.
-pub struct Read {
-    kept: BTreeSet<String>,
+pub struct SourcesRead {
+    resumed: BTreeSet<String>,
     rebuilt: BTreeSet<String>,
     /// Whether the quarantine is made anew.
     quarantine: bool,
 }
 
-impl Read {
+impl SourcesRead {
     /// What the graphs of a run read.
     pub fn of(job: &Job, views: &Views) -> Self {
         let published = |rebuilt: bool| {
@@ -274,42 +270,35 @@ impl Read {
             relations.filter(move |relation| views.is_rebuilt(relation) == rebuilt)
         };
         Self {
-            kept: sources_of(&views.kept, published(false)),
+            resumed: sources_of(&views.kept, published(false)),
             rebuilt: sources_of(&views.rebuilt, published(true)),
             quarantine: views.quarantine,
         }
     }
 
     /// The graphs that new rows of a source enter.
-    pub fn all(&self, source: &str) -> Vec<usize> {
-        [self.kept(source), self.rebuilt(source)].concat()
-    }
-
-    fn kept(&self, source: &str) -> Vec<usize> {
-        self.kept
-            .contains(source)
-            .then_some(KEPT)
-            .into_iter()
-            .collect()
-    }
-
-    fn rebuilt(&self, source: &str) -> Vec<usize> {
-        self.rebuilt
-            .contains(source)
-            .then_some(REBUILT)
-            .into_iter()
-            .collect()
+    pub fn all(&self, source: &str) -> GraphSet {
+        GraphSet {
+            resumed: self.resumed.contains(source),
+            rebuilt: self.rebuilt.contains(source),
+        }
     }
 
     /// The graphs that rows enter that were taken in before, when they have to be read.
-    pub fn again(&self, source: &str) -> Option<Vec<usize>> {
-        let graphs = self.rebuilt(source);
+    pub fn again(&self, source: &str) -> Option<GraphSet> {
+        let graphs = GraphSet {
+            resumed: false,
+            ..self.all(source)
+        };
         (!graphs.is_empty() || self.quarantine).then_some(graphs)
     }
 
     /// The graphs that rows leave, when they have to be read.
-    fn back(&self, source: &str) -> Option<Vec<usize>> {
-        let graphs = self.kept(source);
+    fn back(&self, source: &str) -> Option<GraphSet> {
+        let graphs = GraphSet {
+            rebuilt: false,
+            ..self.all(source)
+        };
         (!graphs.is_empty() || !self.quarantine).then_some(graphs)
     }
 }
@@ -317,8 +306,8 @@ impl Read {
 /// The sources that a graph reads: those of its views, and those that are published as they are.
 fn sources_of(plan: &Plan, published: impl Iterator<Item = String>) -> BTreeSet<String> {
     let mut read: BTreeSet<String> = published.collect();
-    for (_, node) in &plan.views {
-        scanned(node, &mut read);
+    for view in &plan.views {
+        add_scanned(&view.node, &mut read);
     }
     read
 }
@@ -329,18 +318,22 @@ fn sources_of(plan: &Plan, published: impl Iterator<Item = String>) -> BTreeSet<
 /// When the source cannot be opened.
 pub fn intakes(
     source: &Source,
-    read: &Read,
+    read: &SourcesRead,
     changes: &SourceChanges,
     depot: &Arc<Depot>,
 ) -> Result<[Option<Arc<Intake>>; 3], RunError> {
     let spec = Arc::new(source.spec.clone());
-    let open = |sign, graphs: Option<Vec<usize>>, quarantines, incoming: &[Incoming]| {
+    let open = |sign, graphs: Option<GraphSet>, quarantines, incoming: &[Incoming]| {
         let Some(graphs) = graphs.filter(|_| !incoming.is_empty()) else {
             return Ok(None);
         };
         let schema = incoming_schema(source);
-        let how = (sign, graphs, quarantines);
-        let intake = Intake::open(spec.clone(), schema, how, incoming.to_vec(), Some(depot));
+        let entry = Entry {
+            sign,
+            graphs,
+            quarantines,
+        };
+        let intake = Intake::open(spec.clone(), schema, entry, incoming.to_vec(), Some(depot));
         let intake = intake.map_err(RunError::of_source(source))?;
         Ok::<_, RunError>(Some(Arc::new(intake)))
     };

@@ -8,6 +8,7 @@
 
 pub mod commit;
 pub mod deliveries;
+mod fill;
 mod follow;
 mod outflow;
 mod positions;

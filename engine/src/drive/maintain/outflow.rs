@@ -8,7 +8,7 @@
 //! 1. Kafka holds all epochs before the last commit's. So no more than one is ever missing, and its changes are there.
 //! 2. An epoch is published once: Kafka is asked what it holds by whoever opens the state.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use tidewater_connectors::file::sink::changes;
@@ -19,6 +19,7 @@ use tidewater_connectors::sink::SinkError;
 use crate::drive::RunError;
 use crate::job::Job;
 use crate::state::StateRecord;
+use crate::state::directory::StateLayout;
 
 /// The tables of a job that go to Kafka.
 pub struct Outflow {
@@ -26,23 +27,24 @@ pub struct Outflow {
     topics: Vec<Arc<TopicSpec>>,
     /// The name of each table, which its changes go by.
     names: Vec<Arc<str>>,
-    directory: PathBuf,
+    /// Where the changes of epochs are.
+    layout: StateLayout,
 }
 
 impl Outflow {
     /// Connects to the brokers, shuts out whoever published for this state before, and publishes the last epoch if that
-    /// was cut short; `None` for a job without such tables. `directory` holds the changes of epochs.
+    /// was cut short; `None` for a job without such tables.
     ///
     /// # Errors
     /// When brokers cannot be reached for as long as `keep_trying` says or refuse, or what they hold is ahead of the state.
     pub fn open(
         job: &Job,
         state: &StateRecord,
-        directory: PathBuf,
+        layout: StateLayout,
         keep_trying: &mut KeepTrying<'_>,
     ) -> Result<Option<Self>, RunError> {
         let sinks = job.sinks.iter();
-        let sinks = sinks.filter_map(|sink| Some((sink.topic.clone()?, sink.table.name.clone())));
+        let sinks = sinks.filter_map(|sink| Some((sink.topic()?.clone(), sink.name.clone())));
         let (topics, names): (Vec<_>, Vec<_>) = sinks.unzip();
         if topics.is_empty() {
             return Ok(None);
@@ -52,7 +54,7 @@ impl Outflow {
             publisher: Publisher::open(&id, &topics, keep_trying)?,
             topics,
             names,
-            directory,
+            layout,
         };
         let held = outflow.publisher.held().unwrap_or(0);
         if held > state.epoch {
@@ -73,20 +75,21 @@ impl Outflow {
         epoch: u64,
         keep_trying: &mut KeepTrying<'_>,
     ) -> Result<(), RunError> {
-        let of_epoch = self.directory.join(format!("{epoch:020}"));
-        let names = &self.names;
-        let mut of_table = |table: usize| of_table(&of_epoch, &names[table]);
+        let (layout, names) = (&self.layout, &self.names);
+        let mut of_table = |table: usize| {
+            let name = &names[table];
+            of_table(&layout.changes(epoch, name), name)
+        };
         Ok(self.publisher.publish(epoch, &mut of_table, keep_trying)?)
     }
 }
 
 /// What an epoch changed in a table; nothing, where there is no list.
-fn of_table(of_epoch: &Path, name: &str) -> Result<Option<Changes<'static>>, SinkError> {
-    let path = of_epoch.join(format!("{name}.parquet"));
+fn of_table(path: &Path, name: &str) -> Result<Option<Changes<'static>>, SinkError> {
     if !path.exists() {
         return Ok(None);
     }
-    Ok(Some(Box::new(changes(name, &path)?)))
+    Ok(Some(Box::new(changes(name, path)?)))
 }
 
 fn ahead(topics: &[Arc<TopicSpec>], held: u64, epoch: u64) -> SinkError {

@@ -98,9 +98,3 @@ pub fn rows_of(source: &SourcePositions) -> (u64, u64) {
         (read + more.0, rejected + more.1)
     })
 }
-
-/// Rows that were taken in.
-pub fn rows_in(positions: &[SourcePositions]) -> u64 {
-    let records = positions.iter().flat_map(|source| &source.records);
-    records.map(|record| record.rows_in).sum()
-}

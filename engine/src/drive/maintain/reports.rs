@@ -1,55 +1,52 @@
 //! What a run did to each table, for its report.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use tidewater_connectors::file::sink::StagedChange;
 
 use super::commit::Commit;
-use crate::drive::graph::Table;
 use crate::drive::report::{Published, TableReport};
 use crate::drive::stages::Stages;
+use crate::drive::tables::{PerTable, Table};
 use crate::drive::{RunError, RunReport};
 use crate::state::{Reading, TABLES, TableRecord};
 
-/// What a run did to each table; the rows of the quarantine, and where they are when there are any.
+/// What a run did to each table.
 pub fn reports(
     commit: &Commit<'_>,
-    tables: &[Table],
-    staged: &[StagedChange],
-) -> Result<(Vec<TableReport>, u64, Option<PathBuf>), RunError> {
-    let mut reports = Vec::new();
-    for table in tables {
-        let name = table.spec.name.to_string();
-        let known: Option<TableRecord> = commit.reading.record(TABLES, &name)?;
-        let replaced = commit.is_replaced(table);
-        let before = known.map_or(0, |known| known.rows);
-        let found = staged
-            .iter()
-            .find(|staged| staged.spec.name == table.spec.name);
-        reports.push(match found {
-            None => unchanged_table(table, before),
-            Some(staged) => TableReport {
-                name,
-                path: table.spec.path.clone(),
-                rows: (before + staged.rows_inserted).saturating_sub(staged.rows_deleted),
-                rows_inserted: staged.rows_inserted,
-                rows_deleted: staged.rows_deleted,
-                files_written: staged.files_written,
-                published: match () {
-                    () if replaced => Published::Anew,
-                    () if staged.rows_inserted + staged.rows_deleted > 0 => Published::Amended,
-                    () => Published::Unchanged,
-                },
-                preview: staged.preview.clone(),
+    tables: &PerTable<Table>,
+    staged: &PerTable<Option<StagedChange>>,
+) -> Result<PerTable<TableReport>, RunError> {
+    let tables = tables.as_ref().zip(staged.as_ref());
+    tables.try_map(|(table, staged)| {
+        let before = rows_before(commit.reading, table)?;
+        let Some(staged) = staged else {
+            return Ok(unchanged_table(table, before));
+        };
+        Ok(TableReport {
+            name: table.spec.name.to_string(),
+            path: table.spec.path.clone(),
+            rows: (before + staged.rows_inserted).saturating_sub(staged.rows_deleted),
+            rows_inserted: staged.rows_inserted,
+            rows_deleted: staged.rows_deleted,
+            files_written: staged.files_written,
+            published: if commit.is_replaced(table) {
+                Published::Anew
+            } else if staged.rows_inserted + staged.rows_deleted > 0 {
+                Published::Amended
+            } else {
+                Published::Unchanged
             },
-        });
-    }
-    let quarantine = reports.pop();
-    let rows = quarantine.as_ref().map_or(0, |table| table.rows);
-    let path = quarantine.filter(|table| table.rows > 0);
-    Ok((reports, rows, path.map(|table| table.path)))
+            preview: staged.preview.clone(),
+        })
+    })
+}
+
+/// The rows of a table as of the last commit.
+fn rows_before(reading: &Reading, table: &Table) -> Result<u64, RunError> {
+    let record: Option<TableRecord> = reading.record(TABLES, &table.spec.name)?;
+    Ok(record.map_or(0, |record| record.rows))
 }
 
 fn unchanged_table(table: &Table, rows: u64) -> TableReport {
@@ -68,27 +65,24 @@ fn unchanged_table(table: &Table, rows: u64) -> TableReport {
 /// The report of a run that found nothing to do.
 pub fn unchanged(
     epoch: u64,
-    tables: &[Table],
+    tables: &PerTable<Table>,
     reading: &Reading,
     clock: Stages<'_>,
 ) -> Result<RunReport, RunError> {
-    let mut reports = Vec::new();
-    for table in tables {
-        let known: Option<TableRecord> = reading.record(TABLES, &table.spec.name)?;
-        reports.push(unchanged_table(table, known.map_or(0, |known| known.rows)));
-    }
-    let quarantine = reports.pop().filter(|table| table.rows > 0);
+    let reports = tables
+        .as_ref()
+        .try_map(|table| Ok::<_, RunError>(unchanged_table(table, rows_before(reading, table)?)))?;
     let (seconds_total, stages) = clock.finish();
     Ok(RunReport {
         epoch,
         deliveries: Some(Vec::new()),
         rows_read: 0,
-        rows_quarantined: quarantine.as_ref().map_or(0, |table| table.rows),
+        rows_quarantined: reports.quarantine.rows,
         rows_late: 0,
-        tables: reports,
+        quarantine_path: reports.quarantine_path(),
+        tables: reports.published(),
         seconds_total,
         stages,
         warnings: Vec::new(),
-        quarantine_path: quarantine.map(|table| table.path),
     })
 }

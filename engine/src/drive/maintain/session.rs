@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tidewater_connectors::disk;
@@ -14,24 +14,26 @@ use tidewater_operators::Faults;
 use tidewater_operators::hash::hash;
 
 use super::MaintainOptions;
-use super::commit::{self, Commit, SourcePositions};
-use super::deliveries::{KEPT, REBUILT, Read, SourceChanges, intakes};
+use super::commit::{self, Commit, Committed, SourcePositions};
+use super::deliveries::{SourceChanges, SourcesRead, intakes};
+use super::fill::StateFill;
 use super::outflow::Outflow;
-use super::positions::{positions, rows_in, rows_of};
+use super::positions::{positions, rows_of};
 use super::reports::{reports, unchanged};
 use super::views::Views;
 use super::windows::finalize;
-use crate::drive::graph::{Epoch, From, Table};
+use crate::drive::graph::{Epoch, Graph};
 use crate::drive::inflow::{Inflow, Inflows, Share};
 use crate::drive::ingest::{Cut, Intake};
-use crate::drive::run::{check_gate, gather, late, quarantine, warnings};
+use crate::drive::run::{check_gate, finished, warnings};
 use crate::drive::stages::Stages;
+use crate::drive::tables::{PerTable, Table};
 use crate::drive::{Progress, RunError, RunReport, keep, workers};
 use crate::job::Job;
 use crate::state::directory::Directory;
 use crate::state::{
-    DeliveryRecord, POSITIONS, Reading, STATE, StateRecord, Store, StoreError, VIEWS, ViewRecord,
-    Writing, pair_key, panic,
+    POSITIONS, Reading, STATE, StateRecord, Store, StoreError, VIEWS, ViewRecord, Writing,
+    pair_key, panic,
 };
 
 /// A state that is open.
@@ -59,6 +61,25 @@ struct Inputs {
     shares: BTreeMap<String, Share>,
 }
 
+/// What an epoch has to do.
+struct Work {
+    /// The last commit.
+    reading: Arc<Reading>,
+    views: Views,
+    /// What changed of the files of each source.
+    changes: Vec<SourceChanges>,
+    tables: PerTable<Table>,
+}
+
+/// What the graphs of an epoch came to.
+struct Computed {
+    epoch: Epoch,
+    /// The sorted runs of each table.
+    runs: PerTable<Vec<Run>>,
+    /// Names of the parts of each view whose state is kept.
+    parts: BTreeMap<String, Vec<String>>,
+}
+
 impl<'a> Session<'a> {
     /// Opens the state, finishes what a run that was cut short left half done, and connects to the brokers of what is in
     /// Kafka, for as long as `keep_trying` says.
@@ -73,15 +94,15 @@ impl<'a> Session<'a> {
     ) -> Result<Self, RunError> {
         let mut directory = Directory::open(&options.state, options.wait, options.rebuild)?;
         let store = open_store(&mut directory, options)?;
-        let depot = Depot::open(directory.join("inputs")).map_err(StoreError::Source)?;
+        let depot = Depot::open(directory.layout.inputs()).map_err(StoreError::Source)?;
         commit::recover(&store, &depot)?;
         let reading = store.read()?;
         let mut state = state_of(job, &directory, &reading)?;
-        if state.born_ms == 0 && job.sinks.iter().any(|sink| sink.topic.is_some()) {
+        if state.born_ms == 0 && job.sinks.iter().any(|sink| sink.topic().is_some()) {
             state.born_ms = u64::try_from((options.now)().as_millis()).unwrap_or(u64::MAX);
         }
-        let job = job.in_state(&directory.path);
-        let outflow = Outflow::open(&job, &state, directory.join("changes"), &mut *keep_trying)?;
+        let layout = &directory.layout;
+        let outflow = Outflow::open(job, &state, layout.clone(), &mut *keep_trying)?;
         let mut inflows = Inflows::new();
         for source in job
             .sources
@@ -90,13 +111,12 @@ impl<'a> Session<'a> {
         {
             let name = &source.spec.name;
             let group = format!("tidewater-{}-{name}", state.id);
-            let streams = directory.join("streams");
-            let inflow = Inflow::resume(source, &group, &reading, &streams)?;
+            let inflow = Inflow::resume(source, &group, &reading, layout.messages(name))?;
             inflows.insert(name.clone(), inflow);
         }
         drop(reading);
         Ok(Self {
-            job,
+            job: job.clone(),
             options,
             progress,
             directory,
@@ -131,68 +151,69 @@ impl<'a> Session<'a> {
         cut: Option<&Arc<Cut>>,
     ) -> Result<RunReport, RunError> {
         clock.enter("compare");
-        if self.state.epoch > 0 {
-            self.store.filled(&mut self.directory)?;
+        let work = self.compare()?;
+        if !self.has_work(&work) {
+            note_positions(&self.job, &self.store, &work)?;
+            return unchanged(self.state.epoch, &work.tables, &work.reading, clock);
         }
-        let reading = Arc::new(self.store.read()?);
-        let state = self.state.clone();
-        let views = Views::compare(&self.job, &reading, self.rebuild)?;
-        let changes = self.compare(&state, &reading)?;
-        announce(&views, &state, self.rebuild, self.options.notice);
-        let tables = tables(&self.job, &views);
-        if !self.has_work(&views, &changes) {
-            note_positions(&self.job, &self.store, &reading, &changes)?;
-            return unchanged(state.epoch, &tables, &reading, clock);
-        }
-        let inputs = self.inputs(&views, &changes, cut)?;
-        let epoch = self.prepare(&views, &state, &reading, &inputs, tables)?;
+        let inputs = self.inputs(&work, cut)?;
+        let epoch = self.prepare(&work, &inputs)?;
 
         clock.enter("compute");
-        let writing = self.store.write()?;
-        if state.epoch == 0 {
-            // Those of a first run that was cut short.
-            writing.drop_parts()?;
-        }
-        drop_parts(&writing, &views, &reading)?;
-        let (epoch, runs, parts_of_views) = compute(epoch, &writing, self.options.run.workers)?;
-        finalize(&self.job, &views, &writing, &reading)?;
-        let mut warnings = warnings(&epoch.intakes);
-        let positions = self.positions(changes, &inputs)?;
-        for (source, positions) in self.job.sources.iter().zip(&positions) {
-            check_gate(source, rows_of(positions))?;
-        }
+        let fill = StateFill::begin(&self.store, &self.state)?;
+        let computed = self.compute(epoch, &work, fill.transaction())?;
+        let mut warnings = warnings(&computed.epoch.intakes);
+        let positions = self.positions(&work, &inputs)?;
 
         clock.enter("write");
         let commit = Commit {
             directory: &self.directory,
             depot: &self.depot,
-            reading: &reading,
-            state,
-            views: &views,
-            parts: parts_of_views,
+            reading: &work.reading,
+            state: self.state.clone(),
+            views: &work.views,
+            parts: computed.parts,
             positions,
             now_s: (self.options.now)().as_secs(),
         };
-        let write = WriteOptions {
-            threads: self.options.run.workers,
-            preview_rows: self.options.run.preview_rows,
-            ..WriteOptions::default()
+        let (epoch, runs) = (computed.epoch, computed.runs);
+        let stage = || commit.stage(&epoch, runs, self.write_options());
+        let (staged, record) = match fill {
+            StateFill::First(fill) => {
+                let staged = fill.commit_during(&self.state, stage)?;
+                (staged, self.store.write()?)
+            }
+            StateFill::WithRecord(transaction) => (stage()?, transaction),
         };
-        let (staged, writing) = commit.stage_and_fill(&self.store, writing, &epoch, runs, write)?;
         commit.balance(&epoch, &staged)?;
-        let rows_read = rows_in(&commit.positions);
 
         clock.enter("commit");
-        let deliveries = commit.positions.iter();
-        let deliveries: Vec<DeliveryRecord> = deliveries
-            .flat_map(|source| source.records.clone())
-            .collect();
         let reports = reports(&commit, &epoch.tables, &staged)?;
-        let (tables, quarantined, quarantine_path) = reports;
-        let rows_late = epoch.rows_late.load(Ordering::Relaxed);
-        let seconds = clock.elapsed();
-        let committed = commit.finish(writing, epoch, &staged, seconds)?;
+        let deliveries = commit.deliveries();
+        let rows_read = deliveries.iter().map(|delivery| delivery.rows_in).sum();
+        let rows_late = epoch.counts.late.load(Ordering::Relaxed);
+        let committed = commit.finish(record, epoch, &staged, clock.elapsed())?;
+        self.committed(committed)?;
+        warnings.sort();
+        let (seconds_total, stages) = clock.finish();
+        Ok(RunReport {
+            epoch: self.state.epoch,
+            deliveries: Some(deliveries),
+            rows_read,
+            rows_quarantined: reports.quarantine.rows,
+            rows_late,
+            quarantine_path: reports.quarantine_path(),
+            tables: reports.published(),
+            seconds_total,
+            stages,
+            warnings,
+        })
+    }
+
+    /// Goes on from what was committed: publishes it to Kafka, and tells the brokers how far streams are read.
+    fn committed(&mut self, committed: Committed) -> Result<(), RunError> {
         self.state = committed.state;
+        self.rebuild = false;
         if let Some(outflow) = &mut self.outflow {
             outflow.publish(self.state.epoch, &mut *self.keep_trying)?;
         }
@@ -201,21 +222,15 @@ impl<'a> Session<'a> {
                 inflow.committed(position);
             }
         }
-        self.rebuild = false;
-        warnings.sort();
-        let (seconds_total, stages) = clock.finish();
-        Ok(RunReport {
-            epoch: self.state.epoch,
-            deliveries: Some(deliveries),
-            rows_read,
-            rows_quarantined: quarantined,
-            rows_late,
-            tables,
-            seconds_total,
-            stages,
-            warnings,
-            quarantine_path,
-        })
+        Ok(())
+    }
+
+    fn write_options(&self) -> WriteOptions {
+        WriteOptions {
+            threads: self.options.run.workers,
+            preview_rows: self.options.run.preview_rows,
+            ..WriteOptions::default()
+        }
     }
 
     /// Notes that the last epoch is in Kafka, which would forget in time that it holds it.
@@ -232,12 +247,27 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    /// Compares the job and its sources with the last commit.
+    fn compare(&mut self) -> Result<Work, RunError> {
+        if self.state.epoch > 0 {
+            self.store.filled(&mut self.directory)?;
+        }
+        let reading = Arc::new(self.store.read()?);
+        let copies = self.directory.layout.table_copies();
+        let views = Views::compare(&self.job, &reading, &copies, self.rebuild)?;
+        let changes = self.compare_files(&reading)?;
+        announce(&views, &self.state, self.rebuild, self.options.notice);
+        let tables = PerTable::with_copies(&self.job, &copies, |view| views.graph(view));
+        Ok(Work {
+            reading,
+            views,
+            changes,
+            tables,
+        })
+    }
+
     /// What changed of the files of each source.
-    fn compare(
-        &self,
-        state: &StateRecord,
-        reading: &Reading,
-    ) -> Result<Vec<SourceChanges>, RunError> {
+    fn compare_files(&self, reading: &Reading) -> Result<Vec<SourceChanges>, RunError> {
         let settle = self.options.settle;
         let settled = (self.options.now)().saturating_sub(settle).as_nanos();
         let settled_ns = if settle.is_zero() {
@@ -250,7 +280,7 @@ impl<'a> Session<'a> {
             .sources
             .iter()
             .map(|source| match source.spec.kafka {
-                None => SourceChanges::compare(source, state, reading, settled_ns),
+                None => SourceChanges::compare(source, &self.state, reading, settled_ns),
                 Some(_) => Ok(SourceChanges::default()),
             });
         let mut changes = changes.collect::<Result<Vec<_>, _>>()?;
@@ -261,7 +291,7 @@ impl<'a> Session<'a> {
         Ok(changes)
     }
 
-    fn has_work(&self, views: &Views, changes: &[SourceChanges]) -> bool {
+    fn has_work(&self, Work { views, changes, .. }: &Work) -> bool {
         !changes.iter().all(SourceChanges::is_nothing)
             || !views.rebuilt.keeps.is_empty()
             || views.quarantine
@@ -270,13 +300,9 @@ impl<'a> Session<'a> {
             || self.inflows.values().any(|inflow| inflow.stream.lag() > 0)
     }
 
-    fn inputs(
-        &self,
-        views: &Views,
-        changes: &[SourceChanges],
-        cut: Option<&Arc<Cut>>,
-    ) -> Result<Inputs, RunError> {
-        let read = Read::of(&self.job, views);
+    fn inputs(&self, work: &Work, cut: Option<&Arc<Cut>>) -> Result<Inputs, RunError> {
+        let Work { views, changes, .. } = work;
+        let read = SourcesRead::of(&self.job, views);
         let mut inputs = Inputs {
             intakes: Vec::new(),
             shares: BTreeMap::new(),
@@ -301,21 +327,11 @@ impl<'a> Session<'a> {
         Ok(inputs)
     }
 
-    fn prepare(
-        &self,
-        views: &Views,
-        state: &StateRecord,
-        reading: &Arc<Reading>,
-        inputs: &Inputs,
-        tables: Vec<Table>,
-    ) -> Result<Epoch, RunError> {
-        let paths = commit::paths(&self.directory, &tables);
-        commit::remove_orphans(&self.directory, state.epoch)?;
-        let staging = Staging::for_state(
-            paths.iter().map(PathBuf::as_path),
-            &state.id,
-            state.epoch + 1,
-        )?;
+    fn prepare(&self, work: &Work, inputs: &Inputs) -> Result<Epoch, RunError> {
+        let next = self.state.epoch + 1;
+        let paths = commit::paths(&self.directory.layout, &work.tables);
+        commit::remove_orphans(&self.directory.layout, next)?;
+        let staging = Staging::for_state(paths.iter().map(PathBuf::as_path), &self.state.id, next)?;
         let intakes: Vec<Arc<Intake>> =
             inputs.intakes.iter().flatten().flatten().cloned().collect();
         for intake in &intakes {
@@ -325,36 +341,48 @@ impl<'a> Session<'a> {
         }
         let sources = self.job.sources.iter();
         Ok(Epoch {
-            graphs: vec![views.kept.clone(), views.rebuilt.clone()],
+            resumed: work.views.kept.clone(),
+            rebuilt: work.views.rebuilt.clone(),
             sources: sources.map(|source| source.spec.name.clone()).collect(),
             intakes,
-            tables,
+            tables: work.tables.clone(),
             staging,
-            state: Some(Arc::clone(reading)),
-            kept: Mutex::default(),
-            rows_taken: AtomicI64::new(0),
-            rows_quarantined: Arc::default(),
-            rows_late: Arc::default(),
+            state: Some(Arc::clone(&work.reading)),
+            counts: Arc::default(),
             progress: self.progress.clone(),
             faults: Faults::default(),
         })
     }
 
-    /// Where each source stands once the epoch is committed.
-    fn positions(
+    /// Runs the graphs, and writes what their state becomes.
+    fn compute(
         &self,
-        changes: Vec<SourceChanges>,
-        inputs: &Inputs,
-    ) -> Result<Vec<SourcePositions>, RunError> {
-        let sources = self.job.sources.iter().zip(changes).zip(&inputs.intakes);
+        epoch: Epoch,
+        work: &Work,
+        transaction: &Writing,
+    ) -> Result<Computed, RunError> {
+        drop_parts(transaction, &work.views, &work.reading)?;
+        let computed = compute(epoch, transaction, self.options.run.workers)?;
+        finalize(&self.job, &work.views, transaction, &work.reading)?;
+        Ok(computed)
+    }
+
+    /// Where each source stands once the epoch is committed.
+    ///
+    /// # Errors
+    /// When a source let through too many bad rows, or what was read of a stream cannot be made durable.
+    fn positions(&self, work: &Work, inputs: &Inputs) -> Result<Vec<SourcePositions>, RunError> {
+        let sources = self.job.sources.iter();
+        let sources = sources.zip(&work.changes).zip(&inputs.intakes);
         let positions = sources.map(|((source, changes), intakes)| {
             let name = &source.spec.name;
-            let mut positions = positions(name, changes, intakes);
+            let mut positions = positions(name, changes.clone(), intakes);
             if let (Some(inflow), Some(share)) = (self.inflows.get(name), inputs.shares.get(name)) {
                 let (stream, records) = inflow.after(share)?;
                 positions.stream = Some(stream);
                 positions.records = records;
             }
+            check_gate(source, rows_of(&positions))?;
             Ok(positions)
         });
         positions.collect()
@@ -377,7 +405,7 @@ fn open_store(directory: &mut Directory, options: &MaintainOptions<'_>) -> Resul
             (options.notice)(&format!(
                 "{error}. Its record of what was taken in is lost: everything is read again"
             ));
-            let path = directory.join("state.redb");
+            let path = directory.layout.store();
             disk::remove_file(&path).map_err(StoreError::io("remove", &path))?;
             directory.is_made = false;
             Ok(Store::open(directory)?)
@@ -401,14 +429,14 @@ pub fn state_of(
     match state.filter(|state| state.epoch > 0) {
         Some(state) if state.job == name => Ok(state),
         Some(state) => Err(RunError::State(StoreError::OtherJob {
-            path: directory.path.clone(),
+            path: directory.layout.root().to_path_buf(),
             owner: state.job,
             job: name,
         })),
         None => Ok(StateRecord {
             id: format!(
                 "{:016x}",
-                hash(directory.path.as_os_str().as_encoded_bytes())
+                hash(directory.layout.root().as_os_str().as_encoded_bytes())
             ),
             job: name,
             ..StateRecord::default()
@@ -448,36 +476,14 @@ fn announce(views: &Views, state: &StateRecord, rebuild: bool, notice: &dyn Fn(&
     }
 }
 
-/// The tables of the job, and where their changes come from.
-fn tables(job: &Job, views: &Views) -> Vec<Table> {
-    let of_sinks = job.sinks.iter().map(|sink| Table {
-        spec: Arc::new(sink.table.clone()),
-        from: From::Relation(
-            if views.is_rebuilt(&sink.view) {
-                REBUILT
-            } else {
-                KEPT
-            },
-            sink.view.clone(),
-        ),
-        is_topic: sink.topic.is_some(),
-    });
-    let own = late(job).into_iter().chain([quarantine(job)]);
-    of_sinks.chain(own).collect()
-}
-
 /// Remembers files that were touched, so that they need not be read again to be told unchanged.
-fn note_positions(
-    job: &Job,
-    store: &Store,
-    reading: &Reading,
-    changes: &[SourceChanges],
-) -> Result<(), RunError> {
+fn note_positions(job: &Job, store: &Store, work: &Work) -> Result<(), RunError> {
     let writing = store.write()?;
     let mut moved = false;
-    for (source, changes) in job.sources.iter().zip(changes) {
+    for (source, changes) in job.sources.iter().zip(&work.changes) {
         let name = &source.spec.name;
-        let known: BTreeMap<String, Position> = reading.records(POSITIONS, &pair_key(name, ""))?;
+        let known: BTreeMap<String, Position> =
+            work.reading.records(POSITIONS, &pair_key(name, ""))?;
         for position in &changes.positions {
             if known.get(&position.path) != Some(position) {
                 writing.put(POSITIONS, &pair_key(name, &position.path), position)?;
@@ -504,25 +510,19 @@ fn drop_parts(writing: &Writing, views: &Views, reading: &Reading) -> Result<(),
     Ok(())
 }
 
-/// Runs the graphs of an epoch, and writes what their state becomes: the sorted runs of each table, and the parts of each
-/// view.
-#[allow(clippy::type_complexity)]
-fn compute(
-    epoch: Epoch,
-    writing: &Writing,
-    workers: usize,
-) -> Result<(Epoch, Vec<Vec<Run>>, BTreeMap<String, Vec<String>>), RunError> {
+/// Runs the graphs of an epoch, and writes what their state becomes.
+fn compute(epoch: Epoch, writing: &Writing, workers: usize) -> Result<Computed, RunError> {
     let (outlets, mut keepers) = keep::channels(workers.max(1));
-    *epoch.kept.lock().unwrap_or_else(PoisonError::into_inner) = outlets;
-    let graphs = epoch.graphs.len();
+    let outlets = Mutex::new(outlets);
     let epoch = Arc::new(epoch);
     let for_workers = Arc::clone(&epoch);
     let guards = workers::start(workers, &epoch.faults, move |worker| {
-        for_workers.work(worker)
+        let outlets = outlets.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        for_workers.work(worker, outlets)
     })?;
     let mut parts: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut failed = None;
-    for _ in 0..graphs {
+    for _ in Graph::ALL {
         match keepers.receive(writing) {
             Ok(Some(names)) => names
                 .into_iter()
@@ -540,7 +540,6 @@ fn compute(
     if let Some(error) = failed {
         return Err(error.into());
     }
-    let runs = gather(&epoch, shards);
-    let epoch = Arc::try_unwrap(epoch).map_err(|_| RunError::Workers("one still runs".into()))?;
-    Ok((epoch, runs, parts))
+    let (epoch, runs) = finished(epoch, shards)?;
+    Ok(Computed { epoch, runs, parts })
 }

@@ -3,29 +3,27 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
+use tidewater_connectors::file::sink::QUARANTINE_TABLE;
 use tidewater_connectors::sink::TableSpec;
 use tidewater_operators::hash::hash;
 
 use crate::drive::RunError;
-use crate::drive::graph::Plan;
-use crate::drive::{scanned, views};
+use crate::drive::graph::{Graph, Plan};
+use crate::drive::late::LATE_TABLE;
 use crate::job::Job;
 use crate::plan::Node;
+use crate::plan::PlannedView;
+use crate::plan::assemble::{add_scanned, published_views};
 use crate::plan::retain::horizon;
 use crate::render::Retained;
 use crate::state::{Reading, TABLES, TableRecord, VIEWS, ViewRecord};
 
 /// Counts up when the same plan means something else, or its state looks otherwise.
 const PLANNER: u32 = 1;
-
-/// The name under which the quarantine's fingerprint is kept.
-pub const QUARANTINE: &str = "_quarantine";
-
-/// The name of the table of late rows.
-const LATE: &str = "_late";
 
 /// What a run does with the views of a job.
 pub struct Views {
@@ -53,14 +51,20 @@ pub struct Gone {
 }
 
 impl Views {
-    /// Compares the job with what is kept. `all` is to build everything anew.
+    /// Compares the job with what is kept. `copies` holds copies of tables that go to Kafka; `all` is to build everything
+    /// anew.
     ///
     /// # Errors
     /// When a view cannot be rendered, or the state not be read.
-    pub fn compare(job: &Job, reading: &Reading, all: bool) -> Result<Self, RunError> {
+    pub fn compare(
+        job: &Job,
+        reading: &Reading,
+        copies: &Path,
+        all: bool,
+    ) -> Result<Self, RunError> {
         let known: BTreeMap<String, ViewRecord> = reading.records(VIEWS, "")?;
         let tables: BTreeMap<String, TableRecord> = reading.records(TABLES, "")?;
-        let views = views(job, job.sinks.iter().map(|sink| sink.view.clone()))?;
+        let views = published_views(job)?;
         let mut fingerprints = fingerprints(job, &views);
         let same = |name: &str| {
             known
@@ -71,24 +75,24 @@ impl Views {
             .sinks
             .iter()
             .filter(|sink| {
-                let print = table_print(job, &sink.view, &sink.table);
-                let known = tables.get(&*sink.table.name);
+                let print = table_print(job, &sink.view, &sink.files(copies));
+                let known = tables.get(&*sink.name);
                 // A directory that is gone cannot be amended: whoever removed it wants it made anew.
                 known.is_none_or(|known| known.fingerprint != print || !known.path.is_dir())
             })
             .map(|sink| sink.view.clone())
             .collect();
-        for name in fingerprints.keys().filter(|name| *name != QUARANTINE) {
+        for name in fingerprints.keys().filter(|name| *name != QUARANTINE_TABLE) {
             if all || !same(name) {
                 changed.insert(name.clone());
             }
         }
         let is_there = |name: &str| tables.get(name).is_some_and(|table| table.path.is_dir());
-        let quarantine = all || !same(QUARANTINE) || !is_there(QUARANTINE);
-        let late = !is_there(LATE);
+        let quarantine = all || !same(QUARANTINE_TABLE) || !is_there(QUARANTINE_TABLE);
+        let late = !is_there(LATE_TABLE);
         for sink in &job.sinks {
-            let print = table_print(job, &sink.view, &sink.table);
-            fingerprints.insert(table_name(&sink.table.name), print);
+            let print = table_print(job, &sink.view, &sink.files(copies));
+            fingerprints.insert(table_name(&sink.name), print);
         }
         let gone = Gone {
             views: known
@@ -99,8 +103,8 @@ impl Views {
             tables: tables
                 .into_iter()
                 .filter(|(name, _)| {
-                    name != QUARANTINE
-                        && name != LATE
+                    name != QUARANTINE_TABLE
+                        && name != LATE_TABLE
                         && !fingerprints.contains_key(&table_name(name))
                 })
                 .collect(),
@@ -131,6 +135,15 @@ impl Views {
         })
     }
 
+    /// The graph that renders a relation.
+    pub fn graph(&self, relation: &str) -> Graph {
+        if self.is_rebuilt(relation) {
+            Graph::Rebuilt
+        } else {
+            Graph::Resumed
+        }
+    }
+
     /// Whether the relation is built anew.
     pub fn is_rebuilt(&self, relation: &str) -> bool {
         self.rebuilt.keeps.contains(relation)
@@ -144,36 +157,34 @@ pub fn table_name(table: &str) -> String {
 
 /// The views that go on, and those that are built anew with all that they read. `keeps` of the latter also names the
 /// sources that are published as they are, though nothing is kept of them.
-fn split(views: &[(String, Node)], changed: &BTreeSet<String>) -> (Plan, Plan) {
+fn split(views: &[PlannedView], changed: &BTreeSet<String>) -> (Plan, Plan) {
     let mut needed = changed.clone();
-    for (name, node) in views.iter().rev() {
+    for PlannedView { name, node } in views.iter().rev() {
         if needed.contains(name) {
-            scanned(node, &mut needed);
+            add_scanned(node, &mut needed);
         }
     }
-    let of = |keep: &dyn Fn(&str) -> bool| -> Vec<(String, Node)> {
-        let views = views.iter().filter(|(name, _)| keep(name));
+    let of = |keep: &dyn Fn(&str) -> bool| -> Vec<PlannedView> {
+        let views = views.iter().filter(|view| keep(&view.name));
         views.cloned().collect()
     };
     let kept = of(&|name| !changed.contains(name));
     (
         Plan {
-            keeps: kept.iter().map(|(name, _)| name.clone()).collect(),
+            keeps: kept.iter().map(|view| view.name.clone()).collect(),
             views: kept,
             retained: BTreeMap::new(),
-            resumes: true,
         },
         Plan {
             keeps: changed.clone(),
             views: of(&|name| needed.contains(name)),
             retained: BTreeMap::new(),
-            resumes: false,
         },
     )
 }
 
 /// Of each relation, and of the quarantine: of its plan and of all that it reads.
-fn fingerprints(job: &Job, views: &[(String, Node)]) -> BTreeMap<String, String> {
+fn fingerprints(job: &Job, views: &[PlannedView]) -> BTreeMap<String, String> {
     let mut prints = BTreeMap::new();
     let mut sources = String::new();
     for source in &job.sources {
@@ -186,9 +197,10 @@ fn fingerprints(job: &Job, views: &[(String, Node)]) -> BTreeMap<String, String>
         let _ = write!(sources, "{} {print} ", spec.name);
         prints.insert(spec.name.clone(), print);
     }
-    prints.insert(QUARANTINE.to_owned(), print(&sources));
+    prints.insert(QUARANTINE_TABLE.to_owned(), print(&sources));
     for view in &job.views {
-        let Some((_, node)) = views.iter().find(|(name, _)| *name == view.name) else {
+        let planned = views.iter().find(|planned| planned.name == view.name);
+        let Some(PlannedView { node, .. }) = planned else {
             continue;
         };
         let mut text = format!("{PLANNER} {}", view.plan.display_indent_schema());
@@ -198,7 +210,7 @@ fn fingerprints(job: &Job, views: &[(String, Node)]) -> BTreeMap<String, String>
         }
         constants(node, &mut text);
         let mut read = BTreeSet::new();
-        scanned(node, &mut read);
+        add_scanned(node, &mut read);
         for relation in &read {
             let print = prints.get(relation).map_or("", String::as_str);
             let _ = write!(text, " {relation} {print}");

@@ -17,11 +17,11 @@ use tidewater_connectors::source::{Decoded, Reader, Rejected, SourceSpec};
 use super::column::micros;
 use super::runs::{FIRST, Gather};
 use super::{MessageBound, ReplayOptions, Step, spill_failed};
-use crate::drive::key::{incoming, incoming_schema};
 use crate::drive::progress::Counters;
 use crate::drive::run::{check_gate, unsettled};
 use crate::drive::{Progress, RunError};
 use crate::job::{Job, Source};
+use crate::plan::primary_key::{incoming, incoming_schema};
 
 /// What became of a source's rows.
 #[derive(Default)]

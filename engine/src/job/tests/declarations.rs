@@ -226,20 +226,20 @@ fn a_sink_is_what_it_declares() {
     let [sink] = &job.sinks[..] else {
         panic!("one sink")
     };
+    let directory = sink.directory().unwrap();
     assert_eq!(
-        (sink.view.as_str(), &sink.table.path),
+        (sink.view.as_str(), &directory.path),
         ("v", &PathBuf::from("out/v"))
     );
-    assert_eq!(sink.table.partition_by, [1, 0]);
+    assert_eq!(directory.partition_by, [1, 0]);
     assert_eq!(
-        sink.table.encoding,
+        directory.encoding,
         Encoding::Csv {
             delimiter: b';',
             null_text: String::new()
         }
     );
     let order: Vec<_> = sink
-        .table
         .order_by
         .iter()
         .map(|key| (key.column, key.descending, key.nulls_first))
@@ -247,7 +247,7 @@ fn a_sink_is_what_it_declares() {
     assert_eq!(order, [(2, true, true), (0, false, false)]);
     assert!(
         matches!(
-            good("COPY u TO 'x'").sinks[0].table.encoding,
+            good("COPY u TO 'x'").sinks[0].directory().unwrap().encoding,
             Encoding::Parquet { .. }
         ),
         "Parquet unless said otherwise"

@@ -11,18 +11,18 @@ use super::suggest::nearest;
 use crate::diagnostic::Diagnostic;
 
 /// The diagnostics that an error of the planner comes to.
-pub(super) fn explain(error: &DataFusionError, site: &Site<'_>) -> Vec<Diagnostic> {
-    explain_at(error, None, site)
+pub(super) fn diagnose(error: &DataFusionError, site: &Site<'_>) -> Vec<Diagnostic> {
+    diagnose_at(error, None, site)
 }
 
-fn explain_at(error: &DataFusionError, span: Option<Span>, site: &Site<'_>) -> Vec<Diagnostic> {
+fn diagnose_at(error: &DataFusionError, span: Option<Span>, site: &Site<'_>) -> Vec<Diagnostic> {
     match error {
         DataFusionError::Collection(errors) => errors
             .iter()
-            .flat_map(|e| explain_at(e, span, site))
+            .flat_map(|e| diagnose_at(e, span, site))
             .collect(),
-        DataFusionError::Context(_, inner) => explain_at(inner, span, site),
-        DataFusionError::Shared(inner) => explain_at(inner, span, site),
+        DataFusionError::Context(_, inner) => diagnose_at(inner, span, site),
+        DataFusionError::Shared(inner) => diagnose_at(inner, span, site),
         DataFusionError::Diagnostic(diagnostic, inner) => {
             let span = diagnostic.span.or(span);
             match inner.as_ref() {

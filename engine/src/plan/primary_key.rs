@@ -21,7 +21,7 @@ use tidewater_operators::row_codec::OrderKey;
 use tidewater_operators::top::TopSpec;
 
 use crate::job::Source;
-use crate::plan::{Map, Node};
+use crate::plan::{Map, Node, PlannedView};
 
 /// The columns of a source's rows as they enter the graph: those that are read, and where it has a key those of the
 /// row's place.
@@ -73,7 +73,7 @@ pub fn incoming(
 }
 
 /// The rows of a source that count, as a view that is read in its place; `None` without a key.
-pub fn keyed(source: &Source) -> Option<(String, Node)> {
+pub fn keyed(source: &Source) -> Option<PlannedView> {
     if source.primary_key.is_empty() {
         return None;
     }
@@ -108,7 +108,10 @@ pub fn keyed(source: &Source) -> Option<(String, Node)> {
         columns: columns.collect(),
         schema: Arc::clone(&source.schema),
     }));
-    Some((source.spec.name.clone(), node))
+    Some(PlannedView {
+        name: source.spec.name.clone(),
+        node,
+    })
 }
 
 /// The last row of each partition, in this order of columns.

@@ -1,0 +1,84 @@
+//! The balance that every run checks before anything is published: no row is lost, none is made up.
+//!
+//! *Rows read = rows that entered the dataflow + rows of the quarantine table.* Readers count rows as they decode them;
+//! the dataflow counts what enters it; the quarantine table is counted as it is written. All three are signed: a
+//! delivery that is retracted counts as less, and so does what a row retracts by itself (an update of Debezium).
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::RunError;
+use super::graph::Epoch;
+use super::ingest::Intake;
+
+/// The three terms, signed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Balance {
+    read: i64,
+    entered: i64,
+    quarantined: i64,
+}
+
+impl Balance {
+    fn check(self) -> Result<(), RunError> {
+        if self.read == self.entered + self.quarantined {
+            return Ok(());
+        }
+        Err(RunError::Unbalanced {
+            rows_read: self.read,
+            rows_entered: self.entered,
+            rows_quarantined: self.quarantined,
+        })
+    }
+}
+
+/// Checks an epoch whose quarantine table changed by so many rows: inserted ones, less deleted ones.
+///
+/// # Errors
+/// [`RunError::Unbalanced`].
+pub fn check(epoch: &Epoch, rows_quarantined: i64) -> Result<(), RunError> {
+    let balance = Balance {
+        read: epoch.intakes.iter().map(|intake| net_rows(intake)).sum(),
+        entered: epoch.counts.entered.load(Ordering::Relaxed),
+        quarantined: rows_quarantined,
+    };
+    balance.check()
+}
+
+/// What an intake adds to the dataflow and the quarantine together.
+fn net_rows(intake: &Intake) -> i64 {
+    let counts = intake.counts.iter();
+    let counts = counts.map(|count| {
+        let load = |rows: &AtomicU64| signed(rows.load(Ordering::Relaxed));
+        // What is retracted was read as well.
+        let net = load(&count.read) - 2 * load(&count.retracted);
+        // Of what is read again for a view alone, rejected rows are in the quarantine already.
+        net - if intake.quarantines {
+            0
+        } else {
+            load(&count.rejected)
+        }
+    });
+    let net: i64 = counts.sum();
+    net * intake.sign.diff() + intake.undone.load(Ordering::Relaxed)
+}
+
+/// Rows read of an intake, and of these the rejected ones.
+pub fn counted(intake: &Intake) -> (u64, u64) {
+    let counts = intake.counts.iter().map(|count| {
+        (
+            count.read.load(Ordering::Relaxed),
+            count.rejected.load(Ordering::Relaxed),
+        )
+    });
+    counts.fold((0, 0), |(read, rejected), more| {
+        (read + more.0, rejected + more.1)
+    })
+}
+
+/// A number of rows as a change.
+pub fn signed(rows: u64) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

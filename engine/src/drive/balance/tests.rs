@@ -1,0 +1,175 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+
+use arrow::array::{Int64Array, RecordBatch};
+use tidewater_connectors::error::SourceError;
+use tidewater_connectors::source::{Dealt, Decoded, Reader, Rejected, Taken};
+use tidewater_operators::source::Step;
+use tidewater_operators::{Faults, Sign};
+
+use super::*;
+use crate::drive::Progress;
+use crate::drive::graph::GraphSet;
+use crate::drive::ingest::{Entry, Share};
+use crate::job::Job;
+
+/// Rows of one step of a piece.
+#[derive(Clone, Copy)]
+struct Rows {
+    inserted: usize,
+    retracted: usize,
+    rejected: usize,
+}
+
+const fn rows(inserted: usize, retracted: usize, rejected: usize) -> Rows {
+    Rows {
+        inserted,
+        retracted,
+        rejected,
+    }
+}
+
+/// Hands out one delivery, a piece a step.
+struct Steps(Mutex<VecDeque<Decoded>>);
+
+impl Reader for Steps {
+    fn next_piece(&self) -> Result<Option<Dealt>, SourceError> {
+        let step = self.0.lock().unwrap().pop_front();
+        Ok(step.map(|step| Dealt {
+            delivery: 0,
+            piece: Box::new(std::iter::once(Ok(step))),
+        }))
+    }
+
+    fn taken(&self) -> Result<Vec<Taken>, SourceError> {
+        Ok(Vec::new())
+    }
+
+    fn bytes_total(&self) -> u64 {
+        0
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+fn job() -> Job {
+    let sql = "CREATE EXTERNAL TABLE t (id BIGINT) STORED AS CSV LOCATION 'in'; COPY t TO 'out';";
+    Job::parse("job.sql", sql, &|_| None).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+fn decoded(job: &Job, rows: Rows) -> Decoded {
+    let batch = |rows: usize| {
+        let ids = Int64Array::from_iter_values(0..i64::try_from(rows).unwrap());
+        RecordBatch::try_new(Arc::clone(&job.sources[0].schema), vec![Arc::new(ids)]).unwrap()
+    };
+    let rejected = Rejected {
+        source: "t".into(),
+        file: "in".into(),
+        line: 1,
+        byte_offset: 0,
+        column: None,
+        reason: String::new(),
+        raw: String::new(),
+    };
+    Decoded {
+        batch: batch(rows.inserted),
+        retracted: (rows.retracted > 0).then(|| batch(rows.retracted)),
+        rejected: vec![rejected; rows.rejected],
+        ordinals: None,
+        bytes: 0,
+    }
+}
+
+/// What the dataflow counts of an intake of these steps, and what its readers count.
+fn entered_and_read(sign: Sign, quarantines: bool, steps: &[Rows]) -> (i64, i64) {
+    let job = job();
+    let source = &job.sources[0];
+    let steps = steps.iter().map(|rows| decoded(&job, *rows)).collect();
+    let entry = Entry {
+        sign,
+        graphs: GraphSet::REBUILT,
+        quarantines,
+    };
+    let reader = Arc::new(Steps(Mutex::new(steps)));
+    let spec = Arc::new(source.spec.clone());
+    let intake = Arc::new(Intake::of(
+        spec,
+        Arc::clone(&source.schema),
+        entry,
+        reader,
+        1,
+    ));
+    let mut share = Share {
+        intake: Arc::clone(&intake),
+        quarantine: Rc::new(RefCell::new(None)),
+        progress: Progress::default(),
+        faults: Faults::default(),
+        open: None,
+    };
+    let mut entered = 0;
+    while let Step::Emit(deltas) = share.step() {
+        let rows = deltas.iter().map(|delta| {
+            let rows = u64::try_from(delta.batch.num_rows()).unwrap();
+            signed(rows) * delta.sign.diff()
+        });
+        entered += rows.sum::<i64>();
+    }
+    (entered, net_rows(&intake))
+}
+
+const STEPS: [Rows; 4] = [rows(5, 0, 2), rows(3, 2, 0), rows(0, 0, 4), rows(0, 3, 1)];
+
+#[test]
+fn what_is_read_enters_the_dataflow_or_the_quarantine() {
+    // 8 rows inserted, 5 retracted, 7 rejected.
+    let cases = [
+        // Sign, whether rejected rows reach the quarantine, rows that enter, rows of the quarantine.
+        (Sign::Plus, true, 3, 7),
+        (Sign::Minus, true, -3, -7),
+        (Sign::Plus, false, 3, 0),
+        (Sign::Minus, false, -3, 0),
+    ];
+    for (sign, quarantines, expected, quarantined) in cases {
+        let (entered, read) = entered_and_read(sign, quarantines, &STEPS);
+        assert_eq!(entered, expected, "{sign:?}");
+        let balance = Balance {
+            read,
+            entered,
+            quarantined,
+        };
+        balance.check().unwrap();
+    }
+}
+
+#[test]
+fn a_lost_row_and_one_too_many_are_found() {
+    for sign in [Sign::Plus, Sign::Minus] {
+        let (entered, read) = entered_and_read(sign, true, &STEPS);
+        let quarantined = 7 * sign.diff();
+        for (entered, quarantined) in [
+            (entered - 1, quarantined),
+            (entered + 1, quarantined),
+            (entered, quarantined - 1),
+            (entered, quarantined + 1),
+            (entered, 0),
+            (0, quarantined),
+        ] {
+            let balance = Balance {
+                read,
+                entered,
+                quarantined,
+            };
+            let error = balance.check().unwrap_err();
+            let RunError::Unbalanced { rows_read, .. } = &error else {
+                panic!("{error}")
+            };
+            assert_eq!(*rows_read, read);
+        }
+    }
+}

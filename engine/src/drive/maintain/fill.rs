@@ -1,0 +1,83 @@
+//! The transaction that an epoch writes its operators' state in.
+//!
+//! 1. It is the record's own transaction, except in a first run.
+//! 2. A first run commits it before the record, while the tables are staged: the operators' state is most of what is
+//!    written then. Until the record is there the state has no epoch, and the next run drops what was filled.
+
+use std::panic::resume_unwind;
+use std::thread;
+
+use tidewater_connectors::disk;
+
+use super::commit::FILLED;
+use crate::drive::RunError;
+use crate::state::{STATE, StateRecord, Store, StoreError, Writing, panic};
+
+/// The transaction that operators' state is written in.
+pub enum StateFill {
+    /// Of a first run: it is committed on its own, before the record.
+    First(FirstFill),
+    /// Of any later run: the record is written in it as well.
+    WithRecord(Writing),
+}
+
+impl StateFill {
+    /// Begins the transaction of the epoch after that of `state`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn begin(store: &Store, state: &StateRecord) -> Result<Self, StoreError> {
+        let transaction = store.write()?;
+        if state.epoch > 0 {
+            return Ok(Self::WithRecord(transaction));
+        }
+        // A first run that was cut short may have left some.
+        transaction.drop_parts()?;
+        Ok(Self::First(FirstFill { transaction }))
+    }
+
+    /// Where operators' state is written.
+    pub fn transaction(&self) -> &Writing {
+        match self {
+            Self::First(fill) => &fill.transaction,
+            Self::WithRecord(transaction) => transaction,
+        }
+    }
+}
+
+/// The operators' state of a first run.
+pub struct FirstFill {
+    transaction: Writing,
+}
+
+impl FirstFill {
+    /// Commits it while `stage` stages the tables; gives what `stage` gives. `state` is still at epoch 0.
+    ///
+    /// # Errors
+    /// When the store fails, or `stage` does.
+    pub fn commit_during<T>(
+        self,
+        state: &StateRecord,
+        stage: impl FnOnce() -> Result<T, RunError>,
+    ) -> Result<T, RunError> {
+        let (filled, staged) = thread::scope(|scope| {
+            let filling = scope.spawn(|| panic::guarded(|| self.commit(state)));
+            let staged = stage();
+            let filled = filling.join();
+            (filled.unwrap_or_else(|panic| resume_unwind(panic)), staged)
+        });
+        filled?;
+        staged
+    }
+
+    fn commit(self, state: &StateRecord) -> Result<(), StoreError> {
+        let state = StateRecord {
+            sizes: self.transaction.sizes()?,
+            ..state.clone()
+        };
+        self.transaction.put(STATE, "", &state)?;
+        self.transaction.commit()?;
+        disk::crash_point(FILLED);
+        Ok(())
+    }
+}

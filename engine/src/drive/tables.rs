@@ -1,0 +1,242 @@
+//! The tables of an epoch: those that the job publishes, and the two that the engine adds.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tidewater_connectors::file::sink::quarantine_spec;
+use tidewater_connectors::sink::TableSpec;
+
+use super::RunError;
+use super::graph::Graph;
+use super::late::late_spec;
+use crate::job::{Destination, Job};
+
+/// A value for each table of an epoch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PerTable<T> {
+    /// Of the job's sinks, in the order of the job.
+    pub sinks: Vec<T>,
+    /// Of the table of late rows, in a job with windows that become final.
+    pub late: Option<T>,
+    /// Of the quarantine.
+    pub quarantine: T,
+}
+
+impl<T> PerTable<T> {
+    /// The values of all tables: of sinks, of late rows, of the quarantine.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        let own = self.late.iter().chain([&self.quarantine]);
+        self.sinks.iter().chain(own)
+    }
+
+    /// Borrows each value.
+    pub fn as_ref(&self) -> PerTable<&T> {
+        PerTable {
+            sinks: self.sinks.iter().collect(),
+            late: self.late.as_ref(),
+            quarantine: &self.quarantine,
+        }
+    }
+
+    /// Another value for each table.
+    pub fn map<U>(self, mut value: impl FnMut(T) -> U) -> PerTable<U> {
+        PerTable {
+            sinks: self.sinks.into_iter().map(&mut value).collect(),
+            late: self.late.map(&mut value),
+            quarantine: value(self.quarantine),
+        }
+    }
+
+    /// Another value for each table, unless there is none for one of them.
+    ///
+    /// # Errors
+    /// The first one that `value` gives.
+    pub fn try_map<U, E>(self, mut value: impl FnMut(T) -> Result<U, E>) -> Result<PerTable<U>, E> {
+        Ok(PerTable {
+            sinks: self
+                .sinks
+                .into_iter()
+                .map(&mut value)
+                .collect::<Result<_, E>>()?,
+            late: self.late.map(&mut value).transpose()?,
+            quarantine: value(self.quarantine)?,
+        })
+    }
+
+    /// The values of all tables, in the order of [`iter`](Self::iter).
+    pub fn into_values(self) -> Vec<T> {
+        let mut values = self.sinks;
+        values.extend(self.late);
+        values.push(self.quarantine);
+        values
+    }
+
+    /// Other values for the same tables, in the order of [`iter`](Self::iter); `None` when there are too few.
+    pub fn with_values<U>(self, values: impl IntoIterator<Item = U>) -> Option<PerTable<U>> {
+        let mut values = values.into_iter();
+        self.try_map(|_| values.next().ok_or(())).ok()
+    }
+
+    /// Pairs the values of two sets of the same tables.
+    pub fn zip<U>(self, other: PerTable<U>) -> PerTable<(T, U)> {
+        PerTable {
+            sinks: self.sinks.into_iter().zip(other.sinks).collect(),
+            late: self.late.zip(other.late),
+            quarantine: (self.quarantine, other.quarantine),
+        }
+    }
+}
+
+impl<T> PerTable<Option<T>> {
+    /// The values that are there.
+    pub fn present(&self) -> impl Iterator<Item = &T> {
+        self.iter().flatten()
+    }
+}
+
+/// A table of an epoch.
+#[derive(Clone, Debug)]
+pub struct Table {
+    /// Its files.
+    pub spec: Arc<TableSpec>,
+    /// Where its changes come from.
+    pub origin: Origin,
+    /// Whether its rows go to Kafka. Its files are a copy then.
+    pub is_topic: bool,
+}
+
+/// Where a table's changes come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A relation of a graph.
+    Relation {
+        /// The graph.
+        graph: Graph,
+        /// The relation's name.
+        name: String,
+    },
+    /// Rows of windows that are final.
+    Late,
+    /// Rows that could not be decoded or cast.
+    Quarantine,
+}
+
+impl PerTable<Table> {
+    /// The tables of a job that keeps a state, with the directory that holds copies of tables that go to Kafka. `graph`
+    /// tells which graph renders a relation.
+    pub fn with_copies(job: &Job, copies: &Path, graph: impl Fn(&str) -> Graph) -> Self {
+        let sinks = job.sinks.iter().map(|sink| Table {
+            spec: Arc::new(sink.files(copies)),
+            origin: Origin::Relation {
+                graph: graph(&sink.view),
+                name: sink.view.clone(),
+            },
+            is_topic: sink.topic().is_some(),
+        });
+        // Beside the tables that are published as files; beside the copies where none is.
+        let output = published_directory(job).unwrap_or_else(|| copies.to_path_buf());
+        let retains = job.sinks.iter().any(|sink| sink.retain.is_some());
+        let own = |spec, origin| Table {
+            spec: Arc::new(spec),
+            origin,
+            is_topic: false,
+        };
+        Self {
+            sinks: sinks.collect(),
+            late: retains.then(|| own(late_spec(&output), Origin::Late)),
+            quarantine: own(quarantine_spec(&output), Origin::Quarantine),
+        }
+    }
+
+    /// The tables of a job that keeps nothing.
+    ///
+    /// # Errors
+    /// When a table goes to Kafka.
+    pub fn without_state(job: &Job) -> Result<Self, RunError> {
+        let is_topic = |destination| matches!(destination, &Destination::Topic(_));
+        if let Some(sink) = job.sinks.iter().find(|sink| is_topic(&sink.destination)) {
+            return Err(RunError::Usage(format!(
+                "{} goes to Kafka, which needs a state to know what is there already: run with --state DIR",
+                sink.view
+            )));
+        }
+        let tables = Self::with_copies(job, Path::new(""), |_| Graph::Rebuilt);
+        // Nothing is final without a state.
+        Ok(Self {
+            late: None,
+            ..tables
+        })
+    }
+}
+
+/// The deepest directory that holds all tables published as files; `None` without any.
+fn published_directory(job: &Job) -> Option<PathBuf> {
+    let directories = job.sinks.iter().filter_map(|sink| sink.directory());
+    let parents = directories.map(|table| table.path.parent().unwrap_or(Path::new("")));
+    let common = parents.reduce(|common, parent| {
+        common
+            .ancestors()
+            .find(|ancestor| parent.starts_with(ancestor))
+            .unwrap_or(Path::new(""))
+    });
+    common.map(Path::to_path_buf)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn job(copies: &str) -> Job {
+        let sql = format!(
+            "CREATE EXTERNAL TABLE t (id BIGINT, at TIMESTAMP) STORED AS CSV LOCATION 'in';\n{copies}"
+        );
+        Job::parse("job.sql", &sql, &|_| None).unwrap_or_else(|errors| panic!("{errors}"))
+    }
+
+    fn paths(tables: &PerTable<Table>) -> Vec<(&str, &str)> {
+        let path = |table: &Table| table.spec.path.to_str().map(str::to_owned).unwrap();
+        let paths = tables.iter().map(|table| (&*table.spec.name, path(table)));
+        let leaked = paths.map(|(name, path)| (name, &*path.leak()));
+        leaked.collect()
+    }
+
+    const TOPIC: &str = "COPY t TO 'kafka://host:9092/t' OPTIONS ('mode' 'changelog');";
+
+    #[test]
+    fn the_quarantine_lies_beside_the_published_tables() {
+        let cases = [
+            ("COPY t TO 'out/a/t';".to_owned(), "out/a/_quarantine"),
+            (
+                "COPY t TO 'out/a/t'; COPY t TO 'out/b/t';".to_owned(),
+                "out/_quarantine",
+            ),
+            (format!("COPY t TO 'out/a/t'; {TOPIC}"), "out/a/_quarantine"),
+            (TOPIC.to_owned(), "state/tables/_quarantine"),
+        ];
+        for (copies, quarantine) in cases {
+            let job = job(&copies);
+            let copies_of_topics = Path::new("state/tables");
+            let tables = PerTable::with_copies(&job, copies_of_topics, |_| Graph::Rebuilt);
+            assert_eq!(
+                paths(&tables).last(),
+                Some(&("_quarantine", quarantine)),
+                "{copies}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_topic_has_a_copy_in_the_state_and_none_without() {
+        let job = job(&format!("COPY t TO 'out/t'; {TOPIC}"));
+        let tables = PerTable::with_copies(&job, Path::new("state/tables"), |_| Graph::Resumed);
+        let expected = [
+            ("t", "out/t"),
+            ("t#2", "state/tables/t#2"),
+            ("_quarantine", "out/_quarantine"),
+        ];
+        assert_eq!(paths(&tables), expected);
+        let error = PerTable::without_state(&job).unwrap_err();
+        assert!(error.to_string().contains("--state"), "{error}");
+    }
+}
