@@ -10,6 +10,7 @@ pub mod json_lines;
 pub mod lines;
 pub mod options;
 pub mod parquet;
+pub mod scalar;
 pub(crate) mod texts;
 
 /// The type of text that comes as a dictionary.

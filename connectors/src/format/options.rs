@@ -5,13 +5,15 @@
 
 use std::collections::BTreeMap;
 
-use chrono::format::Item;
-
 use self::values::Values;
+use super::scalar::{Offsets, TimeRules};
 use crate::error::OptionError;
 use crate::source::Format;
 
+mod csv;
 pub(crate) mod values;
+
+pub use self::csv::CsvOptions;
 
 /// How many rejected rows a run bears; beyond, it fails and publishes nothing. Shared by all formats.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -86,40 +88,11 @@ impl OnChange {
     }
 }
 
-/// Options of `STORED AS CSV`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CsvOptions {
-    /// `has_header`: whether the first record names the columns. Otherwise they are in declared order.
-    pub has_header: bool,
-    /// `delimiter` between fields, an ASCII character.
-    pub delimiter: u8,
-    /// `quote` around fields, an ASCII character; `None` (written `''`) when quotes mean nothing.
-    pub quote: Option<u8>,
-    /// `null_value`: the unquoted text that means NULL.
-    pub null_value: String,
-    /// `timestamp_format`, as chrono's strftime has it; by default ISO 8601 with a space or `T`.
-    pub timestamp_format: Option<Vec<Item<'static>>>,
-    /// `date_format`, as chrono's strftime has it; by default ISO 8601.
-    pub date_format: Option<Vec<Item<'static>>>,
-    /// `unknown_columns`, by default an error.
-    pub unknown_columns: UnknownColumns,
-    /// `missing_columns`, by default an error.
-    pub missing_columns: MissingColumns,
-    /// `compression` of the files.
-    pub compression: Compression,
-    /// `on_change` of a file, by default replaced.
-    pub on_change: OnChange,
-    /// `max_bad_rows`, `max_bad_ratio`.
-    pub gate: Gate,
-}
-
 /// Options of `STORED AS JSON`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JsonLinesOptions {
-    /// `timestamp_format`, as chrono's strftime has it; by default ISO 8601 with a space or `T`.
-    pub timestamp_format: Option<Vec<Item<'static>>>,
-    /// `date_format`, as chrono's strftime has it; by default ISO 8601.
-    pub date_format: Option<Vec<Item<'static>>>,
+    /// How dates and timestamps are written.
+    pub times: TimeRules,
     /// `unknown_columns` of an object, by default passed over as is usual with JSON; `error` rejects the row.
     pub unknown_columns: UnknownColumns,
     /// `missing_columns` of an object, by default NULL as is usual with JSON; `error` rejects the row.
@@ -156,24 +129,28 @@ pub struct ParquetOptions {
     pub gate: Gate,
 }
 
-const CSV_KEYS: &[&str] = &[
-    "has_header",
-    "delimiter",
-    "quote",
-    "null_value",
+/// Options that say how dates and timestamps are written, of all formats that have them.
+pub(crate) const TIME_KEYS: &[&str] = &[
     "timestamp_format",
+    "timestamp_formats",
     "date_format",
-    "unknown_columns",
-    "missing_columns",
-    "compression",
-    "on_change",
-    "max_bad_rows",
-    "max_bad_ratio",
+    "date_formats",
+    "offsets",
+];
+
+/// Options that say how numbers are written, of formats without numbers of their own.
+pub(crate) const NUMBER_KEYS: &[&str] = &[
+    "decimal_separator",
+    "thousands_separator",
+    "negative_parentheses",
 ];
 
 const JSON_LINES_KEYS: &[&str] = &[
     "timestamp_format",
+    "timestamp_formats",
     "date_format",
+    "date_formats",
+    "offsets",
     "unknown_columns",
     "missing_columns",
     "compression",
@@ -192,55 +169,6 @@ const PARQUET_KEYS: &[&str] = &[
     "max_bad_ratio",
 ];
 
-impl CsvOptions {
-    /// Parses the options of a CSV source.
-    ///
-    /// # Errors
-    /// When a key is unknown or a value means nothing.
-    pub fn parse(options: &BTreeMap<String, String>) -> Result<Self, OptionError> {
-        let values = Values::new(options)?;
-        values.all_among(CSV_KEYS, "CSV")?;
-        let parsed = Self {
-            has_header: values.choice("has_header", true, BOOLEANS)?,
-            delimiter: values
-                .character("delimiter")?
-                .unwrap_or(Some(b','))
-                .ok_or_else(|| {
-                    values.error(
-                        "delimiter",
-                        "is empty",
-                        "write one ASCII character, or '\\t'",
-                    )
-                })?,
-            quote: values.character("quote")?.unwrap_or(Some(b'"')),
-            null_value: values.get("null_value").unwrap_or_default().to_owned(),
-            timestamp_format: values.time_format("timestamp_format")?,
-            date_format: values.time_format("date_format")?,
-            unknown_columns: values.choice(
-                "unknown_columns",
-                UnknownColumns::Error,
-                UNKNOWN_COLUMNS,
-            )?,
-            missing_columns: values.choice(
-                "missing_columns",
-                MissingColumns::Error,
-                MISSING_COLUMNS,
-            )?,
-            compression: values.choice("compression", Compression::Auto, COMPRESSIONS)?,
-            on_change: values.on_change_of_text()?,
-            gate: values.gate()?,
-        };
-        if parsed.quote == Some(parsed.delimiter) {
-            return Err(values.error(
-                "quote",
-                "is the delimiter too",
-                "choose another character for one of them",
-            ));
-        }
-        Ok(parsed)
-    }
-}
-
 impl JsonLinesOptions {
     /// Parses the options of a JSON Lines source.
     ///
@@ -250,8 +178,7 @@ impl JsonLinesOptions {
         let values = Values::new(options)?;
         values.all_among(JSON_LINES_KEYS, "JSON")?;
         Ok(Self {
-            timestamp_format: values.time_format("timestamp_format")?,
-            date_format: values.time_format("date_format")?,
+            times: values.time_rules()?,
             unknown_columns: values.choice(
                 "unknown_columns",
                 UnknownColumns::Ignore,
@@ -341,6 +268,8 @@ const COMPRESSIONS: &[(&str, Compression)] = &[
     ("gzip", Compression::Gzip),
     ("zstd", Compression::Zstd),
 ];
+
+const OFFSETS: &[(&str, Offsets)] = &[("refuse", Offsets::Refuse), ("convert", Offsets::Convert)];
 
 const ON_CHANGES: &[(&str, OnChange)] = &[
     ("replace", OnChange::Replace),

@@ -12,14 +12,15 @@ use arrow::datatypes::{
     TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow::error::ArrowError;
-use chrono::format::Item;
 
 use super::dictionary::Dictionary;
-use super::field::{Build, Refuse, Rows, Validity, Value, take_parsed};
-use super::number::{self, OUT_OF_RANGE, Why};
+use super::field::{Build, Refuse, Rows, Validity, take_parsed};
 use super::text::{Coded, Texts};
-use super::time::{self, Timestamps};
 use crate::format::options::CsvOptions;
+use crate::format::scalar::timestamp::{DateParser, TimestampParser, time_of_day};
+use crate::format::scalar::{
+    self, BadValue, FieldText, NumberStyle, OUT_OF_RANGE, number, sql_name,
+};
 
 /// A declared column that CSV can hold.
 #[derive(Clone, Debug)]
@@ -28,15 +29,16 @@ pub(super) struct Column {
     nullable: bool,
     data_type: DataType,
     kind: Kind,
+    numbers: NumberStyle,
 }
 
 /// How a field becomes a value, where the type alone does not say.
 #[derive(Clone, Debug)]
 enum Kind {
     Plain,
-    Date(Option<Arc<[Item<'static>]>>),
-    Timestamp(Arc<Timestamps>),
-    Decimal { precision: u8, scale: u8 },
+    Date(Arc<DateParser>),
+    Timestamp(Arc<TimestampParser>),
+    Decimal { precision: u8, scale: i8 },
 }
 
 impl Column {
@@ -62,34 +64,26 @@ impl Column {
             | DataType::LargeBinary
             | DataType::Time32(TimeUnit::Second | TimeUnit::Millisecond)
             | DataType::Time64(TimeUnit::Microsecond | TimeUnit::Nanosecond) => Kind::Plain,
-            DataType::Date32 => Kind::Date(options.date_format.clone().map(Into::into)),
+            DataType::Date32 => Kind::Date(Arc::new(DateParser::new(&options.times))),
             DataType::Timestamp(unit, zone) => {
-                let zone = zone.as_ref().map(|zone| zone.parse());
-                let zone = zone
-                    .transpose()
-                    .map_err(|error: ArrowError| format!("its time zone is unknown: {error}"))?;
-                Kind::Timestamp(Arc::new(Timestamps {
-                    unit: *unit,
-                    zone,
-                    format: options.timestamp_format.clone(),
-                }))
+                let parser = TimestampParser::new(*unit, zone.as_deref(), &options.times)?;
+                Kind::Timestamp(Arc::new(parser))
             }
             DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
                 Kind::Decimal {
                     precision: *precision,
-                    scale: u8::try_from(*scale)
-                        .map_err(|_| "its scale is negative; declare a scale of 0 or more")?,
+                    scale: *scale,
                 }
             }
             other if other.is_nested() => {
                 return Err(format!(
-                    "CSV has no {other}; declare the column VARCHAR and take it apart in SQL, or store the source as \
+                    "CSV has no {other}; declare the column TEXT and take it apart in SQL, or store the source as \
                      JSON or PARQUET"
                 ));
             }
             other => {
                 return Err(format!(
-                    "CSV columns of type {other} are not read; declare VARCHAR and CAST in SQL"
+                    "CSV columns of type {other} are not read; declare TEXT and CAST in SQL"
                 ));
             }
         };
@@ -98,6 +92,7 @@ impl Column {
             nullable: field.is_nullable(),
             data_type: field.data_type().clone(),
             kind,
+            numbers: options.numbers,
         })
     }
 
@@ -125,11 +120,15 @@ impl Column {
             (DataType::UInt16, _) => self.integers::<UInt16Type>(rows),
             (DataType::UInt32, _) => self.integers::<UInt32Type>(rows),
             (DataType::UInt64, _) => self.integers::<UInt64Type>(rows),
-            (DataType::Float32, _) => self.primitive::<Float32Type>(rows, number::float),
-            (DataType::Float64, _) => self.primitive::<Float64Type>(rows, number::float),
-            (DataType::Date32, Kind::Date(format)) => {
-                let format = format.clone();
-                self.primitive::<Date32Type>(rows, move |text| time::date(text, format.as_deref()))
+            (DataType::Float32, _) => {
+                self.numbers::<Float32Type>(rows, |text| number::float(text, f32::NAN))
+            }
+            (DataType::Float64, _) => {
+                self.numbers::<Float64Type>(rows, |text| number::float(text, f64::NAN))
+            }
+            (DataType::Date32, Kind::Date(dates)) => {
+                let dates = Arc::clone(dates);
+                self.primitive::<Date32Type>(rows, move |text| dates.parse(text))
             }
             (DataType::Timestamp(unit, _), Kind::Timestamp(stamps)) => {
                 let stamps = Arc::clone(stamps);
@@ -143,16 +142,14 @@ impl Column {
             }
             (DataType::Decimal128(..), Kind::Decimal { precision, scale }) => {
                 let (precision, scale) = (*precision, *scale);
-                self.primitive::<Decimal128Type>(rows, move |text| {
-                    number::decimal(text, precision, scale)?
-                        .to_i128()
-                        .ok_or(OUT_OF_RANGE)
+                self.numbers::<Decimal128Type>(rows, move |text| {
+                    number::decimal128(text, precision, scale)
                 })
             }
             (DataType::Decimal256(..), Kind::Decimal { precision, scale }) => {
                 let (precision, scale) = (*precision, *scale);
-                self.primitive::<Decimal256Type>(rows, move |text| {
-                    number::decimal(text, precision, scale)
+                self.numbers::<Decimal256Type>(rows, move |text| {
+                    number::decimal256(text, precision, scale)
                 })
             }
             (DataType::Time32(Second), _) => {
@@ -162,10 +159,10 @@ impl Column {
                 self.primitive::<Time32MillisecondType>(rows, |text| narrow_time(text, Millisecond))
             }
             (DataType::Time64(Nanosecond), _) => {
-                self.primitive::<Time64NanosecondType>(rows, |text| time::time(text, Nanosecond))
+                self.primitive::<Time64NanosecondType>(rows, |text| time_of_day(text, Nanosecond))
             }
             (DataType::Time64(_), _) => {
-                self.primitive::<Time64MicrosecondType>(rows, |text| time::time(text, Microsecond))
+                self.primitive::<Time64MicrosecondType>(rows, |text| time_of_day(text, Microsecond))
             }
             (DataType::LargeUtf8 | DataType::LargeBinary, _) => {
                 Box::new(Texts::<i64>::new(rows, check_utf8, self.data_type.clone()))
@@ -182,6 +179,11 @@ impl Column {
         T: ArrowPrimitiveType,
         T::Native: TryFrom<i64> + TryFrom<i128>,
     {
+        if !self.numbers.is_plain() {
+            return self.numbers::<T>(rows, |text| {
+                T::Native::try_from(number::integer(text)?).map_err(|_| OUT_OF_RANGE)
+            });
+        }
         self.by_value::<T>(rows, |value| {
             let native = match number::narrow(value) {
                 Some(number) => T::Native::try_from(number).ok(),
@@ -194,15 +196,28 @@ impl Column {
     fn primitive<T: ArrowPrimitiveType>(
         &self,
         rows: usize,
-        parse: impl Fn(&[u8]) -> Result<T::Native, Why> + Send + 'static,
+        parse: impl Fn(&[u8]) -> Result<T::Native, BadValue> + Send + 'static,
     ) -> Box<dyn Build> {
         self.by_value::<T>(rows, move |value| parse(value.text))
+    }
+
+    /// Numbers as the source writes them.
+    fn numbers<T: ArrowPrimitiveType>(
+        &self,
+        rows: usize,
+        parse: impl Fn(&[u8]) -> Result<T::Native, BadValue> + Send + 'static,
+    ) -> Box<dyn Build> {
+        let style = self.numbers;
+        if style.is_plain() {
+            return self.primitive::<T>(rows, parse);
+        }
+        self.primitive::<T>(rows, move |text| parse(&style.plain(text)?))
     }
 
     fn by_value<T: ArrowPrimitiveType>(
         &self,
         rows: usize,
-        parse: impl Fn(Value<'_>) -> Result<T::Native, Why> + Send + 'static,
+        parse: impl Fn(FieldText<'_>) -> Result<T::Native, BadValue> + Send + 'static,
     ) -> Box<dyn Build> {
         Box::new(Primitives::<T, _> {
             parse,
@@ -213,55 +228,19 @@ impl Column {
     }
 
     /// The reason for which `text` is rejected.
-    pub(super) fn reason(&self, text: Option<&[u8]>, why: Why) -> String {
-        const SHOWN_CHARACTERS: usize = 80;
-        let Some(text) = text else {
-            return format!(
+    pub(super) fn reason(&self, text: Option<&[u8]>, why: BadValue) -> String {
+        match text {
+            Some(text) => scalar::reason(text, &self.data_type, why),
+            None => format!(
                 "NULL in a column that is NOT NULL ({})",
                 sql_name(&self.data_type)
-            );
-        };
-        let text = String::from_utf8_lossy(text);
-        let cut = text.char_indices().nth(SHOWN_CHARACTERS).map(|(at, _)| at);
-        let shown = text.get(..cut.unwrap_or(text.len())).unwrap_or_default();
-        let more = if cut.is_some() { "…" } else { "" };
-        format!(
-            "'{shown}{more}' cannot be read as {}: {why}",
-            sql_name(&self.data_type)
-        )
+            ),
+        }
     }
 }
 
-fn narrow_time(text: &[u8], unit: TimeUnit) -> Result<i32, Why> {
-    i32::try_from(time::time(text, unit)?).map_err(|_| OUT_OF_RANGE)
-}
-
-/// The type as a `CREATE TABLE` statement has it.
-fn sql_name(data_type: &DataType) -> String {
-    let name = match data_type {
-        DataType::Boolean => "BOOLEAN",
-        DataType::Int8 => "TINYINT",
-        DataType::Int16 => "SMALLINT",
-        DataType::Int32 => "INT",
-        DataType::Int64 => "BIGINT",
-        DataType::UInt8 => "TINYINT UNSIGNED",
-        DataType::UInt16 => "SMALLINT UNSIGNED",
-        DataType::UInt32 => "INT UNSIGNED",
-        DataType::UInt64 => "BIGINT UNSIGNED",
-        DataType::Float32 => "REAL",
-        DataType::Float64 => "DOUBLE",
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "VARCHAR",
-        DataType::Binary | DataType::LargeBinary => "BYTEA",
-        DataType::Date32 => "DATE",
-        DataType::Time32(_) | DataType::Time64(_) => "TIME",
-        DataType::Timestamp(_, None) => "TIMESTAMP",
-        DataType::Timestamp(_, Some(_)) => "TIMESTAMP WITH TIME ZONE",
-        DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
-            return format!("DECIMAL({precision}, {scale})");
-        }
-        other => return other.to_string(),
-    };
-    name.to_owned()
+fn narrow_time(text: &[u8], unit: TimeUnit) -> Result<i32, BadValue> {
+    i32::try_from(time_of_day(text, unit)?).map_err(|_| OUT_OF_RANGE)
 }
 
 /// A column that no file field feeds.
@@ -279,7 +258,7 @@ struct Primitives<T: ArrowPrimitiveType, P> {
 impl<T, P> Build for Primitives<T, P>
 where
     T: ArrowPrimitiveType,
-    P: Fn(Value<'_>) -> Result<T::Native, Why>,
+    P: Fn(FieldText<'_>) -> Result<T::Native, BadValue>,
 {
     fn take(&mut self, rows: &Rows<'_>, field: usize, refuse: &mut Refuse<'_>) {
         rows.each(field, |row, field| {
@@ -312,7 +291,7 @@ impl Booleans {
 impl Build for Booleans {
     fn take(&mut self, rows: &Rows<'_>, field: usize, refuse: &mut Refuse<'_>) {
         rows.each(field, |row, field| {
-            let parsed = take_parsed(row, field, |value| number::boolean(value.text), refuse);
+            let parsed = take_parsed(row, field, |value| scalar::boolean(value.text), refuse);
             self.values.append(parsed.unwrap_or_default());
             self.validity.append(parsed.is_some());
         });

@@ -16,7 +16,7 @@ use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use arrow::error::ArrowError;
 use twox_hash::XxHash3_64;
 
-use super::field::Value;
+use crate::format::scalar::FieldText;
 
 /// A column of more values is plain text.
 const VALUES_MAX: usize = 1 << 16;
@@ -97,7 +97,7 @@ const NONE: Slot = Slot {
     code: u32::MAX,
 };
 
-/// Why a text has no code.
+/// BadValue a text has no code.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     /// It is not UTF-8.
@@ -109,7 +109,7 @@ pub(super) enum Refusal {
 impl Slot {
     /// Of a text, without a code.
     #[inline]
-    fn of(value: Value<'_>) -> Self {
+    fn of(value: FieldText<'_>) -> Self {
         let length = value.text.len();
         let [a, b, c] = match (value.room.first_chunk(), MASKS.get(length)) {
             (Some(bytes), Some([x, y, z])) => {
@@ -191,7 +191,7 @@ impl Dictionary {
 
     /// The code of a text that is one of the values.
     #[inline]
-    pub(super) fn find(&self, value: Value<'_>) -> Option<u32> {
+    pub(super) fn find(&self, value: FieldText<'_>) -> Option<u32> {
         let key = Slot::of(value);
         let mut at = index(key.hash() >> self.shift);
         // The mask is all ones where there are no slots, and the first look fails.
@@ -220,7 +220,7 @@ impl Dictionary {
     }
 
     /// Makes a text one of the values, which it is [not yet](Self::find), and gives its code.
-    pub(super) fn add(&mut self, value: Value<'_>) -> Result<u32, Refusal> {
+    pub(super) fn add(&mut self, value: FieldText<'_>) -> Result<u32, Refusal> {
         let text = value.text;
         if std::str::from_utf8(text).is_err() {
             return Err(Refusal::NotUtf8);

@@ -6,9 +6,9 @@ use arrow::array::{ArrayRef, NullBufferBuilder};
 use arrow::buffer::NullBuffer;
 use arrow::error::ArrowError;
 
-use super::number::Why;
 use super::record::unquote;
 use super::split::Index;
+use crate::format::scalar::{BadValue, FieldText};
 
 /// Rows of a block whose fields are known.
 pub(super) struct Rows<'a> {
@@ -23,19 +23,11 @@ pub(super) struct Rows<'a> {
 }
 
 /// What a column says of a field it cannot take.
-pub(super) type Refuse<'a> = dyn FnMut(usize, Option<&[u8]>, Why) + 'a;
-
-/// The text of a field.
-#[derive(Clone, Copy)]
-pub(super) struct Value<'a> {
-    pub text: &'a [u8],
-    /// The text and what follows it in memory, so that a short text can be read or copied in one step.
-    pub room: &'a [u8],
-}
+pub(super) type Refuse<'a> = dyn FnMut(usize, Option<&[u8]>, BadValue) + 'a;
 
 impl Rows<'_> {
     /// Hands each row's `field` to `take`, `None` being NULL.
-    pub(super) fn each(&self, field: usize, mut take: impl FnMut(usize, Option<Value<'_>>)) {
+    pub(super) fn each(&self, field: usize, mut take: impl FnMut(usize, Option<FieldText<'_>>)) {
         let last = field + 1 == self.fields;
         let mut scratch = Vec::new();
         for (row, range) in self.index.ranges(field).enumerate() {
@@ -50,7 +42,7 @@ impl Rows<'_> {
                     Some(unquoted(room, text, quote, &mut scratch))
                 }
                 _ if text == self.null => None,
-                _ => Some(Value { text, room }),
+                _ => Some(FieldText { text, room }),
             };
             take(row, value);
         }
@@ -59,12 +51,17 @@ impl Rows<'_> {
 
 /// The value of a quoted field. Apart from the loop, which has few registers as it is.
 #[inline(never)]
-fn unquoted<'a>(room: &'a [u8], field: &'a [u8], quote: u8, scratch: &'a mut Vec<u8>) -> Value<'a> {
+fn unquoted<'a>(
+    room: &'a [u8],
+    field: &'a [u8],
+    quote: u8,
+    scratch: &'a mut Vec<u8>,
+) -> FieldText<'a> {
     let text = unquote(field, quote, scratch);
     // Without doubled quotes it is the text in its place.
     let behind = room.get(1..).unwrap_or_default();
     let in_place = std::ptr::eq(behind.as_ptr(), text.as_ptr());
-    Value {
+    FieldText {
         text,
         room: if in_place { behind } else { text },
     }
@@ -122,8 +119,8 @@ pub(super) trait Build {
 #[inline]
 pub(super) fn take_parsed<T>(
     row: usize,
-    field: Option<Value<'_>>,
-    parse: impl Fn(Value<'_>) -> Result<T, Why>,
+    field: Option<FieldText<'_>>,
+    parse: impl Fn(FieldText<'_>) -> Result<T, BadValue>,
     refuse: &mut Refuse<'_>,
 ) -> Option<T> {
     let Some(value) = field else {

@@ -10,13 +10,11 @@ pub mod encode;
 mod field;
 mod header;
 mod mask;
-mod number;
 pub(crate) mod packed;
 mod record;
 pub(crate) mod records;
 mod split;
 mod text;
-mod time;
 
 use std::sync::Arc;
 

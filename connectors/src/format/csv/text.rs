@@ -11,11 +11,11 @@ use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 
 use super::dictionary::{Dictionary, Refusal};
-use super::field::{Build, Refuse, Rows, Validity, Value, take_parsed};
-use super::number::Why;
+use super::field::{Build, Refuse, Rows, Validity, take_parsed};
+use crate::format::scalar::{BadValue, FieldText};
 
 /// Why a text is refused.
-pub(super) const NOT_UTF8: Why = "it is not valid UTF-8";
+pub(super) const NOT_UTF8: BadValue = "it is not valid UTF-8";
 
 /// Text, and binary as the bytes of its text.
 pub(super) struct Texts<O> {
@@ -39,7 +39,7 @@ impl<O: OffsetSizeTrait> Texts<O> {
         }
     }
 
-    fn checked(&self, text: &[u8]) -> Result<(), Why> {
+    fn checked(&self, text: &[u8]) -> Result<(), BadValue> {
         if self.check_utf8 && std::str::from_utf8(text).is_err() {
             return Err(NOT_UTF8);
         }
@@ -48,7 +48,7 @@ impl<O: OffsetSizeTrait> Texts<O> {
 
     /// Appends a text: a short one as so many bytes that no length need be looked at, the surplus cut off again.
     #[inline]
-    fn append(&mut self, value: Value<'_>) {
+    fn append(&mut self, value: FieldText<'_>) {
         const SHORT_BYTES: usize = 24;
         match value.room.first_chunk::<SHORT_BYTES>() {
             Some(bytes) if value.text.len() <= SHORT_BYTES => {
@@ -63,7 +63,7 @@ impl<O: OffsetSizeTrait> Texts<O> {
 
 impl<O: OffsetSizeTrait> Texts<O> {
     #[inline]
-    fn push(&mut self, row: usize, field: Option<Value<'_>>, refuse: &mut Refuse<'_>) {
+    fn push(&mut self, row: usize, field: Option<FieldText<'_>>, refuse: &mut Refuse<'_>) {
         let taken = take_parsed(row, field, |value| self.checked(value.text), refuse);
         if let (Some(()), Some(value)) = (taken, field) {
             self.append(value);
@@ -122,7 +122,7 @@ impl<'a> Coded<'a> {
 
     /// Takes what is not among the values: a new one, NULL, what is refused, and all that is plain.
     #[inline(never)]
-    fn push(&mut self, row: usize, field: Option<Value<'_>>, refuse: &mut Refuse<'_>) {
+    fn push(&mut self, row: usize, field: Option<FieldText<'_>>, refuse: &mut Refuse<'_>) {
         if let Some(plain) = &mut self.plain {
             return plain.push(row, field, refuse);
         }
@@ -159,7 +159,7 @@ impl<'a> Coded<'a> {
                 .is_none_or(|valid| valid.is_valid(row))
                 .then(|| self.dictionary.text(code));
             if let Some(text) = text {
-                plain.append(Value { text, room: text });
+                plain.append(FieldText { text, room: text });
             }
             plain.end_row(text.is_some());
         }

@@ -5,8 +5,14 @@
 //! 2. After a `push` that failed, or an object that failed after some of its columns were pushed, `truncate` to the
 //!    number of values before restores the column.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::fault::Fault;
+use super::nested::{FixedSizeListColumn, ListColumn, MapColumn, StructColumn};
+use super::parser::Parser;
+use crate::format::scalar::timestamp::{DateParser, TimestampParser};
+use crate::format::scalar::{BadValue, OUT_OF_RANGE, TimeRules, number, reason};
 use arrow::array::builder::NullBufferBuilder;
 use arrow::array::{
     ArrayRef, ArrowPrimitiveType, BooleanArray, GenericStringArray, OffsetSizeTrait, PrimitiveArray,
@@ -18,21 +24,12 @@ use arrow::datatypes::{
     TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow::error::ArrowError;
-use chrono::format::Item;
-
-use super::fault::Fault;
-use super::nested::{FixedSizeListColumn, ListColumn, MapColumn, StructColumn};
-use super::number;
-use super::parser::Parser;
-use super::time::{TimestampRule, parse_date};
 
 /// What a source says of how its values are read.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rules {
-    /// strftime format of timestamps.
-    pub(super) timestamp_format: Option<Vec<Item<'static>>>,
-    /// strftime format of dates.
-    pub(super) date_format: Option<Vec<Item<'static>>>,
+    /// How dates and timestamps are written.
+    pub(super) times: TimeRules,
     /// Fields that no column declares reject their row.
     pub(super) refuse_unknown: bool,
     /// Declared fields that an object has not reject their row.
@@ -89,32 +86,32 @@ pub(super) fn column(data_type: &DataType, rules: &Rules) -> Result<Box<dyn Colu
         DataType::UInt32 => integers::<UInt32Type>(),
         DataType::UInt64 => integers::<UInt64Type>(),
         DataType::Float32 => {
-            numbers::<Float32Type>(data_type, |text| number::float(text, &DataType::Float32))
+            numbers::<Float32Type>(data_type, |text| number::float(text, f32::NAN))
         }
         DataType::Float64 => {
-            numbers::<Float64Type>(data_type, |text| number::float(text, &DataType::Float64))
+            numbers::<Float64Type>(data_type, |text| number::float(text, f64::NAN))
         }
         DataType::Decimal128(precision, scale) => {
             let (precision, scale) = (*precision, *scale);
             numbers::<Decimal128Type>(data_type, move |text| {
-                number::decimal(text, precision, scale)
+                number::decimal128(text, precision, scale)
             })
         }
         DataType::Decimal256(precision, scale) => {
             let (precision, scale) = (*precision, *scale);
             numbers::<Decimal256Type>(data_type, move |text| {
-                number::decimal(text, precision, scale)
+                number::decimal256(text, precision, scale)
             })
         }
         DataType::Date32 => {
-            let format = rules.date_format.clone();
+            let dates = DateParser::new(&rules.times);
             PrimitiveColumn::<Date32Type>::boxed(data_type, Token::Text, move |text| {
-                parse_date(text, format.as_deref())
+                dates.parse(text)
             })
         }
         DataType::Timestamp(unit, zone) => {
-            let rule = TimestampRule::new(*unit, zone.as_deref(), rules.timestamp_format.clone())?;
-            let parse = move |text: &str| rule.parse(text);
+            let timestamps = TimestampParser::new(*unit, zone.as_deref(), &rules.times)?;
+            let parse = move |text: &[u8]| timestamps.parse(text);
             match unit {
                 TimeUnit::Second => {
                     PrimitiveColumn::<TimestampSecondType>::boxed(data_type, Token::Text, parse)
@@ -154,7 +151,7 @@ enum Token {
     Text,
 }
 
-type Parse<N> = Box<dyn Fn(&str) -> Result<N, String>>;
+type Parse<N> = Box<dyn Fn(&[u8]) -> Result<N, BadValue>>;
 
 struct PrimitiveColumn<T: ArrowPrimitiveType> {
     data_type: DataType,
@@ -164,13 +161,15 @@ struct PrimitiveColumn<T: ArrowPrimitiveType> {
     valid: NullBufferBuilder,
 }
 
-fn integers<T: ArrowPrimitiveType<Native: std::str::FromStr>>() -> Box<dyn Column> {
-    numbers::<T>(&T::DATA_TYPE, |text| number::integer(text, &T::DATA_TYPE))
+fn integers<T: ArrowPrimitiveType<Native: TryFrom<i128>>>() -> Box<dyn Column> {
+    numbers::<T>(&T::DATA_TYPE, |text| {
+        T::Native::try_from(number::integer(text)?).map_err(|_| OUT_OF_RANGE)
+    })
 }
 
 fn numbers<T: ArrowPrimitiveType>(
     data_type: &DataType,
-    parse: impl Fn(&str) -> Result<T::Native, String> + 'static,
+    parse: impl Fn(&[u8]) -> Result<T::Native, BadValue> + 'static,
 ) -> Box<dyn Column> {
     PrimitiveColumn::<T>::boxed(data_type, Token::Number, parse)
 }
@@ -179,7 +178,7 @@ impl<T: ArrowPrimitiveType> PrimitiveColumn<T> {
     fn boxed(
         data_type: &DataType,
         token: Token,
-        parse: impl Fn(&str) -> Result<T::Native, String> + 'static,
+        parse: impl Fn(&[u8]) -> Result<T::Native, BadValue> + 'static,
     ) -> Box<dyn Column> {
         Box::new(Self {
             data_type: data_type.clone(),
@@ -193,11 +192,14 @@ impl<T: ArrowPrimitiveType> PrimitiveColumn<T> {
 
 impl<T: ArrowPrimitiveType> Column for PrimitiveColumn<T> {
     fn push(&mut self, parser: &mut Parser<'_>) -> Result<(), Fault> {
-        let value = match self.token {
-            Token::Number => (self.parse)(parser.number()?),
-            Token::Text => (self.parse)(&parser.string()?),
+        let text = match self.token {
+            Token::Number => Cow::Borrowed(parser.number()?),
+            Token::Text => parser.string()?,
         };
-        self.values.push(value.map_err(Fault::value)?);
+        let value = (self.parse)(text.as_bytes());
+        let value =
+            value.map_err(|why| Fault::value(reason(text.as_bytes(), &self.data_type, why)))?;
+        self.values.push(value);
         self.valid.append_non_null();
         Ok(())
     }

@@ -8,12 +8,11 @@
 //! | column | takes |
 //! |---|---|
 //! | BOOLEAN | `true`, `false` |
-//! | integers | numbers written as integers, in range; not `"1"`, `1.0`, `1e3` |
+//! | integers | whole numbers in range, `1.0` and `1e3` too; not `"1"`, `1.5` |
 //! | FLOAT, DOUBLE | numbers, to the nearest; not `"1"`, nor beyond the finite range |
-//! | DECIMAL | numbers, exactly from their text; not `"1"`, nor more decimal places than declared |
+//! | DECIMAL | numbers, exactly from their text; not `"1"`, nor digits beyond the declared decimal places |
 //! | VARCHAR | text; not numbers |
-//! | DATE | text of `date_format`, else `2024-03-10` |
-//! | TIMESTAMP | text of `timestamp_format`, else like RFC 3339 (`T` or a space, optional seconds, fraction, offset); not numbers, nor more decimals than the unit holds |
+//! | DATE, TIMESTAMP | text, as [`scalar`](super::scalar) reads it for all formats |
 //! | lists, structs, maps | lists, objects, objects of any keys; nested at will |
 //!
 //! - A row that is not strict JSON (RFC 8259, nested at most 64 deep, no object with a key twice), or whose value does
@@ -43,12 +42,10 @@ mod column;
 pub mod encode;
 mod fault;
 mod nested;
-mod number;
 mod parser;
 pub(crate) mod records;
 #[cfg(test)]
 mod tests;
-mod time;
 
 const UTF8_MARK: &[u8] = b"\xEF\xBB\xBF";
 const UTF16_MARKS: [&[u8]; 2] = [b"\xFF\xFE", b"\xFE\xFF"];
@@ -110,8 +107,7 @@ impl JsonLinesFormat {
 fn rules(spec: &SourceSpec) -> Result<Rules, SourceError> {
     let options = JsonLinesOptions::parse(&spec.options)?;
     Ok(Rules {
-        timestamp_format: options.timestamp_format,
-        date_format: options.date_format,
+        times: options.times,
         refuse_unknown: options.unknown_columns == UnknownColumns::Error,
         refuse_missing: options.missing_columns == MissingColumns::Error,
     })

@@ -239,7 +239,7 @@ fn options() {
     };
     let text = "{\"t\":null}\n{\"u\":1}\n{\"t\":null,\"u\":1}\n{\"t\":\"10.03.2024 07:00\"}\n";
     for (options, rejected) in [
-        (&[][..], &[(4, "is not a timestamp")][..]),
+        (&[][..], &[(4, "not a timestamp")][..]),
         (&[("timestamp_format", "%d.%m.%Y %H:%M")], &[]),
         (
             &[

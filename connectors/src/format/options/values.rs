@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use chrono::format::{Item, StrftimeItems};
-
-use super::{COMPRESSIONS, Compression, Gate, ON_CHANGES, OnChange, nearest};
+use super::{BOOLEANS, COMPRESSIONS, Compression, Gate, OFFSETS, ON_CHANGES, OnChange, nearest};
 use crate::error::OptionError;
+use crate::format::scalar::{NumberStyle, Offsets, TimeFormat, TimeFormats, TimeRules};
 
 /// The options as written, by key without its prefix.
 pub(crate) struct Values<'a>(BTreeMap<&'a str, (&'a str, &'a str)>);
@@ -99,16 +98,93 @@ impl<'a> Values<'a> {
         }
     }
 
-    pub(super) fn time_format(&self, key: &str) -> Result<Option<Vec<Item<'static>>>, OptionError> {
+    /// The items of a list: divided by commas, in double quotes where they hold a comma or are empty.
+    pub(super) fn list(&self, key: &str) -> Result<Option<Vec<String>>, OptionError> {
         let Some(value) = self.get(key) else {
             return Ok(None);
         };
-        match StrftimeItems::new(value).parse_to_owned() {
-            Ok(items) if !items.is_empty() => Ok(Some(items)),
-            _ => Err(self.error(
+        match items(value) {
+            Some(items) => Ok(Some(items)),
+            None => Err(self.error(
                 key,
-                format!("cannot be '{value}'"),
-                "write a strftime format such as '%d.%m.%Y %H:%M:%S'",
+                format!("cannot be '{}'", value.escape_default()),
+                "write the items divided by commas, in double quotes where they hold a comma or are empty",
+            )),
+        }
+    }
+
+    /// The two options `single` and `several`, of which one at most is given.
+    fn one_or_list(&self, single: &str, several: &str) -> Result<Option<Vec<String>>, OptionError> {
+        match (self.get(single), self.list(several)?) {
+            (Some(_), Some(_)) => Err(self.error(
+                several,
+                format!("is given beside '{single}'"),
+                "keep one of them",
+            )),
+            (Some(one), None) => Ok(Some(vec![one.to_owned()])),
+            (None, list) => Ok(list),
+        }
+    }
+
+    fn time_formats(&self, single: &str, several: &str) -> Result<TimeFormats, OptionError> {
+        let Some(written) = self.one_or_list(single, several)? else {
+            return Ok(TimeFormats::default());
+        };
+        let key = if self.get(single).is_some() {
+            single
+        } else {
+            several
+        };
+        let parse = |format: &String| {
+            let parsed = TimeFormat::parse(format);
+            parsed.map_err(|(message, hint)| self.error(key, message, hint))
+        };
+        let formats: Vec<_> = written.iter().map(parse).collect::<Result<_, _>>()?;
+        Ok(formats.into())
+    }
+
+    /// How dates and timestamps are written.
+    pub(super) fn time_rules(&self) -> Result<TimeRules, OptionError> {
+        Ok(TimeRules {
+            timestamps: self.time_formats("timestamp_format", "timestamp_formats")?,
+            dates: self.time_formats("date_format", "date_formats")?,
+            offsets: self.choice("offsets", Offsets::default(), OFFSETS)?,
+        })
+    }
+
+    /// How numbers are written.
+    pub(super) fn number_style(&self) -> Result<NumberStyle, OptionError> {
+        let decimal_separator =
+            self.choice("decimal_separator", b'.', &[(".", b'.'), (",", b',')])?;
+        let thousands_separator = self.thousands_separator()?;
+        if thousands_separator == Some(char::from(decimal_separator)) {
+            return Err(self.error(
+                "thousands_separator",
+                "is the decimal separator too",
+                "set decimal_separator to the other one of '.' and ','",
+            ));
+        }
+        Ok(NumberStyle {
+            decimal_separator,
+            thousands_separator,
+            negative_parentheses: self.choice("negative_parentheses", false, BOOLEANS)?,
+        })
+    }
+
+    fn thousands_separator(&self) -> Result<Option<char>, OptionError> {
+        let Some(value) = self.get("thousands_separator") else {
+            return Ok(None);
+        };
+        let mut characters = value.chars();
+        match (characters.next(), characters.next()) {
+            (None, _) => Ok(None),
+            (Some(one), None) if !one.is_alphanumeric() && !matches!(one, '+' | '-' | '(' | ')') => {
+                Ok(Some(one))
+            }
+            _ => Err(self.error(
+                "thousands_separator",
+                format!("cannot be '{}'", value.escape_default()),
+                "write one character that is no digit, letter, sign or parenthesis, such as ',' or ' '",
             )),
         }
     }
@@ -171,5 +247,45 @@ impl<'a> Values<'a> {
                 "write a number from 0 to 1, such as 0.001",
             )?,
         })
+    }
+}
+
+/// The items of a list, or `None` when its quotes are not in order.
+fn items(list: &str) -> Option<Vec<String>> {
+    let mut items = Vec::new();
+    let mut rest = list.trim_start();
+    loop {
+        let item = if let Some(quoted) = rest.strip_prefix('"') {
+            let mut item = String::new();
+            let mut inner = quoted;
+            loop {
+                let (text, behind) = inner.split_once('"')?;
+                item.push_str(text);
+                match behind.strip_prefix('"') {
+                    Some(doubled) => {
+                        item.push('"');
+                        inner = doubled;
+                    }
+                    None => {
+                        rest = behind.trim_start();
+                        break item;
+                    }
+                }
+            }
+        } else {
+            let end = rest.find(',').unwrap_or(rest.len());
+            let (item, behind) = rest.split_at(end);
+            rest = behind;
+            let item = item.trim_end();
+            if item.is_empty() || item.contains('"') {
+                return None;
+            }
+            item.to_owned()
+        };
+        items.push(item);
+        if rest.is_empty() {
+            return Some(items);
+        }
+        rest = rest.strip_prefix(',')?.trim_start();
     }
 }

@@ -14,12 +14,10 @@ use crate::error::{OptionError, SourceError};
 use crate::format::csv::records::CsvRecords;
 use crate::format::json_lines::records::{JsonRecords, members};
 use crate::format::lines::{Lines, is_bytes, is_text};
+use crate::format::options::{NUMBER_KEYS, TIME_KEYS};
 use crate::kafka::KafkaSource;
 use crate::kafka::options::{Envelope, KeyFormat};
 use crate::source::{DecodeRecords, DecodedRecords, Format, SourceSpec};
-
-/// Options of the payload's format that say how a key is read too.
-const OF_VALUES: &[&str] = &["timestamp_format", "date_format"];
 
 /// Decodes the columns of the key that payloads hold, in declared order; there are none where messages say them all.
 pub(super) struct Keys {
@@ -90,7 +88,7 @@ fn of_text(mut key: SourceSpec, spec: &SourceSpec) -> Result<Box<dyn DecodeRecor
         return Ok(Box::new(Lines::new(&key)?));
     }
     key.format = Format::Csv;
-    key.options = of_values(spec);
+    key.options = value_options(spec, &[TIME_KEYS, NUMBER_KEYS]);
     // The whole of it is one value.
     for (option, value) in [
         ("has_header", "false"),
@@ -108,7 +106,7 @@ fn of_json(
     envelope: Envelope,
 ) -> Result<Box<dyn DecodeRecords>, SourceError> {
     key.format = Format::JsonLines;
-    key.options = of_values(spec);
+    key.options = value_options(spec, &[TIME_KEYS]);
     let objects = JsonRecords::or_bare(&key)?;
     Ok(match envelope {
         Envelope::None => Box::new(objects),
@@ -116,11 +114,12 @@ fn of_json(
     })
 }
 
-/// Options of the source that say how values are read, whatever the prefix they are written with.
-fn of_values(spec: &SourceSpec) -> BTreeMap<String, String> {
+/// The options of the source that have one of these names, which say how values are read, whatever the prefix that they
+/// are written with.
+fn value_options(spec: &SourceSpec, names: &[&[&str]]) -> BTreeMap<String, String> {
     let options = spec.options.iter().filter(|(option, _)| {
         let name = option.strip_prefix("format.").unwrap_or(option);
-        OF_VALUES.contains(&name)
+        names.iter().any(|names| names.contains(&name))
     });
     options
         .map(|(option, value)| (option.clone(), value.clone()))

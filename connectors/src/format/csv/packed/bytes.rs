@@ -3,7 +3,7 @@
 use std::io;
 
 use super::{Column, append_length, bits, take_bytes, take_length};
-use crate::format::csv::field::Value;
+use crate::format::scalar::FieldText;
 
 pub(super) const KIND: u8 = 3;
 
@@ -15,7 +15,7 @@ pub(super) struct Packer {
 }
 
 impl Packer {
-    pub(super) fn push(&mut self, field: &Value<'_>) -> bool {
+    pub(super) fn push(&mut self, field: &FieldText<'_>) -> bool {
         self.lengths.push(field.text.len() as u64);
         self.bytes.extend_from_slice(field.text);
         true

@@ -4,7 +4,7 @@ use std::array;
 use std::ops::Deref;
 
 use super::{Column, append_length, bits, take_bytes, take_length};
-use crate::format::csv::field::Value;
+use crate::format::scalar::FieldText;
 
 pub(super) const KIND: u8 = 1;
 
@@ -34,7 +34,7 @@ impl Packer {
     }
 
     #[inline]
-    pub(super) fn push(&mut self, field: &Value<'_>) -> bool {
+    pub(super) fn push(&mut self, field: &FieldText<'_>) -> bool {
         if self.mould.is_none() {
             self.mould = Mould::of(field.text);
         }
@@ -96,7 +96,7 @@ impl Mould {
 
     /// The digits of a field; `None` when it is of another mould.
     #[inline]
-    fn number(&self, field: &Value<'_>) -> Option<u64> {
+    fn number(&self, field: &FieldText<'_>) -> Option<u64> {
         const HIGH: u64 = u64::from_ne_bytes([0xf0; 8]);
         const SIX: u64 = u64::from_ne_bytes([6; 8]);
         if field.text.len() != self.text.len() {

@@ -21,9 +21,9 @@ use std::ops::Range;
 
 use memchr::memchr_iter;
 
-use super::field::Value;
 use super::mask;
 use super::split::{Index, position, size};
+use crate::format::scalar::FieldText;
 
 /// Fewer lines are not worth it.
 const ROWS_MIN: usize = 16;
@@ -211,7 +211,7 @@ impl<'a> Table<'a> {
     }
 
     /// The fields of a column.
-    fn column(&self, column: usize, rows: Range<usize>) -> impl Iterator<Item = Value<'a>> {
+    fn column(&self, column: usize, rows: Range<usize>) -> impl Iterator<Item = FieldText<'a>> {
         let text = self.text;
         let from = self.after.get(rows.start * self.fields + column..);
         let mut after = from.unwrap_or_default();
@@ -220,7 +220,7 @@ impl<'a> Table<'a> {
             after = after.get(self.fields..).unwrap_or_default();
             let room = text.get(begin..).unwrap_or_default();
             let text = room.get(..end - begin)?;
-            Some(Value { text, room })
+            Some(FieldText { text, room })
         })
     }
 }

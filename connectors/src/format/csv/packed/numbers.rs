@@ -2,8 +2,8 @@
 //! Fields may be empty.
 
 use super::{Column, bits, take_byte, take_word};
-use crate::format::csv::field::Value;
-use crate::format::csv::number::narrow;
+use crate::format::scalar::FieldText;
+use crate::format::scalar::number::narrow;
 
 pub(super) const KIND: u8 = 0;
 
@@ -30,7 +30,7 @@ impl Packer {
     }
 
     #[inline]
-    pub(super) fn push(&mut self, field: &Value<'_>) -> bool {
+    pub(super) fn push(&mut self, field: &FieldText<'_>) -> bool {
         let number = match self.decimals {
             _ if field.text.is_empty() => Some(NONE),
             Some(0) => whole(field),
@@ -41,7 +41,7 @@ impl Packer {
     }
 
     /// With digits after the point, or the first of all.
-    fn with_decimals(&mut self, decimals: Option<u8>, field: &Value<'_>) -> Option<u64> {
+    fn with_decimals(&mut self, decimals: Option<u8>, field: &FieldText<'_>) -> Option<u64> {
         let decimals = decimals.or_else(|| decimals_of(field.text))?;
         self.decimals = Some(decimals);
         match decimals {
@@ -71,7 +71,7 @@ fn decimals_of(text: &[u8]) -> Option<u8> {
 
 /// A whole number, if that gives the field again.
 #[inline]
-fn whole(value: &Value<'_>) -> Option<u64> {
+fn whole(value: &FieldText<'_>) -> Option<u64> {
     let number = narrow(*value)?;
     let is_canonical = match (value.text.len(), value.text.first()?) {
         (length, b'0') => length == 1,

@@ -2,8 +2,8 @@
 
 use super::{Column, append_length, bits, take_bytes, take_length};
 use crate::format::csv::dictionary::Dictionary;
-use crate::format::csv::field::Value;
 use crate::format::csv::split::position;
+use crate::format::scalar::FieldText;
 
 pub(super) const KIND: u8 = 2;
 
@@ -30,13 +30,13 @@ impl Packer {
     }
 
     #[inline]
-    pub(super) fn push(&mut self, field: &Value<'_>) -> bool {
+    pub(super) fn push(&mut self, field: &FieldText<'_>) -> bool {
         let code = self.texts.find(*field).or_else(|| self.add(*field));
         self.codes.extend(code.map(u64::from));
         code.is_some()
     }
 
-    fn add(&mut self, field: Value<'_>) -> Option<u32> {
+    fn add(&mut self, field: FieldText<'_>) -> Option<u32> {
         if self.count == self.count_max {
             return None;
         }

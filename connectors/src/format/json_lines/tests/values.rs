@@ -32,30 +32,23 @@ fn values() {
         (
             &DataType::Int64,
             "9223372036854775808",
-            Err(("x", "does not fit Int64")),
+            Err(("x", "out of range")),
         ),
         (
             &DataType::UInt64,
             "18446744073709551615",
             Ok("18446744073709551615"),
         ),
-        (&DataType::UInt8, "-1", Err(("x", "does not fit UInt8"))),
-        (&DataType::Int8, "128", Err(("x", "does not fit Int8"))),
+        (&DataType::UInt8, "-1", Err(("x", "out of range"))),
+        (&DataType::Int8, "128", Err(("x", "out of range"))),
         (
             &DataType::Int32,
             "\"1\"",
             Err(("x", "expected a number, found text")),
         ),
-        (
-            &DataType::Int32,
-            "1.0",
-            Err(("x", "is not written as an integer")),
-        ),
-        (
-            &DataType::Int32,
-            "1e3",
-            Err(("x", "is not written as an integer")),
-        ),
+        (&DataType::Int32, "1.5", Err(("x", "not a whole number"))),
+        (&DataType::Int32, "1.0", Ok("1")),
+        (&DataType::Int32, "1e3", Ok("1000")),
         (
             &DataType::Int32,
             "true",
@@ -63,11 +56,7 @@ fn values() {
         ),
         (&DataType::Float64, "1", Ok("1.0")),
         (&DataType::Float64, "-1.5e-3", Ok("-0.0015")),
-        (
-            &DataType::Float64,
-            "1e400",
-            Err(("x", "does not fit Float64")),
-        ),
+        (&DataType::Float64, "1e400", Err(("x", "out of range"))),
         (&DataType::Float64, "\"NaN\"", Err(("x", "found text"))),
         (
             &DataType::Decimal128(38, 2),
@@ -78,12 +67,12 @@ fn values() {
         (
             &DataType::Decimal128(5, 2),
             "0.125",
-            Err(("x", "more decimal places")),
+            Err(("x", "more digits after the point")),
         ),
         (
             &DataType::Decimal128(5, 2),
             "1000",
-            Err(("x", "does not fit")),
+            Err(("x", "out of range")),
         ),
         (
             &DataType::Decimal128(5, 2),
@@ -127,7 +116,7 @@ fn values() {
         (
             &DataType::Date32,
             "\"2023-02-29\"",
-            Err(("x", "is not a date")),
+            Err(("x", "not a date")),
         ),
         (
             &DataType::Date32,
@@ -142,7 +131,7 @@ fn values() {
         (
             &micros,
             "\"2024-03-10T07:23:12.123456+09:00\"",
-            Ok("2024-03-09T22:23:12.123456"),
+            Err(("x", "zone offset")),
         ),
         (
             &micros,
@@ -152,7 +141,7 @@ fn values() {
         (
             &micros,
             "\"2024-03-10T07:23:12.1234567\"",
-            Err(("x", "more decimals")),
+            Err(("x", "more digits after the second")),
         ),
         (&list(DataType::Int64), "[1, null ,3]", Ok("[1, , 3]")),
         (&list(DataType::Int64), "[ ]", Ok("[]")),
