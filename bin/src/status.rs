@@ -7,6 +7,7 @@ use indicatif::{DecimalBytes, HumanCount};
 use serde_json::{Map, Value, json};
 use tidewater_engine::file::Position;
 use tidewater_engine::file::sink::QUARANTINE_TABLE;
+use tidewater_engine::kafka::KafkaSource;
 use tidewater_engine::kafka::{PartitionPosition, Stream, StreamPosition};
 use tidewater_engine::state::{EpochRecord, TableRecord};
 use tidewater_engine::{Inspection, Job, Pending, StateSizes};
@@ -43,7 +44,7 @@ impl Topic {
         source: &tidewater_engine::job::Source,
         inspection: &Inspection,
     ) -> Result<Option<Self>, Failure> {
-        if source.spec.kafka.is_none() {
+        if KafkaSource::of(&source.spec).is_none() {
             return Ok(None);
         }
         let known = inspection.stream(&source.spec.name)?;

@@ -1,12 +1,14 @@
-//! Sources and sinks, and the formats they share.
+//! The connectors that a job can name.
 //!
-//! A connector is a system that rows come from or go to, a folder each ([`mod@file`], [`kafka`]). A format is a layout of rows
-//! ([`mod@format`]): decoders take bytes and give batches and rejected rows, encoders the reverse; neither does I/O.
+//! A connector is a system that rows come from or go to, a crate each; a format is a layout of rows.
 
-pub mod disk;
-pub mod error;
-pub mod file;
-pub mod format;
-pub mod kafka;
-pub mod sink;
-pub mod source;
+pub use tidewater_contract::{disk, error, sink, source};
+pub use tidewater_formats as format;
+#[cfg(feature = "kafka")]
+pub use tidewater_kafka as kafka;
+
+/// Files as sources, and as published tables.
+pub mod file {
+    pub use tidewater_files::*;
+    pub use tidewater_tables as sink;
+}

@@ -13,6 +13,7 @@ use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use datafusion::physical_plan::streaming::PartitionStream;
 use tidewater_engine::error::SourceError;
 use tidewater_engine::file::{Delivery, Depot, open};
+use tidewater_engine::kafka::KafkaSource;
 use tidewater_engine::kafka::{LogReader, StreamPosition, place_fields};
 use tidewater_engine::source::{Decoded, Reader, Rejected, SourceSpec};
 
@@ -64,11 +65,12 @@ impl Input {
             let read = spec.projection.binary_search(&at).is_ok();
             let field = field.as_ref().clone();
             // Of a message that deletes a row only the key is there.
-            let nullable = field.is_nullable() || !read || (spec.ordinals && spec.kafka.is_some());
+            let nullable =
+                field.is_nullable() || !read || (spec.ordinals && KafkaSource::of(&spec).is_some());
             field.with_nullable(nullable)
         });
         let mut fields: Vec<Field> = columns.collect();
-        fields.extend(match (spec.ordinals, &spec.kafka) {
+        fields.extend(match (spec.ordinals, KafkaSource::of(&spec)) {
             (false, _) => Vec::new(),
             (true, None) => named(&PLACES, [DataType::Int64, DataType::Utf8, DataType::UInt64]),
             (true, Some(_)) => named(

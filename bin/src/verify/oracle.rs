@@ -20,6 +20,7 @@ use datafusion::sql::sqlparser::ast::{Ident, Statement as Sql};
 use futures::StreamExt;
 use tidewater_engine::Job;
 use tidewater_engine::job::{self, CreateView, Source};
+use tidewater_engine::kafka::KafkaSource;
 use tokio::runtime::{Builder, Runtime};
 
 use super::inputs::{Input, InputStream, MESSAGE_PLACES, PLACES};
@@ -154,7 +155,7 @@ fn last_of_each_key(source: &Source, all: &str) -> String {
     let columns = names(&mut (0..fields.len()));
     let key = names(&mut source.primary_key.iter().copied());
     let all = quoted(all);
-    if source.spec.kafka.is_none() {
+    if KafkaSource::of(&source.spec).is_none() {
         let last = last(&all, &key, &PLACES);
         return format!("SELECT {columns} FROM ({last})");
     }

@@ -10,6 +10,7 @@ use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use tidewater_engine::file::sink::{Fault, FoundFile, PublishedTable, rejected_to_batch};
 use tidewater_engine::job::CreateView;
+use tidewater_engine::kafka::KafkaSource;
 use tidewater_engine::sink::{Encoding, TableSpec};
 use tidewater_engine::{Inspection, Job, LATE_TABLE, Open};
 
@@ -192,7 +193,7 @@ fn inputs(
 ) -> Result<Vec<Arc<Input>>, Failure> {
     let input = |source: &tidewater_engine::job::Source| {
         let spec = source.spec.clone();
-        let kept = if spec.kafka.is_some() {
+        let kept = if KafkaSource::of(&spec).is_some() {
             let position = inspection.stream(&spec.name)?.unwrap_or_default();
             Kept::Messages(inspection.messages(&spec.name), position)
         } else {

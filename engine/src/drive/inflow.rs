@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidewater_connectors::kafka::KafkaSource;
 use tidewater_connectors::kafka::{
     LogReader, MessageLog, PartitionPosition, Stream, StreamPosition, StreamReader, Until,
 };
@@ -210,7 +211,7 @@ impl Inflow {
     pub fn position(&self) -> StreamPosition {
         let known = self.kept.as_ref().map(|kept| kept.position.clone());
         let mut position = known.unwrap_or_default();
-        if let Some(kafka) = &self.spec.kafka {
+        if let Some(kafka) = KafkaSource::of(&self.spec) {
             position.topic.clone_from(&kafka.location.topic);
         }
         position

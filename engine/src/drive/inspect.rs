@@ -14,6 +14,7 @@ use arrow::compute::filter_record_batch;
 use arrow::error::ArrowError;
 use tidewater_connectors::file::sink::{PublishedPartition, QUARANTINE_TABLE};
 use tidewater_connectors::file::{Content, Delivery, Depot, Position, list_or_empty};
+use tidewater_connectors::kafka::KafkaSource;
 use tidewater_connectors::kafka::StreamPosition;
 use tidewater_connectors::sink::TableSpec;
 
@@ -175,7 +176,7 @@ impl Inspection {
     /// # Errors
     /// When files cannot be listed, or the state is damaged.
     pub fn pending(&self, source: &Source) -> Result<Pending, RunError> {
-        if source.spec.kafka.is_some() {
+        if KafkaSource::of(&source.spec).is_some() {
             return Ok(Pending::default());
         }
         let positions = self.positions(&source.spec.name)?;

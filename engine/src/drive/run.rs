@@ -12,6 +12,7 @@ use tidewater_connectors::file::sink::{
 };
 use tidewater_connectors::file::{Delivery, list};
 use tidewater_connectors::format::options::Gate;
+use tidewater_connectors::kafka::KafkaSource;
 use tidewater_operators::{Faults, Sign};
 
 use super::balance::{self, counted, signed};
@@ -148,7 +149,7 @@ fn prepare(job: &Job, progress: &Progress) -> Result<Epoch, RunError> {
     let views = published_views(job)?;
     let mut intakes = Vec::new();
     for source in &job.sources {
-        if source.spec.kafka.is_some() {
+        if KafkaSource::of(&source.spec).is_some() {
             intakes.push(stream(source)?);
             continue;
         }

@@ -57,7 +57,7 @@ pub(super) fn source(
         options,
         ordinals: !primary_key.is_empty(),
         dictionaries: kafka.is_none(),
-        kafka: kafka.map(Arc::new),
+        connector: kafka.map(|kafka| Arc::new(kafka) as _),
     };
     Ok(Source {
         spec,

@@ -16,7 +16,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::expressions::{Column, NotExpr};
-use tidewater_connectors::kafka;
+use tidewater_connectors::kafka::{self, KafkaSource};
 use tidewater_operators::row_codec::OrderKey;
 use tidewater_operators::top::TopSpec;
 
@@ -29,7 +29,7 @@ pub fn incoming_schema(source: &Source) -> SchemaRef {
     if source.primary_key.is_empty() {
         return Arc::clone(&source.schema);
     }
-    if source.spec.kafka.is_some() {
+    if KafkaSource::of(&source.spec).is_some() {
         return kafka::incoming_schema(&source.spec);
     }
     let places = [
@@ -91,7 +91,7 @@ pub fn keyed(source: &Source) -> Option<PlannedView> {
         input: Box::new(input),
         spec: last(&schema, partition, order, forgets),
     };
-    let (counting, predicate) = if source.spec.kafka.is_some() {
+    let (counting, predicate) = if KafkaSource::of(&source.spec).is_some() {
         let [timestamp, partition, offset, deleted] = [width, width + 1, width + 2, width + 3];
         let in_partition = key.iter().copied().chain([partition]).collect();
         let latest = last(all, in_partition, &[offset], true);

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tidewater_connectors::disk;
 use tidewater_connectors::file::sink::{Run, Staging, WriteOptions};
 use tidewater_connectors::file::{Depot, Position};
+use tidewater_connectors::kafka::KafkaSource;
 use tidewater_connectors::kafka::KeepTrying;
 use tidewater_operators::Faults;
 use tidewater_operators::hash::hash;
@@ -107,7 +108,7 @@ impl<'a> Session<'a> {
         for source in job
             .sources
             .iter()
-            .filter(|source| source.spec.kafka.is_some())
+            .filter(|source| KafkaSource::of(&source.spec).is_some())
         {
             let name = &source.spec.name;
             let group = format!("tidewater-{}-{name}", state.id);
@@ -279,7 +280,7 @@ impl<'a> Session<'a> {
             .job
             .sources
             .iter()
-            .map(|source| match source.spec.kafka {
+            .map(|source| match KafkaSource::of(&source.spec) {
                 None => SourceChanges::compare(source, &self.state, reading, settled_ns),
                 Some(_) => Ok(SourceChanges::default()),
             });

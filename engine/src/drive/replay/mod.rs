@@ -17,6 +17,8 @@ use arrow::error::ArrowError;
 
 pub use self::step::{Step, parse_time};
 
+use tidewater_connectors::kafka::KafkaSource;
+
 use self::read::Counts;
 use self::runs::{StepRows, Steps};
 use super::resident::{Resident, TableChanges};
@@ -188,7 +190,11 @@ impl Iterator for Replay {
 
 /// Steps of messages need messages, and no column.
 fn by_offset(job: &Job, by: &[String]) -> Result<Vec<Option<usize>>, RunError> {
-    if job.sources.iter().all(|source| source.spec.kafka.is_none()) {
+    if job
+        .sources
+        .iter()
+        .all(|source| KafkaSource::of(&source.spec).is_none())
+    {
         let message = "--step counts messages, and no source is in Kafka: give a length of time";
         return Err(RunError::Usage(message.to_owned()));
     }
@@ -206,7 +212,12 @@ fn check_bounds(
     columns: &[Option<usize>],
 ) -> Result<(), RunError> {
     let of_messages = options.messages_from.is_some() || options.messages_to.is_some();
-    if of_messages && job.sources.iter().all(|source| source.spec.kafka.is_none()) {
+    if of_messages
+        && job
+            .sources
+            .iter()
+            .all(|source| KafkaSource::of(&source.spec).is_none())
+    {
         return Err(RunError::Usage(
             "--from-offset and --from-time bound messages, and no source is in Kafka: give --from"
                 .to_owned(),
@@ -275,7 +286,9 @@ fn describe(
         history.rows_bad += counts.bad;
         history.rows_outside += counts.outside;
         let mut note = match column {
-            None if by_messages && source.spec.kafka.is_some() => format!("{name}: by offset"),
+            None if by_messages && KafkaSource::of(&source.spec).is_some() => {
+                format!("{name}: by offset")
+            }
             None => format!("{name}: whole with the first step"),
             Some(column) => format!("{name}: by {}", source.spec.schema.field(*column).name()),
         };

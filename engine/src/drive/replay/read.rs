@@ -11,6 +11,7 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use tidewater_connectors::file::{Delivery, ListedFile, list, open};
+use tidewater_connectors::kafka::KafkaSource;
 use tidewater_connectors::kafka::{PartitionPosition, Stream, StreamPosition, Until};
 use tidewater_connectors::source::{Decoded, Reader, Rejected, SourceSpec};
 
@@ -104,7 +105,8 @@ impl<'a> Reading<'a> {
                 (at, true)
             }
         });
-        let by_offset = source.spec.kafka.is_some() && matches!(options.step, Step::Messages(_));
+        let by_offset =
+            KafkaSource::of(&source.spec).is_some() && matches!(options.step, Step::Messages(_));
         let spec = SourceSpec {
             projection,
             ordinals: source.spec.ordinals || by_offset,
@@ -112,7 +114,7 @@ impl<'a> Reading<'a> {
             dictionaries: false,
             ..source.spec.clone()
         };
-        let (files, reader) = match spec.kafka {
+        let (files, reader) = match KafkaSource::of(&spec) {
             None => files(source, &spec)?,
             Some(_) => {
                 let bounds = (options.messages_from, options.messages_to);

@@ -1,0 +1,48 @@
+//! What a reader is given to read: deliveries of a source, from where they lie or from what was kept of them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::list::ListedFile;
+use tidewater_contract::source::KeptPart;
+
+/// A delivery to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Its path as listed, by which errors and rejected rows name it.
+    pub name: Arc<str>,
+    /// Where it is read from.
+    pub from: Content,
+    /// Bytes to read, for progress.
+    pub bytes: u64,
+}
+
+/// Where a delivery is read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// A file, whole. It is kept when there is a depot.
+    File(PathBuf),
+    /// What was added to a text file since its old part was taken in. It is kept when there is a depot.
+    Tail {
+        /// Path of the file.
+        path: PathBuf,
+        /// Bytes of the old part: whole rows.
+        after: u64,
+        /// Line on which the addition begins, from 1.
+        first_line: u64,
+        /// BLAKE3 of the old part, in hex. Checked when there is a depot.
+        hash: String,
+    },
+    /// What was kept of a delivery: all its parts, in order.
+    Kept(Vec<KeptPart>),
+}
+
+impl From<ListedFile> for Delivery {
+    fn from(file: ListedFile) -> Self {
+        Self {
+            name: file.name(),
+            bytes: file.bytes,
+            from: Content::File(file.path),
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Files as sources: they are listed, dealt in pieces and decoded.
+//!
+//! What a source takes in is kept in a [`Depot`] and remembered by its [`Position`]; the next run [compares](compare)
+//! what is delivered with what was taken in.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tidewater_contract::error::{OptionError, SourceError};
+use tidewater_contract::source::{Format, Reader, SourceSpec};
+use tidewater_formats::csv::Csv;
+use tidewater_formats::json_lines::JsonLinesFormat;
+use tidewater_formats::lines::Lines;
+use tidewater_formats::options::{self, CsvOptions, JsonLinesOptions, TextOptions};
+
+mod compression;
+mod delivery;
+mod depot;
+mod keep;
+mod list;
+mod parquet;
+mod position;
+mod text;
+
+pub use delivery::{Content, Delivery};
+pub use depot::Depot;
+pub use list::{ListedFile, list, list_or_empty};
+pub use position::{Change, Position, compare};
+pub use tidewater_formats::options::OnChange;
+
+/// Checks every option of a source of `format`: keys in lower case, with or without DataFusion's prefix `format.`.
+///
+/// # Errors
+/// When a key is unknown or a value means nothing; the error says what to write instead.
+pub fn validate_options(
+    format: Format,
+    options: &BTreeMap<String, String>,
+) -> Result<(), OptionError> {
+    options::validate(format, options)
+}
+
+/// Opens deliveries of a source for reading, in their order. With a depot, those that are files (or tails of files)
+/// are kept in it while they are read, and [`taken`](Reader::taken) tells as what.
+///
+/// # Errors
+/// When an option is wrong, a declared type cannot be held by the format, a file's name says another format, or
+/// something is to be read from a depot that is not given. The files themselves are opened one after the other as their
+/// pieces are asked for.
+pub fn open(
+    spec: &SourceSpec,
+    deliveries: Vec<Delivery>,
+    depot: Option<&Arc<Depot>>,
+) -> Result<Arc<dyn Reader>, SourceError> {
+    list::of_format(
+        spec.format,
+        deliveries.iter().map(|delivery| &delivery.name),
+    )?;
+    let depot = depot.cloned();
+    match spec.format {
+        Format::Csv => {
+            let options = CsvOptions::parse(&spec.options)?;
+            let rules = text::Rules {
+                compression: options.compression,
+                on_change: options.on_change,
+            };
+            let format = Csv::new(spec)?;
+            let reader = text::TextReader::new(spec, deliveries, depot, rules, format)?;
+            Ok(Arc::new(reader))
+        }
+        Format::JsonLines => {
+            let options = JsonLinesOptions::parse(&spec.options)?;
+            let rules = text::Rules {
+                compression: options.compression,
+                on_change: options.on_change,
+            };
+            let format = JsonLinesFormat::new(spec)?;
+            let reader = text::TextReader::new(spec, deliveries, depot, rules, format)?;
+            Ok(Arc::new(reader))
+        }
+        Format::Text => {
+            let options = TextOptions::parse(&spec.options)?;
+            let rules = text::Rules {
+                compression: options.compression,
+                on_change: options.on_change,
+            };
+            let format = Lines::new(spec)?;
+            let reader = text::TextReader::new(spec, deliveries, depot, rules, format)?;
+            Ok(Arc::new(reader))
+        }
+        Format::Parquet => Ok(Arc::new(parquet::ParquetReader::open(
+            spec, deliveries, depot,
+        )?)),
+    }
+}

@@ -1,0 +1,427 @@
+//! What a `LOCATION` names: a file, the files of a directory, or those that a glob matches.
+//!
+//! 1. The same directory gives the same list, in order of path.
+//! 2. Hidden files and those that begin with `_` (markers and quarantines of other programs) are data only when they
+//!    are named.
+//! 3. No location is silently empty, unless it may be.
+
+use std::ffi::OsStr;
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tidewater_contract::error::SourceError;
+use tidewater_contract::source::Format;
+
+/// A file of a source.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ListedFile {
+    /// Its path, under the location as the job has it.
+    pub path: PathBuf,
+    /// Its size as stored.
+    pub bytes: u64,
+    /// When it was last modified, in nanoseconds since 1970.
+    pub modified_ns: i64,
+}
+
+impl ListedFile {
+    fn new(path: PathBuf, found: &Metadata) -> Self {
+        Self {
+            path,
+            bytes: found.len(),
+            modified_ns: modified_ns(found),
+        }
+    }
+
+    /// The path as errors and rejected rows name it.
+    pub fn name(&self) -> Arc<str> {
+        self.path.to_string_lossy().into()
+    }
+}
+
+/// When a file was last modified, in nanoseconds since 1970.
+pub(super) fn modified_ns(found: &Metadata) -> i64 {
+    found
+        .mtime()
+        .saturating_mul(1_000_000_000)
+        .saturating_add(found.mtime_nsec())
+}
+
+/// The files that `location` names, in order of path: itself, its files when it is a directory (its subdirectories
+/// are not descended into), or what it matches as a glob. A path that exists is never taken for a glob.
+///
+/// # Errors
+/// When there is no such file, or the system refuses to list.
+pub fn list(location: &str) -> Result<Vec<ListedFile>, SourceError> {
+    look(location)?.map_err(|message| nothing(location, message))
+}
+
+/// Like [`list`] where files are known to have been: a location that leads to no file has no files (any more).
+///
+/// # Errors
+/// When the location means nothing, or the system refuses to list.
+pub fn list_or_empty(location: &str) -> Result<Vec<ListedFile>, SourceError> {
+    Ok(look(location)?.unwrap_or_default())
+}
+
+/// The files, or why there is none.
+type Found = Result<Vec<ListedFile>, String>;
+
+fn look(location: &str) -> Result<Found, SourceError> {
+    let plain = location.strip_prefix("file://").unwrap_or(location);
+    if let Some((scheme, _)) = plain.split_once("://") {
+        let message = format!(
+            "'{scheme}' is not a scheme of file sources; write a path, a directory or a glob"
+        );
+        return Err(nothing(location, message));
+    }
+    let path = Path::new(plain);
+    let mut found = match fs::metadata(path) {
+        Ok(found) if found.is_dir() => in_directory(location, path)?,
+        Ok(found) => Ok(vec![ListedFile::new(path.to_owned(), &found)]),
+        Err(_) if plain.contains(['*', '?', '[']) => matching(location, plain)?,
+        Err(error) if is_absent(&error) => Err(format!(
+            "there is no such file or directory{}",
+            looked_in(path)
+        )),
+        Err(error) => return Err(SourceError::io("list", path, error)),
+    };
+    if let Ok(files) = &mut found {
+        files.sort();
+    }
+    Ok(found)
+}
+
+/// Whether a path leads nowhere.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}
+
+fn in_directory(location: &str, directory: &Path) -> Result<Found, SourceError> {
+    let refused = |error| SourceError::io("list", directory, error);
+    let mut files = Vec::new();
+    let mut directories = 0_u64;
+    for entry in fs::read_dir(directory).map_err(refused)? {
+        let path = entry.map_err(refused)?.path();
+        if set_aside(path.file_name()) {
+            continue;
+        }
+        let found = fs::metadata(&path).map_err(|error| SourceError::io("list", &path, error))?;
+        if found.is_dir() {
+            directories += 1;
+        } else {
+            files.push(ListedFile::new(path, &found));
+        }
+    }
+    if files.is_empty() {
+        let deeper = match directories {
+            0 => String::new(),
+            n => format!(
+                ", only {n} subdirectories; to descend write '{}/**/*'",
+                location.trim_end_matches('/')
+            ),
+        };
+        let message =
+            format!("the directory holds no files that do not begin with '.' or '_'{deeper}");
+        return Ok(Err(message));
+    }
+    Ok(Ok(files))
+}
+
+fn matching(location: &str, pattern: &str) -> Result<Found, SourceError> {
+    let options = glob::MatchOptions {
+        require_literal_separator: true,
+        require_literal_leading_dot: true,
+        ..glob::MatchOptions::default()
+    };
+    let paths = glob::glob_with(pattern, options)
+        .map_err(|error| nothing(location, format!("is not a glob: {error}")))?;
+    let underscored = Path::new(pattern)
+        .file_name()
+        .is_some_and(|name| name.as_encoded_bytes().starts_with(b"_"));
+    let mut files = Vec::new();
+    for path in paths {
+        let path = path.map_err(|error| {
+            let at = error.path().to_owned();
+            SourceError::io("list", &at, error.into())
+        })?;
+        let found = fs::metadata(&path).map_err(|error| SourceError::io("list", &path, error))?;
+        if !found.is_dir() && (underscored || !set_aside(path.file_name())) {
+            files.push(ListedFile::new(path, &found));
+        }
+    }
+    if files.is_empty() {
+        let message = format!("no file matches the glob{}", looked_in(Path::new(pattern)));
+        return Ok(Err(message));
+    }
+    Ok(Ok(files))
+}
+
+fn set_aside(name: Option<&OsStr>) -> bool {
+    name.is_none_or(|name| {
+        name.as_encoded_bytes().starts_with(b".") || name.as_encoded_bytes().starts_with(b"_")
+    })
+}
+
+fn nothing(location: &str, message: impl Into<String>) -> SourceError {
+    SourceError::Location {
+        location: location.to_owned(),
+        message: message.into(),
+    }
+}
+
+/// Where a relative path was looked for.
+fn looked_in(path: &Path) -> String {
+    match std::env::current_dir() {
+        Ok(directory) if path.is_relative() => format!(" (looked in {})", directory.display()),
+        _ => String::new(),
+    }
+}
+
+/// Refuses files whose names say that they are of another format.
+///
+/// # Errors
+/// Names the first such file.
+pub(super) fn of_format<'a>(
+    format: Format,
+    names: impl IntoIterator<Item = &'a Arc<str>>,
+) -> Result<(), SourceError> {
+    for name in names {
+        let lower = name.to_ascii_lowercase();
+        let bare = lower
+            .strip_suffix(".gz")
+            .or_else(|| lower.strip_suffix(".zst"));
+        if bare.is_some() && format == Format::Parquet {
+            let message = "Parquet is compressed inside, not as a file; decompress it, or leave it out of LOCATION";
+            return Err(SourceError::file(name, message));
+        }
+        let extension = Path::new(bare.unwrap_or(&lower))
+            .extension()
+            .and_then(OsStr::to_str);
+        let Some(other) = extension
+            .and_then(format_of)
+            .filter(|other| *other != Some(format))
+            // Any text is lines.
+            .filter(|other| format != Format::Text || !other.is_some_and(is_text))
+        else {
+            continue;
+        };
+        let said = stored_as(format);
+        let message = match other {
+            Some(other) => format!(
+                "its name says {}, the source is STORED AS {said}; leave it out of LOCATION, for example by a glob",
+                stored_as(other)
+            ),
+            None => format!(
+                "its name says a format that is not read here; the source is STORED AS {said}; leave it \
+                             out of LOCATION, for example by a glob"
+            ),
+        };
+        return Err(SourceError::file(name, message));
+    }
+    Ok(())
+}
+
+fn stored_as(format: Format) -> &'static str {
+    match format {
+        Format::Csv => "CSV",
+        Format::JsonLines => "JSON",
+        Format::Parquet => "PARQUET",
+        Format::Text => "TEXT",
+    }
+}
+
+fn is_text(format: Format) -> bool {
+    match format {
+        Format::Csv | Format::JsonLines | Format::Text => true,
+        Format::Parquet => false,
+    }
+}
+
+/// The format that an extension says; inner `None` for one that is none of ours; outer when it says nothing.
+fn format_of(extension: &str) -> Option<Option<Format>> {
+    match extension {
+        "csv" | "tsv" => Some(Some(Format::Csv)),
+        "json" | "jsonl" | "ndjson" => Some(Some(Format::JsonLines)),
+        "parquet" | "pq" => Some(Some(Format::Parquet)),
+        "avro" | "orc" | "arrow" | "feather" | "xlsx" | "xls" | "zip" | "tar" | "tgz" | "bz2"
+        | "xz" | "lz4" | "7z" => Some(None),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn tree(names: &[&str]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for name in names {
+            let path = root.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, name).unwrap();
+        }
+        root
+    }
+
+    #[test]
+    fn lists_what_the_location_names() {
+        let root = tree(&[
+            "d/b.csv",
+            "d/a.csv",
+            "d/.hidden.csv",
+            "d/_SUCCESS",
+            "d/sub/c.csv",
+            "d/x[1].csv",
+            "e/_q.csv",
+        ]);
+        let cases: &[(&str, &[&str])] = &[
+            ("d/a.csv", &["d/a.csv"]),
+            ("d", &["d/a.csv", "d/b.csv", "d/x[1].csv"]),
+            ("d/", &["d/a.csv", "d/b.csv", "d/x[1].csv"]),
+            ("d/*", &["d/a.csv", "d/b.csv", "d/x[1].csv"]),
+            ("d/[ab].csv", &["d/a.csv", "d/b.csv"]),
+            ("d/x[1].csv", &["d/x[1].csv"]),
+            (
+                "d/**/*.csv",
+                &["d/a.csv", "d/b.csv", "d/sub/c.csv", "d/x[1].csv"],
+            ),
+            ("d/_*", &["d/_SUCCESS"]),
+            ("d/_SUCCESS", &["d/_SUCCESS"]),
+            ("e/_q.csv", &["e/_q.csv"]),
+        ];
+        for (location, expected) in cases {
+            for scheme in ["", "file://"] {
+                let files = list(&format!("{scheme}{}/{location}", root.path().display())).unwrap();
+                let found: Vec<_> = files
+                    .iter()
+                    .map(|f| f.path.strip_prefix(root.path()).unwrap().to_str().unwrap())
+                    .collect();
+                assert_eq!(&found, expected, "{location}");
+                assert!(
+                    files
+                        .iter()
+                        .all(|f| f.bytes == fs::metadata(&f.path).unwrap().len())
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn says_what_it_looked_for() {
+        let root = tree(&["d/sub/c.csv", "d/_SUCCESS"]);
+        let at = root.path().display();
+        let cases = [
+            (
+                format!("{at}/none.csv"),
+                "there is no such file or directory",
+            ),
+            (
+                format!("{at}/d"),
+                "holds no files that do not begin with '.' or '_', only 1 subdirectories; to descend",
+            ),
+            (format!("{at}/d/*.csv"), "no file matches the glob"),
+            (format!("{at}/d/["), "is not a glob"),
+            (
+                "no/such/path-*.csv".to_owned(),
+                "no file matches the glob (looked in ",
+            ),
+            (
+                "s3://bucket/key".to_owned(),
+                "'s3' is not a scheme of file sources",
+            ),
+        ];
+        for (location, expected) in cases {
+            let message = list(&location).unwrap_err().to_string();
+            assert!(
+                message.starts_with(&format!("LOCATION '{location}': ")),
+                "{message}"
+            );
+            assert!(message.contains(expected), "{message}");
+        }
+    }
+
+    #[test]
+    fn files_that_were_there_may_be_gone() {
+        let root = tree(&["d/sub/c.csv", "d/_SUCCESS", "e.csv"]);
+        let at = root.path().display();
+        for gone in ["none.csv", "d", "d/*.csv", "e.csv/f", "none/*/x.csv"] {
+            let location = format!("{at}/{gone}");
+            assert_eq!(list_or_empty(&location).unwrap(), [], "{location}");
+            assert!(list(&location).is_err(), "{location}");
+        }
+        let found = list_or_empty(&format!("{at}/e.csv")).unwrap();
+        let modified = fs::metadata(&found[0].path).unwrap().modified().unwrap();
+        let since = modified.duration_since(std::time::UNIX_EPOCH).unwrap();
+        assert_eq!(
+            u128::try_from(found[0].modified_ns).unwrap(),
+            since.as_nanos()
+        );
+        for wrong in ["s3://bucket/key".to_owned(), format!("{at}/[")] {
+            assert!(list_or_empty(&wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn other_formats_are_named() {
+        let cases = [
+            (
+                Format::Csv,
+                "a.parquet",
+                Some("its name says PARQUET, the source is STORED AS CSV"),
+            ),
+            (Format::Csv, "a.JSONL.gz", Some("its name says JSON")),
+            (
+                Format::Csv,
+                "a.xlsx",
+                Some("a format that is not read here"),
+            ),
+            (
+                Format::Parquet,
+                "a.parquet.gz",
+                Some("Parquet is compressed inside"),
+            ),
+            (Format::JsonLines, "a.csv.zst", Some("its name says CSV")),
+            (
+                Format::Text,
+                "a.parquet",
+                Some("its name says PARQUET, the source is STORED AS TEXT"),
+            ),
+            (
+                Format::Text,
+                "a.zip",
+                Some("a format that is not read here"),
+            ),
+            (Format::Text, "a.csv", None),
+            (Format::Text, "a.jsonl.gz", None),
+            (Format::Text, "a.log", None),
+            (Format::Csv, "a.csv.gz", None),
+            (Format::Csv, "a.txt", None),
+            (Format::Csv, "a", None),
+            (Format::Csv, "2024.01.01", None),
+            (Format::Parquet, "part-0000", None),
+        ];
+        for (format, name, expected) in cases {
+            let message = of_format(format, [&name.into()])
+                .err()
+                .map(|error| error.to_string());
+            match (expected, &message) {
+                (None, None) => {}
+                (Some(expected), Some(message)) => {
+                    assert!(
+                        message.starts_with(name) && message.contains(expected),
+                        "{message}"
+                    );
+                }
+                _ => unreachable!("{name}: {message:?}"),
+            }
+        }
+    }
+}

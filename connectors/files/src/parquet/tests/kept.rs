@@ -1,0 +1,149 @@
+//! Files by way of the depot: the same rows, whatever happens to the file.
+
+use std::fs;
+
+use crate::{Depot, open};
+use tidewater_contract::source::{KeptPart, Taken};
+
+use super::*;
+
+fn delivery(path: &Path, from: Content) -> Delivery {
+    Delivery {
+        name: path.to_string_lossy().into(),
+        from,
+        bytes: 1,
+    }
+}
+
+/// The batches with their places, and what was taken in.
+fn read_all(reader: &dyn Reader) -> Result<(Vec<Decoded>, Vec<Taken>), SourceError> {
+    let mut decoded = Vec::new();
+    while let Some(dealt) = reader.next_piece()? {
+        for step in dealt.piece {
+            decoded.push(step?);
+        }
+    }
+    Ok((decoded, reader.taken()?))
+}
+
+fn assert_same(one: &[Decoded], other: &[Decoded]) {
+    assert_eq!(one.len(), other.len());
+    for (one, other) in one.iter().zip(other) {
+        assert_eq!(one.batch, other.batch);
+        assert_eq!(one.rejected, other.rejected);
+        assert_eq!(one.ordinals, other.ordinals);
+    }
+}
+
+/// A directory with a file of which rows are rejected, and the source that it is of.
+fn delivered() -> (tempfile::TempDir, PathBuf, SourceSpec) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.parquet");
+    let values = Int64Array::from_iter((0..500).map(|value| (value % 7 != 3).then_some(value)));
+    write(&path, vec![("x", Arc::new(values))], 120);
+    let spec = spec(vec![Field::new("x", DataType::Int64, false)], &[]);
+    (directory, path, spec)
+}
+
+fn depot(directory: &tempfile::TempDir) -> Arc<Depot> {
+    Arc::new(Depot::open(directory.path().join("depot")).unwrap())
+}
+
+#[test]
+fn what_was_kept_reads_the_same() {
+    let (directory, path, spec) = delivered();
+    let depot = depot(&directory);
+    let file = || vec![delivery(&path, Content::File(path.clone()))];
+    let (expected, taken) = read_all(&*open(&spec, file(), None).unwrap()).unwrap();
+    assert!(taken[0].settled && taken[0].hash.is_empty() && taken[0].parts.is_empty());
+
+    let bytes = fs::read(&path).unwrap();
+    let reader = open(&spec, file(), Some(&depot)).unwrap();
+    let first = reader.next_piece().unwrap().unwrap();
+    // Whoever writes now does not write to the copy.
+    fs::write(&path, "something else").unwrap();
+    let mut decoded: Vec<_> = first.piece.map(Result::unwrap).collect();
+    let (more, taken) = read_all(&*reader).unwrap();
+    decoded.extend(more);
+    assert_same(&decoded, &expected);
+    let [taken] = &taken[..] else {
+        unreachable!("{taken:?}");
+    };
+    let hash = blake3::hash(&bytes).to_hex().to_string();
+    assert!(taken.settled && taken.hash == hash && taken.bytes == bytes.len() as u64);
+    let part = KeptPart {
+        hash,
+        bytes: taken.bytes,
+        stored_bytes: taken.bytes,
+        lines: 0,
+    };
+    assert_eq!(taken.parts, [part]);
+
+    let kept = vec![delivery(&path, Content::Kept(taken.parts.clone()))];
+    let (again, none) = read_all(&*open(&spec, kept, Some(&depot)).unwrap()).unwrap();
+    assert_same(&again, &expected);
+    assert!(none.is_empty());
+}
+
+#[test]
+fn damage_to_what_was_kept_is_told() {
+    let (directory, path, spec) = delivered();
+    let depot = depot(&directory);
+    let file = vec![delivery(&path, Content::File(path.clone()))];
+    let (_, taken) = read_all(&*open(&spec, file, Some(&depot)).unwrap()).unwrap();
+    let parts = taken[0].parts.clone();
+    let kept = directory
+        .path()
+        .join(format!("depot/{}.parquet", parts[0].hash));
+    let whole = fs::read(&kept).unwrap();
+    let told = |from: Content, depot: Option<&Arc<Depot>>| {
+        let reader = open(&spec, vec![delivery(&path, from)], depot).unwrap();
+        read_all(&*reader).unwrap_err().to_string()
+    };
+    for at in (0..whole.len()).step_by(50) {
+        let mut flipped = whole.clone();
+        flipped[at] ^= 1;
+        for damaged in [&flipped[..], &whole[..at]] {
+            fs::write(&kept, damaged).unwrap();
+            let message = told(Content::Kept(parts.clone()), Some(&depot));
+            assert!(
+                message.contains("a.parquet: what was kept of it")
+                    && message.contains("is damaged"),
+                "{message}"
+            );
+        }
+    }
+    let two = Content::Kept([&parts[..], &parts[..]].concat());
+    let cases = [
+        (
+            Content::Kept(parts.clone()),
+            None,
+            "to be read from a depot, and none is given",
+        ),
+        (two, Some(&depot), "is kept in one part, not in 2"),
+        (
+            Content::Tail {
+                path: path.clone(),
+                after: 1,
+                first_line: 1,
+                hash: String::new(),
+            },
+            Some(&depot),
+            "Parquet files cannot be appended to",
+        ),
+    ];
+    for (from, depot, expected) in cases {
+        let message = told(from, depot);
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+#[test]
+fn a_file_that_changes_is_not_settled() {
+    let (_directory, path, spec) = delivered();
+    let file = vec![delivery(&path, Content::File(path.clone()))];
+    let reader = open(&spec, file, None).unwrap();
+    assert!(read_all(&*reader).unwrap().1[0].settled);
+    fs::write(&path, "something else").unwrap();
+    assert!(!reader.taken().unwrap()[0].settled);
+}

@@ -1,0 +1,390 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs::{self, File, FileTimes};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::time::{Duration, UNIX_EPOCH};
+
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::*;
+use crate::list_or_empty;
+
+/// Files as a test has them: name, content, time.
+type Files = BTreeMap<String, (String, u64)>;
+
+/// A directory that is made to hold some files.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn put(&self, files: &Files) -> Vec<ListedFile> {
+        for entry in fs::read_dir(self.0.path()).unwrap() {
+            fs::remove_file(entry.unwrap().path()).unwrap();
+        }
+        for (name, (content, time)) in files {
+            let path = self.path(name);
+            fs::write(&path, content).unwrap();
+            let modified = UNIX_EPOCH + Duration::from_secs(*time);
+            let file = File::options().write(true).open(&path).unwrap();
+            file.set_times(FileTimes::new().set_modified(modified))
+                .unwrap();
+        }
+        list_or_empty(self.0.path().to_str().unwrap()).unwrap()
+    }
+
+    /// The file as taken in whole.
+    fn position(&self, name: &str, content: &str, time: u64) -> Position {
+        Position {
+            path: self.path(name).to_str().unwrap().to_owned(),
+            bytes: content.len() as u64,
+            modified_ns: i64::try_from(time * 1_000_000_000).unwrap(),
+            hash: blake3::hash(content.as_bytes()).to_hex().to_string(),
+            parts: Vec::new(),
+            rows: 1,
+            rejected: 0,
+        }
+    }
+
+    fn positions(&self, files: &Files) -> Vec<Position> {
+        let files = files.iter();
+        files
+            .map(|(name, (content, time))| self.position(name, content, *time))
+            .collect()
+    }
+}
+
+fn files(files: &[(&str, &str, u64)]) -> Files {
+    let files = files.iter();
+    files
+        .map(|(name, content, time)| ((*name).to_owned(), ((*content).to_owned(), *time)))
+        .collect()
+}
+
+/// A change as text: `Renamed b <- a`.
+fn told(change: &Change) -> String {
+    let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+    let (what, old) = match change {
+        Change::New(_) => ("New", None),
+        Change::Unchanged(_) => ("Unchanged", None),
+        Change::Touched { .. } => ("Touched", None),
+        Change::Replaced { .. } => ("Replaced", None),
+        Change::Appended { .. } => ("Appended", None),
+        Change::Renamed { old, .. } => ("Renamed", Some(name(Path::new(&old.path)))),
+        Change::Withdrawn(_) => ("Withdrawn", None),
+    };
+    let old = old.map_or_else(String::new, |old| format!(" <- {old}"));
+    format!("{what} {}{old}", name(change.path()))
+}
+
+#[test]
+fn each_change_is_told() {
+    let place = Place::new();
+    let before = files(&[
+        ("a", "same", 1),
+        ("b", "touched", 1),
+        ("c", "replaced", 1),
+        ("d", "as long", 1),
+        ("e", "renamed", 1),
+        ("f", "twins", 1),
+        ("g", "twins", 1),
+        ("h", "gone", 1),
+        ("i", "", 1),
+        ("j", "moved on", 1),
+    ]);
+    let after = files(&[
+        ("a", "same", 1),
+        ("b", "touched", 2),
+        ("c", "replaced by more", 2),
+        ("d", "so long", 2),
+        ("e2", "renamed", 2),
+        ("f2", "twins", 2),
+        ("g2", "twins", 2),
+        ("g3", "twins", 2),
+        ("h2", "else", 2),
+        ("i", "", 2),
+        ("j", "renamed over", 1),
+        ("k", "moved on", 1),
+    ]);
+    let listed = place.put(&after);
+    let mut known = place.positions(&before);
+    known.reverse();
+    let changes = compare("s", listed, known, OnChange::Replace).unwrap();
+    let expected = [
+        "Unchanged a",
+        "Touched b",
+        "Replaced c",
+        "Replaced d",
+        "Renamed e2 <- e",
+        "Renamed f2 <- f",
+        "Renamed g2 <- g",
+        "New g3",
+        "Withdrawn h",
+        "New h2",
+        "Touched i",
+        "Replaced j",
+        "New k",
+    ];
+    assert_eq!(changes.iter().map(told).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn what_on_change_does_not_allow_is_an_error() {
+    let place = Place::new();
+    let known = || vec![place.position("f", "1\n2\n", 1)];
+    let run = |content: &str, on_change| {
+        let listed = place.put(&files(&[("f", content, 2)]));
+        let changes = compare("sales", listed, known(), on_change);
+        changes
+            .map(|changes| told(&changes[0]))
+            .map_err(|error| error.to_string())
+    };
+    assert_eq!(run("1\n2\n", OnChange::Append).unwrap(), "Touched f");
+    assert_eq!(run("1\n2\n3", OnChange::Append).unwrap(), "Appended f");
+    assert_eq!(run("1\n2\n", OnChange::Fail).unwrap(), "Touched f");
+    let cases = [
+        (
+            "1\n2",
+            OnChange::Append,
+            "f: is shorter than the 4 bytes that were taken in: it has 3; with on_change 'append'",
+        ),
+        ("", OnChange::Append, "f: is shorter than the 4 bytes"),
+        (
+            "1\n3\n",
+            OnChange::Append,
+            "f: differs within the first 4 bytes, which were taken in; with",
+        ),
+        (
+            "2\n2\n3\n",
+            OnChange::Append,
+            "restore it, or declare 'replace'",
+        ),
+        (
+            "1\n3\n",
+            OnChange::Fail,
+            "f: has another content than was taken in (4 bytes, now 4), and source 'sales'",
+        ),
+        (
+            "1\n2\n3\n",
+            OnChange::Fail,
+            "on_change 'fail'; restore the file, or declare 'replace'",
+        ),
+    ];
+    for (content, on_change, expected) in cases {
+        let message = run(content, on_change).unwrap_err();
+        assert!(message.contains(expected), "{message}");
+    }
+    // A file that is gone did not change.
+    let changes = compare("sales", Vec::new(), known(), OnChange::Fail).unwrap();
+    assert_eq!(told(&changes[0]), "Withdrawn f");
+}
+
+#[test]
+fn files_that_cannot_be_read_are_named() {
+    let place = Place::new();
+    let listed = place.put(&files(&[("f", "text", 2)]));
+    let known = || vec![place.position("f", "test", 1)];
+    let path = place.path("f");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
+    // The superuser reads all.
+    if File::open(&path).is_err() {
+        let message = compare("s", listed.clone(), known(), OnChange::Replace)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.starts_with("cannot open ") && message.contains("/f: "),
+            "{message}"
+        );
+    }
+    fs::remove_file(&path).unwrap();
+    let message = compare("s", listed, known(), OnChange::Replace)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        message.starts_with("cannot open ") && message.contains("/f: "),
+        "{message}"
+    );
+
+    let odd = OsString::from_vec(b"\xff".to_vec());
+    let odd = ListedFile {
+        path: PathBuf::from(odd),
+        bytes: 0,
+        modified_ns: 0,
+    };
+    let message = compare("s", vec![odd], Vec::new(), OnChange::Replace)
+        .unwrap_err()
+        .to_string();
+    assert!(message.contains("not UTF-8"), "{message}");
+}
+
+#[test]
+fn thousands_of_files_are_compared_quickly() {
+    let (names, place) = (0..20_000, Path::new("none"));
+    let listed = names.clone().map(|n| ListedFile {
+        path: place.join(format!("{n}.new")),
+        bytes: 2 * n + 1,
+        modified_ns: 1,
+    });
+    let known = names.map(|n| Position {
+        path: format!("none/{n}.old"),
+        bytes: 2 * n,
+        modified_ns: 1,
+        hash: String::new(),
+        parts: Vec::new(),
+        rows: 0,
+        rejected: 0,
+    });
+    // No file is there: none is read when no size is that of a path that is gone.
+    let changes = compare("s", listed.collect(), known.collect(), OnChange::Replace).unwrap();
+    assert_eq!(changes.len(), 40_000);
+}
+
+/// What a change must mean, by the files themselves.
+fn check(
+    change: &Change,
+    before: &Files,
+    after: &Files,
+    on_change: OnChange,
+) -> (Option<String>, Option<String>) {
+    let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+    let (old, new) = match change {
+        Change::New(new) => (None, Some(new.path.clone())),
+        Change::Unchanged(old) => (Some(old), Some(PathBuf::from(&old.path))),
+        Change::Touched { old, new }
+        | Change::Replaced { old, new }
+        | Change::Appended { old, new }
+        | Change::Renamed { old, new } => (Some(old), Some(new.path.clone())),
+        Change::Withdrawn(old) => (Some(old), None),
+    };
+    let old = old.map(|old| name(Path::new(&old.path)));
+    let new = new.map(|new| name(&new));
+    let was = old.as_ref().map(|old| &before[old]);
+    let is = new.as_ref().map(|new| &after[new]);
+    match (change, was, is) {
+        (Change::New(_), None, Some(_)) => assert!(!before.contains_key(new.as_ref().unwrap())),
+        (Change::Withdrawn(_), Some(_), None) => {
+            assert!(!after.contains_key(old.as_ref().unwrap()));
+        }
+        (Change::Unchanged(_), Some(was), Some(is)) => {
+            assert_eq!((was.0.len(), was.1), (is.0.len(), is.1));
+        }
+        (Change::Touched { .. }, Some(was), Some(is)) => {
+            assert!(old == new && was.0 == is.0 && was.1 != is.1);
+        }
+        (Change::Replaced { .. }, Some(was), Some(is)) => {
+            assert!(old == new && was.0 != is.0 && on_change == OnChange::Replace);
+        }
+        (Change::Appended { .. }, Some(was), Some(is)) => {
+            assert!(old == new && is.0.starts_with(&was.0) && on_change == OnChange::Append);
+        }
+        (Change::Renamed { .. }, Some(was), Some(is)) => {
+            assert!(was.0 == is.0 && !after.contains_key(old.as_ref().unwrap()));
+        }
+        _ => panic!("{change:?}"),
+    }
+    (old, new)
+}
+
+#[test]
+fn random_files() {
+    let seed = std::env::var("TIDEWATER_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or(11);
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let place = Place::new();
+    let contents = ["", "a", "b", "ab", "abc", "abd"];
+    for round in 0..400 {
+        let draw = |random: &mut ChaCha8Rng| -> Files {
+            let mut drawn = Files::new();
+            for name in ["f", "g", "h", "i"] {
+                if random.random_range(0..3) > 0 {
+                    let content = contents[random.random_range(0..contents.len())];
+                    drawn.insert(
+                        name.to_owned(),
+                        (content.to_owned(), random.random_range(1..3)),
+                    );
+                }
+            }
+            drawn
+        };
+        let (before, after) = (draw(&mut random), draw(&mut random));
+        let context = format!("seed {seed}, round {round}: {before:?} then {after:?}");
+        let listed = place.put(&after);
+        for on_change in [OnChange::Replace, OnChange::Append, OnChange::Fail] {
+            let mut known = place.positions(&before);
+            known.shuffle(&mut random);
+            let mut shuffled = listed.clone();
+            shuffled.shuffle(&mut random);
+            // Same size and time are taken for the same content.
+            let changed = before.iter().filter_map(|(name, was)| {
+                let is = after.get(name)?;
+                ((was.0.len(), was.1) != (is.0.len(), is.1) && was.0 != is.0).then_some((was, is))
+            });
+            let allowed = changed.into_iter().all(|(was, is)| match on_change {
+                OnChange::Replace => true,
+                OnChange::Append => is.0.starts_with(&was.0),
+                OnChange::Fail => false,
+            });
+            let changes = match compare("s", shuffled, known, on_change) {
+                Ok(changes) => changes,
+                Err(error) => {
+                    assert!(!allowed, "{context}: {error}");
+                    continue;
+                }
+            };
+            assert!(allowed, "{context}: {changes:?}");
+            assert!(changes.is_sorted_by_key(Change::path), "{context}");
+            let sides: Vec<_> = changes
+                .iter()
+                .map(|change| check(change, &before, &after, on_change))
+                .collect();
+            let old: BTreeSet<_> = sides.iter().filter_map(|(old, _)| old.clone()).collect();
+            let new: BTreeSet<_> = sides.iter().filter_map(|(_, new)| new.clone()).collect();
+            assert_eq!(old, before.keys().cloned().collect(), "{context}");
+            assert_eq!(new, after.keys().cloned().collect(), "{context}");
+            assert_eq!(
+                sides.iter().filter(|(old, _)| old.is_some()).count(),
+                old.len(),
+                "{context}"
+            );
+            assert_eq!(
+                sides.iter().filter(|(_, new)| new.is_some()).count(),
+                new.len(),
+                "{context}"
+            );
+            check_renames(&changes, &context);
+        }
+    }
+}
+
+/// Nothing is new whose content is that of something withdrawn.
+fn check_renames(changes: &[Change], context: &str) {
+    let withdrawn: BTreeSet<_> = changes
+        .iter()
+        .filter_map(|change| match change {
+            Change::Withdrawn(old) => Some(old.hash.clone()),
+            _ => None,
+        })
+        .collect();
+    for change in changes {
+        if let Change::New(new) = change {
+            assert!(
+                !withdrawn.contains(&hash_of(new, new.bytes).unwrap()),
+                "{context}"
+            );
+        }
+    }
+}

@@ -1,0 +1,466 @@
+//! Reads text files in blocks of whole records, one after the other, for all workers.
+//!
+//! 1. A block begins and ends at a record: the tail of a read that is not a whole record opens the next block.
+//! 2. Under the lock bytes are read, cut and counted; decoding is the worker's.
+//! 3. In memory are the blocks in flight and one tail. A record larger than a block grows the block up to a bound;
+//!    beyond it the record's first line is rejected and reading goes on behind that line.
+//! 4. After an error every worker gets that error: no piece is dealt twice and none after a gap.
+//! 5. The rows of a text, and their places, do not depend on how it was cut into blocks: what was kept of it reads the
+//!    same as it did.
+//! 6. Of a file that is appended to whole records alone are taken in: what follows the last one is left, as if it were
+//!    not there yet. Its parts, read one after the other in as many runs, give the rows of the whole.
+
+use std::iter;
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use memchr::{memchr, memchr_iter};
+
+use self::input::Input;
+use super::delivery::{Content, Delivery};
+use super::depot::Depot;
+use super::keep::Keeping;
+use tidewater_contract::error::SourceError;
+use tidewater_contract::source::{
+    Dealt, DecodeText, Decoded, Piece, Reader, Rejected, SourceSpec, Taken, TextBlock, TextFormat,
+};
+use tidewater_formats::options::{Compression, OnChange};
+
+mod input;
+
+/// How much a reader takes in at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Bytes of a block, unless a record is larger.
+    pub block_bytes: usize,
+    /// Bytes of a record at most.
+    pub record_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            block_bytes: 4 << 20,
+            // Which rows are over-long is part of what was taken in: another bound would take back other rows.
+            record_bytes: 64 << 20,
+        }
+    }
+}
+
+/// How much of an over-long record the quarantine shows.
+const SHOWN_BYTES: usize = 4 << 10;
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// What a source declares of its files, whatever the format.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Rules {
+    pub compression: Compression,
+    pub on_change: OnChange,
+}
+
+/// Deals out the blocks of a source's text files.
+pub(super) struct TextReader<F> {
+    format: F,
+    source: Arc<str>,
+    schema: SchemaRef,
+    ordinals: bool,
+    deliveries: Vec<Delivery>,
+    depot: Option<Arc<Depot>>,
+    rules: Rules,
+    limits: Limits,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The next delivery to open.
+    next: usize,
+    open: Option<OpenFile>,
+    ended: Vec<Ended>,
+    failed: Option<SourceError>,
+    warnings: Vec<String>,
+}
+
+/// A delivery of which all was dealt, and which is being kept perhaps.
+struct Ended {
+    taken: Taken,
+    keeping: Option<Arc<Keeping>>,
+}
+
+impl<F: TextFormat> TextReader<F> {
+    pub(super) fn new(
+        spec: &SourceSpec,
+        deliveries: Vec<Delivery>,
+        depot: Option<Arc<Depot>>,
+        rules: Rules,
+        format: F,
+    ) -> Result<Self, SourceError> {
+        let schema =
+            spec.schema
+                .project(&spec.projection)
+                .map_err(|error| SourceError::Declaration {
+                    table: spec.name.clone(),
+                    column: format!("{:?}", spec.projection),
+                    message: error.to_string(),
+                })?;
+        Ok(Self {
+            format,
+            source: spec.name.as_str().into(),
+            schema: Arc::new(schema),
+            ordinals: spec.ordinals,
+            deliveries,
+            depot,
+            rules,
+            limits: Limits::default(),
+            state: Mutex::default(),
+        })
+    }
+
+    #[cfg(test)]
+    pub(super) fn with_limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    fn advance(&self, state: &mut State) -> Result<Option<Dealt>, SourceError> {
+        loop {
+            if let Some(open) = &mut state.open
+                && let Some(piece) = self.next_of(open)?
+            {
+                let delivery = open.delivery;
+                return Ok(Some(Dealt { delivery, piece }));
+            }
+            if let Some(open) = state.open.take() {
+                open.end(state)?;
+            }
+            let Some(delivery) = self.deliveries.get(state.next) else {
+                return Ok(None);
+            };
+            state.open = Some(self.open(state.next, delivery, &mut state.warnings)?);
+            state.next += 1;
+        }
+    }
+
+    fn open(
+        &self,
+        index: usize,
+        delivery: &Delivery,
+        warnings: &mut Vec<String>,
+    ) -> Result<OpenFile, SourceError> {
+        let name = &delivery.name;
+        let mut input = Input::open(delivery, self.rules, self.depot.as_ref())?;
+        let whole_rows_only = self.rules.on_change == OnChange::Append && input.is_stored();
+        let (mut head, ready) = self.head(&mut input)?;
+        // The head of a file that is being written tells nothing yet.
+        let unknown = whole_rows_only && !ready;
+        let begun = self.format.begin(name, if unknown { b"" } else { &head })?;
+        if !unknown || head.is_empty() {
+            warnings.extend(begun.warnings);
+        }
+        let mut open = OpenFile {
+            delivery: index,
+            keeping: input.keeping()?,
+            input,
+            decoder: begun.decoder,
+            tail: Vec::new(),
+            line: 1,
+            byte_offset: 0,
+            stored_bytes: 0,
+            blocks: 0,
+            first_line: 1,
+            whole_rows_only,
+            left: 0,
+        };
+        if let Content::Tail {
+            after, first_line, ..
+        } = &delivery.from
+            && *after > 0
+        {
+            open.skip_to(*after, *first_line, begun.header_bytes)?;
+        } else if unknown {
+            open.leave(head.len());
+        } else {
+            open.tail = head.split_off(begun.header_bytes.min(head.len()));
+            open.pass(&head);
+            open.keep(head)?;
+        }
+        Ok(open)
+    }
+
+    /// The beginning of a file, and whether it holds a whole record.
+    fn head(&self, input: &mut Input) -> Result<(Vec<u8>, bool), SourceError> {
+        let mut head = Vec::new();
+        let mut target = self.limits.block_bytes;
+        loop {
+            input.fill(&mut head, target)?;
+            let ready = !BYTE_ORDER_MARK.starts_with(&head)
+                && self.format.whole_records(first_record(&head)) > 0;
+            if ready || input.ended || head.len() >= self.limits.record_bytes {
+                return Ok((head, ready));
+            }
+            target = larger(head.len(), self.limits);
+        }
+    }
+
+    fn next_of(&self, open: &mut OpenFile) -> Result<Option<Box<dyn Piece>>, SourceError> {
+        let mut bytes = mem::take(&mut open.tail);
+        let mut target = self.limits.block_bytes;
+        loop {
+            open.input.fill(&mut bytes, target)?;
+            if open.input.ended && !open.whole_rows_only {
+                return Ok((!bytes.is_empty()).then(|| open.deal(bytes)));
+            }
+            let whole = self.format.whole_records(&bytes);
+            if whole > 0 {
+                open.tail = bytes.split_off(whole);
+                return Ok(Some(open.deal(bytes)));
+            }
+            if bytes.len() >= self.limits.record_bytes {
+                return self.over_long(open, bytes);
+            }
+            if open.input.ended {
+                open.leave(bytes.len());
+                return Ok(None);
+            }
+            target = larger(bytes.len(), self.limits);
+        }
+    }
+
+    /// Rejects the line that `bytes` begin with: a record that does not end within the bound.
+    fn over_long(
+        &self,
+        open: &mut OpenFile,
+        mut bytes: Vec<u8>,
+    ) -> Result<Option<Box<dyn Piece>>, SourceError> {
+        // A quoted field runs over the bound. Its first line alone is no record, and the decoder says why.
+        if let Some(end) = memchr(b'\n', &bytes) {
+            open.tail = bytes.split_off(end + 1);
+            return Ok(Some(open.deal(bytes)));
+        }
+        if open.whole_rows_only && !open.input.has_line_end_ahead()? {
+            open.leave(bytes.len());
+            return Ok(None);
+        }
+        let mut rejected = Rejected {
+            source: Arc::clone(&self.source),
+            file: Arc::clone(&open.input.name),
+            line: open.line,
+            byte_offset: open.byte_offset,
+            column: None,
+            reason: format!(
+                "the row is longer than {} bytes, the most that is read; is its line end missing?",
+                self.limits.record_bytes
+            ),
+            raw: String::new(),
+        };
+        let mut shown = bytes.clone();
+        shown.truncate(SHOWN_BYTES);
+        rejected.raw = format!("{}…", String::from_utf8_lossy(&shown));
+        loop {
+            let end = memchr(b'\n', &bytes).map(|end| end + 1);
+            let passed = end.unwrap_or(bytes.len());
+            let rest = bytes.split_off(passed);
+            open.pass(&bytes);
+            open.keep(mem::take(&mut bytes))?;
+            if end.is_some() || open.input.ended {
+                open.tail = rest;
+                break;
+            }
+            open.input.fill(&mut bytes, self.limits.block_bytes)?;
+        }
+        let batch = RecordBatch::new_empty(Arc::clone(&self.schema));
+        let decoded = Decoded {
+            batch,
+            retracted: None,
+            rejected: vec![rejected],
+            ordinals: self.ordinals.then(Vec::new),
+            bytes: open.take_stored_bytes(),
+        };
+        Ok(Some(Box::new(iter::once(Ok(decoded)))))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<F: TextFormat> Reader for TextReader<F> {
+    fn next_piece(&self) -> Result<Option<Dealt>, SourceError> {
+        let mut state = self.lock();
+        if let Some(error) = &state.failed {
+            return Err(error.clone());
+        }
+        self.advance(&mut state)
+            .inspect_err(|error| state.failed = Some(error.clone()))
+    }
+
+    fn taken(&self) -> Result<Vec<Taken>, SourceError> {
+        self.lock().ended.iter().map(Ended::taken).collect()
+    }
+
+    fn bytes_total(&self) -> u64 {
+        self.deliveries.iter().map(|delivery| delivery.bytes).sum()
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.lock().warnings.clone()
+    }
+}
+
+impl Ended {
+    fn taken(&self) -> Result<Taken, SourceError> {
+        let mut taken = self.taken.clone();
+        if let Some(keeping) = &self.keeping {
+            let kept = keeping.kept()?;
+            // Of a compressed file the stored bytes were hashed, not the text.
+            if taken.hash.is_empty() {
+                taken.hash = kept.whole;
+            }
+            if kept.part.bytes > 0 {
+                taken.parts.push(kept.part);
+            }
+        }
+        Ok(taken)
+    }
+}
+
+/// What follows the byte order mark and blank lines.
+fn first_record(head: &[u8]) -> &[u8] {
+    let text = head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(head);
+    let blank = text
+        .iter()
+        .take_while(|byte| matches!(byte, b'\n' | b'\r'))
+        .count();
+    text.get(blank..).unwrap_or_default()
+}
+
+fn larger(bytes: usize, limits: Limits) -> usize {
+    bytes
+        .saturating_mul(2)
+        .min(limits.record_bytes)
+        .max(bytes + 1)
+}
+
+/// A file being dealt.
+struct OpenFile {
+    delivery: usize,
+    input: Input,
+    keeping: Option<Arc<Keeping>>,
+    decoder: Arc<dyn DecodeText>,
+    /// Read but not dealt; begins at a record.
+    tail: Vec<u8>,
+    /// Line on which `tail` begins, from 1.
+    line: u64,
+    /// Offset at which `tail` begins in the decompressed file.
+    byte_offset: u64,
+    /// Stored bytes accounted for.
+    stored_bytes: u64,
+    /// Blocks kept so far, or dealt to be.
+    blocks: u64,
+    /// Line on which reading began.
+    first_line: u64,
+    /// Whether what does not end with a record is left.
+    whole_rows_only: bool,
+    /// Bytes left at the end.
+    left: usize,
+}
+
+impl OpenFile {
+    fn deal(&mut self, bytes: Vec<u8>) -> Box<dyn Piece> {
+        let (first_line, byte_offset) = (self.line, self.byte_offset);
+        self.pass(&bytes);
+        let block = TextBlock {
+            file: Arc::clone(&self.input.name),
+            first_line,
+            byte_offset,
+            bytes,
+            stored_bytes: self.take_stored_bytes(),
+        };
+        let decoder = Arc::clone(&self.decoder);
+        let Some(keeping) = self.keeping.clone() else {
+            return Box::new(iter::once_with(move || Ok(decoder.decode(&block))));
+        };
+        let place = self.next_block();
+        Box::new(iter::once_with(move || {
+            let decoded = decoder.decode(&block);
+            keeping.keep(place, block.bytes)?;
+            Ok(decoded)
+        }))
+    }
+
+    /// Keeps what is read but not dealt: a header, a record that is too long.
+    fn keep(&mut self, bytes: Vec<u8>) -> Result<(), SourceError> {
+        match self.keeping.clone() {
+            Some(keeping) if !bytes.is_empty() => keeping.keep(self.next_block(), bytes),
+            _ => Ok(()),
+        }
+    }
+
+    fn next_block(&mut self) -> u64 {
+        self.blocks += 1;
+        self.blocks - 1
+    }
+
+    /// Moves line and offset behind `bytes`.
+    fn pass(&mut self, bytes: &[u8]) {
+        self.line += count(memchr_iter(b'\n', bytes).count());
+        self.byte_offset += count(bytes.len());
+    }
+
+    /// Goes on behind the old part of the file.
+    fn skip_to(&mut self, after: u64, first_line: u64, header: usize) -> Result<(), SourceError> {
+        if count(header) > after {
+            let message = format!(
+                "its header ends behind byte {after}, up to which it was taken in: it is another file; restore the old \
+                 one, or declare on_change 'replace'"
+            );
+            return Err(SourceError::file(&self.input.name, message));
+        }
+        self.input.go_to(after)?;
+        self.byte_offset = after;
+        (self.line, self.first_line) = (first_line, first_line);
+        Ok(())
+    }
+
+    /// Leaves what is read but not dealt: `bytes`, and what follows them.
+    fn leave(&mut self, bytes: usize) {
+        self.left += bytes;
+        self.input.ended = true;
+    }
+
+    fn take_stored_bytes(&mut self) -> u64 {
+        let read = self.input.stored_bytes();
+        read - mem::replace(&mut self.stored_bytes, read)
+    }
+
+    /// Notes what was taken in, once all is dealt.
+    fn end(self, state: &mut State) -> Result<(), SourceError> {
+        if self.left > 0 {
+            state.warnings.push(format!(
+                "{}: what follows byte {} is no whole row yet; it is left for the next run",
+                self.input.name, self.byte_offset
+            ));
+        }
+        let appended = self.whole_rows_only.then_some(self.byte_offset);
+        let Some(taken) = self.input.taken(self.delivery, appended)? else {
+            return Ok(());
+        };
+        if let Some(keeping) = &self.keeping {
+            keeping.end(self.blocks, self.line - self.first_line)?;
+        }
+        state.ended.push(Ended {
+            taken,
+            keeping: self.keeping,
+        });
+        Ok(())
+    }
+}
+
+fn count(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

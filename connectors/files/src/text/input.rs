@@ -1,0 +1,250 @@
+//! The text of one delivery, from where it lies or from the depot.
+
+use std::fs::Metadata;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use blake3::Hasher;
+use memchr::memchr;
+
+use super::Rules;
+use crate::compression::Stored;
+use crate::delivery::{Content, Delivery};
+use crate::depot::{Depot, KeptText, given, hash_prefix, settled};
+use crate::keep::Keeping;
+use crate::list::modified_ns;
+use crate::position::old_part_changed;
+use tidewater_contract::error::SourceError;
+use tidewater_contract::source::Taken;
+use tidewater_formats::options::OnChange;
+
+/// How much is looked through at a time for a line end.
+const LOOK_BYTES: usize = 256 << 10;
+
+/// A delivery being read.
+pub(super) struct Input {
+    pub(super) name: Arc<str>,
+    pub(super) ended: bool,
+    text: Text,
+}
+
+enum Text {
+    Stored(Box<StoredText>),
+    Kept(Box<KeptText>),
+}
+
+/// Text that is read from where it was delivered.
+struct StoredText {
+    path: PathBuf,
+    bytes: Stored,
+    /// Size and times when it was opened.
+    before: Metadata,
+    depot: Option<Arc<Depot>>,
+    /// Of a tail that is kept, the hash of what comes before it.
+    old_part: Option<Hasher>,
+}
+
+impl Input {
+    pub(super) fn open(
+        delivery: &Delivery,
+        rules: Rules,
+        depot: Option<&Arc<Depot>>,
+    ) -> Result<Self, SourceError> {
+        let text = match &delivery.from {
+            Content::File(path) => Text::Stored(open_stored(path, delivery, rules, depot)?),
+            Content::Tail {
+                path, after, hash, ..
+            } => {
+                let mut stored = open_stored(path, delivery, rules, depot)?;
+                stored.check_old_part(&delivery.name, *after, hash)?;
+                Text::Stored(stored)
+            }
+            Content::Kept(parts) => {
+                let (depot, name) = (given(depot, &delivery.name)?, Arc::clone(&delivery.name));
+                Text::Kept(Box::new(KeptText::new(depot, name, parts.clone())))
+            }
+        };
+        Ok(Self {
+            name: Arc::clone(&delivery.name),
+            ended: false,
+            text,
+        })
+    }
+
+    /// Whether it is read from where it was delivered.
+    pub(super) fn is_stored(&self) -> bool {
+        matches!(self.text, Text::Stored(_))
+    }
+
+    /// Where its text is kept, when it is.
+    pub(super) fn keeping(&mut self) -> Result<Option<Arc<Keeping>>, SourceError> {
+        let Text::Stored(stored) = &mut self.text else {
+            return Ok(None);
+        };
+        let Some(depot) = &stored.depot else {
+            return Ok(None);
+        };
+        let keeping = Keeping::begin(depot, &self.name, stored.old_part.take())?;
+        Ok(Some(Arc::new(keeping)))
+    }
+
+    /// Reads until `bytes` hold `target` bytes, or the text ends.
+    pub(super) fn fill(&mut self, bytes: &mut Vec<u8>, target: usize) -> Result<(), SourceError> {
+        let wanted = target.saturating_sub(bytes.len());
+        if wanted == 0 || self.ended {
+            return Ok(());
+        }
+        let more = match &mut self.text {
+            Text::Stored(stored) => stored.fill(&self.name, bytes, wanted)?,
+            Text::Kept(kept) => kept.fill(bytes, wanted)?,
+        };
+        self.ended = !more;
+        Ok(())
+    }
+
+    /// Stored bytes taken so far, read-ahead included.
+    pub(super) fn stored_bytes(&self) -> u64 {
+        match &self.text {
+            Text::Stored(stored) => stored.bytes.stored_bytes(),
+            Text::Kept(kept) => kept.stored_bytes(),
+        }
+    }
+
+    /// Goes on at a byte of the file.
+    pub(super) fn go_to(&mut self, byte: u64) -> Result<(), SourceError> {
+        if let Text::Stored(stored) = &mut self.text {
+            let sought = stored.bytes.seek(byte);
+            sought.map_err(|error| SourceError::io("read", &stored.path, error))?;
+        }
+        self.ended = false;
+        Ok(())
+    }
+
+    /// Whether a line end follows what was read.
+    pub(super) fn has_line_end_ahead(&self) -> Result<bool, SourceError> {
+        let Text::Stored(stored) = &self.text else {
+            return Ok(false);
+        };
+        stored
+            .has_line_end_ahead()
+            .map_err(|error| SourceError::io("read", &stored.path, error))
+    }
+
+    /// What was taken in, but for what was kept: of a file that is appended to, its first `appended` bytes. `None`
+    /// for what was kept before.
+    pub(super) fn taken(
+        &self,
+        delivery: usize,
+        appended: Option<u64>,
+    ) -> Result<Option<Taken>, SourceError> {
+        let Text::Stored(stored) = &self.text else {
+            return Ok(None);
+        };
+        let after = stored
+            .bytes
+            .metadata()
+            .map_err(|error| SourceError::io("read", &stored.path, error))?;
+        let bytes = appended.unwrap_or_else(|| stored.bytes.stored_bytes());
+        let settled = if appended.is_some() {
+            // It may grow. What was taken in is checked by its hash in the next run.
+            after.len() >= bytes
+        } else {
+            settled(&stored.before, &after, bytes)
+        };
+        Ok(Some(Taken {
+            delivery,
+            bytes,
+            modified_ns: modified_ns(&stored.before),
+            hash: stored.bytes.hash().unwrap_or_default(),
+            parts: Vec::new(),
+            settled,
+        }))
+    }
+}
+
+fn open_stored(
+    path: &std::path::Path,
+    delivery: &Delivery,
+    rules: Rules,
+    depot: Option<&Arc<Depot>>,
+) -> Result<Box<StoredText>, SourceError> {
+    let refused = |error| SourceError::io("open", path, error);
+    let bytes = Stored::open(path, rules.compression, depot.is_some()).map_err(refused)?;
+    let grows =
+        rules.on_change == OnChange::Append || matches!(delivery.from, Content::Tail { .. });
+    if grows && bytes.is_compressed() {
+        let message = "is compressed, and cannot be appended to; deliver it uncompressed, or declare on_change 'replace'";
+        return Err(SourceError::file(&delivery.name, message));
+    }
+    Ok(Box::new(StoredText {
+        path: path.to_owned(),
+        before: bytes.metadata().map_err(refused)?,
+        bytes,
+        depot: depot.cloned(),
+        old_part: None,
+    }))
+}
+
+impl StoredText {
+    /// Makes sure, as far as it costs nothing that need not be done, that the old part is what was taken in.
+    fn check_old_part(
+        &mut self,
+        name: &Arc<str>,
+        after: u64,
+        hash: &str,
+    ) -> Result<(), SourceError> {
+        if self.before.len() < after {
+            return Err(old_part_changed(name, after, self.before.len()));
+        }
+        if self.depot.is_none() {
+            return Ok(());
+        }
+        let hasher = hash_prefix(self.bytes.file(), after)
+            .map_err(|error| SourceError::io("read", &self.path, error))?;
+        if hasher.finalize().to_hex().as_str() != hash {
+            return Err(old_part_changed(name, after, self.before.len()));
+        }
+        self.old_part = Some(hasher);
+        Ok(())
+    }
+
+    fn fill(
+        &mut self,
+        name: &Arc<str>,
+        bytes: &mut Vec<u8>,
+        wanted: usize,
+    ) -> Result<bool, SourceError> {
+        self.bytes.fill(bytes, wanted).map_err(|error| {
+            if self.bytes.is_damage(&error) {
+                SourceError::Corrupt {
+                    file: Arc::clone(name),
+                    byte_offset: self.bytes.stored_bytes(),
+                    message: error.to_string(),
+                }
+            } else {
+                SourceError::io("read", &self.path, error)
+            }
+        })
+    }
+
+    fn has_line_end_ahead(&self) -> io::Result<bool> {
+        let file = self.bytes.file();
+        let mut at = io::Seek::stream_position(&mut &*file)?;
+        let mut chunk = vec![0; LOOK_BYTES];
+        loop {
+            match file.read_at(&mut chunk, at) {
+                Ok(0) => return Ok(false),
+                Ok(taken) => {
+                    if memchr(b'\n', chunk.get(..taken).unwrap_or_default()).is_some() {
+                        return Ok(true);
+                    }
+                    at += u64::try_from(taken).unwrap_or(0);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}

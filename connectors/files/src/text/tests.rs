@@ -1,0 +1,411 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use arrow::array::AsArray;
+use arrow::datatypes::{DataType, Field, Schema};
+
+use super::*;
+use tidewater_contract::source::Format;
+use tidewater_formats::csv::Csv;
+use tidewater_formats::json_lines::JsonLinesFormat;
+
+const TEXT: &str = "\u{feff}a,b\r\n1,\"x\ny\"\r\n2,plain\n\n3,\"never\n4,\"q\"\"q\"\n5\n6,last";
+
+fn spec() -> SourceSpec {
+    let fields = vec![
+        Field::new("a", DataType::Utf8, true),
+        Field::new("b", DataType::Utf8, true),
+    ];
+    SourceSpec {
+        name: "t".to_owned(),
+        location: String::new(),
+        format: Format::Csv,
+        schema: Arc::new(Schema::new(fields)),
+        projection: vec![0, 1],
+        options: BTreeMap::default(),
+        ordinals: false,
+        dictionaries: false,
+        connector: None,
+    }
+}
+
+fn reader(files: &[(&Path, &[u8])], limits: Limits) -> TextReader<Csv> {
+    let files = files.iter().map(|(path, bytes)| {
+        fs::write(path, bytes).unwrap();
+        Delivery {
+            name: path.to_string_lossy().into(),
+            from: Content::File((*path).to_owned()),
+            bytes: bytes.len() as u64,
+        }
+    });
+    let format = Csv::new(&spec()).unwrap();
+    TextReader::new(&spec(), files.collect(), None, Rules::default(), format)
+        .unwrap()
+        .with_limits(limits)
+}
+
+/// Rows as `a|b`, rejected rows as `line:byte <raw>`, and the stored bytes of all pieces.
+fn drain(reader: &dyn Reader) -> Result<(Vec<String>, u64), SourceError> {
+    let (mut lines, mut bytes) = (Vec::new(), 0);
+    while let Some(piece) = reader.next_piece()? {
+        for decoded in piece.piece {
+            let decoded = decoded?;
+            let (a, b) = (
+                decoded.batch.column(0).as_string::<i32>(),
+                decoded.batch.column(1).as_string::<i32>(),
+            );
+            lines.extend(
+                (0..decoded.batch.num_rows())
+                    .map(|row| format!("{}|{}", a.value(row), b.value(row))),
+            );
+            lines.extend(
+                decoded
+                    .rejected
+                    .iter()
+                    .map(|row| format!("{}:{} <{}>", row.line, row.byte_offset, row.raw)),
+            );
+            bytes += decoded.bytes;
+        }
+    }
+    lines.sort();
+    Ok((lines, bytes))
+}
+
+fn expected() -> Vec<&'static str> {
+    let mut lines = vec![
+        "1|x\ny",
+        "2|plain",
+        "4|q\"q",
+        "6|last",
+        "6:26 <3,\"never>",
+        "8:44 <5>",
+    ];
+    lines.sort_unstable();
+    lines
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn every_block_size_reads_the_same() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("f.csv");
+    for block_bytes in 1..=TEXT.len() + 2 {
+        let reader = reader(
+            &[(&path, TEXT.as_bytes())],
+            Limits {
+                block_bytes,
+                record_bytes: 1000,
+            },
+        );
+        let (lines, bytes) = drain(&reader).unwrap();
+        assert_eq!(lines, expected(), "blocks of {block_bytes}");
+        assert_eq!(bytes, TEXT.len() as u64);
+        assert_eq!(reader.bytes_total(), TEXT.len() as u64);
+        assert!(reader.warnings().is_empty());
+    }
+}
+
+#[test]
+fn compressed_files_of_several_members() {
+    let root = tempfile::tempdir().unwrap();
+    for cut in [0, 1, 30, TEXT.len()] {
+        let (first, second) = TEXT.as_bytes().split_at(cut);
+        let zstd = |bytes: &[u8]| zstd::encode_all(bytes, 1).unwrap();
+        let files = [
+            ("f.csv.gz", [gzip(first), gzip(second)].concat()),
+            ("f.csv.ZST", [zstd(first), zstd(second)].concat()),
+        ];
+        for (name, stored) in files {
+            for block_bytes in [1, 7, 1000] {
+                let path = root.path().join(name);
+                let reader = reader(
+                    &[(&path, &stored)],
+                    Limits {
+                        block_bytes,
+                        record_bytes: 1000,
+                    },
+                );
+                let (lines, bytes) = drain(&reader).unwrap();
+                assert_eq!(lines, expected(), "{name} cut at {cut}");
+                assert_eq!(bytes, stored.len() as u64);
+            }
+        }
+    }
+}
+
+#[test]
+fn damaged_files_are_named() {
+    let root = tempfile::tempdir().unwrap();
+    let text = format!("a,b\n{}", "1,some text\n".repeat(5000));
+    let whole = gzip(text.as_bytes());
+    let mut flipped = whole.clone();
+    let last = flipped.len() - 6;
+    flipped[last] ^= 0xff;
+    let zstd = zstd::encode_all(text.as_bytes(), 1).unwrap();
+    let cases: &[(&str, &[u8])] = &[
+        ("cut.csv.gz", &whole[..whole.len() / 2]),
+        ("head.csv.gz", &whole[..5]),
+        ("trailer.csv.gz", &whole[..whole.len() - 3]),
+        ("sum.csv.gz", &flipped),
+        ("plain.csv.gz", b"a,b\n1,2\n"),
+        ("cut.csv.zst", &zstd[..zstd.len() / 2]),
+        ("plain.csv.zst", b"a,b\n1,2\n"),
+    ];
+    for (name, bytes) in cases {
+        let path = root.path().join(name);
+        let reader = reader(
+            &[(&path, bytes)],
+            Limits {
+                block_bytes: 100,
+                record_bytes: 1000,
+            },
+        );
+        let error = drain(&reader).unwrap_err();
+        assert!(
+            matches!(&error, SourceError::Corrupt { file, .. } if file.ends_with(name)),
+            "{name}: {error}"
+        );
+        let message = error.to_string();
+        assert!(
+            message.contains("damaged or cut short at byte")
+                && message.contains("deliver the file again"),
+            "{message}"
+        );
+        // Every worker hears of it.
+        assert_eq!(drain(&reader).unwrap_err().to_string(), message);
+    }
+}
+
+#[test]
+fn files_follow_one_another() {
+    let root = tempfile::tempdir().unwrap();
+    let path = |name: &str| root.path().join(name);
+    let (a, b, c, d) = (
+        path("a.csv"),
+        path("b.csv"),
+        path("c.csv.gz"),
+        path("d.csv"),
+    );
+    let files: [(&Path, &[u8]); 4] = [
+        (&a, b"b,a\nx,1"),
+        (&b, b""),
+        (&c, b""),
+        (&d, b"a,b\n2,y\n3\n"),
+    ];
+    let reader = reader(
+        &files,
+        Limits {
+            block_bytes: 3,
+            record_bytes: 100,
+        },
+    );
+    assert_eq!(drain(&reader).unwrap().0, ["1|x", "2|y", "3:8 <3>"]);
+    let warnings = reader.warnings();
+    assert_eq!(warnings.len(), 2);
+    assert!(
+        warnings[0].contains("b.csv: is empty") && warnings[1].contains("c.csv.gz: is empty"),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn what_cannot_be_opened_is_named() {
+    let files = vec![Delivery {
+        name: "no/such/file.csv".into(),
+        from: Content::File("no/such/file.csv".into()),
+        bytes: 1,
+    }];
+    let format = Csv::new(&spec()).unwrap();
+    let reader = TextReader::new(&spec(), files, None, Rules::default(), format).unwrap();
+    let message = drain(&reader).unwrap_err().to_string();
+    assert!(
+        message.starts_with("cannot open no/such/file.csv: "),
+        "{message}"
+    );
+}
+
+#[test]
+fn over_long_records_are_rejected_and_reading_goes_on() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("f.csv");
+    let long = "x".repeat(500);
+    let cases = [
+        // A line without end.
+        (
+            format!("a,b\n1,2\n3,{long}\n5,6\n7,8"),
+            vec!["1|2", "3:8", "5|6", "7|8"],
+        ),
+        (format!("a,b\n1,2\n3,{long}"), vec!["1|2", "3:8"]),
+        // A quote that is not closed within the bound: its line is rejected, the others stand.
+        (
+            format!("a,b\n1,2\n3,\"4\n{}", "5,6\n".repeat(60)),
+            [vec!["1|2", "3:8"], vec!["5|6"; 60]].concat(),
+        ),
+    ];
+    for (text, expected) in cases {
+        for block_bytes in 1..80 {
+            let reader = reader(
+                &[(&path, text.as_bytes())],
+                Limits {
+                    block_bytes,
+                    record_bytes: 100,
+                },
+            );
+            let (lines, bytes) = drain(&reader).unwrap();
+            let heads: Vec<_> = lines
+                .iter()
+                .map(|line| line.split(" <").next().unwrap())
+                .collect();
+            assert_eq!(heads, expected, "blocks of {block_bytes}: {lines:?}");
+            assert_eq!(bytes, text.len() as u64);
+        }
+    }
+}
+
+mod append;
+mod kept;
+mod lines;
+mod settled;
+
+/// What a reader came to.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Outcome {
+    /// Rows by their place.
+    rows: BTreeMap<u64, String>,
+    /// Rejected rows by their place.
+    rejected: BTreeMap<u64, Rejected>,
+}
+
+/// Reads all; the pieces are decoded in the order in which they are dealt, or in the reverse.
+fn outcome(reader: &dyn Reader, reverse: bool) -> Result<Outcome, SourceError> {
+    let mut pieces = Vec::new();
+    while let Some(dealt) = reader.next_piece()? {
+        pieces.push(dealt.piece);
+    }
+    if reverse {
+        pieces.reverse();
+    }
+    let mut outcome = Outcome::default();
+    for decoded in pieces.into_iter().flatten() {
+        let decoded = decoded?;
+        let ordinals = decoded.ordinals.unwrap();
+        assert_eq!(ordinals.len(), decoded.batch.num_rows());
+        assert!(ordinals.is_sorted());
+        let columns: Vec<_> = decoded
+            .batch
+            .columns()
+            .iter()
+            .map(AsArray::as_string::<i32>)
+            .collect();
+        for (row, ordinal) in ordinals.into_iter().enumerate() {
+            let row = columns.iter().map(|column| column.value(row));
+            let row = row.collect::<Vec<_>>().join("|");
+            assert_eq!(outcome.rows.insert(ordinal, row), None);
+        }
+        for rejected in decoded.rejected {
+            let place = rejected.byte_offset;
+            assert_eq!(outcome.rejected.insert(place, rejected), None);
+        }
+    }
+    Ok(outcome)
+}
+
+/// A source that tells the place of its rows, of either format.
+fn spec_of(format: Format, options: &[(&str, &str)]) -> SourceSpec {
+    let options = options.iter();
+    SourceSpec {
+        format,
+        ordinals: true,
+        dictionaries: false,
+        connector: None,
+        options: options
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect(),
+        ..spec()
+    }
+}
+
+fn reader_of(
+    spec: &SourceSpec,
+    delivery: Delivery,
+    depot: Option<&Arc<Depot>>,
+    limits: Limits,
+) -> Box<dyn Reader> {
+    let (deliveries, depot) = (vec![delivery], depot.cloned());
+    let rules = Rules {
+        compression: Compression::Auto,
+        on_change: OnChange::parse(&spec.options).unwrap(),
+    };
+    if spec.format == Format::Csv {
+        let format = Csv::new(spec).unwrap();
+        let reader = TextReader::new(spec, deliveries, depot, rules, format).unwrap();
+        Box::new(reader.with_limits(limits))
+    } else {
+        let format = JsonLinesFormat::new(spec).unwrap();
+        let reader = TextReader::new(spec, deliveries, depot, rules, format).unwrap();
+        Box::new(reader.with_limits(limits))
+    }
+}
+
+fn delivery(path: &Path, from: Content) -> Delivery {
+    Delivery {
+        name: path.to_string_lossy().into(),
+        from,
+        bytes: 0,
+    }
+}
+
+fn file(path: &Path) -> Delivery {
+    delivery(path, Content::File(path.to_owned()))
+}
+
+fn hash(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex().to_string()
+}
+
+/// Texts with all that makes reading hard; records beyond 60 bytes are too long.
+fn texts() -> Vec<(Format, Vec<u8>)> {
+    let long = "x".repeat(150);
+    let csv = [
+        TEXT.to_owned(),
+        String::new(),
+        "\u{feff}".to_owned(),
+        "\n\r\n".to_owned(),
+        "a,b".to_owned(),
+        "a,b\n".to_owned(),
+        "\r\n\na,b\r\n1,\"x\r\ny\"\r\n\r\n2,z".to_owned(),
+        format!("a,b\n1,2\n3,{long}\n5,6\n7,{long}\n8,9\n"),
+        format!("a,b\n1,2\n3,\"4\n{}9,{long}", "5,6\n".repeat(30)),
+        format!("a,b\n1,\"{long}\"\n2,\"x\ny\"\n3,\"open\n4,5\n"),
+    ];
+    let json = [
+        "{\"a\":\"1\",\"b\":\"2\"}\n\n{\"a\":\"3\"\n{\"b\":\"4\",\"a\":\"5\"}\r\n{\"a\":\"6\",\"b\":\"7\"}"
+            .to_owned(),
+        "\u{feff}{\"a\":\"1\",\"b\":\"2\"}\r\n".to_owned(),
+        format!(
+            "{{\"a\":\"1\",\"b\":\"2\"}}\n{{\"a\":\"{long}\"}}\n{{\"a\":\"3\",\"b\":\"4\"}}\n"
+        ),
+        "{}\n".to_owned(),
+    ];
+    let csv = csv.into_iter().map(|text| (Format::Csv, text.into_bytes()));
+    let json = json
+        .into_iter()
+        .map(|text| (Format::JsonLines, text.into_bytes()));
+    let broken = [
+        (Format::Csv, b"a,b\n1,\xff\n2,x\xc3\n3,y\n".to_vec()),
+        (
+            Format::JsonLines,
+            b"{\"a\":\"\xff\"}\n{\"a\":\"1\",\"b\":\"2\"}\n".to_vec(),
+        ),
+    ];
+    csv.chain(json).chain(broken).collect()
+}

@@ -1,0 +1,290 @@
+//! What was kept reads the same as it did when it was taken in.
+
+use super::*;
+use crate::depot::KeptText;
+use tidewater_contract::source::KeptPart;
+
+const LIMITS: Limits = Limits {
+    block_bytes: 60,
+    record_bytes: 60,
+};
+
+/// The file as delivered, by its extension.
+fn stored(extension: &str, text: &[u8]) -> Vec<u8> {
+    match extension {
+        "gz" => {
+            let (first, second) = text.split_at(text.len() / 2);
+            [gzip(first), gzip(second)].concat()
+        }
+        "zst" => zstd::encode_all(text, 1).unwrap(),
+        _ => text.to_vec(),
+    }
+}
+
+#[test]
+fn what_was_kept_reads_the_same() {
+    let root = tempfile::tempdir().unwrap();
+    let depot = Arc::new(Depot::open(root.path().join("depot")).unwrap());
+    for (format, text) in texts() {
+        let spec = spec_of(format, &[]);
+        for extension in ["txt", "gz", "zst"] {
+            let bytes = stored(extension, &text);
+            let path = root.path().join(format!("f.{extension}"));
+            fs::write(&path, &bytes).unwrap();
+            for block_bytes in [1, 4, 7, 40] {
+                let limits = Limits {
+                    block_bytes,
+                    ..LIMITS
+                };
+                let context = format!("{:?} {extension}", String::from_utf8_lossy(&text));
+                let plain = reader_of(&spec, file(&path), None, limits);
+                let expected = outcome(&*plain, false).unwrap();
+                let [taken] = &plain.taken().unwrap()[..] else {
+                    panic!("one file");
+                };
+                assert!(taken.settled && taken.hash.is_empty() && taken.parts.is_empty());
+
+                let reverse = block_bytes % 2 == 0;
+                let keeping = reader_of(&spec, file(&path), Some(&depot), limits);
+                assert_eq!(outcome(&*keeping, reverse).unwrap(), expected, "{context}");
+                let [taken] = &keeping.taken().unwrap()[..] else {
+                    panic!("one file");
+                };
+                check_taken(taken, &bytes, &text);
+
+                let from = Content::Kept(taken.parts.clone());
+                for block_bytes in [1, 60] {
+                    let limits = Limits {
+                        block_bytes,
+                        ..LIMITS
+                    };
+                    let kept = delivery(&path, from.clone());
+                    let again = reader_of(&spec, kept, Some(&depot), limits);
+                    assert_eq!(outcome(&*again, false).unwrap(), expected, "{context}");
+                    assert!(again.taken().unwrap().is_empty());
+                }
+            }
+        }
+    }
+    let names = fs::read_dir(root.path().join("depot")).unwrap();
+    let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+    // Nothing is kept of the empty one.
+    assert_eq!(names.len(), texts().len() - 1, "{names:?}");
+}
+
+fn check_taken(taken: &Taken, stored: &[u8], text: &[u8]) {
+    assert!(taken.settled && taken.delivery == 0 && taken.modified_ns > 0);
+    assert_eq!(taken.bytes, stored.len() as u64);
+    assert_eq!(taken.hash, hash(stored));
+    check_part(taken, text);
+}
+
+fn check_part(taken: &Taken, text: &[u8]) {
+    let [part] = &taken.parts[..] else {
+        return assert!(text.is_empty() && taken.parts.is_empty());
+    };
+    assert_eq!(part.hash, hash(text));
+    assert_eq!(part.bytes, text.len() as u64);
+    assert_eq!(part.lines, memchr_iter(b'\n', text).count() as u64);
+}
+
+#[test]
+fn stored_bytes_sum_up() {
+    let root = tempfile::tempdir().unwrap();
+    let depot = Arc::new(Depot::open(root.path()).unwrap());
+    let path = root.path().join("f.csv");
+    fs::write(&path, TEXT).unwrap();
+    let reader = reader_of(
+        &spec_of(Format::Csv, &[]),
+        file(&path),
+        Some(&depot),
+        LIMITS,
+    );
+    drain(&*reader).unwrap();
+    let part = reader.taken().unwrap()[0].parts[0].clone();
+    for block_bytes in [1, 9, 60] {
+        let limits = Limits {
+            block_bytes,
+            ..LIMITS
+        };
+        let kept = delivery(&path, Content::Kept(vec![part.clone()]));
+        let kept = reader_of(&spec_of(Format::Csv, &[]), kept, Some(&depot), limits);
+        assert_eq!(
+            drain(&*kept).unwrap(),
+            (
+                expected().iter().map(ToString::to_string).collect(),
+                part.stored_bytes
+            )
+        );
+    }
+}
+
+/// A depot with one kept text; the path of its kept file, and its part.
+fn keep(root: &Path, text: &[u8]) -> (Arc<Depot>, std::path::PathBuf, KeptPart) {
+    let depot = Arc::new(Depot::open(root.join("depot")).unwrap());
+    let path = root.join("f.csv");
+    fs::write(&path, text).unwrap();
+    let spec = spec_of(Format::Csv, &[]);
+    let reader = reader_of(&spec, file(&path), Some(&depot), LIMITS);
+    outcome(&*reader, false).unwrap();
+    let part = reader.taken().unwrap()[0].parts[0].clone();
+    let kept = root.join("depot").join(format!("{}.text", part.hash));
+    (depot, kept, part)
+}
+
+fn read_again(depot: Option<&Arc<Depot>>, part: &KeptPart) -> Result<Outcome, SourceError> {
+    let kept = delivery(Path::new("f.csv"), Content::Kept(vec![part.clone()]));
+    outcome(
+        &*reader_of(&spec_of(Format::Csv, &[]), kept, depot, LIMITS),
+        false,
+    )
+}
+
+#[test]
+fn damage_to_what_was_kept_is_told() {
+    let root = tempfile::tempdir().unwrap();
+    let text = format!("a,b\n{}", "1,some text\n".repeat(300));
+    let (depot, path, part) = keep(root.path(), text.as_bytes());
+    let whole = fs::read(&path).unwrap();
+    let expected = read_again(Some(&depot), &part).unwrap();
+    let mut told_of = 0;
+    let mut told = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        // A bit of a frame's header may mean nothing.
+        let message = match read_again(Some(&depot), &part) {
+            Ok(outcome) => return assert_eq!(outcome, expected),
+            Err(error) => error.to_string(),
+        };
+        told_of += 1;
+        assert!(
+            message.starts_with("f.csv: what was kept of it, "),
+            "{message}"
+        );
+        assert!(
+            message.contains(&part.hash) && message.contains("deliver the file again"),
+            "{message}"
+        );
+    };
+    for at in 0..whole.len() {
+        told(&whole[..at]);
+        let mut flipped = whole.clone();
+        flipped[at] ^= 0x10;
+        told(&flipped);
+    }
+    told(&[&whole[..], b"x"].concat());
+    told(&[&whole[..], &whole[..]].concat());
+    assert!(told_of > whole.len() * 2 * 9 / 10, "{told_of}");
+    fs::remove_file(&path).unwrap();
+    let message = read_again(Some(&depot), &part).unwrap_err().to_string();
+    assert!(message.contains("is missing"), "{message}");
+    let message = read_again(None, &part).unwrap_err().to_string();
+    assert!(message.contains("to be read from a depot"), "{message}");
+
+    // Delivered again it is whole again.
+    fs::write(&path, &whole[..5]).unwrap();
+    keep(root.path(), text.as_bytes());
+    assert_eq!(read_again(Some(&depot), &part).unwrap().rows.len(), 300);
+}
+
+#[test]
+fn what_was_not_decoded_is_not_kept() {
+    let root = tempfile::tempdir().unwrap();
+    let depot = Arc::new(Depot::open(root.path().join("depot")).unwrap());
+    let path = root.path().join("f.csv");
+    fs::write(&path, "a,b\n1,2\n3,4\n5,6\n").unwrap();
+    let limits = Limits {
+        block_bytes: 4,
+        record_bytes: 60,
+    };
+    let reader = reader_of(
+        &spec_of(Format::Csv, &[]),
+        file(&path),
+        Some(&depot),
+        limits,
+    );
+    let mut pieces = 0;
+    while let Some(dealt) = reader.next_piece().unwrap() {
+        pieces += 1;
+        if pieces > 1 {
+            assert_eq!(dealt.piece.count(), 1);
+        }
+    }
+    assert_eq!(pieces, 3);
+    let message = reader.taken().unwrap_err().to_string();
+    assert!(message.contains("was not read to its end"), "{message}");
+    drop(reader);
+    assert_eq!(fs::read_dir(root.path().join("depot")).unwrap().count(), 0);
+}
+
+#[test]
+fn workers_keep_what_they_decode_in_order() {
+    let root = tempfile::tempdir().unwrap();
+    let depot = Arc::new(Depot::open(root.path().join("depot")).unwrap());
+    let rows = (0..20_000).map(|row| format!("{row},{}\n", "x".repeat(row % 30)));
+    let text = format!("a,b\n{}", rows.collect::<String>());
+    let deliveries: Vec<_> = ["f.csv", "g.csv"]
+        .map(|name| root.path().join(name))
+        .iter()
+        .map(|path| {
+            fs::write(path, &text).unwrap();
+            file(path)
+        })
+        .collect();
+    let spec = spec_of(Format::Csv, &[]);
+    let limits = Limits {
+        block_bytes: 500,
+        record_bytes: 500,
+    };
+    let format = Csv::new(&spec).unwrap();
+    let depot_given = Some(Arc::clone(&depot));
+    let reader = TextReader::new(&spec, deliveries, depot_given, Rules::default(), format);
+    let reader = reader.unwrap().with_limits(limits);
+    let read = || -> usize {
+        let decoded = iter::from_fn(|| reader.next_piece().unwrap()).flat_map(|dealt| dealt.piece);
+        decoded
+            .map(|decoded| decoded.unwrap().batch.num_rows())
+            .sum()
+    };
+    let rows: usize = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..4).map(|_| scope.spawn(read)).collect();
+        workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap())
+            .sum()
+    });
+    assert_eq!(rows, 40_000);
+    let taken = reader.taken().unwrap();
+    assert_eq!(
+        taken.iter().map(|taken| taken.delivery).collect::<Vec<_>>(),
+        [0, 1]
+    );
+    for taken in taken {
+        check_part(&taken, text.as_bytes());
+        let part = taken.parts[0].clone();
+        let mut kept = KeptText::new(Arc::clone(&depot), "f".into(), vec![part]);
+        let mut read = Vec::new();
+        while kept.fill(&mut read, 1000).unwrap() {}
+        assert_eq!(read, text.as_bytes());
+    }
+}
+
+#[test]
+fn a_file_that_vanishes_before_it_is_opened_is_named() {
+    let root = tempfile::tempdir().unwrap();
+    let depot = Arc::new(Depot::open(root.path().join("depot")).unwrap());
+    let path = root.path().join("f.csv");
+    fs::write(&path, "a,b\n1,2\n").unwrap();
+    let listed = crate::list(path.to_str().unwrap()).unwrap();
+    let deliveries: Vec<Delivery> = listed.into_iter().map(Into::into).collect();
+    let reader = crate::open(&spec_of(Format::Csv, &[]), deliveries, Some(&depot)).unwrap();
+    assert_eq!(reader.bytes_total(), 8);
+    fs::remove_file(&path).unwrap();
+    for _ in 0..2 {
+        let message = reader.next_piece().err().unwrap().to_string();
+        assert!(
+            message.starts_with("cannot open ") && message.contains("f.csv: "),
+            "{message}"
+        );
+    }
+    assert_eq!(fs::read_dir(root.path().join("depot")).unwrap().count(), 0);
+}

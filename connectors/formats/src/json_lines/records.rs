@@ -1,0 +1,122 @@
+//! JSON that comes record by record, such as payloads and keys of messages. Line ends between tokens are white space.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+
+use super::fault::Fault;
+use super::nested::ObjectColumns;
+use super::parser::Parser;
+use super::{JsonLinesFormat, Plan, begin};
+use tidewater_contract::error::SourceError;
+use tidewater_contract::source::{DecodeRecords, DecodedRecords, RejectedRecord, SourceSpec};
+
+/// Objects, an object a record.
+pub struct JsonRecords {
+    plan: Arc<Plan>,
+    /// Whether the value of the only column may stand for the object that holds it.
+    bare: bool,
+}
+
+impl JsonRecords {
+    /// Records of a source's columns.
+    pub fn new(spec: &SourceSpec) -> Result<Self, SourceError> {
+        Ok(Self {
+            plan: JsonLinesFormat::new(spec)?.plan,
+            bare: false,
+        })
+    }
+
+    /// The same, where the value of the only column may stand for the object that holds it.
+    pub fn or_bare(spec: &SourceSpec) -> Result<Self, SourceError> {
+        Ok(Self {
+            bare: spec.schema.fields().len() == 1,
+            ..Self::new(spec)?
+        })
+    }
+}
+
+impl DecodeRecords for JsonRecords {
+    fn decode(&self, records: &[&[u8]]) -> DecodedRecords {
+        let mut rejected = Vec::new();
+        let texts = records.iter().enumerate();
+        let texts = texts.map(|(record, text)| (*text, record));
+        let told = |record, fault: Option<Fault>| {
+            rejected.extend(fault.map(|fault| reject(record, fault)));
+        };
+        let batch = if self.bare {
+            let take = |columns: &mut ObjectColumns, parser: &mut Parser<'_>| match parser.peek() {
+                Some(b'{') => columns.push(parser),
+                _ => columns.push_bare(parser),
+            };
+            self.plan.rows(texts, take, told)
+        } else {
+            self.plan.rows(texts, ObjectColumns::push, told)
+        };
+        match batch {
+            Ok(batch) => DecodedRecords { batch, rejected },
+            Err(reason) => DecodedRecords {
+                batch: RecordBatch::new_empty(Arc::clone(&self.plan.projected)),
+                rejected: (0..records.len())
+                    .map(|record| reject(record, Fault::value(reason.as_str())))
+                    .collect(),
+            },
+        }
+    }
+}
+
+fn reject(record: usize, fault: Fault) -> RejectedRecord {
+    let (column, reason) = fault.into_parts();
+    RejectedRecord {
+        record,
+        column: column.map(Arc::from),
+        reason,
+    }
+}
+
+/// The texts of some fields of an object; of the object in its field `within`, when it has one there. `None` is for a
+/// field that is not there, or `null`. All of the text is checked.
+///
+/// # Errors
+/// The path of the field at fault, where there is one, and the reason.
+pub fn members<'a, const N: usize>(
+    text: &'a [u8],
+    within: &str,
+    names: [&str; N],
+) -> Result<[Option<&'a str>; N], (Option<String>, String)> {
+    let mut parser = Parser::default();
+    let mut found = [None; N];
+    let mut inner = None;
+    begin(&mut parser, text)
+        .and_then(|()| {
+            parser.object(|parser, name| {
+                if name == within && parser.peek() == Some(b'{') {
+                    let mut members = [None; N];
+                    let taken = parser.object(|parser, name| {
+                        take_member(parser, name, names, &mut members)
+                            .map_err(|fault| fault.in_field(name))
+                    });
+                    inner = Some(members);
+                    return taken.map_err(|fault| fault.in_field(within));
+                }
+                take_member(parser, name, names, &mut found).map_err(|fault| fault.in_field(name))
+            })
+        })
+        .and_then(|()| parser.end())
+        .map_err(Fault::into_parts)?;
+    Ok(inner.unwrap_or(found))
+}
+
+fn take_member<'a, const N: usize>(
+    parser: &mut Parser<'a>,
+    name: &str,
+    names: [&str; N],
+    found: &mut [Option<&'a str>; N],
+) -> Result<(), Fault> {
+    let at = names.iter().position(|wanted| *wanted == name);
+    match at.and_then(|at| found.get_mut(at)) {
+        Some(member) => *member = parser.raw()?,
+        None => parser.skip()?,
+    }
+    Ok(())
+}

@@ -1,0 +1,36 @@
+//! Layouts of rows, without I/O: decoders take bytes and give batches and rejected rows, encoders the reverse.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
+
+pub mod csv;
+pub mod json_lines;
+pub mod lines;
+pub mod options;
+pub mod parquet;
+pub mod scalar;
+pub mod texts;
+
+/// The type of text that comes as a dictionary.
+pub fn coded_text() -> DataType {
+    DataType::Dictionary(Box::new(DataType::UInt32), Box::new(DataType::Utf8))
+}
+
+/// `declared`, but for the columns that came as dictionaries.
+pub fn schema_of(declared: &SchemaRef, columns: &[ArrayRef]) -> SchemaRef {
+    let coded = coded_text();
+    if columns.iter().all(|column| *column.data_type() != coded) {
+        return Arc::clone(declared);
+    }
+    let fields = declared.fields().iter().zip(columns);
+    let fields = fields.map(|(field, column)| {
+        if *column.data_type() == coded {
+            Arc::new(field.as_ref().clone().with_data_type(coded.clone()))
+        } else {
+            Arc::clone(field)
+        }
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}

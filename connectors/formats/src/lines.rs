@@ -1,0 +1,230 @@
+//! Plain text: lines of a file, or payloads of messages, as they stand, in the one column that there is.
+//!
+//! - Lines end with LF or CRLF; an empty line is a row of an empty text. A byte order mark is skipped.
+//! - TEXT is UTF-8, and what is not is rejected; BYTEA takes any bytes. Nothing is NULL.
+//! - A payload is taken whole, its line ends too.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, LargeBinaryBuilder, LargeStringBuilder, RecordBatch, RecordBatchOptions,
+    new_empty_array,
+};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, SchemaRef};
+use arrow::error::ArrowError;
+
+use super::options::TextOptions;
+use tidewater_contract::error::SourceError;
+use tidewater_contract::source::{
+    DecodeRecords, DecodeText, Decoded, DecodedRecords, Rejected, RejectedRecord, SourceSpec,
+    TextBlock, TextFormat, TextHead,
+};
+
+const UTF8_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// The lines of one source, or its payloads.
+#[derive(Clone)]
+pub struct Lines {
+    source: Arc<str>,
+    column: Arc<str>,
+    data_type: DataType,
+    /// The schema of decoded batches: the column, or nothing where it is not read.
+    projected: SchemaRef,
+    ordinals: bool,
+}
+
+/// A text that is no row: its place among the texts, and why.
+type Flaw = (usize, String);
+
+impl Lines {
+    /// The format as `spec` declares it.
+    ///
+    /// # Errors
+    /// When there is not one column, or it is neither text nor bytes.
+    pub fn new(spec: &SourceSpec) -> Result<Self, SourceError> {
+        TextOptions::parse(&spec.options)?;
+        let declaration = |column: &str, message: String| SourceError::Declaration {
+            table: spec.name.clone(),
+            column: column.to_owned(),
+            message,
+        };
+        let field = match spec.schema.fields().as_ref() {
+            [] => {
+                let message = "STORED AS TEXT has one column for the text; declare it".to_owned();
+                return Err(declaration("", message));
+            }
+            [field] => field,
+            [_, second, ..] => {
+                let message = "STORED AS TEXT has one column for the text; take it apart in SQL";
+                return Err(declaration(second.name(), message.to_owned()));
+            }
+        };
+        if !is_text(field.data_type()) && !is_bytes(field.data_type()) {
+            let message = format!(
+                "STORED AS TEXT has no {}; declare TEXT or BYTEA, and CAST in SQL",
+                field.data_type()
+            );
+            return Err(declaration(field.name(), message));
+        }
+        let projected = spec.schema.project(&spec.projection);
+        Ok(Self {
+            source: spec.name.as_str().into(),
+            column: field.name().as_str().into(),
+            data_type: field.data_type().clone(),
+            projected: Arc::new(
+                projected.map_err(|error| declaration(field.name(), error.to_string()))?,
+            ),
+            ordinals: spec.ordinals,
+        })
+    }
+
+    /// A row for each text that can be one, and the flaws of the others.
+    fn rows<'a>(
+        &self,
+        texts: impl Iterator<Item = &'a [u8]> + Clone,
+    ) -> Result<(RecordBatch, Vec<Flaw>), ArrowError> {
+        let mut flaws = Vec::new();
+        let rows;
+        let is_read = !self.projected.fields().is_empty();
+        let array: ArrayRef = if !is_read {
+            rows = texts.count();
+            new_empty_array(&self.data_type)
+        } else if is_bytes(&self.data_type) {
+            let mut values = LargeBinaryBuilder::new();
+            texts.for_each(|text| values.append_value(text));
+            let values = values.finish();
+            rows = values.len();
+            Arc::new(values)
+        } else {
+            let mut values = LargeStringBuilder::new();
+            for (at, text) in texts.enumerate() {
+                match std::str::from_utf8(text) {
+                    Ok(text) => values.append_value(text),
+                    Err(error) => flaws.push((at, not_utf8(error))),
+                }
+            }
+            let values = values.finish();
+            rows = values.len();
+            Arc::new(values)
+        };
+        let columns = if is_read {
+            vec![cast(&array, &self.data_type)?]
+        } else {
+            Vec::new()
+        };
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let projected = Arc::clone(&self.projected);
+        let batch = RecordBatch::try_new_with_options(projected, columns, &options)?;
+        Ok((batch, flaws))
+    }
+
+    /// The same, where no row can be had when Arrow cannot hold them all.
+    fn rows_or_flaws<'a>(
+        &self,
+        texts: impl Iterator<Item = &'a [u8]> + Clone,
+    ) -> (RecordBatch, Vec<Flaw>) {
+        self.rows(texts.clone()).unwrap_or_else(|error| {
+            let all = texts.enumerate();
+            let flaws = all.map(|(at, _)| (at, format!("cannot be held: {error}")));
+            (
+                RecordBatch::new_empty(Arc::clone(&self.projected)),
+                flaws.collect(),
+            )
+        })
+    }
+}
+
+/// Whether a column holds text.
+pub fn is_text(data_type: &DataType) -> bool {
+    use DataType::{LargeUtf8, Utf8, Utf8View};
+    matches!(data_type, Utf8 | LargeUtf8 | Utf8View)
+}
+
+/// Whether a column holds bytes.
+pub fn is_bytes(data_type: &DataType) -> bool {
+    use DataType::{Binary, BinaryView, LargeBinary};
+    matches!(data_type, Binary | LargeBinary | BinaryView)
+}
+
+/// Why bytes are not taken as text.
+pub fn not_utf8(error: std::str::Utf8Error) -> String {
+    let at = error.valid_up_to() + 1;
+    format!("is not UTF-8 at its byte {at}; declare BYTEA to take any bytes")
+}
+
+impl DecodeRecords for Lines {
+    fn decode(&self, records: &[&[u8]]) -> DecodedRecords {
+        let (batch, flaws) = self.rows_or_flaws(records.iter().copied());
+        let rejected = flaws.into_iter().map(|(record, reason)| RejectedRecord {
+            record,
+            column: Some(Arc::clone(&self.column)),
+            reason,
+        });
+        DecodedRecords {
+            batch,
+            rejected: rejected.collect(),
+        }
+    }
+}
+
+impl TextFormat for Lines {
+    fn begin(&self, _: &Arc<str>, head: &[u8]) -> Result<TextHead, SourceError> {
+        let text = head.strip_prefix(UTF8_MARK).unwrap_or(head);
+        Ok(TextHead {
+            header_bytes: head.len() - text.len(),
+            decoder: Arc::new(self.clone()),
+            warnings: Vec::new(),
+        })
+    }
+
+    fn whole_records(&self, bytes: &[u8]) -> usize {
+        memchr::memrchr(b'\n', bytes).map_or(0, |end| end + 1)
+    }
+}
+
+impl DecodeText for Lines {
+    fn decode(&self, block: &TextBlock) -> Decoded {
+        let (batch, flaws) = self.rows_or_flaws(lines(&block.bytes).map(|(_, line)| line));
+        let mut flaws = flaws.into_iter().peekable();
+        let mut rejected = Vec::new();
+        let mut ordinals = self.ordinals.then(Vec::new);
+        for (number, (start, line)) in lines(&block.bytes).enumerate() {
+            let byte_offset = block.byte_offset + start as u64;
+            match flaws.next_if(|(at, _)| *at == number) {
+                Some((_, reason)) => rejected.push(Rejected {
+                    source: Arc::clone(&self.source),
+                    file: Arc::clone(&block.file),
+                    line: block.first_line + number as u64,
+                    byte_offset,
+                    column: Some(Arc::clone(&self.column)),
+                    reason,
+                    raw: String::from_utf8_lossy(line).into_owned(),
+                }),
+                None => ordinals
+                    .iter_mut()
+                    .for_each(|places| places.push(byte_offset)),
+            }
+        }
+        Decoded {
+            batch,
+            retracted: None,
+            rejected,
+            ordinals,
+            bytes: block.stored_bytes,
+        }
+    }
+}
+
+/// Lines without their ends, and where they begin.
+fn lines(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> + Clone {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let rest = bytes.get(at..).filter(|rest| !rest.is_empty())?;
+        let start = at;
+        let length = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+        at += length + 1;
+        let line = rest.get(..length).unwrap_or_default();
+        Some((start, line.strip_suffix(b"\r").unwrap_or(line)))
+    })
+}

@@ -1,0 +1,309 @@
+//! What `OPTIONS (…)` of a source may say, typed: one struct per format, parsed in one place.
+//!
+//! 1. Every key is known and every value means something, or parsing fails: an option is never ignored.
+//! 2. A key may be written with DataFusion's prefix, `format.`; written both ways it is refused.
+
+use std::collections::BTreeMap;
+
+use self::values::Values;
+use super::scalar::{Offsets, TimeRules};
+use tidewater_contract::error::OptionError;
+use tidewater_contract::source::Format;
+
+mod csv;
+pub mod values;
+
+pub use self::csv::CsvOptions;
+
+/// How many rejected rows a run bears; beyond, it fails and publishes nothing. Shared by all formats.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Gate {
+    /// `max_bad_rows`: rejected rows of the source at most.
+    pub max_bad_rows: Option<u64>,
+    /// `max_bad_ratio`: rejected rows among all rows of the source at most, 0 to 1.
+    pub max_bad_ratio: Option<f64>,
+}
+
+impl Gate {
+    /// The gate of a source of any format.
+    ///
+    /// # Errors
+    /// When a `max_bad_…` option has a value that means nothing.
+    pub fn parse(options: &BTreeMap<String, String>) -> Result<Self, OptionError> {
+        Values::new(options)?.gate()
+    }
+}
+
+/// `unknown_columns`: what to do with a column that the source does not declare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnknownColumns {
+    /// Refuse it.
+    Error,
+    /// Pass over it.
+    Ignore,
+}
+
+/// `missing_columns`: what to do when a declared column is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MissingColumns {
+    /// Refuse the file (of a row format: the row).
+    Error,
+    /// Take it as NULL.
+    Null,
+}
+
+/// `compression` of text files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
+    /// By extension: `.gz` and `.zst` are compressed, others not.
+    #[default]
+    Auto,
+    /// None, whatever the name.
+    None,
+    /// Gzip, whatever the name.
+    Gzip,
+    /// Zstandard, whatever the name.
+    Zstd,
+}
+
+/// `on_change`: what a delivery that was taken in may become.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnChange {
+    /// Anything: the old content is taken back and the new one taken in.
+    #[default]
+    Replace,
+    /// Longer: what is added to a text file is taken in, whole rows at a time.
+    Append,
+    /// Nothing else: a change is an error.
+    Fail,
+}
+
+impl OnChange {
+    /// What a source of any format declares.
+    ///
+    /// # Errors
+    /// When `on_change` has a value that means nothing.
+    pub fn parse(options: &BTreeMap<String, String>) -> Result<Self, OptionError> {
+        Values::new(options)?.on_change()
+    }
+}
+
+/// Options of `STORED AS JSON`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JsonLinesOptions {
+    /// How dates and timestamps are written.
+    pub times: TimeRules,
+    /// `unknown_columns` of an object, by default passed over as is usual with JSON; `error` rejects the row.
+    pub unknown_columns: UnknownColumns,
+    /// `missing_columns` of an object, by default NULL as is usual with JSON; `error` rejects the row.
+    pub missing_columns: MissingColumns,
+    /// `compression` of the files.
+    pub compression: Compression,
+    /// `on_change` of a file, by default replaced.
+    pub on_change: OnChange,
+    /// `max_bad_rows`, `max_bad_ratio`.
+    pub gate: Gate,
+}
+
+/// Options of `STORED AS TEXT`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TextOptions {
+    /// `compression` of the files.
+    pub compression: Compression,
+    /// `on_change` of a file, by default replaced.
+    pub on_change: OnChange,
+    /// `max_bad_rows`, `max_bad_ratio`.
+    pub gate: Gate,
+}
+
+/// Options of `STORED AS PARQUET`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ParquetOptions {
+    /// `unknown_columns`, by default an error.
+    pub unknown_columns: UnknownColumns,
+    /// `missing_columns`, by default an error.
+    pub missing_columns: MissingColumns,
+    /// `on_change` of a file, by default replaced; not [`Append`](OnChange::Append).
+    pub on_change: OnChange,
+    /// `max_bad_rows`, `max_bad_ratio`.
+    pub gate: Gate,
+}
+
+/// Options that say how dates and timestamps are written, of all formats that have them.
+pub const TIME_KEYS: &[&str] = &[
+    "timestamp_format",
+    "timestamp_formats",
+    "date_format",
+    "date_formats",
+    "offsets",
+];
+
+/// Options that say how numbers are written, of formats without numbers of their own.
+pub const NUMBER_KEYS: &[&str] = &[
+    "decimal_separator",
+    "thousands_separator",
+    "negative_parentheses",
+];
+
+const JSON_LINES_KEYS: &[&str] = &[
+    "timestamp_format",
+    "timestamp_formats",
+    "date_format",
+    "date_formats",
+    "offsets",
+    "unknown_columns",
+    "missing_columns",
+    "compression",
+    "on_change",
+    "max_bad_rows",
+    "max_bad_ratio",
+];
+
+const TEXT_KEYS: &[&str] = &["compression", "on_change", "max_bad_rows", "max_bad_ratio"];
+
+const PARQUET_KEYS: &[&str] = &[
+    "unknown_columns",
+    "missing_columns",
+    "on_change",
+    "max_bad_rows",
+    "max_bad_ratio",
+];
+
+impl JsonLinesOptions {
+    /// Parses the options of a JSON Lines source.
+    ///
+    /// # Errors
+    /// When a key is unknown or a value means nothing.
+    pub fn parse(options: &BTreeMap<String, String>) -> Result<Self, OptionError> {
+        let values = Values::new(options)?;
+        values.all_among(JSON_LINES_KEYS, "JSON")?;
+        Ok(Self {
+            times: values.time_rules()?,
+            unknown_columns: values.choice(
+                "unknown_columns",
+                UnknownColumns::Ignore,
+                UNKNOWN_COLUMNS,
+            )?,
+            missing_columns: values.choice(
+                "missing_columns",
+                MissingColumns::Null,
+                MISSING_COLUMNS,
+            )?,
+            compression: values.choice("compression", Compression::Auto, COMPRESSIONS)?,
+            on_change: values.on_change_of_text()?,
+            gate: values.gate()?,
+        })
+    }
+}
+
+impl TextOptions {
+    /// Parses the options of a source of plain text.
+    ///
+    /// # Errors
+    /// When a key is unknown or a value means nothing.
+    pub fn parse(options: &BTreeMap<String, String>) -> Result<Self, OptionError> {
+        let values = Values::new(options)?;
+        values.all_among(TEXT_KEYS, "TEXT")?;
+        Ok(Self {
+            compression: values.choice("compression", Compression::Auto, COMPRESSIONS)?,
+            on_change: values.on_change_of_text()?,
+            gate: values.gate()?,
+        })
+    }
+}
+
+impl ParquetOptions {
+    /// Parses the options of a Parquet source.
+    ///
+    /// # Errors
+    /// When a key is unknown or a value means nothing.
+    pub fn parse(options: &BTreeMap<String, String>) -> Result<Self, OptionError> {
+        let values = Values::new(options)?;
+        values.all_among(PARQUET_KEYS, "PARQUET")?;
+        Ok(Self {
+            unknown_columns: values.choice(
+                "unknown_columns",
+                UnknownColumns::Error,
+                UNKNOWN_COLUMNS,
+            )?,
+            missing_columns: values.choice(
+                "missing_columns",
+                MissingColumns::Error,
+                MISSING_COLUMNS,
+            )?,
+            on_change: values.on_change_of_parquet()?,
+            gate: values.gate()?,
+        })
+    }
+}
+
+/// Checks every option of a source of `format`.
+///
+/// # Errors
+/// When a key is unknown or a value means nothing.
+pub fn validate(format: Format, options: &BTreeMap<String, String>) -> Result<(), OptionError> {
+    match format {
+        Format::Csv => CsvOptions::parse(options).map(drop),
+        Format::JsonLines => JsonLinesOptions::parse(options).map(drop),
+        Format::Parquet => ParquetOptions::parse(options).map(drop),
+        Format::Text => TextOptions::parse(options).map(drop),
+    }
+}
+
+const BOOLEANS: &[(&str, bool)] = &[("true", true), ("false", false)];
+
+const UNKNOWN_COLUMNS: &[(&str, UnknownColumns)] = &[
+    ("error", UnknownColumns::Error),
+    ("ignore", UnknownColumns::Ignore),
+];
+
+const MISSING_COLUMNS: &[(&str, MissingColumns)] = &[
+    ("error", MissingColumns::Error),
+    ("null", MissingColumns::Null),
+];
+
+const COMPRESSIONS: &[(&str, Compression)] = &[
+    ("auto", Compression::Auto),
+    ("none", Compression::None),
+    ("gzip", Compression::Gzip),
+    ("zstd", Compression::Zstd),
+];
+
+const OFFSETS: &[(&str, Offsets)] = &[("refuse", Offsets::Refuse), ("convert", Offsets::Convert)];
+
+const ON_CHANGES: &[(&str, OnChange)] = &[
+    ("replace", OnChange::Replace),
+    ("append", OnChange::Append),
+    ("fail", OnChange::Fail),
+];
+
+/// The candidate nearest to `text`, when it is near enough to be what was meant.
+pub fn nearest<'a>(text: &str, candidates: &[&'a str]) -> Option<&'a str> {
+    let near = candidates
+        .iter()
+        .map(|candidate| (edits(text, candidate), *candidate));
+    let (distance, candidate) = near.min_by_key(|(distance, _)| *distance)?;
+    (distance <= 1 + text.len() / 4).then_some(candidate)
+}
+
+/// Levenshtein's distance in bytes, cases alike.
+fn edits(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (y, cell) in b.bytes().zip(row.iter_mut().skip(1)) {
+            let substituted = diagonal + usize::from(!x.eq_ignore_ascii_case(&y));
+            diagonal = *cell;
+            left = substituted.min(left + 1).min(*cell + 1);
+            *cell = left;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

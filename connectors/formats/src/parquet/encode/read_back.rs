@@ -1,0 +1,85 @@
+//! Reads files that this program wrote: every value comes back in the bits in which it went in.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::compute::cast;
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
+
+use super::ParquetOptions;
+use tidewater_contract::sink::EncodeError;
+
+/// Rows of a batch that is read back.
+const BATCH_ROWS: usize = 8192;
+
+/// The footer of a file that is read back, row group by row group.
+#[derive(Clone)]
+pub struct RowGroups {
+    metadata: ArrowReaderMetadata,
+    schema: SchemaRef,
+}
+
+impl RowGroups {
+    /// Reads the footer of a file that was written with `schema` and `options`.
+    ///
+    /// # Errors
+    /// When the file is no such file.
+    pub fn open(
+        file: &File,
+        schema: &SchemaRef,
+        options: ParquetOptions,
+    ) -> Result<Self, EncodeError> {
+        let hints = ArrowReaderOptions::new()
+            .with_schema(options.columns(schema))
+            .with_page_index_policy(PageIndexPolicy::Optional);
+        Ok(Self {
+            metadata: ArrowReaderMetadata::load(file, hints)?,
+            schema: Arc::clone(schema),
+        })
+    }
+
+    /// The footer.
+    pub fn metadata(&self) -> &ParquetMetaData {
+        self.metadata.metadata()
+    }
+}
+
+/// The rows of some row groups, or of all, in order.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn read_back(
+    file: File,
+    groups: &RowGroups,
+    only: Option<Vec<usize>>,
+) -> Result<impl Iterator<Item = Result<RecordBatch, ArrowError>> + use<>, EncodeError> {
+    let schema = Arc::clone(&groups.schema);
+    let mut builder =
+        ParquetRecordBatchReaderBuilder::new_with_metadata(file, groups.metadata.clone())
+            .with_batch_size(BATCH_ROWS);
+    if let Some(only) = only {
+        builder = builder.with_row_groups(only);
+    }
+    let reader = builder.build()?;
+    Ok(reader.map(move |batch| to_stored(&schema, &batch?)))
+}
+
+fn to_stored(schema: &SchemaRef, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let columns = schema.fields().iter().zip(batch.columns());
+    let columns = columns
+        .map(|(field, column)| {
+            if column.data_type() == field.data_type() {
+                Ok(Arc::clone(column))
+            } else {
+                cast(column, field.data_type())
+            }
+        })
+        .collect::<Result<_, _>>()?;
+    RecordBatch::try_new(Arc::clone(schema), columns)
+}

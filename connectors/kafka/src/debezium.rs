@@ -1,0 +1,60 @@
+//! Debezium's envelope: a change with the row before and after it, alone or beside its schema.
+
+use tidewater_formats::json_lines::records::members;
+
+/// What a database did, with the texts of the rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change<'a> {
+    /// `c` and `r`: a row came, or was there when reading began.
+    Insert { after: &'a [u8] },
+    /// `u`.
+    Update {
+        before: Option<&'a [u8]>,
+        after: &'a [u8],
+    },
+    /// `d`.
+    Delete { before: Option<&'a [u8]> },
+}
+
+/// Why a change without the row before it cannot be taken in.
+pub(super) const NO_BEFORE: &str = "the row before the change is not there; declare PRIMARY KEY, or have the database log \
+    whole rows (PostgreSQL: REPLICA IDENTITY FULL)";
+
+const NO_AFTER: &str =
+    "the row after the change is not there; the message is no change of Debezium";
+
+/// The change that a payload is.
+///
+/// # Errors
+/// The field at fault, where there is one, and the reason.
+pub(super) fn change(payload: &[u8]) -> Result<Change<'_>, (Option<String>, String)> {
+    let [op, before, after] = members(payload, "payload", ["op", "before", "after"])?;
+    let fault = |field: &str, reason: String| (Some(field.to_owned()), reason);
+    let before = before.map(str::as_bytes);
+    let after = || {
+        let after = after.ok_or_else(|| fault("after", NO_AFTER.to_owned()))?;
+        Ok(after.as_bytes())
+    };
+    match op {
+        Some("\"c\"" | "\"r\"") => Ok(Change::Insert { after: after()? }),
+        Some("\"u\"") => Ok(Change::Update {
+            before,
+            after: after()?,
+        }),
+        Some("\"d\"") => Ok(Change::Delete { before }),
+        Some("\"t\"") => Err(fault(
+            "op",
+            "the table was emptied (op 't'), and the message does not say of which rows; delete rows instead of \
+             truncating the table"
+                .to_owned(),
+        )),
+        Some(other) => Err(fault(
+            "op",
+            format!("{other} is no change that is known; they are 'c', 'r', 'u', 'd'"),
+        )),
+        None => Err(fault(
+            "op",
+            "is not there; the message is no change of Debezium: write 'envelope' 'none'".to_owned(),
+        )),
+    }
+}

@@ -1,0 +1,380 @@
+//! Messages into rows: payloads and keys are decoded by the formats that files have, the columns that a message itself
+//! says are put beside them.
+//!
+//! 1. A message is one row, or one change, or rejected, or (a tombstone behind a change of Debezium) nothing. Of a
+//!    message that is rejected nothing counts.
+//! 2. A message is rejected for its first fault alone.
+//! 3. No message costs an allocation, unless it is rejected.
+//!
+//! With a primary key rows are upserts: each has its [place](place_fields), and one whose `deleted` is true says that
+//! the row of its key is gone; it has the columns of the key and no others.
+
+mod keys;
+mod metadata;
+mod parts;
+mod payload;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, RecordBatchOptions, new_null_array,
+};
+use arrow::compute::{concat_batches, filter};
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
+use arrow::error::ArrowError;
+
+use self::keys::Keys;
+use self::metadata::metadata;
+use self::parts::{Part, Parts};
+use super::options::Envelope;
+use super::{KafkaSource, Location, Messages, Metadata, place_fields};
+use tidewater_contract::error::SourceError;
+use tidewater_contract::source::{DecodeRecords, Decoded, Rejected, SourceSpec};
+
+/// How much of a payload is shown where it is rejected.
+const RAW_BYTES_MAX: usize = 64 << 10;
+
+/// Decodes the messages of a source.
+pub struct MessageDecoder {
+    source: Arc<str>,
+    location: Location,
+    envelope: Envelope,
+    /// Of decoded batches.
+    schema: SchemaRef,
+    /// The projected columns, in their order.
+    columns: Vec<Column>,
+    payload: Box<dyn DecodeRecords>,
+    /// Of a source with a primary key.
+    keys: Option<Keys>,
+    /// Whether offsets are told.
+    ordinals: bool,
+}
+
+/// A projected column.
+struct Column {
+    field: FieldRef,
+    from: From,
+    /// Whether it is of the primary key.
+    is_key: bool,
+}
+
+/// Where a column comes from.
+enum From {
+    /// The payload; where it has it, and where it is of the key, where the key's columns have it.
+    Payload { at: usize, in_key: Option<usize> },
+    /// The message.
+    Message(Metadata),
+}
+
+/// Rows being put together, each with the place of its message among those that are decoded.
+struct Rows {
+    columns: Vec<ArrayRef>,
+    messages: Vec<usize>,
+}
+
+/// A message that is rejected: its place, the column at fault, where a single one is, and the reason.
+struct Refused {
+    message: usize,
+    column: Option<Arc<str>>,
+    reason: String,
+}
+
+/// The columns of a source in Kafka as they enter the graph: those that are read and, where it has a primary key,
+/// [`place_fields`]. Then all but those of the key may be NULL, as they are where a row is deleted.
+pub fn incoming_schema(spec: &SourceSpec) -> SchemaRef {
+    let key = KafkaSource::of(spec).map(|kafka| kafka.key.as_slice());
+    let key = key.unwrap_or_default();
+    let projected = spec.projection.iter().filter_map(|index| {
+        let field = spec.schema.fields().get(*index)?;
+        if key.is_empty() || key.contains(index) {
+            return Some(Arc::clone(field));
+        }
+        Some(Arc::new(field.as_ref().clone().with_nullable(true)))
+    });
+    let places = place_fields().into_iter().filter(|_| !key.is_empty());
+    Arc::new(Schema::new(projected.chain(places).collect::<Vec<_>>()))
+}
+
+impl MessageDecoder {
+    /// A decoder of the source's messages.
+    ///
+    /// # Errors
+    /// When the format, the options or the types of columns do not fit each other.
+    pub fn new(spec: &SourceSpec) -> Result<Self, SourceError> {
+        let kafka = KafkaSource::of(spec).ok_or_else(|| SourceError::Kafka {
+            location: spec.location.clone(),
+            message: "is no topic".to_owned(),
+        })?;
+        let keys = if kafka.key.is_empty() {
+            None
+        } else {
+            Some(Keys::new(spec, kafka)?)
+        };
+        Ok(Self {
+            source: spec.name.as_str().into(),
+            location: kafka.location.clone(),
+            envelope: kafka.options.envelope,
+            schema: incoming_schema(spec),
+            columns: columns(spec, kafka),
+            payload: payload::decoder(spec, kafka)?,
+            keys,
+            ordinals: spec.ordinals,
+        })
+    }
+
+    /// The rows of some messages.
+    ///
+    /// # Errors
+    /// When they are more than a batch can hold.
+    pub fn decode(&self, messages: &Messages) -> Result<Decoded, SourceError> {
+        let decoded = self.try_decode(messages);
+        decoded.map_err(|error| SourceError::Kafka {
+            location: format!("{}/{}", self.location, messages.partition),
+            message: format!(
+                "offsets {} to {} cannot be held: {error}",
+                messages.first_offset(),
+                messages.next_offset
+            ),
+        })
+    }
+
+    fn try_decode(&self, messages: &Messages) -> Result<Decoded, ArrowError> {
+        let mut parts = Parts::of(messages, self.envelope, self.keys.as_ref());
+        let rows = self.rows(messages, &parts.rows, &mut parts.refused)?;
+        let (gone, deleted) = match &self.keys {
+            None => (
+                self.rows(messages, &parts.before, &mut parts.refused)?,
+                Vec::new(),
+            ),
+            Some(keys) => (
+                Rows::none(),
+                self.deleted(messages, keys, &rows, &mut parts)?,
+            ),
+        };
+        let mut refused = parts.refused;
+        refused.sort_by_key(|refused| refused.message);
+        refused.dedup_by_key(|refused| refused.message);
+        let mut batches = Vec::new();
+        let mut ordinals = self.ordinals.then(Vec::new);
+        let deleted = deleted.into_iter().map(|rows| (rows, true));
+        for (rows, deleted) in std::iter::once((rows, false)).chain(deleted) {
+            let rows = rows.without(&refused)?;
+            if let Some(ordinals) = &mut ordinals {
+                let of = rows.messages.iter().filter_map(|at| messages.get(*at));
+                ordinals.extend(of.map(|message| message.offset.cast_unsigned()));
+            }
+            batches.push(self.batch(messages, rows, deleted)?);
+        }
+        batches.retain(|batch| batch.num_rows() > 0);
+        let batch = match batches.as_slice() {
+            [one] => one.clone(),
+            all => concat_batches(&self.schema, all)?,
+        };
+        let retracted = if gone.messages.is_empty() {
+            None
+        } else {
+            Some(self.batch(messages, gone.without(&refused)?, false)?)
+        };
+        Ok(Decoded {
+            batch,
+            retracted: retracted.filter(|batch| batch.num_rows() > 0),
+            rejected: self.rejected(messages, refused),
+            ordinals,
+            bytes: messages.bytes() as u64,
+        })
+    }
+
+    /// The rows that payloads, or parts of them, are.
+    fn rows(
+        &self,
+        messages: &Messages,
+        part: &Part<'_>,
+        refused: &mut Vec<Refused>,
+    ) -> Result<Rows, ArrowError> {
+        let (payload, of) = part.decode(self.payload.as_ref(), refused);
+        let columns = self.columns.iter().map(|column| match &column.from {
+            From::Payload { at, .. } => Ok(Arc::clone(payload.column(*at))),
+            From::Message(from) => metadata(column, from, self, messages, &of, refused),
+        });
+        Ok(Rows {
+            columns: columns.collect::<Result<_, _>>()?,
+            messages: of,
+        })
+    }
+
+    /// The rows that say that a key is gone. `rows` are those of the same messages that come.
+    fn deleted(
+        &self,
+        messages: &Messages,
+        keys: &Keys,
+        rows: &Rows,
+        parts: &mut Parts<'_>,
+    ) -> Result<Vec<Rows>, ArrowError> {
+        let refused = &mut parts.refused;
+        let mut deleted = Vec::new();
+        for (part, decoder) in [
+            (&parts.keys, &keys.of_message),
+            (&parts.before, &keys.of_row),
+        ] {
+            if part.is_empty() {
+                continue;
+            }
+            let (key, of) = keys::decode(part, decoder.as_deref(), refused);
+            let gone = self.key_rows(messages, &key, of, refused)?;
+            deleted.push(keys::that_changed(gone, rows, &self.key_columns())?);
+        }
+        Ok(deleted)
+    }
+
+    /// Rows with the columns of the key alone.
+    fn key_rows(
+        &self,
+        messages: &Messages,
+        key: &RecordBatch,
+        of: Vec<usize>,
+        refused: &mut Vec<Refused>,
+    ) -> Result<Rows, ArrowError> {
+        let columns = self.columns.iter().map(|column| match &column.from {
+            From::Payload {
+                in_key: Some(at), ..
+            } => Ok(Arc::clone(key.column(*at))),
+            From::Message(from) if column.is_key => {
+                metadata(column, from, self, messages, &of, refused)
+            }
+            _ => Ok(new_null_array(column.field.data_type(), of.len())),
+        });
+        Ok(Rows {
+            columns: columns.collect::<Result<_, _>>()?,
+            messages: of,
+        })
+    }
+
+    /// Places of the key's columns among those that are projected.
+    fn key_columns(&self) -> Vec<usize> {
+        let columns = self.columns.iter().enumerate();
+        let columns = columns.filter(|(_, column)| column.is_key);
+        columns.map(|(at, _)| at).collect()
+    }
+
+    /// Rows as they are handed on, with their places where the source has a key.
+    fn batch(
+        &self,
+        messages: &Messages,
+        mut rows: Rows,
+        deleted: bool,
+    ) -> Result<RecordBatch, ArrowError> {
+        let count = rows.messages.len();
+        if self.keys.is_some() {
+            let of = || rows.messages.iter().filter_map(|at| messages.get(*at));
+            let timestamps = of().map(|message| message.timestamp_ms);
+            let offsets = of().map(|message| message.offset);
+            let places: [ArrayRef; 4] = [
+                Arc::new(Int64Array::from_iter_values(timestamps)),
+                Arc::new(Int32Array::from(vec![messages.partition; count])),
+                Arc::new(Int64Array::from_iter_values(offsets)),
+                Arc::new(BooleanArray::from(vec![deleted; count])),
+            ];
+            rows.columns.extend(places);
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(count));
+        RecordBatch::try_new_with_options(Arc::clone(&self.schema), rows.columns, &options)
+    }
+
+    fn rejected(&self, messages: &Messages, refused: Vec<Refused>) -> Vec<Rejected> {
+        if refused.is_empty() {
+            return Vec::new();
+        }
+        let file: Arc<str> = format!("{}/{}", self.location.topic, messages.partition).into();
+        let rejected = refused.into_iter().filter_map(|refused| {
+            let message = messages.get(refused.message)?;
+            Some(Rejected {
+                source: Arc::clone(&self.source),
+                file: Arc::clone(&file),
+                line: 0,
+                byte_offset: message.offset.cast_unsigned(),
+                column: refused.column,
+                reason: refused.reason,
+                raw: raw(message.value.unwrap_or_default()),
+            })
+        });
+        rejected.collect()
+    }
+}
+
+/// The projected columns, and where they come from.
+fn columns(spec: &SourceSpec, kafka: &KafkaSource) -> Vec<Column> {
+    let fields = spec.schema.fields();
+    let from_message = |index: &usize| {
+        let field = fields.get(*index)?;
+        kafka.options.columns.get(field.name())
+    };
+    let mut in_payload = 0..;
+    let mut in_key = 0..;
+    let projected = spec.projection.iter().filter_map(|index| {
+        let is_key = kafka.key.contains(index);
+        let from = match from_message(index) {
+            Some(metadata) => From::Message(metadata.clone()),
+            None => From::Payload {
+                at: in_payload.next()?,
+                in_key: if is_key { in_key.next() } else { None },
+            },
+        };
+        Some(Column {
+            field: Arc::clone(fields.get(*index)?),
+            from,
+            is_key,
+        })
+    });
+    projected.collect()
+}
+
+impl Rows {
+    fn none() -> Self {
+        Self {
+            columns: Vec::new(),
+            messages: Vec::new(),
+        }
+    }
+
+    /// Those that `keep` says.
+    fn retain(self, keep: Vec<bool>) -> Result<Self, ArrowError> {
+        let mut kept = keep.iter();
+        let mut messages = self.messages;
+        messages.retain(|_| kept.next().is_some_and(|kept| *kept));
+        let keep = BooleanArray::from(keep);
+        let columns = self.columns.iter().map(|column| filter(column, &keep));
+        Ok(Self {
+            columns: columns.collect::<Result<_, _>>()?,
+            messages,
+        })
+    }
+
+    /// Those of messages that are not `refused`, which ascend as the rows do.
+    fn without(self, refused: &[Refused]) -> Result<Self, ArrowError> {
+        let is_refused = |message: &usize| {
+            let found = refused.binary_search_by_key(message, |refused| refused.message);
+            found.is_ok()
+        };
+        if refused.is_empty() || !self.messages.iter().any(is_refused) {
+            return Ok(self);
+        }
+        let keep = self.messages.iter().map(|message| !is_refused(message));
+        let keep = keep.collect();
+        self.retain(keep)
+    }
+}
+
+/// A payload as it is shown.
+fn raw(payload: &[u8]) -> String {
+    let shown = payload.get(..RAW_BYTES_MAX).unwrap_or(payload);
+    let mut text = String::from_utf8_lossy(shown).into_owned();
+    if shown.len() < payload.len() {
+        // A character that is cut in two shows as one that is none.
+        let whole = text.trim_end_matches(char::REPLACEMENT_CHARACTER).len();
+        text.truncate(whole);
+        text.push('…');
+    }
+    text
+}

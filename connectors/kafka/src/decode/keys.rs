@@ -1,0 +1,191 @@
+//! Primary keys: which row a message deletes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Field, Schema};
+use arrow::error::ArrowError;
+use arrow::row::{RowConverter, SortField};
+
+use super::parts::Part;
+use super::{Refused, Rows, payload};
+use crate::KafkaSource;
+use crate::options::{Envelope, KeyFormat};
+use tidewater_contract::error::{OptionError, SourceError};
+use tidewater_contract::source::{DecodeRecords, DecodedRecords, Format, SourceSpec};
+use tidewater_formats::csv::records::CsvRecords;
+use tidewater_formats::json_lines::records::{JsonRecords, members};
+use tidewater_formats::lines::{Lines, is_bytes, is_text};
+use tidewater_formats::options::{NUMBER_KEYS, TIME_KEYS};
+
+/// Decodes the columns of the key that payloads hold, in declared order; there are none where messages say them all.
+pub(super) struct Keys {
+    /// From the key of a message.
+    pub of_message: Option<Box<dyn DecodeRecords>>,
+    /// From a row of the payload.
+    pub of_row: Option<Box<dyn DecodeRecords>>,
+}
+
+impl Keys {
+    pub(super) fn new(spec: &SourceSpec, kafka: &KafkaSource) -> Result<Self, SourceError> {
+        if let Some(unread) = kafka.key.iter().find(|key| !spec.projection.contains(key)) {
+            let name = spec.schema.fields().get(*unread).map(|field| field.name());
+            return Err(SourceError::Declaration {
+                table: spec.name.clone(),
+                column: name.cloned().unwrap_or_default(),
+                message: "is of the primary key, and has to be read".to_owned(),
+            });
+        }
+        let held = payload::declared(spec, kafka, |index| kafka.key.contains(&index));
+        if held.projection.is_empty() {
+            return Ok(Self {
+                of_message: None,
+                of_row: None,
+            });
+        }
+        let of_row: Option<Box<dyn DecodeRecords>> = match kafka.options.envelope {
+            Envelope::None => None,
+            Envelope::Debezium => Some(Box::new(JsonRecords::new(&held)?)),
+        };
+        let fields = held.projection.iter();
+        let fields: Vec<_> = fields
+            .filter_map(|at| held.schema.fields().get(*at).cloned())
+            .collect();
+        let key = SourceSpec {
+            projection: (0..fields.len()).collect(),
+            schema: Arc::new(Schema::new(fields)),
+            options: BTreeMap::new(),
+            ..held
+        };
+        Ok(Self {
+            of_message: Some(match kafka.options.key_format {
+                KeyFormat::Text => of_text(key, spec)?,
+                KeyFormat::Json => of_json(key, spec, kafka.options.envelope)?,
+            }),
+            of_row,
+        })
+    }
+}
+
+fn of_text(mut key: SourceSpec, spec: &SourceSpec) -> Result<Box<dyn DecodeRecords>, SourceError> {
+    let [field] = key.schema.fields().as_ref() else {
+        let names = key
+            .schema
+            .fields()
+            .iter()
+            .map(|field| field.name().as_str());
+        let names: Vec<&str> = names.collect();
+        return Err(OptionError {
+            option: "key_format".to_owned(),
+            message: format!("cannot be 'text' where the key has {}", names.join(", ")),
+            hint: Some("write 'key_format' 'json'".to_owned()),
+        }
+        .into());
+    };
+    if is_text(field.data_type()) || is_bytes(field.data_type()) {
+        key.format = Format::Text;
+        return Ok(Box::new(Lines::new(&key)?));
+    }
+    key.format = Format::Csv;
+    key.options = value_options(spec, &[TIME_KEYS, NUMBER_KEYS]);
+    // The whole of it is one value.
+    for (option, value) in [
+        ("has_header", "false"),
+        ("quote", ""),
+        ("delimiter", "\u{1f}"),
+    ] {
+        key.options.insert(option.to_owned(), value.to_owned());
+    }
+    Ok(Box::new(CsvRecords::new(&key)?))
+}
+
+fn of_json(
+    mut key: SourceSpec,
+    spec: &SourceSpec,
+    envelope: Envelope,
+) -> Result<Box<dyn DecodeRecords>, SourceError> {
+    key.format = Format::JsonLines;
+    key.options = value_options(spec, &[TIME_KEYS]);
+    let objects = JsonRecords::or_bare(&key)?;
+    Ok(match envelope {
+        Envelope::None => Box::new(objects),
+        Envelope::Debezium => Box::new(InSchema(objects)),
+    })
+}
+
+/// The options of the source that have one of these names, which say how values are read, whatever the prefix that they
+/// are written with.
+fn value_options(spec: &SourceSpec, names: &[&[&str]]) -> BTreeMap<String, String> {
+    let options = spec.options.iter().filter(|(option, _)| {
+        let name = option.strip_prefix("format.").unwrap_or(option);
+        names.iter().any(|names| names.contains(&name))
+    });
+    options
+        .map(|(option, value)| (option.clone(), value.clone()))
+        .collect()
+}
+
+/// Keys that may come as `{"schema": …, "payload": …}`.
+struct InSchema(JsonRecords);
+
+impl DecodeRecords for InSchema {
+    fn decode(&self, records: &[&[u8]]) -> DecodedRecords {
+        let bare = records.iter().map(|record| {
+            // What is no object is not wrapped, and what is no JSON is refused where it is decoded.
+            match members(record, "", ["schema", "payload"]) {
+                Ok([Some(_), Some(payload)]) => payload.as_bytes(),
+                _ => record,
+            }
+        });
+        self.0.decode(&bare.collect::<Vec<_>>())
+    }
+}
+
+/// The columns of the key that the texts say, with the places of their messages.
+pub(super) fn decode(
+    part: &Part<'_>,
+    decoder: Option<&dyn DecodeRecords>,
+    refused: &mut Vec<Refused>,
+) -> (RecordBatch, Vec<usize>) {
+    match decoder {
+        Some(decoder) => part.decode(decoder, refused),
+        None => (
+            RecordBatch::new_empty(Arc::new(Schema::new(Vec::<Field>::new()))),
+            part.messages().to_vec(),
+        ),
+    }
+}
+
+/// Those of `gone` whose message does not bring the same key back: not the row as it was before an update, unless that
+/// changed the key.
+pub(super) fn that_changed(gone: Rows, rows: &Rows, key: &[usize]) -> Result<Rows, ArrowError> {
+    let of_key = |rows: &Rows| -> Vec<_> {
+        let columns = key.iter().filter_map(|column| rows.columns.get(*column));
+        columns.cloned().collect()
+    };
+    let updates = |message| rows.messages.binary_search(message).ok();
+    if gone
+        .messages
+        .iter()
+        .all(|message| updates(message).is_none())
+    {
+        return Ok(gone);
+    }
+    let (before, after) = (of_key(&gone), of_key(rows));
+    let fields = before
+        .iter()
+        .map(|column| SortField::new(column.data_type().clone()));
+    let converter = RowConverter::new(fields.collect())?;
+    let (before, after) = (
+        converter.convert_columns(&before)?,
+        converter.convert_columns(&after)?,
+    );
+    let places = gone.messages.iter().enumerate();
+    let changed = places.map(|(at, message)| match updates(message) {
+        Some(update) => before.row(at) != after.row(update),
+        None => true,
+    });
+    let changed = changed.collect();
+    gone.retain(changed)
+}

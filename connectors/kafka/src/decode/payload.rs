@@ -1,0 +1,77 @@
+//! The decoders of payloads and of parts of them: a source's declaration without the columns that messages say
+//! themselves, given to the format.
+
+use std::sync::Arc;
+
+use arrow::datatypes::Schema;
+
+use crate::KafkaSource;
+use crate::options::Envelope;
+use tidewater_contract::error::{OptionError, SourceError};
+use tidewater_contract::source::{DecodeRecords, Format, SourceSpec};
+use tidewater_formats::csv::records::CsvRecords;
+use tidewater_formats::json_lines::records::JsonRecords;
+use tidewater_formats::lines::Lines;
+
+/// Decodes payloads into their projected columns.
+pub(super) fn decoder(
+    spec: &SourceSpec,
+    kafka: &KafkaSource,
+) -> Result<Box<dyn DecodeRecords>, SourceError> {
+    let stored_as = match spec.format {
+        Format::JsonLines => "JSON",
+        Format::Csv => "CSV",
+        Format::Text => "TEXT",
+        Format::Parquet => {
+            return Err(SourceError::Kafka {
+                location: kafka.location.to_string(),
+                message: "messages are not read as Parquet; write STORED AS JSON, CSV or TEXT"
+                    .to_owned(),
+            });
+        }
+    };
+    if kafka.options.envelope == Envelope::Debezium && spec.format != Format::JsonLines {
+        return Err(OptionError {
+            option: "envelope".to_owned(),
+            message: format!("cannot be 'debezium' where messages are STORED AS {stored_as}"),
+            hint: Some("write STORED AS JSON".to_owned()),
+        }
+        .into());
+    }
+    let declared = declared(spec, kafka, |index| spec.projection.contains(&index));
+    Ok(match spec.format {
+        Format::Csv => Box::new(CsvRecords::new(&declared)?),
+        Format::Text => Box::new(Lines::new(&declared)?),
+        Format::JsonLines | Format::Parquet => Box::new(JsonRecords::new(&declared)?),
+    })
+}
+
+/// What payloads hold, as a source of its own that reads the columns that `is_read` says. A key is never NULL.
+pub(super) fn declared(
+    spec: &SourceSpec,
+    kafka: &KafkaSource,
+    is_read: impl Fn(usize) -> bool,
+) -> SourceSpec {
+    let fields = spec.schema.fields().iter().enumerate();
+    let held = fields.filter(|(_, field)| !kafka.options.columns.contains_key(field.name()));
+    let held: Vec<_> = held.collect();
+    let places = held.iter().enumerate();
+    let read = places.filter(|(_, (index, _))| is_read(*index));
+    let fields = held.iter().map(|(index, field)| {
+        let nullable = field.is_nullable() && !kafka.key.contains(index);
+        field.as_ref().clone().with_nullable(nullable)
+    });
+    let mut options = spec.options.clone();
+    if spec.format == Format::Csv {
+        options.insert("has_header".to_owned(), "false".to_owned());
+    }
+    SourceSpec {
+        projection: read.map(|(place, _)| place).collect(),
+        schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
+        options,
+        ordinals: false,
+        dictionaries: false,
+        connector: None,
+        ..spec.clone()
+    }
+}

@@ -1,0 +1,352 @@
+//! Deals the messages of one epoch: pieces of one partition each, taken over from librdkafka under a lock, decoded by
+//! the worker that takes them.
+
+use std::collections::BTreeMap;
+use std::iter;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rdkafka::error::RDKafkaErrorCode;
+
+use super::begin;
+use super::log::MessageLog;
+use super::messages::Messages;
+use super::position::PartitionPosition;
+use super::queue::Fetched;
+use super::stream::{Fetching, Shared, State};
+use tidewater_contract::error::SourceError;
+use tidewater_contract::source::{Dealt, Piece, Reader, Taken};
+
+/// A piece is dealt when it has so many messages, or bytes.
+const PIECE_MESSAGES: usize = 8 << 10;
+const PIECE_BYTES: usize = 2 << 20;
+
+/// How long a worker waits for messages before it does something else.
+const WAIT: Duration = Duration::from_millis(1);
+
+/// What a reader deals.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// What was there at the last refresh, exactly: under `read_committed` up to the first transaction that was open.
+    Ends,
+    /// What comes until [`close`](StreamReader::close) is called, or this many messages.
+    Closed {
+        /// The most that is dealt.
+        messages_max: u64,
+    },
+    /// Of these partitions, what is before these offsets, or before their ends as of the last refresh.
+    Offsets(BTreeMap<i32, i64>),
+}
+
+/// Deals the messages of one epoch.
+pub struct StreamReader {
+    shared: Arc<Shared>,
+    log: Option<Arc<MessageLog>>,
+    messages_max: u64,
+    closed: AtomicBool,
+    progress: Mutex<Progress>,
+    tallies: Arc<Vec<Tally>>,
+    /// Pieces that were dealt and are not decoded yet.
+    open_pieces: Arc<AtomicUsize>,
+}
+
+/// How far a reader is.
+struct Progress {
+    shares: BTreeMap<i32, Share>,
+    /// Partitions whose limit is not reached.
+    unfinished: usize,
+    /// Messages that were dealt.
+    dealt: u64,
+}
+
+/// A reader's part of a partition.
+struct Share {
+    /// Its index among the reader's partitions.
+    index: usize,
+    /// The offset before which it ends.
+    limit: i64,
+    position: PartitionPosition,
+}
+
+/// What became of a partition's messages.
+#[derive(Default)]
+struct Tally {
+    rows: AtomicU64,
+    rejected: AtomicU64,
+}
+
+impl StreamReader {
+    pub(super) fn open(shared: &Arc<Shared>, log: Option<Arc<MessageLog>>, until: &Until) -> Self {
+        let mut state = shared.lock();
+        let progress = Progress::new(&state, until);
+        if let Err(error) = shared.fetch(&mut state, &progress.wanted()) {
+            state.failed.get_or_insert(error);
+        }
+        drop(state);
+        Self {
+            shared: Arc::clone(shared),
+            log,
+            messages_max: match until {
+                Until::Closed { messages_max } => *messages_max,
+                Until::Ends | Until::Offsets(_) => u64::MAX,
+            },
+            closed: AtomicBool::new(false),
+            tallies: Arc::new(progress.shares.iter().map(|_| Tally::default()).collect()),
+            progress: Mutex::new(progress),
+            open_pieces: Arc::default(),
+        }
+    }
+
+    /// Nothing more is dealt.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// The partitions, in the order by which pieces name them.
+    pub fn partitions(&self) -> Vec<i32> {
+        self.lock().shares.keys().copied().collect()
+    }
+
+    /// Messages that were dealt so far.
+    pub fn dealt(&self) -> u64 {
+        self.lock().dealt
+    }
+
+    /// By partition, how far it is taken in with this reader, and what this reader alone took in of it.
+    ///
+    /// # Errors
+    /// When pieces were dealt that are not decoded: an epoch that ends there would lose them.
+    pub fn position(&self) -> Result<BTreeMap<i32, PartitionPosition>, SourceError> {
+        let open = self.open_pieces.load(Ordering::Acquire);
+        if open > 0 {
+            let message = format!("{open} pieces were dealt and not decoded");
+            return Err(self.shared.failed(message));
+        }
+        let progress = self.lock();
+        let positions = progress.shares.iter().map(|(&number, share)| {
+            let mut position = share.position;
+            if let Some(tally) = self.tallies.get(share.index) {
+                position.rows = tally.rows.load(Ordering::Relaxed);
+                position.rejected = tally.rejected.load(Ordering::Relaxed);
+            }
+            (number, position)
+        });
+        Ok(positions.collect())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next piece: of what is there, the messages of one partition that come next. One of nothing when none are.
+    fn deal(&self, state: &mut State) -> Result<Option<Dealt>, SourceError> {
+        let mut progress = self.lock();
+        if self.is_complete(&progress) {
+            return Ok(None);
+        }
+        self.shared.listen()?;
+        let mut piece = None;
+        state.queue.fill(WAIT);
+        while !self.is_complete(&progress)
+            && let Some(fetched) = state.queue.front()
+            && piece.as_ref().is_none_or(|piece| continues(piece, fetched))
+        {
+            self.take(state, &mut progress, &mut piece)?;
+            state.queue.fill(Duration::ZERO);
+        }
+        let Some(messages) = piece else {
+            return Ok(Some(Dealt {
+                delivery: 0,
+                piece: Box::new(iter::empty()),
+            }));
+        };
+        let share = progress.shares.get(&messages.partition);
+        let delivery = share.map_or(0, |share| share.index);
+        Ok(Some(Dealt {
+            delivery,
+            piece: self.piece(delivery, messages),
+        }))
+    }
+
+    fn is_complete(&self, progress: &Progress) -> bool {
+        self.closed.load(Ordering::Acquire)
+            || progress.unfinished == 0
+            || progress.dealt >= self.messages_max
+    }
+
+    /// Takes what comes next into the piece, when it is a message of this reader.
+    fn take(
+        &self,
+        state: &mut State,
+        progress: &mut Progress,
+        piece: &mut Option<Messages>,
+    ) -> Result<(), SourceError> {
+        let State {
+            queue,
+            partitions,
+            warnings,
+            ..
+        } = state;
+        let Some(fetched) = queue.front() else {
+            return Ok(());
+        };
+        let (number, offset) = (fetched.partition(), fetched.offset());
+        let partition = partitions.get_mut(&number);
+        let Some(partition) = partition.filter(|one| one.fetching == Fetching::Active) else {
+            queue.pass();
+            return Ok(());
+        };
+        match fetched.error() {
+            Some(code) if code != RDKafkaErrorCode::PartitionEOF => {
+                let why = fetched.why();
+                queue.pass();
+                return self.shared.fault((number, partition.next), code, &why);
+            }
+            _ if offset < partition.next => {
+                let why = begin::began_again(number, partition.next, offset);
+                return Err(self.shared.failed(why));
+            }
+            Some(_) => {
+                partition.next = offset;
+                if let Some(piece) = piece {
+                    piece.next_offset = offset;
+                }
+            }
+            None => {
+                if offset > partition.next {
+                    let passed = (partition.next, offset);
+                    warnings.extend(self.shared.reset(queue, number, passed));
+                }
+                let limit = progress.limit(number);
+                if offset >= limit {
+                    partition.next = partition.next.max(limit);
+                    progress.reach(number, partition.next);
+                    return self.shared.pause(state, number);
+                }
+                let piece = piece.get_or_insert_with(|| Messages::new(number, partition.next));
+                fetched.copy_to(piece);
+                partition.next = offset + 1;
+                progress.dealt += 1;
+            }
+        }
+        progress.reach(number, partition.next);
+        queue.pass();
+        Ok(())
+    }
+
+    fn piece(&self, index: usize, messages: Messages) -> Box<dyn Piece> {
+        self.open_pieces.fetch_add(1, Ordering::AcqRel);
+        let open_pieces = Arc::clone(&self.open_pieces);
+        let tallies = Arc::clone(&self.tallies);
+        let decoder = Arc::clone(&self.shared.decoder);
+        let log = self.log.clone();
+        Box::new(iter::once_with(move || {
+            if let Some(log) = log {
+                log.append(&messages)?;
+            }
+            let decoded = decoder.decode(&messages)?;
+            if let Some(tally) = tallies.get(index) {
+                let rejected = decoded.rejected.len();
+                let rows = messages.len().saturating_sub(rejected);
+                tally.rows.fetch_add(count(rows), Ordering::Relaxed);
+                tally.rejected.fetch_add(count(rejected), Ordering::Relaxed);
+            }
+            open_pieces.fetch_sub(1, Ordering::AcqRel);
+            Ok(decoded)
+        }))
+    }
+}
+
+impl Reader for StreamReader {
+    fn next_piece(&self) -> Result<Option<Dealt>, SourceError> {
+        let mut state = self.shared.lock();
+        if let Some(error) = &state.failed {
+            return Err(error.clone());
+        }
+        self.deal(&mut state)
+            .inspect_err(|error| state.failed = Some(error.clone()))
+    }
+
+    fn taken(&self) -> Result<Vec<Taken>, SourceError> {
+        Ok(Vec::new())
+    }
+
+    /// Nobody knows how many bytes will come.
+    fn bytes_total(&self) -> u64 {
+        0
+    }
+
+    /// Those of the stream.
+    fn warnings(&self) -> Vec<String> {
+        self.shared.warnings()
+    }
+}
+
+impl Progress {
+    fn new(state: &State, until: &Until) -> Self {
+        let mut shares = BTreeMap::new();
+        for (&number, partition) in &state.partitions {
+            let limit = match until {
+                Until::Ends => partition.edges.end,
+                Until::Closed { .. } => i64::MAX,
+                Until::Offsets(limits) => match limits.get(&number) {
+                    Some(&limit) => limit.min(partition.edges.end),
+                    None => continue,
+                },
+            };
+            let share = Share {
+                index: shares.len(),
+                limit,
+                position: PartitionPosition {
+                    first: partition.first,
+                    next: partition.next,
+                    ..PartitionPosition::default()
+                },
+            };
+            shares.insert(number, share);
+        }
+        let mut progress = Self {
+            shares,
+            unfinished: 0,
+            dealt: 0,
+        };
+        progress.unfinished = progress.wanted().len();
+        progress
+    }
+
+    /// Partitions whose limit is not reached.
+    fn wanted(&self) -> Vec<i32> {
+        let shares = self.shares.iter();
+        let wanted = shares.filter(|(_, share)| share.position.next < share.limit);
+        wanted.map(|(number, _)| *number).collect()
+    }
+
+    /// The offset before which a partition ends for this reader.
+    fn limit(&self, number: i32) -> i64 {
+        self.shares
+            .get(&number)
+            .map_or(i64::MIN, |share| share.limit)
+    }
+
+    /// A partition was dealt up to an offset.
+    fn reach(&mut self, number: i32, next: i64) {
+        let Some(share) = self.shares.get_mut(&number) else {
+            return;
+        };
+        if share.position.next < share.limit && next >= share.limit {
+            self.unfinished -= 1;
+        }
+        share.position.next = next;
+    }
+}
+
+/// Whether what comes next may be part of a piece.
+fn continues(piece: &Messages, next: &Fetched) -> bool {
+    let is_full = piece.len() >= PIECE_MESSAGES || piece.bytes() >= PIECE_BYTES;
+    !is_full && next.partition() == piece.partition
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}

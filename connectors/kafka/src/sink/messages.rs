@@ -1,0 +1,370 @@
+//! The net changes of a table in an epoch as messages. No I/O.
+//!
+//! | mode | −old +new | +new | −old |
+//! |---|---|---|---|
+//! | upsert | new | new | tombstone |
+//! | changelog | `u` with before and after | `c` | `d` |
+//!
+//! A key is a JSON object of the key's columns, a row one of all columns, as published JSON files have them.
+//!
+//! 1. Changes come in the order of the key ([`TopicOptions::order`](super::TopicOptions::order)), so that those of one
+//!    key follow one another: what is in memory is one batch and the rows of one key. Other orders are an error.
+//! 2. Upsert: an epoch has one message of a key at most, and folding the messages of all epochs by key gives the table.
+//!    Two rows that come with one key are an error.
+//! 3. Changelog: as many messages as rows changed, those that come and those that go of one key paired. Without a key
+//!    nothing is paired.
+//! 4. The messages of an epoch are a function of its changes.
+
+use arrow::array::{Array, AsArray, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Int64Type};
+use arrow::error::ArrowError;
+use arrow::row::{RowConverter, SortField};
+
+use super::topic::{Mode, TopicSpec};
+use tidewater_contract::sink::{EncodeRows, SinkError};
+use tidewater_formats::json_lines::encode::JsonLinesEncoder;
+
+/// Bytes of a message that are neither key nor value, at most: its headers and what the protocol adds.
+const OVERHEAD_BYTES: usize = 512;
+/// What librdkafka takes at most unless it is told otherwise.
+const MESSAGE_BYTES: usize = 1_000_000;
+const MESSAGE_BYTES_PROPERTY: &str = "message.max.bytes";
+
+/// A message, less its headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Message<'a> {
+    /// The key's columns.
+    pub key: Option<&'a [u8]>,
+    /// The row, or its change; none is a tombstone.
+    pub value: Option<&'a [u8]>,
+    /// What decides on the partition: the key, or else the row.
+    pub route: &'a [u8],
+}
+
+/// Makes messages of the changes of one table in one epoch.
+pub struct Messages<'a> {
+    topic: &'a TopicSpec,
+    /// The key that rows are collected of, as bytes that compare as keys do.
+    place: Option<Vec<u8>>,
+    key: Vec<u8>,
+    gone: Rows,
+    come: Rows,
+    envelope: Vec<u8>,
+    limit: usize,
+}
+
+impl<'a> Messages<'a> {
+    /// Messages of a table.
+    pub fn new(topic: &'a TopicSpec) -> Self {
+        let limit = topic.options.client.get(MESSAGE_BYTES_PROPERTY);
+        let limit = limit.and_then(|limit| limit.parse().ok());
+        Self {
+            topic,
+            place: None,
+            key: Vec::new(),
+            gone: Rows::default(),
+            come: Rows::default(),
+            envelope: Vec::new(),
+            limit: limit.unwrap_or(MESSAGE_BYTES),
+        }
+    }
+
+    /// Takes changes: the table's columns, and how often each row came (above zero) or went (below). Gives `emit` the
+    /// messages that are complete.
+    ///
+    /// # Errors
+    /// When changes are not those of the table, a key is not unique, a message is too large, or what `emit` says.
+    pub fn push<E: From<SinkError>>(
+        &mut self,
+        rows: &RecordBatch,
+        counts: &Int64Array,
+        emit: &mut impl FnMut(Message<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let values = self.encode(rows)?;
+        if self.topic.options.key.is_empty() {
+            for (row, &count) in values.iter().zip(counts.values()) {
+                self.collect(row, count);
+                self.settle(emit)?;
+            }
+            return Ok(());
+        }
+        let keys = rows.project(&self.topic.options.key);
+        let keys = keys.map_err(|error| self.unreadable(error))?;
+        let places = places(&keys).map_err(|error| self.unreadable(error))?;
+        let keys = self.encode(&keys)?;
+        let each = places.iter().zip(keys.iter().zip(values.iter()));
+        for ((place, (key, row)), &count) in each.zip(counts.values()) {
+            if self.place.as_deref() != Some(place.data()) {
+                self.settle(emit)?;
+                self.begin(place.data(), key)?;
+            }
+            self.collect(row, count);
+        }
+        Ok(())
+    }
+
+    /// Gives `emit` what is left.
+    ///
+    /// # Errors
+    /// As for [`push`](Self::push).
+    pub fn finish<E: From<SinkError>>(
+        mut self,
+        emit: &mut impl FnMut(Message<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.settle(emit)
+    }
+
+    fn begin(&mut self, place: &[u8], key: &[u8]) -> Result<(), SinkError> {
+        let known = self.place.get_or_insert_default();
+        if known.as_slice() > place {
+            return Err(SinkError::Kafka {
+                place: format!("table {}", self.topic.table),
+                message: "its changes are not in the order of its key; nothing was written. This is a bug in Tidewater: \
+                          please report it"
+                    .to_owned(),
+            });
+        }
+        replace(known, place);
+        replace(&mut self.key, key);
+        Ok(())
+    }
+
+    fn collect(&mut self, row: &[u8], count: i64) {
+        let rows = if count < 0 {
+            &mut self.gone
+        } else {
+            &mut self.come
+        };
+        rows.push(row, count.unsigned_abs());
+    }
+
+    /// The rows of one key are all there.
+    fn settle<E: From<SinkError>>(
+        &mut self,
+        emit: &mut impl FnMut(Message<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        match self.topic.options.mode {
+            Mode::Upsert => self.upsert(emit)?,
+            Mode::Changelog => self.changes(emit)?,
+        }
+        self.gone.clear();
+        self.come.clear();
+        Ok(())
+    }
+
+    fn upsert<E: From<SinkError>>(
+        &self,
+        emit: &mut impl FnMut(Message<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let (gone, come) = (self.gone.len(), self.come.len());
+        if gone.max(come) > 1 {
+            return Err(E::from(SinkError::KeyNotUnique {
+                table: self.topic.table.clone(),
+                rows: gone.max(come),
+                key: lossy(&self.key),
+            }));
+        }
+        if gone + come == 0 {
+            return Ok(());
+        }
+        let message = Message {
+            key: Some(&self.key),
+            value: self.come.iter().next(),
+            route: &self.key,
+        };
+        self.check(&message)?;
+        emit(message)
+    }
+
+    fn changes<E: From<SinkError>>(
+        &mut self,
+        emit: &mut impl FnMut(Message<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut envelope = std::mem::take(&mut self.envelope);
+        let (mut gone, mut come) = (self.gone.iter(), self.come.iter());
+        loop {
+            let (before, after) = (gone.next(), come.next());
+            let (op, row) = match (before, after) {
+                (None, None) => break,
+                (None, Some(row)) => ("c", row),
+                (Some(row), None) => ("d", row),
+                (Some(_), Some(row)) => ("u", row),
+            };
+            envelope.clear();
+            for part in [
+                b"{\"op\":\"",
+                op.as_bytes(),
+                b"\",\"before\":",
+                before.unwrap_or(b"null"),
+                b",\"after\":",
+                after.unwrap_or(b"null"),
+                b"}",
+            ] {
+                envelope.extend_from_slice(part);
+            }
+            let key = (!self.topic.options.key.is_empty()).then_some(self.key.as_slice());
+            let message = Message {
+                key,
+                value: Some(&envelope),
+                route: key.unwrap_or(row),
+            };
+            self.check(&message)?;
+            emit(message)?;
+        }
+        self.envelope = envelope;
+        Ok(())
+    }
+
+    fn encode(&self, rows: &RecordBatch) -> Result<Lines, SinkError> {
+        let mut encoder = Box::new(JsonLinesEncoder::new(Vec::new()));
+        let encoded = encoder.write(rows).and_then(|()| encoder.finish());
+        let bytes = encoded.map_err(|source| SinkError::Message {
+            table: self.topic.table.clone(),
+            source,
+        })?;
+        Ok(Lines { bytes })
+    }
+
+    fn unreadable(&self, source: ArrowError) -> SinkError {
+        SinkError::Sort {
+            table: self.topic.table.clone(),
+            source,
+        }
+    }
+
+    /// Kafka would refuse it once the epoch is committed, when it is too late.
+    fn check(&self, message: &Message<'_>) -> Result<(), SinkError> {
+        let bytes = message.key.map_or(0, <[u8]>::len)
+            + message.value.map_or(0, <[u8]>::len)
+            + OVERHEAD_BYTES;
+        if bytes <= self.limit {
+            return Ok(());
+        }
+        Err(SinkError::MessageTooLarge {
+            table: self.topic.table.clone(),
+            row: lossy(message.key.unwrap_or(message.route)),
+            bytes,
+            limit: self.limit,
+        })
+    }
+}
+
+/// Bytes that compare as the keys do, NULL first.
+fn places(keys: &RecordBatch) -> Result<arrow::row::Rows, ArrowError> {
+    let types = keys.columns().iter().map(Array::data_type);
+    let fields = types.map(|data_type| SortField::new(data_type.clone()));
+    RowConverter::new(fields.collect())?.convert_columns(keys.columns())
+}
+
+/// Encoded rows, one after the other, and how often each is there.
+#[derive(Default)]
+struct Rows {
+    bytes: Vec<u8>,
+    ends: Vec<(usize, u64)>,
+}
+
+impl Rows {
+    fn push(&mut self, row: &[u8], times: u64) {
+        if times > 0 {
+            self.bytes.extend_from_slice(row);
+            self.ends.push((self.bytes.len(), times));
+        }
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    fn len(&self) -> u64 {
+        let times = self.ends.iter().map(|(_, times)| *times);
+        times.fold(0, u64::saturating_add)
+    }
+
+    /// Each row as often as it is there.
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().map(|(end, _)| *end));
+        starts.zip(&self.ends).flat_map(|(start, (end, times))| {
+            let row = self.bytes.get(start..*end).unwrap_or_default();
+            (0..*times).map(move |_| row)
+        })
+    }
+}
+
+/// Rows of a batch as JSON.
+struct Lines {
+    bytes: Vec<u8>,
+}
+
+impl Lines {
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        // JSON escapes line ends, so each is the end of a row.
+        let lines = self.bytes.strip_suffix(b"\n").unwrap_or(&self.bytes);
+        lines.split(|byte| *byte == b'\n')
+    }
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    const SHOWN: usize = 200;
+    let text = String::from_utf8_lossy(bytes);
+    match text.char_indices().nth(SHOWN) {
+        Some((cut, _)) => format!("{}…", &text[..cut]),
+        None => text.into_owned(),
+    }
+}
+
+fn replace(buffer: &mut Vec<u8>, bytes: &[u8]) {
+    buffer.clear();
+    buffer.extend_from_slice(bytes);
+}
+
+/// Gives `emit` the messages of changes in batches whose last column is the count.
+///
+/// # Errors
+/// As for [`Messages::push`], and what the batches say.
+pub fn each_message<E: From<SinkError>>(
+    topic: &TopicSpec,
+    changes: impl Iterator<Item = Result<RecordBatch, SinkError>>,
+    emit: &mut impl FnMut(Message<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut messages = Messages::new(topic);
+    for batch in changes {
+        let (rows, counts) = split(topic, &batch?)?;
+        messages.push(&rows, &counts, emit)?;
+    }
+    messages.finish(emit)
+}
+
+/// The rows and their counts.
+fn split(topic: &TopicSpec, batch: &RecordBatch) -> Result<(RecordBatch, Int64Array), SinkError> {
+    let fields = topic.schema.fields().len();
+    let found = batch.schema_ref().fields();
+    let mismatch = |index: usize, column: &str, expected: String| SinkError::SchemaMismatch {
+        table: topic.table.clone(),
+        column: column.to_owned(),
+        expected,
+        found: found.get(index).map_or_else(
+            || "no column".to_owned(),
+            |found| format!("{} {}", found.name(), found.data_type()),
+        ),
+    };
+    for (index, field) in topic.schema.fields().iter().enumerate() {
+        if found.get(index).map(|found| found.name()) != Some(field.name()) {
+            return Err(mismatch(index, field.name(), field.data_type().to_string()));
+        }
+    }
+    let counts = batch.columns().get(fields);
+    let counts = counts.and_then(|counts| counts.as_primitive_opt::<Int64Type>());
+    let Some(counts) = counts.filter(|counts| counts.null_count() == 0) else {
+        return Err(mismatch(fields, "_count", DataType::Int64.to_string()));
+    };
+    let rows: Vec<usize> = (0..fields).collect();
+    let rows = batch.project(&rows).map_err(|source| SinkError::Sort {
+        table: topic.table.clone(),
+        source,
+    })?;
+    Ok((rows, counts.clone()))
+}
+
+#[cfg(test)]
+mod tests;

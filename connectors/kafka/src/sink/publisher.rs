@@ -1,0 +1,105 @@
+//! All topics of a job, in however many clusters.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+
+use super::cluster::Cluster;
+use super::topic::TopicSpec;
+use crate::producer::KeepTrying;
+use tidewater_contract::sink::SinkError;
+
+/// The changes of a table in an epoch: its columns and, last, how often each row came (above zero) or went (below), in
+/// the [order](super::TopicOptions::order) of its key; as a file of changes has them.
+pub type Changes<'a> = Box<dyn Iterator<Item = Result<RecordBatch, SinkError>> + 'a>;
+
+/// Writes the epochs of a job's tables to their topics.
+pub struct Publisher {
+    clusters: Vec<Cluster>,
+}
+
+impl Publisher {
+    /// Connects to the brokers of all topics, shuts out whoever wrote for the same `id` before, and learns which epochs
+    /// Kafka holds. `id` is the state's: letters, digits, `-`, `_` and `.`.
+    ///
+    /// # Errors
+    /// When a topic is not there, a broker refuses, or none answers and `keep_trying` gives up; and what
+    /// [`check_topics`](Self::check_topics) says.
+    pub fn open(
+        id: &str,
+        topics: &[Arc<TopicSpec>],
+        keep_trying: &mut KeepTrying<'_>,
+    ) -> Result<Self, SinkError> {
+        Self::check_topics(topics)?;
+        let mut by_brokers: BTreeMap<&str, Vec<(usize, Arc<TopicSpec>)>> = BTreeMap::new();
+        for (index, topic) in topics.iter().enumerate() {
+            let of_brokers = by_brokers.entry(&topic.location.brokers).or_default();
+            of_brokers.push((index, Arc::clone(topic)));
+        }
+        let clusters = by_brokers.into_values();
+        let clusters = clusters.map(|topics| Cluster::open(id, topics, keep_trying));
+        let clusters = clusters.collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { clusters })
+    }
+
+    /// Whether topics can go together: no two tables to one topic, and one set of `kafka.…` options for the tables that
+    /// share brokers, since they share a transaction.
+    ///
+    /// # Errors
+    /// When they cannot.
+    pub fn check_topics(topics: &[Arc<TopicSpec>]) -> Result<(), SinkError> {
+        for (index, topic) in topics.iter().enumerate() {
+            for other in &topics[..index] {
+                let failed = |message: String| SinkError::Kafka {
+                    place: format!("table {}", topic.table),
+                    message,
+                };
+                if topic.location.brokers != other.location.brokers {
+                    continue;
+                }
+                if topic.location == other.location {
+                    return Err(failed(format!(
+                        "{} is already where {} goes; give each table a topic of its own",
+                        topic.location, other.table
+                    )));
+                }
+                if topic.options.client != other.options.client {
+                    return Err(failed(format!(
+                        "its options 'kafka.…' are not those of {}, with which it shares brokers and transactions; give \
+                         both the same",
+                        other.table
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The last epoch that is in Kafka whole, in every cluster; `None` when none is found. It is at least this one: an
+    /// epoch without changes leaves no mark.
+    pub fn held(&self) -> Option<u64> {
+        let held = self.clusters.iter().map(Cluster::held);
+        held.min().flatten()
+    }
+
+    /// Writes the changes of an epoch: one transaction in each cluster, or nothing where there are none or the epoch is
+    /// held already. `changes` gives those of a topic, by its index among the topics given to [`open`](Self::open), `None`
+    /// if there are none; it is asked once for each attempt. What can be tried again is, for as long as `keep_trying` says.
+    ///
+    /// # Errors
+    /// When changes cannot be read or written as messages, a broker refuses, another process writes for the same state,
+    /// or `keep_trying` gives up. The epoch is not in Kafka then, or it cannot be told: the next
+    /// [`open`](Self::open) does.
+    pub fn publish(
+        &mut self,
+        epoch: u64,
+        changes: &mut dyn FnMut(usize) -> Result<Option<Changes<'static>>, SinkError>,
+        keep_trying: &mut KeepTrying<'_>,
+    ) -> Result<(), SinkError> {
+        for cluster in &mut self.clusters {
+            cluster.publish(epoch, changes, keep_trying)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,359 @@
+//! Maintained tables: an epoch's net changes are applied to what is published, and only what changed is written.
+//!
+//! ```text
+//! runs (with negative counts) ─ net changes, by partition ─ stage ─ sync │ the engine's commit │ swap ─ sync │ clean
+//!                                        │                              │ (holds the swaps)   │
+//!              published files ─ check, read back                  before: the old         after: the new
+//! ```
+//!
+//! 1. [`Staging::for_state`] with the directories of all tables, and of their shadows.
+//! 2. [`stage_changes`]: everything new is written beside the tables and made durable.
+//! 3. [`Staging::keep`]; then the engine commits a record that holds all [`StagedChange::swaps`] and
+//!    [`StagedChange::partitions`]. That is the point of no return.
+//! 4. [`apply_swaps`], then the engine notes that they are applied, then [`Staging::clean`].
+//!
+//! A process that dies before the commit leaves the tables as they were, and what is staged to [`Staging::clean`]. One
+//! that dies after it leaves swaps that are pending: the next one calls [`apply_swaps`] with all of them before anything
+//! else. It may die there again, at any of the [`CRASH_POINTS`].
+//!
+//! Text loses types, so a table in CSV or JSON has a *shadow*: a directory with a Parquet file for each of its files,
+//! which is read back in their place.
+//!
+//! # Invariants
+//! 1. **Durable first.** All that a commit needs is on the disk when [`stage_changes`] returns.
+//! 2. **Idempotent.** Swaps can be applied again after any of them was, in part or wholly: a file is staged or in its
+//!    place; a directory is known by its inode. They end in the same.
+//! 3. **Old or new, by partition.** A reader of a partition finds its old files or its new ones: one file comes by a
+//!    rename, several by an exchange of the partition's directory. Where the file system cannot exchange, there is a
+//!    moment between two renames in which the partition is absent.
+//! 4. **Only what changed.** Files of other partitions are not touched; files of a changed partition that stay are the
+//!    same files, linked into its new directory. A change that sums up to nothing is none.
+//! 5. **The same rows.** A partition holds the multiset of rows that a table written whole would hold. Each file is in
+//!    canonical order. A view with `ORDER BY` is written whole, so that its files follow one another as well.
+//! 6. **Exact.** Rows come back in the bits in which they went in. A row that is retracted and is in no file is an
+//!    error, and nothing is staged then.
+//! 7. **Checked.** A published file is read back only if its bytes are those that were published; a directory is
+//!    changed only if it holds what was published and, at most, markers.
+//! 8. **Few files.** A partition has no more than eight files that are not full, and a row is written as often as the
+//!    logarithm of its partition's size (see the module `partition`).
+//!
+//! # Guarantee
+//! Exactly-once for each epoch: tables follow the engine's commit record, and applying it again changes nothing.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use parquet::basic::Compression;
+
+use super::amended::{Changed, Root, Sizes, Table, Work};
+use super::durable::{sync, sync_all_below};
+use super::files::Form;
+use super::hive::partition_path;
+use super::layout::Layout;
+use super::manifest::{Published, PublishedPartition};
+use super::place::{PartitionPlace, check_writable};
+use super::run::Run;
+use super::staging::Staging;
+use super::swap::Swap;
+use super::target;
+use super::write::{
+    Partition, WriteOptions, Writing, in_threads, partitions, preview, write_whole,
+};
+use tidewater_contract::disk;
+use tidewater_contract::sink::{Encoding, SinkError, TableSpec};
+use tidewater_formats::parquet::encode::ParquetOptions;
+
+/// What an epoch changes in a table.
+#[derive(Debug)]
+pub struct TableChange {
+    /// The table.
+    pub spec: Arc<TableSpec>,
+    /// Its net changes, of every shard, in any order.
+    pub runs: Vec<Run>,
+    /// The table is built anew: all that is there goes, and `runs` are its rows. So is a table's first epoch.
+    pub replace: bool,
+    /// Where the shadow of a text table is; [`stage_changes`] needs it for these alone.
+    pub shadow: Option<PathBuf>,
+}
+
+/// A table's change that is staged and not yet published.
+#[derive(Debug)]
+pub struct StagedChange {
+    /// The table.
+    pub spec: Arc<TableSpec>,
+    /// Rows that were put in.
+    pub rows_inserted: u64,
+    /// Rows that were taken out.
+    pub rows_deleted: u64,
+    /// Data files that were written, without shadows.
+    pub files_written: u64,
+    /// Partitions that changed, as [`Published`] is to tell them once the commit is made; `None` for those that go.
+    pub partitions: Vec<(String, Option<PublishedPartition>)>,
+    /// What [`apply_swaps`] is to do once the commit is made.
+    pub swaps: Vec<Swap>,
+    /// The first rows of a table that is replaced; else empty.
+    pub preview: RecordBatch,
+}
+
+/// Stages `changes` beside what is `published`, with up to `options.threads` threads. The result has their order; all of
+/// it is durable.
+///
+/// # Errors
+/// When a row is retracted that is not there, a published file is not as it was published, a value does not fit its
+/// format, or the file system refuses. Nothing is published then.
+pub fn stage_changes(
+    staging: &Staging,
+    changes: Vec<TableChange>,
+    published: &dyn Published,
+    options: WriteOptions,
+) -> Result<Vec<StagedChange>, SinkError> {
+    stage_with(staging, changes, published, options, Sizes::default())
+}
+
+pub(super) fn stage_with(
+    staging: &Staging,
+    changes: Vec<TableChange>,
+    published: &dyn Published,
+    options: WriteOptions,
+    sizes: Sizes,
+) -> Result<Vec<StagedChange>, SinkError> {
+    let mut staged: Vec<Option<StagedChange>> = changes.iter().map(|_| None).collect();
+    let (mut whole, mut parts) = (Vec::new(), Vec::new());
+    for (number, change) in changes.into_iter().enumerate() {
+        let table = table(staging, &change, options, sizes)?;
+        if change.replace {
+            whole.push((number, table, change.runs));
+        } else {
+            parts.push((number, table, change.runs));
+        }
+    }
+    for (number, change) in replace(whole, published, options)? {
+        staged[number] = Some(change);
+    }
+    for (number, change) in amend(parts, published, options)? {
+        staged[number] = Some(change);
+    }
+    staging.directories().try_for_each(sync_all_below)?;
+    for directory in staging.directories() {
+        directory.ancestors().skip(1).take(2).try_for_each(sync)?;
+    }
+    Ok(staged.into_iter().flatten().collect())
+}
+
+fn table(
+    staging: &Staging,
+    change: &TableChange,
+    options: WriteOptions,
+    sizes: Sizes,
+) -> Result<Table, SinkError> {
+    let spec = &change.spec;
+    let root = |path: &Path| {
+        Ok::<_, SinkError>(Root {
+            directory: staging.target(path)?.to_path_buf(),
+            staged: staging.staged(path)?,
+            aside: staging.set_aside(path)?,
+        })
+    };
+    let layout = Layout::new(Arc::clone(spec))?;
+    let spill_directory = staging.directory_beside(&spec.path)?.to_path_buf();
+    let (parquet, kept, text) = match (&spec.encoding, &change.shadow) {
+        (
+            Encoding::Parquet {
+                compression,
+                row_group_rows,
+            },
+            _,
+        ) => {
+            let parquet = ParquetOptions {
+                compression: *compression,
+                row_group_rows: sizes.group_rows_max.min(*row_group_rows),
+                exact: false,
+            };
+            (parquet, root(&spec.path)?, None)
+        }
+        (text, Some(shadow)) => {
+            let parquet = ParquetOptions {
+                compression: Compression::SNAPPY,
+                row_group_rows: sizes.group_rows_max,
+                exact: true,
+            };
+            let text = (root(&spec.path)?, Form::of(text));
+            (parquet, root(shadow)?, Some(text))
+        }
+        (_, None) => {
+            return Err(SinkError::InvalidTarget {
+                path: spec.path.clone(),
+                reason: "a maintained table in text needs a shadow",
+            });
+        }
+    };
+    Ok(Table {
+        layout,
+        parquet,
+        kept,
+        text,
+        spill_directory,
+        options,
+        sizes,
+    })
+}
+
+/// Writes tables anew.
+fn replace(
+    tables: Vec<(usize, Table, Vec<Run>)>,
+    published: &dyn Published,
+    options: WriteOptions,
+) -> Result<Vec<(usize, StagedChange)>, SinkError> {
+    let mut runs = Vec::new();
+    let mut writing = Vec::new();
+    let mut all = Vec::new();
+    for (number, table, own) in tables {
+        for (root, _) in table.roots() {
+            target::check(&root.directory)?;
+            if root.directory.exists() {
+                check_writable(&root.directory)?;
+            }
+        }
+        writing.push(Writing {
+            layout: Layout::new(Arc::clone(&table.layout.spec))?,
+            form: Form::Parquet(table.parquet),
+            directory: table.kept.staged.clone(),
+        });
+        runs.push(own);
+        all.push((number, table));
+    }
+    let written = write_whole(&writing, runs, options)?;
+    let mut staged = Vec::new();
+    for ((number, table), partitions) in all.into_iter().zip(written) {
+        staged.push((number, replaced(&table, partitions, published, options)?));
+    }
+    Ok(staged)
+}
+
+/// What comes of a table that was written anew.
+fn replaced(
+    table: &Table,
+    partitions: BTreeMap<Box<[u8]>, Partition>,
+    published: &dyn Published,
+    options: WriteOptions,
+) -> Result<StagedChange, SinkError> {
+    let spec = &table.layout.spec;
+    let preview = preview(&table.layout, &partitions, options.preview_rows)?;
+    let mut now: BTreeMap<String, Option<PublishedPartition>> = BTreeMap::new();
+    let mut rows_deleted = 0;
+    for path in published.partitions(&spec.name)? {
+        let old = published.partition(&spec.name, &path)?;
+        rows_deleted += old.map_or(0, |old| old.rows());
+        now.insert(path, None);
+    }
+    if let Some((root, _)) = &table.text {
+        disk::create_dir_all(&root.staged)
+            .map_err(SinkError::io("create the directory", &root.staged))?;
+    }
+    let items: Vec<_> = partitions
+        .into_values()
+        .map(|p| (p.path, p.files))
+        .collect();
+    let publish = |(path, files): (PathBuf, _)| {
+        let files = table.publish_files(&path, files)?;
+        Ok((text(&path), files))
+    };
+    let (mut rows_inserted, mut files_written) = (0, 0);
+    for (path, files) in in_threads(items, options.threads, publish)? {
+        files_written += u64::try_from(files.len()).unwrap_or(u64::MAX);
+        let partition = PublishedPartition { files };
+        rows_inserted += partition.rows();
+        if !partition.files.is_empty() {
+            now.insert(path, Some(partition));
+        }
+    }
+    let mut swaps = Vec::new();
+    for (root, _) in table.roots() {
+        let place = PartitionPlace {
+            staged: root.staged.clone(),
+            target: root.directory.clone(),
+            aside: root.aside.clone(),
+            root: &root.directory,
+        };
+        swaps.push(place.directory(std::iter::empty())?);
+    }
+    Ok(StagedChange {
+        spec: Arc::clone(spec),
+        rows_inserted,
+        rows_deleted,
+        files_written,
+        partitions: now.into_iter().collect(),
+        swaps,
+        preview,
+    })
+}
+
+/// Applies changes to what is published, the partitions of all tables in parallel.
+fn amend(
+    tables: Vec<(usize, Table, Vec<Run>)>,
+    published: &dyn Published,
+    options: WriteOptions,
+) -> Result<Vec<(usize, StagedChange)>, SinkError> {
+    let mut items = Vec::new();
+    let mut all = Vec::new();
+    for (number, table, runs) in tables {
+        let name = Arc::clone(&table.layout.spec.name);
+        for (key, segments) in partitions(&table.layout, runs, false, false)? {
+            let path = partition_path(&table.layout, &table.layout.partition_values(&key)?)?;
+            let old = published.partition(&name, &text(&path))?;
+            let of_old = old.as_ref().map_or(0, PublishedPartition::rows);
+            let weight = of_old + segments.iter().map(|segment| segment.rows).sum::<u64>();
+            let work = Work {
+                path,
+                segments,
+                old,
+            };
+            items.push((weight, all.len(), work));
+        }
+        all.push((number, table));
+    }
+    items.sort_by(|a, b| (b.0, a.1, &a.2.path).cmp(&(a.0, b.1, &b.2.path)));
+    let change = |(_, index, work): (u64, usize, Work)| Ok((index, all[index].1.change(work)?));
+    let mut changed: Vec<Vec<Changed>> = all.iter().map(|_| Vec::new()).collect();
+    for (index, change) in in_threads(items, options.threads, change)? {
+        changed[index].extend(change);
+    }
+    let staged = all
+        .iter()
+        .zip(changed)
+        .map(|((number, table), mut changed)| {
+            changed.sort_by(|a, b| a.path.cmp(&b.path));
+            (*number, amended(table, changed))
+        });
+    Ok(staged.collect())
+}
+
+/// What comes of a table's changed partitions.
+fn amended(table: &Table, changed: Vec<Changed>) -> StagedChange {
+    let (mut rows_inserted, mut rows_deleted, mut files_written) = (0, 0, 0);
+    let (mut partitions, mut swaps) = (Vec::new(), Vec::new());
+    for change in changed {
+        rows_inserted += change.rows_inserted;
+        rows_deleted += change.rows_deleted;
+        files_written += change.files_written;
+        swaps.extend(change.swaps);
+        partitions.push((text(&change.path), change.new));
+    }
+    // What comes first: a directory that is left empty for a moment would go.
+    swaps.sort_by_key(|swap| matches!(swap, Swap::Remove { .. }));
+    StagedChange {
+        spec: Arc::clone(&table.layout.spec),
+        rows_inserted,
+        rows_deleted,
+        files_written,
+        partitions,
+        swaps,
+        preview: RecordBatch::new_empty(Arc::clone(&table.layout.stored)),
+    }
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}

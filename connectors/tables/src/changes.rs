@@ -1,0 +1,60 @@
+//! An epoch's net changes as a file of their own.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema};
+use parquet::basic::Compression;
+
+use super::files::encode_error;
+use super::layout::Layout;
+use super::merge::Merge;
+use super::run::{Run, row_count};
+use super::write::{partitions, with_partition_columns};
+use tidewater_contract::disk::{self, DiskFile};
+use tidewater_contract::sink::{EncodeRows, Encoding, SinkError, TableSpec};
+use tidewater_formats::parquet::encode::{DEFAULT_ROW_GROUP_ROWS, ParquetEncoder, ParquetOptions};
+
+/// Name of the column that says how often a row was put in (above zero) or taken out (below).
+const COUNT: &str = "_count";
+
+/// Writes the net changes in `runs` to the Parquet file `path`: all columns of the table in order, then `_count`;
+/// partition by partition, in canonical order, a row once. Gives the number of rows in it. Runs are handles, so clones of
+/// those that go to [`stage_changes`](crate::stage_changes) will do. It is durable once it is [synced](crate::sync_all).
+///
+/// # Errors
+/// When a run cannot be read or the file not be written.
+pub fn write_changes(path: &Path, spec: &Arc<TableSpec>, runs: &[Run]) -> Result<u64, SinkError> {
+    let layout = Layout::new(Arc::clone(spec))?;
+    let mut fields = layout.stored.fields().to_vec();
+    fields.push(Arc::new(Field::new(COUNT, DataType::Int64, true)));
+    let schema = Arc::new(Schema::new(fields));
+    disk::remove_file(path).map_err(SinkError::io("remove", path))?;
+    let file = DiskFile::create_new(path).map_err(SinkError::io("create the file", path))?;
+    let options = ParquetOptions {
+        compression: Compression::SNAPPY,
+        row_group_rows: DEFAULT_ROW_GROUP_ROWS,
+        // Text may hold finer times than other readers of Parquet know.
+        exact: !matches!(spec.encoding, Encoding::Parquet { .. }),
+    };
+    let failed = |error| encode_error(&layout, path, error);
+    let mut encoder = Box::new(ParquetEncoder::new(file, &schema, options).map_err(failed)?);
+    let mut rows = 0;
+    for (key, segments) in partitions(&layout, runs.to_vec(), false, false)? {
+        let values = layout.partition_values(&key)?;
+        let mut merge = Merge::new(&layout, segments)?;
+        while let Some(changes) = merge.next_change()? {
+            let whole = with_partition_columns(&layout, &values, &changes.batch);
+            let whole = whole.map_err(|source| layout.sort_error(source))?;
+            let mut columns = whole.columns().to_vec();
+            columns.extend(changes.counts.map(|counts| Arc::new(counts) as ArrayRef));
+            let batch = RecordBatch::try_new(Arc::clone(&schema), columns);
+            let batch = batch.map_err(|source| layout.sort_error(source))?;
+            encoder.write(&batch).map_err(failed)?;
+            rows += row_count(&batch);
+        }
+    }
+    encoder.finish().map_err(failed)?;
+    Ok(rows)
+}

@@ -1,0 +1,71 @@
+//! What a commit's record says of a published table: its partitions, their files and the row groups of these.
+
+use serde::{Deserialize, Serialize};
+use tidewater_contract::sink::SinkError;
+
+/// A row group of a published Parquet file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishedGroup {
+    /// Rows in it.
+    pub rows: u64,
+    /// Beginning of the first row's key.
+    pub first: Vec<u8>,
+    /// Beginning of the last row's key.
+    pub last: Vec<u8>,
+}
+
+/// The Parquet file behind a text file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShadowFile {
+    /// Its size.
+    pub bytes: u64,
+    /// XXH3 of its bytes.
+    pub checksum: u64,
+}
+
+/// One data file of a published partition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishedFile {
+    /// Its name in the partition's directory.
+    pub name: String,
+    /// Rows in it.
+    pub rows: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// XXH3 of its bytes.
+    pub checksum: u64,
+    /// The row groups of the file that is read back: this one, or its shadow.
+    pub groups: Vec<PublishedGroup>,
+    /// The shadow, of a text file.
+    pub shadow: Option<ShadowFile>,
+}
+
+/// What is published of one partition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishedPartition {
+    /// Its files, by name.
+    pub files: Vec<PublishedFile>,
+}
+
+impl PublishedPartition {
+    /// Rows in all files.
+    pub fn rows(&self) -> u64 {
+        self.files.iter().map(|file| file.rows).sum()
+    }
+}
+
+/// What the last commit says is published.
+pub trait Published {
+    /// A partition of a table, `None` where there is none. `path` is relative to the table's directory, such as
+    /// `a=1/b=2`, and empty for a table without partitions. Only partitions that change are asked for.
+    ///
+    /// # Errors
+    /// When the record cannot be read.
+    fn partition(&self, table: &str, path: &str) -> Result<Option<PublishedPartition>, SinkError>;
+
+    /// The paths of all partitions of a table. Asked for when a table is replaced.
+    ///
+    /// # Errors
+    /// When the record cannot be read.
+    fn partitions(&self, table: &str) -> Result<Vec<String>, SinkError>;
+}

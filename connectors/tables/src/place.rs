@@ -1,0 +1,110 @@
+//! Where partitions are, and the names of their files.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
+
+use super::swap::Swap;
+use super::swap::inode;
+use tidewater_contract::disk::{self, DiskFile};
+use tidewater_contract::sink::SinkError;
+
+/// Where a partition is, and where its new and old content wait.
+pub(super) struct PartitionPlace<'a> {
+    pub staged: PathBuf,
+    pub target: PathBuf,
+    pub aside: PathBuf,
+    pub root: &'a Path,
+}
+
+impl PartitionPlace<'_> {
+    pub fn file(self, from: &str, to: &str) -> Swap {
+        Swap::File {
+            staged: self.staged.join(from),
+            target: self.target.join(to),
+            root: self.root.to_path_buf(),
+        }
+    }
+
+    /// The whole directory, with links to the files that stay.
+    pub fn directory(self, stay: impl Iterator<Item = String>) -> Result<Swap, SinkError> {
+        disk::create_dir_all(&self.staged)
+            .map_err(SinkError::io("create the directory", &self.staged))?;
+        for name in stay {
+            let link = self.staged.join(&name);
+            link_or_copy(&self.target.join(&name), &link)
+                .map_err(SinkError::io("give a file that stays the name", &link))?;
+        }
+        self.make_room_aside()?;
+        let inode = inode(&self.staged)?.unwrap_or_default();
+        Ok(Swap::Directory {
+            staged: self.staged,
+            target: self.target,
+            aside: self.aside,
+            inode,
+            root: self.root.to_path_buf(),
+        })
+    }
+
+    pub fn remove(self, exists: bool) -> Result<Option<Swap>, SinkError> {
+        self.make_room_aside()?;
+        Ok(exists.then(|| Swap::Remove {
+            target: self.target,
+            aside: self.aside,
+            root: self.root.to_path_buf(),
+        }))
+    }
+
+    fn make_room_aside(&self) -> Result<(), SinkError> {
+        let Some(parent) = self.aside.parent() else {
+            return Ok(());
+        };
+        disk::create_dir_all(parent).map_err(SinkError::io("create the directory", parent))
+    }
+}
+
+/// Fails now rather than after the commit when a directory, or the one it is in, may not be changed.
+pub(super) fn check_writable(directory: &Path) -> Result<(), SinkError> {
+    for path in directory.ancestors().take(2) {
+        access(path, Access::WRITE_OK | Access::EXEC_OK)
+            .map_err(|error| SinkError::io("publish in", path)(error.into()))?;
+    }
+    Ok(())
+}
+
+/// A second name for a file that stays; a copy where the file system has no second names.
+fn link_or_copy(file: &Path, name: &Path) -> io::Result<()> {
+    match disk::hard_link(file, name) {
+        Err(error)
+            if matches!(
+                Errno::from_io_error(&error),
+                Some(Errno::PERM | Errno::NOTSUP | Errno::NOSYS | Errno::MLINK)
+            ) =>
+        {
+            io::copy(&mut File::open(file)?, &mut DiskFile::create_new(name)?).map(drop)
+        }
+        result => result,
+    }
+}
+
+/// The directory of a partition below `root`.
+pub(super) fn below(root: &Path, partition: &Path) -> PathBuf {
+    if partition.as_os_str().is_empty() {
+        root.to_path_buf()
+    } else {
+        root.join(partition)
+    }
+}
+
+/// The number in a data file's name.
+pub(super) fn number(name: &str) -> u64 {
+    let digits = name
+        .strip_prefix("part-")
+        .and_then(|rest| rest.split_once('.'));
+    digits
+        .and_then(|(digits, _)| digits.parse().ok())
+        .unwrap_or(0)
+}

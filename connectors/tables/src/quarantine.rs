@@ -1,0 +1,76 @@
+//! The quarantine is a table like the others: rows that could not be decoded or cast.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
+
+use tidewater_contract::sink::{Encoding, SortKey, TableSpec};
+use tidewater_contract::source::Rejected;
+
+/// The name of the quarantine, among the tables and in the output directory.
+pub const QUARANTINE_TABLE: &str = "_quarantine";
+
+const FILE: usize = 1;
+const LINE: usize = 2;
+const BYTE_OFFSET: usize = 3;
+
+/// The quarantine table of a job whose output directory is `output`: Parquet, ordered by file and line.
+pub fn quarantine_spec(output: &Path) -> TableSpec {
+    let key = |column| SortKey {
+        column,
+        descending: false,
+        nulls_first: true,
+    };
+    TableSpec {
+        name: QUARANTINE_TABLE.into(),
+        path: output.join(QUARANTINE_TABLE),
+        schema: schema(),
+        partition_by: Vec::new(),
+        order_by: [FILE, LINE, BYTE_OFFSET].map(key).to_vec(),
+        encoding: Encoding::default(),
+    }
+}
+
+/// Rejected rows as rows of the quarantine table. Lines and offsets are signed, as Athena and Spark have no other.
+///
+/// # Errors
+/// When a batch would hold more than two gigabytes of text.
+pub fn rejected_to_batch(rejected: &[Rejected]) -> Result<RecordBatch, ArrowError> {
+    let text = |value: fn(&Rejected) -> Option<&str>| -> ArrayRef {
+        Arc::new(rejected.iter().map(value).collect::<StringArray>())
+    };
+    let number = |value: fn(&Rejected) -> u64| -> ArrayRef {
+        let signed = rejected
+            .iter()
+            .map(|row| i64::try_from(value(row)).unwrap_or(i64::MAX));
+        Arc::new(Int64Array::from_iter_values(signed))
+    };
+    let columns = vec![
+        text(|row| Some(&row.source)),
+        text(|row| Some(&row.file)),
+        number(|row| row.line),
+        number(|row| row.byte_offset),
+        text(|row| row.column.as_deref()),
+        text(|row| Some(&row.reason)),
+        text(|row| Some(&row.raw)),
+    ];
+    RecordBatch::try_new(schema(), columns)
+}
+
+fn schema() -> SchemaRef {
+    let text = |name| Field::new(name, DataType::Utf8, true);
+    let number = |name| Field::new(name, DataType::Int64, true);
+    let source = [
+        text("source"),
+        text("file"),
+        number("line"),
+        number("byte_offset"),
+    ];
+    let fault = [text("column"), text("reason"), text("raw")];
+    Arc::new(Schema::new(
+        source.into_iter().chain(fault).collect::<Vec<_>>(),
+    ))
+}

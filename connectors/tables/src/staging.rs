@@ -1,0 +1,349 @@
+//! Where tables are written before they are published: `_staging-<pid>-<n>/` beside them, on the same file system.
+//!
+//! 1. The owner of a staging directory holds an exclusive lock on its file `lock` for as long as it lives. The file gets
+//!    that name only once it is locked. So a `lock` that can be locked belongs to a dead process, and its directory is
+//!    removed by the next [`Staging::open`] beside it.
+//! 2. A staging directory without a `lock` is being made, unless the process in its name is dead.
+//! 3. Dropping a [`Staging`] removes its directories, unless they were [kept](Staging::keep).
+//!
+//! What belongs to a state, and may have to outlive its process, is in `_tidewater-<owner>/<epoch>/` instead. Whoever
+//! holds the state's lock is its only writer, so these have no lock of their own, and only [`Staging::clean`] and the
+//! same owner's next [`Staging::for_state`] of the same epoch remove them.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
+
+use super::target;
+use tidewater_contract::disk;
+use tidewater_contract::sink::SinkError;
+
+const PREFIX: &str = "_staging-";
+const STATE_PREFIX: &str = "_tidewater-";
+const LOCK: &str = "lock";
+const NEW_LOCK: &str = "lock.new";
+
+/// Directories in which one run's tables are staged, one beside each group of tables.
+#[derive(Debug)]
+pub struct Staging {
+    /// By the parent directory of the tables.
+    places: BTreeMap<PathBuf, Place>,
+    /// Table directories: as given, and as they are once links are resolved.
+    targets: BTreeMap<PathBuf, PathBuf>,
+}
+
+#[derive(Debug)]
+struct Place {
+    directory: PathBuf,
+    /// Held open for its lock; `None` where a state's lock serves.
+    lock: Option<File>,
+}
+
+impl Staging {
+    /// Checks the directories that will hold `tables`, removes what dead runs left beside them, and makes a place to
+    /// stage them. Parent directories are made where they are missing.
+    ///
+    /// # Errors
+    /// When a table's directory holds anything but a table (see [`publish`](super::publish)), when two tables overlap,
+    /// or when a directory cannot be made.
+    pub fn open<'a>(tables: impl IntoIterator<Item = &'a Path>) -> Result<Self, SinkError> {
+        let mut staging = Self::resolve(tables)?;
+        staging
+            .targets
+            .values()
+            .try_for_each(|target| target::check(target))?;
+        for target in staging.targets.values() {
+            let parent = target::parent(target)?.to_path_buf();
+            if let Entry::Vacant(vacant) = staging.places.entry(parent) {
+                remove_stale(vacant.key())?;
+                let place = Place::create(vacant.key())?;
+                vacant.insert(place);
+            }
+        }
+        Ok(staging)
+    }
+
+    /// A place to stage one epoch of the state `owner`, beside `tables` and the shadows of those that have one. What was
+    /// staged there before is removed. `owner` is part of a directory's name.
+    ///
+    /// # Errors
+    /// When two tables overlap, or a directory cannot be made.
+    pub fn for_state<'a>(
+        tables: impl IntoIterator<Item = &'a Path>,
+        owner: &str,
+        epoch: u64,
+    ) -> Result<Self, SinkError> {
+        let mut staging = Self::resolve(tables)?;
+        for target in staging.targets.values() {
+            let parent = target::parent(target)?.to_path_buf();
+            if let Entry::Vacant(vacant) = staging.places.entry(parent) {
+                let directory = owned(vacant.key(), owner).join(epoch.to_string());
+                let place = Place::for_state(directory)?;
+                vacant.insert(place);
+            }
+        }
+        Ok(staging)
+    }
+
+    /// Whether something is staged for an epoch of the state `owner` beside `tables` (and shadows).
+    ///
+    /// # Errors
+    /// When the place of a table cannot be told.
+    pub fn is_staged<'a>(
+        tables: impl IntoIterator<Item = &'a Path>,
+        owner: &str,
+        epoch: u64,
+    ) -> Result<bool, SinkError> {
+        for table in tables {
+            let parent = target::parent(&target::resolve(table)?)?.to_path_buf();
+            if owned(&parent, owner).join(epoch.to_string()).exists() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Removes all that was ever staged for the state `owner` beside `tables` (and shadows). Only when no commit waits
+    /// for its swaps to be applied: they need what is staged.
+    ///
+    /// # Errors
+    /// When a directory cannot be removed.
+    pub fn clean<'a>(
+        tables: impl IntoIterator<Item = &'a Path>,
+        owner: &str,
+    ) -> Result<(), SinkError> {
+        let parents: BTreeSet<PathBuf> = tables
+            .into_iter()
+            .map(|table| Ok(target::parent(&target::resolve(table)?)?.to_path_buf()))
+            .collect::<Result<_, SinkError>>()?;
+        parents.iter().try_for_each(|parent| {
+            let directory = owned(parent, owner);
+            disk::remove_dir_all(&directory)
+                .map_err(SinkError::io("remove what was staged in", &directory))
+        })
+    }
+
+    /// The tables' directories, none in another.
+    fn resolve<'a>(tables: impl IntoIterator<Item = &'a Path>) -> Result<Self, SinkError> {
+        let mut staging = Self {
+            places: BTreeMap::new(),
+            targets: BTreeMap::new(),
+        };
+        for table in tables {
+            let resolved = target::resolve(table)?;
+            let overlaps =
+                |other: &&PathBuf| resolved.starts_with(other) || other.starts_with(&resolved);
+            if let Some(first) = staging.targets.values().find(overlaps).cloned() {
+                return Err(SinkError::OverlappingTargets {
+                    first,
+                    second: table.to_path_buf(),
+                });
+            }
+            staging.targets.insert(table.to_path_buf(), resolved);
+        }
+        Ok(staging)
+    }
+
+    /// The directory that will hold `table`, links resolved.
+    pub(super) fn target(&self, table: &Path) -> Result<&Path, SinkError> {
+        let unknown = || SinkError::InvalidTarget {
+            path: table.to_path_buf(),
+            reason: "it was not among the tables that this run announced",
+        };
+        self.targets
+            .get(table)
+            .map(PathBuf::as_path)
+            .ok_or_else(unknown)
+    }
+
+    /// The staging directory beside `table`.
+    pub(super) fn directory_beside(&self, table: &Path) -> Result<&Path, SinkError> {
+        let target = self.target(table)?;
+        let place = self.places.get(target::parent(target)?);
+        place
+            .map(|place| place.directory.as_path())
+            .ok_or_else(|| SinkError::InvalidTarget {
+                path: table.to_path_buf(),
+                reason: "nothing is staged beside it",
+            })
+    }
+
+    /// Where the new content of `table` is put together.
+    pub(super) fn staged(&self, table: &Path) -> Result<PathBuf, SinkError> {
+        let name = self
+            .target(table)?
+            .file_name()
+            .unwrap_or_default()
+            .to_owned();
+        Ok(self.directory_beside(table)?.join("new").join(name))
+    }
+
+    /// Where the old content of `table` waits for the end of publishing, where it cannot be exchanged in one step.
+    pub(super) fn set_aside(&self, table: &Path) -> Result<PathBuf, SinkError> {
+        let name = self
+            .target(table)?
+            .file_name()
+            .unwrap_or_default()
+            .to_owned();
+        Ok(self.directory_beside(table)?.join("old").join(name))
+    }
+
+    /// The staging directories.
+    pub(super) fn directories(&self) -> impl Iterator<Item = &Path> {
+        self.places.values().map(|place| place.directory.as_path())
+    }
+
+    /// The directories that hold the tables.
+    pub(super) fn parents(&self) -> impl Iterator<Item = &Path> {
+        self.places.keys().map(PathBuf::as_path)
+    }
+
+    /// Gives up the directories without removing them: what they hold is still needed.
+    pub fn keep(&mut self) {
+        self.places.clear();
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        for place in self.places.values() {
+            if let Err(error) = disk::remove_dir_all(&place.directory) {
+                tracing::warn!(path = %place.directory.display(), %error, "left for the next run to remove");
+            }
+            if let (None, Some(owned)) = (&place.lock, place.directory.parent()) {
+                // Another epoch's may be there.
+                let _ = disk::remove_empty_dir(owned);
+            }
+        }
+    }
+}
+
+impl Place {
+    fn create(parent: &Path) -> Result<Self, SinkError> {
+        let pid = std::process::id();
+        for number in 0_u32.. {
+            let directory = parent.join(format!("{PREFIX}{pid}-{number}"));
+            match fs::create_dir(&directory) {
+                Ok(()) => return Self::lock(directory),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(SinkError::io("create the directory", &directory)(error)),
+            }
+        }
+        Err(SinkError::InvalidTarget {
+            path: parent.to_path_buf(),
+            reason: "it is full of staging directories",
+        })
+    }
+
+    fn lock(directory: PathBuf) -> Result<Self, SinkError> {
+        let unnamed = directory.join(NEW_LOCK);
+        let file =
+            File::create(&unnamed).map_err(SinkError::io("create the lock file", &unnamed))?;
+        flock(&file, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|error| SinkError::io("lock the file", &unnamed)(error.into()))?;
+        fs::rename(&unnamed, directory.join(LOCK))
+            .map_err(SinkError::io("name the lock file", &unnamed))?;
+        Self::furnish(directory, Some(file))
+    }
+
+    fn for_state(directory: PathBuf) -> Result<Self, SinkError> {
+        disk::remove_dir_all(&directory)
+            .and_then(|()| disk::create_dir_all(&directory))
+            .map_err(SinkError::io("create the directory", &directory))?;
+        Self::furnish(directory, None)
+    }
+
+    fn furnish(directory: PathBuf, lock: Option<File>) -> Result<Self, SinkError> {
+        for name in ["new", "old"] {
+            let path = directory.join(name);
+            disk::create_dir(&path).map_err(SinkError::io("create the directory", &path))?;
+        }
+        Ok(Self { directory, lock })
+    }
+}
+
+/// Where a state's epochs are staged beside the tables in `parent`.
+fn owned(parent: &Path, owner: &str) -> PathBuf {
+    parent.join(format!("{STATE_PREFIX}{owner}"))
+}
+
+/// Removes the staging directories in `parent` whose owners are dead.
+fn remove_stale(parent: &Path) -> Result<(), SinkError> {
+    for entry in fs::read_dir(parent).map_err(SinkError::io("list the directory", parent))? {
+        let entry = entry.map_err(SinkError::io("list the directory", parent))?;
+        let name = entry.file_name();
+        let Some(owner) = name
+            .to_str()
+            .and_then(|name| name.strip_prefix(PREFIX))
+            .and_then(owner)
+        else {
+            continue;
+        };
+        let path = entry.path();
+        let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if is_directory
+            && holds_only_ours(&path)?
+            && let Some(_claim) = claim(&path, owner)?
+        {
+            tracing::info!(path = %path.display(), "removing what a run that died left behind");
+            match fs::remove_dir_all(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(SinkError::io("remove the leftover of a dead run,", &path)(
+                        error,
+                    ));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a directory holds nothing that [`Place::create`] does not put there.
+fn holds_only_ours(directory: &Path) -> Result<bool, SinkError> {
+    match fs::read_dir(directory).and_then(Iterator::collect::<io::Result<Vec<_>>>) {
+        Ok(entries) => Ok(entries.iter().all(|entry| {
+            entry
+                .file_name()
+                .to_str()
+                .is_some_and(|name| [LOCK, NEW_LOCK, "new", "old"].contains(&name))
+        })),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(SinkError::io("list the directory", directory)(error)),
+    }
+}
+
+/// The process in `<pid>-<n>`.
+fn owner(name: &str) -> Option<Pid> {
+    let (pid, number) = name.split_once('-')?;
+    number.parse::<u32>().ok()?;
+    Pid::from_raw(pid.parse().ok().filter(|pid| *pid > 0)?)
+}
+
+/// Held while the directory of a dead owner is removed, so that no one else removes it too.
+struct Claim {
+    /// `None` where the owner died before it locked.
+    _lock: Option<File>,
+}
+
+/// Claims a staging directory whose owner is dead; `None` where it lives.
+fn claim(directory: &Path, owner: Pid) -> Result<Option<Claim>, SinkError> {
+    let path = directory.join(LOCK);
+    match File::open(&path) {
+        Ok(lock) => {
+            let free = flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok();
+            Ok(free.then_some(Claim { _lock: Some(lock) }))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let dead = test_kill_process(owner) == Err(Errno::SRCH);
+            Ok(dead.then_some(Claim { _lock: None }))
+        }
+        Err(error) => Err(SinkError::io("open the lock file", &path)(error)),
+    }
+}

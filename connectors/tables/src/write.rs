@@ -1,0 +1,314 @@
+//! Writes tables from their runs: partitions in parallel, each streamed from its merge into its files.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
+use arrow::compute::{concat_batches, interleave_record_batch, take};
+use arrow::error::ArrowError;
+
+use super::codes::{Coding, as_text};
+use super::files::{Files, Form};
+use super::hive::partition_path;
+use super::layout::Layout;
+use super::manifest::PublishedFile;
+use super::merge::Merge;
+use super::run::{Run, Segment};
+use super::staging::Staging;
+use tidewater_contract::disk;
+use tidewater_contract::sink::{SinkError, TableSpec, WrittenTable};
+
+/// How tables are written.
+#[derive(Clone, Copy, Debug)]
+pub struct WriteOptions {
+    /// Threads that write partitions; each holds one row group in memory.
+    pub threads: usize,
+    /// Rows of [`WrittenTable::preview`] at most.
+    pub preview_rows: usize,
+    /// Rows of a data file at most; a partition of more goes on in the next file.
+    pub file_rows_max: usize,
+}
+
+impl Default for WriteOptions {
+    fn default() -> Self {
+        Self {
+            threads: 1,
+            preview_rows: 0,
+            file_rows_max: 8 * 1024 * 1024,
+        }
+    }
+}
+
+/// A table to be written: the runs of all its shards.
+#[derive(Debug)]
+pub struct TableRuns {
+    /// The table.
+    pub spec: Arc<TableSpec>,
+    /// What [`TableShard::finish`](super::TableShard::finish) gave, of every shard, in any order.
+    pub runs: Vec<Run>,
+}
+
+/// A table that is written beside its place and not yet published.
+#[derive(Debug)]
+pub struct StagedTable {
+    /// The table.
+    pub spec: Arc<TableSpec>,
+    /// What was written.
+    pub written: WrittenTable,
+}
+
+/// Work for one thread: a partition.
+struct Item {
+    table: usize,
+    key: Box<[u8]>,
+    segments: Vec<Segment>,
+    weight: u64,
+}
+
+/// A partition that was written.
+pub(super) struct Partition {
+    /// Where it is below its table.
+    pub path: PathBuf,
+    pub files: Vec<PublishedFile>,
+    /// Its first rows, file columns.
+    pub head: RecordBatch,
+}
+
+impl Partition {
+    pub fn rows(&self) -> u64 {
+        self.files.iter().map(|file| file.rows).sum()
+    }
+}
+
+/// A table that is written.
+pub(super) struct Writing {
+    pub layout: Layout,
+    pub form: Form,
+    /// Where its files go.
+    pub directory: PathBuf,
+}
+
+/// Writes `tables` into `staging` with up to `options.threads` threads, the largest partitions first. The result has
+/// their order.
+///
+/// # Errors
+/// When a row was taken back more often than taken in, a value does not fit its format, or the file system refuses.
+/// Nothing is published then.
+pub fn write_tables(
+    staging: &Staging,
+    tables: Vec<TableRuns>,
+    options: WriteOptions,
+) -> Result<Vec<StagedTable>, SinkError> {
+    let mut writing = Vec::with_capacity(tables.len());
+    for TableRuns { spec, runs } in tables {
+        let directory = staging.staged(&spec.path)?;
+        let form = Form::of(&spec.encoding);
+        let layout = Layout::new(spec)?;
+        writing.push((
+            Writing {
+                layout,
+                form,
+                directory,
+            },
+            runs,
+        ));
+    }
+    let (writing, runs): (Vec<_>, Vec<_>) = writing.into_iter().unzip();
+    let written = write_whole(&writing, runs, options)?;
+    let staged = writing.iter().zip(written).map(|(table, partitions)| {
+        let files: usize = partitions.values().map(|p| p.files.len()).sum();
+        Ok(StagedTable {
+            spec: Arc::clone(&table.layout.spec),
+            written: WrittenTable {
+                rows: partitions.values().map(Partition::rows).sum(),
+                files: u64::try_from(files).unwrap_or(u64::MAX),
+                preview: preview(&table.layout, &partitions, options.preview_rows)?,
+            },
+        })
+    });
+    staged.collect()
+}
+
+/// Writes whole tables from their runs; the result is by table and partition key.
+pub(super) fn write_whole(
+    tables: &[Writing],
+    runs: Vec<Vec<Run>>,
+    options: WriteOptions,
+) -> Result<Vec<BTreeMap<Box<[u8]>, Partition>>, SinkError> {
+    let mut items = Vec::new();
+    for (number, (table, runs)) in tables.iter().zip(runs).enumerate() {
+        disk::create_dir(&table.directory)
+            .map_err(SinkError::io("create the directory", &table.directory))?;
+        let columns = u64::try_from(table.layout.file_columns.len()).unwrap_or(u64::MAX);
+        let stay = matches!(table.form, Form::Parquet(_));
+        for (key, segments) in partitions(&table.layout, runs, true, stay)? {
+            let rows = segments.iter().map(|segment| segment.rows).sum::<u64>();
+            items.push(Item {
+                table: number,
+                key,
+                segments,
+                weight: rows.saturating_mul(columns),
+            });
+        }
+    }
+    items.sort_by(|a, b| {
+        b.weight
+            .cmp(&a.weight)
+            .then_with(|| (a.table, &a.key).cmp(&(b.table, &b.key)))
+    });
+    let write = |item: Item| {
+        let (table, key) = (item.table, item.key.clone());
+        Ok((table, key, write_partition(&tables[table], item, options)?))
+    };
+    let mut written: Vec<BTreeMap<_, _>> = tables.iter().map(|_| BTreeMap::new()).collect();
+    for (table, key, partition) in in_threads(items, options.threads, write)? {
+        written[table].insert(key, partition);
+    }
+    Ok(written)
+}
+
+/// Brings the segments of each partition together. The one of a table without partitions is always there if
+/// `never_none`. Codes `stay` codes when they are read, or become text.
+pub(super) fn partitions(
+    layout: &Layout,
+    runs: Vec<Run>,
+    never_none: bool,
+    stay: bool,
+) -> Result<BTreeMap<Box<[u8]>, Vec<Segment>>, SinkError> {
+    let mut partitions: BTreeMap<Box<[u8]>, Vec<Segment>> = BTreeMap::new();
+    if never_none && layout.spec.partition_by.is_empty() {
+        partitions.insert(Box::default(), Vec::new());
+    }
+    let dictionaries: Vec<_> = runs.iter().map(|run| run.dictionaries.as_ref()).collect();
+    let codings = Coding::of_runs(&dictionaries, stay);
+    let codings = codings.map_err(|source| layout.sort_error(source))?;
+    for (run, coding) in runs.into_iter().zip(codings) {
+        for (key, mut segment) in run.segments {
+            segment.coding = coding.clone();
+            partitions.entry(key).or_default().push(segment);
+        }
+    }
+    Ok(partitions)
+}
+
+/// Works off `items` with up to `threads` threads; results come in no order.
+pub(super) fn in_threads<I: Send, O: Send>(
+    items: Vec<I>,
+    threads: usize,
+    work: impl Fn(I) -> Result<O, SinkError> + Sync,
+) -> Result<Vec<O>, SinkError> {
+    let threads = threads.clamp(1, items.len().max(1));
+    let queue = Mutex::new(VecDeque::from(items));
+    let failed = AtomicBool::new(false);
+    let work = || {
+        let mut done = Vec::new();
+        while !failed.load(Ordering::Relaxed) {
+            let Some(item) = queue
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .pop_front()
+            else {
+                break;
+            };
+            done.push(work(item).inspect_err(|_| failed.store(true, Ordering::Relaxed))?);
+        }
+        Ok(done)
+    };
+    let finished: Vec<Result<Vec<_>, SinkError>> = thread::scope(|scope| {
+        let handles: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let own = work();
+        let others = handles.into_iter().map(|handle| {
+            handle
+                .join()
+                .unwrap_or_else(|p| std::panic::resume_unwind(p))
+        });
+        std::iter::once(own).chain(others).collect()
+    });
+    let mut all = Vec::new();
+    for done in finished {
+        all.extend(done?);
+    }
+    Ok(all)
+}
+
+fn write_partition(
+    table: &Writing,
+    item: Item,
+    options: WriteOptions,
+) -> Result<Partition, SinkError> {
+    let layout = &table.layout;
+    let path = partition_path(layout, &layout.partition_values(&item.key)?)?;
+    let mut merge = Merge::new(layout, item.segments)?;
+    let directory = table.directory.join(&path);
+    let mut files = Files::new(layout, &table.form, directory, options.file_rows_max, 0);
+    let mut head = RecordBatch::new_empty(Arc::clone(&layout.file));
+    while let Some(batch) = merge.next_batch()? {
+        let missing = options
+            .preview_rows
+            .saturating_sub(head.num_rows())
+            .min(batch.num_rows());
+        if missing > 0 {
+            let rows = as_text(&batch.slice(0, missing));
+            let rows = rows.and_then(|rows| extend(&head, &rows, missing));
+            head = rows.map_err(|source| layout.sort_error(source))?;
+        }
+        files.write(&batch)?;
+    }
+    Ok(Partition {
+        path,
+        files: files.finish(item.key.is_empty())?,
+        head,
+    })
+}
+
+/// `head` and copies of the first `rows` rows of `batch`; copies, so that the batch can go.
+fn extend(head: &RecordBatch, batch: &RecordBatch, rows: usize) -> Result<RecordBatch, ArrowError> {
+    let picks: Vec<_> = (0..head.num_rows())
+        .map(|row| (0, row))
+        .chain((0..rows).map(|row| (1, row)))
+        .collect();
+    interleave_record_batch(&[head, batch], &picks)
+}
+
+/// The table's first rows, with its partition columns.
+pub(super) fn preview(
+    layout: &Layout,
+    partitions: &BTreeMap<Box<[u8]>, Partition>,
+    rows_max: usize,
+) -> Result<RecordBatch, SinkError> {
+    let mut missing = rows_max;
+    let mut heads = Vec::new();
+    for (key, partition) in partitions {
+        let rows = partition.head.num_rows().min(missing);
+        if rows > 0 {
+            let values = layout.partition_values(key)?;
+            let whole = with_partition_columns(layout, &values, &partition.head.slice(0, rows));
+            heads.push(whole.map_err(|source| layout.sort_error(source))?);
+            missing -= rows;
+        }
+    }
+    concat_batches(&layout.stored, &heads).map_err(|source| layout.sort_error(source))
+}
+
+/// Puts the partition columns back among those of the file.
+pub(super) fn with_partition_columns(
+    layout: &Layout,
+    values: &[ArrayRef],
+    batch: &RecordBatch,
+) -> Result<RecordBatch, ArrowError> {
+    let mut columns: Vec<Option<ArrayRef>> = vec![None; layout.stored.fields().len()];
+    for (&index, column) in layout.file_columns.iter().zip(batch.columns()) {
+        columns[index] = Some(Arc::clone(column));
+    }
+    let same_row = UInt32Array::from(vec![0; batch.num_rows()]);
+    for (&index, value) in layout.spec.partition_by.iter().zip(values) {
+        columns[index] = Some(take(value, &same_row, None)?);
+    }
+    RecordBatch::try_new(
+        Arc::clone(&layout.stored),
+        columns.into_iter().flatten().collect(),
+    )
+}
