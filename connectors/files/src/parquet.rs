@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tidewater_contract::error::SourceError;
 use tidewater_contract::source::{Dealt, KeptPart, Reader, SourceSpec, Taken};
-use tidewater_formats::parquet::{OpenFile, ParquetInput, Plan, RowGroupPiece};
+use tidewater_formats::parquet::{ParquetFile, ParquetInput, ReadPlan, RowGroupPiece};
 
 use super::delivery::{Content, Delivery};
 use super::depot::{Depot, given};
@@ -71,7 +71,7 @@ impl ParquetInput for LocalFile {
 
 /// Reads the Parquet files of one source.
 pub struct ParquetReader {
-    plan: Plan,
+    plan: ReadPlan,
     depot: Option<Arc<Depot>>,
     bytes_total: u64,
     state: Mutex<State>,
@@ -88,7 +88,7 @@ struct State {
 /// The file whose row groups are being dealt.
 struct Current {
     delivery: usize,
-    file: Arc<OpenFile<LocalFile>>,
+    file: Arc<ParquetFile<LocalFile>>,
     row_group: usize,
     first_row: u64,
 }
@@ -117,7 +117,7 @@ impl ParquetReader {
         depot: Option<Arc<Depot>>,
     ) -> Result<Self, SourceError> {
         Ok(Self {
-            plan: Plan::new(spec)?,
+            plan: ReadPlan::new(spec)?,
             depot,
             bytes_total: deliveries.iter().map(|delivery| delivery.bytes).sum(),
             state: Mutex::new(State {
@@ -148,6 +148,7 @@ impl ParquetReader {
             if file.rows == 0 {
                 state.warnings.push(format!("{}: holds no rows", file.name));
             }
+            state.warnings.extend_from_slice(&file.warnings);
             state.read.extend(read);
             state.current = Some(Current {
                 delivery: index,
@@ -163,7 +164,7 @@ impl ParquetReader {
         &self,
         index: usize,
         delivery: Delivery,
-    ) -> Result<(OpenFile<LocalFile>, Option<Read>), SourceError> {
+    ) -> Result<(ParquetFile<LocalFile>, Option<Read>), SourceError> {
         let Delivery { name, from, bytes } = delivery;
         match (from, &self.depot) {
             (Content::File(path), Some(depot)) => {
@@ -206,13 +207,13 @@ impl ParquetReader {
         path: PathBuf,
         version: Option<Version>,
         bytes: u64,
-    ) -> Result<OpenFile<LocalFile>, SourceError> {
+    ) -> Result<ParquetFile<LocalFile>, SourceError> {
         let file = LocalFile {
             path,
             name: Arc::clone(&name),
             version,
         };
-        OpenFile::open(&self.plan, name, file, bytes)
+        ParquetFile::open(&self.plan, name, file, bytes)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -52,6 +52,26 @@ pub enum MissingColumns {
     Null,
 }
 
+/// `check`: which columns a row is checked against.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CheckColumns {
+    /// All that are declared: which rows are bad does not depend on which columns the job reads.
+    #[default]
+    All,
+    /// Those that the job reads (`'read_columns'`).
+    Read,
+}
+
+/// `column_names`: how the names of a file's columns are matched to the declared ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ColumnNames {
+    /// They are equal.
+    #[default]
+    Exact,
+    /// They are equal but for the case of their letters; one that is equal goes first.
+    AnyCase,
+}
+
 /// `compression` of text files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compression {
@@ -123,6 +143,12 @@ pub struct ParquetOptions {
     pub unknown_columns: UnknownColumns,
     /// `missing_columns`, by default an error.
     pub missing_columns: MissingColumns,
+    /// `column_names`, by default exact.
+    pub column_names: ColumnNames,
+    /// `check`, by default of all columns.
+    pub check: CheckColumns,
+    /// `offsets`: what becomes of instants in a column without a time zone.
+    pub offsets: Offsets,
     /// `on_change` of a file, by default replaced; not [`Append`](OnChange::Append).
     pub on_change: OnChange,
     /// `max_bad_rows`, `max_bad_ratio`.
@@ -164,6 +190,9 @@ const TEXT_KEYS: &[&str] = &["compression", "on_change", "max_bad_rows", "max_ba
 const PARQUET_KEYS: &[&str] = &[
     "unknown_columns",
     "missing_columns",
+    "column_names",
+    "check",
+    "offsets",
     "on_change",
     "max_bad_rows",
     "max_bad_ratio",
@@ -231,6 +260,9 @@ impl ParquetOptions {
                 MissingColumns::Error,
                 MISSING_COLUMNS,
             )?,
+            column_names: values.choice("column_names", ColumnNames::Exact, COLUMN_NAMES)?,
+            check: values.choice("check", CheckColumns::All, CHECKS)?,
+            offsets: values.choice("offsets", Offsets::Refuse, OFFSETS)?,
             on_change: values.on_change_of_parquet()?,
             gate: values.gate()?,
         })
@@ -260,6 +292,16 @@ const UNKNOWN_COLUMNS: &[(&str, UnknownColumns)] = &[
 const MISSING_COLUMNS: &[(&str, MissingColumns)] = &[
     ("error", MissingColumns::Error),
     ("null", MissingColumns::Null),
+];
+
+const COLUMN_NAMES: &[(&str, ColumnNames)] = &[
+    ("exact", ColumnNames::Exact),
+    ("any_case", ColumnNames::AnyCase),
+];
+
+const CHECKS: &[(&str, CheckColumns)] = &[
+    ("all", CheckColumns::All),
+    ("read_columns", CheckColumns::Read),
 ];
 
 const COMPRESSIONS: &[(&str, Compression)] = &[

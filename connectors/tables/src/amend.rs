@@ -63,7 +63,7 @@ use super::write::{
 };
 use tidewater_contract::disk;
 use tidewater_contract::sink::{Encoding, SinkError, TableSpec};
-use tidewater_formats::parquet::encode::ParquetOptions;
+use tidewater_formats::parquet::encode::{DEFAULT_ROW_GROUP_ROWS, ParquetOptions};
 
 /// What an epoch changes in a table.
 #[derive(Debug)]
@@ -176,7 +176,7 @@ fn table(
         (text, Some(shadow)) => {
             let parquet = ParquetOptions {
                 compression: Compression::SNAPPY,
-                row_group_rows: sizes.group_rows_max,
+                row_group_rows: sizes.group_rows_max.min(DEFAULT_ROW_GROUP_ROWS),
                 exact: true,
             };
             let text = (root(&spec.path)?, Form::of(text));

@@ -28,7 +28,7 @@ pub(crate) struct Sizes {
     pub small_file_bytes: u64,
     /// Files of a partition that are not full, at most.
     pub files_max: usize,
-    /// Rows of a row group at most: what is encoded anew when one row in it changes.
+    /// Rows of a row group at most, fewer than the declaration says only in tests.
     pub group_rows_max: usize,
 }
 
@@ -54,7 +54,7 @@ impl Default for Sizes {
             small_partition_bytes: 2 * 1024 * 1024,
             small_file_bytes: 256 * 1024,
             files_max: 8,
-            group_rows_max: 64 * 1024,
+            group_rows_max: usize::MAX,
         }
     }
 }

@@ -14,7 +14,7 @@ const ROW_GROUP_ROWS_MAX: usize = 16 * 1024 * 1024;
 ///
 /// | format | options |
 /// |---|---|
-/// | `PARQUET` | `compression` = snappy (default), zstd, gzip, lz4, none; `row_group_rows` = 1 to 16777216 (default 1048576) |
+/// | `PARQUET` | `compression` = snappy (default), zstd, gzip, lz4, none; `row_group_rows` = 1 to 16777216 (default 65536) |
 /// | `CSV` | `delimiter` = one character, or `\t` (default `,`); `null_value` = text (default empty) |
 /// | `JSON` | none |
 ///
@@ -163,21 +163,21 @@ mod tests {
             null_text: null_text.to_owned(),
         };
         let cases: &[(&str, &[(&str, &str)], Encoding)] = &[
-            ("PARQUET", &[], parquet(Compression::SNAPPY, 1_048_576)),
+            ("PARQUET", &[], parquet(Compression::SNAPPY, 65_536)),
             (
                 "parquet",
                 &[("COMPRESSION", "ZSTD")],
-                parquet(Compression::ZSTD(ZstdLevel::default()), 1_048_576),
+                parquet(Compression::ZSTD(ZstdLevel::default()), 65_536),
             ),
             (
                 "parquet",
                 &[("compression", "gzip")],
-                parquet(Compression::GZIP(GzipLevel::default()), 1_048_576),
+                parquet(Compression::GZIP(GzipLevel::default()), 65_536),
             ),
             (
                 "parquet",
                 &[("compression", "lz4")],
-                parquet(Compression::LZ4_RAW, 1_048_576),
+                parquet(Compression::LZ4_RAW, 65_536),
             ),
             (
                 "parquet",

@@ -14,7 +14,6 @@ use arrow::array::{Array, ArrayRef, RecordBatch, StringArray, new_null_array};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::Compression;
 use twox_hash::XxHash3_64;
 
@@ -24,7 +23,7 @@ use super::manifest::{PublishedFile, PublishedPartition};
 use super::run::KeptFile;
 use super::write::with_partition_columns;
 use tidewater_contract::sink::{EncodeError, Encoding, SinkError, TableSpec};
-use tidewater_formats::parquet::encode::{ParquetOptions, read_back};
+use tidewater_formats::parquet::encode::{ParquetOptions, read_all, read_back};
 
 /// A table whose files are read.
 pub struct PublishedTable {
@@ -226,8 +225,7 @@ pub fn changes(
         path: path.clone(),
         source,
     };
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| failed(e.into()))?;
-    let batches = reader.build().map_err(|error| failed(error.into()))?;
+    let batches = read_all(file).map_err(&failed)?;
     Ok(batches.map(move |batch| batch.map_err(|error| failed(error.into()))))
 }
 

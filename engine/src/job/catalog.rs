@@ -28,13 +28,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
-use arrow::datatypes::{DataType, FieldRef, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, SchemaRef, TimeUnit};
 use datafusion_common::config::ConfigOptions;
 use datafusion_common::datatype::DataTypeExt;
 use datafusion_common::{Result, TableReference, plan_err};
 use datafusion_expr::planner::{ContextProvider, ExprPlanner, TypePlanner};
 use datafusion_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF};
-use datafusion_sql::sqlparser::ast::{DataType as SqlType, TimezoneInfo};
+use datafusion_sql::planner::SqlToRel;
+use datafusion_sql::sqlparser::ast::{ColumnDef, DataType as SqlType, Ident, TimezoneInfo};
 
 /// The zone of `TIMESTAMP WITH TIME ZONE` and of every instant that names no other.
 const SESSION_TIME_ZONE: &str = "UTC";
@@ -49,7 +50,7 @@ pub fn planner_options() -> ConfigOptions {
     options
 }
 
-/// Types where jobs differ from DataFusion: `TIMESTAMP` counts microseconds.
+/// Types where jobs differ from DataFusion: `TIMESTAMP` counts microseconds, and there is `MAP(TEXT, INT)`.
 pub fn type_planner() -> Arc<dyn TypePlanner> {
     Arc::new(Types)
 }
@@ -66,10 +67,27 @@ impl TypePlanner for Types {
                 DataType::Timestamp(TimeUnit::Microsecond, Some(SESSION_TIME_ZONE.into()))
             }
             SqlType::CharacterVarying(_) | SqlType::Character(_) => DataType::Utf8,
+            SqlType::Map(key, value) => map_type(key, value)?,
             _ => return Ok(None),
         };
         Ok(Some(data_type.into_nullable_field_ref()))
     }
+}
+
+fn map_type(key: &SqlType, value: &SqlType) -> Result<DataType> {
+    let entries = [("key", key, false), ("value", value, true)];
+    let entries = entries.map(|(name, sql_type, nullable)| {
+        let column = ColumnDef {
+            name: Ident::new(name),
+            data_type: sql_type.clone(),
+            options: Vec::new(),
+        };
+        let schema = SqlToRel::new(&Catalog::new()).build_schema(vec![column])?;
+        Ok(schema.field(0).clone().with_nullable(nullable))
+    });
+    let entries = entries.into_iter().collect::<Result<Fields>>()?;
+    let entries = Field::new("entries", DataType::Struct(entries), false);
+    Ok(DataType::Map(Arc::new(entries), false))
 }
 
 /// A source or view as the planner sees it: a schema. It takes no filters, so that one scan serves all its readers.

@@ -178,7 +178,7 @@ fn unknown_type(column: &ColumnDef, name: &str) -> Diagnostic {
     let hint = match nearest(&written, TYPES) {
         Some(near) => format!("did you mean {near}?"),
         None => "types are BOOLEAN, SMALLINT, INT, BIGINT, REAL, DOUBLE, DECIMAL(p, s), TEXT, DATE, TIME, TIMESTAMP, TIMESTAMPTZ, BYTEA, \
-                 and of these INT[] and STRUCT<a INT, b TEXT>"
+                 and of these INT[], STRUCT<a INT, b TEXT> and MAP<TEXT, INT>"
             .to_owned(),
     };
     Diagnostic::new(place(column.name.span), message).with_hint(hint)

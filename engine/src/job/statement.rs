@@ -275,7 +275,7 @@ pub(super) fn normalize(ident: &Ident) -> String {
 
 fn parse(tokens: &Tokens) -> Result<Kind, Diagnostic> {
     let syntax = |error: DataFusionError| syntax_error(&error, tokens);
-    let input = ParserInput::Tokens(with_angle_structs(tokens));
+    let input = ParserInput::Tokens(with_known_brackets(tokens));
     let mut parser = DFParserBuilder::new(input).build().map_err(syntax)?;
     let parsed = parser.parse_statement().map_err(syntax)?;
     let next = parser.parser.peek_token();
@@ -302,31 +302,39 @@ fn parse(tokens: &Tokens) -> Result<Kind, Diagnostic> {
     }
 }
 
-/// The tokens with `STRUCT(a INT)` as `STRUCT<a INT>` in the columns of a source: the parser's dialect knows the latter
-/// alone. In queries `struct(…)` is a function, and stays.
-fn with_angle_structs(tokens: &Tokens) -> Vec<TokenWithSpan> {
-    let mut out = tokens.0.clone();
-    if !is_word(&out, 0, "CREATE")
-        || !tokens
-            .0
-            .iter()
-            .any(|token| is_word(std::slice::from_ref(token), 0, "EXTERNAL"))
-    {
-        return out;
+/// The tokens with `STRUCT(a INT)` as `STRUCT<a INT>`, and `MAP<TEXT, INT>` as `MAP(TEXT, INT)`, in the columns of a
+/// source: the parser's dialect knows the latter alone. In queries `struct(…)` and `map(…)` are functions, and stay.
+fn with_known_brackets(tokens: &Tokens) -> Vec<TokenWithSpan> {
+    let is_external = |token| is_word(std::slice::from_ref(token), 0, "EXTERNAL");
+    if !is_word(&tokens.0, 0, "CREATE") || !tokens.0.iter().any(is_external) {
+        return tokens.0.clone();
     }
-    let mut open: Vec<bool> = Vec::new();
-    for at in 0..out.len() {
-        match out[at].token {
-            Token::LParen => {
-                let is_struct = at > 0 && is_word(&out, at - 1, "STRUCT");
-                open.push(is_struct);
-                if is_struct {
-                    out[at].token = Token::Lt;
-                }
+    let mut out: Vec<TokenWithSpan> = Vec::with_capacity(tokens.0.len());
+    // What each bracket that is open is closed with.
+    let mut open: Vec<Token> = Vec::new();
+    for token in &tokens.0 {
+        let follows = |word| {
+            out.last()
+                .is_some_and(|last| is_word(std::slice::from_ref(last), 0, word))
+        };
+        let with = |known: Token| TokenWithSpan {
+            token: known,
+            span: token.span,
+        };
+        let (known, closing) = match token.token {
+            Token::LParen if follows("STRUCT") => (with(Token::Lt), Some(Token::Gt)),
+            Token::LParen => (token.clone(), Some(Token::RParen)),
+            Token::Lt if follows("MAP") => (with(Token::LParen), Some(Token::RParen)),
+            Token::Lt => (token.clone(), Some(Token::Gt)),
+            Token::RParen | Token::Gt => (open.pop().map_or_else(|| token.clone(), with), None),
+            Token::ShiftRight => {
+                out.push(with(open.pop().unwrap_or(Token::Gt)));
+                (with(open.pop().unwrap_or(Token::Gt)), None)
             }
-            Token::RParen if open.pop() == Some(true) => out[at].token = Token::Gt,
-            _ => {}
-        }
+            _ => (token.clone(), None),
+        };
+        open.extend(closing);
+        out.push(known);
     }
     out
 }

@@ -14,8 +14,12 @@ thread_local! {
     static IN_STORE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether a panic is the store's, over a page that is damaged. For a panic hook.
+/// Whether a panic is over damaged bytes, and becomes an error: of the store over a page, of the decoder over a Parquet
+/// file. For a panic hook.
 pub fn is_damage(info: &PanicHookInfo<'_>) -> bool {
+    if tidewater_connectors::format::parquet::is_guarded() {
+        return true;
+    }
     let is_stores = info.location().is_some_and(|location| {
         let mut folders = Path::new(location.file()).components();
         folders.any(|folder| {

@@ -29,7 +29,9 @@ use crate::{Content, Delivery};
 
 use super::ParquetReader;
 
+mod checks;
 mod conversions;
+mod damaged;
 mod dictionaries;
 mod kept;
 
@@ -165,13 +167,13 @@ fn types_that_do_not_convert_are_errors_of_the_file() {
             "text",
             DataType::Int64,
             "error",
-            "column 'text': is Utf8 in the file, but declared Int64",
+            "column 'text': is TEXT in the file, but declared BIGINT",
         ),
         (
             "s",
             structure(Field::new("n", DataType::Utf8, true)),
             "error",
-            "column 's.n': is Int32 in the file, but declared Utf8",
+            "column 's.n': is INT in the file, but declared TEXT",
         ),
         (
             "s",
@@ -189,9 +191,14 @@ fn types_that_do_not_convert_are_errors_of_the_file() {
             "l",
             list(DataType::Utf8, true),
             "error",
-            "column 'l[]': is Int32 in the file, but declared Utf8",
+            "column 'l[]': is INT in the file, but declared TEXT",
         ),
-        ("l", DataType::Int32, "error", "column 'l': is List"),
+        (
+            "l",
+            DataType::Int32,
+            "error",
+            "column 'l': is INT[] in the file",
+        ),
         (
             "gone",
             DataType::Int32,
@@ -284,7 +291,7 @@ fn files_that_are_not_what_they_should_be() {
         .unwrap_err()
         .to_string();
     assert!(
-        gone.contains("cannot open") && gone.contains("gone"),
+        gone.contains("cannot read") && gone.contains("gone"),
         "{gone}"
     );
 

@@ -1,41 +1,24 @@
 //! From the types that a file has to those that the job declares.
 //!
-//! Only what loses nothing is converted: types that never could are refused for the whole file, values that happen
-//! not to fit are faults of their row. Where a value converts, it is what Arrow's cast kernel (so DataFusion) makes
-//! of it.
-//!
-//! Invariants:
-//! 1. [`Target::apply`] without faults gives an array of exactly the declared type and length; only text that is
-//!    [left coded](Target::coded) comes as a dictionary.
-//! 2. With faults its array is a placeholder: take those rows out of the source, and apply again.
+//! Only conversions that lose nothing are planned: types that never fit are refused for the whole file, values that
+//! happen not to fit are bad values of their row. Where a value converts, it is the value that Arrow's cast kernel (so
+//! DataFusion) makes of it.
 
 use std::sync::Arc;
 
-use arrow::array::types::{
-    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
-    TimestampSecondType,
-};
-use arrow::array::{
-    Array, ArrayRef, AsArray, FixedSizeListArray, GenericListArray, Int64Array, MapArray,
-    OffsetSizeTrait, StructArray, new_null_array,
-};
-use arrow::buffer::NullBuffer;
-use arrow::compute::{CastOptions, cast, cast_with_options};
+use arrow::array::{ArrayRef, new_null_array};
 use arrow::datatypes::{DataType, FieldRef, Fields, TimeUnit};
-use arrow::error::ArrowError;
-use arrow::util::display::{ArrayFormatter, FormatOptions};
+use parquet::file::metadata::ColumnChunkMetaData;
+
+use crate::scalar::sql_name;
 
 use super::allowed;
+use super::columns::names;
+use super::footer::is_uuid;
+use super::values::units_per_second;
 
-/// A value that does not convert.
-#[derive(Debug)]
-pub(super) struct Fault {
-    /// Its index in the array that was converted.
-    pub(super) index: usize,
-    /// From the array's own column to the value: empty, or like `[2].price`.
-    pub(super) path: String,
-    pub(super) reason: String,
-}
+/// Bytes of a UUID.
+const UUID_BYTES: i32 = 16;
 
 /// Why a file's type cannot become the declared one.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,93 +28,82 @@ pub(super) struct Mismatch {
     pub(super) message: String,
 }
 
+/// What a source declares about conversions.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ConversionRules {
+    /// Fields of structs that the file lacks are NULL.
+    pub(super) nulls_for_missing: bool,
+    /// Instants are read in UTC where a column has no time zone.
+    pub(super) convert_offsets: bool,
+}
+
 /// A declared field, and how the file's array becomes its values.
 #[derive(Debug)]
-pub(super) struct Target {
-    field: FieldRef,
-    conversion: Conversion,
+pub(super) struct ColumnConversion {
+    pub(super) field: FieldRef,
+    pub(super) conversion: Conversion,
 }
 
 #[derive(Debug)]
-enum Conversion {
+pub(super) enum Conversion {
     /// The types are the same.
     Same,
     /// All NULL, whatever the array holds.
     Null,
-    /// The values of a dictionary.
-    Decoded(DataType, Box<Target>),
-    /// One cast, whose nulls are values that do not fit.
-    Cast,
+    /// One that never fails (such as from a dictionary to its values), then another.
+    Through(DataType, Box<ColumnConversion>),
+    /// One cast, whose new NULLs are values that do not fit.
+    Cast {
+        may_fail: bool,
+    },
     /// A cast to a coarser unit, exact when the divisor divides.
     Coarser(i64),
+    /// Floats: the same, or wider.
+    Float,
+    /// Milliseconds since 1970 to days.
+    Date,
+    /// Any unit to nanoseconds after midnight.
+    Time,
+    /// Sixteen bytes to the text of a UUID.
+    UuidText,
     /// Lists of any layout, after a cast to this one.
-    List(DataType, Box<Target>),
-    Map(Box<Target>, Box<Target>),
-    /// Each field with its place in the file's struct.
-    Struct(Vec<(Option<usize>, Target)>),
+    List(DataType, Box<ColumnConversion>),
+    Map(Box<ColumnConversion>, Box<ColumnConversion>),
+    Struct(Vec<StructField>),
 }
 
-impl Target {
-    /// How `from` becomes `field`. `nulls_for_missing`: fields of structs that the file lacks are NULL.
+/// A field of a declared struct.
+#[derive(Debug)]
+pub(super) struct StructField {
+    /// Its place in the file's struct; `None` when that has no such field.
+    pub(super) place: Option<usize>,
+    pub(super) conversion: ColumnConversion,
+}
+
+impl ColumnConversion {
+    /// How the file's field `from` becomes `field`.
+    ///
+    /// # Errors
+    /// When its type does not fit.
     pub(super) fn plan(
-        from: &DataType,
+        from: &FieldRef,
         field: &FieldRef,
-        nulls_for_missing: bool,
+        rules: ConversionRules,
     ) -> Result<Self, Mismatch> {
-        let to = field.data_type();
-        let child = |from: &DataType, field: &FieldRef| {
-            Self::plan(from, field, nulls_for_missing).map(Box::new)
-        };
-        let conversion = match (from, to) {
-            (from, to) if from == to => Conversion::Same,
-            (DataType::Null, _) => Conversion::Null,
-            (DataType::Dictionary(_, values), _) => {
-                Conversion::Decoded(values.as_ref().clone(), child(values, field)?)
-            }
-            (DataType::Timestamp(from, _), DataType::Timestamp(to, _)) => {
-                match units(*from) / units(*to) {
-                    0 | 1 => Conversion::Cast,
-                    divisor => Conversion::Coarser(divisor),
-                }
-            }
-            (DataType::FixedSizeList(_, from), DataType::FixedSizeList(_, to)) if from != to => {
-                return Err(refusal(format!(
-                    "lists of {from} elements, but declared as lists of {to}"
-                )));
-            }
-            (DataType::Map(from, _), DataType::Map(to, _)) => {
-                let (from_key, from_value) = entry_types(from)?;
-                let (to_key, to_value) = entry_types(to)?;
-                Conversion::Map(
-                    child(from_key.data_type(), to_key).map_err(|error| error.within(".key"))?,
-                    child(from_value.data_type(), to_value)
-                        .map_err(|error| error.within(".value"))?,
-                )
-            }
-            (DataType::Struct(from), DataType::Struct(to)) => {
-                Conversion::Struct(plan_fields(from, to, nulls_for_missing)?)
-            }
-            (from, to) => match (list_element(from), list_element(to)) {
-                (Some(from), Some(element)) => {
-                    let target =
-                        child(from.data_type(), element).map_err(|error| error.within("[]"))?;
-                    Conversion::List(with_element(to, from), target)
-                }
-                _ if allowed::is_lossless(from, to) => Conversion::Cast,
-                _ => return Err(refusal(format!("is {from} in the file, but declared {to}"))),
-            },
-        };
         Ok(Self {
             field: Arc::clone(field),
-            conversion,
+            conversion: plan(from, field, rules)?,
         })
     }
 
     /// A column that the file lacks: all NULL.
+    ///
+    /// # Errors
+    /// When it is declared NOT NULL.
     pub(super) fn missing(field: &FieldRef) -> Result<Self, Mismatch> {
         if !field.is_nullable() {
-            return Err(refusal(
-                "is declared NOT NULL, but is not in the file".to_owned(),
+            return Err(Mismatch::new(
+                "is declared NOT NULL, but is not in the file",
             ));
         }
         Ok(Self {
@@ -153,128 +125,147 @@ impl Target {
         new_null_array(self.field.data_type(), rows)
     }
 
-    /// The declared values of `array`. `owner`: validity of the struct that holds the array, where one does.
-    pub(super) fn apply(
-        &self,
-        array: &ArrayRef,
-        owner: Option<&NullBuffer>,
-        faults: &mut Vec<Fault>,
-    ) -> Result<ArrayRef, ArrowError> {
-        if !self.field.is_nullable() {
-            refuse_nulls(array, owner, faults);
+    /// Whether a value may be a bad value, by the types alone and what `chunk`, its column chunk, says of NULLs.
+    pub(super) fn may_reject(&self, chunk: Option<&ColumnChunkMetaData>) -> bool {
+        let may_be_null = || chunk.is_none_or(|chunk| !is_without_nulls(chunk));
+        if !self.field.is_nullable() && may_be_null() {
+            return true;
         }
-        let to = self.field.data_type();
         match &self.conversion {
-            Conversion::Same => Ok(Arc::clone(array)),
-            Conversion::Null => Ok(self.all_null(array.len())),
-            Conversion::Decoded(values, target) => {
-                target.apply(&cast(array, values)?, owner, faults)
-            }
-            Conversion::Cast => cast_checked(array, to, faults),
-            Conversion::Coarser(divisor) => {
-                refuse_remainders(array, *divisor, to, faults)?;
-                cast_checked(array, to, faults)
-            }
-            Conversion::List(layout, element) => {
-                let lists = if array.data_type() == layout {
-                    Arc::clone(array)
-                } else {
-                    cast_checked(array, layout, faults)?
-                };
-                apply_list(&lists, element, faults)
-            }
-            Conversion::Map(key, value) => self.apply_map(array.as_map(), key, value, faults),
+            Conversion::Same | Conversion::Null | Conversion::Float | Conversion::UuidText => false,
+            Conversion::Through(_, then) => then.may_reject(chunk),
+            Conversion::Cast { may_fail } => *may_fail,
+            Conversion::Coarser(_) | Conversion::Date | Conversion::Time => true,
+            Conversion::List(_, element) => element.may_reject(None),
+            Conversion::Map(key, value) => key.may_reject(None) || value.may_reject(None),
             Conversion::Struct(fields) => {
-                self.apply_struct(array.as_struct(), fields, owner, faults)
+                fields.iter().any(|field| field.conversion.may_reject(None))
             }
         }
-    }
-
-    fn apply_struct(
-        &self,
-        array: &StructArray,
-        fields: &[(Option<usize>, Self)],
-        owner: Option<&NullBuffer>,
-        faults: &mut Vec<Fault>,
-    ) -> Result<ArrayRef, ArrowError> {
-        let valid = NullBuffer::union(array.nulls(), owner);
-        let mut children = Vec::with_capacity(fields.len());
-        for (source, target) in fields {
-            let before = faults.len();
-            children.push(match source {
-                Some(index) => target.apply(array.column(*index), valid.as_ref(), faults)?,
-                None => target.all_null(array.len()),
-            });
-            for fault in &mut faults[before..] {
-                fault.path = format!(".{}{}", target.field.name(), fault.path);
-            }
-        }
-        let (DataType::Struct(declared), true) = (self.field.data_type(), faults.is_empty()) else {
-            return Ok(Arc::new(array.clone()));
-        };
-        let nulls = array.nulls().cloned();
-        let array =
-            StructArray::try_new_with_length(declared.clone(), children, nulls, array.len())?;
-        Ok(Arc::new(array))
-    }
-
-    fn apply_map(
-        &self,
-        array: &MapArray,
-        key: &Self,
-        value: &Self,
-        faults: &mut Vec<Fault>,
-    ) -> Result<ArrayRef, ArrowError> {
-        let before = faults.len();
-        let keys = key.apply(array.keys(), None, faults)?;
-        let values = value.apply(array.values(), None, faults)?;
-        raise(&mut faults[before..], array.offsets());
-        let (DataType::Map(entries, sorted), true) = (self.field.data_type(), faults.is_empty())
-        else {
-            return Ok(Arc::new(array.clone()));
-        };
-        let DataType::Struct(entry_fields) = entries.data_type() else {
-            return Ok(Arc::new(array.clone()));
-        };
-        let structs = StructArray::try_new(entry_fields.clone(), vec![keys, values], None)?;
-        let (offsets, nulls) = (array.offsets().clone(), array.nulls().cloned());
-        let array = MapArray::try_new(Arc::clone(entries), offsets, structs, nulls, *sorted)?;
-        Ok(Arc::new(array))
     }
 }
 
+fn is_without_nulls(chunk: &ColumnChunkMetaData) -> bool {
+    let counted = chunk
+        .statistics()
+        .and_then(|statistics| statistics.null_count_opt());
+    chunk.column_descr().max_def_level() == 0 || counted == Some(0)
+}
+
+fn plan(from: &FieldRef, field: &FieldRef, rules: ConversionRules) -> Result<Conversion, Mismatch> {
+    let child = |from: &FieldRef, field: &FieldRef| {
+        ColumnConversion::plan(from, field, rules).map(Box::new)
+    };
+    let through = |data_type: &DataType| {
+        let values = Arc::new(from.as_ref().clone().with_data_type(data_type.clone()));
+        Ok(Conversion::Through(
+            data_type.clone(),
+            child(&values, field)?,
+        ))
+    };
+    match (from.data_type(), field.data_type()) {
+        (DataType::Time32(_) | DataType::Time64(_), DataType::Time64(TimeUnit::Nanosecond)) => {
+            Ok(Conversion::Time)
+        }
+        (from, to) if from == to && from.is_floating() => Ok(Conversion::Float),
+        (from, to) if from == to && !holds_floats(from) => Ok(Conversion::Same),
+        (DataType::Null, _) => Ok(Conversion::Null),
+        (DataType::Dictionary(_, values), _) => through(values),
+        (DataType::Timestamp(unit, from_zone), DataType::Timestamp(to_unit, to_zone)) => {
+            if from_zone.is_some() && to_zone.is_none() && !rules.convert_offsets {
+                return Err(Mismatch::new(
+                    "holds instants, but is declared TIMESTAMP, which has no time zone: declare it TIMESTAMP WITH TIME \
+                     ZONE, or set offsets to 'convert' to read it in UTC",
+                ));
+            }
+            Ok(match units_per_second(*unit) / units_per_second(*to_unit) {
+                0 => Conversion::Cast { may_fail: true },
+                1 => Conversion::Cast { may_fail: false },
+                divisor => Conversion::Coarser(divisor),
+            })
+        }
+        (DataType::Date64, DataType::Date32) => Ok(Conversion::Date),
+        (DataType::FixedSizeBinary(UUID_BYTES), DataType::Utf8) if is_uuid(from) => {
+            Ok(Conversion::UuidText)
+        }
+        (DataType::FixedSizeBinary(_), DataType::Binary) => {
+            Ok(Conversion::Cast { may_fail: false })
+        }
+        (DataType::FixedSizeBinary(_), DataType::Utf8) => through(&DataType::Binary),
+        (DataType::FixedSizeList(_, from), DataType::FixedSizeList(_, to)) if from != to => {
+            Err(Mismatch::new(format!(
+                "lists of {from} elements, but declared as lists of {to}"
+            )))
+        }
+        (DataType::Map(from, _), DataType::Map(to, _)) => {
+            let (from_key, from_value) = entry_fields(from)?;
+            let (to_key, to_value) = entry_fields(to)?;
+            let key = child(from_key, to_key).map_err(|error| error.within(".key"))?;
+            let value = child(from_value, to_value).map_err(|error| error.within(".value"))?;
+            Ok(Conversion::Map(key, value))
+        }
+        (DataType::Struct(from), DataType::Struct(to)) => {
+            Ok(Conversion::Struct(plan_fields(from, to, rules)?))
+        }
+        (from, to) => match (list_element(from), list_element(to)) {
+            (Some(from), Some(element)) => {
+                let planned = child(from, element).map_err(|error| error.within("[]"))?;
+                Ok(Conversion::List(with_element(to, from), planned))
+            }
+            _ if allowed::is_lossless(from, to) && to.is_floating() => Ok(Conversion::Float),
+            _ if allowed::is_lossless(from, to) => Ok(Conversion::Cast {
+                may_fail: allowed::may_fail(from, to),
+            }),
+            _ => Err(other_type(from, to)),
+        },
+    }
+}
+
+fn other_type(from: &DataType, to: &DataType) -> Mismatch {
+    let (found, declared) = (sql_name(from), sql_name(to));
+    // Types that SQL has no name for keep Arrow's.
+    let hint = if found == from.to_string() {
+        String::new()
+    } else {
+        format!(": declare it {found}, and CAST in SQL")
+    };
+    Mismatch::new(format!(
+        "is {found} in the file, but declared {declared}{hint}"
+    ))
+}
+
 impl Mismatch {
+    pub(super) fn new(message: impl Into<String>) -> Self {
+        Self {
+            path: String::new(),
+            message: message.into(),
+        }
+    }
+
     fn within(mut self, step: &str) -> Self {
         self.path.insert_str(0, step);
         self
     }
 }
 
-fn refusal(message: String) -> Mismatch {
-    Mismatch {
-        path: String::new(),
-        message,
-    }
-}
-
 fn plan_fields(
     from: &Fields,
     to: &Fields,
-    nulls_for_missing: bool,
-) -> Result<Vec<(Option<usize>, Target)>, Mismatch> {
+    rules: ConversionRules,
+) -> Result<Vec<StructField>, Mismatch> {
     let plan_field = |field: &FieldRef| match from.find(field.name()) {
-        Some((index, found)) => Ok((
-            Some(index),
-            Target::plan(found.data_type(), field, nulls_for_missing)?,
-        )),
-        None if nulls_for_missing => Ok((None, Target::missing(field)?)),
-        None => {
-            let names: Vec<_> = from.iter().map(|field| field.name().as_str()).collect();
-            Err(refusal(format!(
-                "is not in the file, whose fields here are {}",
-                names.join(", ")
-            )))
-        }
+        Some((place, found)) => Ok(StructField {
+            place: Some(place),
+            conversion: ColumnConversion::plan(found, field, rules)?,
+        }),
+        None if rules.nulls_for_missing => Ok(StructField {
+            place: None,
+            conversion: ColumnConversion::missing(field)?,
+        }),
+        None => Err(Mismatch::new(format!(
+            "is not in the file, whose fields here are {}",
+            names(from)
+        ))),
     };
     let plan_named = |field: &FieldRef| {
         plan_field(field).map_err(|error| error.within(&format!(".{}", field.name())))
@@ -282,10 +273,21 @@ fn plan_fields(
     to.iter().map(plan_named).collect()
 }
 
-fn entry_types(entries: &FieldRef) -> Result<(&FieldRef, &FieldRef), Mismatch> {
+fn holds_floats(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Struct(fields) => fields.iter().any(|field| holds_floats(field.data_type())),
+        DataType::Map(entries, _) => holds_floats(entries.data_type()),
+        other => list_element(other).map_or_else(
+            || other.is_floating(),
+            |element| holds_floats(element.data_type()),
+        ),
+    }
+}
+
+fn entry_fields(entries: &FieldRef) -> Result<(&FieldRef, &FieldRef), Mismatch> {
     match entries.data_type() {
         DataType::Struct(fields) if fields.len() == 2 => Ok((&fields[0], &fields[1])),
-        other => Err(refusal(format!(
+        other => Err(Mismatch::new(format!(
             "has map entries of {other}, not of key and value"
         ))),
     }
@@ -302,7 +304,8 @@ fn list_element(data_type: &DataType) -> Option<&FieldRef> {
 
 /// The layout of the list type `to`, with the elements of another.
 fn with_element(to: &DataType, element: &FieldRef) -> DataType {
-    let element = Arc::clone(element);
+    // Marks of the footer are no part of the types that come.
+    let element = Arc::new(element.as_ref().clone().with_metadata([].into()));
     match to {
         DataType::LargeList(_) => DataType::LargeList(element),
         // Elements below a NULL list are NULL here.
@@ -311,176 +314,5 @@ fn with_element(to: &DataType, element: &FieldRef) -> DataType {
             *size,
         ),
         _ => DataType::List(element),
-    }
-}
-
-fn apply_list(
-    array: &ArrayRef,
-    element: &Target,
-    faults: &mut Vec<Fault>,
-) -> Result<ArrayRef, ArrowError> {
-    match array.data_type() {
-        DataType::LargeList(_) => apply_variable(array.as_list::<i64>(), element, faults),
-        DataType::FixedSizeList(..) => apply_fixed(array.as_fixed_size_list(), element, faults),
-        _ => apply_variable(array.as_list::<i32>(), element, faults),
-    }
-}
-
-fn apply_variable<O: OffsetSizeTrait>(
-    array: &GenericListArray<O>,
-    element: &Target,
-    faults: &mut Vec<Fault>,
-) -> Result<ArrayRef, ArrowError> {
-    let before = faults.len();
-    let values = element.apply(array.values(), None, faults)?;
-    raise(&mut faults[before..], array.offsets());
-    if !faults.is_empty() {
-        return Ok(Arc::new(array.clone()));
-    }
-    let (field, offsets) = (Arc::clone(&element.field), array.offsets().clone());
-    Ok(Arc::new(GenericListArray::try_new(
-        field,
-        offsets,
-        values,
-        array.nulls().cloned(),
-    )?))
-}
-
-fn apply_fixed(
-    array: &FixedSizeListArray,
-    element: &Target,
-    faults: &mut Vec<Fault>,
-) -> Result<ArrayRef, ArrowError> {
-    let before = faults.len();
-    let size = usize::try_from(array.value_length()).unwrap_or_default();
-    let owner = array.nulls().map(|nulls| nulls.expand(size));
-    let values = element.apply(array.values(), owner.as_ref(), faults)?;
-    for fault in &mut faults[before..] {
-        fault.path = format!("[{}]{}", fault.index % size, fault.path);
-        fault.index /= size;
-    }
-    if !faults.is_empty() {
-        return Ok(Arc::new(array.clone()));
-    }
-    let (field, nulls) = (Arc::clone(&element.field), array.nulls().cloned());
-    let length = array.value_length();
-    Ok(Arc::new(FixedSizeListArray::try_new_with_length(
-        field,
-        length,
-        values,
-        nulls,
-        array.len(),
-    )?))
-}
-
-/// Turns faults of elements into faults of the lists that hold them.
-fn raise<O: OffsetSizeTrait>(faults: &mut [Fault], offsets: &[O]) {
-    for fault in faults {
-        let list = offsets
-            .partition_point(|offset| offset.as_usize() <= fault.index)
-            .saturating_sub(1);
-        fault.path = format!("[{}]{}", fault.index - offsets[list].as_usize(), fault.path);
-        fault.index = list;
-    }
-}
-
-fn refuse_nulls(array: &ArrayRef, owner: Option<&NullBuffer>, faults: &mut Vec<Fault>) {
-    let Some(nulls) = array.logical_nulls().filter(|nulls| nulls.null_count() > 0) else {
-        return;
-    };
-    let owned = |index: &usize| owner.is_none_or(|owner| owner.is_valid(*index));
-    let indices = (0..array.len())
-        .filter(|index| nulls.is_null(*index))
-        .filter(owned);
-    faults.extend(indices.map(|index| Fault {
-        index,
-        path: String::new(),
-        reason: "is NULL, but declared NOT NULL".to_owned(),
-    }));
-}
-
-/// Casts; values that become NULL are faults.
-fn cast_checked(
-    array: &ArrayRef,
-    to: &DataType,
-    faults: &mut Vec<Fault>,
-) -> Result<ArrayRef, ArrowError> {
-    let options = CastOptions {
-        safe: true,
-        ..CastOptions::default()
-    };
-    let converted = cast_with_options(array, to, &options)?;
-    if converted.null_count() > array.null_count() {
-        let lost =
-            (0..array.len()).filter(|index| converted.is_null(*index) && array.is_valid(*index));
-        refuse(array, lost, &format!("does not fit {to}"), faults)?;
-    }
-    Ok(converted)
-}
-
-/// Timestamps with digits that a unit coarser by `divisor` would lose are faults.
-fn refuse_remainders(
-    array: &ArrayRef,
-    divisor: i64,
-    to: &DataType,
-    faults: &mut Vec<Fault>,
-) -> Result<(), ArrowError> {
-    let units = units_of(array)?;
-    let lossy = (0..units.len())
-        .filter(|index| units.is_valid(*index) && units.value(*index) % divisor != 0);
-    refuse(
-        array,
-        lossy,
-        &format!("has more decimals than {to} holds"),
-        faults,
-    )
-}
-
-fn refuse(
-    array: &ArrayRef,
-    indices: impl Iterator<Item = usize>,
-    why: &str,
-    faults: &mut Vec<Fault>,
-) -> Result<(), ArrowError> {
-    let options = FormatOptions::default();
-    let formatter = ArrayFormatter::try_new(array.as_ref(), &options)?;
-    faults.extend(indices.map(|index| {
-        let shown = formatter.value(index).try_to_string();
-        let value = shown.unwrap_or_else(|_| "the value".to_owned());
-        Fault {
-            index,
-            path: String::new(),
-            reason: format!("{value} {why}"),
-        }
-    }));
-    Ok(())
-}
-
-/// A timestamp array's counts of its unit.
-fn units_of(array: &ArrayRef) -> Result<Int64Array, ArrowError> {
-    match array.data_type() {
-        DataType::Timestamp(TimeUnit::Second, _) => Ok(array
-            .as_primitive::<TimestampSecondType>()
-            .reinterpret_cast()),
-        DataType::Timestamp(TimeUnit::Millisecond, _) => Ok(array
-            .as_primitive::<TimestampMillisecondType>()
-            .reinterpret_cast()),
-        DataType::Timestamp(TimeUnit::Microsecond, _) => Ok(array
-            .as_primitive::<TimestampMicrosecondType>()
-            .reinterpret_cast()),
-        DataType::Timestamp(TimeUnit::Nanosecond, _) => Ok(array
-            .as_primitive::<TimestampNanosecondType>()
-            .reinterpret_cast()),
-        other => Err(ArrowError::CastError(format!("{other} is no timestamp"))),
-    }
-}
-
-/// Units in a second.
-fn units(unit: TimeUnit) -> i64 {
-    match unit {
-        TimeUnit::Second => 1,
-        TimeUnit::Millisecond => 1_000,
-        TimeUnit::Microsecond => 1_000_000,
-        TimeUnit::Nanosecond => 1_000_000_000,
     }
 }

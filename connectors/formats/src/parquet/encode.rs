@@ -29,7 +29,7 @@ mod text;
 
 use self::row_group::RowGroup;
 pub use groups::GroupWriter;
-pub use read_back::{RowGroups, read_back};
+pub use read_back::{RowGroups, read_all, read_back};
 
 /// How rows are laid out in a file.
 #[derive(Clone, Copy, Debug)]
@@ -83,8 +83,9 @@ impl ParquetOptions {
     }
 }
 
-/// Rows of a row group unless the job says otherwise.
-pub const DEFAULT_ROW_GROUP_ROWS: usize = 1024 * 1024;
+/// Rows of a row group unless the job says otherwise: few enough that a change of a row encodes little anew. With a state
+/// and without one they are the same, so that the bytes of a table are.
+pub const DEFAULT_ROW_GROUP_ROWS: usize = 64 * 1024;
 
 /// Rows that the writer is fed at once.
 const CHUNK_ROWS: usize = 1024;

@@ -7,50 +7,68 @@ use arrow::compute::filter_record_batch;
 use arrow::error::ArrowError;
 use arrow::json::writer::{LineDelimited, WriterBuilder};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 
 use crate::schema_of;
 use tidewater_contract::error::SourceError;
 use tidewater_contract::source::{Decoded, Rejected};
 
 use super::coded;
-use super::convert::Fault;
-use super::open::{OpenFile, ParquetInput};
+use super::columns::{GroupColumn, GroupColumns};
+use super::open::{ParquetFile, ParquetInput, RowGroupBatches};
+use super::values::UnfitValue;
 
 /// Reads one row group; nothing is opened before the first batch is asked for.
 pub struct RowGroupPiece<I> {
-    file: Arc<OpenFile<I>>,
+    file: Arc<ParquetFile<I>>,
     row_group: usize,
     /// Row of the file that comes next, from 0.
     next_row: u64,
     /// Row of the file after the last one of this group.
     end_row: u64,
-    reader: Option<ParquetRecordBatchReader>,
+    opened: Option<OpenRowGroup>,
     finished: bool,
+}
+
+/// A row group while it is read.
+struct OpenRowGroup {
+    columns: GroupColumns,
+    batches: RowGroupBatches,
 }
 
 impl<I: ParquetInput> RowGroupPiece<I> {
     /// Rows `first_row..first_row + rows` of `file`, which are those of `row_group`.
-    pub fn new(file: Arc<OpenFile<I>>, row_group: usize, first_row: u64, rows: u64) -> Self {
+    pub fn new(file: Arc<ParquetFile<I>>, row_group: usize, first_row: u64, rows: u64) -> Self {
         Self {
             file,
             row_group,
             next_row: first_row,
             end_row: first_row + rows,
-            reader: None,
+            opened: None,
             finished: false,
         }
     }
 
+    fn open(&self) -> Result<OpenRowGroup, SourceError> {
+        let columns = self.file.group_columns(self.row_group);
+        let columns =
+            columns.ok_or_else(|| self.file.damaged(self.row_group, &"it is not in the file"))?;
+        let batches = self.file.read_row_group(self.row_group, &columns)?;
+        Ok(OpenRowGroup { columns, batches })
+    }
+
     fn step(&mut self) -> Result<Option<Decoded>, SourceError> {
-        let reader = match &mut self.reader {
-            Some(reader) => reader,
-            None => self
-                .reader
-                .insert(self.file.read_row_group(self.row_group)?),
+        if self.opened.is_none() {
+            self.opened = Some(self.open()?);
+        }
+        let Some(OpenRowGroup { columns, batches }) = &mut self.opened else {
+            return Ok(None);
         };
         let damaged = |error: &dyn std::fmt::Display| self.file.damaged(self.row_group, error);
-        let Some(batch) = reader.next().transpose().map_err(|error| damaged(&error))? else {
+        let Some(batch) = batches
+            .next()
+            .transpose()
+            .map_err(|error| damaged(&error))?
+        else {
             let missing = self.end_row - self.next_row;
             if missing > 0 {
                 return Err(damaged(&format!(
@@ -65,7 +83,7 @@ impl<I: ParquetInput> RowGroupPiece<I> {
         }
         self.next_row += rows;
         let mut decoded =
-            convert(&self.file, &batch, first_row).map_err(|error| damaged(&error))?;
+            convert(&self.file, columns, &batch, first_row).map_err(|error| damaged(&error))?;
         let group_rows = self.file.row_group_rows(self.row_group).unwrap_or(rows);
         decoded.batch =
             coded::if_worth_it(decoded.batch, group_rows).map_err(|error| damaged(&error))?;
@@ -89,61 +107,56 @@ impl<I: ParquetInput> Iterator for RowGroupPiece<I> {
 }
 
 /// The share of the file's bytes that its rows before `row` take, as if all took the same.
-fn bytes_before<I>(file: &OpenFile<I>, row: u64) -> u64 {
+fn bytes_before<I>(file: &ParquetFile<I>, row: u64) -> u64 {
     let share = u128::from(file.bytes) * u128::from(row) / u128::from(file.rows.max(1));
     u64::try_from(share).unwrap_or(file.bytes)
 }
 
-/// The declared columns of `batch`, without the rows that have a value that does not fit; and those.
+/// The columns of `batch` that the job reads, without the rows that hold a bad value; and those rows.
 fn convert<I>(
-    file: &OpenFile<I>,
+    file: &ParquetFile<I>,
+    columns: &GroupColumns,
     batch: &RecordBatch,
     first_row: u64,
 ) -> Result<Decoded, ArrowError> {
-    let (columns, faults) = apply(file, batch)?;
+    let (read, bad) = apply(file, columns, batch)?;
     let mut ordinals: Option<Vec<u64>> = file
         .ordinals
         .then(|| (first_row..).take(batch.num_rows()).collect());
-    if faults.is_empty() {
+    if bad.is_empty() {
         return Ok(Decoded {
-            batch: declared(file, columns, batch.num_rows())?,
+            batch: declared(file, read, batch.num_rows())?,
             retracted: None,
             rejected: Vec::new(),
             ordinals,
             bytes: 0,
         });
     }
-    let mut at_fault = vec![None; batch.num_rows()];
-    for (column, fault) in faults.iter().rev() {
-        if let Some(row) = at_fault.get_mut(fault.index) {
-            *row = Some((*column, fault));
+    let mut first_bad = vec![None; batch.num_rows()];
+    for value in bad.iter().rev() {
+        if let Some(row) = first_bad.get_mut(value.index) {
+            *row = Some(value);
         }
     }
-    let kept: BooleanArray = at_fault.iter().map(|fault| Some(fault.is_none())).collect();
-    let good = filter_record_batch(batch, &kept)?;
-    let (columns, faults) = apply(file, &good)?;
-    if let Some((_, fault)) = faults.first() {
-        return Err(ArrowError::CastError(fault.reason.clone()));
+    let is_good: BooleanArray = first_bad.iter().map(|bad| Some(bad.is_none())).collect();
+    let good = filter_record_batch(batch, &is_good)?;
+    let (read, bad) = apply(file, columns, &good)?;
+    if let Some(value) = bad.first() {
+        return Err(ArrowError::CastError(value.reason.clone()));
     }
     let mut rejected = Vec::new();
-    for (index, fault) in at_fault.into_iter().enumerate() {
-        if let Some((column, fault)) = fault {
+    for (index, value) in first_bad.into_iter().enumerate() {
+        if let Some(value) = value {
             let raw = row_as_json(&batch.slice(index, 1))?;
-            rejected.push(reject(
-                file,
-                column,
-                fault,
-                first_row + index as u64 + 1,
-                raw,
-            ));
+            rejected.push(reject(file, value, first_row + index as u64 + 1, raw));
         }
     }
     if let Some(ordinals) = &mut ordinals {
-        let mut kept = kept.values().iter();
-        ordinals.retain(|_| kept.next().unwrap_or(true));
+        let mut is_good = is_good.values().iter();
+        ordinals.retain(|_| is_good.next().unwrap_or(true));
     }
     Ok(Decoded {
-        batch: declared(file, columns, good.num_rows())?,
+        batch: declared(file, read, good.num_rows())?,
         retracted: None,
         rejected,
         ordinals,
@@ -151,26 +164,37 @@ fn convert<I>(
     })
 }
 
-/// All columns converted, and their faults with the place of the column.
+/// The columns that the job reads, converted; and the bad values of all columns, whose paths begin with the column's name.
 fn apply<I>(
-    file: &OpenFile<I>,
+    file: &ParquetFile<I>,
+    columns: &GroupColumns,
     batch: &RecordBatch,
-) -> Result<(Vec<ArrayRef>, Vec<(usize, Fault)>), ArrowError> {
-    let mut columns = Vec::with_capacity(file.columns.len());
-    let mut all_faults = Vec::new();
-    for (place, (source, target)) in file.columns.iter().enumerate() {
-        let mut faults = Vec::new();
-        columns.push(match source {
-            Some(index) => target.apply(batch.column(*index), None, &mut faults)?,
-            None => target.all_null(batch.num_rows()),
-        });
-        all_faults.extend(faults.into_iter().map(|fault| (place, fault)));
+) -> Result<(Vec<ArrayRef>, Vec<UnfitValue>), ArrowError> {
+    let mut read = Vec::with_capacity(file.schema.fields().len());
+    let mut all_bad = Vec::new();
+    for GroupColumn { place, column } in &columns.columns {
+        let Some(column) = file.columns.get(*column) else {
+            continue;
+        };
+        let conversion = &column.conversion;
+        let mut bad = Vec::new();
+        let array = match place {
+            Some(place) => conversion.apply(batch.column(*place), None, &mut bad)?,
+            None => conversion.all_null(batch.num_rows()),
+        };
+        for value in &mut bad {
+            value.path.insert_str(0, conversion.field.name());
+        }
+        all_bad.append(&mut bad);
+        if column.is_read {
+            read.push(array);
+        }
     }
-    Ok((columns, all_faults))
+    Ok((read, all_bad))
 }
 
 fn declared<I>(
-    file: &OpenFile<I>,
+    file: &ParquetFile<I>,
     columns: Vec<ArrayRef>,
     rows: usize,
 ) -> Result<RecordBatch, ArrowError> {
@@ -179,15 +203,14 @@ fn declared<I>(
     RecordBatch::try_new_with_options(schema, columns, &options)
 }
 
-fn reject<I>(file: &OpenFile<I>, column: usize, fault: &Fault, line: u64, raw: String) -> Rejected {
-    let path = format!("{}{}", file.schema.field(column).name(), fault.path);
+fn reject<I>(file: &ParquetFile<I>, value: &UnfitValue, line: u64, raw: String) -> Rejected {
     Rejected {
         source: Arc::clone(&file.source),
         file: Arc::clone(&file.name),
         line,
         byte_offset: 0,
-        column: Some(path.into()),
-        reason: fault.reason.clone(),
+        column: Some(value.path.as_str().into()),
+        reason: value.reason.clone(),
         raw,
     }
 }

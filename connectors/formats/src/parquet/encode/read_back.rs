@@ -12,6 +12,7 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 
+use super::super::guard::{guarded, guarded_iter};
 use super::ParquetOptions;
 use tidewater_contract::sink::EncodeError;
 
@@ -39,7 +40,7 @@ impl RowGroups {
             .with_schema(options.columns(schema))
             .with_page_index_policy(PageIndexPolicy::Optional);
         Ok(Self {
-            metadata: ArrowReaderMetadata::load(file, hints)?,
+            metadata: guarded(|| ArrowReaderMetadata::load(file, hints))?,
             schema: Arc::clone(schema),
         })
     }
@@ -66,8 +67,19 @@ pub fn read_back(
     if let Some(only) = only {
         builder = builder.with_row_groups(only);
     }
-    let reader = builder.build()?;
-    Ok(reader.map(move |batch| to_stored(&schema, &batch?)))
+    let reader = guarded(|| builder.build())?;
+    Ok(guarded_iter(reader).map(move |batch| to_stored(&schema, &batch?)))
+}
+
+/// The rows of a file that this program wrote with columns that are no longer known.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn read_all(
+    file: File,
+) -> Result<impl Iterator<Item = Result<RecordBatch, ArrowError>> + use<>, EncodeError> {
+    let open = || ParquetRecordBatchReaderBuilder::try_new(file)?.build();
+    Ok(guarded_iter(guarded(open)?))
 }
 
 fn to_stored(schema: &SchemaRef, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {

@@ -92,8 +92,7 @@ impl RowGroup {
             match leaf.text.take() {
                 Some(text) if text.has_texts() => {
                     let chunk = text.finish(column, self.options.compression)?;
-                    let (pages, close) = chunk.into_parts();
-                    group.append_column(&pages, close)?;
+                    group.append_column(&chunk.pages, chunk.close)?;
                     continue;
                 }
                 Some(nulls) => leaf.write_plain(nulls.rows())?,

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, StringArray};
 use arrow::datatypes::ArrowNativeType;
 use arrow::error::ArrowError;
+use bytes::Bytes;
 use parquet::basic::{BoundaryOrder, Compression, Encoding, PageType};
 use parquet::column::page::{Page, PageWriteSpec, PageWriter};
 use parquet::column::writer::ColumnCloseResult;
@@ -20,7 +21,6 @@ use parquet::errors::Result;
 use parquet::file::metadata::{
     ColumnChunkMetaData, ColumnIndexBuilder, LevelHistogram, OffsetIndexBuilder, PageEncodingStats,
 };
-use parquet::file::reader::ChunkReader;
 use parquet::file::statistics::{Statistics, ValueStatistics};
 use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
@@ -43,10 +43,11 @@ pub(super) struct TextColumn {
     dictionary_bytes_max: usize,
 }
 
-/// A column chunk, and what is to be said of it.
+/// A column chunk, and its metadata.
 pub(super) struct TextChunk {
-    pages: Vec<u8>,
-    close: ColumnCloseResult,
+    /// All pages, with their headers.
+    pub pages: Bytes,
+    pub close: ColumnCloseResult,
 }
 
 impl TextColumn {
@@ -97,20 +98,6 @@ impl TextColumn {
             chunk.write_rows(numbers, &codes)?;
         }
         chunk.finish(self.numbers.len())
-    }
-}
-
-impl TextChunk {
-    /// The bytes of all pages, as the crate reads them, and what is to be said of them.
-    pub fn into_parts(self) -> (impl ChunkReader, ColumnCloseResult) {
-        // The type of these bytes has its name in another crate; a page holds some.
-        let page = Page::DictionaryPage {
-            buf: self.pages.into(),
-            num_values: 0,
-            encoding: Encoding::PLAIN,
-            is_sorted: false,
-        };
-        (page.buffer().clone(), self.close)
     }
 }
 
@@ -250,7 +237,10 @@ impl<'a> Chunk<'a> {
             column_index: Some(self.column_index.build()?),
             offset_index: Some(self.offset_index.build()),
         };
-        Ok(TextChunk { pages, close })
+        Ok(TextChunk {
+            pages: pages.into(),
+            close,
+        })
     }
 
     fn metadata(&self, rows: usize) -> Result<ColumnChunkMetaData> {

@@ -1,5 +1,6 @@
 //! Maintained tables, against a model of their rows.
 
+mod bytes;
 mod changes;
 mod history;
 mod measure;

@@ -1,0 +1,232 @@
+//! The declared columns in the columns of one file: matched by name, each with its conversion.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, FieldRef, Fields, Schema};
+use parquet::arrow::ProjectionMask;
+use parquet::file::metadata::RowGroupMetaData;
+use parquet::schema::types::SchemaDescriptor;
+
+use crate::coded_text;
+use crate::options::{CheckColumns, ColumnNames, MissingColumns, UnknownColumns};
+use crate::scalar::sql_name;
+use tidewater_contract::error::SourceError;
+
+use super::convert::{ColumnConversion, Mismatch};
+use super::open::ReadPlan;
+
+/// A declared column, in one file.
+pub(super) struct ParquetColumn {
+    /// Its place among the file's columns; `None` when the file lacks it.
+    root: Option<usize>,
+    pub(super) conversion: ColumnConversion,
+    /// Whether the job reads it. Other columns are only checked.
+    pub(super) is_read: bool,
+}
+
+/// The columns that are decoded of one row group.
+pub(super) struct GroupColumns {
+    /// In declared order.
+    pub(super) columns: Vec<GroupColumn>,
+    pub(super) mask: ProjectionMask,
+}
+
+/// A column that is decoded of one row group.
+pub(super) struct GroupColumn {
+    /// Its place in a batch; `None` when the file lacks it.
+    pub(super) place: Option<usize>,
+    /// Its place among the declared columns.
+    pub(super) column: usize,
+}
+
+impl GroupColumns {
+    /// The columns to decode of `group`: those that are read, and those of the others that its statistics leave in
+    /// doubt.
+    pub(super) fn of(
+        columns: &[ParquetColumn],
+        group: &RowGroupMetaData,
+        file: &SchemaDescriptor,
+    ) -> Self {
+        let is_decoded = |column: &ParquetColumn| column.is_read || column.is_in_doubt(group, file);
+        let decoded = columns.iter().enumerate();
+        let decoded: Vec<_> = decoded.filter(|(_, column)| is_decoded(column)).collect();
+        let mut roots: Vec<usize> = decoded
+            .iter()
+            .filter_map(|(_, column)| column.root)
+            .collect();
+        roots.sort_unstable();
+        roots.dedup();
+        let place = |root: usize| roots.binary_search(&root).ok();
+        Self {
+            columns: decoded
+                .iter()
+                .map(|(index, column)| GroupColumn {
+                    place: column.root.and_then(place),
+                    column: *index,
+                })
+                .collect(),
+            mask: ProjectionMask::roots(file, roots),
+        }
+    }
+}
+
+impl ParquetColumn {
+    /// Whether a row group may hold a value of it that is a bad value.
+    fn is_in_doubt(&self, group: &RowGroupMetaData, file: &SchemaDescriptor) -> bool {
+        let Some(root) = self.root else {
+            return false;
+        };
+        let mut leaves =
+            (0..file.num_columns()).filter(|leaf| file.get_column_root_idx(*leaf) == root);
+        let chunk = match (leaves.next(), leaves.next()) {
+            (Some(leaf), None) => group.columns().get(leaf),
+            _ => None,
+        };
+        self.conversion.may_reject(chunk)
+    }
+}
+
+/// Refuses columns of the file that are not declared, unless the source passes over them.
+///
+/// # Errors
+/// The first such column.
+pub(super) fn refuse_unknown(
+    plan: &ReadPlan,
+    name: &Arc<str>,
+    file: &Schema,
+) -> Result<(), SourceError> {
+    if plan.options.unknown_columns == UnknownColumns::Ignore {
+        return Ok(());
+    }
+    let declared = plan.declared.fields();
+    for field in file.fields() {
+        if declared.find(field.name()).is_some() {
+            continue;
+        }
+        let message = match in_other_case(declared, field.name()) {
+            Some(_) if plan.options.column_names == ColumnNames::AnyCase => continue,
+            Some((_, other)) => format!(
+                "is declared as '{}': declare it as \"{}\" in double quotes, or set column_names to 'any_case'",
+                other.name(),
+                field.name()
+            ),
+            None => format!(
+                "is in the file, but not declared: declare it ({}), or set unknown_columns to 'ignore'",
+                sql_name(field.data_type())
+            ),
+        };
+        return Err(SourceError::column(name, field.name().as_str(), message));
+    }
+    Ok(())
+}
+
+/// All declared columns in `file`, the schema of the file that errors call `name`.
+///
+/// # Errors
+/// When a column is not there, or its type is not the declared one.
+pub(super) fn match_columns(
+    plan: &ReadPlan,
+    name: &Arc<str>,
+    file: &Schema,
+) -> Result<Vec<ParquetColumn>, SourceError> {
+    let mut columns = Vec::with_capacity(plan.declared.fields().len());
+    for (index, field) in plan.declared.fields().iter().enumerate() {
+        let is_read = plan.projection.contains(&index);
+        if !is_read && plan.options.check == CheckColumns::Read {
+            continue;
+        }
+        let matched = match_column(plan, field, file.fields()).map_err(|error| {
+            let column = format!("{}{}", field.name(), error.path);
+            SourceError::column(name, column, error.message)
+        })?;
+        let (root, conversion) = matched;
+        columns.push(ParquetColumn {
+            root,
+            conversion,
+            is_read,
+        });
+    }
+    Ok(columns)
+}
+
+fn match_column(
+    plan: &ReadPlan,
+    field: &FieldRef,
+    file: &Fields,
+) -> Result<(Option<usize>, ColumnConversion), Mismatch> {
+    let stays_coded = |found: &DataType| {
+        plan.dictionaries && *field.data_type() == DataType::Utf8 && *found == coded_text()
+    };
+    match find(plan, field.name(), file)? {
+        Some((root, found)) if stays_coded(found.data_type()) => {
+            Ok((Some(root), ColumnConversion::coded(field)))
+        }
+        Some((root, found)) => {
+            let conversion = ColumnConversion::plan(found, field, plan.rules)?;
+            Ok((Some(root), conversion))
+        }
+        None if plan.options.missing_columns == MissingColumns::Null => {
+            Ok((None, ColumnConversion::missing(field)?))
+        }
+        None => Err(Mismatch::new(match in_other_case(file, field.name()) {
+            Some((_, other)) => format!(
+                "is '{}' in the file: declare it so in double quotes, or set column_names to 'any_case'",
+                other.name()
+            ),
+            None => format!(
+                "is not in the file, whose columns are {}; set missing_columns to 'null' to read it as NULL",
+                names(file)
+            ),
+        })),
+    }
+}
+
+/// The column of the file that is meant by `name`.
+fn find<'a>(
+    plan: &ReadPlan,
+    name: &str,
+    file: &'a Fields,
+) -> Result<Option<(usize, &'a FieldRef)>, Mismatch> {
+    let same_name = file.iter().enumerate();
+    let mut same_name = same_name.filter(|(_, other)| other.name() == name);
+    match (same_name.next(), same_name.next()) {
+        (Some(only), None) => Ok(Some(only)),
+        (Some(_), Some(_)) => Err(Mismatch::new("is in the file more than once")),
+        (None, _) if plan.options.column_names == ColumnNames::AnyCase => {
+            Ok(in_other_case(file, name))
+        }
+        (None, _) => Ok(None),
+    }
+}
+
+/// The field whose name differs from `name` in the case of its letters alone.
+fn in_other_case<'a>(fields: &'a Fields, name: &str) -> Option<(usize, &'a FieldRef)> {
+    let lower = name.to_lowercase();
+    let mut fields = fields.iter().enumerate();
+    fields.find(|(_, field)| field.name() != name && field.name().to_lowercase() == lower)
+}
+
+/// Warnings of declared columns that are read as NULL though the file has them in other letters.
+pub(super) fn names_in_other_case(plan: &ReadPlan, name: &str, file: &Schema) -> Vec<String> {
+    if plan.options.column_names == ColumnNames::AnyCase {
+        return Vec::new();
+    }
+    let missing = plan.declared.fields().iter();
+    let missing = missing.filter(|field| file.fields().find(field.name()).is_none());
+    let warn = |field: &FieldRef| {
+        let (_, other) = in_other_case(file.fields(), field.name())?;
+        Some(format!(
+            "{name}: column '{}' is read as NULL, but the file has '{}': declare it so in double quotes, or set \
+             column_names to 'any_case'",
+            field.name(),
+            other.name()
+        ))
+    };
+    missing.filter_map(warn).collect()
+}
+
+/// The names of fields, for a message.
+pub(super) fn names(fields: &Fields) -> String {
+    let names: Vec<_> = fields.iter().map(|field| field.name().as_str()).collect();
+    names.join(", ")
+}
