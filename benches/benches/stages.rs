@@ -211,7 +211,7 @@ mod preaggregate {
 mod dataflow {
     use tidewater_operators::aggregate::{Aggregation, aggregate};
     use tidewater_operators::interner::Interner;
-    use tidewater_operators::state::Part;
+    use tidewater_operators::state::StateHandle;
     use tidewater_operators::{Delta, Faults};
     use timely::dataflow::operators::{Input, Probe};
 
@@ -225,7 +225,7 @@ mod dataflow {
                 let (mut input, probe) = worker.dataflow::<u64, _, _>(|scope| {
                     let (input, stream) = scope.new_input::<Vec<Delta>>();
                     let interner = Interner::default();
-                    let part = |_: &str| Part::default();
+                    let part = |_: &str| StateHandle::default();
                     let rows = aggregate(stream, &aggregation, &interner, part, &faults).unwrap();
                     (input, rows.probe().0)
                 });

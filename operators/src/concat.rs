@@ -1,14 +1,14 @@
-//! `concat`: UNION ALL.
+//! `concat`: `UNION ALL`.
 
+use timely::dataflow::Scope;
 use timely::dataflow::operators::Concatenate;
-use timely::dataflow::{Scope, Stream};
 
-use crate::Delta;
+use crate::DeltaStream;
 
-/// The deltas of all streams; none of none. Their batches must be of one schema.
+/// The deltas of all streams, whose batches must have one schema. Without streams there are no deltas.
 pub fn concat<'scope>(
     scope: Scope<'scope, u64>,
-    streams: impl IntoIterator<Item = Stream<'scope, u64, Vec<Delta>>>,
-) -> Stream<'scope, u64, Vec<Delta>> {
+    streams: impl IntoIterator<Item = DeltaStream<'scope>>,
+) -> DeltaStream<'scope> {
     scope.concatenate(streams)
 }

@@ -1,25 +1,29 @@
-//! The unit of change: a record batch and the sign with which it counts.
+//! Deltas, the unit of change: a record batch and a sign.
 
 use arrow::array::RecordBatch;
+use timely::dataflow::Stream;
 
-/// A record batch and the sign with which its rows count: `+1` taken in, `-1` taken back.
+/// A stream of deltas. Its time is the epoch.
+pub type DeltaStream<'scope> = Stream<'scope, u64, Vec<Delta>>;
+
+/// Rows that are all inserted or all retracted.
 ///
-/// One sign a delta keeps expressions vectorised: a correction runs the same code as an insertion. Deltas never
-/// cross workers; what does is keyed rows.
+/// With one sign for the whole batch, expressions stay vectorised: a retraction runs the same code as an insertion.
+/// Deltas never cross workers; keyed rows and partial aggregates do.
 #[derive(Clone, Debug)]
 pub struct Delta {
     /// The rows.
     pub batch: RecordBatch,
-    /// `+1` or `-1`.
+    /// Whether the rows are inserted or retracted.
     pub sign: Sign,
 }
 
 /// The sign of a [`Delta`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Sign {
-    /// Taken in.
+    /// Inserted.
     Plus,
-    /// Taken back.
+    /// Retracted.
     Minus,
 }
 
@@ -41,7 +45,7 @@ impl Sign {
         }
     }
 
-    /// The sign of a difference, `None` for zero.
+    /// The sign of a difference; `None` for zero.
     pub fn of(diff: i64) -> Option<Self> {
         match diff {
             0 => None,
@@ -52,7 +56,7 @@ impl Sign {
 }
 
 impl Delta {
-    /// Rows taken in.
+    /// Inserted rows.
     pub fn plus(batch: RecordBatch) -> Self {
         Self {
             batch,
@@ -60,7 +64,7 @@ impl Delta {
         }
     }
 
-    /// Rows taken back.
+    /// Retracted rows.
     pub fn minus(batch: RecordBatch) -> Self {
         Self {
             batch,

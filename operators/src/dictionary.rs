@@ -1,14 +1,14 @@
-//! Byte strings by number: packed rows, and a dictionary that interns them.
+//! Packed byte strings, and a dictionary that gives them ids.
 
 use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 
 use crate::hash::hash;
 
-/// Byte strings packed one after another, each known by its index.
+/// Byte strings packed one after another, by index.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackedRows {
-    /// Where each row ends in `bytes`.
+    /// The end of each row in `bytes`.
     ends: Vec<usize>,
     bytes: Vec<u8>,
 }
@@ -46,12 +46,12 @@ impl PackedRows {
     }
 }
 
-/// Interns byte strings: equal strings get the same id, ids count up from 0.
+/// Interns byte strings: equal strings have the same id, and ids count up from 0.
 ///
-/// An operator keys its state by these ids rather than by the strings: a `(group, value)` pair is then eight bytes and
-/// sorts as one integer. Ids are the worker's own; what crosses workers carries the strings.
+/// Operators key their state by ids rather than strings: a `(group, value)` pair is then eight bytes and sorts as one
+/// integer. An id has a meaning for one worker only, so strings and not ids cross workers.
 #[derive(Debug, Default)]
-pub struct Dictionary {
+pub struct KeyDictionary {
     rows: PackedRows,
     hashes: Vec<u64>,
     ids: HashTable<u32>,
@@ -65,8 +65,8 @@ pub struct Dictionary {
 )]
 pub struct DictionaryFull;
 
-impl Dictionary {
-    /// The id of `row`, which is new if the string was not seen before.
+impl KeyDictionary {
+    /// The id of `row`, which gets a new one if it has none.
     ///
     /// # Errors
     /// When ids run out.
@@ -75,7 +75,7 @@ impl Dictionary {
         self.intern_hashed(row, hash(row))
     }
 
-    /// [`intern`](Self::intern) with the row's [`hash`] at hand.
+    /// [`intern`](Self::intern) for a row whose [`hash()`] is known.
     ///
     /// # Errors
     /// When ids run out.
@@ -101,7 +101,7 @@ impl Dictionary {
         self.rows.get(id as usize)
     }
 
-    /// The [`hash`] of the string behind an id of this dictionary.
+    /// The [`hash()`] of the string behind an id of this dictionary.
     #[inline]
     pub fn hash(&self, id: u32) -> u64 {
         self.hashes[id as usize]
@@ -112,7 +112,7 @@ impl Dictionary {
         self.rows.len()
     }
 
-    /// Whether nothing was interned.
+    /// Whether there is no string.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn equal_strings_share_an_id() {
-        let mut dictionary = Dictionary::default();
+        let mut dictionary = KeyDictionary::default();
         let rows: [&[u8]; 5] = [b"a", b"", b"bc", b"a", b""];
         let ids: Vec<u32> = rows
             .iter()

@@ -1,7 +1,7 @@
-//! `exchange_rows`: deltas into keyed rows, each on the worker that owns its key, arranged.
+//! `exchange_rows`: encodes deltas as keyed rows, sends each to the worker that owns its key, and arranges them there.
 //!
-//! There is one kind of arrangement, [`Arrangement`], and so one compilation of differential's machinery. Rows leave
-//! a worker in sorted and consolidated chunks, so that what is arranged has only to be merged.
+//! All arrangements have the type [`Arrangement`], so differential's machinery is compiled once. Rows leave a worker in
+//! sorted and consolidated chunks, which the arrangement only has to merge.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -25,14 +25,14 @@ use timely::dataflow::operators::generic::Operator;
 
 use crate::hash::hash;
 use crate::plain::plain;
-use crate::row::{Row, RowContainer};
-use crate::row_codec::KeyedCodec;
-use crate::{Delta, Faults};
+use crate::row::{EncodedRow, RowContainer};
+use crate::row_codec::{KeyedCodec, valid_rows};
+use crate::{Delta, DeltaStream, Faults};
 
-/// A row's key and value, its epoch, and how often it is taken in or back.
-pub type Update = ((Row, Row), u64, i64);
+/// A row's key and value, its epoch, and the change of its count.
+pub type RowUpdate = ((EncodedRow, EncodedRow), u64, i64);
 
-/// The layout of an arrangement's batches: keys and values packed.
+/// The layout of an arrangement's batches: packed keys and values.
 pub type RowLayout = (RowContainer, RowContainer, Vec<u64>, Vec<i64>, OffsetList);
 
 /// A batch of an arrangement.
@@ -41,52 +41,57 @@ pub type RowBatch = Rc<OrdValBatch<RowLayout>>;
 /// Keyed rows, arranged.
 pub type Arrangement<'scope> = Arranged<'scope, TraceAgent<Spine<RowBatch>>>;
 
-type RowBatcher = OrdValBatcher<Row, Row, u64, i64>;
+type RowBatcher = OrdValBatcher<EncodedRow, EncodedRow, u64, i64>;
 /// Builds batches of an arrangement.
-pub type RowBuilder = RcBuilder<OrdValBuilder<RowLayout, Vec<Update>>>;
+pub type RowBuilder = RcBuilder<OrdValBuilder<RowLayout, Vec<RowUpdate>>>;
 
-/// A chunk is sent when it has this many rows.
+/// Rows of a full chunk.
 const CHUNK_ROWS: usize = 4096;
 
-/// Sorted and consolidated rows, all for one worker.
+/// Sorted and consolidated rows for one worker.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Chunk {
+pub struct RowChunk {
     worker: u64,
-    updates: Vec<Update>,
+    updates: Vec<RowUpdate>,
 }
 
-/// How the rows of one input become keyed rows.
+/// Encodes the rows of one input as keyed rows.
 pub struct RowEncoder {
-    /// The cut into key and value.
+    /// Splits a row into key and value.
     pub codec: KeyedCodec,
-    /// Put before each value, to tell apart the inputs of one arrangement. May be empty.
+    /// Precedes each value, to distinguish the inputs of one arrangement. May be empty.
     pub tag: &'static [u8],
-    /// Whether rows with a NULL in their key are left out.
-    pub drop_null_keys: bool,
+    /// Rows with NULL in one of these columns are dropped.
+    pub not_null: Vec<usize>,
 }
 
 impl RowEncoder {
-    /// Hands each row's key and value to `give`.
+    /// An encoder for the only input of an arrangement. Keeps all rows.
+    pub fn untagged(codec: KeyedCodec) -> Self {
+        Self {
+            codec,
+            tag: &[],
+            not_null: Vec::new(),
+        }
+    }
+
+    /// Passes each row's key and value to `visit`.
     fn encode(
         &self,
         batch: &RecordBatch,
-        mut give: impl FnMut(&[u8], Row),
+        mut visit: impl FnMut(&[u8], EncodedRow),
     ) -> Result<(), ArrowError> {
         let batch = &plain(batch)?;
         let (keys, values) = self.codec.encode(batch)?;
-        let kept = if self.drop_null_keys {
-            self.codec.keys_without_null(batch)?
-        } else {
-            None
-        };
+        let valid = valid_rows(batch, &self.not_null)?;
         let mut tagged = self.tag.to_vec();
         for index in 0..batch.num_rows() {
-            if kept.as_ref().is_some_and(|kept| kept.is_null(index)) {
+            if valid.as_ref().is_some_and(|valid| valid.is_null(index)) {
                 continue;
             }
             tagged.truncate(self.tag.len());
             tagged.extend_from_slice(values.get(index));
-            give(keys.get(index), Row::from(tagged.as_slice()));
+            visit(keys.get(index), EncodedRow::from(tagged.as_slice()));
         }
         Ok(())
     }
@@ -94,21 +99,21 @@ impl RowEncoder {
 
 /// Encodes deltas into chunks for the workers that own the keys.
 pub fn encode_rows<'scope>(
-    stream: Stream<'scope, u64, Vec<Delta>>,
+    stream: DeltaStream<'scope>,
     name: &str,
     encoder: RowEncoder,
     faults: Faults,
-) -> Stream<'scope, u64, Vec<Chunk>> {
+) -> Stream<'scope, u64, Vec<RowChunk>> {
     let operator = name.to_owned();
     let workers = stream.scope().peers();
     stream.unary(Pipeline, &format!("{name}: encode"), move |_, _| {
-        let mut outgoing = Outgoing::new(workers);
+        let mut outgoing = RowChunks::new(workers);
         move |input, output| {
             input.for_each(|epoch, deltas| {
                 let mut session = output.session(&epoch);
                 for Delta { batch, sign } in deltas.drain(..) {
                     let encoded = encoder.encode(&batch, |key, value| {
-                        let update = ((Row::from(key), value), *epoch.time(), sign.diff());
+                        let update = ((EncodedRow::from(key), value), *epoch.time(), sign.diff());
                         if let Some(chunk) = outgoing.push(hash(key), update) {
                             session.give(chunk);
                         }
@@ -123,15 +128,15 @@ pub fn encode_rows<'scope>(
     })
 }
 
-/// The chunks being filled, one a worker.
-struct Outgoing(Vec<Chunk>);
+/// The chunks that are being filled, one for each worker.
+struct RowChunks(Vec<RowChunk>);
 
-impl Outgoing {
+impl RowChunks {
     fn new(workers: usize) -> Self {
         Self(
             (0..)
                 .take(workers)
-                .map(|worker| Chunk {
+                .map(|worker| RowChunk {
                     worker,
                     updates: Vec::new(),
                 })
@@ -139,12 +144,9 @@ impl Outgoing {
         )
     }
 
-    /// Takes an update, and gives back the chunk that it filled.
-    fn push(&mut self, hash: u64, update: Update) -> Option<Chunk> {
-        let worker = match u64::try_from(self.0.len()) {
-            Ok(workers) => usize::try_from(hash % workers).unwrap_or_default(),
-            Err(_) => 0,
-        };
+    /// Adds an update. Returns the chunk if that filled it.
+    fn push(&mut self, hash: u64, update: RowUpdate) -> Option<RowChunk> {
+        let worker = usize::try_from(hash % self.0.len() as u64).unwrap_or_default();
         let chunk = &mut self.0[worker];
         chunk.updates.push(update);
         if chunk.updates.len() < CHUNK_ROWS {
@@ -154,13 +156,13 @@ impl Outgoing {
         }
     }
 
-    /// What is left.
-    fn finish(&mut self) -> impl Iterator<Item = Chunk> {
-        self.0.iter_mut().filter_map(Chunk::take)
+    /// The chunks that are not full.
+    fn finish(&mut self) -> impl Iterator<Item = RowChunk> {
+        self.0.iter_mut().filter_map(RowChunk::take)
     }
 }
 
-impl Chunk {
+impl RowChunk {
     fn take(&mut self) -> Option<Self> {
         let mut updates = std::mem::take(&mut self.updates);
         consolidate_updates(&mut updates);
@@ -175,12 +177,12 @@ impl Chunk {
     }
 }
 
-/// Exchanges and arranges.
+/// Exchanges chunks and arranges their rows.
 pub fn arrange_rows<'scope>(
-    stream: Stream<'scope, u64, Vec<Chunk>>,
+    stream: Stream<'scope, u64, Vec<RowChunk>>,
     name: &str,
 ) -> Arrangement<'scope> {
-    let exchange = Exchange::new(|chunk: &Chunk| chunk.worker);
+    let exchange = Exchange::new(|chunk: &RowChunk| chunk.worker);
     arrange_core::<_, _, Unpacker, RowBatcher, RowBuilder, _>(
         stream,
         exchange,
@@ -188,29 +190,29 @@ pub fn arrange_rows<'scope>(
     )
 }
 
-/// Takes the updates out of chunks.
+/// Unpacks the updates of chunks.
 #[derive(Default)]
 struct Unpacker {
-    ready: VecDeque<Vec<Update>>,
-    given: Vec<Update>,
+    ready: VecDeque<Vec<RowUpdate>>,
+    given: Vec<RowUpdate>,
 }
 
-impl PushInto<&mut Vec<Chunk>> for Unpacker {
-    fn push_into(&mut self, chunks: &mut Vec<Chunk>) {
+impl PushInto<&mut Vec<RowChunk>> for Unpacker {
+    fn push_into(&mut self, chunks: &mut Vec<RowChunk>) {
         self.ready
             .extend(chunks.drain(..).map(|chunk| chunk.updates));
     }
 }
 
 impl ContainerBuilder for Unpacker {
-    type Container = Vec<Update>;
+    type Container = Vec<RowUpdate>;
 
-    fn extract(&mut self) -> Option<&mut Vec<Update>> {
+    fn extract(&mut self) -> Option<&mut Vec<RowUpdate>> {
         self.given = self.ready.pop_front()?;
         Some(&mut self.given)
     }
 
-    fn finish(&mut self) -> Option<&mut Vec<Update>> {
+    fn finish(&mut self) -> Option<&mut Vec<RowUpdate>> {
         self.extract()
     }
 }

@@ -1,21 +1,21 @@
-//! Faults: errors met inside the dataflow, where no caller can be returned to.
+//! Faults: errors inside the dataflow, where an operator has no caller to return an error to.
 
 use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// An error met by an operator.
+/// An error in an operator.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{operator}: {message}")]
 pub struct Fault {
-    /// The operator, named as in the plan.
+    /// The operator's name in the graph.
     pub operator: String,
-    /// What went wrong.
+    /// The error.
     pub message: String,
 }
 
-/// Where operators leave the first fault of a run. Shared by all workers; the driver looks at it between steps and
-/// ends the run, publishing nothing.
+/// The first fault of a run, shared by all workers. The driver checks for it between steps; a fault ends the run, and
+/// nothing is published.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
     first: Arc<Mutex<Option<Fault>>>,
@@ -23,7 +23,7 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// Records a fault; the first one is kept.
+    /// Records a fault, unless there is one already.
     pub fn raise(&self, operator: &str, error: impl Display) {
         let fault = Fault {
             operator: operator.to_owned(),
@@ -36,7 +36,7 @@ impl Faults {
         self.raised.store(true, Ordering::Release);
     }
 
-    /// Whether a fault was recorded. Cheap enough to ask at every step.
+    /// Whether a fault was recorded. Cheap enough for every step.
     pub fn raised(&self) -> bool {
         self.raised.load(Ordering::Acquire)
     }

@@ -1,6 +1,6 @@
-//! The hash that routes keys to workers: the same on every machine, build and run.
+//! The hash that assigns keys to workers: the same on every machine, build and run.
 
-/// XXH3 of some bytes. Keys owe their place to it, so it must never change while state is kept.
+/// The XXH3 of `bytes`. Stored keys are placed by it, so it must never change.
 #[inline]
 pub fn hash(bytes: &[u8]) -> u64 {
     twox_hash::XxHash3_64::oneshot(bytes)

@@ -1,113 +1,88 @@
 //! `join`: inner and left equi-joins.
 //!
-//! Both sides are in one arrangement, told apart by a tag before the value, so that an epoch's changes of a key's
-//! left and right rows are met together.
+//! Both sides are in one arrangement. A tag before the value distinguishes them, so that the changes of a key's left and
+//! right rows in one epoch are processed together.
 //!
 //! Invariants:
-//! 1. Each pair of a left and a right row is emitted at most once an epoch, with what its count changes by; so is each
-//!    left row beside NULLs. (Without keys the two can be the same row, where a right row is nothing but NULLs.)
-//! 2. A change of left rows costs the right rows of their key; only a change of right rows walks the left rows of
-//!    the key, each of which it makes a change for.
-//! 3. Keys with NULL match nothing: such right rows are not arranged, such left rows only for left joins.
+//! 1. Each pair of a left and a right row is emitted at most once an epoch, with the change of its count; so is each left
+//!    row beside NULLs. (Without keys the two can be the same row, where a right row consists of NULLs.)
+//! 2. A change of left rows costs the right rows of their key. Only a change of right rows walks the left rows of the key,
+//!    each of which it makes a change for.
+//! 3. NULL matches nothing, unless the key is null-safe. Right rows whose keys match nothing are not arranged, and such left
+//!    rows only for left joins.
 
 use arrow::array::new_null_array;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
-use timely::dataflow::Stream;
-use timely::dataflow::operators::Concat;
-use timely::dataflow::operators::generic::operator;
 
-use crate::exchange_rows::{RowEncoder, arrange_rows, encode_rows};
-use crate::group::{Entry, Group};
-use crate::per_key::{Changes, Keeps, Logic, per_key};
-use crate::row::Row;
+use crate::exchange_rows::RowEncoder;
+use crate::key_rows::{KeyRows, RowCounts};
+use crate::per_key::{KeyedOperator, RowChanges, StoredRows, per_key};
+use crate::row::EncodedRow;
 use crate::row_codec::{KeyedCodec, RowCodec, RowDecoder};
-use crate::state::Part;
-use crate::{Delta, Faults};
+use crate::state::StateHandle;
+use crate::{DeltaStream, Faults};
 
 const RIGHT: &[u8] = &[0];
 const LEFT: &[u8] = &[1];
 
-/// Which rows a join keeps.
+/// The rows that a join emits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum JoinKind {
     /// Matches.
     Inner,
-    /// Matches, and left rows without one beside NULLs.
+    /// Matches, and left rows without a match beside NULLs.
     Left,
 }
 
-/// What [`join`] joins.
+/// A column of each input, of the same type, whose values must be equal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JoinKey {
+    /// The left input's column.
+    pub left: usize,
+    /// The right input's column.
+    pub right: usize,
+    /// Whether NULL equals NULL (`IS NOT DISTINCT FROM`).
+    pub null_safe: bool,
+}
+
+/// The specification of a [`join`].
 #[derive(Clone, Debug)]
 pub struct JoinSpec {
-    /// Which rows are kept.
+    /// The rows that are emitted.
     pub kind: JoinKind,
-    /// Of the left input.
+    /// The left input's schema.
     pub left: SchemaRef,
-    /// Of the right input.
+    /// The right input's schema.
     pub right: SchemaRef,
-    /// Columns of the left input that must equal those of `right_keys`, one by one, and have their types. None for a
-    /// cross join.
-    pub left_keys: Vec<usize>,
-    /// Columns of the right input.
-    pub right_keys: Vec<usize>,
+    /// The keys; none for a cross join.
+    pub keys: Vec<JoinKey>,
     /// All left columns, then all right columns, nullable for left joins.
     pub schema: SchemaRef,
 }
 
-/// Joins two inputs by equal keys. NULL equals nothing.
+/// Joins two inputs by equal keys.
 ///
-/// A spec that does not fit the schemas is a fault, and nothing comes out.
+/// A spec that does not fit the schemas is a fault, and nothing is emitted.
 pub fn join<'scope>(
-    left: Stream<'scope, u64, Vec<Delta>>,
-    right: Stream<'scope, u64, Vec<Delta>>,
+    left: DeltaStream<'scope>,
+    right: DeltaStream<'scope>,
     name: &str,
     spec: &JoinSpec,
-    part: Part,
+    state: StateHandle,
     faults: Faults,
-) -> Stream<'scope, u64, Vec<Delta>> {
-    let Some(Prepared {
-        left_encoder,
-        right_encoder,
-        decoder,
-        unmatched,
-    }) = faults.catch(name, prepare(spec))
-    else {
-        return operator::empty(left.scope());
+) -> DeltaStream<'scope> {
+    per_key(vec![left, right], name, operator(spec), state, faults)
+}
+
+fn operator(spec: &JoinSpec) -> Result<KeyedOperator, ArrowError> {
+    let columns = |column: fn(&JoinKey) -> usize| spec.keys.iter().map(column).collect::<Vec<_>>();
+    let strict = |column: fn(&JoinKey) -> usize| {
+        let keys = spec.keys.iter().filter(|key| !key.null_safe);
+        keys.map(column).collect::<Vec<_>>()
     };
-    let left = encode_rows(left, &format!("{name}: left"), left_encoder, faults.clone());
-    let right = encode_rows(
-        right,
-        &format!("{name}: right"),
-        right_encoder,
-        faults.clone(),
-    );
-    let logic: Logic = Box::new(move |group, changes| {
-        change(group, unmatched.as_ref(), changes);
-        Ok(())
-    });
-    per_key(
-        arrange_rows(left.concat(right), name),
-        name,
-        decoder,
-        faults,
-        part,
-        (u64::MAX, Keeps::All),
-        logic,
-    )
-}
-
-struct Prepared {
-    left_encoder: RowEncoder,
-    right_encoder: RowEncoder,
-    decoder: RowDecoder,
-    /// The right side of a left row without a match, for left joins.
-    unmatched: Option<Row>,
-}
-
-fn prepare(spec: &JoinSpec) -> Result<Prepared, ArrowError> {
-    let left = KeyedCodec::new(&spec.left, &spec.left_keys, &[])?;
-    let right = KeyedCodec::with_whole_values(&spec.right, &spec.right_keys)?;
+    let left = KeyedCodec::new(&spec.left, &columns(|key| key.left), &[])?;
+    let right = KeyedCodec::with_whole_values(&spec.right, &columns(|key| key.right))?;
     if !left.key.encodes_like(&right.key) {
         return Err(ArrowError::SchemaError(
             "the keys of the two sides are not of the same types".to_owned(),
@@ -120,72 +95,81 @@ fn prepare(spec: &JoinSpec) -> Result<Prepared, ArrowError> {
         .chain((left.width()..).take(spec.right.fields().len()))
         .collect();
     let decoder = RowDecoder::new(whole, places, spec.schema.clone())?;
-    let outer = spec.kind == JoinKind::Left;
-    let unmatched = if outer {
-        Some(null_row(&right.value, &spec.right)?)
-    } else {
-        None
+    let is_left_join = spec.kind == JoinKind::Left;
+    // The right side of a left row without a match.
+    let unmatched = is_left_join
+        .then(|| null_row(&right.value, &spec.right))
+        .transpose()?;
+    let left = RowEncoder {
+        codec: left,
+        tag: LEFT,
+        not_null: if is_left_join {
+            Vec::new()
+        } else {
+            strict(|key| key.left)
+        },
     };
-    Ok(Prepared {
-        left_encoder: RowEncoder {
-            codec: left,
-            tag: LEFT,
-            drop_null_keys: !outer,
-        },
-        right_encoder: RowEncoder {
-            codec: right,
-            tag: RIGHT,
-            drop_null_keys: true,
-        },
+    let right = RowEncoder {
+        codec: right,
+        tag: RIGHT,
+        not_null: strict(|key| key.right),
+    };
+    Ok(KeyedOperator {
+        encoders: vec![left, right],
         decoder,
-        unmatched,
+        reach: u64::MAX,
+        stored: StoredRows::All,
+        logic: Box::new(move |rows, changes| {
+            emit(rows, unmatched.as_ref(), changes);
+            Ok(())
+        }),
     })
 }
 
-fn null_row(codec: &RowCodec, schema: &Schema) -> Result<Row, ArrowError> {
+fn null_row(codec: &RowCodec, schema: &Schema) -> Result<EncodedRow, ArrowError> {
     let nulls: Vec<_> = schema
         .fields()
         .iter()
         .map(|field| new_null_array(field.data_type(), 1))
         .collect();
-    Ok(Row::from(codec.encode(&nulls)?.get(0)))
+    Ok(EncodedRow::from(codec.encode(&nulls)?.get(0)))
 }
 
-/// Emits what an epoch changes in the join of a key's left and right rows.
-fn change(group: &Group<'_>, unmatched: Option<&Row>, changes: &mut Changes<'_>) {
-    let (right_changes, left_changes): (Vec<_>, Vec<_>) = group
+/// Emits the changes that an epoch causes in the join of a key's left and right rows.
+fn emit(rows: &KeyRows<'_>, unmatched: Option<&EncodedRow>, changes: &mut RowChanges<'_>) {
+    let (right_changes, left_changes): (Vec<_>, Vec<_>) = rows
         .changes()
         .partition(|(value, _)| value.starts_with(RIGHT));
     let rights: Vec<_> = if left_changes.is_empty() {
         Vec::new()
     } else {
-        rights_of(group).collect()
+        right_rows(rows).collect()
     };
-    let nulls = unmatched.map(Row::as_bytes);
-    let mut emit =
-        |left: &[u8], right: &[u8], diff| changes.push(&[group.key, &left[1..], right], diff);
+    let nulls = unmatched.map(EncodedRow::as_bytes);
+    let mut push =
+        |left: &[u8], right: &[u8], diff| changes.push(&[rows.key, &left[1..], right], diff);
 
     if right_changes.is_empty() {
         let matched = rights.iter().any(|right| right.after > 0);
         for (left, diff) in left_changes {
             for right in &rights {
-                emit(left, &right.value[1..], product(diff, right.after));
+                push(left, &right.value[1..], product(diff, right.after));
             }
             if let Some(nulls) = nulls.filter(|_| !matched) {
-                emit(left, nulls, diff);
+                push(left, nulls, diff);
             }
         }
         return;
     }
     let (was_matched, is_matched) = if nulls.is_some() {
-        matched(group)
+        matched(rows)
     } else {
         (true, true)
     };
-    for left in group.walk(LEFT) {
+    for left in rows.walk(LEFT) {
         if left.before == left.after {
             for (right, diff) in &right_changes {
-                emit(left.value, &right[1..], product(left.after, *diff));
+                push(left.value, &right[1..], product(left.after, *diff));
             }
         } else {
             for right in &rights {
@@ -193,27 +177,26 @@ fn change(group: &Group<'_>, unmatched: Option<&Row>, changes: &mut Changes<'_>)
                     product(left.before, right.before),
                     product(left.after, right.after),
                 );
-                emit(left.value, &right.value[1..], is.saturating_sub(was));
+                push(left.value, &right.value[1..], is.saturating_sub(was));
             }
         }
         if let Some(nulls) = nulls {
             let was = if was_matched { 0 } else { left.before };
             let is = if is_matched { 0 } else { left.after };
-            emit(left.value, nulls, is - was);
+            push(left.value, nulls, is - was);
         }
     }
 }
 
-fn rights_of<'a>(group: &Group<'a>) -> impl Iterator<Item = Entry<'a>> + use<'a> {
-    group
-        .walk(RIGHT)
+fn right_rows<'a>(rows: &KeyRows<'a>) -> impl Iterator<Item = RowCounts<'a>> + use<'a> {
+    rows.walk(RIGHT)
         .take_while(|right| right.value.starts_with(RIGHT))
 }
 
 /// Whether there are right rows before the epoch, and after it.
-fn matched(group: &Group<'_>) -> (bool, bool) {
+fn matched(rows: &KeyRows<'_>) -> (bool, bool) {
     let mut matched = (false, false);
-    for right in rights_of(group) {
+    for right in right_rows(rows) {
         matched = (matched.0 || right.before > 0, matched.1 || right.after > 0);
         if matched == (true, true) {
             break;
@@ -222,7 +205,7 @@ fn matched(group: &Group<'_>) -> (bool, bool) {
     matched
 }
 
-/// How often a pair is there. Counts that saturate could not be emitted in a lifetime.
+/// The count of a pair. More rows than the saturated count could never be emitted.
 fn product(left: i64, right: i64) -> i64 {
     left.saturating_mul(right)
 }

@@ -1,21 +1,20 @@
-//! `map`: one record batch into another, vectorised; filters, projections and unnests are all this.
+//! `map`: a function from batch to batch. Filters, projections and unnests are maps.
 
 use std::fmt::Display;
 
 use arrow::array::RecordBatch;
-use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::Operator;
 
-use crate::{Delta, Faults};
+use crate::{Delta, DeltaStream, Faults};
 
-/// Applies `logic` to each delta's batch and keeps its sign. Batches that come out empty end here.
+/// Applies `logic` to the batch of each delta. The sign stays the same, and empty batches are dropped.
 pub fn map<'scope, E: Display>(
-    stream: Stream<'scope, u64, Vec<Delta>>,
+    stream: DeltaStream<'scope>,
     name: &str,
     faults: Faults,
     mut logic: impl FnMut(&RecordBatch) -> Result<RecordBatch, E> + 'static,
-) -> Stream<'scope, u64, Vec<Delta>> {
+) -> DeltaStream<'scope> {
     let operator = name.to_owned();
     stream.unary(Pipeline, name, move |_, _| {
         move |input, output| {

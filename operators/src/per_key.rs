@@ -1,12 +1,13 @@
-//! `per_key`: what the changes of a key's rows change in the output, for keyed operators of any kind.
+//! `per_key`: keyed operators. Joins, windows and tops are all functions from the rows of a key, before and after an epoch,
+//! to changes of the output.
 //!
 //! Invariants:
-//! 1. An operator's logic sees each key that an epoch touches once for that epoch, with the rows before and after it.
-//! 2. What it emits is what the epoch changes, and is sent at the epoch's time. So no operator keeps what it emitted:
-//!    the rows before tell.
-//! 3. Only batches of complete epochs arrive here; one batch may hold several epochs, a key's are taken in order.
-//! 4. Batches wait with the older ones they were found with, so the trace is let go of as they arrive. What the state
-//!    keeps for the keys of a batch is the oldest of them.
+//! 1. An operator's logic is called once for each key that an epoch changes, with the rows before and after the epoch.
+//! 2. It emits the changes that the epoch causes, at the time of the epoch. The rows before the epoch determine what was
+//!    emitted earlier, so no operator stores its output.
+//! 3. Only batches of complete epochs arrive. A batch may hold several epochs; those of a key are processed in order.
+//! 4. A pending batch holds the older batches that preceded it, so the trace may compact them. The stored rows of its keys
+//!    are the oldest of these batches.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::error::Error;
@@ -14,26 +15,26 @@ use std::error::Error;
 use arrow::error::ArrowError;
 use differential_dataflow::trace::implementations::BatchContainer;
 use differential_dataflow::trace::{BatchReader, TraceReader};
-use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Pipeline;
-use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
+use timely::dataflow::operators::generic::operator::empty;
+use timely::dataflow::operators::{Capability, Concatenate};
 use timely::progress::Antichain;
 
-use crate::exchange_rows::{Arrangement, RowBatch};
-use crate::group::{Group, Span};
-use crate::kept_rows::{NotedBatch, NotedFirst, recall};
+use crate::exchange_rows::{RowBatch, RowEncoder, arrange_rows, encode_rows};
+use crate::key_rows::{KeyRows, Span};
 use crate::row_codec::{RowBuffer, RowDecoder};
-use crate::state::Part;
-use crate::{Delta, Faults, Sign};
+use crate::row_state::{BatchDelta, FirstRowDelta, stored_rows};
+use crate::state::StateHandle;
+use crate::{Delta, DeltaStream, Faults, Sign};
 
-/// Rows of an output batch at most.
+/// Maximum rows of an output batch.
 pub const BATCH_ROWS: usize = 8192;
 
-/// After this many rows others get their turn, so that they use up what was emitted.
-const TURN_ROWS: usize = 16 * BATCH_ROWS;
+/// After this many rows the operator yields, so that others consume what it emitted.
+const YIELD_ROWS: usize = 16 * BATCH_ROWS;
 
-/// What can go wrong with the rows of a key.
+/// An error in the rows of a key.
 #[derive(Debug, thiserror::Error)]
 pub enum RowError {
     /// Rows do not fit their columns.
@@ -42,113 +43,127 @@ pub enum RowError {
     /// An expression failed.
     #[error("{0}")]
     Expression(#[source] Box<dyn Error + Send + Sync>),
-    /// Retractions without their insertions.
-    #[error("a row was taken back more often than it was taken in")]
-    Negative,
+    /// A retraction without its insertion.
+    #[error("a row was retracted more often than it was inserted")]
+    NegativeCount,
 }
 
-/// What a keyed operator does with a group that changed.
-pub type Logic = Box<dyn FnMut(&Group<'_>, &mut Changes<'_>) -> Result<(), RowError>>;
+/// The logic of a keyed operator: emits the changes of the output for one key and one epoch.
+pub type KeyLogic = Box<dyn FnMut(&KeyRows<'_>, &mut RowChanges<'_>) -> Result<(), RowError>>;
 
-/// What the state keeps of a key's rows.
+/// The rows of a key that are stored in the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keeps {
-    /// All of them.
+pub enum StoredRows {
+    /// All rows.
     All,
-    /// The first, for operators that never look at another one. No row is ever taken back.
+    /// The first row, for operators that never read another one. Rows must never be retracted.
     First,
 }
 
-/// Renders a keyed operator over an arrangement. Its logic walks over no more than `reach` rows of a key before and
-/// after an epoch: no more than the epoch can bring within reach are looked up in `part`, which keeps what it `keeps`.
+/// A keyed operator.
+pub struct KeyedOperator {
+    /// Splits the rows of each input into keys and values.
+    pub encoders: Vec<RowEncoder>,
+    /// Decodes the emitted rows.
+    pub decoder: RowDecoder,
+    /// The logic walks over at most this many rows of a key, before and after an epoch. Stored rows that an epoch cannot
+    /// bring within reach are not read.
+    pub reach: u64,
+    /// The rows that are stored.
+    pub stored: StoredRows,
+    /// What it computes.
+    pub logic: KeyLogic,
+}
+
+/// Renders a keyed operator over its inputs: their rows are exchanged and arranged by key, and the logic is called for
+/// each key that changes. An operator that could not be built is a fault, and nothing is emitted.
 pub fn per_key<'scope>(
-    arrangement: Arrangement<'scope>,
+    inputs: Vec<DeltaStream<'scope>>,
     name: &str,
-    decoder: RowDecoder,
+    operator: Result<KeyedOperator, ArrowError>,
+    state: StateHandle,
     faults: Faults,
-    part: Part,
-    (reach, keeps): (u64, Keeps),
-    mut logic: Logic,
-) -> Stream<'scope, u64, Vec<Delta>> {
+) -> DeltaStream<'scope> {
+    let scope = inputs[0].scope();
+    let Some(operator) = faults.catch(name, operator) else {
+        return empty(scope);
+    };
+    let chunks = inputs.into_iter().zip(operator.encoders);
+    let chunks = chunks.map(|(stream, encoder)| encode_rows(stream, name, encoder, faults.clone()));
+    let arrangement = arrange_rows(scope.concatenate(chunks.collect::<Vec<_>>()), name);
     let (stream, mut trace) = (arrangement.stream, arrangement.trace);
-    let scope = stream.scope();
-    let operator = name.to_owned();
-    stream.unary_frontier(Pipeline, name, move |_, info| {
+    let (name, mut logic) = (name.to_owned(), operator.logic);
+    stream.unary_frontier(Pipeline, &name.clone(), move |_, info| {
         let activator = scope.activator_for(info.address);
-        let mut outbox = Outbox {
-            decoder,
-            pending: BTreeMap::new(),
-            ready: Vec::new(),
-            failed: None,
-        };
-        let mut waiting: VecDeque<Work> = VecDeque::new();
+        let mut outbox = Outbox::new(operator.decoder);
+        let mut pending: VecDeque<PendingBatch> = VecDeque::new();
         let mut upper = Antichain::from_elem(0);
         move |(input, _), output| {
             input.for_each(|capability, batches| {
                 for batch in batches.drain(..).filter(|batch| !batch.is_empty()) {
                     upper.clone_from(batch.upper());
-                    match trace.batches_through(batch.lower().borrow()) {
-                        Some(mut old) => {
-                            let kept = part.kept().map(|kept| recall(kept, &old, &batch, reach));
-                            if let Some(Some(kept)) = faults.catch(&operator, kept.transpose()) {
-                                old.insert(0, kept);
-                            }
-                            part.note(|| match keeps {
-                                Keeps::All => Box::new(NotedBatch(batch.clone())),
-                                Keeps::First => Box::new(NotedFirst::new(&old, &batch)),
-                            });
-                            waiting.push_back(Work::new(capability.retain(0), old, batch));
-                        }
-                        None => {
-                            faults
-                                .raise(&operator, "earlier rows are gone: a defect of the engine");
-                        }
+                    let Some(mut old) = trace.batches_through(batch.lower().borrow()) else {
+                        faults.raise(&name, "earlier rows are gone: a defect of the engine");
+                        continue;
+                    };
+                    let rows = state
+                        .stored()
+                        .map(|entries| stored_rows(entries, &old, &batch, operator.reach));
+                    if let Some(Some(rows)) = faults.catch(&name, rows.transpose()) {
+                        old.insert(0, rows);
                     }
+                    state.record(|| match operator.stored {
+                        StoredRows::All => Box::new(BatchDelta(batch.clone())),
+                        StoredRows::First => Box::new(FirstRowDelta::new(&old, &batch)),
+                    });
+                    pending.push_back(PendingBatch::new(capability.retain(0), old, batch));
                 }
             });
             trace.advance_upper(&mut upper);
             trace.set_logical_compaction(upper.borrow());
             trace.set_physical_compaction(upper.borrow());
 
-            let mut turn = 0;
-            while turn < TURN_ROWS
-                && let Some(work) = waiting.front_mut()
+            let mut emitted = 0;
+            while emitted < YIELD_ROWS
+                && let Some(batch) = pending.front_mut()
             {
-                let done = work.step(&mut logic, &mut outbox).unwrap_or_else(|error| {
-                    faults.raise(&operator, error);
+                let done = batch.step(&mut logic, &mut outbox).unwrap_or_else(|error| {
+                    faults.raise(&name, error);
                     false
                 });
                 for (epoch, delta) in outbox.ready.drain(..) {
-                    turn += delta.batch.num_rows();
-                    output.session(&work.capability.delayed(&epoch)).give(delta);
+                    emitted += delta.batch.num_rows();
+                    output
+                        .session(&batch.capability.delayed(&epoch))
+                        .give(delta);
                 }
                 if done {
-                    waiting.pop_front();
+                    pending.pop_front();
                 }
-                // A raised fault ends the run: what is left is of no use to anyone.
+                // A fault ends the run, so the remaining batches are not needed.
                 if faults.raised() {
-                    waiting.clear();
+                    pending.clear();
                 }
             }
-            if !waiting.is_empty() {
+            if !pending.is_empty() {
                 activator.activate();
             }
         }
     })
 }
 
-/// A batch whose keys are being gone through.
-struct Work {
+/// A batch whose keys are being processed.
+struct PendingBatch {
     capability: Capability<u64>,
-    /// Earlier batches, and the position in each before which all keys are less than the current one.
+    /// Earlier batches, each with the position of its first key that is not less than the current one.
     old: Vec<(RowBatch, usize)>,
     fresh: RowBatch,
-    /// Number of the current key in `fresh`.
+    /// Index of the current key in `fresh`.
     key: usize,
     epochs: Vec<u64>,
 }
 
-impl Work {
+impl PendingBatch {
     fn new(capability: Capability<u64>, old: Vec<RowBatch>, fresh: RowBatch) -> Self {
         let old = old.into_iter().map(|batch| (batch, 0)).collect();
         Self {
@@ -160,8 +175,8 @@ impl Work {
         }
     }
 
-    /// Goes through keys until there is something to send. Whether the batch is done with.
-    fn step(&mut self, logic: &mut Logic, outbox: &mut Outbox) -> Result<bool, RowError> {
+    /// Processes keys until an output batch is ready. Returns whether all keys are done.
+    fn step(&mut self, logic: &mut KeyLogic, outbox: &mut Outbox) -> Result<bool, RowError> {
         while let Some(key) = self.fresh.storage.keys.get(self.key) {
             let mut old = Vec::with_capacity(self.old.len());
             for (batch, at) in &mut self.old {
@@ -174,15 +189,13 @@ impl Work {
             let fresh = Span::new(&self.fresh, self.key);
             fresh.epochs(&mut self.epochs);
             for &epoch in &self.epochs {
-                logic(
-                    &Group {
-                        key,
-                        epoch,
-                        old: &old,
-                        fresh,
-                    },
-                    &mut Changes { epoch, outbox },
-                )?;
+                let rows = KeyRows {
+                    key,
+                    epoch,
+                    old: &old,
+                    fresh,
+                };
+                logic(&rows, &mut RowChanges { epoch, outbox })?;
             }
             self.key += 1;
             if outbox.failed.is_some() || !outbox.ready.is_empty() {
@@ -200,14 +213,14 @@ impl Work {
     }
 }
 
-/// Where an operator's logic puts what an epoch changes.
-pub struct Changes<'a> {
+/// Collects the changes of the output for one key and one epoch.
+pub struct RowChanges<'a> {
     epoch: u64,
     outbox: &'a mut Outbox,
 }
 
-impl Changes<'_> {
-    /// The row that the parts make together is there `diff` times more.
+impl RowChanges<'_> {
+    /// Adds `diff` copies of a row, whose bytes are the concatenation of `parts`.
     pub fn push(&mut self, parts: &[&[u8]], diff: i64) {
         let Some(sign) = Sign::of(diff) else { return };
         let mut copies = diff.unsigned_abs();
@@ -217,7 +230,7 @@ impl Changes<'_> {
                 .unwrap_or(BATCH_ROWS)
                 .min(BATCH_ROWS - rows.len());
             rows.push(parts, room);
-            copies -= u64::try_from(room).unwrap_or(copies);
+            copies -= room as u64;
             if rows.len() == BATCH_ROWS {
                 let full = std::mem::take(rows);
                 self.outbox.finish(self.epoch, sign, &full);
@@ -226,7 +239,7 @@ impl Changes<'_> {
     }
 }
 
-/// Rows on their way out.
+/// The output rows that were not sent yet.
 struct Outbox {
     decoder: RowDecoder,
     pending: BTreeMap<(u64, Sign), RowBuffer>,
@@ -235,6 +248,15 @@ struct Outbox {
 }
 
 impl Outbox {
+    fn new(decoder: RowDecoder) -> Self {
+        Self {
+            decoder,
+            pending: BTreeMap::new(),
+            ready: Vec::new(),
+            failed: None,
+        }
+    }
+
     fn finish(&mut self, epoch: u64, sign: Sign, rows: &RowBuffer) {
         match self.decoder.decode(rows) {
             Ok(batch) => self.ready.push((epoch, Delta { batch, sign })),

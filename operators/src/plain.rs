@@ -1,8 +1,8 @@
-//! Columns of the planned types.
+//! Plain columns from dictionary columns.
 //!
-//! Where a plan says type `V` a delta may carry `Dictionary(UInt32, V)`: decoders emit texts that repeat so, and
-//! expressions of one such column are evaluated a value and not a row at a time. Aggregations and sinks take
-//! dictionaries as they are; operators that encode whole rows, and whoever hands rows out, ask for plain columns.
+//! Where a plan has the type `V` a delta may have `Dictionary(UInt32, V)`. Decoders emit repeated strings this way, and
+//! an expression over one such column is evaluated once a value and not once a row. Aggregations and sinks accept
+//! dictionaries; operators that encode whole rows convert them to plain columns first.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use arrow::compute::take;
 use arrow::datatypes::{DataType, Schema, UInt32Type};
 use arrow::error::ArrowError;
 
-/// `column` without its dictionary; itself when it has none.
+/// `column` without dictionary encoding.
 ///
 /// # Errors
 /// When the values cannot be taken.
@@ -22,7 +22,7 @@ pub fn plain_column(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     }
 }
 
-/// `batch` without dictionaries.
+/// `batch` without dictionary encoding.
 ///
 /// # Errors
 /// As [`plain_column`].

@@ -1,8 +1,8 @@
-//! Rows as bytes: what crosses workers, and what arrangements hold.
+//! Rows as bytes, as they cross workers and are stored in arrangements.
 //!
-//! The bytes are arrow-row's, so comparing them compares the rows. Owned rows are short-lived — between the encoding
-//! of a delta and the building of a batch — and batches pack them one after another in a [`RowContainer`], without
-//! an allocation per row.
+//! The bytes are in arrow-row's format, so comparing the bytes compares the rows. Owned rows are short-lived: they exist
+//! between the encoding of a delta and the building of a batch. A batch packs its rows in a [`RowContainer`], without an
+//! allocation per row.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -14,22 +14,22 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use timely::container::PushInto;
 
-/// Rows of up to this many bytes live in the [`Row`] itself, which takes 24 bytes either way.
+/// Rows of up to this many bytes are stored in the [`EncodedRow`] itself, which always takes 24 bytes.
 const INLINE: usize = 22;
 
 /// An owned byte string, ordered by its bytes. Cheap to clone.
 #[derive(Clone)]
-pub struct Row(Bytes);
+pub struct EncodedRow(RowStorage);
 
 #[derive(Clone)]
-enum Bytes {
+enum RowStorage {
     Short { len: u8, bytes: [u8; INLINE] },
     Long(Arc<[u8]>),
 }
 
-impl Row {
-    /// The row without bytes, which comes before all others.
-    pub const EMPTY: Self = Self(Bytes::Short {
+impl EncodedRow {
+    /// The row without bytes, which is less than all others.
+    pub const EMPTY: Self = Self(RowStorage::Short {
         len: 0,
         bytes: [0; INLINE],
     });
@@ -37,102 +37,102 @@ impl Row {
     /// The bytes.
     pub fn as_bytes(&self) -> &[u8] {
         match &self.0 {
-            Bytes::Short { len, bytes } => &bytes[..usize::from(*len)],
-            Bytes::Long(bytes) => bytes,
+            RowStorage::Short { len, bytes } => &bytes[..usize::from(*len)],
+            RowStorage::Long(bytes) => bytes,
         }
     }
 }
 
-impl From<&[u8]> for Row {
+impl From<&[u8]> for EncodedRow {
     fn from(row: &[u8]) -> Self {
         let mut bytes = [0; INLINE];
         match (bytes.get_mut(..row.len()), u8::try_from(row.len())) {
             (Some(place), Ok(len)) => {
                 place.copy_from_slice(row);
-                Self(Bytes::Short { len, bytes })
+                Self(RowStorage::Short { len, bytes })
             }
-            _ => Self(Bytes::Long(row.into())),
+            _ => Self(RowStorage::Long(row.into())),
         }
     }
 }
 
-impl fmt::Debug for Row {
+impl fmt::Debug for EncodedRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Row").field(&self.as_bytes()).finish()
+        f.debug_tuple("EncodedRow").field(&self.as_bytes()).finish()
     }
 }
 
-impl PartialEq for Row {
+impl PartialEq for EncodedRow {
     fn eq(&self, other: &Self) -> bool {
         self.as_bytes() == other.as_bytes()
     }
 }
 
-impl Eq for Row {}
+impl Eq for EncodedRow {}
 
-impl PartialOrd for Row {
+impl PartialOrd for EncodedRow {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Row {
+impl Ord for EncodedRow {
     fn cmp(&self, other: &Self) -> Ordering {
         self.as_bytes().cmp(other.as_bytes())
     }
 }
 
-impl Hash for Row {
+impl Hash for EncodedRow {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.as_bytes().hash(state);
     }
 }
 
-/// What building a batch compares: a row read back with a row about to be written.
-impl<'r> PartialEq<&'r Row> for &[u8] {
-    fn eq(&self, other: &&'r Row) -> bool {
+/// The building of a batch compares a written row with the next one.
+impl<'r> PartialEq<&'r EncodedRow> for &[u8] {
+    fn eq(&self, other: &&'r EncodedRow) -> bool {
         *self == other.as_bytes()
     }
 }
 
-impl Serialize for Row {
+impl Serialize for EncodedRow {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_bytes(self.as_bytes())
     }
 }
 
-impl<'de> Deserialize<'de> for Row {
+impl<'de> Deserialize<'de> for EncodedRow {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_bytes(RowVisitor)
+        deserializer.deserialize_bytes(EncodedRowVisitor)
     }
 }
 
-struct RowVisitor;
+struct EncodedRowVisitor;
 
-impl<'de> Visitor<'de> for RowVisitor {
-    type Value = Row;
+impl<'de> Visitor<'de> for EncodedRowVisitor {
+    type Value = EncodedRow;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the bytes of a row")
     }
 
-    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Row, E> {
-        Ok(Row::from(bytes))
+    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<EncodedRow, E> {
+        Ok(EncodedRow::from(bytes))
     }
 
-    /// For formats without byte strings, JSON among them.
-    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Row, A::Error> {
+    /// For formats without byte strings, such as JSON.
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<EncodedRow, A::Error> {
         let mut bytes = Vec::new();
         while let Some(byte) = sequence.next_element::<u8>()? {
             bytes.push(byte);
         }
-        Ok(Row::from(bytes.as_slice()))
+        Ok(EncodedRow::from(bytes.as_slice()))
     }
 }
 
 /// Rows packed one after another: the keys, or the values, of an arrangement's batch.
 pub struct RowContainer {
-    /// Where each row ends in `bytes`.
+    /// The end of each row in `bytes`.
     ends: OffsetList,
     bytes: Vec<u8>,
 }
@@ -144,25 +144,25 @@ impl RowContainer {
     }
 }
 
-impl PushInto<Row> for RowContainer {
-    fn push_into(&mut self, row: Row) {
+impl PushInto<EncodedRow> for RowContainer {
+    fn push_into(&mut self, row: EncodedRow) {
         self.append(row.as_bytes());
     }
 }
 
 impl BatchContainer for RowContainer {
-    type Owned = Row;
+    type Owned = EncodedRow;
     type ReadItem<'a> = &'a [u8];
 
-    fn into_owned(row: &[u8]) -> Row {
-        Row::from(row)
+    fn into_owned(row: &[u8]) -> EncodedRow {
+        EncodedRow::from(row)
     }
 
     fn push_ref(&mut self, row: &[u8]) {
         self.append(row);
     }
 
-    fn push_own(&mut self, row: &Row) {
+    fn push_own(&mut self, row: &EncodedRow) {
         self.append(row.as_bytes());
     }
 
@@ -218,12 +218,15 @@ mod tests {
     }
 
     #[test]
-    fn rows_keep_and_order_as_their_bytes() {
-        assert_eq!(size_of::<Row>(), 24);
+    fn rows_are_ordered_like_their_bytes() {
+        assert_eq!(size_of::<EncodedRow>(), 24);
         for one in samples() {
-            assert_eq!(Row::from(one.as_slice()).as_bytes(), one);
+            assert_eq!(EncodedRow::from(one.as_slice()).as_bytes(), one);
             for other in samples() {
-                let rows = (Row::from(one.as_slice()), Row::from(other.as_slice()));
+                let rows = (
+                    EncodedRow::from(one.as_slice()),
+                    EncodedRow::from(other.as_slice()),
+                );
                 assert_eq!(rows.0.cmp(&rows.1), one.cmp(&other), "{one:?} {other:?}");
                 assert_eq!(one.as_slice() == &rows.1, one == other);
             }
@@ -231,21 +234,23 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_read_back_from_bytes_and_from_sequences() {
+    fn rows_deserialize_from_bytes_and_from_sequences() {
         use serde::de::value::{BytesDeserializer, Error, SeqDeserializer};
         for sample in samples() {
             let bytes = BytesDeserializer::<Error>::new(&sample);
-            assert_eq!(Row::deserialize(bytes).unwrap().as_bytes(), sample);
+            assert_eq!(EncodedRow::deserialize(bytes).unwrap().as_bytes(), sample);
             let sequence = SeqDeserializer::<_, Error>::new(sample.iter().copied());
             assert_eq!(
-                Visitor::visit_seq(RowVisitor, sequence).unwrap().as_bytes(),
+                Visitor::visit_seq(EncodedRowVisitor, sequence)
+                    .unwrap()
+                    .as_bytes(),
                 sample
             );
         }
     }
 
     #[test]
-    fn containers_give_back_what_was_pushed() {
+    fn containers_return_the_rows_that_were_pushed() {
         let mut container = RowContainer::with_capacity(1);
         for sample in samples() {
             container.push_ref(&sample);
@@ -256,7 +261,7 @@ mod tests {
         }
         container.clear();
         assert!(container.is_empty());
-        container.push_own(&Row::from(&b"again"[..]));
+        container.push_own(&EncodedRow::from(&b"again"[..]));
         assert_eq!(container.index(0), b"again");
     }
 }

@@ -1,9 +1,9 @@
-//! Columns to rows and back.
+//! Encodes columns as rows and decodes them again.
 //!
 //! Invariants:
-//! 1. The encoding of several columns is the encodings of each, one after another, and each ends where it ends by
-//!    itself. So a key's bytes followed by a value's are the bytes of the row, and equal bytes are equal rows.
-//! 2. Dictionary-encoded columns have the bytes of their values, and are cast back when decoded.
+//! 1. The encoding of several columns is the concatenation of their encodings, each of which determines its own end. So a
+//!    key's bytes followed by a value's are the bytes of the row, and equal bytes are equal rows.
+//! 2. Dictionary columns are encoded by their values, and cast back when decoded.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,14 +15,14 @@ use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, RowParser, Rows, SortField};
 
-/// By what a window or a top orders.
+/// A column to order by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OrderKey {
     /// The column's index.
     pub column: usize,
     /// Greatest first.
     pub descending: bool,
-    /// NULLs before all else.
+    /// NULLs first.
     pub nulls_first: bool,
 }
 
@@ -43,7 +43,7 @@ pub struct RowCodec {
 }
 
 impl RowCodec {
-    /// A codec for columns of these types, each ordered by its options.
+    /// A codec for columns of these types, each with its order.
     ///
     /// # Errors
     /// When a type has no row encoding.
@@ -62,7 +62,7 @@ impl RowCodec {
         Ok(Self { types, converter })
     }
 
-    /// A codec for the columns of all of these, in turn.
+    /// A codec for the columns of all these codecs, in turn.
     ///
     /// # Errors
     /// As [`RowCodec::new`].
@@ -75,7 +75,7 @@ impl RowCodec {
         )
     }
 
-    /// Whether equal rows of the two have equal bytes: their types are equal, dictionaries taken for their values.
+    /// Whether equal rows of both codecs have equal bytes: their types are equal apart from dictionaries.
     pub fn encodes_like(&self, other: &Self) -> bool {
         let types = |codec: &Self| {
             codec
@@ -95,7 +95,7 @@ impl RowCodec {
     /// Encodes columns of equal length.
     ///
     /// # Errors
-    /// When the columns are not of the codec's number and types.
+    /// When the columns do not have the codec's number and types.
     pub fn encode(&self, columns: &[ArrayRef]) -> Result<EncodedRows, ArrowError> {
         match &self.converter {
             Some((converter, _)) => converter
@@ -105,11 +105,11 @@ impl RowCodec {
         }
     }
 
-    /// Decodes rows that this codec, or several of which this one is the concatenation, encoded. The columns have
-    /// their types, but for dictionaries, which come as their values.
+    /// Decodes rows that this codec, or the codecs that it concatenates, have encoded. Dictionary columns are returned as
+    /// plain columns.
     ///
     /// # Errors
-    /// When bytes are not those of a row.
+    /// When bytes are not a row.
     pub fn decode<'a>(
         &'a self,
         rows: impl IntoIterator<Item = &'a [u8]>,
@@ -141,7 +141,7 @@ impl EncodedRows {
     }
 }
 
-/// How rows of a schema are cut into a key and a value, every column going into one of the two.
+/// Splits the rows of a schema into a key and a value.
 pub struct KeyedCodec {
     key_columns: Vec<usize>,
     value_columns: Vec<usize>,
@@ -152,7 +152,7 @@ pub struct KeyedCodec {
 }
 
 impl KeyedCodec {
-    /// Keys of the columns `key`; values of the other columns, those in `order` first and the rest left to right.
+    /// The key has the columns `key`; the value has the other columns, those in `order` first, the rest left to right.
     ///
     /// # Errors
     /// When there is no such column or a column's type has no row encoding.
@@ -176,7 +176,7 @@ impl KeyedCodec {
         })
     }
 
-    /// Keys of the columns `key`, values of all columns.
+    /// The key has the columns `key`, the value has all columns.
     ///
     /// # Errors
     /// As [`KeyedCodec::new`].
@@ -193,23 +193,19 @@ impl KeyedCodec {
     /// Encodes a batch's keys and values.
     ///
     /// # Errors
-    /// When the batch is not of the schema.
+    /// When the batch does not have the schema.
     pub fn encode(&self, batch: &RecordBatch) -> Result<(EncodedRows, EncodedRows), ArrowError> {
         let key = self.key.encode(&pick(batch, &self.key_columns)?)?;
         let value = self.value.encode(&pick(batch, &self.value_columns)?)?;
         Ok((key, value))
     }
 
-    /// Which rows of a batch have a key without NULL; `None` when all have.
+    /// The codec of rows of key and value.
     ///
     /// # Errors
-    /// When the batch is not of the schema.
-    pub fn keys_without_null(&self, batch: &RecordBatch) -> Result<Option<NullBuffer>, ArrowError> {
-        let columns = pick(batch, &self.key_columns)?;
-        let nulls = columns.iter().fold(None, |nulls, column| {
-            NullBuffer::union(nulls.as_ref(), column.logical_nulls().as_ref())
-        });
-        Ok(nulls.filter(|nulls| nulls.null_count() > 0))
+    /// As [`RowCodec::new`].
+    pub fn row_codec(&self) -> Result<RowCodec, ArrowError> {
+        RowCodec::concat(&[&self.key, &self.value])
     }
 
     /// Number of columns in a row of key and value.
@@ -217,13 +213,28 @@ impl KeyedCodec {
         self.key_columns.len() + self.value_columns.len()
     }
 
-    /// Where each column of the schema is in a row of key and value: the key's columns come first.
+    /// The position of each column of the schema in a row of key and value.
     pub fn places(&self) -> Vec<usize> {
         let order: Vec<_> = self.key_columns.iter().chain(&self.value_columns).collect();
         (0..)
             .map_while(|column| order.iter().position(|&&at| at == column))
             .collect()
     }
+}
+
+/// The rows of a batch without NULL in these columns; `None` when all rows are.
+///
+/// # Errors
+/// When there is no such column.
+pub fn valid_rows(
+    batch: &RecordBatch,
+    columns: &[usize],
+) -> Result<Option<NullBuffer>, ArrowError> {
+    let columns = pick(batch, columns)?;
+    let nulls = columns.iter().fold(None, |nulls, column| {
+        NullBuffer::union(nulls.as_ref(), column.logical_nulls().as_ref())
+    });
+    Ok(nulls.filter(|nulls| nulls.null_count() > 0))
 }
 
 fn types_of(
@@ -260,10 +271,10 @@ pub struct RowDecoder {
 }
 
 impl RowDecoder {
-    /// Rows are of `codec`; column `i` of the schema is their column `places[i]`.
+    /// Decodes rows of `codec`, whose column `places[i]` is column `i` of the schema.
     ///
     /// # Errors
-    /// When the columns at these places are not of the schema's number and types.
+    /// When the columns at these places do not have the schema's number and types.
     pub fn new(codec: RowCodec, places: Vec<usize>, schema: SchemaRef) -> Result<Self, ArrowError> {
         if places.len() != schema.fields().len() {
             let (have, want) = (places.len(), schema.fields().len());
@@ -290,10 +301,10 @@ impl RowDecoder {
         })
     }
 
-    /// A batch of the rows.
+    /// The rows as a batch.
     ///
     /// # Errors
-    /// When the rows do not fit the schema, a NULL in a column without NULLs among others.
+    /// When the rows do not fit the schema, for example by NULL in a NOT NULL column.
     pub fn decode(&self, rows: &RowBuffer) -> Result<RecordBatch, ArrowError> {
         let decoded = self.codec.decode(rows.iter())?;
         let place = |(field, place): (&FieldRef, &usize)| match &decoded[*place] {
@@ -312,7 +323,7 @@ impl RowDecoder {
     }
 }
 
-/// Rows on their way to be decoded; a row that comes several times is held once.
+/// Rows to decode. Copies of a row are stored once.
 #[derive(Default)]
 pub struct RowBuffer {
     bytes: Vec<u8>,
@@ -320,7 +331,7 @@ pub struct RowBuffer {
 }
 
 impl RowBuffer {
-    /// Appends `copies` of the row that the parts make together.
+    /// Appends `copies` of a row, whose bytes are the concatenation of `parts`.
     pub fn push(&mut self, parts: &[&[u8]], copies: usize) {
         let start = self.bytes.len();
         for part in parts {
@@ -330,7 +341,7 @@ impl RowBuffer {
             .extend(std::iter::repeat_n(start..self.bytes.len(), copies));
     }
 
-    /// Number of rows, copies counted.
+    /// Number of rows, including copies.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
@@ -345,7 +356,7 @@ impl RowBuffer {
         self.rows.iter().map(|row| &self.bytes[row.clone()])
     }
 
-    /// Forgets all rows.
+    /// Removes all rows.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.rows.clear();
@@ -387,7 +398,7 @@ mod tests {
         let schema = batch.schema();
         let codec = KeyedCodec::new(&schema, key, order).unwrap();
         let (keys, values) = codec.encode(batch).unwrap();
-        let rows = RowCodec::concat(&[&codec.key, &codec.value]).unwrap();
+        let rows = codec.row_codec().unwrap();
         let decoder = RowDecoder::new(rows, codec.places(), schema).unwrap();
         let mut buffer = RowBuffer::default();
         (0..batch.num_rows()).for_each(|row| buffer.push(&[keys.get(row), values.get(row)], 1));
@@ -395,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_decode_to_what_was_encoded() {
+    fn rows_round_trip() {
         let order = [OrderKey {
             column: 2,
             descending: true,
@@ -415,13 +426,11 @@ mod tests {
     }
 
     #[test]
-    fn keys_with_null_are_told() {
-        let table = table();
-        let nulls = |key: &[usize]| {
-            let codec = KeyedCodec::new(&table.schema(), key, &[]).unwrap();
-            let nulls = codec.keys_without_null(&table).unwrap();
+    fn rows_with_null_are_found() {
+        let nulls = |columns: &[usize]| {
+            let valid = valid_rows(&table(), columns).unwrap();
             (0..3)
-                .map(|row| nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)))
+                .map(|row| valid.as_ref().is_some_and(|valid| valid.is_null(row)))
                 .collect::<Vec<_>>()
         };
         assert_eq!(nulls(&[]), [false, false, false]);

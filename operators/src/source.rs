@@ -1,37 +1,37 @@
-//! `source`: deltas from outside, an epoch at a time.
+//! `source`: deltas from outside the graph, one epoch at a time.
 
+use timely::dataflow::Scope;
 use timely::dataflow::operators::generic::operator;
-use timely::dataflow::{Scope, Stream};
 
-use crate::Delta;
+use crate::{Delta, DeltaStream};
 
-/// What a source has to say when it is asked.
+/// One step of a source.
 #[derive(Debug)]
-pub enum Step {
+pub enum SourceStep {
     /// Deltas of the epoch.
     Emit(Vec<Delta>),
     /// Epochs before this one are complete.
     Advance(u64),
-    /// Nothing more will come.
+    /// There are no more deltas.
     Done,
 }
 
-/// Asks `next` for one step each time the worker comes round, so that what was emitted is worked off before more is
-/// taken in: memory stays bounded by what one step emits.
+/// Calls `next` once each time the worker schedules the operator, so that the graph processes what was emitted before
+/// more is read: one step bounds the memory.
 pub fn source<'scope>(
     scope: Scope<'scope, u64>,
     name: &str,
-    mut next: impl FnMut() -> Step + 'static,
-) -> Stream<'scope, u64, Vec<Delta>> {
+    mut next: impl FnMut() -> SourceStep + 'static,
+) -> DeltaStream<'scope> {
     operator::source(scope, name, move |capability, info| {
         let activator = scope.activator_for(info.address);
         let mut capability = Some(capability);
         move |output| {
             let Some(epoch) = &mut capability else { return };
             match next() {
-                Step::Emit(mut deltas) => output.session(&epoch).give_container(&mut deltas),
-                Step::Advance(time) => epoch.downgrade(&time),
-                Step::Done => capability = None,
+                SourceStep::Emit(mut deltas) => output.session(&epoch).give_container(&mut deltas),
+                SourceStep::Advance(time) => epoch.downgrade(&time),
+                SourceStep::Done => capability = None,
             }
             if capability.is_some() {
                 activator.activate();

@@ -1,19 +1,20 @@
-//! What stateful operators remember beyond the life of their graph, as sorted entries of bytes.
+//! The persistent state of stateful operators: sorted entries of bytes.
 //!
-//! The graph itself does no I/O: whoever drives it gives each operator its [`Part`] of the state, through which the
-//! operator looks up what was [`Kept`] before the graph began, and notes what its epochs change. What was kept never
-//! changes under a graph; what the graph changed since is in its arrangements; both together are the truth.
+//! The graph does no I/O. Its driver gives each operator a [`StateHandle`], through which the operator reads the
+//! [`StoredEntries`] from before the graph began, and records a [`StateDelta`] for each epoch. Stored entries never change
+//! while a graph runs; the operator's arrangements hold the changes since. Together they are the operator's state.
 //!
-//! | part | key | entry |
+//! | operator | key | entry |
 //! |---|---|---|
-//! | distinct | call, group, slice of values, value | how often the pair is there |
-//! | extremes | call, group, value | how often the pair is there |
-//! | groups | group | the accumulators |
-//! | rows of joins, windows and tops | key, row | how often the row is there |
+//! | distinct | call, group, slice of values, value | count of the pair |
+//! | extremes | call, group, value | count of the pair |
+//! | groups | group | accumulators |
+//! | joins, windows and tops | key, row | count of the row |
 //!
-//! 1. Keys are order-preserving and free of prefixes: the entries of a group, or of a key, lie side by side.
-//! 2. An entry that counts zero, or a group without rows, is no entry.
-//! 3. Of one part no two workers change the same key in one epoch, nor keys between which those of a [run](Give::run) lie.
+//! 1. Keys are order-preserving and free of prefixes: the entries of a group, or of a key, are adjacent.
+//! 2. An entry with the count zero, or a group without rows, is not stored.
+//! 3. Two workers never change the same key of an operator in one epoch. Between the keys of a
+//!    [run](StateVisitor::begin_run) there are no keys of other workers.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -25,18 +26,18 @@ use std::sync::Arc;
 #[error("{0}")]
 pub struct StateError(pub String);
 
-/// The entries that a part of the state held before the graph began.
-pub trait Kept: Send + Sync {
-    /// A cursor that stands nowhere until it seeks.
-    fn cursor(&self) -> Box<dyn KeptCursor + '_>;
+/// The entries of one operator from before the graph began.
+pub trait StoredEntries: Send + Sync {
+    /// A cursor, which has no position until it seeks.
+    fn cursor(&self) -> Box<dyn EntryCursor + '_>;
 
-    /// What looks single entries up.
-    fn lookup(&self) -> Box<dyn KeptLookup + '_>;
+    /// A lookup of single entries.
+    fn lookup(&self) -> Box<dyn EntryLookup + '_>;
 }
 
-/// Looks up how often entries are there.
-pub trait KeptLookup {
-    /// How often the entry of `key` is there; 0 when it is not. Cheap when keys are asked for in ascending order.
+/// Looks up the counts of entries.
+pub trait EntryLookup {
+    /// The count of the entry with this key; 0 when there is none. Cheap when keys are in ascending order.
     ///
     /// # Errors
     /// When the state cannot be read, or is damaged.
@@ -44,14 +45,14 @@ pub trait KeptLookup {
 }
 
 /// Walks over entries in ascending order of their keys.
-pub trait KeptCursor {
-    /// Moves to the first entry whose key is not less than `key`. Cheap when it lies not far ahead.
+pub trait EntryCursor {
+    /// Moves to the first entry whose key is not less than `key`. Cheap when it is not far ahead.
     ///
     /// # Errors
     /// When the state cannot be read, or is damaged.
     fn seek(&mut self, key: &[u8]) -> Result<(), StateError>;
 
-    /// Moves to the last entry whose key is less than `key`; past the last when there is none.
+    /// Moves to the last entry whose key is less than `key`, or past the end when there is none.
     ///
     /// # Errors
     /// As [`seek`](Self::seek).
@@ -63,181 +64,186 @@ pub trait KeptCursor {
     /// As [`seek`](Self::seek).
     fn step(&mut self) -> Result<(), StateError>;
 
-    /// The entry it stands at; none past the last.
-    fn entry(&self) -> Option<Entry<'_>>;
+    /// The current entry; `None` past the end.
+    fn entry(&self) -> Option<StateEntry<'_>>;
 }
 
 /// An entry of the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry<'a> {
+pub struct StateEntry<'a> {
     /// Its key.
     pub key: &'a [u8],
-    /// How often it is there; 1 for groups.
+    /// Its count; 1 for groups.
     pub count: i64,
-    /// What is kept for it; empty but for groups.
+    /// The accumulators of a group; empty for other entries.
     pub payload: &'a [u8],
 }
 
-/// What an epoch does to an entry.
+/// An update of one entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Update<'a> {
-    /// It is there so many times more, or less.
+pub enum EntryUpdate<'a> {
+    /// Adds to its count.
     Add(i64),
-    /// It is there so many times now: from who has looked up how often it was.
+    /// Sets its count. For operators that have looked up the old one.
     Count(i64),
-    /// This is kept for it now.
+    /// Sets its payload.
     Put(&'a [u8]),
-    /// It goes.
+    /// Removes it.
     Remove,
 }
 
-/// Takes updates in ascending order of their keys.
-pub trait Give {
-    /// A run begins: between its updates no other worker has any.
-    fn run(&mut self);
+/// Receives updates in ascending order of their keys.
+pub trait StateVisitor {
+    /// A run begins: between its keys there are no updates of other workers.
+    fn begin_run(&mut self);
 
-    /// An update of the run.
-    fn update(&mut self, key: &[u8], update: Update<'_>);
+    /// An update of the current run.
+    fn update(&mut self, key: &[u8], update: EntryUpdate<'_>);
 }
 
-/// Updates of one part that an operator noted.
-pub trait Noted {
-    /// Gives the updates in ascending order of their keys, each key once.
-    fn give(&self, give: &mut dyn Give);
+/// The updates of an operator's state in one epoch.
+pub trait StateDelta {
+    /// Passes the updates to `visitor` in ascending order of their keys, each key once.
+    fn visit(&self, visitor: &mut dyn StateVisitor);
 }
+
+/// The deltas that a worker's operator has recorded.
+type RecordedDeltas = Rc<RefCell<Vec<Box<dyn StateDelta>>>>;
 
 /// The state of one operator.
 #[derive(Clone, Default)]
-pub struct Part {
-    kept: Option<Arc<dyn Kept>>,
-    noted: Option<Rc<RefCell<Vec<Box<dyn Noted>>>>>,
+pub struct StateHandle {
+    stored: Option<Arc<dyn StoredEntries>>,
+    deltas: Option<RecordedDeltas>,
 }
 
-impl Part {
-    /// What was kept; `None` when there is nothing to be looked up.
-    pub fn kept(&self) -> Option<&dyn Kept> {
-        self.kept.as_deref()
+impl StateHandle {
+    /// The stored entries; `None` when there are none.
+    pub fn stored(&self) -> Option<&dyn StoredEntries> {
+        self.stored.as_deref()
     }
 
-    /// Notes what changed, if anyone wants to know.
-    pub fn note(&self, noted: impl FnOnce() -> Box<dyn Noted>) {
-        if let Some(all) = &self.noted {
-            all.borrow_mut().push(noted());
+    /// Records a delta, if the state is persistent.
+    pub fn record(&self, delta: impl FnOnce() -> Box<dyn StateDelta>) {
+        if let Some(deltas) = &self.deltas {
+            deltas.borrow_mut().push(delta());
         }
     }
 }
 
-/// The state of one worker's operators, in the order in which they were rendered: the same on every worker.
-pub struct Ledger {
-    keeps: Box<dyn Fn(&str) -> bool>,
-    find: Box<dyn Fn(&str) -> Option<Arc<dyn Kept>>>,
-    parts: RefCell<Vec<(PartName, Part)>>,
-}
-
-/// Whose part of the state it is.
+/// Identifies the state of one operator.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct PartName {
+pub struct StateName {
     /// The operator's view.
     pub view: String,
-    /// A name that no other part of the job has.
+    /// A name that is unique within the job.
     pub name: String,
 }
 
-impl Ledger {
+/// The states of one worker's operators, in the order in which they were rendered, which is the same on every worker.
+pub struct StateRegistry {
+    is_persistent: Box<dyn Fn(&str) -> bool>,
+    find: Box<dyn Fn(&str) -> Option<Arc<dyn StoredEntries>>>,
+    handles: RefCell<Vec<(StateName, StateHandle)>>,
+}
+
+impl StateRegistry {
     /// For graphs whose state ends with them.
-    pub fn forgetful() -> Self {
+    pub fn transient() -> Self {
         Self::new(|_| false, |_| None)
     }
 
-    /// For graphs that begin with what `find` has for the parts of that name, none for parts that are empty. `keeps`
-    /// says of which views the state is kept.
+    /// For graphs with persistent state. `is_persistent` selects the views, and `find` returns the stored entries of an
+    /// operator by its name, or `None` when there are none.
     pub fn new(
-        keeps: impl Fn(&str) -> bool + 'static,
-        find: impl Fn(&str) -> Option<Arc<dyn Kept>> + 'static,
+        is_persistent: impl Fn(&str) -> bool + 'static,
+        find: impl Fn(&str) -> Option<Arc<dyn StoredEntries>> + 'static,
     ) -> Self {
         Self {
-            keeps: Box::new(keeps),
+            is_persistent: Box::new(is_persistent),
             find: Box::new(find),
-            parts: RefCell::default(),
+            handles: RefCell::default(),
         }
     }
 
-    /// The state of an operator of `view`, by a name that no other part of the job has.
-    pub fn part(&self, view: &str, name: &str) -> Part {
-        if !(self.keeps)(view) {
-            return Part::default();
+    /// The state of an operator of `view`, by a name that is unique within the job.
+    pub fn handle(&self, view: &str, name: &str) -> StateHandle {
+        if !(self.is_persistent)(view) {
+            return StateHandle::default();
         }
-        let part = Part {
-            kept: (self.find)(name),
-            noted: Some(Rc::default()),
+        let handle = StateHandle {
+            stored: (self.find)(name),
+            deltas: Some(Rc::default()),
         };
         let (view, name) = (view.to_owned(), name.to_owned());
-        let name = PartName { view, name };
-        self.parts.borrow_mut().push((name, part.clone()));
-        part
+        let name = StateName { view, name };
+        self.handles.borrow_mut().push((name, handle.clone()));
+        handle
     }
 
-    /// What was noted since the last time, part by part. Each part's notes follow one another in time and may speak of
-    /// the same keys.
-    pub fn take(&self) -> Vec<(PartName, Vec<Box<dyn Noted>>)> {
-        let parts = self.parts.borrow();
-        let taken = parts.iter().map(|(name, part)| {
-            let noted = part.noted.as_ref().map(|noted| noted.take());
-            (name.clone(), noted.unwrap_or_default())
+    /// Removes and returns the recorded deltas of each operator, in the order of time. They may update the same keys.
+    pub fn take_deltas(&self) -> Vec<(StateName, Vec<Box<dyn StateDelta>>)> {
+        let handles = self.handles.borrow();
+        let deltas = handles.iter().map(|(name, handle)| {
+            let deltas = handle.deltas.as_ref().map(|deltas| deltas.take());
+            (name.clone(), deltas.unwrap_or_default())
         });
-        taken.collect()
+        deltas.collect()
     }
 }
 
-/// Gives the updates of several notes as one: what they say of the same key is put together, the later ones last.
-pub fn give_all(notes: &[Box<dyn Noted>], give: &mut dyn Give) {
-    if let [one] = notes {
-        return one.give(give);
+/// Visits the updates of several deltas, in the order of time, as those of one: updates of the same key are merged.
+pub fn visit_merged(deltas: &[Box<dyn StateDelta>], visitor: &mut dyn StateVisitor) {
+    if let [delta] = deltas {
+        return delta.visit(visitor);
     }
-    let mut all = Together::default();
-    notes.iter().for_each(|note| note.give(&mut all));
-    for (key, update) in &all.0 {
-        give.run();
+    let mut merged = MergedUpdates::default();
+    deltas.iter().for_each(|delta| delta.visit(&mut merged));
+    for (key, update) in &merged.0 {
+        visitor.begin_run();
         match update {
-            Last::Add(0) => {}
-            Last::Add(more) => give.update(key, Update::Add(*more)),
-            Last::Count(count) => give.update(key, Update::Count(*count)),
-            Last::Put(payload) => give.update(key, Update::Put(payload)),
-            Last::Remove => give.update(key, Update::Remove),
+            MergedUpdate::Add(0) => {}
+            MergedUpdate::Add(more) => visitor.update(key, EntryUpdate::Add(*more)),
+            MergedUpdate::Count(count) => visitor.update(key, EntryUpdate::Count(*count)),
+            MergedUpdate::Put(payload) => visitor.update(key, EntryUpdate::Put(payload)),
+            MergedUpdate::Remove => visitor.update(key, EntryUpdate::Remove),
         }
     }
 }
 
-/// What updates of a key come to.
-enum Last {
+/// The merged updates of one key.
+enum MergedUpdate {
     Add(i64),
     Count(i64),
     Put(Vec<u8>),
     Remove,
 }
 
-impl From<Update<'_>> for Last {
-    fn from(update: Update<'_>) -> Self {
+impl From<EntryUpdate<'_>> for MergedUpdate {
+    fn from(update: EntryUpdate<'_>) -> Self {
         match update {
-            Update::Add(more) => Self::Add(more),
-            Update::Count(count) => Self::Count(count),
-            Update::Put(payload) => Self::Put(payload.to_vec()),
-            Update::Remove => Self::Remove,
+            EntryUpdate::Add(more) => Self::Add(more),
+            EntryUpdate::Count(count) => Self::Count(count),
+            EntryUpdate::Put(payload) => Self::Put(payload.to_vec()),
+            EntryUpdate::Remove => Self::Remove,
         }
     }
 }
 
-/// Updates by key.
+/// Merged updates by key.
 #[derive(Default)]
-struct Together(BTreeMap<Vec<u8>, Last>);
+struct MergedUpdates(BTreeMap<Vec<u8>, MergedUpdate>);
 
-impl Give for Together {
-    fn run(&mut self) {}
+impl StateVisitor for MergedUpdates {
+    fn begin_run(&mut self) {}
 
-    fn update(&mut self, key: &[u8], update: Update<'_>) {
+    fn update(&mut self, key: &[u8], update: EntryUpdate<'_>) {
         match (self.0.get_mut(key), update) {
-            (Some(Last::Add(count) | Last::Count(count)), Update::Add(more)) => *count += more,
-            (Some(last), update) => *last = update.into(),
+            (
+                Some(MergedUpdate::Add(count) | MergedUpdate::Count(count)),
+                EntryUpdate::Add(more),
+            ) => *count += more,
+            (Some(merged), update) => *merged = update.into(),
             (None, update) => drop(self.0.insert(key.to_vec(), update.into())),
         }
     }

@@ -1,119 +1,100 @@
 //! `top`: `ORDER BY … LIMIT … OFFSET …`, over all rows or within each partition.
 //!
-//! Values are arranged in window order, so a change costs a walk over the first `offset + limit` rows of the
-//! partitions it touches, however many rows follow.
+//! Values are arranged in window order, so a change costs a walk over the first `offset + limit` rows of the partitions that
+//! it changes, however many rows follow.
 
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
-use timely::dataflow::Stream;
-use timely::dataflow::operators::generic::operator;
 
-use crate::exchange_rows::{RowEncoder, arrange_rows, encode_rows};
-use crate::group::Group;
-use crate::per_key::{Changes, Keeps, Logic, RowError, per_key};
-use crate::row_codec::{KeyedCodec, OrderKey, RowCodec, RowDecoder};
-use crate::state::Part;
-use crate::{Delta, Faults};
+use crate::exchange_rows::RowEncoder;
+use crate::key_rows::KeyRows;
+use crate::per_key::{KeyedOperator, RowChanges, RowError, StoredRows, per_key};
+use crate::row_codec::{KeyedCodec, OrderKey, RowDecoder};
+use crate::state::StateHandle;
+use crate::{DeltaStream, Faults};
 
-/// What [`top`] keeps.
+/// The specification of a [`top`] operator.
 #[derive(Clone, Debug)]
 pub struct TopSpec {
-    /// Of the input, and of the output.
+    /// The schema of the input and the output.
     pub schema: SchemaRef,
-    /// Columns within whose equal values rows are counted; none for all rows together.
+    /// The columns to partition by; without any, all rows are one partition.
     pub partition: Vec<usize>,
-    /// First what counts most. Ties go by all columns, left to right, ascending, NULLs first.
+    /// The order. Ties are ordered by all columns, left to right, ascending, NULLs first.
     pub order: Vec<OrderKey>,
-    /// Rows to skip.
+    /// Rows to skip in each partition.
     pub offset: u64,
-    /// Rows to keep after them.
+    /// Maximum rows of each partition after those.
     pub limit: u64,
-    /// Whether no more than the first row of each partition is kept in the state. For inputs whose rows are never taken
-    /// back, with `offset` 0 and `limit` 1: what was superseded does not count again.
+    /// Whether the state stores only the first row of each partition. For inputs without retractions, with `offset` 0 and
+    /// `limit` 1: a row that was superseded is never needed again.
     pub forgets: bool,
 }
 
-/// Keeps the rows from `offset` on, `limit` at most, of each partition in its order, multiplicities counted.
+/// Selects the rows from `offset` on, at most `limit`, of each partition in its order. Copies of a row count separately.
 ///
-/// A spec that does not fit the schema is a fault, and nothing comes out.
+/// A spec that does not fit the schema is a fault, and nothing is emitted.
 pub fn top<'scope>(
-    stream: Stream<'scope, u64, Vec<Delta>>,
+    stream: DeltaStream<'scope>,
     name: &str,
     spec: &TopSpec,
-    part: Part,
+    state: StateHandle,
     faults: Faults,
-) -> Stream<'scope, u64, Vec<Delta>> {
-    let scope = stream.scope();
-    let Some((encoder, decoder)) = faults.catch(name, prepare(spec)) else {
-        return operator::empty(scope);
-    };
-    let end = spec.offset.saturating_add(spec.limit);
-    let kept = Kept {
-        start: spec.offset,
-        end,
-    };
-    let keeps = if spec.forgets {
-        Keeps::First
-    } else {
-        Keeps::All
-    };
-    let logic: Logic = Box::new(move |group, changes| kept.change(group, changes));
-    let chunks = encode_rows(stream, name, encoder, faults.clone());
-    per_key(
-        arrange_rows(chunks, name),
-        name,
-        decoder,
-        faults,
-        part,
-        (end, keeps),
-        logic,
-    )
+) -> DeltaStream<'scope> {
+    per_key(vec![stream], name, operator(spec), state, faults)
 }
 
-fn prepare(spec: &TopSpec) -> Result<(RowEncoder, RowDecoder), ArrowError> {
+fn operator(spec: &TopSpec) -> Result<KeyedOperator, ArrowError> {
     let codec = KeyedCodec::new(&spec.schema, &spec.partition, &spec.order)?;
-    let rows = RowCodec::concat(&[&codec.key, &codec.value])?;
-    let decoder = RowDecoder::new(rows, codec.places(), spec.schema.clone())?;
-    Ok((
-        RowEncoder {
-            codec,
-            tag: &[],
-            drop_null_keys: false,
-        },
+    let decoder = RowDecoder::new(codec.row_codec()?, codec.places(), spec.schema.clone())?;
+    let selected = TopRange {
+        start: spec.offset,
+        end: spec.offset.saturating_add(spec.limit),
+    };
+    Ok(KeyedOperator {
+        encoders: vec![RowEncoder::untagged(codec)],
         decoder,
-    ))
+        reach: selected.end,
+        stored: if spec.forgets {
+            StoredRows::First
+        } else {
+            StoredRows::All
+        },
+        logic: Box::new(move |rows, changes| selected.emit(rows, changes)),
+    })
 }
 
-/// The positions that are kept.
+/// The positions that are selected.
 #[derive(Clone, Copy)]
-struct Kept {
+struct TopRange {
     start: u64,
     end: u64,
 }
 
-impl Kept {
-    /// Emits the difference between the rows kept before and after the epoch.
-    fn change(self, group: &Group<'_>, changes: &mut Changes<'_>) -> Result<(), RowError> {
+impl TopRange {
+    /// Emits the difference between the rows selected before and after the epoch.
+    fn emit(self, partition: &KeyRows<'_>, changes: &mut RowChanges<'_>) -> Result<(), RowError> {
         let (mut before, mut after) = (0, 0);
-        for entry in group.walk(&[]) {
+        for row in partition.walk(&[]) {
             if before >= self.end && after >= self.end {
                 break;
             }
-            let was = self.take(&mut before, entry.before)?;
-            let is = self.take(&mut after, entry.after)?;
-            changes.push(&[group.key, entry.value], is - was);
+            let was = self.select(&mut before, row.before)?;
+            let is = self.select(&mut after, row.after)?;
+            changes.push(&[partition.key, row.value], is - was);
         }
         Ok(())
     }
 
-    /// How many of `count` equal rows at `position` are kept; the position moves past them.
-    fn take(self, position: &mut u64, count: i64) -> Result<i64, RowError> {
+    /// The number of selected rows among `count` equal rows at `position`, which moves past them.
+    fn select(self, position: &mut u64, count: i64) -> Result<i64, RowError> {
         let start = *position;
-        *position = start.saturating_add(u64::try_from(count).map_err(|_| RowError::Negative)?);
-        let kept = self
+        let count = u64::try_from(count).map_err(|_| RowError::NegativeCount)?;
+        *position = start.saturating_add(count);
+        let selected = self
             .end
             .min(*position)
             .saturating_sub(self.start.max(start));
-        i64::try_from(kept).map_err(|_| RowError::Negative)
+        i64::try_from(selected).map_err(|_| RowError::NegativeCount)
     }
 }

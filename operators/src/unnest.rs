@@ -1,5 +1,6 @@
-//! `unnest`: lists become rows, structs become columns. Pure functions over a batch; [`map`](crate::map::map) runs them.
+//! `unnest`: turns lists into rows and structs into columns. A pure function of a batch, for [`map`](crate::map::map).
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -9,25 +10,34 @@ use arrow::compute::take;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 
-/// What to unnest. A row becomes as many rows as its longest list is long; shorter lists are filled up with NULL, and
-/// the other columns are repeated.
+/// The specification of an unnest. A row becomes as many rows as its longest list has elements. Shorter lists are padded
+/// with NULL, and the other columns are repeated.
 #[derive(Clone, Debug)]
 pub struct Unnest {
-    /// Input column and how many levels of lists to take off it, in output order.
-    pub lists: Vec<(usize, usize)>,
-    /// Columns, counted after lists were unnested, whose fields become columns.
+    /// The list columns, in output order.
+    pub lists: Vec<UnnestedList>,
+    /// The struct columns, by position after the lists were unnested.
     pub structs: Vec<usize>,
-    /// Whether a NULL list gives one row with NULL rather than none.
+    /// Whether a NULL list becomes one row with NULL rather than none.
     pub preserve_nulls: bool,
     /// The output's columns.
     pub output: SchemaRef,
 }
 
-/// Lists of one column: where the values of each row lie.
-struct Lists {
+/// A list column to unnest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnnestedList {
+    /// The input column.
+    pub column: usize,
+    /// Levels of lists to unnest.
+    pub depth: usize,
+}
+
+/// The lists of one column.
+struct ListValues {
     values: ArrayRef,
-    /// First value and number of values; `None` for a NULL list.
-    spans: Vec<Option<(u64, u64)>>,
+    /// The range of each row's values; `None` for a NULL list.
+    ranges: Vec<Option<Range<u64>>>,
 }
 
 impl Unnest {
@@ -39,14 +49,9 @@ impl Unnest {
         let mut columns = batch.columns().to_vec();
         let mut rows = batch.num_rows();
         let mut unnested: Vec<Option<ArrayRef>> = vec![None; self.lists.len()];
-        let deepest = self
-            .lists
-            .iter()
-            .map(|&(_, depth)| depth)
-            .max()
-            .unwrap_or(0);
-        for level in (1..=deepest).rev() {
-            rows = self.take_off_level(level, rows, &mut columns, &mut unnested)?;
+        let depths = self.lists.iter().map(|list| list.depth);
+        for level in (1..=depths.max().unwrap_or(0)).rev() {
+            rows = self.unnest_level(level, rows, &mut columns, &mut unnested)?;
         }
         let mut expanded = Vec::with_capacity(self.output.fields().len());
         for (index, column) in columns.into_iter().enumerate() {
@@ -54,7 +59,7 @@ impl Unnest {
                 .lists
                 .iter()
                 .zip(&unnested)
-                .filter(|((list, _), _)| *list == index)
+                .filter(|(list, _)| list.column == index)
                 .peekable();
             if of_column.peek().is_none() {
                 expanded.push(column);
@@ -70,8 +75,8 @@ impl Unnest {
         )
     }
 
-    /// Takes the outermost level off the lists that are at least `level` deep; gives the number of rows after it.
-    fn take_off_level(
+    /// Unnests the outermost level of the lists that have at least `level` levels. Returns the number of rows.
+    fn unnest_level(
         &self,
         level: usize,
         rows: usize,
@@ -79,28 +84,27 @@ impl Unnest {
         unnested: &mut [Option<ArrayRef>],
     ) -> Result<usize, ArrowError> {
         let mut lists = Vec::new();
-        for (slot, &(column, depth)) in self.lists.iter().enumerate() {
-            if depth >= level {
-                let source = if depth == level {
-                    Some(&columns[column])
+        for (slot, list) in self.lists.iter().enumerate() {
+            if list.depth >= level {
+                let source = if list.depth == level {
+                    Some(&columns[list.column])
                 } else {
                     unnested[slot].as_ref()
                 };
                 if let Some(source) = source {
-                    lists.push((slot, Lists::of(source)?));
+                    lists.push((slot, ListValues::new(source)?));
                 }
             }
         }
         let null_length = u64::from(self.preserve_nulls);
         let length = |row: usize| {
-            let lengths = lists
-                .iter()
-                .map(|(_, lists)| lists.spans[row].map_or(null_length, |(_, length)| length));
+            let lengths = lists.iter().map(|(_, lists)| lists.length(row));
+            let lengths = lengths.map(|length| length.unwrap_or(null_length));
             lengths.max().unwrap_or(0)
         };
         let lengths: Vec<u64> = (0..rows).map(length).collect();
         for (slot, lists) in &lists {
-            unnested[*slot] = Some(lists.spread(&lengths)?);
+            unnested[*slot] = Some(lists.padded(&lengths)?);
         }
         let repeats: UInt64Array = (0_u64..)
             .zip(&lengths)
@@ -113,11 +117,11 @@ impl Unnest {
             let mut depths = self
                 .lists
                 .iter()
-                .filter(|&&(list, _)| list == index)
-                .map(|&(_, depth)| depth)
+                .filter(|list| list.column == index)
+                .map(|list| list.depth)
                 .peekable();
-            let still_read = depths.peek().is_none() || depths.any(|depth| depth < level);
-            *column = if still_read {
+            let is_read_later = depths.peek().is_none() || depths.any(|depth| depth < level);
+            *column = if is_read_later {
                 take(column, &repeats, None)?
             } else {
                 new_null_array(&DataType::Null, repeats.len())
@@ -126,7 +130,7 @@ impl Unnest {
         Ok(repeats.len())
     }
 
-    /// Replaces struct columns by their fields; a NULL struct has NULL fields.
+    /// Replaces struct columns by their fields. The fields of a NULL struct are NULL.
     fn flatten(&self, columns: &[ArrayRef]) -> Result<Vec<ArrayRef>, ArrowError> {
         let mut flat = Vec::with_capacity(self.output.fields().len());
         for (index, column) in columns.iter().enumerate() {
@@ -152,8 +156,8 @@ impl Unnest {
     }
 }
 
-impl Lists {
-    fn of(array: &ArrayRef) -> Result<Self, ArrowError> {
+impl ListValues {
+    fn new(array: &ArrayRef) -> Result<Self, ArrowError> {
         let (values, offsets): (ArrayRef, Vec<u64>) = match array.data_type() {
             DataType::List(_) => {
                 let list = array.as_list::<i32>();
@@ -186,19 +190,27 @@ impl Lists {
             }
             _ => return Err(not_a("list", array)),
         };
-        let spans = offsets.windows(2).enumerate();
-        let spans = spans
-            .map(|(row, ends)| array.is_valid(row).then(|| (ends[0], ends[1] - ends[0])))
+        let ranges = offsets.windows(2).enumerate();
+        let ranges = ranges
+            .map(|(row, ends)| array.is_valid(row).then(|| ends[0]..ends[1]))
             .collect();
-        Ok(Self { values, spans })
+        Ok(Self { values, ranges })
     }
 
-    /// The values, one a row, each list filled up with NULL to its row's length.
-    fn spread(&self, lengths: &[u64]) -> Result<ArrayRef, ArrowError> {
+    /// The length of a row's list; `None` for a NULL list.
+    fn length(&self, row: usize) -> Option<u64> {
+        let range = self.ranges[row].as_ref();
+        range.map(|range| range.end - range.start)
+    }
+
+    /// The values, one a row, where each list is padded with NULL to its row's length.
+    fn padded(&self, lengths: &[u64]) -> Result<ArrayRef, ArrowError> {
         let mut indices = Vec::new();
-        for (span, &length) in self.spans.iter().zip(lengths) {
-            let (start, own) = span.unwrap_or((0, 0));
-            indices.extend((0..length).map(|at| (at < own).then_some(start + at)));
+        for (range, &length) in self.ranges.iter().zip(lengths) {
+            let range = range.clone().unwrap_or_default();
+            let indices_of_row = (range.start..range.start + length)
+                .map(|index| range.contains(&index).then_some(index));
+            indices.extend(indices_of_row);
         }
         take(&self.values, &UInt64Array::from(indices), None)
     }
@@ -238,7 +250,7 @@ mod tests {
 
     fn unnest(
         columns: Vec<ArrayRef>,
-        lists: Vec<(usize, usize)>,
+        lists: &[(usize, usize)],
         preserve_nulls: bool,
         types: &[DataType],
     ) -> RecordBatch {
@@ -249,8 +261,11 @@ mod tests {
             .map(|t| Field::new("o", t.clone(), true))
             .collect();
         let output = Arc::new(Schema::new(fields));
+        let lists = lists
+            .iter()
+            .map(|&(column, depth)| UnnestedList { column, depth });
         Unnest {
-            lists,
+            lists: lists.collect(),
             structs: Vec::new(),
             preserve_nulls,
             output,
@@ -260,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_for_each_element() {
+    fn each_element_becomes_a_row() {
         let ids: ArrayRef = Arc::new(Int64Array::from(vec![10, 20, 30, 40]));
         let types = [DataType::Int64, DataType::Int32];
         for (preserve, expected_ids, expected_values) in [
@@ -273,7 +288,7 @@ mod tests {
         ] {
             let batch = unnest(
                 vec![Arc::clone(&ids), Arc::new(lists())],
-                vec![(1, 1)],
+                &[(1, 1)],
                 preserve,
                 &types,
             );
@@ -292,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn two_lists_go_side_by_side() {
+    fn two_lists_are_unnested_together() {
         let other = ListArray::from_iter_primitive::<Int32Type, _, _>([
             Some(vec![Some(7)]),
             Some(vec![Some(8)]),
@@ -302,7 +317,7 @@ mod tests {
         let types = [DataType::Int32, DataType::Int32];
         let batch = unnest(
             vec![Arc::new(lists()), Arc::new(other)],
-            vec![(0, 1), (1, 1)],
+            &[(0, 1), (1, 1)],
             false,
             &types,
         );

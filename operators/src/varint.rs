@@ -1,14 +1,14 @@
-//! Integers in as few bytes as they need: LEB128, signed ones zig-zagged.
+//! Variable-length integers: LEB128, with zig-zag encoding for signed ones.
 
 #![expect(
     clippy::inline_always,
-    reason = "an entry of a block is five of them, and a lookup reads a hundred entries"
+    reason = "an entry of a block has five of them, and a lookup reads a hundred entries"
 )]
 
 /// Appends an unsigned integer.
 #[inline]
 pub fn put(value: u128, bytes: &mut Vec<u8>) {
-    // Most are of one byte.
+    // Most have one byte.
     match u8::try_from(value) {
         Ok(value @ ..0x80) => bytes.push(value),
         _ => put_long(value, bytes),
@@ -33,10 +33,10 @@ pub fn put_signed(value: i128, bytes: &mut Vec<u8>) {
     put((value << 1 ^ value >> 127).cast_unsigned(), bytes);
 }
 
-/// Takes an unsigned integer off the front; `None` when there is none.
+/// Removes an unsigned integer from the front of `bytes`; `None` when there is none.
 #[inline(always)]
 pub fn take(bytes: &mut &[u8]) -> Option<u128> {
-    // Most are of one byte.
+    // Most have one byte.
     if let Some((&byte @ ..0x80, rest)) = bytes.split_first() {
         *bytes = rest;
         return Some(byte.into());
@@ -58,14 +58,14 @@ fn take_long(bytes: &mut &[u8]) -> Option<u128> {
     None
 }
 
-/// Takes a signed integer off the front; `None` when there is none.
+/// Removes a signed integer from the front of `bytes`; `None` when there is none.
 #[inline(always)]
 pub fn take_signed(bytes: &mut &[u8]) -> Option<i128> {
     let value = take(bytes)?;
     Some((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
 }
 
-/// Takes a length and so many bytes off the front; `None` when they are not there.
+/// Removes a length and that number of bytes from the front of `bytes`; `None` when they are incomplete.
 #[inline(always)]
 pub fn take_bytes<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
     let length = usize::try_from(take(bytes)?).ok()?;
@@ -77,7 +77,7 @@ pub fn take_bytes<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
 /// Appends a length and the bytes.
 #[inline]
 pub fn put_bytes(value: &[u8], bytes: &mut Vec<u8>) {
-    put(u128::try_from(value.len()).unwrap_or_default(), bytes);
+    put(value.len() as u128, bytes);
     bytes.extend_from_slice(value);
 }
 

@@ -20,7 +20,7 @@ use histories::{
 use tidewater_operators::aggregate::{Aggregation, Call, Function, aggregate};
 use tidewater_operators::interner::Interner;
 use tidewater_operators::map::map;
-use tidewater_operators::state::Part;
+use tidewater_operators::state::StateHandle;
 
 const FUNCTIONS: [Function; 5] = [
     Function::Count,
@@ -90,7 +90,7 @@ fn render(group: Vec<usize>, calls: Vec<Call>) -> Render {
             input,
             &aggregation,
             &Interner::default(),
-            |_| Part::default(),
+            |_| StateHandle::default(),
             &faults,
         )
         .unwrap();

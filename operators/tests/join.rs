@@ -20,13 +20,22 @@ use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, SchemaRef}
 use histories::{
     Cells, Epoch, PACES, Pace, Render, Rng, Table, apply, check, random, run, schema, seeds,
 };
-use tidewater_operators::join::{JoinKind, JoinSpec, join};
-use tidewater_operators::state::Part;
+use tidewater_operators::join::{JoinKey, JoinKind, JoinSpec, join};
+use tidewater_operators::state::StateHandle;
 use tidewater_operators::{Delta, Faults, Sign};
 use timely::dataflow::operators::Inspect;
 use timely::dataflow::operators::vec::ToStream;
 
 const WORKERS: [usize; 3] = [1, 2, 3];
+
+fn keys(left: &[usize], right: &[usize]) -> Vec<JoinKey> {
+    let keys = left.iter().zip(right).map(|(&left, &right)| JoinKey {
+        left,
+        right,
+        null_safe: false,
+    });
+    keys.collect()
+}
 
 /// Joins of inputs of two columns each.
 fn spec(kind: JoinKind, left_keys: &[usize], right_keys: &[usize]) -> JoinSpec {
@@ -34,8 +43,7 @@ fn spec(kind: JoinKind, left_keys: &[usize], right_keys: &[usize]) -> JoinSpec {
         kind,
         left: schema(2),
         right: schema(2),
-        left_keys: left_keys.to_vec(),
-        right_keys: right_keys.to_vec(),
+        keys: keys(left_keys, right_keys),
         schema: schema(4),
     }
 }
@@ -43,7 +51,7 @@ fn spec(kind: JoinKind, left_keys: &[usize], right_keys: &[usize]) -> JoinSpec {
 fn render(spec: JoinSpec) -> Render {
     Arc::new(move |mut inputs, faults| {
         let (right, left) = (inputs.pop().unwrap(), inputs.pop().unwrap());
-        join(left, right, "join", &spec, Part::default(), faults)
+        join(left, right, "join", &spec, StateHandle::default(), faults)
     })
 }
 
@@ -52,8 +60,11 @@ fn nested_loop(spec: &JoinSpec, left: &Table, right: &Table) -> Table {
     for (l, l_count) in left {
         let mut matched = false;
         for (r, r_count) in right {
-            let equal = |(a, b): (&usize, &usize)| l[*a].is_some() && l[*a] == r[*b];
-            if spec.left_keys.iter().zip(&spec.right_keys).all(equal) {
+            let equal = |key: &JoinKey| {
+                let (left, right) = (l[key.left], r[key.right]);
+                left == right && (key.null_safe || left.is_some())
+            };
+            if spec.keys.iter().all(equal) {
                 matched = true;
                 apply(
                     &mut joined,
@@ -81,7 +92,7 @@ fn random_histories_equal_the_nested_loop() {
     ];
     for seed in seeds(24) {
         for (case, (left, right)) in keys.iter().enumerate() {
-            let spec = spec(
+            let mut spec = spec(
                 if seed % 2 == 0 {
                     JoinKind::Left
                 } else {
@@ -91,8 +102,12 @@ fn random_histories_equal_the_nested_loop() {
                 right,
             );
             let mut rng = Rng(seed * 1000 + case as u64);
-            // A cross join cannot tell a match of nothing but NULLs from no match: there is no such right row.
-            let never_null = |input: usize| input == 1 && right.is_empty();
+            for key in &mut spec.keys {
+                key.null_safe = rng.below(3) == 0;
+            }
+            // A right row of NULLs can match a left row, which is then emitted beside NULLs for two reasons. There is no
+            // such right row, so that each emitted row has one reason.
+            let never_null = |input: usize| input == 1 && spec.keys.iter().all(|key| key.null_safe);
             let history = random(&mut rng, 2, 6, 5, |rng, input| {
                 let last = rng.cell(2);
                 vec![
@@ -106,7 +121,7 @@ fn random_histories_equal_the_nested_loop() {
             });
             let oracle = |inputs: &[Table]| nested_loop(&spec, &inputs[0], &inputs[1]);
             let workers = WORKERS[rng.below(3) as usize];
-            let context = format!("TIDEWATER_SEED={seed} {left:?} {right:?}");
+            let context = format!("TIDEWATER_SEED={seed} {:?}", spec.keys);
             let pace = PACES[rng.below(3) as usize];
             check(
                 &context,
@@ -237,17 +252,17 @@ fn a_spec_that_does_not_fit_is_a_fault() {
     for (spec, message) in [
         (
             JoinSpec {
-                left_keys: vec![2],
+                keys: keys(&[2], &[0]),
                 ..good.clone()
             },
             "there is no column 2 among 2",
         ),
         (
             JoinSpec {
-                right_keys: vec![0, 1],
+                keys: keys(&[1], &[3]),
                 ..good.clone()
             },
-            "not of the same types",
+            "there is no column 3 among 2",
         ),
         (
             JoinSpec {
@@ -321,8 +336,7 @@ fn columns_keep_their_types() {
         kind: JoinKind::Left,
         left: Arc::clone(&left),
         right: Arc::clone(&right),
-        left_keys: vec![1],
-        right_keys: vec![0],
+        keys: keys(&[1], &[0]),
         schema: Arc::clone(&schema),
     };
 
@@ -367,7 +381,7 @@ fn columns_keep_their_types() {
     timely::example(move |scope| {
         let left = vec![Delta::plus(left_batch)].to_stream(scope);
         let right = vec![Delta::plus(right_batch)].to_stream(scope);
-        join(left, right, "join", &spec, Part::default(), raised)
+        join(left, right, "join", &spec, StateHandle::default(), raised)
             .inspect(move |delta| sender.send(delta.clone()).unwrap());
     });
     assert!(faults.first().is_none(), "{:?}", faults.first());

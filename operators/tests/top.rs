@@ -18,7 +18,7 @@ use histories::{
     Cells, Epoch, PACES, Pace, Render, Rng, Table, apply, check, random, run, schema, seeds,
 };
 use tidewater_operators::row_codec::OrderKey;
-use tidewater_operators::state::Part;
+use tidewater_operators::state::StateHandle;
 use tidewater_operators::top::{TopSpec, top};
 
 fn spec(partition: &[usize], order: &[OrderKey], offset: u64, limit: u64) -> TopSpec {
@@ -42,7 +42,13 @@ fn by(column: usize, descending: bool, nulls_first: bool) -> OrderKey {
 
 fn render(spec: TopSpec) -> Render {
     Arc::new(move |mut inputs, faults| {
-        top(inputs.pop().unwrap(), "top", &spec, Part::default(), faults)
+        top(
+            inputs.pop().unwrap(),
+            "top",
+            &spec,
+            StateHandle::default(),
+            faults,
+        )
     })
 }
 
@@ -225,7 +231,7 @@ fn what_cannot_be_is_a_fault() {
     for (spec, message) in [
         (
             spec(&[], &[], 0, 2),
-            "taken back more often than it was taken in",
+            "retracted more often than it was inserted",
         ),
         (spec(&[3], &[], 0, 2), "there is no column 3 among 3"),
         (

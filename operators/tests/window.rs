@@ -20,7 +20,7 @@ use histories::{
     Cells, Epoch, PACES, Pace, Render, Rng, Table, apply, cells, check, random, run, schema, seeds,
 };
 use tidewater_operators::row_codec::OrderKey;
-use tidewater_operators::state::Part;
+use tidewater_operators::state::StateHandle;
 use tidewater_operators::window::{Evaluate, WindowSpec, window};
 
 /// Row number, rank by column 1, lag of column 2, and the partition's sum of column 2, of rows in window order.
@@ -66,7 +66,7 @@ fn render(spec: WindowSpec) -> Render {
             inputs.pop().unwrap(),
             "window",
             &spec,
-            Part::default(),
+            StateHandle::default(),
             faults,
         )
     })
@@ -195,7 +195,7 @@ fn what_cannot_be_is_a_fault() {
         (
             good.clone(),
             -1,
-            "taken back more often than it was taken in",
+            "retracted more often than it was inserted",
         ),
         (
             WindowSpec {

@@ -11,8 +11,8 @@ use std::time::Duration;
 use tidewater_connectors::file::sink::{DEFAULT_SHARD_BYTES, Run, Staging, TableShard};
 use tidewater_operators::concat::concat;
 use tidewater_operators::source::source;
-use tidewater_operators::state::Ledger;
-use tidewater_operators::{Delta, Faults};
+use tidewater_operators::state::StateRegistry;
+use tidewater_operators::{Delta, DeltaStream, Faults};
 use timely::dataflow::Scope;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Inspect;
@@ -25,7 +25,7 @@ use super::tables::{Origin, PerTable, Table};
 use super::{Progress, keep};
 use crate::plan::PlannedView;
 use crate::plan::retain::to_time;
-use crate::render::{Changes, Late, Retained, render};
+use crate::render::{LateRows, RenderContext, RetainedWindows, render};
 use crate::state::Reading;
 
 /// How long an idle worker sleeps before it looks for faults of others.
@@ -39,7 +39,7 @@ pub struct Plan {
     /// Those whose state is kept.
     pub keeps: BTreeSet<String>,
     /// Views whose windows stay open for a time only.
-    pub retained: BTreeMap<String, Arc<Retained>>,
+    pub retained: BTreeMap<String, Arc<RetainedWindows>>,
 }
 
 /// A graph of an epoch.
@@ -124,7 +124,7 @@ type Shard = Rc<RefCell<Option<TableShard>>>;
 /// Changes of a source, and the graphs that they enter.
 struct SourceStream<'scope> {
     graphs: GraphSet,
-    changes: Changes<'scope>,
+    changes: DeltaStream<'scope>,
 }
 
 impl Epoch {
@@ -144,11 +144,11 @@ impl Epoch {
         kept: Option<keep::Outlets>,
     ) -> Option<PerTable<Vec<Run>>> {
         let shards = self.tables.as_ref().map(|table| self.shard(table));
-        let ledgers = Graph::ALL.map(|graph| self.ledger(graph));
+        let registries = Graph::ALL.map(|graph| self.registry(graph));
         worker.dataflow::<u64, _, _>(|scope| {
             let sources = self.sources(scope, &shards.quarantine);
-            for (graph, ledger) in Graph::ALL.into_iter().zip(&ledgers) {
-                self.render(scope, graph, &sources, ledger, &shards);
+            for (graph, registry) in Graph::ALL.into_iter().zip(&registries) {
+                self.render(scope, graph, &sources, registry, &shards);
             }
         });
         while worker.has_dataflows() && !self.faults.raised() {
@@ -158,9 +158,11 @@ impl Epoch {
             return None;
         }
         if let Some(kept) = kept {
-            ledgers.iter().for_each(|ledger| keep::send(ledger, &kept));
+            registries
+                .iter()
+                .for_each(|registry| keep::send(registry, &kept));
         }
-        drop(ledgers);
+        drop(registries);
         let tables = self.tables.as_ref().zip(shards);
         let runs = tables.map(|(table, shard)| {
             let runs = shard.take().map_or(Ok(Vec::new()), TableShard::finish);
@@ -177,25 +179,23 @@ impl Epoch {
         scope: Scope<'scope, u64>,
         graph: Graph,
         sources: &BTreeMap<String, Vec<SourceStream<'scope>>>,
-        ledger: &Ledger,
+        registry: &StateRegistry,
         shards: &PerTable<Shard>,
     ) {
-        let mut relations: BTreeMap<String, Changes<'_>> = BTreeMap::new();
+        let mut relations: BTreeMap<String, DeltaStream<'_>> = BTreeMap::new();
         for (name, streams) in sources {
             let entering = streams.iter().filter(|one| one.graphs.contains(graph));
             let entering = entering.map(|one| one.changes.clone());
             relations.insert(name.clone(), concat(scope, entering.collect::<Vec<_>>()));
         }
         let plan = self.plan(graph);
-        let late = render(
-            scope,
-            &plan.views,
-            &mut relations,
-            ledger,
-            &plan.retained,
-            graph == Graph::Rebuilt,
-            &self.faults,
-        );
+        let context = RenderContext {
+            registry,
+            retained: &plan.retained,
+            emits_constants: graph == Graph::Rebuilt,
+            faults: &self.faults,
+        };
+        let late = render(scope, &plan.views, &mut relations, &context);
         if let Some(shard) = &shards.late {
             for late in late {
                 self.egress_late(late, Rc::clone(shard));
@@ -217,10 +217,10 @@ impl Epoch {
         Rc::new(RefCell::new(self.faults.catch(&table.spec.name, shard)))
     }
 
-    fn ledger(&self, graph: Graph) -> Ledger {
+    fn registry(&self, graph: Graph) -> StateRegistry {
         let keeps = self.plan(graph).keeps.clone();
         let state = self.state.as_ref().filter(|_| graph == Graph::Resumed);
-        keep::ledger(state, move |view| keeps.contains(view), &self.faults)
+        keep::registry(state, move |view| keeps.contains(view), &self.faults)
     }
 
     /// The streams of each source. Rejected rows go to the worker's shard of the quarantine.
@@ -258,8 +258,8 @@ impl Epoch {
     }
 
     /// Puts rows of final windows into the worker's shard of their table.
-    fn egress_late(&self, late: Late<'_>, shard: Shard) {
-        let Late {
+    fn egress_late(&self, late: LateRows<'_>, shard: Shard) {
+        let LateRows {
             view,
             column,
             horizon,
@@ -288,7 +288,7 @@ impl Epoch {
     }
 
     /// Puts a relation's changes into the worker's shard of the table.
-    fn egress(&self, changes: Changes<'_>, table: &str, shard: Shard) {
+    fn egress(&self, changes: DeltaStream<'_>, table: &str, shard: Shard) {
         let name = format!("{table}: publish");
         let faults = self.faults.clone();
         changes.sink(Pipeline, &name.clone(), move |(input, _)| {

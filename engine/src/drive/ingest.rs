@@ -16,7 +16,7 @@ use tidewater_connectors::error::SourceError;
 use tidewater_connectors::file::sink::{TableShard, rejected_to_batch};
 use tidewater_connectors::file::{Content, Delivery, Depot, Position, open};
 use tidewater_connectors::source::{Decoded, Piece, Reader, SourceSpec, Taken};
-use tidewater_operators::source::Step;
+use tidewater_operators::source::SourceStep;
 use tidewater_operators::{Delta, Faults, Sign};
 
 use super::Progress;
@@ -342,14 +342,14 @@ pub struct Share {
 
 impl Share {
     /// The next batch of rows. An error ends the source; the run ends with the fault.
-    pub fn step(&mut self) -> Step {
+    pub fn step(&mut self) -> SourceStep {
         let name = self.intake.spec.name.clone();
         loop {
             if self.open.is_none() {
                 match self.faults.catch(&name, self.intake.next()) {
                     Some(Next::Piece(open)) => self.open = Some(open),
-                    Some(Next::Wait) => return Step::Emit(Vec::new()),
-                    Some(Next::Done) | None => return Step::Done,
+                    Some(Next::Wait) => return SourceStep::Emit(Vec::new()),
+                    Some(Next::Done) | None => return SourceStep::Done,
                 }
             }
             match self.open.as_mut().and_then(|open| open.piece.next()) {
@@ -358,20 +358,20 @@ impl Share {
                     self.intake.open_pieces.fetch_sub(1, Ordering::AcqRel);
                     // An empty piece: what was emitted is worked off while nothing comes.
                     if self.intake.cut.is_some() {
-                        return Step::Emit(Vec::new());
+                        return SourceStep::Emit(Vec::new());
                     }
                 }
                 Some(decoded) => {
                     let taken = decoded.and_then(|decoded| self.take(decoded));
-                    return self.faults.catch(&name, taken).unwrap_or(Step::Done);
+                    return self.faults.catch(&name, taken).unwrap_or(SourceStep::Done);
                 }
             }
         }
     }
 
-    fn take(&self, decoded: Decoded) -> Result<Step, SourceError> {
+    fn take(&self, decoded: Decoded) -> Result<SourceStep, SourceError> {
         let Some(open) = &self.open else {
-            return Ok(Step::Done);
+            return Ok(SourceStep::Done);
         };
         let count = |rows: usize| u64::try_from(rows).unwrap_or(u64::MAX);
         let rejected = count(decoded.rejected.len());
@@ -419,6 +419,6 @@ impl Share {
             let sign = open.sign;
             deltas.push(Delta { batch, sign });
         }
-        Ok(Step::Emit(deltas))
+        Ok(SourceStep::Emit(deltas))
     }
 }

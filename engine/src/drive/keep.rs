@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use tidewater_operators::Faults;
-use tidewater_operators::state::{Ledger, PartName, give_all};
+use tidewater_operators::state::{StateName, StateRegistry, visit_merged};
 
 use crate::state::{Piece, Pieces, Reading, StoreError, Writing, panic};
 
@@ -21,7 +21,7 @@ const CHUNKS_MAX: usize = 8;
 /// From a worker to a keeper.
 enum Message {
     /// The chunks of this part follow.
-    Part(PartName),
+    Part(StateName),
     /// Updates in the order of their keys.
     Chunk(Vec<Piece>),
     /// The part is complete.
@@ -51,23 +51,23 @@ pub fn channels(workers: usize) -> (Vec<Outlets>, Keepers) {
     (outlets, Keepers(keepers))
 }
 
-/// A worker's ledger, which goes on from a snapshot; `keeps` says for which views. Without a snapshot nothing is found,
+/// A worker's registry, which goes on from a snapshot; `keeps` says for which views. Without a snapshot nothing is found,
 /// and what is noted is for whoever wants to keep it.
-pub fn ledger(
+pub fn registry(
     state: Option<&Arc<Reading>>,
     keeps: impl Fn(&str) -> bool + 'static,
     faults: &Faults,
-) -> Ledger {
+) -> StateRegistry {
     let (state, faults) = (state.cloned(), faults.clone());
-    Ledger::new(keeps, move |part| {
+    StateRegistry::new(keeps, move |part| {
         let kept = state.as_ref().map(|state| state.part(part));
         faults.catch(part, kept.transpose()).flatten().flatten()
     })
 }
 
 /// Sends all that was noted. Errors mean that no one listens any more, who has a reason of their own.
-pub fn send(ledger: &Ledger, to: &Outlets) {
-    for ((name, notes), to) in ledger.take().into_iter().zip(to.0.iter().cycle()) {
+pub fn send(registry: &StateRegistry, to: &Outlets) {
+    for ((name, deltas), to) in registry.take_deltas().into_iter().zip(to.0.iter().cycle()) {
         let _ = to.send(Message::Part(name));
         let (mut chunk, mut bytes) = (Vec::new(), 0);
         let mut pieces = Pieces::new(|piece: Piece| {
@@ -78,7 +78,7 @@ pub fn send(ledger: &Ledger, to: &Outlets) {
                 bytes = 0;
             }
         });
-        give_all(&notes, &mut pieces);
+        visit_merged(&deltas, &mut pieces);
         pieces.finish();
         let _ = to.send(Message::Chunk(chunk));
         let _ = to.send(Message::PartEnd);
@@ -93,7 +93,7 @@ impl Keepers {
     ///
     /// # Errors
     /// When the state cannot be written. The workers are not listened to any more.
-    pub fn receive(&mut self, writing: &Writing) -> Result<Option<Vec<PartName>>, StoreError> {
+    pub fn receive(&mut self, writing: &Writing) -> Result<Option<Vec<StateName>>, StoreError> {
         let keep = |inlets: &mut Vec<Receiver<Message>>| {
             let kept = panic::guarded(|| receive(inlets, writing));
             if !matches!(kept, Ok(Some(_))) {
@@ -124,7 +124,7 @@ impl Keepers {
 }
 
 /// What was dealt in turn, in its order.
-fn in_turn(dealt: Vec<Vec<PartName>>) -> Vec<PartName> {
+fn in_turn(dealt: Vec<Vec<StateName>>) -> Vec<StateName> {
     let mut dealt: Vec<_> = dealt.into_iter().map(Vec::into_iter).collect();
     let mut all = Vec::new();
     loop {
@@ -140,7 +140,7 @@ fn in_turn(dealt: Vec<Vec<PartName>>) -> Vec<PartName> {
 fn receive(
     from: &[Receiver<Message>],
     writing: &Writing,
-) -> Result<Option<Vec<PartName>>, StoreError> {
+) -> Result<Option<Vec<StateName>>, StoreError> {
     if from.is_empty() {
         return Ok(None);
     }

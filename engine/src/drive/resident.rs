@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef};
-use tidewater_operators::{Delta, Faults, Sign};
+use tidewater_operators::{Delta, DeltaStream, Faults, Sign};
 use timely::communication::WorkerGuards;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::Operator;
@@ -23,7 +23,7 @@ use crate::plan::PlannedView;
 use crate::plan::assemble::{unkeyed_views, views};
 use crate::plan::nullable;
 use crate::plan::primary_key::incoming_schema;
-use crate::render::{Changes, render};
+use crate::render::{RenderContext, render};
 use crate::state::{Reading, Writing};
 
 const PARK: Duration = Duration::from_millis(1);
@@ -329,25 +329,23 @@ impl Graph {
         else {
             return;
         };
-        let ledger = keep::ledger(self.state.as_ref(), |_| true, &self.faults);
+        let registry = keep::registry(self.state.as_ref(), |_| true, &self.faults);
         let emitted: Rc<RefCell<Emitted>> = Rc::default();
         let (mut inputs, probe) = worker.dataflow::<u64, _, _>(|scope| {
-            let mut relations: BTreeMap<String, Changes<'_>> = BTreeMap::new();
+            let mut relations: BTreeMap<String, DeltaStream<'_>> = BTreeMap::new();
             let mut inputs = BTreeMap::new();
             for source in &self.sources {
                 let (input, stream) = scope.new_input::<Vec<Delta>>();
                 inputs.insert(source.clone(), input);
                 relations.insert(source.clone(), stream);
             }
-            render(
-                scope,
-                &self.views,
-                &mut relations,
-                &ledger,
-                &BTreeMap::new(),
-                self.state.is_none(),
-                &self.faults,
-            );
+            let context = RenderContext {
+                registry: &registry,
+                retained: &BTreeMap::new(),
+                emits_constants: self.state.is_none(),
+                faults: &self.faults,
+            };
+            render(scope, &self.views, &mut relations, &context);
             let probe = timely::dataflow::operators::probe::Handle::new();
             for (index, table) in self.tables.iter().enumerate() {
                 if let Some(stream) = relations.get(table) {
@@ -373,7 +371,7 @@ impl Graph {
         let mut epoch = 0;
         while let Ok(command) = commands.recv() {
             let Command::Epoch(share) = command else {
-                keep::send(&ledger, &kept);
+                keep::send(&registry, &kept);
                 continue;
             };
             for (source, delta) in share {

@@ -125,7 +125,7 @@ pub(super) fn describe_node(node: &Node) -> Description {
         }
         Node::Map(map) => describe_map(map),
         Node::Unnest { input, unnest } => {
-            let columns: Vec<usize> = unnest.lists.iter().map(|&(column, _)| column).collect();
+            let columns: Vec<usize> = unnest.lists.iter().map(|list| list.column).collect();
             Description::new("unnest", vec![names(input.schema(), &columns)])
         }
         Node::Union { .. } => Description::new("union all", Vec::new()),
@@ -271,17 +271,15 @@ fn describe_call(aggregation: &Aggregation, call: &Call) -> String {
 }
 
 fn describe_join(spec: &JoinSpec) -> Description {
-    let keys = spec
-        .left_keys
-        .iter()
-        .zip(&spec.right_keys)
-        .map(|(&left, &right)| {
-            format!(
-                "{} = {}",
-                spec.left.field(left).name(),
-                spec.right.field(right).name()
-            )
-        });
+    let keys = spec.keys.iter().map(|key| {
+        let (left, right) = (spec.left.field(key.left), spec.right.field(key.right));
+        let operator = if key.null_safe {
+            "IS NOT DISTINCT FROM"
+        } else {
+            "="
+        };
+        format!("{} {operator} {}", left.name(), right.name())
+    });
     let keys = keys.collect::<Vec<_>>().join(" and ");
     let title = match spec.kind {
         JoinKind::Inner => "join",

@@ -8,10 +8,12 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, UInt32Type}
 use arrow::error::ArrowError;
 use datafusion_common::{DFSchema, DataFusionError, ScalarValue, ToDFSchema};
 use datafusion_expr::execution_props::ExecutionProps;
+use datafusion_expr::expr::Sort as SortExpr;
 use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion_expr::{Expr, ExprSchemable};
 use datafusion_physical_expr::expressions::Column;
 use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
+use tidewater_operators::row_codec::OrderKey;
 
 use super::evaluate::Evaluation;
 use super::{Map, Node, PlanError};
@@ -172,6 +174,21 @@ impl Extended {
             return self.column(expr);
         }
         self.column(&(expr.clone() + Expr::Literal(ScalarValue::new_zero(&data_type)?, None)))
+    }
+
+    /// The columns that hold the keys of an order.
+    ///
+    /// # Errors
+    /// When an expression does not compile.
+    pub fn order(&mut self, keys: &[SortExpr]) -> Result<Vec<OrderKey>, PlanError> {
+        let keys = keys.iter().map(|key| {
+            Ok(OrderKey {
+                column: self.column(&key.expr)?,
+                descending: !key.asc,
+                nulls_first: key.nulls_first,
+            })
+        });
+        keys.collect()
     }
 
     /// The node that computes the added columns: `input` itself when there is none.

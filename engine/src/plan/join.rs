@@ -2,7 +2,7 @@
 
 use datafusion_common::NullEquality;
 use datafusion_expr::{Join, JoinType};
-use tidewater_operators::join::{JoinKind, JoinSpec};
+use tidewater_operators::join::{JoinKey, JoinKind, JoinSpec};
 
 use super::expression::{Extended, compile, identity, nullable, select};
 use super::{Map, Node, PlanError};
@@ -14,18 +14,16 @@ pub fn lower(join: &Join, left: Node, right: Node) -> Result<Node, PlanError> {
         (JoinType::Left, None) => JoinKind::Left,
         (other, _) => return Err(PlanError::Unsupported(format!("this {other} join"))),
     };
-    if join.null_equality == NullEquality::NullEqualsNull {
-        return Err(PlanError::Unsupported(
-            "a join on IS NOT DISTINCT FROM".into(),
-        ));
-    }
     let (left_width, right_width) = (left.schema().fields().len(), right.schema().fields().len());
     let mut left = Extended::new(left, join.left.schema());
     let mut right = Extended::new(right, join.right.schema());
-    let (mut left_keys, mut right_keys) = (Vec::new(), Vec::new());
+    let mut keys = Vec::new();
     for (left_key, right_key) in &join.on {
-        left_keys.push(left.key(left_key)?);
-        right_keys.push(right.key(right_key)?);
+        keys.push(JoinKey {
+            left: left.key(left_key)?,
+            right: right.key(right_key)?,
+            null_safe: join.null_equality == NullEquality::NullEqualsNull,
+        });
     }
     let (left, right) = (left.finish(), right.finish());
     let fields = left.schema().fields().iter().chain(right.schema().fields());
@@ -37,8 +35,7 @@ pub fn lower(join: &Join, left: Node, right: Node) -> Result<Node, PlanError> {
         kind,
         left: left.schema().clone(),
         right: right.schema().clone(),
-        left_keys,
-        right_keys,
+        keys,
         schema,
     };
     let joined = Node::Join {

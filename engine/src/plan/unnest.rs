@@ -1,6 +1,6 @@
 //! `UNNEST`.
 
-use tidewater_operators::unnest::Unnest;
+use tidewater_operators::unnest::{Unnest, UnnestedList};
 
 use super::Node;
 use super::expression::physical_schema;
@@ -10,7 +10,10 @@ pub fn lower(unnest: &datafusion_expr::Unnest, input: Node) -> Node {
     let lists = unnest
         .list_type_columns
         .iter()
-        .map(|(column, list)| (*column, list.depth))
+        .map(|(column, list)| UnnestedList {
+            column: *column,
+            depth: list.depth,
+        })
         .collect();
     let unnest = Unnest {
         lists,

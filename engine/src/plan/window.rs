@@ -55,15 +55,7 @@ pub fn lower(window: &Window, input: Node) -> Result<Node, PlanError> {
             .iter()
             .map(|key| extended.column(key))
             .collect::<Result<Vec<_>, _>>()?;
-        let order = params.order_by.iter().map(|key| {
-            let column = extended.column(&key.expr)?;
-            Ok(OrderKey {
-                column,
-                descending: !key.asc,
-                nulls_first: key.nulls_first,
-            })
-        });
-        let order = order.collect::<Result<Vec<_>, PlanError>>()?;
+        let order = extended.order(&params.order_by)?;
         let input = extended.finish();
         let before = input.schema().fields().len();
         let (spec, names) = specification(input.schema(), schema, partition, order, &clause)?;

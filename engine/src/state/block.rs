@@ -12,7 +12,7 @@
 use std::cmp::Ordering;
 
 use tidewater_operators::hash::hash;
-use tidewater_operators::state::Entry;
+use tidewater_operators::state::StateEntry;
 use tidewater_operators::varint::{put, put_bytes, put_signed, take, take_bytes, take_signed};
 
 const CHECKSUM_BYTES: usize = 8;
@@ -35,7 +35,7 @@ impl BlockWriter {
     }
 
     /// Appends an entry, whose key is greater than the last one's.
-    pub fn push(&mut self, entry: Entry<'_>) {
+    pub fn push(&mut self, entry: StateEntry<'_>) {
         debug_assert!(self.entries.is_empty() || self.last.as_slice() < entry.key);
         let front = shared_front(&self.last, entry.key);
         let (old, new) = (&mut self.last[front..], &entry.key[front..]);
@@ -284,8 +284,8 @@ impl BlockReader {
     }
 
     /// The entry it stands at.
-    pub fn entry(&self) -> Option<Entry<'_>> {
-        self.at_entry.then(|| Entry {
+    pub fn entry(&self) -> Option<StateEntry<'_>> {
+        self.at_entry.then(|| StateEntry {
             key: &self.key,
             count: self.count,
             payload: &self.bytes[self.payload.0..self.payload.1],
@@ -320,7 +320,7 @@ mod tests {
         let mut writer = BlockWriter::default();
         for (key, count, payload) in &entries() {
             let count = *count;
-            writer.push(Entry {
+            writer.push(StateEntry {
                 key,
                 count,
                 payload,

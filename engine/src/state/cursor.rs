@@ -1,12 +1,12 @@
 //! Walks over the entries of one level of a part, block by block.
 
 use redb::{AccessGuard, ReadableTable, StorageError};
-use tidewater_operators::state::{Entry, KeptCursor, StateError};
+use tidewater_operators::state::{EntryCursor, StateEntry, StateError};
 
 use super::block::BlockReader;
 use super::error::{Damage, StoreError};
 
-/// Walks over entries in ascending order of their keys, as [`KeptCursor`] does, and says what is wrong with the store.
+/// Walks over entries in ascending order of their keys, as [`EntryCursor`] does, and says what is wrong with the store.
 pub trait Walk {
     /// Moves to the first entry whose key is not less than `key`.
     fn find(&mut self, key: &[u8]) -> Result<(), StoreError>;
@@ -18,7 +18,7 @@ pub trait Walk {
     fn advance(&mut self) -> Result<(), StoreError>;
 
     /// The entry it stands at.
-    fn at(&self) -> Option<Entry<'_>>;
+    fn at(&self) -> Option<StateEntry<'_>>;
 }
 
 /// A walk for operators, to which errors are messages.
@@ -28,7 +28,7 @@ fn told(result: Result<(), StoreError>) -> Result<(), StateError> {
     result.map_err(|error| StateError(error.to_string()))
 }
 
-impl<W: Walk> KeptCursor for Told<W> {
+impl<W: Walk> EntryCursor for Told<W> {
     fn seek(&mut self, key: &[u8]) -> Result<(), StateError> {
         told(self.0.find(key))
     }
@@ -41,7 +41,7 @@ impl<W: Walk> KeptCursor for Told<W> {
         told(self.0.advance())
     }
 
-    fn entry(&self) -> Option<Entry<'_>> {
+    fn entry(&self) -> Option<StateEntry<'_>> {
         self.0.at()
     }
 }
@@ -197,7 +197,7 @@ impl<T: ReadableTable<&'static [u8], &'static [u8]>> Walk for Cursor<'_, T> {
         }
     }
 
-    fn at(&self) -> Option<Entry<'_>> {
+    fn at(&self) -> Option<StateEntry<'_>> {
         self.block.entry()
     }
 }

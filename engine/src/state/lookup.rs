@@ -1,7 +1,7 @@
 //! Looks single entries of a part up: what its levels say of a key, and of no other.
 
 use redb::ReadableTable;
-use tidewater_operators::state::{Entry, KeptLookup, StateError};
+use tidewater_operators::state::{EntryLookup, StateEntry, StateError};
 
 use super::block::BlockReader;
 use super::cursor::open_covering;
@@ -51,7 +51,7 @@ impl<'a, T: ReadableTable<&'static [u8], &'static [u8]>> Lookup<'a, T> {
     }
 }
 
-impl<T: ReadableTable<&'static [u8], &'static [u8]>> KeptLookup for Lookup<'_, T> {
+impl<T: ReadableTable<&'static [u8], &'static [u8]>> EntryLookup for Lookup<'_, T> {
     fn count(&mut self, key: &[u8]) -> Result<i64, StateError> {
         self.find(key)
             .map_err(|error| StateError(error.to_string()))
@@ -76,7 +76,7 @@ impl<'a, T: ReadableTable<&'static [u8], &'static [u8]>> Level<'a, T> {
         }
     }
 
-    fn find(&mut self, name: &str, key: &[u8]) -> Result<Option<Entry<'_>>, StoreError> {
+    fn find(&mut self, name: &str, key: &[u8]) -> Result<Option<StateEntry<'_>>, StoreError> {
         let damaged = || StoreError::damaged(Damage::Part(name.to_owned()));
         let is_ahead = |sought: &Vec<u8>| sought.as_slice() <= key && self.block.covers(key);
         let goes_on = self.sought.as_ref().is_some_and(is_ahead);

@@ -34,7 +34,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tidewater_connectors::disk::DiskFile;
 use tidewater_operators::hash::hash;
-use tidewater_operators::state::Kept;
+use tidewater_operators::state::StoredEntries;
 
 use self::backend::{Backend, Unchanged};
 use self::directory::Directory;
@@ -329,7 +329,7 @@ impl Reading {
     ///
     /// # Errors
     /// When the store fails.
-    pub fn part(&self, name: &str) -> Result<Option<Arc<dyn Kept>>, StoreError> {
+    pub fn part(&self, name: &str) -> Result<Option<Arc<dyn StoredEntries>>, StoreError> {
         let mut levels = Vec::new();
         for level in levels::LEVELS {
             if let Some(table) = self.table(&format!("{level}{name}"))?
@@ -339,10 +339,8 @@ impl Reading {
             }
         }
         let name = name.into();
-        Ok(
-            (!levels.is_empty())
-                .then(|| Arc::new(part::KeptPart { name, levels }) as Arc<dyn Kept>),
-        )
+        Ok((!levels.is_empty())
+            .then(|| Arc::new(part::KeptPart { name, levels }) as Arc<dyn StoredEntries>))
     }
 
     /// Bytes that the entries of each part take.

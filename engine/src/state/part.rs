@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use redb::{ReadOnlyTable, ReadableTable};
-use tidewater_operators::state::{Entry, Kept, KeptCursor, KeptLookup};
+use tidewater_operators::state::{EntryCursor, EntryLookup, StateEntry, StoredEntries};
 
 use super::cursor::{Cursor, Told, Walk};
 use super::error::{Damage, StoreError};
@@ -18,15 +18,15 @@ pub struct KeptPart {
     pub levels: Vec<ReadOnlyTable<&'static [u8], &'static [u8]>>,
 }
 
-impl Kept for KeptPart {
-    fn cursor(&self) -> Box<dyn KeptCursor + '_> {
+impl StoredEntries for KeptPart {
+    fn cursor(&self) -> Box<dyn EntryCursor + '_> {
         match self.levels.as_slice() {
             [base] => Box::new(Told(Cursor::new(&self.name, base))),
             levels => Box::new(Told(Together::new(&self.name, levels.iter()))),
         }
     }
 
-    fn lookup(&self) -> Box<dyn KeptLookup + '_> {
+    fn lookup(&self) -> Box<dyn EntryLookup + '_> {
         Box::new(Lookup::new(&self.name, self.levels.iter()))
     }
 }
@@ -177,8 +177,8 @@ impl<T: ReadableTable<&'static [u8], &'static [u8]>> Walk for Together<'_, T> {
         Ok(())
     }
 
-    fn at(&self) -> Option<Entry<'_>> {
-        (self.count > 0).then(|| Entry {
+    fn at(&self) -> Option<StateEntry<'_>> {
+        (self.count > 0).then(|| StateEntry {
             key: &self.key,
             count: self.count,
             payload: &self.payload,

@@ -5,7 +5,7 @@
 //! 1. Updates are in ascending order of their keys, each key once, all of one kind.
 //! 2. Between those of a piece no other worker has any.
 
-use tidewater_operators::state::{Entry, Give, Update};
+use tidewater_operators::state::{EntryUpdate, StateEntry, StateVisitor};
 
 use super::block::BlockWriter;
 
@@ -71,17 +71,17 @@ impl<F: FnMut(Piece)> Pieces<F> {
     }
 }
 
-impl<F: FnMut(Piece)> Give for Pieces<F> {
-    fn run(&mut self) {
+impl<F: FnMut(Piece)> StateVisitor for Pieces<F> {
+    fn begin_run(&mut self) {
         self.cut();
     }
 
-    fn update(&mut self, key: &[u8], update: Update<'_>) {
+    fn update(&mut self, key: &[u8], update: EntryUpdate<'_>) {
         let (kind, count, payload): (Kind, i64, &[u8]) = match update {
-            Update::Add(more) => (Kind::Add, more, &[]),
-            Update::Count(count) => (Kind::Count, count, &[]),
-            Update::Put(payload) => (Kind::Put, 1, payload),
-            Update::Remove => (Kind::Remove, 0, &[]),
+            EntryUpdate::Add(more) => (Kind::Add, more, &[]),
+            EntryUpdate::Count(count) => (Kind::Count, count, &[]),
+            EntryUpdate::Put(payload) => (Kind::Put, 1, payload),
+            EntryUpdate::Remove => (Kind::Remove, 0, &[]),
         };
         let goes_on = |piece: &Piece| piece.kind == kind && self.writer.bytes() < PIECE_BYTES;
         if !self.open.as_ref().is_some_and(goes_on) {
@@ -95,7 +95,7 @@ impl<F: FnMut(Piece)> Give for Pieces<F> {
             is_negative: false,
         });
         piece.is_negative |= count < 0;
-        self.writer.push(Entry {
+        self.writer.push(StateEntry {
             key,
             count,
             payload,

@@ -1,6 +1,6 @@
 //! What a level of a part says of a key.
 
-use tidewater_operators::state::{Entry, Update};
+use tidewater_operators::state::{EntryUpdate, StateEntry};
 
 /// What a level says of a key; to be applied to what the levels below say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +16,7 @@ const SET: u8 = 1;
 
 impl<'a> Said<'a> {
     /// What an entry of a level above the base says.
-    pub fn read(entry: Entry<'a>) -> Self {
+    pub fn read(entry: StateEntry<'a>) -> Self {
         match entry.payload.split_first() {
             None => Self::Add(entry.count),
             Some((_, payload)) => Self::Set(entry.count, payload),
@@ -49,13 +49,13 @@ impl<'a> Said<'a> {
     }
 }
 
-impl<'a> From<Update<'a>> for Said<'a> {
-    fn from(update: Update<'a>) -> Self {
+impl<'a> From<EntryUpdate<'a>> for Said<'a> {
+    fn from(update: EntryUpdate<'a>) -> Self {
         match update {
-            Update::Add(more) => Self::Add(more),
-            Update::Count(count) => Self::Set(count, &[]),
-            Update::Put(payload) => Self::Set(1, payload),
-            Update::Remove => Self::Set(0, &[]),
+            EntryUpdate::Add(more) => Self::Add(more),
+            EntryUpdate::Count(count) => Self::Set(count, &[]),
+            EntryUpdate::Put(payload) => Self::Set(1, payload),
+            EntryUpdate::Remove => Self::Set(0, &[]),
         }
     }
 }

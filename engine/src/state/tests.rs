@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tidewater_operators::state::{Give, Update};
+use tidewater_operators::state::{EntryUpdate, StateVisitor};
 
 use super::*;
 
@@ -66,7 +66,7 @@ fn the_store_holds_what_a_map_would() {
             let writing = store.write().unwrap();
             let cut = random.random_range(1..200);
             let all = updates.iter();
-            let all = all.map(|(key, &more)| (key.as_slice(), Update::Add(more)));
+            let all = all.map(|(key, &more)| (key.as_slice(), EntryUpdate::Add(more)));
             let pieces = pieces(all.enumerate().map(|(at, update)| (at % cut == 0, update)));
             let changed = writing.part("p", |part| {
                 pieces.iter().try_for_each(|piece| part.take(piece))
@@ -94,12 +94,12 @@ fn the_store_holds_what_a_map_would() {
 }
 
 /// Updates as a worker sends them; `true` where a run begins.
-fn pieces<'a>(updates: impl Iterator<Item = (bool, (&'a [u8], Update<'a>))>) -> Vec<Piece> {
+fn pieces<'a>(updates: impl Iterator<Item = (bool, (&'a [u8], EntryUpdate<'a>))>) -> Vec<Piece> {
     let mut all = Vec::new();
     let mut pieces = Pieces::new(|piece| all.push(piece));
     for (begins, (key, update)) in updates {
         if begins {
-            pieces.run();
+            pieces.begin_run();
         }
         pieces.update(key, update);
     }
@@ -169,12 +169,12 @@ fn levels_say_what_a_map_would() {
             let updates = updates.iter().map(|(key, payload)| {
                 let there = model.get(key).map_or(0, |(count, _)| *count);
                 let update = match random.random_range(0..5) {
-                    0 => Update::Remove,
-                    1 => Update::Put(payload),
-                    2 if there > 0 => Update::Add(-random.random_range(1..=there)),
+                    0 => EntryUpdate::Remove,
+                    1 => EntryUpdate::Put(payload),
+                    2 if there > 0 => EntryUpdate::Add(-random.random_range(1..=there)),
                     // Who looked up what is there: of an empty part there is nothing to look up.
-                    3 if commit > 0 => Update::Count(random.random_range(0..4)),
-                    _ => Update::Add(random.random_range(1..4)),
+                    3 if commit > 0 => EntryUpdate::Count(random.random_range(0..4)),
+                    _ => EntryUpdate::Add(random.random_range(1..4)),
                 };
                 (key.as_slice(), update)
             });
@@ -189,10 +189,10 @@ fn levels_say_what_a_map_would() {
             for (key, update) in updates {
                 let there = model.get(key).map_or(0, |(count, _)| *count);
                 let entry = match update {
-                    Update::Add(more) => (there + more, Vec::new()),
-                    Update::Count(count) => (count, Vec::new()),
-                    Update::Put(payload) => (1, payload.to_vec()),
-                    Update::Remove => (0, Vec::new()),
+                    EntryUpdate::Add(more) => (there + more, Vec::new()),
+                    EntryUpdate::Count(count) => (count, Vec::new()),
+                    EntryUpdate::Put(payload) => (1, payload.to_vec()),
+                    EntryUpdate::Remove => (0, Vec::new()),
                 };
                 model.insert(key.to_vec(), entry);
             }
@@ -208,7 +208,7 @@ fn levels_say_what_a_map_would() {
 fn no_level_takes_back_what_is_not_there() {
     let directory = tempfile::tempdir().unwrap();
     let (_locked, store) = open(directory.path());
-    let change = |updates: &[(&[u8], Update<'_>)]| {
+    let change = |updates: &[(&[u8], EntryUpdate<'_>)]| {
         let writing = store.write().unwrap();
         let pieces = pieces(updates.iter().map(|update| (false, *update)));
         writing.part("p", |part| {
@@ -216,13 +216,13 @@ fn no_level_takes_back_what_is_not_there() {
         })?;
         writing.commit()
     };
-    change(&[(b"a", Update::Add(2)), (b"b", Update::Add(1))]).unwrap();
-    change(&[(b"a", Update::Add(-1)), (b"c", Update::Add(1))]).unwrap();
+    change(&[(b"a", EntryUpdate::Add(2)), (b"b", EntryUpdate::Add(1))]).unwrap();
+    change(&[(b"a", EntryUpdate::Add(-1)), (b"c", EntryUpdate::Add(1))]).unwrap();
     for key in [b"a", b"b", b"c"] {
-        let error = change(&[(key, Update::Add(-2))]).unwrap_err();
+        let error = change(&[(key, EntryUpdate::Add(-2))]).unwrap_err();
         assert!(matches!(error, StoreError::Negative(_)), "{error}");
-        change(&[(key, Update::Add(-1))]).unwrap();
-        let error = change(&[(key, Update::Add(-1))]).unwrap_err();
+        change(&[(key, EntryUpdate::Add(-1))]).unwrap();
+        let error = change(&[(key, EntryUpdate::Add(-1))]).unwrap_err();
         assert!(matches!(error, StoreError::Negative(_)), "{error}");
     }
     assert_eq!(kept(&store), Model::new());
@@ -232,15 +232,15 @@ fn no_level_takes_back_what_is_not_there() {
 fn payloads_are_put_and_removed() {
     let directory = tempfile::tempdir().unwrap();
     let (_locked, store) = open(directory.path());
-    let changes: [(&str, Update<'_>); 3] = [
-        ("a", Update::Put(b"first")),
-        ("b", Update::Put(b"")),
-        ("c", Update::Put(b"third")),
+    let changes: [(&str, EntryUpdate<'_>); 3] = [
+        ("a", EntryUpdate::Put(b"first")),
+        ("b", EntryUpdate::Put(b"")),
+        ("c", EntryUpdate::Put(b"third")),
     ];
-    let later: [(&str, Update<'_>); 3] = [
-        ("a", Update::Remove),
-        ("c", Update::Put(b"changed")),
-        ("d", Update::Remove),
+    let later: [(&str, EntryUpdate<'_>); 3] = [
+        ("a", EntryUpdate::Remove),
+        ("c", EntryUpdate::Put(b"changed")),
+        ("d", EntryUpdate::Remove),
     ];
     for changes in [changes, later] {
         let writing = store.write().unwrap();
@@ -278,11 +278,11 @@ fn a_row_taken_back_too_often_is_an_error() {
     let (_locked, store) = open(directory.path());
     let writing = store.write().unwrap();
     let error = writing
-        .part("view: join", |part| part.change(b"k", Update::Add(-1)))
+        .part("view: join", |part| part.change(b"k", EntryUpdate::Add(-1)))
         .unwrap_err();
     assert!(error.to_string().contains("view: join"), "{error}");
     let updates = [("a", 1), ("b", -1), ("c", 1)];
-    let updates = updates.map(|(key, more)| (false, (key.as_bytes(), Update::Add(more))));
+    let updates = updates.map(|(key, more)| (false, (key.as_bytes(), EntryUpdate::Add(more))));
     let pieces = pieces(updates.into_iter());
     let error = writing
         .part("view: top", |part| part.take(&pieces[0]))

@@ -1,7 +1,7 @@
 //! Changes a level of a part, block by block.
 
 use redb::{ReadableTable, Table};
-use tidewater_operators::state::{Entry, Update};
+use tidewater_operators::state::{EntryUpdate, StateEntry};
 
 use super::block::{BlockReader, BlockWriter};
 use super::error::{Damage, StoreError};
@@ -121,10 +121,10 @@ impl<'a, 'txn> PartWriter<'a, 'txn> {
         while updates.step().map_err(|_| self.damaged())? {
             let Some(entry) = updates.entry() else { break };
             let update = match piece.kind {
-                Kind::Add => Update::Add(entry.count),
-                Kind::Count => Update::Count(entry.count),
-                Kind::Put => Update::Put(entry.payload),
-                Kind::Remove => Update::Remove,
+                Kind::Add => EntryUpdate::Add(entry.count),
+                Kind::Count => EntryUpdate::Count(entry.count),
+                Kind::Put => EntryUpdate::Put(entry.payload),
+                Kind::Remove => EntryUpdate::Remove,
             };
             self.change(entry.key, update)?;
         }
@@ -135,7 +135,7 @@ impl<'a, 'txn> PartWriter<'a, 'txn> {
     ///
     /// # Errors
     /// As [`take`](Self::take).
-    pub fn change(&mut self, key: &[u8], update: Update<'_>) -> Result<(), StoreError> {
+    pub fn change(&mut self, key: &[u8], update: EntryUpdate<'_>) -> Result<(), StoreError> {
         self.say(key, update.into())
     }
 
@@ -174,7 +174,7 @@ impl<'a, 'txn> PartWriter<'a, 'txn> {
             Said::Set(_, payload) if is_base => payload,
             said => said.payload(&mut self.said),
         };
-        self.writer.push(Entry {
+        self.writer.push(StateEntry {
             key,
             count: said.count(),
             payload,

@@ -30,11 +30,11 @@ use super::finish::{Accumulators, Finisher};
 use super::keys::{owner, untag};
 use super::parcel::{GroupExtremes, Parcel, SumDeltas};
 use super::spec::{AccumulatorLayout, Aggregation, CallSlots};
-use crate::dictionary::Dictionary;
+use crate::dictionary::KeyDictionary;
 use crate::hash::hash;
-use crate::row::Row;
-use crate::state::{Give, Noted, Part, Update};
-use crate::{Delta, Faults};
+use crate::row::EncodedRow;
+use crate::state::{EntryUpdate, StateDelta, StateHandle, StateVisitor};
+use crate::{Delta, DeltaStream, Faults};
 
 /// Rows of an output batch.
 const BATCH_ROWS: usize = 8192;
@@ -54,14 +54,14 @@ pub fn accumulate<'scope>(
     layout: &AccumulatorLayout,
     finisher: Finisher,
     faults: Faults,
-    part: Part,
-) -> Stream<'scope, u64, Vec<Delta>> {
+    state: StateHandle,
+) -> DeltaStream<'scope> {
     let scope = sums.scope();
     let operator = aggregation.name.clone();
     // An aggregation without keys has exactly one group, even without rows; one worker owns it.
     let owns_sole_group =
         aggregation.group.is_empty() && owner(hash(&[]), scope.peers()) == scope.index();
-    let groups = GroupTable::new(layout.clone(), aggregation.group.is_empty(), part.clone());
+    let groups = GroupTable::new(layout.clone(), aggregation.group.is_empty(), state.clone());
     let groups = Rc::new(RefCell::new(groups));
     let by_owner = Exchange::new(|parcel: &Parcel<SumDeltas>| parcel.to);
     let extremes_by_owner = Exchange::new(|parcel: &Parcel<GroupExtremes>| parcel.to);
@@ -117,7 +117,7 @@ pub fn accumulate<'scope>(
                     let mut changed = Vec::new();
                     let deltas = groups.borrow_mut().close(&finisher, &mut changed);
                     let deltas = faults.catch(&operator, deltas);
-                    part.note(|| {
+                    state.record(|| {
                         Box::new(GroupTableDelta {
                             groups: Rc::clone(&groups),
                             changed,
@@ -134,10 +134,10 @@ pub fn accumulate<'scope>(
 /// The accumulators of all groups, and their values before the open epoch.
 struct GroupTable {
     layout: AccumulatorLayout,
-    keys: Dictionary,
+    keys: KeyDictionary,
     integers: Vec<i128>,
     floats: Vec<ExactSum>,
-    extremes: Vec<Option<Row>>,
+    extremes: Vec<Option<EncodedRow>>,
     /// Whether a row of the group is emitted, by id.
     emitted: Vec<bool>,
     /// The earlier accumulators of the groups that the open epoch touched; `None` for groups without an emitted row.
@@ -145,21 +145,21 @@ struct GroupTable {
     /// Whether a group without rows has an output row: the sole group of an aggregation without keys.
     emits_empty: bool,
     /// The stored groups, from before the graph began.
-    part: Part,
+    state: StateHandle,
 }
 
 impl GroupTable {
-    fn new(layout: AccumulatorLayout, emits_empty: bool, part: Part) -> Self {
+    fn new(layout: AccumulatorLayout, emits_empty: bool, state: StateHandle) -> Self {
         Self {
             layout,
-            keys: Dictionary::default(),
+            keys: KeyDictionary::default(),
             integers: Vec::new(),
             floats: Vec::new(),
             extremes: Vec::new(),
             emitted: Vec::new(),
             before: HashMap::new(),
             emits_empty,
-            part,
+            state,
         }
     }
 
@@ -185,7 +185,7 @@ impl GroupTable {
 
     /// Restores the stored accumulators of a group that is new to the graph.
     fn restore(&mut self, id: u32, key: &[u8]) -> Result<(), AggregateError> {
-        let Some(stored) = self.part.kept() else {
+        let Some(stored) = self.state.stored() else {
             return Ok(());
         };
         let mut entries = stored.cursor();
@@ -308,22 +308,22 @@ struct GroupTableDelta {
     changed: Vec<u32>,
 }
 
-impl Noted for GroupTableDelta {
+impl StateDelta for GroupTableDelta {
     /// Reports the current accumulators of the groups, which include those of later epochs.
-    fn give(&self, give: &mut dyn Give) {
+    fn visit(&self, visitor: &mut dyn StateVisitor) {
         let groups = self.groups.borrow();
         let mut ids = self.changed.clone();
         ids.sort_unstable_by(|&a, &b| groups.keys.get(a).cmp(groups.keys.get(b)));
         let mut payload = Vec::new();
         for id in ids {
             let key = groups.keys.get(id);
-            give.run();
+            visitor.begin_run();
             if groups.emitted[id as usize] {
                 payload.clear();
                 encode_accumulators(&groups.group(id), &mut payload);
-                give.update(key, Update::Put(&payload));
+                visitor.update(key, EntryUpdate::Put(&payload));
             } else {
-                give.update(key, Update::Remove);
+                visitor.update(key, EntryUpdate::Remove);
             }
         }
     }

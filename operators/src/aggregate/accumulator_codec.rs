@@ -3,7 +3,7 @@
 use super::exact_sum::ExactSum;
 use super::finish::Accumulators;
 use super::spec::AccumulatorLayout;
-use crate::row::Row;
+use crate::row::EncodedRow;
 use crate::varint::{put, put_bytes, put_signed, take, take_bytes, take_signed};
 
 /// Appends the accumulators of a group.
@@ -31,7 +31,7 @@ pub fn decode_accumulators(mut bytes: &[u8], layout: &AccumulatorLayout) -> Opti
     let floats = floats.collect::<Option<_>>()?;
     let extremes = (0..layout.extremes).map(|_| match take(bytes)? {
         0 => Some(None),
-        _ => take_bytes(bytes).map(|extreme| Some(Row::from(extreme))),
+        _ => take_bytes(bytes).map(|extreme| Some(EncodedRow::from(extreme))),
     });
     let extremes = extremes.collect::<Option<_>>()?;
     bytes.is_empty().then_some(Accumulators {
@@ -61,7 +61,7 @@ mod tests {
         let group = Accumulators {
             integers: [7, -1_i128 << 100].into(),
             floats: [sum, ExactSum::default()].into(),
-            extremes: [None, Some(Row::from(&b"extreme"[..]))].into(),
+            extremes: [None, Some(EncodedRow::from(&b"extreme"[..]))].into(),
         };
         let mut bytes = Vec::new();
         encode_accumulators(&group, &mut bytes);

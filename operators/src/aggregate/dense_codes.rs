@@ -6,7 +6,7 @@
 use std::rc::Rc;
 
 use crate::dictionary::DictionaryFull;
-use crate::interner::Codes;
+use crate::interner::ColumnCodes;
 
 /// More codes than this are always renumbered, even if most of them are met.
 const IDENTITY_MAX: usize = 1 << 14;
@@ -28,7 +28,7 @@ impl DenseCodes {
     ///
     /// # Errors
     /// When there are more codes than a number can tell apart.
-    pub fn assign(&mut self, codes: &Codes) -> Result<Rc<[u32]>, DictionaryFull> {
+    pub fn assign(&mut self, codes: &ColumnCodes) -> Result<Rc<[u32]>, DictionaryFull> {
         let is_first = self.codes.is_empty() && !codes.rows.is_empty();
         let is_few = codes.known <= IDENTITY_MAX;
         if self.is_identity && !is_few {
@@ -55,7 +55,7 @@ impl DenseCodes {
         self.numbers[..self.codes.len()].copy_from_slice(&self.codes);
     }
 
-    fn number(&mut self, codes: &Codes) -> Result<Rc<[u32]>, DictionaryFull> {
+    fn number(&mut self, codes: &ColumnCodes) -> Result<Rc<[u32]>, DictionaryFull> {
         if self.numbers.len() < codes.known {
             self.numbers.resize(codes.known, UNSET);
         }
@@ -105,18 +105,18 @@ fn number(at: usize) -> u32 {
 #[allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 mod tests {
     use super::*;
-    use crate::interner::Space;
+    use crate::interner::SpaceId;
 
-    fn codes(rows: &[u32], known: usize) -> Codes {
-        Codes {
-            space: Space::Values(0),
+    fn codes(rows: &[u32], known: usize) -> ColumnCodes {
+        ColumnCodes {
+            space: SpaceId::Values(0),
             rows: rows.into(),
             known,
         }
     }
 
     /// The numbers of each batch of codes, after checking that they lead back to the codes.
-    fn numbered(numbers: &mut DenseCodes, batches: &[Codes]) -> Vec<Vec<u32>> {
+    fn numbered(numbers: &mut DenseCodes, batches: &[ColumnCodes]) -> Vec<Vec<u32>> {
         let assigned: Vec<_> = batches
             .iter()
             .map(|batch| numbers.assign(batch).unwrap())

@@ -23,13 +23,13 @@ use super::parcel::{PairDeltas, Parcel, SumDeltas};
 use super::sort_pairs::{ValueReader, sort_pairs};
 use super::spec::{AccumulatorLayout, Aggregation, CallSlots};
 use crate::Faults;
-use crate::dictionary::Dictionary;
+use crate::dictionary::KeyDictionary;
 use crate::hash::hash;
-use crate::state::Part;
+use crate::state::StateHandle;
 
 /// Values as ids of a dictionary, which the sorting and the counting of pairs share. Each value is preceded by its slice.
 #[derive(Clone, Default)]
-pub struct InternedValues(Rc<RefCell<Dictionary>>);
+pub struct InternedValues(Rc<RefCell<KeyDictionary>>);
 
 impl ValueReader for InternedValues {
     type Value = u32;
@@ -51,9 +51,9 @@ pub fn distinct<'scope>(
     aggregation: &Aggregation,
     layout: &AccumulatorLayout,
     faults: Faults,
-    part: Part,
+    state: StateHandle,
 ) -> Stream<'scope, u64, Vec<Parcel<SumDeltas>>> {
-    let groups = Rc::new(RefCell::new(Dictionary::default()));
+    let groups = Rc::new(RefCell::new(KeyDictionary::default()));
     let values = InternedValues::default();
     let mut counter = DistinctCounter {
         aggregation: aggregation.clone(),
@@ -62,7 +62,7 @@ pub fn distinct<'scope>(
         values: values.clone(),
         peers: pairs.scope().peers(),
         spine: PairSpine::default(),
-        part,
+        state,
     };
     let operator = format!("{}: distinct", aggregation.name);
     sort_pairs(pairs, operator, faults, groups, values, move |run| {
@@ -73,11 +73,11 @@ pub fn distinct<'scope>(
 struct DistinctCounter {
     aggregation: Aggregation,
     layout: AccumulatorLayout,
-    groups: Rc<RefCell<Dictionary>>,
+    groups: Rc<RefCell<KeyDictionary>>,
     values: InternedValues,
     peers: usize,
     spine: PairSpine<u32>,
-    part: Part,
+    state: StateHandle,
 }
 
 impl DistinctCounter {
@@ -85,7 +85,7 @@ impl DistinctCounter {
     fn count(&mut self, run: PairRun<u32>) -> Result<Vec<Parcel<SumDeltas>>, AggregateError> {
         let run = Rc::new(run);
         let groups = self.groups.borrow();
-        let stored = self.part.kept();
+        let stored = self.state.stored();
         let stored =
             stored.map(|stored| stored_counts(stored, &run, &groups, &self.values.0.borrow()));
         // Each stored count is replaced by the count after this epoch.
@@ -115,7 +115,7 @@ impl DistinctCounter {
                 self.sum(groups.get(group), &changes, &mut parcels)?;
             }
         }
-        self.part.note(|| {
+        self.state.record(|| {
             Box::new(DistinctPairDelta {
                 run: Rc::clone(&run),
                 groups: Rc::clone(&self.groups),

@@ -47,7 +47,7 @@ impl ExactSum {
         ] {
             put_signed(i128::from(count), bytes);
         }
-        put(u128::try_from(self.limbs.len()).unwrap_or_default(), bytes);
+        put(self.limbs.len() as u128, bytes);
         for &(limb, amount) in &self.limbs {
             bytes.push(limb);
             put_signed(amount, bytes);

@@ -19,10 +19,10 @@ use super::sort_pairs::sort_pairs;
 use super::spec::{AccumulatorLayout, Aggregation, Function};
 use super::value_codec::ValueCodec;
 use crate::Faults;
-use crate::dictionary::Dictionary;
+use crate::dictionary::KeyDictionary;
 use crate::hash::hash;
-use crate::row::Row;
-use crate::state::{Part, StateError};
+use crate::row::EncodedRow;
+use crate::state::{StateError, StateHandle};
 
 /// Emits the extremes of every group whose pairs changed, for the calls that read them.
 pub fn extremes<'scope, C: ValueCodec>(
@@ -31,15 +31,15 @@ pub fn extremes<'scope, C: ValueCodec>(
     aggregation: &Aggregation,
     layout: &AccumulatorLayout,
     faults: Faults,
-    part: Part,
+    state: StateHandle,
 ) -> Stream<'scope, u64, Vec<Parcel<GroupExtremes>>> {
-    let groups = Rc::new(RefCell::new(Dictionary::default()));
+    let groups = Rc::new(RefCell::new(KeyDictionary::default()));
     let mut tracker = ExtremeTracker::<C> {
         readers: ends_read(aggregation, layout),
         peers: pairs.scope().peers(),
         groups: Rc::clone(&groups),
         spine: PairSpine::default(),
-        part,
+        state,
     };
     let operator = format!("{}: extremes", aggregation.name);
     sort_pairs(pairs, operator, faults, groups, codec, move |run| {
@@ -54,23 +54,23 @@ struct ExtremeTracker<C: ValueCodec> {
     /// The calls that share a set of pairs, by the call that tags the pairs.
     readers: BTreeMap<usize, Vec<EndRead>>,
     peers: usize,
-    groups: Rc<RefCell<Dictionary>>,
+    groups: Rc<RefCell<KeyDictionary>>,
     spine: PairSpine<C::Value>,
-    part: Part,
+    state: StateHandle,
 }
 
 impl<C: ValueCodec> ExtremeTracker<C> {
     /// Ends an epoch: the extremes of the groups of its pairs.
     fn close(&mut self, run: PairRun<C::Value>) -> Result<Vec<Parcel<GroupExtremes>>, StateError> {
         let run = Rc::new(run);
-        self.part.note(|| {
+        self.state.record(|| {
             Box::new(ExtremePairDelta::<C> {
                 run: Rc::clone(&run),
                 groups: Rc::clone(&self.groups),
             })
         });
         self.spine.push(Rc::clone(&run));
-        let mut ends = EndFinder::<C>::new(self.spine.runs(), self.part.kept());
+        let mut ends = EndFinder::<C>::new(self.spine.runs(), self.state.stored());
         let groups = self.groups.borrow();
         let mut parcels = ExtremeParcels::new(self.peers);
         for range in run.groups() {
@@ -125,7 +125,7 @@ impl ExtremeParcels {
         }
     }
 
-    fn push(&mut self, call: u16, group: &[u8], extreme: Option<Row>) {
+    fn push(&mut self, call: u16, group: &[u8], extreme: Option<EncodedRow>) {
         let owner = owner(hash(group), self.parcels.len());
         let body = &mut self.parcels[owner].body;
         tag(call, group, &mut self.tagged);

@@ -13,8 +13,8 @@ use super::error::AggregateError;
 use super::exact_sum::ExactSum;
 use super::keys::{group_converter, value_converter};
 use super::spec::{AccumulatorLayout, Aggregation, CallSlots, Function};
-use crate::dictionary::Dictionary;
-use crate::row::Row;
+use crate::dictionary::KeyDictionary;
+use crate::row::EncodedRow;
 
 /// The accumulators of one group.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,7 +24,7 @@ pub struct Accumulators {
     /// Float sums.
     pub floats: Box<[ExactSum]>,
     /// The extremes, as bytes.
-    pub extremes: Box<[Option<Row>]>,
+    pub extremes: Box<[Option<EncodedRow>]>,
 }
 
 /// Builds the output rows of an aggregation.
@@ -63,7 +63,7 @@ impl Finisher {
     /// When an average does not fit its type.
     pub fn finish(
         &self,
-        keys: &Dictionary,
+        keys: &KeyDictionary,
         groups: &[(u32, Accumulators)],
     ) -> Result<RecordBatch, AggregateError> {
         let mut columns = match &self.group_rows {
@@ -159,7 +159,7 @@ impl Finisher {
     fn extreme_column<'a>(
         &self,
         call: usize,
-        extremes: impl Iterator<Item = &'a Option<Row>>,
+        extremes: impl Iterator<Item = &'a Option<EncodedRow>>,
     ) -> Result<ArrayRef, AggregateError> {
         let Some(converter) = &self.value_rows[call] else {
             return Ok(Arc::new(arrow::array::NullArray::new(0)));
@@ -171,8 +171,8 @@ impl Finisher {
             .argument_type(&self.aggregation.calls[call]);
         let null = converter.convert_columns(&[arrow::array::new_null_array(data_type, 1)])?;
         let null = null.row(0).data();
-        let rows =
-            extremes.map(|extreme| parser.parse(extreme.as_ref().map_or(null, Row::as_bytes)));
+        let rows = extremes
+            .map(|extreme| parser.parse(extreme.as_ref().map_or(null, EncodedRow::as_bytes)));
         Ok(converter.convert_rows(rows)?.swap_remove(0))
     }
 }

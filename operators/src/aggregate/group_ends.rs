@@ -8,8 +8,8 @@ use std::rc::Rc;
 
 use super::pair_run::PairRun;
 use super::value_codec::ValueCodec;
-use crate::row::Row;
-use crate::state::{Kept, KeptCursor, StateError};
+use crate::row::EncodedRow;
+use crate::state::{EntryCursor, StateError, StoredEntries};
 
 /// An end of a group's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,15 +23,15 @@ pub enum End {
 /// Finds the ends of groups, one after another.
 pub struct EndFinder<'a, C: ValueCodec> {
     runs: &'a [Rc<PairRun<C::Value>>],
-    stored: Option<Box<dyn KeptCursor + 'a>>,
+    stored: Option<Box<dyn EntryCursor + 'a>>,
 }
 
 impl<'a, C: ValueCodec> EndFinder<'a, C> {
     /// Searches these runs and these stored entries.
-    pub fn new(runs: &'a [Rc<PairRun<C::Value>>], stored: Option<&'a dyn Kept>) -> Self {
+    pub fn new(runs: &'a [Rc<PairRun<C::Value>>], stored: Option<&'a dyn StoredEntries>) -> Self {
         Self {
             runs,
-            stored: stored.map(Kept::cursor),
+            stored: stored.map(StoredEntries::cursor),
         }
     }
 
@@ -39,7 +39,12 @@ impl<'a, C: ValueCodec> EndFinder<'a, C> {
     ///
     /// # Errors
     /// When the state cannot be read.
-    pub fn find(&mut self, end: End, group: u32, key: &[u8]) -> Result<Option<Row>, StateError> {
+    pub fn find(
+        &mut self,
+        end: End,
+        group: u32,
+        key: &[u8],
+    ) -> Result<Option<EncodedRow>, StateError> {
         let runs = self.runs.iter();
         let mut in_runs: Vec<GroupPairs<'_, C>> =
             runs.map(|run| GroupPairs::of_group(run, group)).collect();
@@ -85,7 +90,7 @@ impl<'a, C: ValueCodec> EndFinder<'a, C> {
             if count > 0 {
                 let mut bytes = Vec::new();
                 C::encode(&value, &mut bytes);
-                return Ok(Some(Row::from(bytes.as_slice())));
+                return Ok(Some(EncodedRow::from(bytes.as_slice())));
             }
         }
     }

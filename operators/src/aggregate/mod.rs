@@ -30,7 +30,6 @@ mod spec;
 mod sum_table;
 mod value_codec;
 
-use timely::dataflow::Stream;
 use timely::dataflow::operators::Concatenate;
 use timely::dataflow::operators::generic::operator::empty;
 
@@ -38,8 +37,8 @@ use self::finish::Finisher;
 use self::preaggregate::PreaggregateStreams;
 use self::value_codec::{BytesCodec, NumberCodec};
 use crate::interner::Interner;
-use crate::state::Part;
-use crate::{Delta, Faults};
+use crate::state::StateHandle;
+use crate::{DeltaStream, Faults};
 
 pub use self::error::AggregateError;
 pub use self::exact_sum::ExactSum;
@@ -49,17 +48,17 @@ pub use self::spec::{
 };
 
 /// Maintains `aggregation` over a stream of deltas: rows of `aggregation.input` in, changes of `aggregation.output` out.
-/// The operators of a worker share an `interner`; `part` returns the state of the operator with a name.
+/// The operators of a worker share an `interner`; `state` returns the state of the operator with a name.
 ///
 /// # Errors
 /// When a call is not supported for its type.
 pub fn aggregate<'scope>(
-    stream: Stream<'scope, u64, Vec<Delta>>,
+    stream: DeltaStream<'scope>,
     aggregation: &Aggregation,
     interner: &Interner,
-    part: impl Fn(&str) -> Part,
+    state: impl Fn(&str) -> StateHandle,
     faults: &Faults,
-) -> Result<Stream<'scope, u64, Vec<Delta>>, AggregateError> {
+) -> Result<DeltaStream<'scope>, AggregateError> {
     let name = &aggregation.name;
     let layout = aggregation.layout()?;
     let finisher = Finisher::new(aggregation)?;
@@ -72,8 +71,8 @@ pub fn aggregate<'scope>(
     } = preaggregate::preaggregate(stream, name, faults.clone(), partial);
 
     if layout.pairs.iter().any(|set| set.distinct) {
-        let part = part(&format!("{name}: distinct"));
-        let counted = distinct::distinct(distinct, aggregation, &layout, faults.clone(), part);
+        let state = state(&format!("{name}: distinct"));
+        let counted = distinct::distinct(distinct, aggregation, &layout, faults.clone(), state);
         sums = scope.concatenate([sums, counted]);
     }
     let extreme_sets = layout.pairs.iter().filter(|set| !set.distinct);
@@ -83,12 +82,12 @@ pub fn aggregate<'scope>(
     let extremes = if types.peek().is_none() {
         empty(scope)
     } else {
-        let part = part(&format!("{name}: extremes"));
+        let state = state(&format!("{name}: extremes"));
         let faults = faults.clone();
         if types.all(NumberCodec::supports) {
-            extremes::extremes(extremes, NumberCodec, aggregation, &layout, faults, part)
+            extremes::extremes(extremes, NumberCodec, aggregation, &layout, faults, state)
         } else {
-            extremes::extremes(extremes, BytesCodec, aggregation, &layout, faults, part)
+            extremes::extremes(extremes, BytesCodec, aggregation, &layout, faults, state)
         }
     };
     Ok(accumulate::accumulate(
@@ -98,6 +97,6 @@ pub fn aggregate<'scope>(
         &layout,
         finisher,
         faults.clone(),
-        part(&format!("{name}: groups")),
+        state(&format!("{name}: groups")),
     ))
 }

@@ -15,7 +15,7 @@ use super::row_mask::RowMask;
 use super::sum_table::BatchGroups;
 use crate::Sign;
 use crate::dictionary::{DictionaryFull, PackedRows};
-use crate::interner::{Codes, Space, Spaces};
+use crate::interner::{ColumnCodes, SpaceId, Spaces};
 
 /// Cells of a matrix: 4 MiB.
 const CELLS_MAX: usize = 1 << 22;
@@ -33,7 +33,7 @@ pub struct PairCounter {
     /// The values met, by the interner's codes.
     values: DenseCodes,
     /// What those codes stand for.
-    space: Option<Space>,
+    space: Option<SpaceId>,
     matrix: CountMatrix,
     /// Pairs of rows that were inserted.
     inserted: Vec<u64>,
@@ -65,7 +65,7 @@ impl PairCounter {
     pub fn update(
         &mut self,
         groups: BatchGroups<'_>,
-        values: &Codes,
+        values: &ColumnCodes,
         mask: &RowMask,
         sign: Sign,
     ) -> Result<(), DictionaryFull> {
@@ -259,7 +259,7 @@ struct PairKeys<'a> {
     codes: &'a [u32],
     /// The slice of each value; empty for extremes.
     slices: &'a [u8],
-    space: Space,
+    space: SpaceId,
     spaces: &'a Spaces,
 }
 

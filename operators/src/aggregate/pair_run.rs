@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use super::pair_counter::pack;
 use super::radix::sort_by_digits;
-use crate::row::Row;
+use crate::row::EncodedRow;
 
 /// A group, which is an id of the worker's own dictionary, and a value in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,8 +73,8 @@ impl PairValue for u64 {
     }
 }
 
-impl PairValue for Row {
-    fn sort(pairs: &mut Vec<(GroupValue<Row>, i32)>) {
+impl PairValue for EncodedRow {
+    fn sort(pairs: &mut Vec<(GroupValue<EncodedRow>, i32)>) {
         pairs.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     }
 }

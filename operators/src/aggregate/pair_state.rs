@@ -11,18 +11,18 @@ use super::pair_counter::pack;
 use super::pair_run::{GroupValue, PairRun, PairSum, PairValue};
 use super::radix::sort_by_digits;
 use super::value_codec::ValueCodec;
-use crate::dictionary::{Dictionary, PackedRows};
-use crate::state::{Give, Kept, Noted, StateError, Update};
+use crate::dictionary::{KeyDictionary, PackedRows};
+use crate::state::{EntryUpdate, StateDelta, StateError, StateVisitor, StoredEntries};
 
 /// The stored counts of the pairs of `run`, each at the index of its first entry.
 ///
 /// # Errors
 /// When the state cannot be read.
 pub fn stored_counts(
-    stored: &dyn Kept,
+    stored: &dyn StoredEntries,
     run: &PairRun<u32>,
-    groups: &Dictionary,
-    values: &Dictionary,
+    groups: &KeyDictionary,
+    values: &KeyDictionary,
 ) -> Result<Vec<i64>, StateError> {
     let group_ranks = Ranks::new(run.pairs().map(|pair| pair.group), groups);
     let value_ranks = Ranks::new(run.pairs().map(|pair| pair.value), values);
@@ -54,7 +54,7 @@ struct Ranks {
 }
 
 impl Ranks {
-    fn new(ids: impl Iterator<Item = u32>, dictionary: &Dictionary) -> Self {
+    fn new(ids: impl Iterator<Item = u32>, dictionary: &KeyDictionary) -> Self {
         let mut ranks = vec![u32::MAX; dictionary.len()];
         let mut present = Vec::new();
         for id in ids {
@@ -81,7 +81,7 @@ impl Ranks {
 /// The groups of a run in the order of their bytes: their ids, and the ranges of their pairs.
 fn groups_in_order<V: PairValue>(
     run: &PairRun<V>,
-    groups: &Dictionary,
+    groups: &KeyDictionary,
 ) -> Vec<(u32, Range<usize>)> {
     let id = |range: Range<usize>| (run.pair(range.start).group, range);
     let mut all: Vec<_> = run.groups().map(id).collect();
@@ -94,15 +94,15 @@ pub struct DistinctPairDelta {
     /// The run.
     pub run: Rc<PairRun<u32>>,
     /// The keys of its groups.
-    pub groups: Rc<RefCell<Dictionary>>,
+    pub groups: Rc<RefCell<KeyDictionary>>,
     /// The bytes of its values.
-    pub values: Rc<RefCell<Dictionary>>,
+    pub values: Rc<RefCell<KeyDictionary>>,
     /// The counts of its pairs after the run, each at the index of the first entry; `None` where nothing was stored.
     pub counts: Option<Vec<i64>>,
 }
 
-impl Noted for DistinctPairDelta {
-    fn give(&self, give: &mut dyn Give) {
+impl StateDelta for DistinctPairDelta {
+    fn visit(&self, visitor: &mut dyn StateVisitor) {
         let (groups, values) = (self.groups.borrow(), self.values.borrow());
         let value_ranks = Ranks::new(self.run.pairs().map(|pair| pair.value), &values);
         // Copied into order, because they are read for every group.
@@ -115,11 +115,11 @@ impl Noted for DistinctPairDelta {
             key.extend_from_slice(groups.get(group));
             let prefix = key.len();
             // Other workers have other slices of the group: before or after all of these.
-            give.run();
-            let mut visit_value = |rank: u32, update: Update<'_>| {
+            visitor.begin_run();
+            let mut visit_value = |rank: u32, update: EntryUpdate<'_>| {
                 key.truncate(prefix);
                 key.extend_from_slice(in_order.get(rank as usize));
-                give.update(&key, update);
+                visitor.update(&key, update);
             };
             let many = range.len();
             match &self.counts {
@@ -127,7 +127,7 @@ impl Noted for DistinctPairDelta {
                     let updates = self.run.updates(range);
                     let updates = updates.map(|(pair, diff)| (value_ranks.of(pair.value), diff));
                     ranked.sort(many, updates, |rank, diff| {
-                        visit_value(rank, Update::Add(diff));
+                        visit_value(rank, EntryUpdate::Add(diff));
                     });
                 }
                 Some(counts) => {
@@ -135,7 +135,7 @@ impl Noted for DistinctPairDelta {
                     let sums = self.run.sums(range);
                     let sums = sums.map(|sum| (value_ranks.of(sum.pair.value), counts[sum.at] + 1));
                     ranked.sort(many, sums, |rank, count| {
-                        visit_value(rank, Update::Count(count - 1));
+                        visit_value(rank, EntryUpdate::Count(count - 1));
                     });
                 }
             }
@@ -193,22 +193,22 @@ pub struct ExtremePairDelta<C: ValueCodec> {
     /// The run.
     pub run: Rc<PairRun<C::Value>>,
     /// The keys of its groups.
-    pub groups: Rc<RefCell<Dictionary>>,
+    pub groups: Rc<RefCell<KeyDictionary>>,
 }
 
-impl<C: ValueCodec> Noted for ExtremePairDelta<C> {
-    fn give(&self, give: &mut dyn Give) {
+impl<C: ValueCodec> StateDelta for ExtremePairDelta<C> {
+    fn visit(&self, visitor: &mut dyn StateVisitor) {
         let groups = self.groups.borrow();
         let mut key = Vec::new();
         for (group, range) in groups_in_order(&self.run, &groups) {
             key.clear();
             key.extend_from_slice(groups.get(group));
             let prefix = key.len();
-            give.run();
+            visitor.begin_run();
             for PairSum { pair, diff, .. } in self.run.sums(range) {
                 key.truncate(prefix);
                 C::encode(&pair.value, &mut key);
-                give.update(&key, Update::Add(diff));
+                visitor.update(&key, EntryUpdate::Add(diff));
             }
         }
     }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::exact_sum::ExactSum;
 use crate::dictionary::PackedRows;
-use crate::row::Row;
+use crate::row::EncodedRow;
 
 /// A message to one worker.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -60,5 +60,5 @@ pub struct GroupExtremes {
     /// Keys of the groups, each tagged with its call.
     pub groups: PackedRows,
     /// The extreme of each group; `None` when it has no value left.
-    pub extremes: Vec<Option<Row>>,
+    pub extremes: Vec<Option<EncodedRow>>,
 }

@@ -18,7 +18,7 @@ use super::spec::Aggregation;
 use super::sum_table::{BatchGroups, SumTable, plain_filter};
 use crate::Sign;
 use crate::dictionary::PackedRows;
-use crate::interner::{Generation, Interner, Space, Spaces};
+use crate::interner::{Generation, Interner, SpaceId, Spaces};
 
 /// Groups at which a flush is due.
 const GROUPS_MAX: usize = 1 << 18;
@@ -32,7 +32,7 @@ pub struct PartialAggregate {
     /// The groups met, by the interner's codes.
     groups: DenseCodes,
     /// What those codes stand for; `None` for the one group of an aggregation without keys.
-    space: Option<Space>,
+    space: Option<SpaceId>,
     group_count: usize,
     sums: SumTable,
     pairs: Vec<PairCounter>,

@@ -8,7 +8,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use super::parcel::{PairDeltas, Parcel, SumDeltas};
 use super::partial::{FlushedParcels, PartialAggregate};
-use crate::{Delta, Faults};
+use crate::{Delta, DeltaStream, Faults};
 
 /// The output streams of a pre-aggregation.
 pub struct PreaggregateStreams<'scope> {
@@ -22,7 +22,7 @@ pub struct PreaggregateStreams<'scope> {
 
 /// Groups deltas into `partial` and flushes it when it is full or its epoch is complete.
 pub fn preaggregate<'scope>(
-    stream: Stream<'scope, u64, Vec<Delta>>,
+    stream: DeltaStream<'scope>,
     name: &str,
     faults: Faults,
     mut partial: PartialAggregate,

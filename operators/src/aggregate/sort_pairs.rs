@@ -16,7 +16,7 @@ use super::pair_run::{GroupValue, PairRun, PairValue};
 use super::pair_spine::PairBatcher;
 use super::parcel::{PairDeltas, Parcel};
 use crate::Faults;
-use crate::dictionary::Dictionary;
+use crate::dictionary::KeyDictionary;
 
 /// Reads the bytes of values into a worker's own representation.
 pub trait ValueReader: 'static {
@@ -36,7 +36,7 @@ pub fn sort_pairs<V: ValueReader, B: Clone + 'static>(
     stream: Stream<'_, u64, Vec<Parcel<PairDeltas>>>,
     operator: String,
     faults: Faults,
-    groups: Rc<RefCell<Dictionary>>,
+    groups: Rc<RefCell<KeyDictionary>>,
     mut values: V,
     mut close: impl FnMut(PairRun<V::Value>) -> Result<Vec<Parcel<B>>, AggregateError> + 'static,
 ) -> Stream<'_, u64, Vec<Parcel<B>>> {
@@ -72,7 +72,7 @@ pub fn sort_pairs<V: ValueReader, B: Clone + 'static>(
 
 /// Translates the indices of a parcel into this worker's ids.
 fn append<V: ValueReader>(
-    groups: &mut Dictionary,
+    groups: &mut KeyDictionary,
     values: &mut V,
     parcel: &PairDeltas,
     pairs: &mut Vec<(GroupValue<V::Value>, i32)>,

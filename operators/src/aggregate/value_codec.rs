@@ -4,7 +4,7 @@ use arrow::datatypes::DataType;
 
 use super::error::AggregateError;
 use super::sort_pairs::ValueReader;
-use crate::row::Row;
+use crate::row::EncodedRow;
 
 /// Reads and writes values of `min` and `max`.
 pub trait ValueCodec: ValueReader {
@@ -19,19 +19,19 @@ pub trait ValueCodec: ValueReader {
 pub struct BytesCodec;
 
 impl ValueReader for BytesCodec {
-    type Value = Row;
+    type Value = EncodedRow;
 
-    fn read(&mut self, bytes: &[u8]) -> Result<Row, AggregateError> {
-        Ok(Row::from(bytes))
+    fn read(&mut self, bytes: &[u8]) -> Result<EncodedRow, AggregateError> {
+        Ok(EncodedRow::from(bytes))
     }
 }
 
 impl ValueCodec for BytesCodec {
-    fn decode(bytes: &[u8]) -> Option<Row> {
-        Some(Row::from(bytes))
+    fn decode(bytes: &[u8]) -> Option<EncodedRow> {
+        Some(EncodedRow::from(bytes))
     }
 
-    fn encode(value: &Row, bytes: &mut Vec<u8>) {
+    fn encode(value: &EncodedRow, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(value.as_bytes());
     }
 }

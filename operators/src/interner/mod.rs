@@ -1,217 +1,143 @@
-//! Column values by number, and rows of several columns, shared by all operators of a worker.
+//! Codes for the values of columns, and for the tuples of several columns, shared by all operators of a worker.
 //!
-//! A dozen views that group by the same columns look at each value once: the first to ask has the column interned, the
-//! others find its codes in the cache. So it is with what several columns hold together: views by quarter and region, and
-//! by quarter and category, share the quarters.
+//! A dozen views that group by the same columns read each value once: the first view has a column interned, and the
+//! others find its codes in the cache. Tuples of columns are shared likewise: views by quarter and region, and by quarter
+//! and category, share the quarters.
 //!
-//! Codes of a column come from a dictionary for all columns of its name and type. Columns that are named alike hold the
-//! same values, for the most part, and few of them: tables by code are then as large as what is in them.
+//! All columns of the same name and type share one dictionary. Columns that are named alike mostly hold the same few
+//! values, so tables indexed by code stay small.
 //!
-//! 1. A code means the same for as long as its [`Generation`] is held.
-//! 2. Memory is bounded: when there are many codes a new generation begins, and the old one goes when the last
-//!    operator that counts in its codes has let go of it.
+//! 1. A code keeps its meaning as long as its [`Generation`] is held.
+//! 2. Memory is bounded: when there are many codes a new generation begins. The old one is freed when the last operator
+//!    that uses its codes lets go of it.
 
-mod tuples;
-mod values;
+mod cache;
+mod codes;
+mod generation;
+mod tuple_space;
+mod value_space;
 
-use std::cell::{Ref, RefCell};
-use std::collections::VecDeque;
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, StringArray};
 use arrow::compute::take;
-use arrow::datatypes::{DataType, UInt32Type};
-use arrow::error::ArrowError;
+use arrow::datatypes::UInt32Type;
 
-use self::tuples::Tuples;
-use self::values::Values;
-use crate::dictionary::DictionaryFull;
-use crate::hash::hash;
+use self::cache::CodeCache;
+use self::value_space::ValueSpace;
 
-/// Codes, of all columns and of what they hold together, at which a new generation is due.
-const CODES_MAX: usize = 1 << 20;
-/// Columns whose codes are remembered, dictionaries, and columns that were looked at together.
-const CACHED: usize = 32;
-/// Of a dictionary of so many times as many values as there are rows, only those of the rows are looked at.
-const FEW: usize = 4;
+pub use self::codes::{ColumnCodes, InternError, SpaceId};
+pub use self::generation::{Generation, Spaces};
 
-/// Why a column cannot be interned.
-#[derive(Debug, thiserror::Error)]
-pub enum InternError {
-    /// From Arrow.
-    #[error(transparent)]
-    Arrow(#[from] ArrowError),
-    /// Too many values.
-    #[error(transparent)]
-    Full(#[from] DictionaryFull),
-}
+/// When a dictionary has more than this many values per row, only the values of the rows are interned.
+const VALUES_PER_ROW: usize = 4;
 
 /// Interns columns. Clones share everything.
 #[derive(Clone, Default)]
-pub struct Interner(Rc<RefCell<Inner>>);
+pub struct Interner(Rc<RefCell<InternerState>>);
 
 #[derive(Default)]
-struct Inner {
+struct InternerState {
     generation: Rc<Generation>,
-    /// By which values, and the column.
-    columns: Cache<(usize, ArrayRef)>,
-    /// By which values, and the dictionary of columns that have one: batches of a source share them.
-    dictionaries: Cache<(usize, ArrayRef)>,
-    /// By the codes of both.
-    tuples: Cache<[Rc<[u32]>; 2]>,
+    columns: CodeCache<ArrayKey>,
+    /// Dictionaries of columns: the batches of a source share them.
+    dictionaries: CodeCache<ArrayKey>,
+    /// By the codes of both members.
+    tuples: CodeCache<[Rc<[u32]>; 2]>,
 }
 
-/// What codes are of, in their generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Space {
-    /// Values.
-    Values(usize),
-    /// Rows of several columns.
-    Tuples(usize),
-}
-
-/// The codes of a batch's rows.
-#[derive(Clone, Debug)]
-pub struct Codes {
-    /// What they are codes of.
-    pub space: Space,
-    /// A code a row.
-    pub rows: Rc<[u32]>,
-    /// Every one of them is below this.
-    pub known: usize,
-}
-
-/// Codes that were found already, those used last at the end.
-struct Cache<K>(VecDeque<(K, Codes)>);
-
-/// What codes refer to.
-#[derive(Default)]
-pub struct Generation(RefCell<Spaces>);
-
-/// The values and tuples of a generation, by their spaces.
-#[derive(Default)]
-pub struct Spaces {
-    values: Vec<Values>,
-    tuples: Vec<Tuples>,
-}
-
-impl<K> Default for Cache<K> {
-    fn default() -> Self {
-        Self(VecDeque::new())
-    }
-}
-
-impl<K> Cache<K> {
-    fn get(&mut self, is_it: impl Fn(&K) -> bool) -> Option<Codes> {
-        let at = self.0.iter().rposition(|(key, _)| is_it(key))?;
-        let found = self.0.remove(at)?;
-        let codes = found.1.clone();
-        self.0.push_back(found);
-        Some(codes)
-    }
-
-    fn put(&mut self, key: K, codes: &Codes) {
-        if self.0.len() == CACHED {
-            self.0.pop_front();
-        }
-        self.0.push_back((key, codes.clone()));
-    }
-}
-
-/// Whether two arrays are one: the same, or texts in the same memory, as the dictionaries of a row group's batches are.
-fn is_same(known: &ArrayRef, array: &ArrayRef) -> bool {
-    if Arc::ptr_eq(known, array) {
-        return true;
-    }
-    let (Some(known), Some(array)) = (known.as_string_opt::<i32>(), array.as_string_opt::<i32>())
-    else {
-        return false;
-    };
-    let memory = |texts: &StringArray| {
-        let nulls = texts
-            .nulls()
-            .map(|nulls| (nulls.validity().as_ptr(), nulls.offset()));
-        (texts.offsets().as_ptr(), texts.value_data().as_ptr(), nulls)
-    };
-    known.len() == array.len() && memory(known) == memory(array)
+/// An array whose values belong to a space.
+struct ArrayKey {
+    space: usize,
+    array: ArrayRef,
 }
 
 impl Interner {
-    /// The generation that codes are of from now on.
+    /// The current generation: all codes belong to it until the next call.
     pub fn generation(&self) -> Rc<Generation> {
-        let mut inner = self.0.borrow_mut();
-        if inner.generation.spaces().is_large() {
-            *inner = Inner::default();
+        let mut state = self.0.borrow_mut();
+        if state.generation.spaces().is_large() {
+            *state = InternerState::default();
         }
-        Rc::clone(&inner.generation)
+        Rc::clone(&state.generation)
     }
 
-    /// A code for each row of a column of that name, of the generation asked for last.
+    /// The codes of a column with this name, in the current generation.
     ///
     /// # Errors
     /// When values of the type cannot be encoded, or codes run out.
-    pub fn column(&self, name: &str, column: &ArrayRef) -> Result<Codes, InternError> {
+    pub fn column(&self, name: &str, column: &ArrayRef) -> Result<ColumnCodes, InternError> {
         self.0.borrow_mut().column(name, column)
     }
 
-    /// A code for each row of several columns, each with its name; `None` of none.
+    /// The codes of several columns together, each with its name; `None` without columns.
     ///
     /// # Errors
     /// When values of a type cannot be encoded, or codes run out.
     pub fn columns<'a>(
         &self,
         columns: impl IntoIterator<Item = (&'a str, &'a ArrayRef)>,
-    ) -> Result<Option<Codes>, InternError> {
-        let inner = &mut *self.0.borrow_mut();
-        let mut all: Option<Codes> = None;
+    ) -> Result<Option<ColumnCodes>, InternError> {
+        let state = &mut *self.0.borrow_mut();
+        let mut tuples: Option<ColumnCodes> = None;
         for (name, column) in columns {
-            let next = inner.column(name, column)?;
-            all = Some(match all {
+            let next = state.column(name, column)?;
+            tuples = Some(match tuples {
                 None => next,
-                Some(first) => inner.together(&first, &next)?,
+                Some(first) => state.tuples(&first, &next)?,
             });
         }
-        Ok(all)
+        Ok(tuples)
     }
 }
 
-impl Inner {
-    fn column(&mut self, name: &str, column: &ArrayRef) -> Result<Codes, InternError> {
-        let spaces = &mut *self.generation.0.borrow_mut();
+impl InternerState {
+    fn column(&mut self, name: &str, column: &ArrayRef) -> Result<ColumnCodes, InternError> {
+        let spaces = &mut *self.generation.spaces_mut();
         let dictionary = column.as_dictionary_opt::<UInt32Type>();
         let data_type = dictionary
             .map_or(column, DictionaryArray::values)
             .data_type();
-        let at = spaces.values_of(name, data_type)?;
-        let is_it = |(of, known): &(usize, ArrayRef)| *of == at && Arc::ptr_eq(known, column);
-        if let Some(codes) = self.columns.get(is_it) {
+        let space = spaces.value_space(name, data_type)?;
+        let is_cached = |key: &ArrayKey| key.space == space && Arc::ptr_eq(&key.array, column);
+        if let Some(codes) = self.columns.get(is_cached) {
             return Ok(codes);
         }
-        let values = &mut spaces.values[at];
+        let values = &mut spaces.values[space];
         let rows = match dictionary {
             Some(dictionary) => {
-                codes_of_dictionary(dictionary, (at, values), &mut self.dictionaries)?
+                codes_of_dictionary(dictionary, space, values, &mut self.dictionaries)?
             }
             None => values.intern(column)?.into(),
         };
-        let codes = values.codes(at, rows);
-        self.columns.put((at, Arc::clone(column)), &codes);
+        let codes = ColumnCodes {
+            space: SpaceId::Values(space),
+            rows,
+            known: values.dictionary.len(),
+        };
+        let array = Arc::clone(column);
+        self.columns.put(ArrayKey { space, array }, &codes);
         Ok(codes)
     }
 
-    fn together(&mut self, first: &Codes, second: &Codes) -> Result<Codes, InternError> {
-        let is_it = |[one, other]: &[Rc<[u32]>; 2]| {
+    fn tuples(
+        &mut self,
+        first: &ColumnCodes,
+        second: &ColumnCodes,
+    ) -> Result<ColumnCodes, InternError> {
+        let is_cached = |[one, other]: &[Rc<[u32]>; 2]| {
             Rc::ptr_eq(one, &first.rows) && Rc::ptr_eq(other, &second.rows)
         };
-        if let Some(codes) = self.tuples.get(is_it) {
+        if let Some(codes) = self.tuples.get(is_cached) {
             return Ok(codes);
         }
-        let spaces = &mut *self.generation.0.borrow_mut();
-        let at = spaces.tuples_of([first.space, second.space]);
+        let spaces = &mut *self.generation.spaces_mut();
+        let at = spaces.tuple_space([first.space, second.space]);
         let tuples = &mut spaces.tuples[at];
-        let codes = Codes {
-            space: Space::Tuples(at),
+        let codes = ColumnCodes {
+            space: SpaceId::Tuples(at),
             rows: tuples.intern(first, second)?,
             known: tuples.len(),
         };
@@ -221,26 +147,31 @@ impl Inner {
     }
 }
 
-/// The codes of a column's rows. Each value of its dictionary is looked at once, and not each row's.
+/// The codes of a dictionary column's rows. Each value of the dictionary is interned once, not once a row.
 fn codes_of_dictionary(
     column: &DictionaryArray<UInt32Type>,
-    (at, known): (usize, &mut Values),
-    cache: &mut Cache<(usize, ArrayRef)>,
+    space: usize,
+    known: &mut ValueSpace,
+    cache: &mut CodeCache<ArrayKey>,
 ) -> Result<Rc<[u32]>, InternError> {
     let (keys, values) = (column.keys(), column.values());
-    let of_values = match cache.get(|(of, known)| *of == at && is_same(known, values)) {
-        Some(codes) => codes,
-        None if column.len() < values.len() / FEW => {
+    let is_cached = |key: &ArrayKey| key.space == space && shares_memory(&key.array, values);
+    let of_values = match cache.get(is_cached) {
+        Some(codes) => codes.rows,
+        None if column.len() < values.len() / VALUES_PER_ROW => {
             return Ok(known.intern(&take(values, keys, None)?)?.into());
         }
         None => {
-            let codes = known.intern(values)?;
-            let codes = known.codes(at, codes.into());
-            cache.put((at, Arc::clone(values)), &codes);
-            codes
+            let codes = ColumnCodes {
+                space: SpaceId::Values(space),
+                rows: known.intern(values)?.into(),
+                known: known.dictionary.len(),
+            };
+            let array = Arc::clone(values);
+            cache.put(ArrayKey { space, array }, &codes);
+            codes.rows
         }
-    }
-    .rows;
+    };
     if keys.null_count() == 0 {
         let codes = keys.values().iter();
         return Ok(codes.map(|&key| of_values[key as usize]).collect());
@@ -252,78 +183,23 @@ fn codes_of_dictionary(
     Ok(codes.collect())
 }
 
-impl Values {
-    fn codes(&self, at: usize, rows: Rc<[u32]>) -> Codes {
-        Codes {
-            space: Space::Values(at),
-            rows,
-            known: self.dictionary.len(),
-        }
+/// Whether two arrays are the same, or strings in the same memory, as the dictionaries of a row group's batches are.
+fn shares_memory(one: &ArrayRef, other: &ArrayRef) -> bool {
+    if Arc::ptr_eq(one, other) {
+        return true;
     }
-}
-
-impl Generation {
-    /// What its codes are of, as far as there are any.
-    pub fn spaces(&self) -> Ref<'_, Spaces> {
-        self.0.borrow()
-    }
-}
-
-impl Spaces {
-    fn is_large(&self) -> bool {
-        let values = self.values.iter().map(|values| values.dictionary.len());
-        let tuples = self.tuples.iter().map(Tuples::len);
-        values.chain(tuples).sum::<usize>() > CODES_MAX
-    }
-
-    fn values_of(&mut self, name: &str, data_type: &DataType) -> Result<usize, ArrowError> {
-        let mut known = self.values.iter();
-        if let Some(at) = known.position(|values| values.is_of(name, data_type)) {
-            return Ok(at);
-        }
-        self.values.push(Values::new(name, data_type)?);
-        Ok(self.values.len() - 1)
-    }
-
-    fn tuples_of(&mut self, of: [Space; 2]) -> usize {
-        let mut known = self.tuples.iter();
-        known.position(|tuples| tuples.of == of).unwrap_or_else(|| {
-            self.tuples.push(Tuples::new(of));
-            self.tuples.len() - 1
-        })
-    }
-
-    /// Appends the order-preserving bytes of a value, or those of a tuple's values: the columns one after another, which
-    /// is how Arrow encodes a row.
-    ///
-    /// # Panics
-    /// When there is no such code.
-    pub fn append(&self, space: Space, code: u32, bytes: &mut Vec<u8>) {
-        match space {
-            Space::Values(at) => bytes.extend_from_slice(self.values[at].dictionary.get(code)),
-            Space::Tuples(at) => {
-                let tuples = &self.tuples[at];
-                let [first, second] = tuples.members(code);
-                self.append(tuples.of[0], first, bytes);
-                self.append(tuples.of[1], second, bytes);
-            }
-        }
-    }
-
-    /// The [`hash`] of those bytes.
-    ///
-    /// # Panics
-    /// When there is no such code.
-    pub fn hash(&self, space: Space, code: u32) -> u64 {
-        match space {
-            Space::Values(at) => self.values[at].dictionary.hash(code),
-            Space::Tuples(_) => {
-                let mut bytes = Vec::new();
-                self.append(space, code, &mut bytes);
-                hash(&bytes)
-            }
-        }
-    }
+    let (Some(one), Some(other)) = (one.as_string_opt::<i32>(), other.as_string_opt::<i32>())
+    else {
+        return false;
+    };
+    let memory = |strings: &StringArray| {
+        let nulls = strings
+            .nulls()
+            .map(|nulls| (nulls.validity().as_ptr(), nulls.offset()));
+        let (offsets, data) = (strings.offsets(), strings.value_data());
+        (offsets.as_ptr(), data.as_ptr(), nulls)
+    };
+    one.len() == other.len() && memory(one) == memory(other)
 }
 
 #[cfg(test)]
@@ -333,6 +209,7 @@ mod tests {
     use hashbrown::HashMap;
 
     use super::*;
+    use crate::hash::hash;
 
     fn integers(values: impl IntoIterator<Item = i64>) -> ArrayRef {
         Arc::new(Int64Array::from_iter_values(values))
@@ -352,16 +229,16 @@ mod tests {
         assert_eq!(*of("x", &first).rows, [0, 1, 2, 0]);
         let codes = of("x", &second);
         assert_eq!((&*codes.rows, codes.known), (&[2, 3, 1][..], 4));
-        // Of another name, or type, they are numbered apart.
+        // Columns with another name, or type, have their own codes.
         assert_eq!(*of("y", &second).rows, [0, 1, 2]);
         let numbers = integers([7, 7]);
         assert_eq!(*of("x", &numbers).rows, [0, 0]);
         assert!(Rc::ptr_eq(&of("x", &first).rows, &of("x", &first).rows));
     }
 
-    /// Of the same values: all of a dictionary, those of few rows, those of another array in the same memory.
+    /// The same values from a whole dictionary, from few rows, and from another array in the same memory.
     #[test]
-    fn values_of_dictionaries_are_those_of_rows() {
+    fn dictionaries_have_the_codes_of_plain_columns() {
         let texts = StringArray::from_iter_values((0..100).map(|at| format!("text {at}")));
         let column = |keys: Vec<Option<u32>>, texts: &StringArray| {
             let keys = UInt32Array::from(keys);
@@ -384,7 +261,7 @@ mod tests {
         assert_eq!(slice[0], all[99]);
     }
 
-    /// Batches of random values, some few, some many, against a plain table.
+    /// Batches of few and of many random values, compared with a plain table.
     #[test]
     fn tuples_are_numbered_as_they_are_met() {
         let mut state = 7_u64;
@@ -448,10 +325,10 @@ mod tests {
         assert!(!Rc::ptr_eq(&old, &new));
         let one = interner.column("x", &integers([5])).unwrap();
         assert_eq!((*one.rows).to_vec(), [0]);
-        let (mut kept, mut begun) = (Vec::new(), Vec::new());
-        old.spaces().append(many.space, 5, &mut kept);
-        new.spaces().append(one.space, 0, &mut begun);
-        assert_eq!(kept, begun);
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        old.spaces().append(many.space, 5, &mut before);
+        new.spaces().append(one.space, 0, &mut after);
+        assert_eq!(before, after);
     }
 
     #[test]

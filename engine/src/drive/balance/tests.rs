@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use arrow::array::{Int64Array, RecordBatch};
 use tidewater_connectors::error::SourceError;
 use tidewater_connectors::source::{Dealt, Decoded, Reader, Rejected, Taken};
-use tidewater_operators::source::Step;
+use tidewater_operators::source::SourceStep;
 use tidewater_operators::{Faults, Sign};
 
 use super::*;
@@ -113,7 +113,7 @@ fn entered_and_read(sign: Sign, quarantines: bool, steps: &[Rows]) -> (i64, i64)
         open: None,
     };
     let mut entered = 0;
-    while let Step::Emit(deltas) = share.step() {
+    while let SourceStep::Emit(deltas) = share.step() {
         let rows = deltas.iter().map(|delta| {
             let rows = u64::try_from(delta.batch.num_rows()).unwrap();
             signed(rows) * delta.sign.diff()

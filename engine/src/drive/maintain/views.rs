@@ -19,7 +19,7 @@ use crate::plan::Node;
 use crate::plan::PlannedView;
 use crate::plan::assemble::{add_scanned, published_views};
 use crate::plan::retain::horizon;
-use crate::render::Retained;
+use crate::render::RetainedWindows;
 use crate::state::{Reading, TABLES, TableRecord, VIEWS, ViewRecord};
 
 /// Counts up when the same plan means something else, or its state looks otherwise.
@@ -118,7 +118,7 @@ impl Views {
             let newest = known.get(&sink.view).filter(|_| !is_new);
             let newest = newest.and_then(|known| known.newest);
             let data_type = view.schema.field(retain.column).data_type();
-            let retained = Arc::new(Retained {
+            let retained = Arc::new(RetainedWindows {
                 horizon: newest.map(|newest| horizon(newest, retain.length_us, data_type)),
                 newest: AtomicI64::new(newest.unwrap_or(i64::MIN)),
             });

@@ -4,7 +4,7 @@ use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
 use tidewater_operators::Fault;
-use tidewater_operators::state::{Kept, StateError, Update};
+use tidewater_operators::state::{EntryUpdate, StateError, StoredEntries};
 
 use super::views::Views;
 use crate::drive::RunError;
@@ -47,7 +47,7 @@ pub fn finalize(
                 if !gone.is_empty() {
                     writing.part(&name, |part| {
                         gone.iter()
-                            .try_for_each(|key| part.change(key, Update::Remove))
+                            .try_for_each(|key| part.change(key, EntryUpdate::Remove))
                     })?;
                 }
             }
@@ -74,7 +74,7 @@ impl Bounds {
     }
 
     /// The keys of final windows in a part.
-    fn keys(&self, part: &dyn Kept, tagged: bool) -> Result<Vec<Vec<u8>>, StateError> {
+    fn keys(&self, part: &dyn StoredEntries, tagged: bool) -> Result<Vec<Vec<u8>>, StateError> {
         let mut entries = part.cursor();
         let mut keys = Vec::new();
         let mut tag: Option<u16> = tagged.then_some(0);

@@ -1,50 +1,51 @@
-//! Rows of a batch's keys as the state keeps them, and what the batch changes of them.
+//! The stored rows of a batch's keys, and the updates of the state that a batch causes.
 
 use differential_dataflow::trace::implementations::BatchContainer;
 use differential_dataflow::trace::{Builder, Description};
 use timely::progress::Antichain;
 
-use crate::exchange_rows::{RowBatch, RowBuilder, Update as RowUpdate};
-use crate::group::Span;
-use crate::row::Row;
-use crate::state::{Give, Kept, Noted, StateError, Update};
+use crate::exchange_rows::{RowBatch, RowBuilder, RowUpdate};
+use crate::key_rows::Span;
+use crate::row::EncodedRow;
+use crate::state::{EntryUpdate, StateDelta, StateError, StateVisitor, StoredEntries};
 
-/// The kept rows of the keys of `fresh`, as a batch that is older than any of the graph's. Of each key no more than the
-/// first `reach` rows are wanted, before or after `fresh`: since every update of the graph can take away no more than one
-/// of the rows kept, so many more are enough.
+/// The stored rows of the keys of `fresh`, as a batch that is older than all of the graph's.
+///
+/// The operator reads at most the first `reach` rows of a key, before or after `fresh`. Each update of the graph removes
+/// at most one stored row from these, so `reach` rows and one more for each update are enough.
 ///
 /// # Errors
 /// When the state cannot be read.
-pub fn recall(
-    kept: &dyn Kept,
+pub fn stored_rows(
+    stored: &dyn StoredEntries,
     old: &[RowBatch],
     fresh: &RowBatch,
     reach: u64,
 ) -> Result<RowBatch, StateError> {
-    let mut entries = kept.cursor();
+    let mut entries = stored.cursor();
     let mut updates: Vec<RowUpdate> = Vec::new();
     let keys = &fresh.storage.keys;
     for index in 0..keys.len() {
         let key = keys.index(index);
-        let mut left = reach;
+        let mut wanted = reach;
         if reach < u64::MAX {
-            left = left.saturating_add(Span::new(fresh, index).updates_of_key());
+            wanted = wanted.saturating_add(Span::new(fresh, index).update_count());
             for batch in old {
                 let keys = &batch.storage.keys;
                 let at = keys.advance(0, keys.len(), |other| other < key);
                 if keys.get(at) == Some(key) {
-                    left = left.saturating_add(Span::new(batch, at).updates_of_key());
+                    wanted = wanted.saturating_add(Span::new(batch, at).update_count());
                 }
             }
         }
         entries.seek(key)?;
-        let owned = Row::from(key);
-        while let Some(entry) = entries.entry().filter(|_| left > 0)
+        let owned = EncodedRow::from(key);
+        while let Some(entry) = entries.entry().filter(|_| wanted > 0)
             && let Some(row) = entry.key.strip_prefix(key)
         {
-            updates.push(((owned.clone(), Row::from(row)), 0, entry.count));
+            updates.push(((owned.clone(), EncodedRow::from(row)), 0, entry.count));
             entries.step()?;
-            left -= 1;
+            wanted -= 1;
         }
     }
     let mut builder = RowBuilder::with_capacity(keys.len(), updates.len(), updates.len());
@@ -53,35 +54,35 @@ pub fn recall(
     Ok(builder.done(Description::new(zero(), zero(), zero())))
 }
 
-/// What a batch changes.
-pub struct NotedBatch(pub RowBatch);
+/// The updates of a batch, where all rows are stored.
+pub struct BatchDelta(pub RowBatch);
 
-impl Noted for NotedBatch {
-    fn give(&self, give: &mut dyn Give) {
+impl StateDelta for BatchDelta {
+    fn visit(&self, visitor: &mut dyn StateVisitor) {
         let keys = &self.0.storage.keys;
         let mut entry = Vec::new();
         for index in 0..keys.len() {
-            give.run();
+            visitor.begin_run();
             Span::new(&self.0, index).for_each(|row, diff| {
                 entry.clear();
                 entry.extend_from_slice(keys.index(index));
                 entry.extend_from_slice(row);
                 if diff != 0 {
-                    give.update(&entry, Update::Add(diff));
+                    visitor.update(&entry, EntryUpdate::Add(diff));
                 }
             });
         }
     }
 }
 
-/// The first row of each key of a batch, where it comes before the one that was kept: it takes its place.
-pub struct NotedFirst {
+/// The updates of a batch, where the first row of each key is stored: a row that precedes it replaces it.
+pub struct FirstRowDelta {
     old: Vec<RowBatch>,
     fresh: RowBatch,
 }
 
-impl NotedFirst {
-    /// What `fresh` changes of the first rows in `old`.
+impl FirstRowDelta {
+    /// The updates of `fresh`, where `old` has the first rows so far.
     pub fn new(old: &[RowBatch], fresh: &RowBatch) -> Self {
         Self {
             old: old.to_vec(),
@@ -90,8 +91,8 @@ impl NotedFirst {
     }
 }
 
-impl Noted for NotedFirst {
-    fn give(&self, give: &mut dyn Give) {
+impl StateDelta for FirstRowDelta {
+    fn visit(&self, visitor: &mut dyn StateVisitor) {
         let keys = &self.fresh.storage.keys;
         let mut at = vec![0; self.old.len()];
         for index in 0..keys.len() {
@@ -111,10 +112,10 @@ impl Noted for NotedFirst {
                 continue;
             };
             if before.is_none_or(|before| first < before) {
-                give.run();
-                give.update(&[key, first].concat(), Update::Add(1));
+                visitor.begin_run();
+                visitor.update(&[key, first].concat(), EntryUpdate::Add(1));
                 if let Some(before) = before {
-                    give.update(&[key, before].concat(), Update::Add(-1));
+                    visitor.update(&[key, before].concat(), EntryUpdate::Add(-1));
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! The values of a column by number.
+//! The codes of the values of columns with one name and type.
 
 use std::sync::Arc;
 
@@ -13,27 +13,27 @@ use arrow::row::{RowConverter, SortField};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-use super::InternError;
-use crate::dictionary::{Dictionary, DictionaryFull};
+use super::codes::InternError;
+use crate::dictionary::{DictionaryFull, KeyDictionary};
 
-/// Integers met last whose codes are found without a hash table.
+/// Recent integers whose codes are found without a hash table.
 const RECENT: usize = 1 << 12;
 
-/// The values of a column.
-pub struct Values {
+/// The values of columns with one name and type.
+pub struct ValueSpace {
     name: String,
     data_type: DataType,
     converter: RowConverter,
     /// Order-preserving bytes, ascending, NULL first.
-    pub dictionary: Dictionary,
-    /// Of integers: the codes of values that are in the dictionary.
-    integers: Integers,
-    /// The code of NULL, once it is in.
+    pub dictionary: KeyDictionary,
+    /// The codes of integers.
+    integers: IntegerCodes,
+    /// The code of NULL, if it has one.
     null: Option<u32>,
 }
 
-impl Values {
-    /// Of a column of that name and type, none yet.
+impl ValueSpace {
+    /// An empty space.
     ///
     /// # Errors
     /// When values of the type cannot be encoded.
@@ -42,18 +42,18 @@ impl Values {
             name: name.to_owned(),
             data_type: data_type.clone(),
             converter: RowConverter::new(vec![SortField::new(data_type.clone())])?,
-            dictionary: Dictionary::default(),
-            integers: Integers::default(),
+            dictionary: KeyDictionary::default(),
+            integers: IntegerCodes::default(),
             null: None,
         })
     }
 
-    /// Whether columns of that name and type belong here.
-    pub fn is_of(&self, name: &str, data_type: &DataType) -> bool {
+    /// Whether columns with this name and type have their codes here.
+    pub fn belongs_to(&self, name: &str, data_type: &DataType) -> bool {
         self.name == name && self.data_type == *data_type
     }
 
-    /// A code for each row.
+    /// The code of each row.
     ///
     /// # Errors
     /// When codes run out.
@@ -82,7 +82,7 @@ impl Values {
         }
     }
 
-    /// Values of any type, by their bytes.
+    /// The codes of values of any type, which are found by their bytes.
     fn intern_rows(&mut self, column: &ArrayRef) -> Result<Vec<u32>, InternError> {
         let rows = self
             .converter
@@ -91,7 +91,7 @@ impl Values {
         let mut last: Option<(&[u8], u32)> = None;
         for row in &rows {
             let row = row.data();
-            // Days and hours come in runs.
+            // Equal values are often adjacent: days and hours are.
             let code = match last {
                 Some((bytes, code)) if bytes == row => code,
                 _ => self.dictionary.intern(row)?,
@@ -102,18 +102,18 @@ impl Values {
         Ok(codes)
     }
 
-    /// Values that are integers, by themselves: bytes are made of those alone that are new.
+    /// The codes of integers. Only new ones are encoded as bytes.
     fn intern_integers<T>(&mut self, column: &PrimitiveArray<T>) -> Result<Vec<u32>, InternError>
     where
         T: ArrowPrimitiveType<Native: Into<i64>>,
     {
         let mut fresh: Vec<Option<T::Native>> = Vec::new();
         let mut codes = Vec::with_capacity(column.len());
-        let known = self.dictionary.len();
+        let first_fresh = self.dictionary.len();
         self.integers.recent.resize(RECENT, (0, u32::MAX));
         let nulls = column.nulls().filter(|nulls| nulls.null_count() > 0);
         for (row, &value) in column.values().iter().enumerate() {
-            let next = || u32::try_from(known + fresh.len()).map_err(|_| DictionaryFull);
+            let next = || u32::try_from(first_fresh + fresh.len()).map_err(|_| DictionaryFull);
             let code = if nulls.is_some_and(|nulls| nulls.is_null(row)) {
                 match self.null {
                     Some(code) => code,
@@ -161,33 +161,33 @@ impl Values {
     }
 }
 
-/// Codes of integers: a table, and before it the values met last, each in the place that its bits lead to.
+/// The codes of integers: a hash table behind a direct-mapped cache of recent ones.
 #[derive(Default)]
-struct Integers {
+struct IntegerCodes {
     table: HashMap<i64, u32, FixedState>,
-    /// [`RECENT`] of them, once there are integers.
+    /// [`RECENT`] entries, once there are integers.
     recent: Vec<(i64, u32)>,
 }
 
-impl Integers {
-    /// The code of a value that was met lately.
+impl IntegerCodes {
+    /// The code of a value in the cache.
     #[inline]
     fn recent(&self, value: i64) -> Option<u32> {
-        let (known, code) = self.recent[place(value)];
+        let (known, code) = self.recent[cache_index(value)];
         (known == value && code != u32::MAX).then_some(code)
     }
 
-    /// The code of a value, `next` if it is new.
+    /// The code of a value; `next` if it is new.
     fn code(&mut self, value: i64, next: u32) -> u32 {
         let code = *self.table.entry(value).or_insert(next);
-        self.recent[place(value)] = (value, code);
+        self.recent[cache_index(value)] = (value, code);
         code
     }
 }
 
-/// Where in the memory of recent values a value is: by Fibonacci hashing (Knuth, vol. 3, 6.4).
+/// The cache entry of a value, by Fibonacci hashing (Knuth, vol. 3, 6.4).
 #[inline]
-fn place(value: i64) -> usize {
+fn cache_index(value: i64) -> usize {
     let mixed = value.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15);
     usize::try_from(mixed >> (64 - RECENT.ilog2())).unwrap_or_default()
 }

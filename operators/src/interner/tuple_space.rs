@@ -1,42 +1,42 @@
-//! Rows of several columns by number: the code of the columns so far and that of the next column lead to the code of both.
+//! The codes of tuples of columns: the code of the columns so far and the code of the next column have a code together.
 //!
-//! While the table of a step is small it is an array; beyond it is a hash table, behind a memory of what each code led to
-//! last: columns that follow from those before them (the day of an hour) are always found there.
+//! While there are few, they are looked up in an array; after that in a hash table, behind a cache of the last tuple of
+//! each first code. A column that is determined by those before it, like the day by the hour, always hits the cache.
 
 use std::rc::Rc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-use super::{Codes, Space};
+use super::codes::{ColumnCodes, SpaceId};
 use crate::dictionary::DictionaryFull;
 
 /// Cells of a table that is an array: 1 MiB.
 const CELLS_MAX: usize = 1 << 18;
 const UNSET: u32 = u32::MAX;
 
-/// The tuples of what two spaces have codes for.
-pub struct Tuples {
-    /// The spaces.
-    pub of: [Space; 2],
+/// The tuples of two spaces.
+pub struct TupleSpace {
+    /// The two spaces.
+    pub members: [SpaceId; 2],
     /// The two codes of each tuple.
-    members: Vec<[u32; 2]>,
-    /// While they are few: by the first code, then the second.
+    tuples: Vec<[u32; 2]>,
+    /// The codes by first and second member, while they are few.
     cells: Vec<u32>,
-    /// Second codes that there is room for.
+    /// Second members that a row of cells has room for.
     stride: usize,
-    /// When they are not.
+    /// The codes by members, when they are many.
     table: HashMap<[u32; 2], u32, FixedState>,
-    /// What each first code led to last: the second code, and that of both.
+    /// The last tuple of each first member: its second member, and its code.
     last: Vec<(u32, u32)>,
 }
 
-impl Tuples {
-    /// Of these two spaces, none yet.
-    pub fn new(of: [Space; 2]) -> Self {
+impl TupleSpace {
+    /// No tuples yet.
+    pub fn new(members: [SpaceId; 2]) -> Self {
         Self {
-            of,
-            members: Vec::new(),
+            members,
+            tuples: Vec::new(),
             cells: Vec::new(),
             stride: 0,
             table: HashMap::default(),
@@ -46,21 +46,25 @@ impl Tuples {
 
     /// Number of tuples.
     pub fn len(&self) -> usize {
-        self.members.len()
+        self.tuples.len()
     }
 
     /// The two codes of a tuple.
-    pub fn members(&self, code: u32) -> [u32; 2] {
-        self.members[code as usize]
+    pub fn get(&self, code: u32) -> [u32; 2] {
+        self.tuples[code as usize]
     }
 
-    /// The code of each row. Tuples are numbered as they are first met.
+    /// The code of each row. Tuples are numbered in the order in which they are met.
     ///
     /// # Errors
     /// When codes run out.
-    pub fn intern(&mut self, first: &Codes, second: &Codes) -> Result<Rc<[u32]>, DictionaryFull> {
+    pub fn intern(
+        &mut self,
+        first: &ColumnCodes,
+        second: &ColumnCodes,
+    ) -> Result<Rc<[u32]>, DictionaryFull> {
         u32::try_from(self.len() + first.rows.len()).map_err(|_| DictionaryFull)?;
-        // Codes that were found a while ago may know fewer than are in the table.
+        // Cached codes may have a lower bound than codes that are already in the table.
         let firsts = first.known.max(self.cells.len() / self.stride.max(1));
         let stride = self.stride.max(second.known.next_power_of_two());
         if self.table.is_empty() && firsts * stride <= CELLS_MAX {
@@ -73,7 +77,7 @@ impl Tuples {
         Ok(self.intern_in_table(&first.rows, &second.rows))
     }
 
-    /// Makes room for so many codes, no fewer than there is room for.
+    /// Makes room for this number of members, which is not less than before.
     fn make_room(&mut self, firsts: usize, stride: usize) {
         let old = self.stride;
         if stride > old {
@@ -92,14 +96,14 @@ impl Tuples {
         let Self {
             cells,
             stride,
-            members,
+            tuples,
             ..
         } = self;
         let rows = firsts.iter().zip(seconds);
         rows.map(|(&first, &second)| {
             let cell = &mut cells[first as usize * *stride + second as usize];
             if *cell == UNSET {
-                *cell = next(members, [first, second]);
+                *cell = next(tuples, [first, second]);
             }
             *cell
         })
@@ -108,7 +112,7 @@ impl Tuples {
 
     fn leave_cells(&mut self) {
         if self.stride > 0 {
-            self.table.extend(self.members.iter().copied().zip(0..));
+            self.table.extend(self.tuples.iter().copied().zip(0..));
             self.cells = Vec::new();
             self.stride = 0;
         }
@@ -118,16 +122,16 @@ impl Tuples {
         let Self {
             table,
             last,
-            members,
+            tuples,
             ..
         } = self;
         let rows = firsts.iter().zip(seconds);
         rows.map(|(&first, &second)| {
             let last = &mut last[first as usize];
             if last.0 != second {
-                let both = table.entry([first, second]);
-                let both = both.or_insert_with(|| next(members, [first, second]));
-                *last = (second, *both);
+                let code = table.entry([first, second]);
+                let code = code.or_insert_with(|| next(tuples, [first, second]));
+                *last = (second, *code);
             }
             last.1
         })
@@ -135,11 +139,11 @@ impl Tuples {
     }
 }
 
-/// The code of a tuple that is new; that there is one was checked.
+/// Appends a new tuple and returns its code, which was checked to fit.
 #[cold]
-fn next(members: &mut Vec<[u32; 2]>, tuple: [u32; 2]) -> u32 {
-    members.push(tuple);
-    u32::try_from(members.len() - 1).unwrap_or(UNSET)
+fn next(tuples: &mut Vec<[u32; 2]>, tuple: [u32; 2]) -> u32 {
+    tuples.push(tuple);
+    u32::try_from(tuples.len() - 1).unwrap_or(UNSET)
 }
 
 #[cfg(test)]
@@ -147,15 +151,15 @@ fn next(members: &mut Vec<[u32; 2]>, tuple: [u32; 2]) -> u32 {
 mod tests {
     use super::*;
 
-    /// Codes of a batch that was looked at before others came, beside more second codes than there were.
+    /// Codes that were cached before others were added, beside more second codes than there were.
     #[test]
-    fn codes_that_know_fewer_leave_the_table_small() {
-        let codes = |rows: &[u32], known| Codes {
-            space: Space::Values(0),
+    fn cached_codes_leave_the_table_small() {
+        let codes = |rows: &[u32], known| ColumnCodes {
+            space: SpaceId::Values(0),
             rows: rows.into(),
             known,
         };
-        let mut tuples = Tuples::new([Space::Values(0), Space::Values(1)]);
+        let mut tuples = TupleSpace::new([SpaceId::Values(0), SpaceId::Values(1)]);
         let (many, few) = (codes(&[0, 16_383], 1 << 14), codes(&[0, 1], 2));
         let first = tuples.intern(&many, &codes(&[3, 4], 16)).unwrap();
         assert_eq!(*first, [0, 1]);

@@ -1,13 +1,13 @@
-//! A key's rows as an epoch finds and leaves them.
+//! The rows of a key before and after an epoch.
 //!
-//! Differential's `CursorList` seeks every batch's cursor, also those that are not at the key; here only the batches
-//! that have the key take part, each as the range of its values.
+//! Differential's `CursorList` seeks the cursors of all batches. Here only the batches that contain the key take part, each
+//! with the range of its values.
 
 use differential_dataflow::trace::implementations::BatchContainer;
 
 use crate::exchange_rows::RowBatch;
 
-/// The values of one key within one batch, from a position on.
+/// The values of one key within one batch, from the current one on.
 #[derive(Clone, Copy)]
 pub struct Span<'a> {
     batch: &'a RowBatch,
@@ -16,13 +16,13 @@ pub struct Span<'a> {
 }
 
 impl<'a> Span<'a> {
-    /// All values of the batch's key number `key`.
+    /// All values of the batch's key at index `key`.
     pub fn new(batch: &'a RowBatch, key: usize) -> Self {
         let (next, end) = batch.storage.vals.bounds(key);
         Self { batch, next, end }
     }
 
-    /// Its first value that is left.
+    /// The current value; `None` past the end.
     pub fn value(&self) -> Option<&'a [u8]> {
         (self.next < self.end).then(|| self.batch.storage.vals.get_abs(self.next))
     }
@@ -45,8 +45,8 @@ impl<'a> Span<'a> {
             .map(|(epoch, diff)| (*epoch, *diff))
     }
 
-    /// Number of the key's updates.
-    pub fn updates_of_key(mut self) -> u64 {
+    /// Number of updates of all values.
+    pub fn update_count(mut self) -> u64 {
         let mut count = 0;
         while self.next < self.end {
             count += self
@@ -58,7 +58,7 @@ impl<'a> Span<'a> {
         count
     }
 
-    /// Each value with the sum of its differences over all epochs.
+    /// Visits each value with the sum of its differences over all epochs.
     pub fn for_each(mut self, mut visit: impl FnMut(&[u8], i64)) {
         while let Some(value) = self.value() {
             visit(value, self.updates().map(|(_, diff)| diff).sum());
@@ -66,7 +66,7 @@ impl<'a> Span<'a> {
         }
     }
 
-    /// The epochs in which some value changes, ascending.
+    /// Sets `epochs` to those in which a value changes, ascending.
     pub fn epochs(mut self, epochs: &mut Vec<u64>) {
         epochs.clear();
         while self.next < self.end {
@@ -82,31 +82,31 @@ impl<'a> Span<'a> {
     }
 }
 
-/// The rows of one key, around one epoch that changes some of them.
-pub struct Group<'a> {
+/// The rows of one key, and an epoch that changes some of them.
+pub struct KeyRows<'a> {
     /// The key.
     pub key: &'a [u8],
     /// The epoch.
     pub epoch: u64,
-    /// What batches of earlier epochs hold.
+    /// The rows in batches of earlier epochs.
     pub old: &'a [Span<'a>],
-    /// What the batch of the epoch holds; perhaps earlier and later epochs too.
+    /// The rows in the batch of the epoch, which may also contain earlier and later epochs.
     pub fresh: Span<'a>,
 }
 
-/// A value of a key, and how often it is there before and after the epoch.
+/// A value of a key, and its counts before and after the epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry<'a> {
+pub struct RowCounts<'a> {
     /// The value.
     pub value: &'a [u8],
-    /// How often before the epoch.
+    /// The count before the epoch.
     pub before: i64,
-    /// How often after it.
+    /// The count after it.
     pub after: i64,
 }
 
-impl<'a> Group<'a> {
-    /// The values that the epoch changes, ascending, and by how much. Costs what the epoch's batch holds of the key.
+impl<'a> KeyRows<'a> {
+    /// The values that the epoch changes, ascending, with the differences. The cost depends on the batch of the epoch alone.
     pub fn changes(&self) -> impl Iterator<Item = (&'a [u8], i64)> + use<'a> {
         let (mut span, now) = (self.fresh, self.epoch);
         std::iter::from_fn(move || {
@@ -122,31 +122,31 @@ impl<'a> Group<'a> {
         .filter(|(_, diff)| *diff != 0)
     }
 
-    /// The values from `from` on that are there before or after the epoch, ascending.
-    pub fn walk(&self, from: &[u8]) -> Walk<'a> {
+    /// The values not less than `from` that exist before or after the epoch, ascending.
+    pub fn walk(&self, from: &[u8]) -> RowWalk<'a> {
         let mut spans: Vec<_> = self.old.iter().copied().chain([self.fresh]).collect();
         for span in &mut spans {
             span.seek(from);
         }
-        Walk {
+        RowWalk {
             spans,
             epoch: self.epoch,
         }
     }
 }
 
-/// See [`Group::walk`].
-pub struct Walk<'a> {
-    /// Of the old batches; the last is the epoch's.
+/// See [`KeyRows::walk`].
+pub struct RowWalk<'a> {
+    /// The spans of the old batches, then that of the epoch's batch.
     spans: Vec<Span<'a>>,
     epoch: u64,
 }
 
-impl<'a> Walk<'a> {
-    /// The least value, and past it.
-    fn step(&mut self) -> Option<Entry<'a>> {
+impl<'a> RowWalk<'a> {
+    /// The least value; moves past it.
+    fn step(&mut self) -> Option<RowCounts<'a>> {
         let value = self.spans.iter().filter_map(Span::value).min()?;
-        let mut entry = Entry {
+        let mut row = RowCounts {
             value,
             before: 0,
             after: 0,
@@ -157,28 +157,28 @@ impl<'a> Walk<'a> {
                 continue;
             }
             for (epoch, diff) in span.updates() {
-                // Compaction moves the epochs of old batches, never beyond what is now; those of the fresh are true.
+                // Compaction advances the epochs of old batches, but never beyond the current one.
                 if index < fresh || epoch < self.epoch {
-                    entry.before += diff;
+                    row.before += diff;
                 }
                 if index < fresh || epoch <= self.epoch {
-                    entry.after += diff;
+                    row.after += diff;
                 }
             }
             span.next += 1;
         }
-        Some(entry)
+        Some(row)
     }
 }
 
-impl<'a> Iterator for Walk<'a> {
-    type Item = Entry<'a>;
+impl<'a> Iterator for RowWalk<'a> {
+    type Item = RowCounts<'a>;
 
-    fn next(&mut self) -> Option<Entry<'a>> {
+    fn next(&mut self) -> Option<RowCounts<'a>> {
         loop {
-            let entry = self.step()?;
-            if (entry.before, entry.after) != (0, 0) {
-                return Some(entry);
+            let row = self.step()?;
+            if (row.before, row.after) != (0, 0) {
+                return Some(row);
             }
         }
     }
