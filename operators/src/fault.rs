@@ -1,8 +1,7 @@
 //! Faults: errors inside the dataflow, where an operator has no caller to return an error to.
 
 use std::fmt::Display;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 /// An error in an operator.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -17,36 +16,25 @@ pub struct Fault {
 /// The first fault of a run, shared by all workers. The driver checks for it between steps; a fault ends the run, and
 /// nothing is published.
 #[derive(Clone, Debug, Default)]
-pub struct Faults {
-    first: Arc<Mutex<Option<Fault>>>,
-    raised: Arc<AtomicBool>,
-}
+pub struct Faults(Arc<OnceLock<Fault>>);
 
 impl Faults {
     /// Records a fault, unless there is one already.
     pub fn raise(&self, operator: &str, error: impl Display) {
-        let fault = Fault {
+        self.0.get_or_init(|| Fault {
             operator: operator.to_owned(),
             message: error.to_string(),
-        };
-        self.first
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get_or_insert(fault);
-        self.raised.store(true, Ordering::Release);
+        });
     }
 
     /// Whether a fault was recorded. Cheap enough for every step.
     pub fn raised(&self) -> bool {
-        self.raised.load(Ordering::Acquire)
+        self.0.get().is_some()
     }
 
     /// The first fault.
     pub fn first(&self) -> Option<Fault> {
-        self.first
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.0.get().cloned()
     }
 
     /// The value, or `None` after recording the error.

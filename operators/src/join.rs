@@ -16,7 +16,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
 
 use crate::exchange_rows::RowEncoder;
-use crate::key_rows::{KeyRows, RowCounts};
+use crate::key_rows::{KeyRow, KeyRows};
 use crate::per_key::{KeyedOperator, RowChanges, StoredRows, per_key};
 use crate::row::EncodedRow;
 use crate::row_codec::{KeyedCodec, RowCodec, RowDecoder};
@@ -188,7 +188,7 @@ fn emit(rows: &KeyRows<'_>, unmatched: Option<&EncodedRow>, changes: &mut RowCha
     }
 }
 
-fn right_rows<'a>(rows: &KeyRows<'a>) -> impl Iterator<Item = RowCounts<'a>> + use<'a> {
+fn right_rows<'a>(rows: &KeyRows<'a>) -> impl Iterator<Item = KeyRow<'a>> + use<'a> {
     rows.walk(RIGHT)
         .take_while(|right| right.value.starts_with(RIGHT))
 }

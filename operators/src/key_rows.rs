@@ -96,7 +96,7 @@ pub struct KeyRows<'a> {
 
 /// A value of a key, and its counts before and after the epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RowCounts<'a> {
+pub struct KeyRow<'a> {
     /// The value.
     pub value: &'a [u8],
     /// The count before the epoch.
@@ -144,9 +144,9 @@ pub struct RowWalk<'a> {
 
 impl<'a> RowWalk<'a> {
     /// The least value; moves past it.
-    fn step(&mut self) -> Option<RowCounts<'a>> {
+    fn step(&mut self) -> Option<KeyRow<'a>> {
         let value = self.spans.iter().filter_map(Span::value).min()?;
-        let mut row = RowCounts {
+        let mut row = KeyRow {
             value,
             before: 0,
             after: 0,
@@ -172,9 +172,9 @@ impl<'a> RowWalk<'a> {
 }
 
 impl<'a> Iterator for RowWalk<'a> {
-    type Item = RowCounts<'a>;
+    type Item = KeyRow<'a>;
 
-    fn next(&mut self) -> Option<RowCounts<'a>> {
+    fn next(&mut self) -> Option<KeyRow<'a>> {
         loop {
             let row = self.step()?;
             if (row.before, row.after) != (0, 0) {

@@ -13,7 +13,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 
 use crate::exchange_rows::RowEncoder;
-use crate::key_rows::{KeyRows, RowCounts};
+use crate::key_rows::{KeyRow, KeyRows};
 use crate::per_key::{KeyedOperator, RowChanges, RowError, StoredRows, per_key};
 use crate::row_codec::{EncodedRows, KeyedCodec, OrderKey, RowBuffer, RowCodec, RowDecoder};
 use crate::state::StateHandle;
@@ -135,8 +135,8 @@ impl Evaluator {
     fn results(
         &self,
         key: &[u8],
-        rows: &[RowCounts<'_>],
-        count_of: impl Fn(&RowCounts<'_>) -> i64,
+        rows: &[KeyRow<'_>],
+        count_of: impl Fn(&KeyRow<'_>) -> i64,
     ) -> Result<EncodedRows, RowError> {
         let mut buffer = RowBuffer::default();
         for row in rows {
