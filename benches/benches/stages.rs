@@ -266,7 +266,7 @@ mod dataflow {
     }
 }
 
-/// A job that goes on from its state: an epoch of rows each of which looks up what was kept of its groups.
+/// A job that goes on from its state: an epoch of rows each of which looks up its group.
 #[divan::bench]
 fn hydrate(bencher: Bencher<'_, '_>) {
     use tidewater_engine::state::Store;

@@ -17,11 +17,11 @@ use tidewater_engine::state::{EpochRecord, TableChangeRecord};
 use tidewater_engine::{Inspection, Job};
 
 use crate::args::{ChangesArgs, RowFormat};
+use crate::display::{align, count, rows, utc};
 use crate::failure::Failure;
 use crate::history::{in_words, known_table};
 use crate::style::Style;
 use crate::table::{Align, TextTable};
-use crate::words::{align, count, rows, utc};
 use crate::{job, output};
 
 /// Rows that are shown as a table unless more are asked for.
@@ -30,7 +30,7 @@ const TABLE_ROWS: u64 = 50;
 /// Rows of a batch of sums.
 const BATCH_ROWS: usize = 8192;
 
-/// The last column of a list of changes: how often a row came (above zero) or went (below).
+/// The last column of a list of changes: how often a row was inserted (above zero) or deleted (below).
 const COUNT: &str = "_count";
 
 /// Why no more rows are taken.
@@ -46,7 +46,7 @@ impl<E: Into<Failure>> From<E> for Halt {
 }
 
 /// A commit, and what it did to the table.
-struct Step<'a> {
+struct TableCommit<'a> {
     epoch: &'a EpochRecord,
     change: &'a TableChangeRecord,
 }
@@ -65,13 +65,13 @@ pub fn run(args: &ChangesArgs) -> Result<(), Failure> {
             "there are no commits after epoch {since} up to {until}: the last one is epoch {last}."
         )));
     }
-    let steps: Vec<Step<'_>> = epochs
+    let steps: Vec<TableCommit<'_>> = epochs
         .iter()
         .filter(|epoch| epoch.epoch > since && epoch.epoch <= until)
         .filter_map(|epoch| {
             let mut changes = epoch.tables.iter();
             let change = changes.find(|change| change.table == args.table)?;
-            Some(Step { epoch, change })
+            Some(TableCommit { epoch, change })
         })
         .collect();
     let mut printer = Printer::new(args);
@@ -96,7 +96,7 @@ pub fn run(args: &ChangesArgs) -> Result<(), Failure> {
     }
 }
 
-/// What to say where no commit that was asked for changed the table.
+/// The message for a table that none of the requested commits changed.
 fn unchanged(table: &str, epochs: &[EpochRecord], since: u64, until: u64) -> String {
     let which = match until - since {
         0 | 1 => format!("epoch {until} did not change {table}"),
@@ -118,7 +118,7 @@ fn unchanged(table: &str, epochs: &[EpochRecord], since: u64, until: u64) -> Str
 fn each(
     inspection: &Inspection,
     table: &str,
-    steps: &[Step<'_>],
+    steps: &[TableCommit<'_>],
     printer: &mut Printer,
 ) -> Result<(), Halt> {
     for step in steps {
@@ -139,9 +139,9 @@ fn each(
     Ok(())
 }
 
-fn made_anew(step: &Step<'_>) -> String {
+fn made_anew(step: &TableCommit<'_>) -> String {
     format!(
-        "epoch {} made the table anew: its {}",
+        "epoch {} rebuilt the table: its {}",
         step.epoch.epoch,
         count(step.change.inserted, "row")
     )
@@ -153,7 +153,7 @@ fn net(
     inspection: &Inspection,
     args: &ChangesArgs,
     (since, until): (u64, u64),
-    steps: &[Step<'_>],
+    steps: &[TableCommit<'_>],
     printer: &mut Printer,
 ) -> Result<(), Halt> {
     let table = &args.table;
@@ -162,14 +162,14 @@ fn net(
         let number = anew.epoch.epoch;
         let advice = |what: &str| {
             Halt::from(Failure::failed(format!(
-                "epoch {number} made {table} anew, and {what}; give --since {number}, or a later one"
+                "epoch {number} rebuilt {table}, and {what}; give --since {number}, or a later one"
             )))
         };
         if since > 0 {
-            return Err(advice("the rows that it had before are not kept"));
+            return Err(advice("the rows that it had before are not stored"));
         }
         if until < inspection.state.epoch {
-            return Err(advice("only its present rows are kept"));
+            return Err(advice("only its present rows are stored"));
         }
         printer.say(&made_anew(anew));
         printer.begin(&format!("{from}: all rows that it has"))?;
@@ -181,8 +181,12 @@ fn net(
         for batch in sink::changes(table, &path)? {
             let batch = batch?;
             match &mut sums {
-                Some(sums) => Sums::add(sums, &batch, &path)?,
-                none => Sums::add(none.insert(Sums::new(&batch.schema())?), &batch, &path)?,
+                Some(sums) => NetChanges::add(sums, &batch, &path)?,
+                none => NetChanges::add(
+                    none.insert(NetChanges::new(&batch.schema())?),
+                    &batch,
+                    &path,
+                )?,
             }
         }
     }
@@ -242,13 +246,13 @@ fn counted_first(epoch: Option<u64>, batch: &RecordBatch) -> Result<RecordBatch,
 }
 
 /// How often each row came and went over several commits.
-struct Sums {
+struct NetChanges {
     schema: SchemaRef,
     converter: RowConverter,
     counts: BTreeMap<OwnedRow, i64>,
 }
 
-impl Sums {
+impl NetChanges {
     fn new(schema: &SchemaRef) -> Result<Self, Halt> {
         let fields = schema.fields();
         let columns = &fields[..fields.len().saturating_sub(1)];
@@ -308,7 +312,7 @@ struct Printer {
     left: u64,
     cut: bool,
     schema: Option<SchemaRef>,
-    /// What is being written, of CSV and JSON.
+    /// The writer, of CSV and JSON.
     encoder: Option<Box<dyn EncodeRows<Stdout>>>,
     /// The rows under the last title.
     table: Option<TextTable>,
@@ -442,7 +446,7 @@ impl Printer {
     /// Prints the table that is complete.
     fn flush(&mut self) {
         if let Some(table) = self.table.take() {
-            let _ = output::print(&table.render(Style::of(&io::stdout()), "  "));
+            let _ = output::print(&table.render(Style::stdout(), "  "));
         }
     }
 

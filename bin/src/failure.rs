@@ -1,5 +1,7 @@
 //! How a command fails: a message for the user and an exit code for the caller.
 
+use tidewater_demo::DemoError;
+
 use crate::style::Style;
 
 /// Exit code of a run that failed.
@@ -58,7 +60,6 @@ impl Failure {
     }
 
     /// What happened.
-    #[cfg(feature = "verify")]
     pub fn message(&self) -> &str {
         &self.message
     }
@@ -67,7 +68,7 @@ impl Failure {
     pub fn render(&self, style: Style) -> String {
         let message = self.message.trim_end();
         if self.rendered {
-            format!("{message}\n")
+            format!("{}\n", style.diagnostics(message))
         } else {
             format!("{} {message}\n", style.red("error:"))
         }
@@ -90,12 +91,18 @@ from_errors!(
     arrow::error::ArrowError
 );
 
-#[cfg(feature = "verify")]
-from_errors!(datafusion::error::DataFusionError);
-
 impl From<tidewater_engine::RunError> for Failure {
     fn from(error: tidewater_engine::RunError) -> Self {
         Self::run(&error)
+    }
+}
+
+impl From<DemoError> for Failure {
+    fn from(error: DemoError) -> Self {
+        match error {
+            DemoError::Options(message) => Self::usage(message),
+            DemoError::Failed(error) => error.into(),
+        }
     }
 }
 

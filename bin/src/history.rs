@@ -1,7 +1,6 @@
 //! `tidewater history`: what the commits of a state did.
 
 use std::collections::BTreeMap;
-use std::io;
 
 use indicatif::HumanCount;
 use serde_json::{Value, json};
@@ -9,9 +8,9 @@ use tidewater_engine::Inspection;
 use tidewater_engine::state::{DeliveryRecord, EpochRecord, TableChangeRecord};
 
 use crate::args::HistoryArgs;
+use crate::display::{count, iso, utc};
 use crate::failure::Failure;
 use crate::style::Style;
-use crate::words::{count, iso, utc};
 use crate::{job, output};
 
 /// Runs the command.
@@ -36,7 +35,7 @@ pub fn run(args: &HistoryArgs) -> Result<(), Failure> {
     if epochs.is_empty() {
         return output::print("There is no commit yet.\n");
     }
-    let style = Style::of(&io::stdout());
+    let style = Style::stdout();
     let text: String = epochs.iter().map(|epoch| to_text(epoch, style)).collect();
     output::print(&text)
 }
@@ -125,12 +124,12 @@ fn to_text(epoch: &EpochRecord, style: Style) -> String {
     text
 }
 
-/// `+3 -1`, or what there is to say of a table that was made anew.
+/// `+3 -1`; of a table that was rebuilt, how many rows it got and had.
 pub fn in_words(change: &TableChangeRecord) -> String {
     let (inserted, deleted) = (HumanCount(change.inserted), HumanCount(change.deleted));
     match (change.replaced, change.deleted) {
-        (true, 0) => format!("+{inserted}, made anew"),
-        (true, _) => format!("+{inserted} -{deleted}, made anew"),
+        (true, 0) => format!("+{inserted}, rebuilt"),
+        (true, _) => format!("+{inserted} -{deleted}, rebuilt"),
         (false, _) => format!("+{inserted} -{deleted}"),
     }
 }

@@ -10,6 +10,7 @@ use tidewater_engine::job::{CreateView, view_statements};
 use crate::args::JobArgs;
 use crate::failure::Failure;
 use crate::output;
+use crate::style::Style;
 
 /// Reads and plans the job that was named on the command line.
 pub fn load(args: &JobArgs) -> Result<Job, Failure> {
@@ -30,7 +31,8 @@ pub fn load_with_views(args: &JobArgs) -> Result<(Job, BTreeMap<String, CreateVi
     match (job, variables.unused(&name)) {
         (Ok(job), None) => {
             for warning in &job.warnings {
-                output::tell(&render(warning, "warning", &name, &sql));
+                let text = render(warning, "warning", &name, &sql);
+                output::tell(&Style::stderr().diagnostics(&text));
             }
             let views = view_statements(&sql, &|name| variables.get(name));
             Ok((job, views))
@@ -43,7 +45,7 @@ pub fn load_with_views(args: &JobArgs) -> Result<(Job, BTreeMap<String, CreateVi
     }
 }
 
-/// What fills `${name}`: `--set` first (the last one of a name), then the environment.
+/// The values of `${name}`: from `--set` first (the last one of a name), then the environment.
 struct Variables {
     settings: BTreeMap<String, String>,
     asked: RefCell<BTreeSet<String>>,
@@ -65,7 +67,7 @@ impl Variables {
             .or_else(|| std::env::var(name).ok())
     }
 
-    /// What to tell a user who set a variable that the job does not have.
+    /// The message for a user who set a variable that the job does not have.
     fn unused(&self, job: &str) -> Option<String> {
         let asked = self.asked.borrow();
         let unused = self.settings.keys().find(|name| !asked.contains(*name))?;

@@ -24,7 +24,7 @@ pub fn start(verbose: bool) -> Result<bool, Failure> {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
-        .with_ansi(Style::of(&io::stderr()).is_coloured())
+        .with_ansi(Style::stderr().is_coloured())
         .init();
     Ok(verbose || asked.is_some())
 }

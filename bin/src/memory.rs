@@ -1,6 +1,6 @@
 //! The process's peak memory, as its operating system counts it.
 
-/// Peak resident memory in bytes, where the system tells (Linux).
+/// Peak resident memory in bytes, where the system reports it (Linux).
 pub fn peak_bytes() -> Option<u64> {
     peak_of_status(&std::fs::read_to_string("/proc/self/status").ok()?)
 }

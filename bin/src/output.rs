@@ -19,15 +19,12 @@ pub fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Writes to standard error; if that fails there is nobody left to tell.
+/// Writes to standard error; a failure to do so cannot be reported anywhere.
 pub fn tell(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
 /// Writes a warning to standard error.
 pub fn warn(text: &str) {
-    tell(&format!(
-        "{} {text}\n",
-        Style::of(&io::stderr()).yellow("warning:")
-    ));
+    tell(&format!("{} {text}\n", Style::stderr().yellow("warning:")));
 }

@@ -6,32 +6,35 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tidewater_engine::{Job, MaintainOptions, Progress, RunError, RunOptions, RunReport};
 
 use crate::args::RunArgs;
+use crate::display::count;
 use crate::failure::Failure;
-use crate::progress::{self, Mode, Sample};
-use crate::summary;
-use crate::{cores, follow, job, log, memory, output};
+use crate::progress::{self, ProgressMode, Sample, Unit};
+use crate::summary::{self, Summary};
+use crate::{clock, cores, job, log, memory, output, signals};
 
 /// Rows of each table in the summary.
 const PREVIEW_ROWS: usize = 3;
 
 /// Runs the command.
 pub fn run(args: &RunArgs) -> Result<(), Failure> {
-    let logging = log::start(args.verbose)?;
+    let logging = log::start(args.process.verbose)?;
     let job = job::load(&args.job)?;
     let options = RunOptions {
-        workers: cores::or_all(args.workers),
+        workers: cores::or_all(args.process.workers),
         preview_rows: PREVIEW_ROWS,
     };
     tracing::info!(job = %args.job.job.display(), workers = options.workers, "planned");
     let progress = Progress::default();
+    let interrupted = progress.clone();
+    let has_state = args.state.is_some();
+    signals::end_with(move || interruption(interrupted.stage(), has_state))?;
     let title = format!(
-        "running {} with {} worker{}",
+        "running {} with {}",
         args.job.job.display(),
-        options.workers,
-        if options.workers == 1 { "" } else { "s" }
+        count(options.workers as u64, "worker")
     );
     let report = progress::watch(
-        Mode::choose(args.quiet, logging),
+        ProgressMode::choose(args.process.quiet, logging),
         &title,
         || sample(&progress),
         || match &args.state {
@@ -49,19 +52,42 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
     for warning in &report.warnings {
         output::warn(warning);
     }
+    print_summary(
+        args,
+        Summary {
+            report: &report,
+            rows_quarantined: progress.rows_rejected.load(Ordering::Relaxed),
+        },
+    )
+}
+
+/// The message of a run that is interrupted in a stage.
+fn interruption(stage: &str, has_state: bool) -> &'static str {
+    match (stage, has_state) {
+        ("commit" | "done", true) => {
+            "interrupted during the commit: the next run finishes or undoes it"
+        }
+        ("publish" | "done", _) => {
+            "interrupted while tables were published: some may be new, others as before; run again"
+        }
+        _ => "interrupted: nothing was published",
+    }
+}
+
+fn print_summary(args: &RunArgs, summary: Summary<'_>) -> Result<(), Failure> {
     let peak_memory = memory::peak_bytes();
-    if args.json {
-        output::print(&format!("{}\n", summary::to_json(&report, peak_memory)))
-    } else if args.quiet {
-        if let Some(note) = summary::quarantine_note(&report) {
+    if args.process.json {
+        output::print(&format!("{}\n", summary::to_json(summary, peak_memory)))
+    } else if args.process.quiet {
+        if let Some(note) = summary::quarantine_note(summary) {
             output::warn(&note);
         }
-        if let Some(note) = summary::late_note(&report) {
+        if let Some(note) = summary::late_note(summary.report) {
             output::warn(&note);
         }
         Ok(())
     } else {
-        output::print(&summary::to_text(&report, peak_memory)?)
+        output::print(&summary::to_text(summary, peak_memory)?)
     }
 }
 
@@ -75,10 +101,10 @@ fn maintain(
     let options = MaintainOptions {
         run,
         state: state.to_owned(),
-        wait: args.wait,
+        wait: args.intake.wait,
         rebuild: args.rebuild,
-        settle: args.settle,
-        now: &follow::since_1970,
+        settle: args.intake.settle,
+        now: &clock::since_1970,
         notice: &|text| output::tell(&format!("{text}\n")),
     };
     tidewater_engine::maintain(job, &options, progress)
@@ -92,8 +118,27 @@ pub fn sample(progress: &Progress) -> Sample {
         stage: progress.stage(),
         done,
         total,
-        bytes: Some((done, total)),
+        unit: Unit::Bytes,
         rows: read(&progress.rows_read),
         rejected: read(&progress.rows_rejected),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interrupted_run_says_what_was_published() {
+        for (stage, has_state, message) in [
+            ("", false, "nothing was published"),
+            ("compute", false, "nothing was published"),
+            ("write", true, "nothing was published"),
+            ("commit", true, "the next run finishes or undoes it"),
+            ("publish", false, "some may be new"),
+        ] {
+            let printed = interruption(stage, has_state);
+            assert!(printed.contains(message), "{stage}: {printed}");
+        }
     }
 }

@@ -1,6 +1,5 @@
 //! `tidewater status`: where a job's state stands, and what waits for the next run.
 
-use std::io;
 use std::path::Path;
 
 use indicatif::{DecimalBytes, HumanCount};
@@ -13,32 +12,32 @@ use tidewater_engine::state::{EpochRecord, TableRecord};
 use tidewater_engine::{Inspection, Job, Pending, StateSizes};
 
 use crate::args::StatusArgs;
+use crate::display::{count, iso, utc, utc_ns};
 use crate::failure::Failure;
 use crate::style::Style;
 use crate::table::{Align, TextTable};
-use crate::words::{count, iso, utc, utc_ns};
 use crate::{job, output};
 
-/// Paths that are told one by one.
+/// Paths that are listed one by one.
 const PATHS_SHOWN: usize = 5;
 
-/// What is known of a source.
-struct Source {
+/// A source: its deliveries, and those that wait.
+struct SourceStatus {
     name: String,
     location: String,
     positions: Vec<Position>,
     pending: Pending,
-    topic: Option<Topic>,
+    topic: Option<TopicStatus>,
 }
 
-/// What is known of a source in Kafka.
-struct Topic {
+/// A source in Kafka.
+struct TopicStatus {
     position: StreamPosition,
-    /// Offsets that wait at the brokers, or why that cannot be told.
+    /// Offsets that wait at the brokers, or why these did not say.
     lag: Result<u64, String>,
 }
 
-impl Topic {
+impl TopicStatus {
     /// Asks the brokers; `None` for a source in files.
     fn of(
         source: &tidewater_engine::job::Source,
@@ -86,23 +85,23 @@ impl Topic {
     }
 }
 
-/// What is known of a table.
-struct Table {
+/// A published table.
+struct TableStatus {
     name: String,
     record: TableRecord,
     files: usize,
 }
 
-/// Everything that is told.
+/// The status of a job.
 struct Status {
     job: String,
     epoch: u64,
     last: Option<EpochRecord>,
     half_done: bool,
     outdated: Vec<String>,
-    sources: Vec<Source>,
+    sources: Vec<SourceStatus>,
     sizes: StateSizes,
-    tables: Vec<Table>,
+    tables: Vec<TableStatus>,
     quarantined: u64,
 }
 
@@ -114,24 +113,24 @@ pub fn run(args: &StatusArgs) -> Result<(), Failure> {
     if args.state.json {
         return output::print(&format!("{}\n", status.to_json(args.files)));
     }
-    output::print(&status.to_text(inspection.path(), args.files, Style::of(&io::stdout())))
+    output::print(&status.to_text(inspection.path(), args.files, Style::stdout()))
 }
 
 impl Status {
     fn of(job: &Job, inspection: &Inspection) -> Result<Self, Failure> {
         let source = |source: &tidewater_engine::job::Source| {
-            Ok::<_, Failure>(Source {
+            Ok::<_, Failure>(SourceStatus {
                 name: source.spec.name.clone(),
                 location: source.spec.location.clone(),
                 positions: inspection.positions(&source.spec.name)?,
                 pending: inspection.pending(source)?,
-                topic: Topic::of(source, inspection)?,
+                topic: TopicStatus::of(source, inspection)?,
             })
         };
         let mut tables = Vec::new();
         for (name, record) in inspection.tables()? {
             let partitions = inspection.partitions(&name)?;
-            tables.push(Table {
+            tables.push(TableStatus {
                 files: partitions.values().map(|content| content.files.len()).sum(),
                 name,
                 record,
@@ -209,12 +208,12 @@ impl Status {
         };
         if self.half_done {
             let note =
-                "The last commit is half finished: the next run brings its tables to their places.";
+                "The last commit is half finished: the next run moves its tables into place.";
             text += &format!("{}\n", style.yellow(note));
         }
         if !self.outdated.is_empty() {
             let note = format!(
-                "The job has changed since: the next run builds anew or drops {}.",
+                "The job has changed: the next run rebuilds or drops {}.",
                 self.outdated.join(", ")
             );
             text += &format!("{}\n", style.yellow(&note));
@@ -281,15 +280,21 @@ impl Status {
         text
     }
 
-    /// What waits, in topics and in files.
+    /// Messages and files that the next run will read.
     fn pending(&self) -> String {
         let topics = self.sources.iter().filter_map(|source| {
             let topic = source.topic.as_ref()?;
             let name = &source.name;
             Some(match &topic.lag {
-                Ok(0) => format!("Nothing waits of {name}: its topic is taken in to its end.\n"),
-                Ok(lag) => format!("Of {name} {} waits in its topic.\n", count(*lag, "offset")),
-                Err(why) => format!("What waits of {name} cannot be told: {why}\n"),
+                Ok(0) => format!("{name}: nothing is waiting in its topic.\n"),
+                Ok(lag) => {
+                    let verb = if *lag == 1 { "is" } else { "are" };
+                    format!(
+                        "{name}: {} {verb} waiting in its topic.\n",
+                        count(*lag, "offset")
+                    )
+                }
+                Err(why) => format!("{name}: its topic does not say what is waiting: {why}\n"),
             })
         });
         let text: String = topics.collect();
@@ -305,10 +310,10 @@ impl Status {
             .iter()
             .all(|source| source.pending.is_nothing())
         {
-            return "Nothing waits: size and time of every file are those with which it was taken in.\n".to_owned();
+            return "Nothing is waiting: no file has changed, by size and time.\n".to_owned();
         }
         let mut text =
-            "Waits for the next run, by size and time of files (their content was not read):\n"
+            "Waiting for the next run, by size and time of files (their content was not read):\n"
                 .to_owned();
         for source in self
             .sources
@@ -372,7 +377,7 @@ impl Status {
     }
 }
 
-impl Source {
+impl SourceStatus {
     fn to_json(&self, files: bool) -> Value {
         let positions = &self.positions;
         let sum = |of: fn(&Position) -> u64| positions.iter().map(of).sum::<u64>();

@@ -1,26 +1,67 @@
-//! Colour, where a person reads: on a terminal, unless `NO_COLOR` is set.
+//! How a stream shows text: in colour where a person reads, and no wider than the terminal.
 
 use std::io::IsTerminal;
 
-/// Whether to colour a stream.
+use console::Term;
+
+/// The width of text that no terminal shows.
+const WIDTH: usize = 120;
+
+/// The width of the narrowest terminal that text is fitted to.
+const WIDTH_MIN: usize = 40;
+
+/// How a stream shows text.
 #[derive(Clone, Copy, Debug)]
-pub struct Style(bool);
+pub struct Style {
+    coloured: bool,
+    width: usize,
+}
 
 impl Style {
-    /// Never coloured.
+    /// Without colour, as in a file.
     #[cfg(test)]
-    pub const PLAIN: Self = Self(false);
+    pub const PLAIN: Self = Self {
+        coloured: false,
+        width: WIDTH,
+    };
 
-    /// For a stream: `NO_COLOR` (not empty) and dumb terminals are honoured.
-    pub fn of(stream: &impl IsTerminal) -> Self {
+    /// For standard output.
+    pub fn stdout() -> Self {
+        Self::new(&std::io::stdout(), &Term::stdout())
+    }
+
+    /// For standard error.
+    pub fn stderr() -> Self {
+        Self::new(&std::io::stderr(), &Term::stderr())
+    }
+
+    /// `NO_COLOR` (not empty) and dumb terminals are honoured.
+    fn new(stream: &impl IsTerminal, term: &Term) -> Self {
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
             || std::env::var_os("TERM").is_some_and(|value| value == "dumb");
-        Self(!refused && stream.is_terminal())
+        let is_terminal = stream.is_terminal();
+        let columns = is_terminal.then(|| term.size_checked()).flatten();
+        Self {
+            coloured: !refused && is_terminal,
+            width: columns.map_or(WIDTH, |(_, columns)| usize::from(columns).max(WIDTH_MIN)),
+        }
+    }
+
+    /// The same colours at another width.
+    #[cfg(test)]
+    #[must_use]
+    pub fn with_width(self, width: usize) -> Self {
+        Self { width, ..self }
     }
 
     /// Whether colours are on.
     pub fn is_coloured(self) -> bool {
-        self.0
+        self.coloured
+    }
+
+    /// Display columns of a line.
+    pub fn width(self) -> usize {
+        self.width
     }
 
     /// Errors.
@@ -43,11 +84,41 @@ impl Style {
         self.paint("2", text)
     }
 
+    /// Diagnostics of a job: the word that begins one is coloured.
+    pub fn diagnostics(self, text: &str) -> String {
+        let line = |line: &str| match line.split_once(':') {
+            Some(("error", rest)) => format!("{}{rest}", self.red("error:")),
+            Some(("warning", rest)) => format!("{}{rest}", self.yellow("warning:")),
+            _ => line.to_owned(),
+        };
+        text.split('\n').map(line).collect::<Vec<_>>().join("\n")
+    }
+
     fn paint(self, code: &str, text: &str) -> String {
-        if self.0 {
+        if self.coloured {
             format!("\x1b[{code}m{text}\x1b[0m")
         } else {
             text.to_owned()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn diagnostics_are_coloured_where_they_begin() {
+        let text = "error: no such column\n  --> job.sql:1:8\n   = hint: error: is no column\n\nwarning: w\n";
+        assert_eq!(Style::PLAIN.diagnostics(text), text);
+        let coloured = Style {
+            coloured: true,
+            ..Style::PLAIN
+        };
+        assert_eq!(
+            coloured.diagnostics(text),
+            "\x1b[1;31merror:\x1b[0m no such column\n  --> job.sql:1:8\n   = hint: error: is no column\n\n\
+             \x1b[1;33mwarning:\x1b[0m w\n"
+        );
     }
 }

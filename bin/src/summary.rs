@@ -1,7 +1,6 @@
-//! What a run came to: as a page for a person, or as one JSON object for a program.
+//! The summary of a run: a page for a person, or one JSON object for a program.
 
 use std::collections::BTreeMap;
-use std::io;
 
 use anyhow::Context;
 use arrow::array::RecordBatch;
@@ -11,12 +10,22 @@ use serde_json::{Value, json};
 use tidewater_engine::state::DeliveryRecord;
 use tidewater_engine::{LATE_TABLE, Published, RunReport, TableReport};
 
+use crate::display::count;
 use crate::style::Style;
 use crate::table::{Align, TextTable};
-use crate::words::count;
 
-/// The report as one JSON object; `peak_memory_bytes` is null where the system does not tell.
-pub fn to_json(report: &RunReport, peak_memory: Option<u64>) -> Value {
+/// A run's report, and its own bad rows: the published quarantine holds those of earlier runs too.
+#[derive(Clone, Copy)]
+pub struct Summary<'a> {
+    /// The engine's report.
+    pub report: &'a RunReport,
+    /// Rows that this run put into the quarantine.
+    pub rows_quarantined: u64,
+}
+
+/// The summary as one JSON object; `peak_memory_bytes` is null where the system does not report it.
+pub fn to_json(summary: Summary<'_>, peak_memory: Option<u64>) -> Value {
+    let report = summary.report;
     let tables: serde_json::Map<String, Value> = report
         .tables
         .iter()
@@ -54,7 +63,8 @@ pub fn to_json(report: &RunReport, peak_memory: Option<u64>) -> Value {
         "epoch": report.epoch,
         "deliveries": deliveries,
         "rows_read": report.rows_read,
-        "rows_quarantined": report.rows_quarantined,
+        "rows_quarantined": summary.rows_quarantined,
+        "rows_in_quarantine": report.rows_quarantined,
         "rows_late": report.rows_late,
         "tables": tables,
         "seconds": seconds,
@@ -63,12 +73,16 @@ pub fn to_json(report: &RunReport, peak_memory: Option<u64>) -> Value {
 }
 
 /// The report as a page: tables, a few rows of each, what became of the rows read, and the cost.
-pub fn to_text(report: &RunReport, peak_memory: Option<u64>) -> anyhow::Result<String> {
-    let style = Style::of(&io::stdout());
+pub fn to_text(summary: Summary<'_>, peak_memory: Option<u64>) -> anyhow::Result<String> {
+    let report = summary.report;
+    let style = Style::stdout();
     let mut page = String::new();
     if let Some(deliveries) = &report.deliveries {
         page += &changes(report, deliveries);
         if deliveries.is_empty() && !any_changed(report) {
+            if report.rows_quarantined > 0 {
+                page += &format!("{}.\n", in_quarantine(report));
+            }
             page += &format!("Took {}.\n", stages(report));
             return Ok(page);
         }
@@ -91,11 +105,7 @@ pub fn to_text(report: &RunReport, peak_memory: Option<u64>) -> anyhow::Result<S
         }
     }
     page.push('\n');
-    page += &format!("Read {}; ", count(report.rows_read, "row"));
-    match quarantine_note(report) {
-        None => page += "none quarantined.\n",
-        Some(note) => page += &format!("{}\n", style.yellow(&note)),
-    }
+    page += &rows_read(summary, style);
     if let Some(note) = late_note(report) {
         page += &format!("{}\n", style.yellow(&note));
     }
@@ -113,9 +123,9 @@ fn any_changed(report: &RunReport) -> bool {
     tables.any(|table| table.published != Published::Unchanged)
 }
 
-/// What became of deliveries, and of the tables as a whole.
+/// The deliveries of the epoch by kind, and the first ones by name.
 fn changes(report: &RunReport, deliveries: &[DeliveryRecord]) -> String {
-    /// Deliveries that are told one by one.
+    /// Deliveries that are listed one by one.
     const SHOWN: usize = 12;
     if deliveries.is_empty() && !any_changed(report) {
         return format!(
@@ -153,19 +163,58 @@ fn changes(report: &RunReport, deliveries: &[DeliveryRecord]) -> String {
     text
 }
 
-/// Where quarantined rows are and how to look at them; `None` if there are none.
-pub fn quarantine_note(report: &RunReport) -> Option<String> {
-    if report.rows_quarantined == 0 {
-        return None;
+/// How many rows were read, accepted and quarantined.
+fn rows_read(summary: Summary<'_>, style: Style) -> String {
+    let report = summary.report;
+    let read = count(report.rows_read, "row");
+    if summary.rows_quarantined > 0 {
+        let accepted = report.rows_read.saturating_sub(summary.rows_quarantined);
+        let note = style.yellow(&quarantined(
+            summary,
+            &HumanCount(summary.rows_quarantined).to_string(),
+        ));
+        return format!("Read {read}: {} accepted, {note}\n", HumanCount(accepted));
     }
-    let mut note = format!("{} quarantined", count(report.rows_quarantined, "row"));
+    match report.rows_quarantined {
+        0 => format!("Read {read}; none quarantined.\n"),
+        _ => format!(
+            "Read {read}; none quarantined. {}.\n",
+            in_quarantine(report)
+        ),
+    }
+}
+
+/// A warning of rows that this run quarantined; `None` if there are none.
+pub fn quarantine_note(summary: Summary<'_>) -> Option<String> {
+    let rows = summary.rows_quarantined;
+    (rows > 0).then(|| quarantined(summary, &count(rows, "row")))
+}
+
+/// That so many `rows` of this run are in the quarantine, where, and how to look at them.
+fn quarantined(summary: Summary<'_>, rows: &str) -> String {
+    let report = summary.report;
+    let mut note = format!("{rows} quarantined");
     if let Some(path) = &report.quarantine_path {
         let path = path.display();
+        let place = if report.rows_quarantined == summary.rows_quarantined {
+            format!("in {path}")
+        } else {
+            format!("({} in all in {path})", HumanCount(report.rows_quarantined))
+        };
         note += &format!(
-            " in {path}.\nTo see why: duckdb -c \"SELECT file, line, \\\"column\\\", reason FROM '{path}/*.parquet' LIMIT 20\""
+            " {place}.\nTo see why: duckdb -c \"SELECT file, line, \\\"column\\\", reason FROM '{path}/*.parquet' LIMIT 20\""
         );
     }
-    Some(note)
+    note
+}
+
+/// How many rows of all runs are in the quarantine.
+fn in_quarantine(report: &RunReport) -> String {
+    let rows = count(report.rows_quarantined, "row");
+    match &report.quarantine_path {
+        Some(path) => format!("{rows} of earlier runs in {}", path.display()),
+        None => format!("{rows} of earlier runs in the quarantine"),
+    }
 }
 
 /// Where late rows are; `None` if this run met none.

@@ -4,9 +4,6 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::style::Style;
 
-/// Display columns of a table at most; further columns are named, not shown.
-const WIDTH_MAX: usize = 120;
-
 /// Display columns of a cell at most.
 const CELL_WIDTH_MAX: usize = 48;
 
@@ -46,10 +43,10 @@ impl TextTable {
         self.rows.push(row.iter().map(|cell| fit(cell)).collect());
     }
 
-    /// The table as lines, each begun by `indent`.
+    /// The table as lines, each begun by `indent`. Columns beyond the width of a line are named, not shown.
     pub fn render(&self, style: Style, indent: &str) -> String {
         let widths = self.widths();
-        let shown = shown_columns(&widths, WIDTH_MAX - indent.len());
+        let shown = shown_columns(&widths, style.width().saturating_sub(indent.len()));
         let names: Vec<&str> = self.columns.iter().map(|(name, _)| name.as_str()).collect();
         let mut text = format!(
             "{indent}{}\n",
@@ -169,7 +166,12 @@ mod tests {
         ];
         let text = table(&columns, &[&[&wide, &wide, &wide, "1"]]).render(Style::PLAIN, "");
         assert_eq!(text.lines().last(), Some("and c, d"));
-        assert!(text.lines().all(|line| line.width() <= WIDTH_MAX), "{text}");
+        assert!(text.lines().all(|line| line.width() <= 120), "{text}");
+
+        let narrow = Style::PLAIN.with_width(80);
+        let text = table(&columns, &[&[&wide, &wide, &wide, "1"]]).render(narrow, "  ");
+        assert_eq!(text.lines().last(), Some("  and b, c, d"));
+        assert!(text.lines().all(|line| line.width() <= 80), "{text}");
     }
 
     #[test]

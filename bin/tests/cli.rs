@@ -4,9 +4,10 @@
 
 mod common;
 
-use std::process::Stdio;
+use std::fs;
+use std::process::{Command, Stdio};
 
-use common::{Ran, command, text, tidewater};
+use common::{Ran, command, program, text, tidewater};
 use tempfile::TempDir;
 
 #[test]
@@ -34,6 +35,33 @@ fn every_command_has_help_with_an_example() {
         );
         assert_eq!(ran.stderr, "");
     }
+}
+
+#[test]
+fn verify_names_the_program_that_is_missing() {
+    let built = program("tidewater");
+    let alone = TempDir::new_in(built.parent().unwrap()).unwrap();
+    let tidewater = alone.path().join("tidewater");
+    fs::hard_link(&built, &tidewater).unwrap();
+    let ran = Command::new(&tidewater)
+        .args(["verify", "job.sql", "--state", "state"])
+        .env("PATH", alone.path())
+        .output();
+    let missing = alone.path().join("tidewater-verify");
+    Ran::new(ran.unwrap())
+        .expect_code(2)
+        .expect_stderr(&format!("at {} or on PATH", missing.display()))
+        .expect_stderr("cargo build --release -p tidewater-verify")
+        .expect_stderr("cargo install --locked --path bin/verify");
+
+    // A program that is there but cannot run is another matter.
+    fs::write(&missing, "not a program").unwrap();
+    let ran = Command::new(&tidewater)
+        .args(["verify", "job.sql", "--state", "state"])
+        .output();
+    Ran::new(ran.unwrap())
+        .expect_code(2)
+        .expect_stderr(&format!("cannot start {}: ", missing.display()));
 }
 
 #[test]

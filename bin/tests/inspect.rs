@@ -5,13 +5,15 @@
 mod common;
 
 use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Stdio};
 
 use common::kept::{JOB, Place};
 use common::{command, text, tidewater};
 use serde_json::{Value, json};
 
 #[test]
-fn status_tells_what_is_taken_in_and_what_waits() {
+fn status_lists_deliveries_and_waiting_files() {
     let place = Place::kept();
     place.deliver("new.csv", "9,2024-03-09,seoul,1,0.1\n");
     place.deliver("late.csv", "4,2024-03-01,seoul,1000,0.7\n");
@@ -59,7 +61,7 @@ fn status_tells_what_is_taken_in_and_what_waits() {
         "Epoch 4, committed 20",
         " UTC in ",
         "sales            2     3            0  20",
-        "Waits for the next run, by size and time of files (their content was not read):\n  sales: 1 new\n",
+        "Waiting for the next run, by size and time of files (their content was not read):\n  sales: 1 new\n",
         "No row is quarantined.",
         "kept inputs: 2 parts, ",
     ] {
@@ -68,9 +70,10 @@ fn status_tells_what_is_taken_in_and_what_waits() {
     assert_eq!(place.everything(), before);
 
     place.run();
-    place.tidewater("status", &[]).expect_code(0).expect_stdout(
-        "Nothing waits: size and time of every file are those with which it was taken in.",
-    );
+    place
+        .tidewater("status", &[])
+        .expect_code(0)
+        .expect_stdout("Nothing is waiting: no file has changed, by size and time.");
 }
 
 #[test]
@@ -86,7 +89,6 @@ fn a_state_that_is_in_use_says_by_whom() {
         ("status", &[][..]),
         ("history", &[]),
         ("changes", &["by_day"]),
-        ("verify", &[]),
     ] {
         place
             .tidewater(name, more)
@@ -104,9 +106,46 @@ fn a_state_that_is_in_use_says_by_whom() {
 }
 
 #[test]
+fn an_interrupted_run_says_that_nothing_was_published() {
+    let place = Place::kept();
+    let before = place.everything();
+    let lock = File::options()
+        .write(true)
+        .open(place.path("state/lock"))
+        .unwrap();
+    lock.lock().unwrap();
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        // It waits for the lock, so that the signal always comes before anything is done.
+        let arguments = place.arguments("run", &["--wait"]);
+        let mut run = command(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        let mut run = run
+            .stderr(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut started = String::new();
+        let mut stderr = BufReader::new(run.stderr.take().unwrap());
+        stderr.read_line(&mut started).unwrap();
+        assert!(started.starts_with("running "), "{started}");
+        let id = run.id().to_string();
+        let killed = Command::new("kill").args(["-s", signal, &id]).status();
+        assert!(killed.unwrap().success());
+        let mut rest = String::new();
+        stderr.read_to_string(&mut rest).unwrap();
+        assert!(
+            rest.contains("interrupted: nothing was published\n"),
+            "{rest}"
+        );
+        assert_eq!(run.wait().unwrap().code(), Some(code));
+    }
+    drop(lock);
+    assert_eq!(place.everything(), before);
+}
+
+#[test]
 fn what_is_no_state_of_the_job_is_refused() {
     let place = Place::kept();
-    for name in ["status", "history", "verify"] {
+    for name in ["status", "history"] {
         let job = place.path("sales.sql");
         let settings = ["--set", "input=data", "--set", "output=out"];
         let with = |more: &[&str]| tidewater(&[&[name, text(&job)], &settings[..], more].concat());
@@ -155,9 +194,9 @@ fn history_tells_every_commit() {
         told,
         [
             "  deliveries: 2 new; 4 rows in, 0 out",
-            "  by_region    +2, made anew",
-            "  by_day       +3, made anew",
-            "  _quarantine  +1, made anew",
+            "  by_region    +2, rebuilt",
+            "  by_day       +3, rebuilt",
+            "  _quarantine  +1, rebuilt",
             "  deliveries: 1 new; 1 row in, 0 out",
             "  by_region  +1 -1",
             "  by_day     +1 -1",
@@ -205,14 +244,14 @@ fn changes_are_the_rows_that_commits_moved() {
          3,-1,2024-03-01,busan,1,50\n3,1,2024-03-01,jeju,1,60\n\
          4,-1,2024-03-02,seoul,1,7\n"
     );
-    all.expect_stderr("epoch 1 made the table anew: its 3 rows");
+    all.expect_stderr("epoch 1 rebuilt the table: its 3 rows");
     assert_eq!(
         csv(&["--since", "1", "--epoch", "3", "--net"]).stdout,
         "_count,day,region,sales,total\n-1,2024-03-01,busan,1,50\n1,2024-03-01,jeju,1,60\n\
          -1,2024-03-01,seoul,1,100\n1,2024-03-01,seoul,2,101\n"
     );
     csv(&["--since", "0", "--net"])
-        .expect_stderr("epoch 1 made the table anew: its 3 rows")
+        .expect_stderr("epoch 1 rebuilt the table: its 3 rows")
         .expect_stdout("1,2024-03-01,jeju,1,60\n1,2024-03-01,seoul,2,101\n");
     csv(&["--epoch", "2", "--limit", "1"])
         .expect_stderr("… and more rows")
@@ -260,7 +299,7 @@ fn changes_are_the_rows_that_commits_moved() {
 }
 
 #[test]
-fn a_half_finished_commit_is_told_and_not_verified() {
+fn a_half_finished_commit_is_reported() {
     let place = Place::kept();
     place.deliver("b.csv", "3,2024-03-02,seoul,7,0.3\n");
     let arguments = place.arguments("run", &["--quiet"]);
@@ -275,17 +314,13 @@ fn a_half_finished_commit_is_told_and_not_verified() {
         .expect_stdout("Epoch 5, ")
         .expect_stdout("The last commit is half finished");
     assert_eq!(place.json("status", &["--json"])["half_finished"], true);
-    place
-        .tidewater("verify", &[])
-        .expect_code(1)
-        .expect_stderr("the last commit is half finished");
     assert_eq!(place.everything(), before);
     place.run();
-    place.tidewater("verify", &[]).expect_code(0);
+    assert_eq!(place.json("status", &["--json"])["half_finished"], false);
 }
 
 #[test]
-fn another_job_is_told_and_not_verified() {
+fn a_changed_job_is_reported() {
     let place = Place::kept();
     fs::write(
         place.path("sales.sql"),
@@ -295,11 +330,45 @@ fn another_job_is_told_and_not_verified() {
     place
         .tidewater("status", &[])
         .expect_code(0)
-        .expect_stdout("The job has changed since: the next run builds anew or drops by_day.");
-    place
-        .tidewater("verify", &[])
-        .expect_code(1)
-        .expect_stderr("is another one than at epoch 4: by_day");
+        .expect_stdout("The job has changed: the next run rebuilds or drops by_day.");
+}
+
+#[test]
+fn a_run_tells_its_own_bad_rows_from_those_of_earlier_runs() {
+    let place = Place::new(JOB);
+    place.deliver(
+        "a.csv",
+        "1,2024-03-01,seoul,100,0.1\nx,someday,seoul,7,0.3\n",
+    );
     place.run();
-    place.tidewater("verify", &[]).expect_code(0);
+    place.deliver("b.csv", "2,2024-03-01,busan,50,0.2\n");
+    place
+        .tidewater("run", &[])
+        .expect_code(0)
+        .expect_stdout("Read 1 row; none quarantined. 1 row of earlier runs in ");
+    place.deliver(
+        "c.csv",
+        "3,2024-03-01,busan,50,0.2\nx,never,seoul,7,0.3\ny,never,seoul,7,0.3\n",
+    );
+    let ran = place.json("run", &["--json"]);
+    assert_eq!(
+        (
+            &ran["rows_read"],
+            &ran["rows_quarantined"],
+            &ran["rows_in_quarantine"]
+        ),
+        (&json!(3), &json!(2), &json!(3))
+    );
+    place.deliver("d.csv", "x,never,seoul,7,0.3\n4,2024-03-01,busan,50,0.2\n");
+    place
+        .tidewater("run", &[])
+        .expect_code(0)
+        .expect_stdout("Read 2 rows: 1 accepted, 1 quarantined (4 in all in ");
+    // A run without news warns of nothing when it is quiet, and says what is there when it is not.
+    let quiet = place.tidewater("run", &["--quiet"]).expect_code(0);
+    assert_eq!((quiet.stdout.as_str(), quiet.stderr.as_str()), ("", ""));
+    place
+        .tidewater("run", &[])
+        .expect_code(0)
+        .expect_stdout("4 rows of earlier runs in ");
 }

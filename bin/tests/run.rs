@@ -73,6 +73,7 @@ fn json_has_exactly_the_promised_keys() {
             "deliveries",
             "epoch",
             "peak_memory_bytes",
+            "rows_in_quarantine",
             "rows_late",
             "rows_quarantined",
             "rows_read",
@@ -149,7 +150,7 @@ fn bad_rows_are_counted_and_their_place_is_named() {
     place.deliver("c.csv", "id,region,amount\n4,서울,many\n5,제주,1\n");
     let ran = place.tidewater("run", &[]).expect_code(0);
     for part in [
-        "Read 5 rows; 1 row quarantined in ",
+        "Read 5 rows: 4 accepted, 1 quarantined in ",
         "_quarantine",
         "To see why",
     ] {

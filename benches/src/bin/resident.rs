@@ -19,7 +19,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const SOURCE: &str = "transactions";
 
-/// What the command line says.
+/// The command line.
 struct Options {
     job: String,
     input: String,
@@ -79,7 +79,7 @@ fn main() {
             let began = Instant::now();
             let changes = resident
                 .epoch(vec![(SOURCE.to_owned(), row, 1)])
-                .expect("the row is taken in");
+                .expect("the row is inserted");
             let taken = began.elapsed().as_secs_f64() * 1e3;
             let changed = changes.values().flatten().count();
             assert!(changed > 0, "an approved row changes tables");
@@ -111,7 +111,7 @@ fn load(resident: &mut Resident, spec: &SourceSpec, location: &str) -> (usize, V
             .map(|batch| (SOURCE.to_owned(), batch, 1));
         resident
             .epoch(deliveries.collect())
-            .expect("the rows are taken in");
+            .expect("the rows are inserted");
     }
     (rows, samples)
 }

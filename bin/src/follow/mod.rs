@@ -4,25 +4,23 @@ mod pace;
 mod watch;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use anyhow::Context;
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
 use tidewater_engine::{FollowOptions, MaintainOptions, Pace, Progress, RunOptions};
 
-use self::pace::Follower;
+use self::pace::FollowPace;
 use crate::args::FollowArgs;
+use crate::display::count;
 use crate::failure::Failure;
-use crate::progress::Mode;
-use crate::{cores, job, log, output};
+use crate::progress::ProgressMode;
+use crate::signals::stopping;
+use crate::{clock, cores, job, log, output};
 
 /// Runs the command.
 pub fn run(args: &FollowArgs) -> Result<(), Failure> {
-    let logging = log::start(args.verbose)?;
+    let logging = log::start(args.process.verbose)?;
     let job = job::load(&args.job)?;
-    let workers = cores::or_all(args.workers);
+    let workers = cores::or_all(args.process.workers);
     let options = FollowOptions {
         maintain: MaintainOptions {
             run: RunOptions {
@@ -30,45 +28,29 @@ pub fn run(args: &FollowArgs) -> Result<(), Failure> {
                 preview_rows: 0,
             },
             state: args.state.clone(),
-            wait: args.wait,
+            wait: args.intake.wait,
             rebuild: false,
-            settle: args.settle,
-            now: &since_1970,
+            settle: args.intake.settle,
+            now: &clock::since_1970,
             notice: &|text| output::tell(&format!("{text}\n")),
         },
         rows_max: args.rows,
     };
-    let follower = Arc::new(Follower::new(args.every, stopping()?, args.json));
-    let pace: Arc<dyn Pace> = Arc::<Follower>::clone(&follower);
     let progress = Progress::default();
-    let mode = Mode::choose(args.quiet, logging);
+    let follower = FollowPace::new(args.every, stopping()?, args.process.json, progress.clone());
+    let follower = Arc::new(follower);
+    let pace: Arc<dyn Pace> = Arc::<FollowPace>::clone(&follower);
+    let mode = ProgressMode::choose(args.process.quiet, logging);
     let title = format!(
-        "following {} with {workers} worker{}, a commit every {}; Ctrl-C stops after the epoch",
+        "following {} with {}, a commit every {}; Ctrl-C stops after the epoch",
         args.job.job.display(),
-        if workers == 1 { "" } else { "s" },
+        count(workers as u64, "worker"),
         shown(args.every)
     );
     watch::watch(mode, &title, &follower, &progress, || {
         tidewater_engine::follow(&job, &options, &pace, &progress)
     })
     .map_err(|error| Failure::run(&error))
-}
-
-/// The time since 1970.
-pub fn since_1970() -> Duration {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    now.unwrap_or_default()
-}
-
-/// Is set by Ctrl-C or SIGTERM. A second one ends the process at once; the next run finishes or undoes what it was at.
-pub fn stopping() -> anyhow::Result<Arc<AtomicBool>> {
-    let stopping = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stopping))
-            .and_then(|_| flag::register(signal, Arc::clone(&stopping)))
-            .context("cannot listen to signals")?;
-    }
-    Ok(stopping)
 }
 
 fn shown(time: Duration) -> String {

@@ -1,12 +1,13 @@
-//! When epochs are cut, and what became of them.
+//! When epochs end, and how far the follower is.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tidewater_engine::{Pace, RunReport};
+use tidewater_engine::{Pace, Progress, RunReport};
 
-use crate::{memory, output, summary};
+use crate::summary::{self, Summary};
+use crate::{clock, memory, output};
 
 /// How long the engine waits at a time before it looks whether to stop.
 const WAIT: Duration = Duration::from_millis(20);
@@ -16,42 +17,43 @@ const ASK: Duration = Duration::from_secs(5);
 const EPOCHS_MAX: usize = 1024;
 
 /// The clock of `follow`.
-pub struct Follower {
+pub struct FollowPace {
     every: Duration,
     stopping: Arc<AtomicBool>,
     json: bool,
-    state: Mutex<State>,
+    progress: Progress,
+    state: Mutex<FollowState>,
 }
 
-struct State {
+struct FollowState {
     deadline: Instant,
     /// When the last epoch was cut.
     cut: Option<Instant>,
     /// When brokers were asked last.
     asked: Instant,
-    told: Told,
+    figures: Figures,
 }
 
-/// What there is to tell of.
+/// How far the follower is.
 #[derive(Clone, Debug, Default)]
-pub struct Told {
-    /// Epochs committed.
-    pub epochs: u64,
-    /// The last one.
-    pub epoch: u64,
-    /// Rows taken in, rejected ones among them.
+pub struct Figures {
+    /// Commits of this process.
+    pub commits: u64,
+    /// The epoch of the last commit; `None` before the first.
+    pub epoch: Option<u64>,
+    /// Rows read, rejected ones among them.
     pub rows: u64,
-    /// Rows in the quarantine.
+    /// Rows that this process put into the quarantine.
     pub quarantined: u64,
-    /// Messages that wait at the brokers.
-    pub lag: u64,
-    /// What is wrong with a stream.
+    /// Messages that waited at the brokers when they were last asked; `None` while they do not answer.
+    pub lag: Option<u64>,
+    /// Why a stream cannot be read.
     pub trouble: Option<String>,
     /// Seconds from the cut of each epoch to its commit, the last ones.
     pub seconds: Vec<f64>,
 }
 
-impl Told {
+impl Figures {
     /// The time within which this share of the epochs was committed after its cut.
     pub fn percentile(&self, share: f64) -> Option<f64> {
         let mut sorted = self.seconds.clone();
@@ -67,33 +69,34 @@ impl Told {
     }
 }
 
-impl Follower {
-    /// A clock that cuts an epoch `every` so often.
-    pub fn new(every: Duration, stopping: Arc<AtomicBool>, json: bool) -> Self {
+impl FollowPace {
+    /// A clock that ends an epoch `every` so often. `progress` counts the rows that are rejected.
+    pub fn new(every: Duration, stopping: Arc<AtomicBool>, json: bool, progress: Progress) -> Self {
         Self {
             every,
             stopping,
             json,
-            state: Mutex::new(State {
+            progress,
+            state: Mutex::new(FollowState {
                 deadline: Instant::now(),
                 cut: None,
                 asked: Instant::now(),
-                told: Told::default(),
+                figures: Figures::default(),
             }),
         }
     }
 
-    /// What there is to tell of.
-    pub fn told(&self) -> Told {
-        self.lock().told.clone()
+    /// How far it is.
+    pub fn figures(&self) -> Figures {
+        self.lock().figures.clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, FollowState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Pace for Follower {
+impl Pace for FollowPace {
     /// Cuts lie `every` apart, whatever the commits between them take, but each epoch has some time to take something in.
     fn begin(&self) {
         let mut state = self.lock();
@@ -135,42 +138,51 @@ impl Pace for Follower {
 
     fn status(&self, lag: u64, trouble: Option<String>) {
         let mut state = self.lock();
-        state.told.lag = lag;
-        state.told.trouble = trouble;
+        state.figures.lag = trouble.is_none().then_some(lag);
+        state.figures.trouble = trouble;
     }
 
     fn trouble(&self, what: &str) {
-        self.lock().told.trouble = Some(what.to_owned());
+        self.lock().figures.trouble = Some(what.to_owned());
     }
 
     fn committed(&self, report: &RunReport) {
-        let told = {
+        let rows_quarantined;
+        let figures = {
             let mut state = self.lock();
             let since_cut = state
                 .cut
                 .map_or(report.seconds_total, |cut| cut.elapsed().as_secs_f64());
-            let told = &mut state.told;
-            told.epochs += 1;
-            told.trouble = None;
-            told.epoch = report.epoch;
-            told.rows += report.rows_read;
-            told.quarantined = report.rows_quarantined;
-            if told.seconds.len() == EPOCHS_MAX {
-                told.seconds.remove(0);
+            let figures = &mut state.figures;
+            figures.commits += 1;
+            figures.trouble = None;
+            figures.epoch = Some(report.epoch);
+            figures.rows += report.rows_read;
+            let rejected = self.progress.rows_rejected.load(Ordering::Relaxed);
+            rows_quarantined = rejected.saturating_sub(figures.quarantined);
+            figures.quarantined = rejected;
+            if figures.seconds.len() == EPOCHS_MAX {
+                figures.seconds.remove(0);
             }
-            told.seconds.push(since_cut);
-            told.clone()
+            figures.seconds.push(since_cut);
+            figures.clone()
         };
         for warning in &report.warnings {
             output::warn(warning);
         }
         if self.json {
-            let mut line = summary::to_json(report, memory::peak_bytes());
-            line["lag"] = told.lag.into();
-            line["committed_at_ms"] = u64::try_from(super::since_1970().as_millis())
+            let mut line = summary::to_json(
+                Summary {
+                    report,
+                    rows_quarantined,
+                },
+                memory::peak_bytes(),
+            );
+            line["lag"] = figures.lag.into();
+            line["committed_at_ms"] = u64::try_from(clock::since_1970().as_millis())
                 .unwrap_or(u64::MAX)
                 .into();
-            // Who reads it may have gone.
+            // Its reader may have gone.
             let _ = output::print(&format!("{line}\n"));
         }
     }
@@ -183,7 +195,7 @@ mod tests {
     #[test]
     fn epochs_are_cut_at_their_interval() {
         let every = Duration::from_millis(40);
-        let follower = Follower::new(every, Arc::default(), false);
+        let follower = FollowPace::new(every, Arc::default(), false, Progress::default());
         follower.begin();
         assert!(!follower.is_over(), "an epoch takes something in");
         let began = Instant::now();
@@ -199,12 +211,12 @@ mod tests {
 
     #[test]
     fn percentiles_are_those_of_the_epochs() {
-        let told = Told {
+        let figures = Figures {
             seconds: (1..=100).rev().map(f64::from).collect(),
-            ..Told::default()
+            ..Figures::default()
         };
-        assert_eq!(told.percentile(0.5), Some(51.0));
-        assert_eq!(told.percentile(0.99), Some(100.0));
-        assert_eq!(Told::default().percentile(0.5), None);
+        assert_eq!(figures.percentile(0.5), Some(51.0));
+        assert_eq!(figures.percentile(0.99), Some(100.0));
+        assert_eq!(Figures::default().percentile(0.5), None);
     }
 }

@@ -1,4 +1,4 @@
-//! Where a follower stands, for who looks on: a line that redraws itself, or one now and then.
+//! Shows how far a follower is: a line that redraws itself, or a line now and then.
 
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -7,22 +7,23 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tidewater_engine::Progress;
 
-use super::pace::{Follower, Told};
+use super::pace::{Figures, FollowPace};
+use crate::display::count;
 use crate::output;
-use crate::progress::Mode;
+use crate::progress::ProgressMode;
 
 const REDRAW: Duration = Duration::from_millis(200);
 const LINE: Duration = Duration::from_secs(10);
 
 /// Does `work` while another thread shows how far it is; at the end says what it came to.
 pub fn watch<T>(
-    mode: Mode,
+    mode: ProgressMode,
     title: &str,
-    follower: &Follower,
+    follower: &FollowPace,
     progress: &Progress,
     work: impl FnOnce() -> T,
 ) -> T {
-    if mode == Mode::Silent {
+    if mode == ProgressMode::Silent {
         return work();
     }
     let began = Instant::now();
@@ -31,41 +32,47 @@ pub fn watch<T>(
         // Dropped when the work ends, by return or by panic: that is what ends the watcher.
         let (working, ended) = channel::<()>();
         scope.spawn(move || match mode {
-            Mode::Bar => redraw(follower, progress, &ended),
+            ProgressMode::Bar => redraw(follower, progress, &ended),
             _ => lines(follower, progress, &ended),
         });
         let result = work();
         drop(working);
         result
     });
-    output::tell(&format!("{}\n", summary(&follower.told(), began.elapsed())));
+    output::tell(&format!(
+        "{}\n",
+        summary(&follower.figures(), began.elapsed())
+    ));
     result
 }
 
-fn redraw(follower: &Follower, progress: &Progress, ended: &Receiver<()>) {
+fn redraw(follower: &FollowPace, progress: &Progress, ended: &Receiver<()>) {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
         bar.set_style(style);
     }
     let mut speed = Speed::new();
     while still_working(ended, REDRAW) {
-        bar.set_message(line(&follower.told(), speed.rows_a_second(progress)));
+        bar.set_message(line(&follower.figures(), speed.rows_a_second(progress)));
         bar.tick();
     }
     bar.finish_and_clear();
 }
 
-fn lines(follower: &Follower, progress: &Progress, ended: &Receiver<()>) {
+fn lines(follower: &FollowPace, progress: &Progress, ended: &Receiver<()>) {
     let mut speed = Speed::new();
     let mut trouble = None;
-    let mut told_at = Instant::now();
+    let mut written_at = Instant::now();
     while still_working(ended, REDRAW) {
-        let told = follower.told();
-        // Trouble is told when it begins and when it ends.
-        if told.trouble != trouble || told_at.elapsed() >= LINE {
-            told_at = Instant::now();
-            trouble.clone_from(&told.trouble);
-            output::tell(&format!("{}\n", line(&told, speed.rows_a_second(progress))));
+        let figures = follower.figures();
+        // Trouble is figures when it begins and when it ends.
+        if figures.trouble != trouble || written_at.elapsed() >= LINE {
+            written_at = Instant::now();
+            trouble.clone_from(&figures.trouble);
+            output::tell(&format!(
+                "{}\n",
+                line(&figures, speed.rows_a_second(progress))
+            ));
         }
     }
 }
@@ -102,35 +109,44 @@ fn per_second(rows: u64, elapsed: Duration) -> u64 {
     u64::try_from(u128::from(rows) * 1000 / millis).unwrap_or(u64::MAX)
 }
 
-fn line(told: &Told, rows_a_second: u64) -> String {
-    let mut line = format!(
-        "epoch {} · {} rows · {} rows/s · lag {}",
-        told.epoch,
-        HumanCount(told.rows),
-        HumanCount(rows_a_second),
-        HumanCount(told.lag)
+fn line(figures: &Figures, rows_a_second: u64) -> String {
+    let epoch = figures.epoch.map_or_else(
+        || "no commit yet".to_owned(),
+        |epoch| format!("epoch {epoch}"),
     );
-    if told.quarantined > 0 {
-        line += &format!(" · {} quarantined", HumanCount(told.quarantined));
+    let lag = figures.lag.map_or_else(
+        || "lag unknown".to_owned(),
+        |lag| format!("lag {}", HumanCount(lag)),
+    );
+    let mut line = format!(
+        "{epoch} · {} · {} rows/s · {lag}",
+        count(figures.rows, "row"),
+        HumanCount(rows_a_second)
+    );
+    if figures.quarantined > 0 {
+        line += &format!(" · {} quarantined", HumanCount(figures.quarantined));
     }
-    if let (Some(median), Some(most)) = (told.percentile(0.5), told.percentile(0.99)) {
+    if let (Some(median), Some(most)) = (figures.percentile(0.5), figures.percentile(0.99)) {
         line += &format!(" · commit {median:.2} s, p99 {most:.2} s");
     }
-    if let Some(trouble) = &told.trouble {
+    if let Some(trouble) = &figures.trouble {
         line += &format!(" · {trouble}");
     }
     line
 }
 
-fn summary(told: &Told, elapsed: Duration) -> String {
+/// The last line. It does not name the lag: brokers were asked before the last commit.
+fn summary(figures: &Figures, elapsed: Duration) -> String {
+    let Some(epoch) = figures.epoch else {
+        let seconds = elapsed.as_secs_f64();
+        return format!("stopped after {seconds:.1} s without a commit");
+    };
     format!(
-        "stopped after epoch {}: {} epochs, {} rows in {:.1} s ({} rows/s), lag {}",
-        told.epoch,
-        HumanCount(told.epochs),
-        HumanCount(told.rows),
+        "stopped after epoch {epoch}: {}, {} in {:.1} s ({} rows/s)",
+        count(figures.commits, "commit"),
+        count(figures.rows, "row"),
         elapsed.as_secs_f64(),
-        HumanCount(per_second(told.rows, elapsed)),
-        HumanCount(told.lag)
+        HumanCount(per_second(figures.rows, elapsed)),
     )
 }
 
@@ -140,23 +156,42 @@ mod tests {
 
     #[test]
     fn a_line_says_where_it_stands() {
-        let told = Told {
-            epoch: 7,
+        let figures = Figures {
+            epoch: Some(7),
             rows: 1_234_567,
-            lag: 42,
+            lag: Some(42),
             quarantined: 3,
             seconds: vec![0.25],
             trouble: Some("no broker can be reached".to_owned()),
-            ..Told::default()
+            ..Figures::default()
         };
         assert_eq!(
-            line(&told, 200_000),
+            line(&figures, 200_000),
             "epoch 7 · 1,234,567 rows · 200,000 rows/s · lag 42 · 3 quarantined · commit 0.25 s, p99 0.25 s · no broker can \
              be reached"
         );
         assert_eq!(
-            line(&Told::default(), 0),
-            "epoch 0 · 0 rows · 0 rows/s · lag 0"
+            line(&Figures::default(), 0),
+            "no commit yet · 0 rows · 0 rows/s · lag unknown"
+        );
+    }
+
+    #[test]
+    fn the_last_line_counts_commits_and_rows() {
+        let second = Duration::from_secs(1);
+        let figures = Figures {
+            epoch: Some(12),
+            commits: 1,
+            rows: 1,
+            ..Figures::default()
+        };
+        assert_eq!(
+            summary(&figures, second),
+            "stopped after epoch 12: 1 commit, 1 row in 1.0 s (1 rows/s)"
+        );
+        assert_eq!(
+            summary(&Figures::default(), second),
+            "stopped after 1.0 s without a commit"
         );
     }
 }

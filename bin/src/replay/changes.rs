@@ -1,5 +1,5 @@
-//! Rows that come and go, as JSON Lines: one object a row, as often as the row counts, in the order of the steps and
-//! tables. Within a table those that go come first, so that a reader who keeps rows by a key ends with the right ones.
+//! Changes as JSON Lines: an object for each row, as often as the row counts, in the order of steps and tables. Within a
+//! table deletes come first, so that a reader who stores rows by a key ends with the right ones.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -14,13 +14,13 @@ use tidewater_engine::Replayed;
 use crate::failure::Failure;
 
 /// Where the changes go.
-pub struct Changes {
+pub struct ChangesWriter {
     to: Box<dyn Write>,
     /// For messages.
     name: String,
 }
 
-impl Changes {
+impl ChangesWriter {
     /// To standard output.
     pub fn to_stdout() -> Self {
         Self {

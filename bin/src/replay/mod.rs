@@ -10,12 +10,12 @@ use tidewater_engine::{Progress, Replay, ReplayOptions};
 
 use crate::args::ReplayArgs;
 use crate::failure::Failure;
-use crate::progress::{self, Mode};
+use crate::progress::{self, ProgressMode};
 use crate::run::sample;
 use crate::{cores, job, log, memory, output};
 
-use changes::Changes;
-use report::Report;
+use changes::ChangesWriter;
+use report::ReplayReport;
 
 /// Rows that wait for their step in memory; more wait in temporary files.
 const MEMORY_BYTES: usize = 256 << 20;
@@ -23,17 +23,17 @@ const MEMORY_BYTES: usize = 256 << 20;
 /// Runs the command.
 pub fn run(args: &ReplayArgs) -> Result<(), Failure> {
     let to_stdout = args.changes.as_deref().map(AsRef::as_ref) == Some(OsStr::new("-"));
-    if to_stdout && args.json {
+    if to_stdout && args.process.json {
         return Err(Failure::usage(
             "--json and --changes - both write to standard output: give --changes a file"
                 .to_owned(),
         ));
     }
-    let logging = log::start(args.verbose)?;
+    let logging = log::start(args.process.verbose)?;
     let job = job::load(&args.job)?;
-    let bounds = Bounds::of(args)?;
+    let bounds = ReplayBounds::of(args)?;
     let options = ReplayOptions {
-        workers: cores::or_all(args.workers),
+        workers: cores::or_all(args.process.workers),
         step: args.step,
         by: args.by.clone(),
         from: args.from,
@@ -49,7 +49,7 @@ pub fn run(args: &ReplayArgs) -> Result<(), Failure> {
         args.step
     );
     let replay = progress::watch(
-        Mode::choose(args.quiet, logging),
+        ProgressMode::choose(args.process.quiet, logging),
         &title,
         || sample(&progress),
         || Replay::open(&job, &options, &progress),
@@ -60,11 +60,11 @@ pub fn run(args: &ReplayArgs) -> Result<(), Failure> {
     }
     let changes = match &args.changes {
         None => None,
-        Some(_) if to_stdout => Some(Changes::to_stdout()),
-        Some(path) => Some(Changes::to_file(path)?),
+        Some(_) if to_stdout => Some(ChangesWriter::to_stdout()),
+        Some(path) => Some(ChangesWriter::to_file(path)?),
     };
-    // What is printed as the steps go by.
-    let print = |text: &str| match (args.quiet || args.json, to_stdout) {
+    // Prints while the steps go by.
+    let print = |text: &str| match (args.process.quiet || args.process.json, to_stdout) {
         (true, _) => Ok(()),
         (false, true) => {
             output::tell(text);
@@ -76,7 +76,7 @@ pub fn run(args: &ReplayArgs) -> Result<(), Failure> {
         return Ok(());
     };
     let peak_memory = memory::peak_bytes();
-    if args.json {
+    if args.process.json {
         output::print(&format!("{}\n", report.to_json(peak_memory)))
     } else {
         print(&report.to_text(peak_memory))
@@ -85,14 +85,14 @@ pub fn run(args: &ReplayArgs) -> Result<(), Failure> {
 
 /// Bounds of event time, and of messages.
 #[derive(Default)]
-struct Bounds {
+struct ReplayBounds {
     to: Option<i64>,
     messages_from: Option<MessageBound>,
     messages_to: Option<MessageBound>,
 }
 
-impl Bounds {
-    /// What `--to` means depends on what was said of the beginning.
+impl ReplayBounds {
+    /// `--to` is an offset, a time of messages or a time of events, as `--from…` is.
     fn of(args: &ReplayArgs) -> Result<Self, Failure> {
         let offset = |text: &str| {
             let wrong =
@@ -123,13 +123,13 @@ impl Bounds {
     }
 }
 
-/// Replays all steps; `None` when whoever reads the changes from standard output has gone.
+/// Replays all steps; `None` when the reader of the changes on standard output has gone.
 fn steps(
     mut replay: Replay,
-    mut changes: Option<Changes>,
+    mut changes: Option<ChangesWriter>,
     print: &dyn Fn(&str) -> Result<(), Failure>,
-) -> Result<Option<Report>, Failure> {
-    let mut report = Report::new(&replay);
+) -> Result<Option<ReplayReport>, Failure> {
+    let mut report = ReplayReport::new(&replay);
     print(&report.heading())?;
     while let Some(step) = replay.next() {
         let step = step.map_err(|error| Failure::run(&error))?;
@@ -140,6 +140,6 @@ fn steps(
             return Ok(None);
         }
     }
-    let read_on = changes.map_or(Ok(true), Changes::finish)?;
+    let read_on = changes.map_or(Ok(true), ChangesWriter::finish)?;
     Ok(read_on.then_some(report))
 }

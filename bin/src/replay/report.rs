@@ -1,26 +1,24 @@
-//! What a replay came to: a line a step, then the tables and the cost; or one JSON object.
-
-use std::io;
+//! The report of a replay: a line for each step, then tables and cost; or one JSON object.
 
 use indicatif::{DecimalBytes, HumanCount};
 use serde_json::{Map, Value, json};
 use tidewater_engine::{History, Replay, Replayed};
 
+use crate::display::count;
 use crate::style::Style;
 use crate::table::{Align, TextTable};
-use crate::words::count;
 
 /// Tables that are named in a step's line; more are counted.
 const NAMED_MAX: usize = 3;
 
-/// Rows that came and went.
+/// Rows that were inserted and deleted.
 #[derive(Clone, Copy, Default)]
-struct Changed {
+struct ChangedRows {
     inserted: u64,
     deleted: u64,
 }
 
-impl Changed {
+impl ChangedRows {
     fn add(&mut self, more: Self) {
         self.inserted += more.inserted;
         self.deleted += more.deleted;
@@ -37,21 +35,21 @@ impl Changed {
 }
 
 /// A step, without its rows.
-struct Line {
+struct StepLine {
     start: Option<String>,
     rows: u64,
     seconds: f64,
-    changed: Vec<Changed>,
+    changed: Vec<ChangedRows>,
 }
 
 /// All steps so far.
-pub struct Report {
+pub struct ReplayReport {
     history: History,
     tables: Vec<String>,
-    steps: Vec<Line>,
+    steps: Vec<StepLine>,
 }
 
-impl Report {
+impl ReplayReport {
     /// Nothing replayed yet.
     pub fn new(replay: &Replay) -> Self {
         Self {
@@ -61,9 +59,9 @@ impl Report {
         }
     }
 
-    /// How rows are dealt to steps, and the names of the columns.
+    /// How rows are assigned to steps, and the names of the columns.
     pub fn heading(&self) -> String {
-        let style = Style::of(&io::stdout());
+        let style = Style::stdout();
         let mut text = String::new();
         for note in &self.history.notes {
             text += &format!("{note}\n");
@@ -75,16 +73,16 @@ impl Report {
     /// Counts a step, and gives its line.
     pub fn add(&mut self, step: &Replayed) -> String {
         let changed = step.changes.iter().map(|changes| {
-            let mut changed = Changed::default();
+            let mut changed = ChangedRows::default();
             for (rows, sign) in changes {
                 let rows = rows.num_rows() as u64;
                 changed.add(if *sign > 0 {
-                    Changed {
+                    ChangedRows {
                         inserted: rows,
                         deleted: 0,
                     }
                 } else {
-                    Changed {
+                    ChangedRows {
                         inserted: 0,
                         deleted: rows,
                     }
@@ -92,7 +90,7 @@ impl Report {
             }
             changed
         });
-        let line = Line {
+        let line = StepLine {
             start: step.start.clone(),
             rows: step.rows,
             seconds: step.seconds,
@@ -110,7 +108,7 @@ impl Report {
     }
 
     /// The tables that a step changed: each when they are few, else all together.
-    fn changes(&self, line: &Line) -> String {
+    fn changes(&self, line: &StepLine) -> String {
         let tables = self.tables.iter().zip(&line.changed);
         let changed: Vec<_> = tables.filter(|(_, changed)| changed.any()).collect();
         if changed.is_empty() {
@@ -121,7 +119,7 @@ impl Report {
                 .map(|(table, of)| format!("{table}{}", of.text()));
             named.collect::<Vec<_>>().join(", ")
         } else {
-            let mut all = Changed::default();
+            let mut all = ChangedRows::default();
             changed.iter().for_each(|(_, of)| all.add(**of));
             format!("{} tables{}", changed.len(), all.text())
         }
@@ -144,7 +142,7 @@ impl Report {
         }
         let times = self.sorted_seconds();
         let ms = |seconds: f64| format!("{:.1} ms", seconds * 1000.0);
-        let mut text = format!("\n{}\n", table.render(Style::of(&io::stdout()), ""));
+        let mut text = format!("\n{}\n", table.render(Style::stdout(), ""));
         text += &format!(
             "{} in {}: {:.2} s; median {}, p99 {}, longest {}.\n",
             count(self.rows_in(), "row"),
@@ -174,9 +172,9 @@ impl Report {
         text + ".\n"
     }
 
-    /// All of it as one JSON object; `peak_memory_bytes` is null where the system does not tell.
+    /// All of it as one JSON object; `peak_memory_bytes` is null where the system does not report it.
     pub fn to_json(&self, peak_memory: Option<u64>) -> Value {
-        let numbers = |changed: Changed| json!({"rows_inserted": changed.inserted, "rows_deleted": changed.deleted});
+        let numbers = |changed: ChangedRows| json!({"rows_inserted": changed.inserted, "rows_deleted": changed.deleted});
         let steps = (0u64..).zip(&self.steps).map(|(epoch, step)| {
             let tables = self.tables.iter().zip(&step.changed);
             let tables = tables.filter(|(_, changed)| changed.any());
@@ -220,8 +218,8 @@ impl Report {
         self.steps.iter().map(|step| step.rows).sum()
     }
 
-    fn totals(&self) -> Vec<(&String, Changed)> {
-        let mut totals = vec![Changed::default(); self.tables.len()];
+    fn totals(&self) -> Vec<(&String, ChangedRows)> {
+        let mut totals = vec![ChangedRows::default(); self.tables.len()];
         for step in &self.steps {
             for (total, changed) in totals.iter_mut().zip(&step.changed) {
                 total.add(*changed);

@@ -5,13 +5,27 @@
 pub mod kept;
 
 use std::collections::BTreeMap;
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+/// A program beside the tests: Cargo builds all of them for `cargo test --workspace`.
+pub fn program(name: &str) -> PathBuf {
+    let test = env::current_exe().unwrap();
+    let profile = test.parent().and_then(Path::parent).unwrap();
+    let path = profile.join(name);
+    assert!(
+        path.is_file(),
+        "there is no {}: test the whole workspace (cargo test --workspace), or build it first (cargo build -p {name})",
+        path.display()
+    );
+    path
+}
+
 /// The binary under test, away from the caller's environment where that would change what it prints.
 pub fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tidewater"));
+    let mut command = Command::new(program("tidewater"));
     command
         .args(arguments)
         .env_remove("RUST_LOG")

@@ -223,7 +223,7 @@ impl History {
             .no_panic();
         self.input.committed();
         self.equals_the_oracle();
-        assert_eq!(ran.json()["rows_quarantined"], self.input.bad());
+        assert_eq!(ran.json()["rows_in_quarantine"], self.input.bad());
         self.leaves_what_did_not_change();
         if rng.random_bool(0.3) && !self.input.is_any_empty() {
             self.place.assert_cold();

@@ -139,7 +139,7 @@ fn a_column_that_nobody_read_before_has_bad_values() {
     );
     let ran = place.commits(&["--json"]);
     assert_eq!(
-        ran.json()["rows_quarantined"],
+        ran.json()["rows_in_quarantine"],
         0,
         "neither id nor v is read"
     );
@@ -154,7 +154,7 @@ fn a_column_that_nobody_read_before_has_bad_values() {
     ] {
         place.declare(&sql);
         let ran = place.commits(&["--json"]);
-        assert_eq!(ran.json()["rows_quarantined"], quarantined, "{sql}");
+        assert_eq!(ran.json()["rows_in_quarantine"], quarantined, "{sql}");
         assert!(anew(&ran).contains("sums"), "{}", ran.stderr);
         if quarantined > 0 {
             place.assert_cold();

@@ -1,0 +1,135 @@
+//! The plan of a data set: options that are valid, and the work cut into chunks.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use chrono::{Datelike, Days, NaiveDate};
+
+use super::{FileLayout, GenerateOptions, draw};
+use crate::DemoError;
+
+/// Rows of a chunk at most. Part of what a seed means: another value draws other rows.
+const CHUNK_ROWS: u64 = 16 * 1024;
+
+/// Days of a range at most: a file each is as many as a directory should hold.
+const DAYS_MAX: usize = 36_600;
+
+/// What will be written, and where.
+pub struct DataSetPlan {
+    /// Rows over all files.
+    pub records: u64,
+    /// Directory the files go to.
+    pub out: PathBuf,
+    /// Names every draw.
+    pub seed: u64,
+    /// First day.
+    pub start: NaiveDate,
+    /// Days of the range, at least one.
+    pub days: usize,
+    /// Cards in the pool.
+    pub cards: u32,
+    /// How rows are spread over files.
+    pub layout: FileLayout,
+    /// Threads that draw.
+    pub workers: usize,
+    /// Write beside other CSV files.
+    pub force: bool,
+}
+
+/// Rows of one day, drawn by one worker at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DayChunk {
+    /// Day of all its rows.
+    pub date: NaiveDate,
+    /// It begins its day.
+    pub begins_day: bool,
+    /// Id of the first row.
+    pub first_id: u64,
+    /// Rows; 0 only for a day without any.
+    pub rows: u64,
+}
+
+impl DataSetPlan {
+    /// Checks the options. `workers` threads will draw.
+    ///
+    /// # Errors
+    /// When the range of days is empty, too long or out of the calendar.
+    pub fn new(options: &GenerateOptions, workers: usize) -> Result<Self, DemoError> {
+        for (option, date) in [("--start", options.start), ("--end", options.end)] {
+            if !(1..=9999).contains(&date.year()) {
+                return Err(DemoError::Options(format!(
+                    "{option} {date} is out of range: give a date from 0001-01-01 to 9999-12-31"
+                )));
+            }
+        }
+        if options.end < options.start {
+            return Err(DemoError::Options(format!(
+                "--end {} is before --start {}: give the days in order (both are included)",
+                options.end, options.start
+            )));
+        }
+        let days =
+            usize::try_from((options.end - options.start).num_days() + 1).unwrap_or(usize::MAX);
+        if days > DAYS_MAX {
+            return Err(DemoError::Options(format!(
+                "{} to {} is {days} days, more than {DAYS_MAX}: choose a shorter range",
+                options.start, options.end
+            )));
+        }
+        Ok(Self {
+            records: options.records,
+            out: options.out.clone(),
+            seed: options.seed,
+            start: options.start,
+            days,
+            cards: options.cards,
+            layout: options.files,
+            workers,
+            force: options.force,
+        })
+    }
+
+    /// The days, in order.
+    pub fn dates(&self) -> impl Iterator<Item = NaiveDate> {
+        // All within chrono's range: the plan ends by the year 9999.
+        let start = self.start;
+        (0..self.days as u64).map_while(move |day| start.checked_add_days(Days::new(day)))
+    }
+
+    /// Name of the file that holds the rows of `date`.
+    pub fn file_name(&self, date: NaiveDate) -> String {
+        match self.layout {
+            FileLayout::Daily => format!("{date}.csv"),
+            FileLayout::Single => "transactions.csv".to_owned(),
+        }
+    }
+
+    /// Names of all files.
+    pub fn file_names(&self) -> BTreeSet<String> {
+        self.dates().map(|date| self.file_name(date)).collect()
+    }
+
+    /// All chunks: days in order, ids contiguous. The same for both layouts and any number of workers.
+    pub fn chunks(&self) -> Vec<DayChunk> {
+        let rows_per_day = draw::rows_per_day(self.seed, self.records, self.days, self.workers);
+        let mut chunks = Vec::new();
+        let mut next_id = 1;
+        for (date, day_rows) in self.dates().zip(rows_per_day) {
+            let mut left = day_rows;
+            let mut begins_day = true;
+            while begins_day || left > 0 {
+                let rows = left.min(CHUNK_ROWS);
+                chunks.push(DayChunk {
+                    date,
+                    begins_day,
+                    first_id: next_id,
+                    rows,
+                });
+                next_id += rows;
+                left -= rows;
+                begins_day = false;
+            }
+        }
+        chunks
+    }
+}

@@ -1,0 +1,176 @@
+//! The rows of files as the messages of a Kafka topic.
+
+mod rows;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use tidewater_engine::file::{ListedFile, list};
+use tidewater_engine::kafka::Location;
+use tidewater_engine::kafka::produce::Feed;
+
+use self::rows::{FeedRecord, FileRows};
+use crate::DemoError;
+
+/// Rows after which the clock is looked at, at most.
+const CLOCK_EVERY: u64 = 100;
+
+/// What to send, and how.
+#[derive(Clone, Debug, Args)]
+pub struct ProduceOptions {
+    /// A file, a directory or a glob, of CSV with a header or of JSON Lines
+    #[arg(value_name = "FILES")]
+    pub files: String,
+
+    /// The topic
+    #[arg(long, value_name = "kafka://HOST:PORT/TOPIC")]
+    pub to: String,
+
+    /// Create the topic with N partitions if it does not exist
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
+    pub partitions: Option<i32>,
+
+    /// Rows a second [default: as fast as possible]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub rate: Option<u64>,
+
+    /// Send the text of this column as the key of each message
+    #[arg(long, value_name = "COLUMN")]
+    pub key: Option<String>,
+
+    /// Send this column as text even where it looks like a number; repeat for more
+    #[arg(long, value_name = "COLUMN")]
+    pub text: Vec<String>,
+
+    /// Send records of CSV files as JSON objects or as they are
+    #[arg(long = "as", value_enum, value_name = "FORMAT", default_value_t = Payload::Json)]
+    pub payload: Payload,
+}
+
+/// The payload of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Payload {
+    /// An object.
+    Json,
+    /// A record, without its line end.
+    Csv,
+}
+
+/// Sends the rows of files to a topic.
+pub struct FileProducer {
+    options: ProduceOptions,
+    location: Location,
+    files: Vec<ListedFile>,
+    feed: Feed,
+}
+
+impl FileProducer {
+    /// Lists the files and connects to the brokers.
+    ///
+    /// # Errors
+    /// When the location means nothing, there are no files, or the topic cannot be written to.
+    pub fn open(options: &ProduceOptions) -> Result<Self, DemoError> {
+        let location = Location::parse(&options.to).map_err(|wrong| {
+            DemoError::Options(format!(
+                "--to '{}' {wrong}; write kafka://host:9092/topic",
+                options.to
+            ))
+        })?;
+        let files = list(&options.files).map_err(anyhow::Error::from)?;
+        let feed = Feed::open(&location, &BTreeMap::new(), options.partitions);
+        Ok(Self {
+            options: options.clone(),
+            location,
+            files,
+            feed: feed.map_err(anyhow::Error::from)?,
+        })
+    }
+
+    /// The topic.
+    #[must_use]
+    pub fn location(&self) -> &Location {
+        &self.location
+    }
+
+    /// How many files there are.
+    #[must_use]
+    pub fn files(&self) -> usize {
+        self.files.len()
+    }
+
+    /// Sends all rows, or those until `stopping` is set; returns how many the brokers have. `rows` counts them, for
+    /// progress.
+    ///
+    /// # Errors
+    /// When a file cannot be read or a message cannot be delivered.
+    pub fn send(mut self, rows: &AtomicU64, stopping: &AtomicBool) -> Result<u64, DemoError> {
+        let mut limit = RateLimit::new(self.options.rate, rows);
+        for file in &self.files {
+            if !send_file(
+                &self.options,
+                &file.path,
+                &mut self.feed,
+                &mut limit,
+                stopping,
+            )? {
+                break;
+            }
+        }
+        Ok(self.feed.finish().map_err(anyhow::Error::from)?)
+    }
+}
+
+/// Sends the rows of a file; `false` when it was stopped.
+fn send_file(
+    options: &ProduceOptions,
+    path: &Path,
+    feed: &mut Feed,
+    limit: &mut RateLimit<'_>,
+    stopping: &AtomicBool,
+) -> Result<bool, DemoError> {
+    let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let mut rows = FileRows::open(path, file, options)?;
+    let mut record = FeedRecord::default();
+    while rows.next(&mut record)? {
+        if stopping.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        let sent = feed.send(record.key.as_deref(), &record.value);
+        sent.map_err(anyhow::Error::from)?;
+        limit.step();
+    }
+    Ok(true)
+}
+
+/// Rows a second.
+struct RateLimit<'a> {
+    rate: Option<u64>,
+    began: Instant,
+    rows: &'a AtomicU64,
+}
+
+impl<'a> RateLimit<'a> {
+    fn new(rate: Option<u64>, rows: &'a AtomicU64) -> Self {
+        Self {
+            rate,
+            began: Instant::now(),
+            rows,
+        }
+    }
+
+    /// Counts a row, and waits until it is due.
+    fn step(&mut self) {
+        let rows = self.rows.fetch_add(1, Ordering::Relaxed) + 1;
+        let Some(rate) = self.rate else { return };
+        if rows.is_multiple_of(CLOCK_EVERY.min(rate.div_ceil(20)).max(1)) {
+            let due_us = u128::from(rows) * 1_000_000 / u128::from(rate);
+            let due = Duration::from_micros(u64::try_from(due_us).unwrap_or(u64::MAX));
+            std::thread::sleep(due.saturating_sub(self.began.elapsed()));
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! `run` and `follow`, and the options that they share.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::{JobArgs, parse_duration, worker_count};
+
+/// `tidewater run`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    tidewater run jobs/card.sql --set input=data/transactions --set output=out\n  \
+    tidewater run jobs/card.sql --state state/     # again: reads only what changed\n  \
+    tidewater run jobs/card.sql --workers 4 --json > summary.json\n\n\
+    Tables appear only when all are complete: a run that fails leaves the old ones as they were.\n\
+    Rows that cannot be read go to <output>/_quarantine/ with file, line, column and reason.")]
+pub struct RunArgs {
+    /// The job.
+    #[command(flatten)]
+    pub job: JobArgs,
+
+    /// Keep a state in DIR: the first run reads everything, later ones only what changed
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+
+    /// Rebuild all tables and the state from the stored inputs
+    #[arg(long, requires = "state")]
+    pub rebuild: bool,
+
+    /// Which files are read, and whether to wait for the state.
+    #[command(flatten)]
+    pub intake: IntakeArgs,
+
+    /// Threads and output.
+    #[command(flatten)]
+    pub process: ProcessArgs,
+}
+
+/// `tidewater follow`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    tidewater follow jobs/card-kafka.sql --state state/\n  \
+    tidewater follow jobs/card-kafka.sql --state state/ --every 5s --rows 2000000\n\n\
+    Ctrl-C or SIGTERM stops it after the current epoch; a second one stops it at once. The next run or follow continues\n\
+    from the last commit. When it is behind, epochs grow up to --rows so that it catches up quickly.")]
+pub struct FollowArgs {
+    /// The job.
+    #[command(flatten)]
+    pub job: JobArgs,
+
+    /// The state: created if it does not exist, otherwise continued
+    #[arg(long, value_name = "DIR")]
+    pub state: PathBuf,
+
+    /// Commit at this interval, such as 1s, 500ms or 1m
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_duration)]
+    pub every: Duration,
+
+    /// Commit after this many rows at the latest: an epoch is held in memory
+    #[arg(long, value_name = "N", default_value_t = 5_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub rows: u64,
+
+    /// Which files are read, and whether to wait for the state.
+    #[command(flatten)]
+    pub intake: IntakeArgs,
+
+    /// Threads and output.
+    #[command(flatten)]
+    pub process: ProcessArgs,
+}
+
+/// Threads and output of a command that works for a while.
+#[derive(Debug, Args)]
+pub struct ProcessArgs {
+    /// Worker threads [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = worker_count())]
+    pub workers: Option<usize>,
+
+    /// Print JSON on standard output, and nothing else there: the summary, or an object for each commit of `follow`
+    #[arg(long)]
+    pub json: bool,
+
+    /// Print only warnings and errors
+    #[arg(long, short)]
+    pub quiet: bool,
+
+    /// Log what the engine and its operators do to standard error; `RUST_LOG` narrows or widens it
+    #[arg(long, short, conflicts_with = "quiet")]
+    pub verbose: bool,
+}
+
+/// When a state and a file are ready to be read.
+#[derive(Debug, Args)]
+pub struct IntakeArgs {
+    /// Leave files that were modified within this time, such as 30s or 5m, for a later commit
+    #[arg(long, requires = "state", value_name = "TIME", default_value = "0s", value_parser = parse_duration)]
+    pub settle: Duration,
+
+    /// Wait for another process that uses the state, rather than fail
+    #[arg(long, requires = "state")]
+    pub wait: bool,
+}

@@ -1,0 +1,133 @@
+//! The commands that look at a state: `status`, `history`, `changes` and `verify`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::{JobArgs, worker_count};
+
+/// A job and its state, to be looked at.
+#[derive(Debug, Args)]
+pub struct StateArgs {
+    /// The job.
+    #[command(flatten)]
+    pub job: JobArgs,
+
+    /// The state that `tidewater run JOB --state DIR` keeps
+    #[arg(long, value_name = "DIR")]
+    pub state: PathBuf,
+
+    /// Wait for a run that uses the state, rather than fail
+    #[arg(long)]
+    pub wait: bool,
+
+    /// Print JSON on standard output, and nothing else there
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `tidewater status`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  \
+    tidewater status jobs/card.sql --state state/\n\n\
+    Changes nothing. Waiting files are found by size and modification time; no file is read.")]
+pub struct StatusArgs {
+    /// The job and its state.
+    #[command(flatten)]
+    pub state: StateArgs,
+
+    /// List every delivery that the state holds
+    #[arg(long)]
+    pub files: bool,
+}
+
+/// `tidewater history`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    tidewater history jobs/card.sql --state state/ --last 10\n  \
+    tidewater history jobs/card.sql --state state/ monthly_trend")]
+pub struct HistoryArgs {
+    /// The job and its state.
+    #[command(flatten)]
+    pub state: StateArgs,
+
+    /// Only the commits that changed this table
+    #[arg(value_name = "TABLE")]
+    pub table: Option<String>,
+
+    /// Only the last N of them
+    #[arg(long, value_name = "N")]
+    pub last: Option<usize>,
+}
+
+/// `tidewater changes`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    tidewater changes jobs/card.sql monthly_trend --state state/            # what the last commit changed\n  \
+    tidewater changes jobs/card.sql monthly_trend --state state/ --since 7 --net --format csv\n\n\
+    A row that was inserted counts +1, one that was deleted -1: a corrected row is both. --net adds up all commits.")]
+pub struct ChangesArgs {
+    /// The job and its state.
+    #[command(flatten)]
+    pub state: StateArgs,
+
+    /// The table
+    #[arg(value_name = "TABLE")]
+    pub table: String,
+
+    /// Commits after this epoch [default: the last commit alone]
+    #[arg(long, value_name = "EPOCH")]
+    pub since: Option<u64>,
+
+    /// Commits up to this epoch; without --since this one alone
+    #[arg(long, value_name = "N")]
+    pub epoch: Option<u64>,
+
+    /// Add up the changes of all commits
+    #[arg(long)]
+    pub net: bool,
+
+    /// How to print rows; --json is --format jsonl
+    #[arg(long, value_enum, default_value_t = RowFormat::Table)]
+    pub format: RowFormat,
+
+    /// Rows to print at most [default: 50 as a table, otherwise all]
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u64>,
+}
+
+/// Forms of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RowFormat {
+    /// Aligned columns, for people
+    Table,
+    /// RFC 4180, with a header
+    Csv,
+    /// One JSON object a line
+    Jsonl,
+}
+
+/// `tidewater verify`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    tidewater verify jobs/card.sql --state state/\n  \
+    tidewater verify jobs/card.sql --state state/ monthly_trend _quarantine\n\n\
+    Computes the tables with DataFusion over the inputs as they were last taken in, and compares all rows with the \
+    files that are published. Changes nothing. Exit code 0 when all rows are the same, 1 when any differs.")]
+pub struct VerifyArgs {
+    /// The job and its state.
+    #[command(flatten)]
+    pub state: StateArgs,
+
+    /// Tables to verify [default: all, the quarantine too]
+    #[arg(value_name = "TABLE")]
+    pub tables: Vec<String>,
+
+    /// Tables that are verified at a time [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = worker_count())]
+    pub workers: Option<usize>,
+
+    /// Print nothing but differences
+    #[arg(long, short)]
+    pub quiet: bool,
+}

@@ -1,0 +1,213 @@
+//! DataFusion over a job's text: it parses the views (the text is ours to fill and cut apart), plans them with the
+//! settings, types and functions that jobs are planned with, optimises them with its own rules and runs them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use datafusion::catalog::streaming::StreamingTable;
+use datafusion::common::tree_node::TreeNode;
+use datafusion::common::{Column, TableReference};
+use datafusion::datasource::ViewTable;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::physical_plan::execute_stream;
+use datafusion::physical_plan::streaming::PartitionStream;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast::{Ident, Statement as Sql};
+use futures::StreamExt;
+use tidewater_cli::failure::Failure;
+use tidewater_engine::Job;
+use tidewater_engine::job::{self, CreateView, Source};
+use tidewater_engine::kafka::KafkaSource;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::inputs::{InputStream, KeptInput, MESSAGE_PLACES, PLACES};
+use crate::{exact, ties};
+
+/// A job that DataFusion runs, a table at a time.
+pub struct DataFusionJob {
+    context: SessionContext,
+    runtime: Runtime,
+}
+
+impl DataFusionJob {
+    /// Makes sources and views known. `inputs` are those of the job's sources, in their order.
+    pub fn new(
+        job: &Job,
+        views: &BTreeMap<String, CreateView>,
+        inputs: &[Arc<KeptInput>],
+    ) -> Result<Self> {
+        let config = SessionConfig::from(job::planner_options()).with_target_partitions(1);
+        let builder = SessionStateBuilder::new()
+            .with_config(config)
+            .with_default_features();
+        let state = builder.with_type_planner(job::type_planner()).build();
+        let oracle = Self {
+            context: SessionContext::new_with_state(state),
+            runtime: Builder::new_current_thread().build()?,
+        };
+        for function in job::functions() {
+            oracle.context.register_udf(function.as_ref().clone());
+        }
+        for (source, input) in job.sources.iter().zip(inputs) {
+            oracle.register_source(source, input)?;
+        }
+        for view in &job.views {
+            let text = views.get(&view.name).ok_or_else(|| {
+                DataFusionError::Plan(format!("the job's text has no view {}", view.name))
+            })?;
+            let plan = exact::sums(oracle.plan(text)?)?;
+            oracle.register_view(&view.name, plan)?;
+        }
+        Ok(oracle)
+    }
+
+    fn register_source(&self, source: &Source, input: &Arc<KeptInput>) -> Result<()> {
+        let stream = InputStream(Arc::clone(input));
+        let schema = Arc::clone(stream.schema());
+        let table = Arc::new(StreamingTable::try_new(schema, vec![Arc::new(stream)])?);
+        let name = &source.spec.name;
+        if source.primary_key.is_empty() {
+            self.context
+                .register_table(TableReference::bare(name.as_str()), table)?;
+            return Ok(());
+        }
+        let all = format!("tidewater: {name}");
+        self.context
+            .register_table(TableReference::bare(all.as_str()), table)?;
+        let last = last_of_each_key(source, &all);
+        let state = self.context.state();
+        let plan = self.runtime.block_on(state.create_logical_plan(&last))?;
+        self.register_view(name, plan)
+    }
+
+    fn register_view(&self, name: &str, plan: LogicalPlan) -> Result<()> {
+        let view = Arc::new(ViewTable::new(plan, None));
+        self.context
+            .register_table(TableReference::bare(name), view)?;
+        Ok(())
+    }
+
+    /// The plan of a view, under the names that `CREATE VIEW v (a, b)` gives.
+    fn plan(&self, view: &CreateView) -> Result<LogicalPlan> {
+        let query = Statement::Statement(Box::new(Sql::Query(view.query.clone())));
+        let state = self.context.state();
+        let plan = self.runtime.block_on(state.statement_to_plan(query))?;
+        if view.columns.is_empty() {
+            return Ok(plan);
+        }
+        let columns = plan.schema().columns().into_iter().zip(&view.columns);
+        let columns: Vec<Expr> = columns
+            .map(|(column, given)| Expr::Column(column).alias(named(&given.name)))
+            .collect();
+        LogicalPlanBuilder::from(plan).project(columns)?.build()
+    }
+
+    /// Gives `take` the rows of a view or source, these columns of them.
+    ///
+    /// # Errors
+    /// When DataFusion fails, or `take` does.
+    pub fn rows(
+        &self,
+        relation: &str,
+        columns: impl Iterator<Item = String>,
+        mut take: impl FnMut(RecordBatch) -> std::result::Result<(), Failure>,
+    ) -> std::result::Result<(), Failure> {
+        let columns: Vec<Expr> = columns
+            .map(|name| Expr::Column(Column::new_unqualified(name)))
+            .collect();
+        self.runtime.block_on(async {
+            let stream = self.stream(relation, columns).await;
+            let mut stream = stream.map_err(|error| failed(&error))?;
+            while let Some(batch) = stream.next().await {
+                take(batch.map_err(|error| failed(&error))?)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Plans a view or source, and starts to compute these columns of it.
+    async fn stream(
+        &self,
+        relation: &str,
+        columns: Vec<Expr>,
+    ) -> Result<SendableRecordBatchStream> {
+        let table = self.context.table(TableReference::bare(relation)).await?;
+        let state = self.context.state();
+        let plan = state.optimize(&table.select(columns)?.into_unoptimized_plan())?;
+        let plan = state.create_physical_plan(&ties::broken(plan)?).await?;
+        execute_stream(plan, self.context.task_ctx())
+    }
+
+    /// Whether what a relation holds depends on an order of rows: it ranks or limits them.
+    pub fn orders_rows(&self, relation: &str) -> Result<bool> {
+        let table = self.context.table(TableReference::bare(relation));
+        let plan = self.runtime.block_on(table)?.into_unoptimized_plan();
+        plan.exists(|node| {
+            Ok(matches!(
+                node,
+                LogicalPlan::Window(_) | LogicalPlan::Limit(_)
+            ))
+        })
+    }
+}
+
+/// DataFusion's error as a failure of the command.
+pub fn failed(error: &DataFusionError) -> Failure {
+    Failure::failed(error.to_string())
+}
+
+/// Of the rows with one key the one that was delivered last: of the file modified later, of files modified at the same
+/// time that of the greater path, within a file the one further on. Of messages that of the greater offset in each
+/// partition, of these the one of the later time and greater partition, unless it deletes its key.
+fn last_of_each_key(source: &Source, all: &str) -> String {
+    let fields = source.spec.schema.fields();
+    let names = |columns: &mut dyn Iterator<Item = usize>| {
+        let columns = columns.map(|at| quoted(fields[at].name()));
+        columns.collect::<Vec<_>>().join(", ")
+    };
+    let columns = names(&mut (0..fields.len()));
+    let key = names(&mut source.primary_key.iter().copied());
+    let all = quoted(all);
+    if KafkaSource::of(&source.spec).is_none() {
+        let last = last(&all, &key, &PLACES);
+        return format!("SELECT {columns} FROM ({last})");
+    }
+    let [timestamp, partition, offset, deleted] = MESSAGE_PLACES;
+    let in_partition = format!("{key}, {}", quoted(partition));
+    let latest = last(&all, &in_partition, &[offset]);
+    let counting = last(&format!("({latest})"), &key, &[timestamp, partition]);
+    format!(
+        "SELECT {columns} FROM ({counting}) WHERE NOT {}",
+        quoted(deleted)
+    )
+}
+
+/// The rows of `relation` that are last in these orders among those with equal `key`.
+fn last(relation: &str, key: &str, orders: &[&str]) -> String {
+    let orders: Vec<String> = orders
+        .iter()
+        .map(|place| format!("{} DESC", quoted(place)))
+        .collect();
+    let orders = orders.join(", ");
+    let place = quoted("tidewater: place");
+    format!(
+        "SELECT * EXCEPT ({place}) FROM (SELECT *, row_number() OVER (PARTITION BY {key} ORDER BY {orders}) AS {place} \
+         FROM {relation}) WHERE {place} = 1"
+    )
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A name as SQL means it: quoted as it is, otherwise in lower case.
+fn named(ident: &Ident) -> String {
+    match ident.quote_style {
+        Some(_) => ident.value.clone(),
+        None => ident.value.to_ascii_lowercase(),
+    }
+}

@@ -1,0 +1,48 @@
+//! `tidewater verify`: do the published tables hold the rows that one cold run over the present inputs would give?
+//!
+//! ```text
+//! kept inputs ─ decode ─ DataFusion: parse, plan, execute ─┐
+//!                                                          ├─ sums of row hashes, by bucket ─ rows of those that differ
+//! published files ─ partition columns put back ────────────┘
+//! ```
+//!
+//! 1. Between the decoder and the comparison nothing is ours but the functions that DataFusion does not have, and what
+//!    makes its answer a function of the rows and not of their order: sums of floats ([`exact`]) and ties ([`ties`]).
+//! 2. Neither side is held in memory: it is passed twice, once for the hashes and, if those differ, once for the rows.
+//! 3. Nothing is changed.
+
+mod compare;
+mod datafusion_job;
+mod exact;
+mod inputs;
+
+mod pair;
+mod report;
+mod ties;
+mod work;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tidewater_cli::args::VerifyArgs;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Recompute the tables of a job's state with another engine, and compare every row
+#[derive(Debug, Parser)]
+#[command(
+    name = "tidewater-verify",
+    bin_name = "tidewater verify",
+    version,
+    about
+)]
+struct VerifyCli {
+    #[command(flatten)]
+    args: VerifyArgs,
+}
+
+fn main() -> ExitCode {
+    let cli = VerifyCli::parse();
+    tidewater_cli::exit_code(|| work::run(&cli.args))
+}
