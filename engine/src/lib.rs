@@ -15,6 +15,7 @@ pub mod explain;
 pub mod job;
 pub mod plan;
 pub mod render;
+pub mod spelling;
 pub mod state;
 
 pub use diagnostic::{Diagnostic, Diagnostics};

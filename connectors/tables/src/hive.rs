@@ -17,7 +17,7 @@ const FORMAT: FormatOptions<'static> = FormatOptions::new()
     .with_timestamp_tz_format(Some("%Y-%m-%d %H:%M:%S%.f%:z"));
 
 /// Whether values of `data_type` have one text each, which readers turn back into the same value.
-pub(super) fn can_partition_by(data_type: &DataType) -> bool {
+pub fn can_partition_by(data_type: &DataType) -> bool {
     use DataType::{
         Boolean, Date32, Decimal32, Decimal64, Decimal128, Decimal256, LargeUtf8, Timestamp, Utf8,
     };

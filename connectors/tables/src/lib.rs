@@ -70,6 +70,7 @@ mod tests;
 pub use amend::{StagedChange, TableChange, stage_changes};
 pub use changes::write_changes;
 pub use durable::sync_all;
+pub use hive::can_partition_by;
 pub use manifest::{Published, PublishedFile, PublishedGroup, PublishedPartition, ShadowFile};
 pub use options::parse_encoding;
 pub use publish::publish;

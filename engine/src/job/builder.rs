@@ -19,6 +19,7 @@ use super::resolve::Draft;
 use super::site::Site;
 use super::{Destination, DirectorySpec, Job, Sink, Source, prune, publish};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place};
+use crate::spelling::columns;
 
 /// Builds a job from DataFusion plans, which goes through the same checks as one in SQL.
 ///
@@ -267,13 +268,7 @@ fn rescan(
                     )
                     .with_hint(format!(
                         "register it with the job's columns: {}",
-                        relation
-                            .schema()
-                            .fields()
-                            .iter()
-                            .map(|f| format!("{} {}", f.name(), f.data_type()))
-                            .collect::<Vec<_>>()
-                            .join(", ")
+                        columns(relation.schema().fields())
                     )),
                 );
             }

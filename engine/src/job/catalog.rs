@@ -94,11 +94,16 @@ fn map_type(key: &SqlType, value: &SqlType) -> Result<DataType> {
 #[derive(Debug)]
 pub(super) struct Relation {
     schema: SchemaRef,
+    /// Whether names and types are those that were declared. Not where an error was reported about them.
+    exact: bool,
 }
 
 impl Relation {
     pub fn new(schema: SchemaRef) -> Arc<Self> {
-        Arc::new(Self { schema })
+        Arc::new(Self {
+            schema,
+            exact: true,
+        })
     }
 }
 
@@ -126,6 +131,22 @@ impl Catalog {
     pub fn insert(&mut self, name: &str, schema: SchemaRef) {
         self.relations
             .insert(name.to_owned(), Relation::new(schema));
+    }
+
+    /// Makes a relation known that has an error: what reads it is checked for unknown names alone.
+    pub fn insert_inexact(&mut self, name: &str, schema: SchemaRef) {
+        let relation = Relation {
+            schema,
+            exact: false,
+        };
+        self.relations.insert(name.to_owned(), Arc::new(relation));
+    }
+
+    /// Whether nothing was reported about a relation.
+    pub fn is_exact(&self, name: &str) -> bool {
+        self.relations
+            .get(name)
+            .is_some_and(|relation| relation.exact)
     }
 
     /// The names of all relations.
@@ -192,14 +213,14 @@ fn by_name<F>(
     named
 }
 
-/// The names of all functions.
+/// The names of all functions that a job may call.
 pub(super) fn function_names() -> impl Iterator<Item = &'static str> {
     let library = &*LIBRARY;
     let names = library.scalar.keys().chain(library.higher_order.keys());
     names
-        .chain(library.aggregate.keys())
-        .chain(library.window.keys())
         .map(String::as_str)
+        .chain(super::check::AGGREGATES)
+        .chain(super::check::WINDOW)
 }
 
 impl ContextProvider for Catalog {

@@ -13,7 +13,7 @@ use super::order::{fold_limits, strip_sorts, take_order};
 use super::planner_errors::diagnose;
 use super::resolve::rename;
 use super::site::Site;
-use super::statement::Find;
+use super::tokens::Find;
 use crate::diagnostic::Diagnostic;
 
 /// A view's optimised plan, its output columns, and the order of its published file.
@@ -57,6 +57,13 @@ pub(super) fn compile(
         order_by,
         warnings,
     })
+}
+
+/// What is refused of a plan of which some names, and so the types, are not those of the user's query.
+pub(super) fn refusals(plan: LogicalPlan, site: &Site<'_>) -> Vec<Diagnostic> {
+    let mut errors = check::as_written(&plan, site);
+    fold_limits(plan, site, &mut errors);
+    errors
 }
 
 /// A relation has columns, and they are known by their names alone.

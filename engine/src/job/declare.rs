@@ -1,69 +1,109 @@
-//! `CREATE EXTERNAL TABLE`: what a source is.
+//! `CREATE EXTERNAL TABLE`: a source.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion_sql::parser::CreateExternalTable;
 use datafusion_sql::planner::SqlToRel;
-use datafusion_sql::sqlparser::ast::{
-    ColumnDef, ColumnOption, Expr, Spanned, TableConstraint, Value,
-};
+use datafusion_sql::sqlparser::ast::{ColumnDef, ColumnOption, Expr, Spanned, TableConstraint};
+use tidewater_connectors::file::validate_options;
 use tidewater_connectors::kafka::{KafkaOptions, KafkaSource, Location};
 use tidewater_connectors::source::{Format, SourceSpec};
 
 use super::Source;
 use super::catalog::Catalog;
-use super::options::{check_source_options, option_diagnostic};
+use super::options::{Options, each, options};
 use super::publish::local_path;
 use super::site::Site;
-use super::statement::{Find, normalize, place};
+use super::statement::normalize;
 use super::suggest::nearest;
+use super::tokens::{Find, place};
 use crate::diagnostic::Diagnostic;
+
+/// What a statement declares, as far as nothing is wrong with it.
+pub(super) struct Declared {
+    /// The columns, with the type NULL where theirs is not known; none if there is no telling.
+    pub schema: Option<SchemaRef>,
+    /// The source, if nothing is wrong.
+    pub source: Option<Source>,
+}
 
 /// The source that a statement declares, reading all its columns.
 pub(super) fn source(
     table: &CreateExternalTable,
     site: &Site<'_>,
     catalog: &Catalog,
-) -> Result<Source, Vec<Diagnostic>> {
-    let mut errors = refused_clauses(table, site);
-    let fields = columns(&table.columns, site, catalog, &mut errors);
-    let primary_key = primary_key(table, site, &mut errors);
+    errors: &mut Vec<Diagnostic>,
+) -> Declared {
+    let errors_before = errors.len();
+    errors.extend(refused_clauses(table, site));
+    let fields = columns(&table.columns, site, catalog, errors);
+    let primary_key = primary_key(table, site, errors);
     let format = format(&table.file_type, site)
         .map_err(|error| errors.push(error))
         .ok();
     let location = location(&table.locations, site)
         .map_err(|error| errors.push(error))
         .ok();
-    let mut options = options(&table.options, site, &mut errors);
+    let options = options(&table.options, site, errors);
     let schema = Arc::new(Schema::new(fields));
-    let kafka = location.as_deref().filter(|at| Location::is_kafka(at));
-    let kafka = kafka.and_then(|at| {
-        let kafka = kafka_source(at, (&schema, &primary_key), &mut options, site);
-        kafka.map_err(|error| errors.push(error)).ok()
+    let declared = location.zip(format).and_then(|(location, format)| {
+        let spec = SourceSpec {
+            name: site.name.to_owned(),
+            location,
+            format,
+            schema: Arc::clone(&schema),
+            projection: (0..schema.fields().len()).collect(),
+            options: BTreeMap::new(),
+            ordinals: !primary_key.is_empty(),
+            dictionaries: true,
+            connector: None,
+        };
+        with_options(spec, &options, &primary_key, site, errors)
     });
-    errors.extend(format.and_then(|format| check_source_options(format, &options, site).err()));
-    let (Some(format), Some(location), true) = (format, location, errors.is_empty()) else {
-        return Err(errors);
-    };
-    let projection = (0..schema.fields().len()).collect();
-    let spec = SourceSpec {
-        name: site.name.to_owned(),
-        location,
-        format,
-        schema: Arc::clone(&schema),
-        projection,
-        options,
-        ordinals: !primary_key.is_empty(),
-        dictionaries: kafka.is_none(),
-        connector: kafka.map(|kafka| Arc::new(kafka) as _),
-    };
-    Ok(Source {
-        spec,
-        schema,
-        primary_key,
-    })
+    let source = declared
+        .filter(|_| errors.len() == errors_before)
+        .map(|spec| Source {
+            spec,
+            schema: Arc::clone(&schema),
+            primary_key,
+        });
+    Declared {
+        schema: Some(schema).filter(|schema| !schema.fields().is_empty()),
+        source,
+    }
+}
+
+/// The source with its options, those of Kafka where it is a topic.
+fn with_options(
+    mut spec: SourceSpec,
+    options: &Options,
+    key: &[usize],
+    site: &Site<'_>,
+    errors: &mut Vec<Diagnostic>,
+) -> Option<SourceSpec> {
+    if !Location::is_kafka(&spec.location) {
+        each(options, site, errors, |options| {
+            validate_options(spec.format, options)
+        })?;
+        spec.options = options.clone();
+        return Some(spec);
+    }
+    let location = kafka_location(&spec.location, site).map_err(|error| errors.push(error));
+    let (kafka, of_format) = each(options, site, errors, |options| {
+        let kafka = KafkaOptions::take(options, &spec.schema)?;
+        validate_options(spec.format, options)?;
+        Ok((kafka, options.clone()))
+    })?;
+    spec.options = of_format;
+    spec.dictionaries = false;
+    spec.connector = Some(Arc::new(KafkaSource {
+        location: location.ok()?,
+        options: kafka,
+        key: key.to_vec(),
+    }));
+    Some(spec)
 }
 
 /// Clauses that would say nothing here are refused rather than ignored.
@@ -140,7 +180,10 @@ fn columns(
         }
         match planner.build_schema(vec![column.clone()]) {
             Ok(schema) => fields.extend(schema.fields().iter().map(|field| field.as_ref().clone())),
-            Err(_) => errors.push(unknown_type(column, &name)),
+            Err(_) => {
+                errors.push(unknown_type(column, &name));
+                fields.push(Field::new(name, DataType::Null, true));
+            }
         }
     }
     fields
@@ -301,21 +344,6 @@ fn location(locations: &[String], site: &Site<'_>) -> Result<String, Diagnostic>
     }
 }
 
-/// What a declaration says of a topic; its options are taken out of `options`.
-fn kafka_source(
-    location: &str,
-    (schema, key): (&Schema, &[usize]),
-    options: &mut BTreeMap<String, String>,
-    site: &Site<'_>,
-) -> Result<KafkaSource, Diagnostic> {
-    Ok(KafkaSource {
-        location: kafka_location(location, site)?,
-        options: KafkaOptions::take(options, schema)
-            .map_err(|error| option_diagnostic(error, site))?,
-        key: key.to_vec(),
-    })
-}
-
 /// The topic and brokers that a location names.
 pub(super) fn kafka_location(location: &str, site: &Site<'_>) -> Result<Location, Diagnostic> {
     Location::parse(location).map_err(|wrong| {
@@ -323,37 +351,4 @@ pub(super) fn kafka_location(location: &str, site: &Site<'_>) -> Result<Location
         site.diagnostic(&[Find::Text(location.to_owned())], message)
             .with_hint("write 'kafka://host:9092/topic', brokers separated by commas")
     })
-}
-
-/// `OPTIONS (…)` with keys in lower case; a key given twice is an error.
-pub(super) fn options(
-    given: &[(String, Value)],
-    site: &Site<'_>,
-    errors: &mut Vec<Diagnostic>,
-) -> BTreeMap<String, String> {
-    let mut options = BTreeMap::new();
-    for (key, value) in given {
-        let text = match value {
-            Value::Number(number, _) => number.clone(),
-            Value::SingleQuotedString(text)
-            | Value::DoubleQuotedString(text)
-            | Value::EscapedStringLiteral(text) => text.clone(),
-            other => other.to_string(),
-        };
-        if options.insert(key.to_lowercase(), text).is_some() {
-            errors.push(
-                site.diagnostic(&option_finds(key), format!("option '{key}' is given twice"))
-                    .with_hint("remove one"),
-            );
-        }
-    }
-    options
-}
-
-/// Where an option may stand: as a text, or as a bare (possibly dotted) word.
-pub(super) fn option_finds(key: &str) -> Vec<Find> {
-    let mut finds = vec![Find::Text(key.to_owned())];
-    finds.extend(key.split('.').map(|part| Find::Name(part.to_owned())));
-    finds.push(Find::Words(&["OPTIONS"]));
-    finds
 }

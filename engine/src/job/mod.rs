@@ -15,24 +15,32 @@
 //! 3. Plans hold only the nodes and functions that `check` lists; nothing reads a clock or draws at random.
 //! 4. A plan's output columns are, by position, those of [`View::schema`].
 
+mod adapt;
 mod builder;
 mod catalog;
 mod check;
 mod compile;
 mod declare;
 pub mod functions;
+mod names;
 mod optimize;
 mod options;
 mod order;
 mod parse;
+mod paths;
+mod phrasebook;
+mod pivot;
 mod planner_errors;
 mod prune;
 mod publish;
 mod resolve;
 mod retain;
+mod rewording;
 mod site;
 mod statement;
 mod suggest;
+mod syntax_error;
+mod tokens;
 mod variables;
 
 #[cfg(test)]

@@ -1,49 +1,181 @@
-//! `STORED AS … OPTIONS (…)`: what the connectors make of them, with places.
+//! `OPTIONS (…)`: what the connectors make of them, every wrong one with its place.
 
 use std::collections::BTreeMap;
 
+use datafusion_sql::sqlparser::ast::Value;
 use tidewater_connectors::error::OptionError;
 use tidewater_connectors::file::sink::parse_encoding;
-use tidewater_connectors::file::validate_options;
 use tidewater_connectors::sink::{Encoding, SinkError};
-use tidewater_connectors::source::Format;
 
-use super::declare::option_finds;
+use super::phrasebook;
 use super::site::Site;
-use super::statement::{Find, lower_first};
+use super::suggest::nearest;
+use super::syntax_error::lower_first;
+use super::tokens::Find;
 use crate::diagnostic::Diagnostic;
+
+/// Options by name, in lower case.
+pub(super) type Options = BTreeMap<String, String>;
+
+/// Options of a `COPY` that are the engine's and not the format's.
+const OF_TABLES: [&str; 2] = ["retain", "retain_by"];
+
+/// Options of tables that go to Kafka.
+const OF_TOPICS: [&str; 2] = ["key", "mode"];
+
+/// `OPTIONS (…)` with names in lower case; a name given twice is an error.
+pub(super) fn options(
+    given: &[(String, Value)],
+    site: &Site<'_>,
+    errors: &mut Vec<Diagnostic>,
+) -> Options {
+    let mut options = Options::new();
+    for (name, value) in given {
+        let text = match value {
+            Value::Number(number, _) => number.clone(),
+            Value::SingleQuotedString(text)
+            | Value::DoubleQuotedString(text)
+            | Value::EscapedStringLiteral(text) => text.clone(),
+            other => other.to_string(),
+        };
+        if options.insert(name.to_lowercase(), text).is_some() {
+            errors.push(
+                site.diagnostic(
+                    &option_finds(name),
+                    format!("option '{name}' is given twice"),
+                )
+                .with_hint("remove one"),
+            );
+        }
+    }
+    options
+}
+
+/// Where an option may stand: as a text, or as a bare (possibly dotted) word.
+pub(super) fn option_finds(name: &str) -> Vec<Find> {
+    let mut finds = vec![Find::Text(name.to_owned())];
+    finds.extend(name.split('.').map(|part| Find::Name(part.to_owned())));
+    finds.push(Find::Words(&["OPTIONS"]));
+    finds
+}
 
 /// The encoding of a published table: Parquet, unless the statement says something else.
 pub(super) fn encoding(
     stored_as: Option<&str>,
-    options: &BTreeMap<String, String>,
+    options: &Options,
     site: &Site<'_>,
-) -> Result<Encoding, Diagnostic> {
+    errors: &mut Vec<Diagnostic>,
+) -> Option<Encoding> {
     let format = stored_as.unwrap_or("PARQUET");
-    parse_encoding(format, options).map_err(|error| {
-        let finds = match &error {
-            SinkError::UnknownFormat(format) => vec![Find::Name(format.clone())],
-            SinkError::UnknownOption { option, .. } => option_finds(option),
-            SinkError::OptionValue { option, value, .. } => {
-                [vec![Find::Text(value.clone())], option_finds(option)].concat()
-            }
-            _ => Vec::new(),
-        };
-        site.diagnostic(&finds, lower_first(&error.to_string()))
-    })
+    let wrong = |error: &SinkError| match error {
+        SinkError::UnknownOption { option, .. } => Some(option.clone()),
+        SinkError::OptionValue { option, .. } => Some((*option).to_owned()),
+        _ => None,
+    };
+    each_wrong(
+        options,
+        |options| parse_encoding(format, options),
+        wrong,
+        |error| errors.push(sink_diagnostic(&error, site)),
+    )
 }
 
-/// Whether the connectors know every option of a source, and its value.
-pub(super) fn check_source_options(
-    format: Format,
-    options: &BTreeMap<String, String>,
+/// Calls `parse` until no option is wrong, each time without the one that was, and reports all of them.
+pub(super) fn each<T>(
+    options: &Options,
     site: &Site<'_>,
-) -> Result<(), Diagnostic> {
-    validate_options(format, options).map_err(|error| option_diagnostic(error, site))
+    errors: &mut Vec<Diagnostic>,
+    parse: impl Fn(&mut Options) -> Result<T, OptionError>,
+) -> Option<T> {
+    each_wrong(
+        options,
+        parse,
+        |error| Some(error.option.clone()),
+        |error| errors.push(option_diagnostic(error, site)),
+    )
+}
+
+fn each_wrong<T, E>(
+    options: &Options,
+    parse: impl Fn(&mut Options) -> Result<T, E>,
+    wrong: impl Fn(&E) -> Option<String>,
+    mut report: impl FnMut(E),
+) -> Option<T> {
+    let mut rest = options.clone();
+    let mut is_first = true;
+    loop {
+        let error = match parse(&mut rest.clone()) {
+            Ok(parsed) => return Some(parsed).filter(|_| is_first),
+            Err(error) => error,
+        };
+        let was_given = wrong(&error).is_some_and(|option| {
+            let given = rest
+                .keys()
+                .find(|name| name.eq_ignore_ascii_case(&option))
+                .cloned();
+            given.is_some_and(|name| rest.remove(&name).is_some())
+        });
+        // What is missing may be so because it was taken away, or misspelt.
+        if is_first || was_given {
+            report(error);
+        }
+        if !was_given {
+            return None;
+        }
+        is_first = false;
+    }
+}
+
+fn sink_diagnostic(error: &SinkError, site: &Site<'_>) -> Diagnostic {
+    match error {
+        SinkError::UnknownFormat(format) => site.diagnostic(
+            &[Find::Name(format.clone())],
+            lower_first(&error.to_string()),
+        ),
+        SinkError::UnknownOption {
+            option,
+            format,
+            known,
+        } => unknown_option(option, format, known, site),
+        SinkError::OptionValue { option, value, .. } => {
+            let finds = [vec![Find::Text(value.clone())], option_finds(option)].concat();
+            site.diagnostic(&finds, lower_first(&error.to_string()))
+        }
+        other => site.diagnostic(&[], lower_first(&other.to_string())),
+    }
+}
+
+/// An option of a `COPY` that its format does not have; `known` lists those that it has.
+fn unknown_option(option: &str, format: &str, known: &str, site: &Site<'_>) -> Diagnostic {
+    let message = format!("option '{option}' is not known for STORED AS {format}");
+    let found = site.diagnostic(&option_finds(option), message);
+    let known: Vec<&str> = known
+        .split(", ")
+        .filter(|name| *name != "none")
+        .chain(OF_TABLES)
+        .collect();
+    let of_topics = OF_TOPICS.contains(&option) || option.starts_with("kafka.");
+    let near = phrasebook::option(option)
+        .filter(|here| known.contains(here))
+        .or_else(|| nearest(option, known.iter().copied()));
+    match near {
+        _ if of_topics => found.with_hint(format!(
+            "'{option}' is for tables that go to Kafka: COPY … TO 'kafka://host:9092/topic'"
+        )),
+        Some(near) => found.with_hint(format!(
+            "did you mean '{near}'? Known are {}",
+            known.join(", ")
+        )),
+        None => found.with_hint(format!(
+            "known are {}; of tables that go to Kafka also {}",
+            known.join(", "),
+            OF_TOPICS.join(", ")
+        )),
+    }
 }
 
 /// An option that is unknown or means nothing, with its place.
-pub(super) fn option_diagnostic(error: OptionError, site: &Site<'_>) -> Diagnostic {
+fn option_diagnostic(error: OptionError, site: &Site<'_>) -> Diagnostic {
     let OptionError {
         option,
         message,
@@ -53,8 +185,18 @@ pub(super) fn option_diagnostic(error: OptionError, site: &Site<'_>) -> Diagnost
         &option_finds(&option),
         format!("option '{option}': {message}"),
     );
-    match hint {
-        Some(hint) => found.with_hint(hint),
-        None => found,
+    let foreign = phrasebook::option(&option).filter(|_| message.contains("unknown"));
+    match (foreign, hint) {
+        (Some(here), Some(hint)) if !hint.starts_with("did you mean") => {
+            found.with_hint(format!("did you mean '{here}'? {}", upper_first(&hint)))
+        }
+        (_, Some(hint)) => found.with_hint(hint),
+        (_, None) => found,
     }
+}
+
+fn upper_first(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(char::to_uppercase);
+    first.into_iter().flatten().chain(letters).collect()
 }

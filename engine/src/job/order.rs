@@ -14,7 +14,7 @@ use tidewater_connectors::sink::SortKey;
 
 use super::check::span_of;
 use super::site::Site;
-use super::statement::Find;
+use super::tokens::Find;
 use crate::diagnostic::Diagnostic;
 
 /// The order of the published file: the `ORDER BY` at the top of a plan, over its output columns.

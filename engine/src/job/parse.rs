@@ -7,8 +7,9 @@ use datafusion_sql::sqlparser::ast::CreateView;
 use super::catalog::Catalog;
 use super::resolve::{Draft, resolve};
 use super::site::Site;
-use super::statement::{Find, Kind, Statement, statements};
+use super::statement::{Kind, Statement, statements};
 use super::suggest::nearest;
+use super::tokens::Find;
 use super::variables::substitute;
 use super::{Job, Sink, Source, declare, prune, publish};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place};
@@ -62,15 +63,14 @@ fn compile(name: &str, statements: &[Statement], errors: &mut Vec<Diagnostic>) -
         let Kind::Source(table) = &statement.kind else {
             continue;
         };
-        match declare::source(table, &site(statement), &catalog) {
-            Ok(source) => {
+        let declared = declare::source(table, &site(statement), &catalog, errors);
+        match (declared.source, declared.schema) {
+            (Some(source), _) => {
                 catalog.insert(&statement.name, source.schema.clone());
                 sources.push(source);
             }
-            Err(found) => {
-                errors.extend(found);
-                names.broken.insert(statement.name.clone());
-            }
+            (None, Some(schema)) => catalog.insert_inexact(&statement.name, schema),
+            (None, None) => drop(names.broken.insert(statement.name.clone())),
         }
     }
     let published: BTreeSet<&str> = copies(statements)
@@ -82,12 +82,29 @@ fn compile(name: &str, statements: &[Statement], errors: &mut Vec<Diagnostic>) -
         .collect();
     let drafts = resolve(views, &published, &mut catalog, &mut names.broken, errors);
     let sinks = sinks(statements, &catalog, &drafts, &names.broken, errors);
+    errors.extend(publish::in_the_way(&sinks, &sources));
+    let is_idle = sinks.is_empty() && !drafts.iter().any(|draft| draft.materialized);
+    if errors.is_empty() && is_idle {
+        errors.push(idle(statements));
+    }
     if !errors.is_empty() {
         return None;
     }
     finish(name, sources, drafts, sinks, statements, &names)
         .map_err(|found| errors.push(found))
         .ok()
+}
+
+/// A job that would do nothing.
+fn idle(statements: &[Statement]) -> Diagnostic {
+    let at = statements.last().map(|last| last.tokens.start());
+    let message = if statements.is_empty() {
+        "the job is empty"
+    } else {
+        "the job publishes nothing"
+    };
+    Diagnostic::new(at.unwrap_or_default(), message)
+        .with_hint("add COPY name TO 'path' STORED AS PARQUET")
 }
 
 /// Which statement defines a name, and which names stand for something that was reported.
@@ -135,7 +152,8 @@ impl Names {
     }
 }
 
-fn site(statement: &Statement) -> Site<'_> {
+/// Where messages about a statement belong.
+pub(super) fn site(statement: &Statement) -> Site<'_> {
     Site {
         name: &statement.name,
         place: statement.place,

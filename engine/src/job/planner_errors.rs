@@ -5,10 +5,17 @@ use std::collections::BTreeSet;
 use datafusion_common::{DataFusionError, SchemaError, Span};
 
 use super::catalog::function_names;
+use super::phrasebook;
+use super::rewording::{Reworded, better_words, reworded};
 use super::site::Site;
-use super::statement::{Find, lower_first};
 use super::suggest::nearest;
+use super::syntax_error::lower_first;
+use super::tokens::Find;
 use crate::diagnostic::Diagnostic;
+use crate::spelling::{identifier, in_sql};
+
+/// Where DataFusion's functions are listed.
+const FUNCTIONS: &str = "https://datafusion.apache.org/user-guide/sql/scalar_functions.html";
 
 /// The diagnostics that an error of the planner comes to.
 pub(super) fn diagnose(error: &DataFusionError, site: &Site<'_>) -> Vec<Diagnostic> {
@@ -28,30 +35,68 @@ fn diagnose_at(error: &DataFusionError, span: Option<Span>, site: &Site<'_>) -> 
             match inner.as_ref() {
                 DataFusionError::SchemaError(schema, _) => vec![schema_error(schema, span, site)],
                 _ if diagnostic.message.starts_with("Invalid function") => {
-                    vec![unknown_function(&diagnostic.message, span, site)]
+                    let name = diagnostic.message.split('\'').nth(1).unwrap_or_default();
+                    let mut finds = finds(span, name);
+                    finds.push(Find::Call(name.to_owned()));
+                    vec![unknown_function(name, &finds, site)]
                 }
-                _ => {
-                    let helps = diagnostic
-                        .notes
-                        .iter()
-                        .map(|n| &n.message)
-                        .chain(diagnostic.helps.iter().map(|h| &h.message));
-                    let hint: Vec<&str> = helps.map(String::as_str).collect();
-                    let found = site.diagnostic(
-                        &finds(span, &diagnostic.message),
-                        lower_first(&diagnostic.message),
-                    );
-                    vec![if hint.is_empty() {
-                        found
-                    } else {
-                        found.with_hint(lower_first(&hint.join("\n")))
-                    }]
-                }
+                inner => vec![with_helps(diagnostic, inner, span, site)],
             }
         }
         DataFusionError::SchemaError(schema, _) => vec![schema_error(schema, span, site)],
         other => vec![plain(other, span, site)],
     }
+}
+
+/// An error for which the planner has advice.
+fn with_helps(
+    diagnostic: &datafusion_common::diagnostic::Diagnostic,
+    error: &DataFusionError,
+    span: Option<Span>,
+    site: &Site<'_>,
+) -> Diagnostic {
+    let finds = finds(span, &diagnostic.message);
+    let text = error.strip_backtrace();
+    if let Some(clause) = ungrouped_clause(&text) {
+        let column = site.written(span).unwrap_or_else(|| {
+            diagnostic
+                .message
+                .split('"')
+                .nth(1)
+                .unwrap_or("it")
+                .to_owned()
+        });
+        let message =
+            format!("{column} in {clause} is neither in GROUP BY nor inside an aggregate");
+        let hint = format!("add {column} to GROUP BY, or take min({column}) or max({column})");
+        return site.diagnostic(&finds, message).with_hint(hint);
+    }
+    if let Some(Reworded { message, hint }) = better_words(&text) {
+        let found = site.diagnostic(&finds, message);
+        return found.with_hint(hint.unwrap_or_default());
+    }
+    let helps = diagnostic
+        .notes
+        .iter()
+        .map(|note| &note.message)
+        .chain(diagnostic.helps.iter().map(|help| &help.message));
+    let helps: Vec<String> = helps.map(|help| in_sql(help)).collect();
+    let found = site.diagnostic(&finds, lower_first(&in_sql(&diagnostic.message)));
+    if helps.is_empty() {
+        found
+    } else {
+        found.with_hint(lower_first(&helps.join("\n")))
+    }
+}
+
+/// The clause whose column is not grouped, where that is what a message says.
+fn ungrouped_clause(message: &str) -> Option<&'static str> {
+    if !message.contains("GROUP BY") {
+        return None;
+    }
+    ["SELECT", "HAVING", "QUALIFY", "ORDER BY", "DISTINCT ON"]
+        .into_iter()
+        .find(|clause| message.contains(&format!("in {clause} must be in GROUP BY")))
 }
 
 fn schema_error(error: &SchemaError, span: Option<Span>, site: &Site<'_>) -> Diagnostic {
@@ -82,7 +127,7 @@ fn schema_error(error: &SchemaError, span: Option<Span>, site: &Site<'_>) -> Dia
                     "say which table's: {}",
                     tables(&field.name, valid_fields)
                 )),
-                Some(name) => found.with_hint(format!("did you mean '{}'?", quoted(name))),
+                Some(name) => found.with_hint(format!("did you mean {}?", named(name))),
                 None if !names.is_empty() && names.len() <= 30 => found.with_hint(columns()),
                 None => found,
             }
@@ -114,26 +159,27 @@ fn tables(name: &str, columns: &[datafusion_common::Column]) -> String {
         .join(" or ")
 }
 
-/// A name as it must be written: quoted where it is not all in lower case.
-fn quoted(name: &str) -> String {
-    let bare = name
-        .chars()
-        .all(|c| c.is_lowercase() || c.is_numeric() || c == '_' || !c.is_ascii());
-    if bare {
-        name.to_owned()
+/// A name as it must be written, in quotes of some kind.
+fn named(name: &str) -> String {
+    let identifier = identifier(name);
+    if identifier == name {
+        format!("'{name}'")
     } else {
-        format!("\"{name}\"")
+        identifier
     }
 }
 
-fn unknown_function(message: &str, span: Option<Span>, site: &Site<'_>) -> Diagnostic {
-    let name = message.split('\'').nth(1).unwrap_or_default();
-    let mut finds = finds(span, name);
-    finds.push(Find::Call(name.to_owned()));
-    let found = site.diagnostic(&finds, format!("there is no function '{name}'"));
+/// A function that there is not.
+pub(super) fn unknown_function(name: &str, finds: &[Find], site: &Site<'_>) -> Diagnostic {
+    let found = site.diagnostic(finds, format!("there is no function '{name}'"));
+    if let Some(hint) = phrasebook::instead_of_function(name) {
+        return found.with_hint(hint);
+    }
     match nearest(name, function_names()) {
         Some(other) => found.with_hint(format!("did you mean '{other}'?")),
-        None => found.with_hint("the functions are DataFusion's, and hop(time, slide, size)"),
+        None => found.with_hint(format!(
+            "the functions are DataFusion's, {FUNCTIONS}, and hop(time, slide, size)"
+        )),
     }
 }
 
@@ -154,9 +200,18 @@ fn plain(error: &DataFusionError, span: Option<Span>, site: &Site<'_>) -> Diagno
         .split("\n\nThis issue was likely caused")
         .next()
         .unwrap_or(message);
-    match wrong_arguments(message, site) {
-        Some(found) => found,
-        None => site.diagnostic(&finds(span, message), lower_first(message.trim())),
+    if let Some(found) = wrong_arguments(message, site) {
+        return found;
+    }
+    let Reworded {
+        message: text,
+        hint,
+    } = reworded(message);
+    let places = [finds(span, &text), finds(None, message)].concat();
+    let found = site.diagnostic(&places, text);
+    match hint {
+        Some(hint) => found.with_hint(hint),
+        None => found,
     }
 }
 
@@ -170,10 +225,14 @@ fn wrong_arguments(message: &str, site: &Site<'_>) -> Option<Diagnostic> {
     // What a function itself says of its arguments is the better message.
     if let Some((_, own)) = before.split_once("coercion failed with: ") {
         let own = own.strip_prefix("Error during planning: ").unwrap_or(own);
-        let found = site.diagnostic(&finds, lower_first(own.trim().trim_end_matches('.')));
-        return Some(found.with_hint(format!(
-            "the call is {call}; CAST the arguments to what it takes"
-        )));
+        let own = reworded(own.trim().trim_end_matches('.'));
+        let hint = own.hint.unwrap_or_else(|| {
+            format!(
+                "the call is {}; CAST the arguments to what it takes",
+                in_sql(call)
+            )
+        });
+        return Some(site.diagnostic(&finds, own.message).with_hint(hint));
     }
     let candidates = rest
         .lines()
@@ -182,11 +241,11 @@ fn wrong_arguments(message: &str, site: &Site<'_>) -> Option<Diagnostic> {
     let candidates: Vec<&str> = candidates
         .filter(|line| !line.contains("UserDefined"))
         .collect();
-    let found = site.diagnostic(&finds, format!("there is no {call}"));
+    let found = site.diagnostic(&finds, format!("there is no {}", in_sql(call)));
     Some(if candidates.is_empty() {
         found.with_hint("CAST the arguments to types that it takes")
     } else {
-        found.with_hint(format!("there is {}", candidates.join(", ")))
+        found.with_hint(format!("there is {}", in_sql(&candidates.join(", "))))
     })
 }
 

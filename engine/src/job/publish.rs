@@ -4,19 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, SchemaRef};
 use datafusion_sql::parser::CopyToStatement;
+use tidewater_connectors::file::sink::can_partition_by;
 use tidewater_connectors::kafka::Location;
 use tidewater_connectors::kafka::sink::{Publisher, TopicOptions, TopicSpec};
 use tidewater_connectors::sink::SortKey;
 
-use super::declare::{kafka_location, options, unknown_column};
-use super::options::{encoding, option_diagnostic};
+use super::declare::{kafka_location, unknown_column};
+use super::options::{each, encoding, options};
 use super::retain::retain;
 use super::site::Site;
-use super::statement::Find;
-use super::{Destination, DirectorySpec, Sink};
+use super::tokens::Find;
+use super::{Destination, DirectorySpec, Sink, Source, paths};
 use crate::diagnostic::{Diagnostic, Place};
+use crate::spelling::type_name;
 
 /// The sink that a statement declares, over a relation with this schema and order.
 pub(super) fn sink(
@@ -38,10 +40,9 @@ pub(super) fn sink(
     let partition_by = partitions(&copy.partitioned_by, schema, site, &mut errors);
     let mut given = options(&copy.options, site, &mut errors);
     let retain = retain(&mut given, schema, site).map_err(|error| errors.push(error));
-    let encoding =
-        encoding(copy.stored_as.as_deref(), &given, site).map_err(|error| errors.push(error));
+    let encoding = encoding(copy.stored_as.as_deref(), &given, site, &mut errors);
     match (path, encoding, retain) {
-        (Ok(path), Ok(encoding), Ok(retain)) if errors.is_empty() => {
+        (Ok(path), Some(encoding), Ok(retain)) if errors.is_empty() => {
             let directory = DirectorySpec {
                 path: PathBuf::from(path),
                 partition_by,
@@ -86,10 +87,11 @@ fn topic(
     }
     let mut given = options(&copy.options, site, &mut errors);
     let retain = retain(&mut given, schema, site).map_err(|error| errors.push(error));
-    let options = TopicOptions::parse(&given, schema)
-        .map_err(|error| errors.push(option_diagnostic(error, site)));
+    let options = each(&given, site, &mut errors, |given| {
+        TopicOptions::parse(given, schema)
+    });
     match (location, options, retain) {
-        (Ok(location), Ok(options), Ok(retain)) if errors.is_empty() => {
+        (Ok(location), Some(options), Ok(retain)) if errors.is_empty() => {
             // Changes of one key have to follow one another.
             let order_by = options.order();
             let name: Arc<str> = Arc::from(site.name);
@@ -142,15 +144,14 @@ pub(super) fn partitions(
                         .with_hint("remove one"),
                 );
             }
-            Some(index) if schema.field(index).data_type().is_nested() => {
+            Some(index) if !can_partition(schema.field(index).data_type()) => {
                 let message = format!(
                     "'{name}' is a {}, which cannot name a directory",
-                    schema.field(index).data_type()
+                    type_name(schema.field(index).data_type())
                 );
-                errors.push(
-                    Diagnostic::new(at, message)
-                        .with_hint("partition by text, whole numbers, dates or booleans"),
-                );
+                errors.push(Diagnostic::new(at, message).with_hint(
+                    "partition by text, whole numbers, decimals, dates, timestamps or booleans",
+                ));
             }
             Some(index) => partition_by.push(index),
         }
@@ -165,6 +166,11 @@ pub(super) fn partitions(
     partition_by
 }
 
+/// Whether values of a type can name directories. One whose column was refused, and has no type, is not judged.
+fn can_partition(data_type: &DataType) -> bool {
+    data_type.is_null() || can_partition_by(data_type)
+}
+
 fn partition_place(name: &str, site: &Site<'_>) -> Place {
     let after = site
         .tokens
@@ -174,25 +180,58 @@ fn partition_place(name: &str, site: &Site<'_>) -> Place {
 
 /// What the reader of a published table may stumble over.
 pub(super) fn warnings(sink: &Sink, site: &Site<'_>) -> Vec<Diagnostic> {
-    let nanoseconds =
-        |data_type: &DataType| matches!(data_type, DataType::Timestamp(TimeUnit::Nanosecond, _));
-    let columns = sink
-        .schema
-        .fields()
-        .iter()
-        .filter(|field| nanoseconds(field.data_type()));
-    columns
-        .map(|field| {
-            let message = format!(
-                "'{}' is published in nanoseconds, which Spark does not read",
-                field.name()
-            );
-            site.diagnostic(&[], message).with_hint(format!(
-                "write CAST({} AS TIMESTAMP) for microseconds",
-                field.name()
+    let file_name = sink.directory().and_then(|directory| {
+        let name = directory.path.file_name()?.to_str()?;
+        let (_, extension) = name.rsplit_once('.')?;
+        ["parquet", "csv", "json", "jsonl", "ndjson"]
+            .iter()
+            .any(|known| extension.eq_ignore_ascii_case(known))
+            .then_some((name, extension))
+    });
+    let warning = file_name.map(|(name, extension)| {
+        let message = format!("'{name}' becomes a directory: a table is a directory of files");
+        let bare = name
+            .strip_suffix(extension)
+            .unwrap_or(name)
+            .trim_end_matches('.');
+        let target = sink
+            .directory()
+            .map(|directory| directory.path.to_string_lossy().into_owned());
+        site.diagnostic(&[Find::Text(target.unwrap_or_default())], message)
+            .with_hint(format!(
+                "name it like one, '{bare}', and give readers the directory"
             ))
-        })
-        .collect()
+    });
+    warning.into_iter().collect()
+}
+
+/// No table may lie where a source reads, and no source where a table lies.
+pub(super) fn in_the_way(sinks: &[(Sink, Place)], sources: &[Source]) -> Vec<Diagnostic> {
+    let mut errors = Vec::new();
+    for (sink, at) in sinks {
+        let Some(directory) = sink.directory() else {
+            continue;
+        };
+        let collides = |source: &&Source| {
+            source.spec.connector.is_none()
+                && paths::collide(
+                    &source.spec.location,
+                    &directory.path,
+                    directory.encoding.extension(),
+                )
+        };
+        errors.extend(sources.iter().filter(collides).map(|source| {
+            let message = format!(
+                "'{}' and the LOCATION of source '{}', '{}', lie in one another: the job would read its own table, or replace its input",
+                directory.path.display(),
+                source.spec.name,
+                source.spec.location
+            );
+            Diagnostic::new(*at, message)
+                .with_hint("publish to a directory outside of the LOCATION, or narrow that")
+        }));
+    }
+    errors
 }
 
 /// Two sinks may not write to one directory, nor one inside another, nor to one topic.
@@ -212,7 +251,7 @@ pub(super) fn overlaps(sinks: &[(Sink, Place)]) -> Vec<Diagnostic> {
                 continue;
             }
         };
-        let path: PathBuf = directory.path.components().collect();
+        let path = paths::resolved(&directory.path);
         let other = seen
             .iter()
             .find(|(other, _)| path.starts_with(other) || other.starts_with(&path));
@@ -220,12 +259,12 @@ pub(super) fn overlaps(sinks: &[(Sink, Place)]) -> Vec<Diagnostic> {
             let message = if *other == path {
                 format!(
                     "'{}' is already where '{view}' is published",
-                    path.display()
+                    directory.path.display()
                 )
             } else {
                 format!(
                     "'{}' and '{}', where '{view}' is published, lie in one another",
-                    path.display(),
+                    directory.path.display(),
                     other.display()
                 )
             };

@@ -4,21 +4,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use arrow::datatypes::SchemaRef;
-use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion_expr::{Expr as PlanExpr, LogicalPlan, LogicalPlanBuilder};
 use datafusion_sql::parser::Statement as Parsed;
-use datafusion_sql::planner::SqlToRel;
 use datafusion_sql::resolve::resolve_table_references;
 use datafusion_sql::sqlparser::ast::{
-    CreateView, ObjectName, Query, Spanned, Statement as Sql, visit_relations,
+    CreateView, Expr, ObjectName, Query, Select, SelectItem, SetExpr, Spanned, Statement as Sql,
+    visit_relations,
 };
 use tidewater_connectors::sink::SortKey;
 
 use super::catalog::Catalog;
-use super::compile::{Compiled, compile};
-use super::parse::unknown_relation;
+use super::check::syntax;
+use super::compile::{compile, output_schema, refusals};
+use super::names;
+use super::parse::{site, unknown_relation};
 use super::planner_errors::diagnose;
 use super::site::Site;
-use super::statement::{Find, Kind, Statement, normalize, place};
+use super::statement::{Kind, Statement, normalize};
+use super::tokens::place;
 use crate::diagnostic::{Diagnostic, Place};
 
 /// A view that compiled, before what nobody reads is pruned.
@@ -72,27 +75,40 @@ pub(super) fn resolve(
         let Some(this) = waiting.remove(name) else {
             break;
         };
-        let unknown = unknown(&this, &known, broken);
-        let reads_broken = this.reads.keys().any(|read| broken.contains(read));
-        let draft = if unknown.is_empty() && !reads_broken {
-            draft(&this, published, catalog)
+        let mut found = syntax::refusals(&this.view.query, &site(this.statement), catalog);
+        found.extend(unknown(&this, &known, broken));
+        let reads_broken = this
+            .reads
+            .keys()
+            .any(|read| catalog.relation(read).is_none());
+        let outcome = if reads_broken {
+            Outcome::Broken
         } else {
-            Err(unknown)
+            draft(&this, published, catalog, &mut found)
         };
-        match draft {
-            Ok(draft) => {
+        match outcome {
+            Outcome::Draft(draft) => {
                 catalog.insert(&draft.name, draft.schema.clone());
-                drafts.push(draft);
+                drafts.push(*draft);
             }
-            Err(found) => {
-                errors.extend(found);
-                broken.insert(name.to_owned());
-            }
+            Outcome::Inexact(schema) => catalog.insert_inexact(name, schema),
+            Outcome::Broken => drop(broken.insert(name.to_owned())),
         }
+        errors.extend(found);
     }
     errors.extend(cycles(&order, &waiting));
     broken.extend(waiting.into_keys().map(str::to_owned));
     drafts
+}
+
+/// What became of a view.
+enum Outcome {
+    /// Nothing is wrong with it.
+    Draft(Box<Draft>),
+    /// Something is, and these are its columns.
+    Inexact(SchemaRef),
+    /// Something is, and its columns are not known.
+    Broken,
 }
 
 /// A view that is not planned yet.
@@ -116,17 +132,15 @@ fn next<'a>(order: &[&'a str], waiting: &BTreeMap<&str, Waiting<'_>>) -> Option<
         .find(|name| waiting.get(name).is_some_and(ready))
 }
 
+/// What a view reads and the job does not have. Table functions are refused by their syntax.
 fn unknown(this: &Waiting<'_>, known: &[String], broken: &BTreeSet<String>) -> Vec<Diagnostic> {
     let missing = this
         .reads
         .iter()
         .filter(|(read, _)| !known.contains(read) && !broken.contains(*read));
     missing
-        .map(|(read, at)| match this.statement.tokens.find(&[Find::Call(read.clone())]) {
-            Some(call) if call == *at => Diagnostic::new(call, format!("table functions are not supported: {read}(…)"))
-                .with_hint("list the rows, VALUES (1), (2), or unnest a list in the SELECT list: SELECT unnest(range(1, 4)) AS n"),
-            _ => unknown_relation(read, *at, known.iter().map(String::as_str)),
-        })
+        .filter(|(read, at)| !this.statement.tokens.is_call(read, **at))
+        .map(|(read, at)| unknown_relation(read, *at, known.iter().map(String::as_str)))
         .collect()
 }
 
@@ -153,47 +167,96 @@ fn references(query: &Query) -> BTreeMap<String, Place> {
     reads
 }
 
+/// Plans a view. `errors` has what its syntax was refused for, and gets what else is wrong with it.
 fn draft(
     this: &Waiting<'_>,
     published: &BTreeSet<&str>,
     catalog: &Catalog,
-) -> Result<Draft, Vec<Diagnostic>> {
-    let Statement {
-        name,
-        place,
-        tokens,
-        ..
-    } = this.statement;
-    let site = Site {
-        name,
-        place: *place,
-        tokens: Some(tokens),
+    errors: &mut Vec<Diagnostic>,
+) -> Outcome {
+    let site = site(this.statement);
+    let name = &this.statement.name;
+    let exact = errors.is_empty() && this.reads.keys().all(|read| catalog.is_exact(read));
+    let reads: Vec<SchemaRef> = this
+        .reads
+        .keys()
+        .filter_map(|read| catalog.schema(read))
+        .collect();
+    let planned = names::plan(&this.view.query, &reads, exact, catalog, &site);
+    errors.extend(planned.errors);
+    let Some(plan) = planned.plan else {
+        return Outcome::Broken;
     };
-    let query = Sql::Query(this.view.query.clone());
-    let plan = SqlToRel::new(catalog)
-        .sql_statement_to_plan(query)
-        .map_err(|error| diagnose(&error, &site))?;
-    let ordered = this.view.materialized || published.contains(name.as_str());
     let columns: Vec<String> = this
         .view
         .columns
         .iter()
         .map(|column| normalize(&column.name))
         .collect();
-    let Compiled {
-        plan,
-        schema,
-        order_by,
-        warnings,
-    } = compile(plan, &columns, ordered, &site)?;
-    Ok(Draft {
-        name: name.clone(),
-        materialized: this.view.materialized,
-        plan,
-        schema,
-        order_by,
-        warnings,
-    })
+    // What the planner gives as columns stands, whatever is refused of the view.
+    let schema = rename(plan.clone(), &columns, &site).map(|plan| output_schema(&plan));
+    let inexact = schema.map_or(Outcome::Broken, Outcome::Inexact);
+    if !planned.exact {
+        errors.extend(refusals(plan, &site));
+        return inexact;
+    }
+    let ordered = this.view.materialized || published.contains(name.as_str());
+    match compile(plan, &columns, ordered, &site) {
+        Ok(mut compiled) => {
+            if published.contains(name.as_str()) {
+                compiled
+                    .warnings
+                    .extend(unnamed_columns(this.view, &compiled.schema));
+            }
+            Outcome::Draft(Box::new(Draft {
+                name: name.clone(),
+                materialized: this.view.materialized,
+                plan: compiled.plan,
+                schema: compiled.schema,
+                order_by: compiled.order_by,
+                warnings: compiled.warnings,
+            }))
+        }
+        Err(found) => {
+            errors.extend(found);
+            inexact
+        }
+    }
+}
+
+/// Columns of a published view that the planner had to name.
+fn unnamed_columns(view: &CreateView, schema: &SchemaRef) -> Vec<Diagnostic> {
+    let Some(select) = first_select(&view.query.body).filter(|_| view.columns.is_empty()) else {
+        return Vec::new();
+    };
+    let has_wildcard = select.projection.len() != schema.fields().len();
+    let items = select.projection.iter().enumerate();
+    let unnamed = items.filter_map(|(at, item)| match item {
+        SelectItem::UnnamedExpr(Expr::Identifier(_) | Expr::CompoundIdentifier(_)) => None,
+        SelectItem::UnnamedExpr(expr) => Some((at, expr)),
+        _ => None,
+    });
+    unnamed
+        .map(|(at, expr)| {
+            let name = (!has_wildcard).then(|| format!(" as '{}'", schema.field(at).name()));
+            let message = format!(
+                "a column without a name is published{}",
+                name.unwrap_or_default()
+            );
+            Diagnostic::new(place(expr.span()), message)
+                .with_hint(format!("name it: {expr} AS name"))
+        })
+        .collect()
+}
+
+/// The SELECT that names the columns of a query.
+fn first_select(body: &SetExpr) -> Option<&Select> {
+    match body {
+        SetExpr::Select(select) => Some(select),
+        SetExpr::Query(query) => first_select(&query.body),
+        SetExpr::SetOperation { left, .. } => first_select(left),
+        _ => None,
+    }
 }
 
 /// Gives the columns of a view the names of its column list.
@@ -221,7 +284,7 @@ pub(super) fn rename(
     let renamed = existing
         .into_iter()
         .zip(columns)
-        .map(|(column, name)| Expr::Column(column).alias(name));
+        .map(|(column, name)| PlanExpr::Column(column).alias(name));
     let plan = LogicalPlanBuilder::from(plan)
         .project(renamed)
         .and_then(LogicalPlanBuilder::build);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use arrow::datatypes::{DataType, SchemaRef};
 
-use super::declare::option_finds;
+use super::options::option_finds;
 use super::site::Site;
 use crate::diagnostic::Diagnostic;
 

@@ -1,6 +1,6 @@
 //! Where a message about a view belongs.
 
-use super::statement::{Find, Tokens};
+use super::tokens::{Find, Tokens};
 use crate::diagnostic::{Diagnostic, Place};
 
 /// The view, source or sink that is being looked at.
@@ -14,6 +14,11 @@ pub(super) struct Site<'a> {
 }
 
 impl Site<'_> {
+    /// What the user wrote at a span.
+    pub fn written(&self, span: Option<datafusion_common::Span>) -> Option<String> {
+        self.tokens?.written(span?)
+    }
+
     /// A diagnostic at the first of `finds` that finds something. Without a text, the name is said instead.
     pub fn diagnostic(&self, finds: &[Find], message: impl AsRef<str>) -> Diagnostic {
         match self.tokens {

@@ -1,10 +1,11 @@
 //! `${name}` and `${name:-default}`, filled in before the text is parsed.
 //!
-//! Values are inserted as text, wherever they stand: bare, or inside a quoted literal. Comments are left alone. `$${`
-//! is a literal `${`. [`Substituted::original`] takes a place in the filled text back to the text that the user wrote,
+//! A value within quotes is that text: quotes in it are doubled. Elsewhere it is inserted as SQL, and has to be whole: it
+//! opens no quote, and holds no comment and no semicolon. Comments of the job are left alone. `$${` is a literal `${`. [`Substituted::original`] takes a place in the filled text back to the text that the user wrote,
 //! so that no message ever points at a line that they cannot find.
 
-use datafusion_sql::sqlparser::tokenizer::{Location, Span};
+use datafusion_sql::sqlparser::dialect::GenericDialect;
+use datafusion_sql::sqlparser::tokenizer::{Location, Span, Token, Tokenizer, Whitespace};
 
 use crate::diagnostic::{Diagnostic, Place};
 
@@ -79,7 +80,7 @@ pub(super) fn substitute(sql: &str, lookup: &dyn Fn(&str) -> Option<String>) -> 
             ('-', Some('-')) => filler.copy_until("\n"),
             ('/', Some('*')) => filler.copy_until("*/"),
             ('\'' | '"', _) => filler.quoted(c, lookup),
-            _ => filler.character(lookup),
+            _ => filler.character(None, lookup),
         }
     }
     filler.out
@@ -117,12 +118,12 @@ impl<'a> Filler<'a> {
         self.rest.chars().nth(n)
     }
 
-    /// Copies one character, or fills the variable that begins here.
-    fn character(&mut self, lookup: &dyn Fn(&str) -> Option<String>) {
+    /// Copies one character, or fills the variable that begins here, within quotes or without.
+    fn character(&mut self, quote: Option<char>, lookup: &dyn Fn(&str) -> Option<String>) {
         if self.rest.starts_with("$${") {
             self.replace("$${".len(), "${");
         } else if self.rest.starts_with("${") {
-            self.variable(lookup);
+            self.variable(quote, lookup);
         } else {
             self.copy(self.rest.chars().next().map_or(0, char::len_utf8));
         }
@@ -136,7 +137,7 @@ impl<'a> Filler<'a> {
             if c == quote {
                 return self.copy(quote.len_utf8());
             }
-            self.character(lookup);
+            self.character(Some(quote), lookup);
         }
     }
 
@@ -148,7 +149,7 @@ impl<'a> Filler<'a> {
         self.copy(length);
     }
 
-    fn variable(&mut self, lookup: &dyn Fn(&str) -> Option<String>) {
+    fn variable(&mut self, quote: Option<char>, lookup: &dyn Fn(&str) -> Option<String>) {
         let line = self.rest.split('\n').next().unwrap_or_default();
         let Some(close) = line.find('}') else {
             self.report(
@@ -158,27 +159,20 @@ impl<'a> Filler<'a> {
             );
             return self.copy("${".len());
         };
+        let length = close + 1;
         let (name, default) = match line["${".len()..close].split_once(":-") {
             Some((name, default)) => (name, Some(default)),
             None => (&line["${".len()..close], None),
         };
-        let length = close + 1;
-        if !is_name(name) {
-            let message = format!("'{name}' is not a variable's name");
-            self.report(
-                length,
-                &message,
-                "names are letters, digits and _; write ${name} or ${name:-default}",
-            );
-            return self.replace(length, "unnamed");
-        }
-        match lookup(name).or_else(|| default.map(str::to_owned)) {
-            Some(value) => self.replace(length, &value),
-            None => {
-                let hint =
-                    format!("give it with --set {name}=value, or a default: ${{{name}:-value}}");
-                self.report(length, &format!("variable '{name}' has no value"), &hint);
-                self.replace(length, name);
+        match value(name, default, quote, lookup) {
+            Ok(value) => self.replace(length, &value),
+            Err(Unfilled {
+                message,
+                hint,
+                instead,
+            }) => {
+                self.report(length, &message, &hint);
+                self.replace(length, instead);
             }
         }
     }
@@ -225,6 +219,85 @@ impl<'a> Filler<'a> {
     }
 }
 
+/// Why a variable could not be filled, and what stands in its place so that the rest parses.
+struct Unfilled<'a> {
+    message: String,
+    hint: String,
+    instead: &'a str,
+}
+
+/// What a variable stands for, as the SQL around it needs it.
+fn value<'a>(
+    name: &'a str,
+    default: Option<&str>,
+    quote: Option<char>,
+    lookup: &dyn Fn(&str) -> Option<String>,
+) -> Result<String, Unfilled<'a>> {
+    if !is_name(name) {
+        return Err(Unfilled {
+            message: format!("'{name}' is not a variable's name"),
+            hint: "names are letters, digits and _; write ${name} or ${name:-default}".to_owned(),
+            instead: "unnamed",
+        });
+    }
+    if default.is_some_and(|default| default.contains("${")) {
+        return Err(Unfilled {
+            message: format!("the default of '{name}' holds another variable"),
+            hint: format!(
+                "write a plain default, ${{{name}:-value}}, and give the other with --set"
+            ),
+            instead: name,
+        });
+    }
+    let given = lookup(name);
+    let text = match (&given, default) {
+        (Some(given), _) => given.clone(),
+        // The default is SQL already: within quotes its own are doubled, or ought to be.
+        (None, Some(default)) => quote.map_or_else(
+            || default.to_owned(),
+            |quote| default.replace(&doubled(quote), &quote.to_string()),
+        ),
+        (None, None) => {
+            return Err(Unfilled {
+                message: format!("variable '{name}' has no value"),
+                hint: format!("give it with --set {name}=value, or a default: ${{{name}:-value}}"),
+                instead: name,
+            });
+        }
+    };
+    match quote {
+        Some(quote) => Ok(text.replace(quote, &doubled(quote))),
+        None => match not_whole(&text) {
+            Some(what) => Err(Unfilled {
+                message: format!("the value of '{name}' {what}: {text}"),
+                hint: format!(
+                    "write '${{{name}}}', in quotes, for a text; else give SQL that is whole on its own"
+                ),
+                instead: name,
+            }),
+            None => Ok(text),
+        },
+    }
+}
+
+fn doubled(quote: char) -> String {
+    format!("{quote}{quote}")
+}
+
+/// What is wrong with a value that is inserted as SQL.
+fn not_whole(text: &str) -> Option<&'static str> {
+    let Ok(tokens) = Tokenizer::new(&GenericDialect {}, text).tokenize() else {
+        return Some("opens a quote that it does not close");
+    };
+    tokens.iter().find_map(|token| match token {
+        Token::SemiColon => Some("holds a semicolon"),
+        Token::Whitespace(
+            Whitespace::SingleLineComment { .. } | Whitespace::MultiLineComment(_),
+        ) => Some("holds a comment"),
+        _ => None,
+    })
+}
+
 fn is_name(name: &str) -> bool {
     let mut characters = name.chars();
     characters
@@ -258,6 +331,11 @@ mod tests {
             "input" => Some("data/in".to_owned()),
             "two_lines" => Some("a\nbb".to_owned()),
             "empty" => Some(String::new()),
+            "apostrophe" => Some("it's".to_owned()),
+            "quote" => Some("5\" pipe".to_owned()),
+            "condition" => Some("name = 'x; -- y'".to_owned()),
+            "statements" => Some("1; DROP TABLE t".to_owned()),
+            "comment" => Some("1 -- one".to_owned()),
             _ => None,
         }
     }
@@ -277,6 +355,13 @@ mod tests {
             ("'-- ${input}' -- ${other}", "'-- data/in' -- ${other}"),
             ("'it''s ${input}'", "'it''s data/in'"),
             ("\"/* ${input}\"", "\"/* data/in\""),
+            ("'${apostrophe}'", "'it''s'"),
+            ("'${quote}'", "'5\" pipe'"),
+            ("\"${quote}\"", "\"5\"\" pipe\""),
+            ("\"${apostrophe}\"", "\"it's\""),
+            ("'${other:-it''s}'", "'it''s'"),
+            ("'${other:-it's}'", "'it''s'"),
+            ("WHERE ${condition}", "WHERE name = 'x; -- y'"),
         ];
         for (sql, expected) in cases {
             let filled = substitute(sql, &lookup);
@@ -303,6 +388,20 @@ mod tests {
             ("${}", (1, 1, 3), "'' is not a variable's name", "${name}"),
             ("${a b}", (1, 1, 6), "'a b' is not", "letters"),
             ("x ${abc\n}", (1, 3, 2), "not closed", "$${"),
+            (
+                "x = ${apostrophe}",
+                (1, 5, 13),
+                "the value of 'apostrophe' opens a quote that it does not close: it's",
+                "'${apostrophe}'",
+            ),
+            (
+                "${statements}",
+                (1, 1, 13),
+                "holds a semicolon",
+                "in quotes",
+            ),
+            ("${comment}", (1, 1, 10), "holds a comment", "in quotes"),
+            ("'${a:-${b}}'", (1, 2, 9), "holds another variable", "--set"),
         ];
         for (sql, (line, column, length), message, hint) in cases {
             let errors = substitute(sql, &lookup).errors;

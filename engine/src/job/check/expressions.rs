@@ -6,14 +6,16 @@ use datafusion_expr::expr::{
 };
 use datafusion_expr::{Expr, ExprSchemable, LogicalPlan, Volatility, WindowFunctionDefinition};
 
-use super::super::statement::Find;
-use super::{Refusal, span_of};
+use super::super::phrasebook;
+use super::super::tokens::Find;
+use super::{Refusal, frames, span_of};
+use crate::spelling::type_name;
 
 /// Aggregates that are maintained.
-pub(super) const AGGREGATES: [&str; 5] = ["count", "sum", "avg", "min", "max"];
+pub(in super::super) const AGGREGATES: [&str; 5] = ["count", "sum", "avg", "min", "max"];
 
 /// Window functions that are maintained, beside the aggregates.
-pub(super) const WINDOW: [&str; 11] = [
+pub(in super::super) const WINDOW: [&str; 11] = [
     "row_number",
     "rank",
     "dense_rank",
@@ -28,6 +30,18 @@ pub(super) const WINDOW: [&str; 11] = [
 ];
 
 const JOIN_INSTEAD: &str = "join the table instead: JOIN … ON a.key = b.key, after GROUP BY or DISTINCT in a view or CTE so that each key is there once";
+
+/// What is refused of an expression of a plan built in Rust; in SQL the syntax tells it, with its place.
+pub(super) fn in_plans(expr: &Expr, node: &LogicalPlan) -> Option<Refusal> {
+    let what = match expr {
+        Expr::Exists(_) => "EXISTS (SELECT …) is not supported",
+        Expr::InSubquery(_) => "IN (SELECT …) is not supported",
+        Expr::SetComparison(_) => "ANY and ALL (SELECT …) are not supported",
+        Expr::ScalarSubquery(_) => "a SELECT as a value is not supported",
+        other => return as_written(other, node),
+    };
+    Some(Refusal::new([], what, JOIN_INSTEAD))
+}
 
 /// What is refused of an expression as the user wrote it.
 pub(super) fn as_written(expr: &Expr, _: &LogicalPlan) -> Option<Refusal> {
@@ -44,30 +58,6 @@ pub(super) fn as_written(expr: &Expr, _: &LogicalPlan) -> Option<Refusal> {
             "GROUPING SETS, ROLLUP and CUBE are not supported",
             "write one GROUP BY for each grouping and unite them with UNION ALL",
         )),
-        Expr::Exists(_) => Some(Refusal::new(
-            [Find::Words(&["EXISTS"])],
-            "EXISTS (SELECT …) is not supported",
-            JOIN_INSTEAD,
-        )),
-        Expr::InSubquery(_) => Some(Refusal::new(
-            [Find::Words(&["IN"])],
-            "IN (SELECT …) is not supported",
-            JOIN_INSTEAD,
-        )),
-        Expr::SetComparison(_) => Some(Refusal::new(
-            [
-                Find::Words(&["ANY"]),
-                Find::Words(&["ALL"]),
-                Find::Words(&["SOME"]),
-            ],
-            "ANY and ALL (SELECT …) are not supported",
-            JOIN_INSTEAD,
-        )),
-        Expr::ScalarSubquery(_) => Some(Refusal::new(
-            [Find::Nested],
-            "a SELECT as a value is not supported",
-            JOIN_INSTEAD,
-        )),
         Expr::Placeholder(placeholder) => Some(Refusal::new(
             [Find::Placeholder(placeholder.id.clone())],
             format!("{} has no value", placeholder.id),
@@ -81,8 +71,13 @@ pub(super) fn as_written(expr: &Expr, _: &LogicalPlan) -> Option<Refusal> {
 pub(super) fn as_optimized(expr: &Expr, node: &LogicalPlan) -> Option<Refusal> {
     let (name, args) = match expr {
         Expr::AggregateFunction(call) => (call.func.name(), &call.params.args),
-        Expr::WindowFunction(call) => (call.fun.name(), &call.params.args),
-        other => return as_written(other, node),
+        Expr::WindowFunction(call) => {
+            if let Some(refusal) = frames::refusal(call.fun.name(), &call.params) {
+                return Some(refusal);
+            }
+            (call.fun.name(), &call.params.args)
+        }
+        other => return in_plans(other, node),
     };
     let argument = args.first()?;
     let data_type = node
@@ -107,7 +102,7 @@ pub(super) fn as_optimized(expr: &Expr, node: &LogicalPlan) -> Option<Refusal> {
     refused.then(|| {
         Refusal::new(
             finds,
-            format!("{name} of {data_type} is not supported"),
+            format!("{name} of {} is not supported", type_name(&data_type)),
             hint,
         )
     })
@@ -169,12 +164,8 @@ fn aggregate(call: &AggregateFunction) -> Option<Refusal> {
         null_treatment,
         ..
     } = &call.params;
-    if !AGGREGATES.contains(&name) {
-        return Some(Refusal::new(
-            finds,
-            format!("{name} is not supported"),
-            instead_of(name),
-        ));
+    if let Some((message, hint)) = unsupported_aggregate(name) {
+        return Some(Refusal::new(finds, message, hint));
     }
     if !order_by.is_empty() {
         return Some(Refusal::new(
@@ -198,22 +189,16 @@ fn several_arguments(name: &str, args: &[Expr], finds: Vec<Find>) -> Option<Refu
     (args.len() > 1).then(|| Refusal::new(finds, format!("{name} takes one argument"), hint))
 }
 
-/// What to write instead of an aggregate that is not maintained.
-fn instead_of(name: &str) -> String {
-    let hint = match name {
-        "approx_distinct" => "count(DISTINCT x) is exact, and maintained",
-        "bool_and" => "write min(CASE WHEN x THEN 1 ELSE 0 END) = 1",
-        "bool_or" => "write max(CASE WHEN x THEN 1 ELSE 0 END) = 1",
-        "first_value" | "last_value" | "nth_value" => {
-            "number the rows in a view, row_number() OVER (PARTITION BY … ORDER BY …) AS n, and take WHERE n = 1"
-        }
-        "var" | "var_pop" | "stddev" | "stddev_pop" => {
-            "compute it from sum(x * x), sum(x) and count(x)"
-        }
-        "grouping" => "write one GROUP BY for each grouping and unite them with UNION ALL",
-        _ => return format!("aggregates are {}", AGGREGATES.join(", ")),
-    };
-    hint.to_owned()
+/// Why an aggregate of DataFusion is refused, and what to write instead.
+pub(super) fn unsupported_aggregate(name: &str) -> Option<(String, String)> {
+    if AGGREGATES.contains(&name) {
+        return None;
+    }
+    let hint = phrasebook::instead_of_aggregate(name).map_or_else(
+        || format!("aggregates are {}", AGGREGATES.join(", ")),
+        str::to_owned,
+    );
+    Some((format!("{name} is not supported"), hint))
 }
 
 fn window(call: &WindowFunction) -> Option<Refusal> {

@@ -1,7 +1,7 @@
 //! What can be maintained, and what is refused at `check` with its place and what to write instead.
 //!
-//! Plans are looked at twice: as they are written, while names and places are still the user's, and optimised, which is
-//! what is rendered. What passes both holds only
+//! A query is checked three times: its [`syntax`]; its plan as written, while names and places are still the user's; and
+//! its optimised plan, which is what is rendered. A plan that passes holds only
 //!
 //! | node | of these kinds |
 //! |---|---|
@@ -15,15 +15,18 @@
 //! and scalar functions that give the same answer for the same row whenever they are asked.
 
 mod expressions;
+mod frames;
 mod nodes;
+pub(super) mod syntax;
 mod zones;
 
 use datafusion_common::Spans;
 use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion_expr::{Expr, LogicalPlan};
 
+pub(super) use self::expressions::{AGGREGATES, WINDOW};
 use super::site::Site;
-use super::statement::Find;
+use super::tokens::Find;
 use crate::diagnostic::Diagnostic;
 
 /// Something that is refused.
@@ -47,9 +50,13 @@ impl Refusal {
     }
 }
 
-/// What is refused of a plan as the user wrote it.
+/// What is refused of a plan as the user wrote it. Of SQL, [`syntax`] has refused what its text shows.
 pub(super) fn as_written(plan: &LogicalPlan, site: &Site<'_>) -> Vec<Diagnostic> {
-    walk(plan, site, nodes::as_written, expressions::as_written)
+    let expressions = match site.tokens {
+        Some(_) => expressions::as_written,
+        None => expressions::in_plans,
+    };
+    walk(plan, site, nodes::as_written, expressions)
 }
 
 /// What is refused of the plan that would be rendered.

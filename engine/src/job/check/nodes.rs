@@ -2,9 +2,9 @@
 
 use datafusion_common::{JoinType, NullEquality};
 use datafusion_expr::logical_plan::Distinct;
-use datafusion_expr::{Join, LogicalPlan};
+use datafusion_expr::{Aggregate, Expr, Join, LogicalPlan};
 
-use super::super::statement::Find;
+use super::super::tokens::Find;
 use super::{Refusal, span_of};
 
 /// What is refused of a node as the user wrote it: what the optimiser may turn into something else.
@@ -16,6 +16,7 @@ pub(super) fn as_written(node: &LogicalPlan) -> Option<Refusal> {
             "DISTINCT ON is not supported",
             "number the rows in a view, row_number() OVER (PARTITION BY … ORDER BY …) AS n, and take WHERE n = 1",
         )),
+        LogicalPlan::Aggregate(aggregate) => group_by_windows(aggregate),
         LogicalPlan::RecursiveQuery(_) => Some(Refusal::new(
             [Find::Words(&["RECURSIVE"])],
             "WITH RECURSIVE is not supported",
@@ -27,6 +28,42 @@ pub(super) fn as_written(node: &LogicalPlan) -> Option<Refusal> {
             "write UNNEST(list) in the SELECT list, or join a view on a key",
         )),
         _ => None,
+    }
+}
+
+/// `GROUP BY hop(…)`, or by a column that is one: it would make a group of each list of windows.
+fn group_by_windows(aggregate: &Aggregate) -> Option<Refusal> {
+    let is_list = |expr: &Expr| {
+        is_hop(expr)
+            || matches!(expr, Expr::Column(column) if selects_hop(&aggregate.input, &column.name))
+    };
+    aggregate.group_expr.iter().any(is_list).then(|| {
+        Refusal::new(
+            [Find::Call("hop".to_owned())],
+            "hop gives a list of windows, and GROUP BY takes rows with equal lists together",
+            "unnest the list first: SELECT unnest(hop(…)) AS window_start, … in FROM (…) or a view, and GROUP BY window_start",
+        )
+    })
+}
+
+fn is_hop(expr: &Expr) -> bool {
+    match expr {
+        Expr::Alias(alias) => is_hop(&alias.expr),
+        Expr::ScalarFunction(call) => call.name() == "hop",
+        _ => false,
+    }
+}
+
+/// Whether a SELECT within `plan` gives the windows of `hop` this name.
+fn selects_hop(plan: &LogicalPlan, name: &str) -> bool {
+    let is_it = |expr: &Expr| is_hop(expr) && expr.schema_name().to_string() == name;
+    match plan {
+        LogicalPlan::Projection(projection) if projection.expr.iter().any(is_it) => true,
+        LogicalPlan::Unnest(_) => false,
+        other => other
+            .inputs()
+            .into_iter()
+            .any(|input| selects_hop(input, name)),
     }
 }
 

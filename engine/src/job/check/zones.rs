@@ -9,7 +9,7 @@ use datafusion_common::ScalarValue;
 use datafusion_expr::expr::{Cast, ScalarFunction};
 use datafusion_expr::{Expr, ExprSchemable, LogicalPlan};
 
-use super::super::statement::Find;
+use super::super::tokens::Find;
 use super::{Refusal, span_of};
 
 /// Offsets of zones are multiples of this: windows that divide it begin alike on every clock.

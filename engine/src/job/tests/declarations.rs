@@ -218,6 +218,77 @@ fn sources_that_cannot_be() {
 }
 
 #[test]
+fn columns_may_be_called_key() {
+    let job = parse(
+        "CREATE EXTERNAL TABLE s (key TEXT NOT NULL, Index INT, PRIMARY KEY (key)) STORED AS CSV LOCATION 's'; COPY s TO 'y'",
+    )
+    .unwrap_or_else(|errors| panic!("{errors}"));
+    let names: Vec<&String> = job.sources[0]
+        .schema
+        .fields()
+        .iter()
+        .map(|field| field.name())
+        .collect();
+    assert_eq!(names, ["key", "index"]);
+    assert_eq!(job.sources[0].primary_key, [0]);
+}
+
+#[test]
+fn structs_are_cast_in_either_spelling() {
+    for spelled in [
+        "STRUCT(lat INT, at STRUCT(b TEXT))",
+        "STRUCT<lat INT, at STRUCT<b TEXT>>",
+    ] {
+        let sql = format!(
+            "CREATE MATERIALIZED VIEW v AS SELECT CAST(NULL AS {spelled}) AS p, struct(id) AS q FROM t; COPY v TO 'v'"
+        );
+        assert_eq!(
+            crate::spelling::type_name(good(&sql).views[0].schema.field(0).data_type()),
+            "STRUCT<lat INT, at STRUCT<b TEXT>>"
+        );
+    }
+}
+
+#[test]
+fn every_wrong_option_is_reported() {
+    check(&[
+        (
+            "CREATE EXTERNAL TABLE x (a INT) STORED AS CSV LOCATION 'x' OPTIONS ('header' 'true', 'sep' ';', 'has_header' 'maybe')",
+            &[
+                (2, 69, "'header'", "did you mean 'has_header'?"),
+                (2, 86, "'sep'", "delimiter"),
+                (
+                    2,
+                    97,
+                    "'has_header': cannot be 'maybe'",
+                    "'true' or 'false'",
+                ),
+            ],
+        ),
+        (
+            "CREATE EXTERNAL TABLE x (a INT) STORED AS JSON LOCATION 'kafka://h:9/t' OPTIONS ('strat' 'latest', 'isolation' 'none', 'column.b' 'key')",
+            &[
+                (2, 82, "'strat'", ""),
+                (2, 100, "'isolation': cannot be 'none'", "read_committed"),
+                (2, 120, "names no declared column", "column.a"),
+            ],
+        ),
+        (
+            "COPY t TO 'x' OPTIONS ('retian' '3 days', 'key' 'id')",
+            &[
+                (
+                    2,
+                    24,
+                    "'retian' is not known",
+                    "did you mean 'retain'? Known are compression, row_group_rows, retain, retain_by",
+                ),
+                (2, 43, "'key' is not known", "tables that go to Kafka"),
+            ],
+        ),
+    ]);
+}
+
+#[test]
 fn a_sink_is_what_it_declares() {
     let job = good(
         "CREATE MATERIALIZED VIEW v AS SELECT region, ok, amount FROM t ORDER BY amount DESC, region; \
@@ -258,7 +329,7 @@ fn a_sink_is_what_it_declares() {
 fn warnings_say_what_comes_to_nothing() {
     let job = good(
         "CREATE MATERIALIZED VIEW kept AS SELECT id FROM t;\nCREATE VIEW lost AS SELECT * FROM u;\n\
-        CREATE MATERIALIZED VIEW n AS SELECT CAST(ts AS TIMESTAMP(9)) AS at FROM t;\nCOPY n TO 'n'",
+        CREATE MATERIALIZED VIEW n AS SELECT CAST(ts AS TIMESTAMP(9)) AS at, date_trunc('month', day) AS m FROM t;\nCOPY n TO 'n'",
     );
     let warnings: Vec<_> = job
         .warnings
@@ -269,10 +340,6 @@ fn warnings_say_what_comes_to_nothing() {
         (1, "'u' is not read by any table"),
         (2, "'kept' is kept up to date and published nowhere"),
         (3, "'lost' is not read by any table"),
-        (
-            5,
-            "'at' is published in nanoseconds, which Spark does not read",
-        ),
     ];
     assert_eq!(warnings, expected);
     assert_eq!(
@@ -282,4 +349,111 @@ fn warnings_say_what_comes_to_nothing() {
             .collect::<Vec<_>>(),
         ["kept", "n"]
     );
+}
+
+#[test]
+fn warnings_of_published_tables() {
+    let job = good(
+        "CREATE MATERIALIZED VIEW v AS SELECT region, sum(amount), count(*) AS n FROM t GROUP BY region;\n\
+        COPY v TO 'out/v.parquet' STORED AS PARQUET;\nCOPY u TO 'u.d'",
+    );
+    let warnings: Vec<_> = job
+        .warnings
+        .iter()
+        .map(|w| {
+            (
+                w.line,
+                w.column,
+                w.message.as_str(),
+                w.hint.as_deref().unwrap_or_default(),
+            )
+        })
+        .collect();
+    let expected = [
+        (
+            2,
+            46,
+            "a column without a name is published as 'sum(t.amount)'",
+            "name it: sum(amount) AS name",
+        ),
+        (
+            3,
+            11,
+            "'v.parquet' becomes a directory: a table is a directory of files",
+            "name it like one, 'v', and give readers the directory",
+        ),
+    ];
+    assert_eq!(warnings, expected);
+    let named = good(
+        "CREATE MATERIALIZED VIEW v (a) AS SELECT sum(amount) FROM t; COPY v TO 'v'; COPY u TO 'u'",
+    );
+    assert_eq!(named.warnings, []);
+}
+
+#[test]
+fn tables_do_not_lie_where_sources_read() {
+    let source = |location: &str| {
+        format!("CREATE EXTERNAL TABLE s (a INT) STORED AS CSV LOCATION '{location}';\n")
+    };
+    let refused = [
+        ("self/x", "self/x"),
+        ("no-such/in/**/*.csv", "no-such/in/out"),
+        ("no-such/in/**/*.csv", "./no-such/other/../in/out"),
+        ("file:///no-such/in/*.csv", "file:///no-such"),
+        ("no-such/out/t/in.csv", "no-such/out"),
+    ];
+    for (location, target) in refused {
+        let sql = format!("{}COPY s TO '{target}' STORED AS CSV", source(location));
+        let errors = parse(&sql).expect_err(location);
+        let [error] = errors.errors() else {
+            panic!("{errors}")
+        };
+        assert_eq!((error.line, error.column), (2, 11), "{errors}");
+        assert!(error.message.contains("lie in one another"), "{errors}");
+    }
+    parse(&format!(
+        "{}COPY s TO 'no-such/out' STORED AS CSV",
+        source("no-such/in/**/*.csv")
+    ))
+    .unwrap_or_else(|errors| panic!("{errors}"));
+}
+
+#[test]
+fn jobs_that_do_nothing_are_errors() {
+    for (sql, message) in [
+        ("", "the job is empty"),
+        ("-- nothing\n", "the job is empty"),
+        (
+            "CREATE VIEW v AS SELECT 1 AS a",
+            "the job publishes nothing",
+        ),
+    ] {
+        let errors = parse(sql).expect_err(message);
+        assert_eq!(errors.errors()[0].message, message);
+    }
+}
+
+#[test]
+fn columns_that_cannot_be_partitions() {
+    check(&[
+        (
+            "COPY t TO 'x' PARTITIONED BY (rate)",
+            &[(
+                2,
+                31,
+                "'rate' is a DOUBLE, which cannot name a directory",
+                "dates",
+            )],
+        ),
+        (
+            "COPY t TO 'x' PARTITIONED BY (place)",
+            &[(
+                2,
+                31,
+                "'place' is a STRUCT<lat DOUBLE, lon DOUBLE>, which",
+                "text",
+            )],
+        ),
+    ]);
+    good("COPY t TO 'x' PARTITIONED BY (day, price, ok, region, at)");
 }

@@ -1,0 +1,295 @@
+//! Planning a query past names that do not exist, so that all of them are reported at once.
+//!
+//! The planner ends at the first unknown column or function. Each one that it reports is replaced by NULL, and the query
+//! is planned again. From the first replacement on types are no longer those of the user's query: only names are
+//! reported then.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use arrow::datatypes::{DataType, SchemaRef};
+use datafusion_common::{DataFusionError, SchemaError, Span};
+use datafusion_expr::LogicalPlan;
+use datafusion_sql::planner::SqlToRel;
+use datafusion_sql::sqlparser::ast::helpers::attached_token::AttachedToken;
+use datafusion_sql::sqlparser::ast::{
+    BinaryOperator, CaseWhen, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
+    Ident, Query, Select, SelectItem, Spanned, Statement, Value, VisitMut, VisitorMut,
+};
+use datafusion_sql::sqlparser::tokenizer::Location;
+
+use super::catalog::Catalog;
+use super::planner_errors::diagnose;
+use super::site::Site;
+use super::statement::normalize;
+use super::suggest::nearest;
+use crate::diagnostic::Diagnostic;
+
+/// Names that one view reports at most.
+const NAMES_MAX: usize = 100;
+
+/// A query as far as it could be planned.
+pub(super) struct Planned {
+    /// The plan, if there is one.
+    pub plan: Option<LogicalPlan>,
+    /// Everything that the planner refused.
+    pub errors: Vec<Diagnostic>,
+    /// Whether the plan is that of the query: no name was replaced.
+    pub exact: bool,
+}
+
+/// Plans `query`, which reads relations with these schemas. Without `exact`, they are not known exactly, and unknown names
+/// are all that is reported.
+pub(super) fn plan(
+    query: &Query,
+    reads: &[SchemaRef],
+    exact: bool,
+    catalog: &Catalog,
+    site: &Site<'_>,
+) -> Planned {
+    let mut planned = Planned {
+        plan: None,
+        errors: Vec::new(),
+        exact,
+    };
+    let mut replacements = Replacements::default();
+    loop {
+        let statement = Statement::Query(Box::new(replacements.apply(query)));
+        let error = match SqlToRel::new(catalog).sql_statement_to_plan(statement) {
+            Ok(plan) => {
+                planned.plan = Some(plan);
+                return planned;
+            }
+            Err(error) => error,
+        };
+        let unknown = unknown_names(&error, None);
+        if planned.exact || !unknown.is_empty() {
+            let found = diagnose(&error, site).into_iter();
+            planned
+                .errors
+                .extend(found.map(|error| with_fields(error, reads)));
+        }
+        planned.exact = false;
+        let can_go_on = if unknown.is_empty() {
+            replacements.drop_arguments()
+        } else {
+            replacements.add(unknown)
+        };
+        if !can_go_on || planned.errors.len() >= NAMES_MAX {
+            return planned;
+        }
+    }
+}
+
+/// Adds the fields that there are to an error about one that there is not.
+fn with_fields(error: Diagnostic, reads: &[SchemaRef]) -> Diagnostic {
+    let Some(name) = error
+        .message
+        .strip_prefix("there is no field '")
+        .and_then(|rest| rest.strip_suffix('\''))
+    else {
+        return error;
+    };
+    let mut fields = BTreeSet::new();
+    for field in reads.iter().flat_map(|schema| schema.fields()) {
+        struct_fields(field.data_type(), &mut fields);
+    }
+    let hint = match nearest(name, fields.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean '{near}'? Fields differ in case"),
+        None if fields.is_empty() => return error,
+        None => format!(
+            "the fields are {}",
+            fields.iter().cloned().collect::<Vec<_>>().join(", ")
+        ),
+    };
+    error.with_hint(hint)
+}
+
+/// The names of the fields of a type and of those within it.
+fn struct_fields(data_type: &DataType, names: &mut BTreeSet<String>) {
+    match data_type {
+        DataType::Struct(fields) => {
+            for field in fields {
+                names.insert(field.name().clone());
+                struct_fields(field.data_type(), names);
+            }
+        }
+        DataType::List(item) | DataType::LargeList(item) | DataType::Map(item, _) => {
+            struct_fields(item.data_type(), names);
+        }
+        _ => {}
+    }
+}
+
+/// The names that `error` is about, if it is about nothing else.
+fn unknown_names(error: &DataFusionError, span: Option<Span>) -> Vec<Unknown> {
+    match error {
+        DataFusionError::Collection(errors) => errors
+            .iter()
+            .flat_map(|error| unknown_names(error, span))
+            .collect(),
+        DataFusionError::Context(_, inner) => unknown_names(inner, span),
+        DataFusionError::Shared(inner) => unknown_names(inner, span),
+        DataFusionError::Diagnostic(diagnostic, inner) => {
+            let span = diagnostic.span.or(span);
+            if diagnostic.message.starts_with("Invalid function") {
+                return span.map(Unknown::at).into_iter().collect();
+            }
+            unknown_names(inner, span)
+        }
+        DataFusionError::SchemaError(schema, _) => match schema.as_ref() {
+            SchemaError::FieldNotFound { field, .. }
+            | SchemaError::AmbiguousReference { field } => {
+                let span = span.or_else(|| field.spans.first());
+                vec![span.map_or_else(|| Unknown::Name(field.name.clone()), Unknown::at)]
+            }
+            _ => Vec::new(),
+        },
+        _ => Vec::new(),
+    }
+}
+
+/// A column or call that does not exist.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Unknown {
+    /// The one that begins here.
+    At(Location),
+    /// Every column of this name: the planner gives no place to some.
+    Name(String),
+}
+
+impl Unknown {
+    fn at(span: Span) -> Self {
+        Self::At(Location::new(span.start.line, span.start.column))
+    }
+}
+
+/// Columns and calls that stand for nothing.
+#[derive(Default)]
+struct Replacements {
+    unknown: BTreeSet<Unknown>,
+    /// Whether the arguments of calls are left out too. Without them columns may be taken for what is not grouped.
+    without_arguments: bool,
+}
+
+impl Replacements {
+    /// Adds names; says whether any is new.
+    fn add(&mut self, unknown: Vec<Unknown>) -> bool {
+        let before = self.unknown.len();
+        self.unknown.extend(unknown);
+        self.unknown.len() > before
+    }
+
+    fn has(&self, name: &Ident) -> bool {
+        self.unknown.contains(&Unknown::At(name.span.start))
+            || self.unknown.contains(&Unknown::Name(normalize(name)))
+    }
+
+    /// Leaves out the arguments of calls; says whether that changes anything.
+    fn drop_arguments(&mut self) -> bool {
+        !self.unknown.is_empty() && !std::mem::replace(&mut self.without_arguments, true)
+    }
+
+    /// The query with NULL at all of them.
+    fn apply(&self, query: &Query) -> Query {
+        let mut query = query.clone();
+        if !self.unknown.is_empty() {
+            let mut replacement = Replacement {
+                of: self,
+                done: false,
+            };
+            let _: ControlFlow<()> = query.visit(&mut replacement);
+        }
+        query
+    }
+
+    /// What stands in the place of a call: NULL, in a way that its arguments are still looked at.
+    fn of_call(&self, call: &Function) -> Expr {
+        let FunctionArguments::List(list) = &call.args else {
+            return null();
+        };
+        let arguments = list.args.iter().filter_map(|argument| match argument {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => {
+                Some(Expr::IsNull(Box::new(expr.clone())))
+            }
+            _ => None,
+        });
+        let all = arguments.reduce(|left, right| Expr::BinaryOp {
+            left: Box::new(left),
+            op: BinaryOperator::And,
+            right: Box::new(right),
+        });
+        match all.filter(|_| !self.without_arguments) {
+            Some(condition) => Expr::Case {
+                case_token: AttachedToken::empty(),
+                end_token: AttachedToken::empty(),
+                operand: None,
+                conditions: vec![CaseWhen {
+                    condition,
+                    result: null(),
+                }],
+                else_result: None,
+            },
+            None => null(),
+        }
+    }
+}
+
+fn null() -> Expr {
+    Expr::value(Value::Null)
+}
+
+struct Replacement<'a> {
+    of: &'a Replacements,
+    done: bool,
+}
+
+impl VisitorMut for Replacement<'_> {
+    type Break = ();
+
+    /// Keeps the names of the columns that are selected: other views may read them.
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        for item in &mut select.projection {
+            let SelectItem::UnnamedExpr(expr) = item else {
+                continue;
+            };
+            let name = match &expr {
+                Expr::Identifier(name) => name.clone(),
+                Expr::CompoundIdentifier(parts) => {
+                    parts.last().cloned().unwrap_or_else(|| Ident::new(""))
+                }
+                other => Ident::with_quote('"', other.to_string()),
+            };
+            let mut replaced = Self {
+                of: self.of,
+                done: false,
+            };
+            let mut expr = expr.clone();
+            let _: ControlFlow<()> = expr.visit(&mut replaced);
+            if replaced.done {
+                self.done = true;
+                *item = SelectItem::ExprWithAlias { expr, alias: name };
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        let replacement = match expr {
+            Expr::Identifier(name) if self.of.has(name) => null(),
+            Expr::CompoundIdentifier(parts) if parts.iter().any(|part| self.of.has(part)) => null(),
+            Expr::Function(call)
+                if self
+                    .of
+                    .unknown
+                    .contains(&Unknown::At(call.name.span().start)) =>
+            {
+                self.of.of_call(call)
+            }
+            _ => return ControlFlow::Continue(()),
+        };
+        *expr = replacement;
+        self.done = true;
+        ControlFlow::Continue(())
+    }
+}

@@ -1,0 +1,104 @@
+//! Logical and physical expressions, and values.
+
+use std::sync::Arc;
+
+use datafusion_common::ScalarValue;
+use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_expr::Expr;
+use datafusion_expr::expr::{Cast, InList, TryCast};
+use datafusion_physical_expr::PhysicalExpr;
+use datafusion_physical_expr::expressions::{CastExpr, Column, Literal};
+use datafusion_physical_expr_common::physical_expr::fmt_sql;
+
+use super::{in_sql, quoted, type_name};
+
+/// An expression as a job's author would write it.
+pub fn expression(expr: &Expr) -> String {
+    // DataFusion prints literals with Arrow's types: they become names that read as a literal is written.
+    let spelled = expr.clone().transform_up(|part| {
+        Ok(match &part {
+            Expr::Literal(literal, _) => Transformed::yes(named(value(literal))),
+            Expr::Cast(Cast { expr, field }) => {
+                let target = type_name(field.data_type());
+                Transformed::yes(named(format!("CAST({expr} AS {target})")))
+            }
+            Expr::TryCast(TryCast { expr, field }) => {
+                let target = type_name(field.data_type());
+                Transformed::yes(named(format!("TRY_CAST({expr} AS {target})")))
+            }
+            Expr::InList(list) => Transformed::yes(named(in_list(list))),
+            _ => Transformed::no(part),
+        })
+    });
+    in_sql(&spelled.map_or_else(|_| expr.to_string(), |spelled| spelled.data.to_string()))
+}
+
+fn named(text: String) -> Expr {
+    Expr::Column(datafusion_common::Column::new_unqualified(text))
+}
+
+fn in_list(
+    InList {
+        expr,
+        list,
+        negated,
+    }: &InList,
+) -> String {
+    let not = if *negated { "NOT " } else { "" };
+    let values: Vec<String> = list.iter().map(ToString::to_string).collect();
+    format!("{expr} {not}IN ({})", values.join(", "))
+}
+
+/// A compiled expression as a job's author would write it: without the positions of its columns.
+pub fn physical_expression(expr: &Arc<dyn PhysicalExpr>) -> String {
+    let spelled = Arc::clone(expr).transform_up(|part| {
+        let text = if let Some(literal) = part.downcast_ref::<Literal>() {
+            value(literal.value())
+        } else if let Some(cast) = part.downcast_ref::<CastExpr>() {
+            let input = fmt_sql(cast.expr().as_ref()).to_string();
+            format!("CAST({input} AS {})", type_name(cast.cast_type()))
+        } else {
+            return Ok(Transformed::no(part));
+        };
+        let named: Arc<dyn PhysicalExpr> = Arc::new(Column::new(&text, 0));
+        Ok(Transformed::yes(named))
+    });
+    let spelled = spelled.map_or_else(|_| Arc::clone(expr), |spelled| spelled.data);
+    in_sql(&fmt_sql(spelled.as_ref()).to_string())
+}
+
+/// A value as SQL writes it.
+pub fn value(value: &ScalarValue) -> String {
+    if value.is_null() {
+        return "NULL".to_owned();
+    }
+    match value {
+        ScalarValue::Utf8(Some(text))
+        | ScalarValue::LargeUtf8(Some(text))
+        | ScalarValue::Utf8View(Some(text)) => quoted(text),
+        ScalarValue::Date32(_) | ScalarValue::Date64(_) => format!("DATE '{value}'"),
+        ScalarValue::Time32Second(_)
+        | ScalarValue::Time32Millisecond(_)
+        | ScalarValue::Time64Microsecond(_)
+        | ScalarValue::Time64Nanosecond(_) => format!("TIME '{}'", displayed(value)),
+        ScalarValue::TimestampSecond(..)
+        | ScalarValue::TimestampMillisecond(..)
+        | ScalarValue::TimestampMicrosecond(..)
+        | ScalarValue::TimestampNanosecond(..) => format!("TIMESTAMP '{}'", displayed(value)),
+        ScalarValue::IntervalYearMonth(_)
+        | ScalarValue::IntervalDayTime(_)
+        | ScalarValue::IntervalMonthDayNano(_) => format!("INTERVAL '{}'", displayed(value)),
+        ScalarValue::Decimal128(..) | ScalarValue::Decimal256(..) => displayed(value),
+        ScalarValue::Dictionary(_, inner) => self::value(inner),
+        other => other.to_string(),
+    }
+}
+
+/// The value as Arrow shows it in a table.
+fn displayed(value: &ScalarValue) -> String {
+    let shown = value
+        .to_array()
+        .ok()
+        .and_then(|array| arrow::util::display::array_value_to_string(&array, 0).ok());
+    shown.unwrap_or_else(|| value.to_string())
+}
