@@ -56,7 +56,7 @@ static ROWS: LazyLock<Rows> = LazyLock::new(|| {
         options: BTreeMap::new(),
         ordinals: false,
         dictionaries: true,
-        connector: None,
+        source: None,
     };
     let batches = decode(&spec);
     Rows {

@@ -4,12 +4,10 @@ use std::path::Path;
 
 use indicatif::{DecimalBytes, HumanCount};
 use serde_json::{Map, Value, json};
-use tidewater_engine::file::Position;
 use tidewater_engine::file::sink::QUARANTINE_TABLE;
-use tidewater_engine::kafka::KafkaSource;
-use tidewater_engine::kafka::{PartitionPosition, Stream, StreamPosition};
 use tidewater_engine::state::{EpochRecord, TableRecord};
-use tidewater_engine::{Inspection, Job, Pending, StateSizes};
+use tidewater_engine::status::{PendingDeliveries, PendingInput, SourceStatus};
+use tidewater_engine::{Inspection, Job, StateSizes};
 
 use crate::args::StatusArgs;
 use crate::display::{count, iso, utc, utc_ns};
@@ -22,67 +20,10 @@ use crate::{job, output};
 const PATHS_SHOWN: usize = 5;
 
 /// A source: its deliveries, and those that wait.
-struct SourceStatus {
+struct ListedSource {
     name: String,
     location: String,
-    positions: Vec<Position>,
-    pending: Pending,
-    topic: Option<TopicStatus>,
-}
-
-/// A source in Kafka.
-struct TopicStatus {
-    position: StreamPosition,
-    /// Offsets that wait at the brokers, or why these did not say.
-    lag: Result<u64, String>,
-}
-
-impl TopicStatus {
-    /// Asks the brokers; `None` for a source in files.
-    fn of(
-        source: &tidewater_engine::job::Source,
-        inspection: &Inspection,
-    ) -> Result<Option<Self>, Failure> {
-        if KafkaSource::of(&source.spec).is_none() {
-            return Ok(None);
-        }
-        let known = inspection.stream(&source.spec.name)?;
-        let stream = Stream::open(&source.spec, known.as_ref(), "tidewater-status");
-        Ok(Some(Self {
-            position: known.unwrap_or_default(),
-            lag: stream
-                .map(|stream| stream.lag())
-                .map_err(|error| error.to_string()),
-        }))
-    }
-
-    fn sum(&self, of: fn(&PartitionPosition) -> u64) -> u64 {
-        self.position.partitions.values().map(of).sum()
-    }
-
-    fn to_json(&self) -> Value {
-        let partitions: Map<String, Value> = self
-            .position
-            .partitions
-            .iter()
-            .map(|(number, at)| {
-                let value = json!({
-                    "first_offset": at.first,
-                    "next_offset": at.next,
-                    "rows": at.rows,
-                    "rows_quarantined": at.rejected,
-                });
-                (number.to_string(), value)
-            })
-            .collect();
-        json!({
-            "name": self.position.topic,
-            "partitions": partitions,
-            "lag": self.lag.as_ref().ok(),
-            "trouble": self.lag.as_ref().err(),
-            "stored_bytes": self.position.segments.iter().map(|segment| segment.bytes).sum::<u64>(),
-        })
-    }
+    status: SourceStatus,
 }
 
 /// A published table.
@@ -99,7 +40,7 @@ struct Status {
     last: Option<EpochRecord>,
     half_done: bool,
     outdated: Vec<String>,
-    sources: Vec<SourceStatus>,
+    sources: Vec<ListedSource>,
     sizes: StateSizes,
     tables: Vec<TableStatus>,
     quarantined: u64,
@@ -119,14 +60,14 @@ pub fn run(args: &StatusArgs) -> Result<(), Failure> {
 impl Status {
     fn of(job: &Job, inspection: &Inspection) -> Result<Self, Failure> {
         let source = |source: &tidewater_engine::job::Source| {
-            Ok::<_, Failure>(SourceStatus {
+            Ok::<_, Failure>(ListedSource {
                 name: source.spec.name.clone(),
                 location: source.spec.location.clone(),
-                positions: inspection.positions(&source.spec.name)?,
-                pending: inspection.pending(source)?,
-                topic: TopicStatus::of(source, inspection)?,
+                status: inspection.source_status(source)?,
             })
         };
+        let sources: Vec<ListedSource> = job.sources.iter().map(source).collect::<Result<_, _>>()?;
+        let statuses: Vec<SourceStatus> = sources.iter().map(|one| one.status.clone()).collect();
         let mut tables = Vec::new();
         for (name, record) in inspection.tables()? {
             let partitions = inspection.partitions(&name)?;
@@ -148,8 +89,8 @@ impl Status {
                 0 => Vec::new(),
                 _ => inspection.outdated(job)?,
             },
-            sources: job.sources.iter().map(source).collect::<Result<_, _>>()?,
-            sizes: inspection.sizes(&job.sources)?,
+            sizes: inspection.sizes(&statuses)?,
+            sources,
             quarantined: quarantine.map_or(0, |table| table.record.rows),
             tables,
         })
@@ -234,25 +175,13 @@ impl Status {
 
     fn deliveries(&self) -> TextTable {
         let mut table = columns(&["source", "deliveries<", "rows<", "quarantined<", "newest"]);
-        for source in &self.sources {
-            let positions = &source.positions;
-            let newest = positions.iter().map(|position| position.modified_ns).max();
-            if let Some(topic) = &source.topic {
-                table.push(&[
-                    source.name.clone(),
-                    number(topic.position.partitions.len()),
-                    HumanCount(topic.sum(|at| at.rows)).to_string(),
-                    HumanCount(topic.sum(|at| at.rejected)).to_string(),
-                    "-".to_owned(),
-                ]);
-                continue;
-            }
+        for ListedSource { name, status, .. } in &self.sources {
             table.push(&[
-                source.name.clone(),
-                number(positions.len()),
-                HumanCount(positions.iter().map(|position| position.rows).sum()).to_string(),
-                HumanCount(positions.iter().map(|position| position.rejected).sum()).to_string(),
-                newest.map_or_else(|| "-".to_owned(), utc_ns),
+                name.clone(),
+                HumanCount(status.deliveries).to_string(),
+                HumanCount(status.rows).to_string(),
+                HumanCount(status.rows_rejected).to_string(),
+                status.newest_ns.map_or_else(|| "-".to_owned(), utc_ns),
             ]);
         }
         table
@@ -266,15 +195,15 @@ impl Status {
                 "hash           bytes  modified                        rows  quarantined  path"
             )
         );
-        for position in self.sources.iter().flat_map(|source| &source.positions) {
+        for file in self.sources.iter().flat_map(|source| &source.status.files) {
             text += &format!(
                 "{:8}  {:>10}  {}  {:>10}  {:>11}  {}\n",
-                prefix(&position.hash),
-                position.bytes,
-                utc_ns(position.modified_ns),
-                HumanCount(position.rows).to_string(),
-                HumanCount(position.rejected).to_string(),
-                position.path
+                prefix(&file.hash),
+                file.bytes,
+                utc_ns(file.modified_ns),
+                HumanCount(file.rows).to_string(),
+                HumanCount(file.rows_rejected).to_string(),
+                file.path
             );
         }
         text
@@ -282,60 +211,33 @@ impl Status {
 
     /// Messages and files that the next run will read.
     fn pending(&self) -> String {
-        let topics = self.sources.iter().filter_map(|source| {
-            let topic = source.topic.as_ref()?;
-            let name = &source.name;
-            Some(match &topic.lag {
-                Ok(0) => format!("{name}: nothing is waiting in its topic.\n"),
-                Ok(lag) => {
+        let mut text = String::new();
+        let mut files = Vec::new();
+        for ListedSource { name, status, .. } in &self.sources {
+            text += &match &status.pending {
+                PendingInput::Deliveries(pending) => {
+                    files.push((name.as_str(), pending));
+                    continue;
+                }
+                PendingInput::Messages(Ok(0)) => {
+                    format!("{name}: nothing is waiting in its topic.\n")
+                }
+                PendingInput::Messages(Ok(lag)) => {
                     let verb = if *lag == 1 { "is" } else { "are" };
                     format!(
                         "{name}: {} {verb} waiting in its topic.\n",
                         count(*lag, "offset")
                     )
                 }
-                Err(why) => format!("{name}: its topic does not say what is waiting: {why}\n"),
-            })
-        });
-        let text: String = topics.collect();
-        if self.sources.iter().all(|source| source.topic.is_some()) {
+                PendingInput::Messages(Err(why)) => {
+                    format!("{name}: its topic does not say what is waiting: {why}\n")
+                }
+            };
+        }
+        if files.is_empty() {
             return text;
         }
-        text + &self.pending_files()
-    }
-
-    fn pending_files(&self) -> String {
-        if self
-            .sources
-            .iter()
-            .all(|source| source.pending.is_nothing())
-        {
-            return "Nothing is waiting: no file has changed, by size and time.\n".to_owned();
-        }
-        let mut text =
-            "Waiting for the next run, by size and time of files (their content was not read):\n"
-                .to_owned();
-        for source in self
-            .sources
-            .iter()
-            .filter(|source| !source.pending.is_nothing())
-        {
-            let kinds = [
-                ("new", &source.pending.new),
-                ("changed", &source.pending.changed),
-                ("withdrawn", &source.pending.withdrawn),
-            ];
-            for (kind, paths) in kinds.into_iter().filter(|(_, paths)| !paths.is_empty()) {
-                text += &format!("  {}: {} {kind}\n", source.name, number(paths.len()));
-                for path in paths.iter().take(PATHS_SHOWN) {
-                    text += &format!("    {path}\n");
-                }
-                if paths.len() > PATHS_SHOWN {
-                    text += &format!("    … and {} more\n", number(paths.len() - PATHS_SHOWN));
-                }
-            }
-        }
-        text
+        text + &pending_files(&files)
     }
 
     fn table_list(&self) -> TextTable {
@@ -377,39 +279,67 @@ impl Status {
     }
 }
 
-impl SourceStatus {
+/// Files that wait for the next run, by source.
+fn pending_files(sources: &[(&str, &PendingDeliveries)]) -> String {
+    if sources.iter().all(|(_, pending)| pending.is_empty()) {
+        return "Nothing is waiting: no file has changed, by size and time.\n".to_owned();
+    }
+    let mut text =
+        "Waiting for the next run, by size and time of files (their content was not read):\n"
+            .to_owned();
+    for (name, pending) in sources.iter().filter(|(_, pending)| !pending.is_empty()) {
+        let kinds = [
+            ("new", &pending.new),
+            ("changed", &pending.changed),
+            ("withdrawn", &pending.withdrawn),
+        ];
+        for (kind, paths) in kinds.into_iter().filter(|(_, paths)| !paths.is_empty()) {
+            text += &format!("  {name}: {} {kind}\n", number(paths.len()));
+            for path in paths.iter().take(PATHS_SHOWN) {
+                text += &format!("    {path}\n");
+            }
+            if paths.len() > PATHS_SHOWN {
+                text += &format!("    … and {} more\n", number(paths.len() - PATHS_SHOWN));
+            }
+        }
+    }
+    text
+}
+
+impl ListedSource {
     fn to_json(&self, files: bool) -> Value {
-        let positions = &self.positions;
-        let sum = |of: fn(&Position) -> u64| positions.iter().map(of).sum::<u64>();
-        let newest = positions.iter().map(|position| position.modified_ns).max();
+        let status = &self.status;
+        let none = PendingDeliveries::default();
+        let pending = match &status.pending {
+            PendingInput::Deliveries(pending) => pending,
+            PendingInput::Messages(_) => &none,
+        };
         let mut value = json!({
             "location": self.location,
-            "deliveries": positions.len(),
-            "rows": sum(|position| position.rows),
-            "rows_quarantined": sum(|position| position.rejected),
-            "newest": newest.map(seconds).map(iso),
+            "deliveries": status.files.len(),
+            "rows": status.rows,
+            "rows_quarantined": status.rows_rejected,
+            "newest": status.newest_ns.map(seconds).map(iso),
             "pending": {
                 "told_by": "size and time",
-                "new": self.pending.new,
-                "changed": self.pending.changed,
-                "withdrawn": self.pending.withdrawn,
+                "new": pending.new,
+                "changed": pending.changed,
+                "withdrawn": pending.withdrawn,
             },
         });
-        if let Some(topic) = &self.topic {
-            value["rows"] = topic.sum(|at| at.rows).into();
-            value["rows_quarantined"] = topic.sum(|at| at.rejected).into();
-            value["topic"] = topic.to_json();
+        if let Some((name, details)) = &status.details {
+            value[*name] = details.clone();
         }
         if files {
-            let list = positions.iter().map(|position| {
+            let list = status.files.iter().map(|file| {
                 json!({
-                    "path": position.path,
-                    "bytes": position.bytes,
-                    "modified": iso(seconds(position.modified_ns)),
-                    "modified_ns": position.modified_ns,
-                    "rows": position.rows,
-                    "rows_quarantined": position.rejected,
-                    "hash": position.hash,
+                    "path": file.path,
+                    "bytes": file.bytes,
+                    "modified": iso(seconds(file.modified_ns)),
+                    "modified_ns": file.modified_ns,
+                    "rows": file.rows,
+                    "rows_quarantined": file.rows_rejected,
+                    "hash": file.hash,
                 })
             });
             value["files"] = list.collect();

@@ -1,8 +1,14 @@
 //! The connectors that a job can name.
 //!
-//! A connector is a system that rows come from or go to, a crate each; a format is a layout of rows.
+//! A connector is a system that rows come from or go to, a crate each; a format is a layout of rows. The engine asks the
+//! [`Registry`] which connector a location belongs to, and knows connectors by their contract alone.
 
-pub use tidewater_contract::{disk, error, sink, source};
+mod registry;
+
+pub use registry::Registry;
+pub use tidewater_contract::{
+    checkpoint, connector, declaration, disk, error, sink, sink_connector, source, status,
+};
 pub use tidewater_formats as format;
 #[cfg(feature = "kafka")]
 pub use tidewater_kafka as kafka;

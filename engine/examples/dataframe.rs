@@ -54,7 +54,7 @@ fn job(directory: &Path) -> Result<Job, Box<dyn Error>> {
         options: BTreeMap::new(),
         ordinals: false,
         dictionaries: false,
-        connector: None,
+        source: None,
     };
 
     let context = SessionContext::new();

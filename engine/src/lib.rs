@@ -20,11 +20,13 @@ pub mod state;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use drive::{
-    CRASH_POINTS, FILLED, FollowOptions, History, Inspection, KeptInputs, LATE_TABLE,
-    MaintainOptions, Open, Pace, Pending, Progress, Published, Replay, ReplayOptions, Replayed,
-    Resident, RunError, RunOptions, RunReport, StateSizes, TableReport, follow, maintain, run,
+    CRASH_POINTS, FILLED, FollowOptions, History, Inspection, KeptInputs, KeptSource, LATE_TABLE,
+    MaintainOptions, Open, Pace, Progress, Published, Replay, ReplayOptions, Replayed, Resident,
+    RunError, RunOptions, RunReport, StateSizes, TableReport, follow, maintain, run,
 };
 pub use explain::Explain;
 pub use job::{Job, JobBuilder};
-pub use tidewater_connectors::{error, file, format, kafka, sink, source};
+pub use tidewater_connectors::{Registry, connector, error, file, format, sink, source, status};
+// For commands that are about one system.
+pub use tidewater_connectors as connectors;
 pub use tidewater_operators::aggregate::ExactSum;

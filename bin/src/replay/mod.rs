@@ -5,7 +5,7 @@ mod report;
 
 use std::ffi::OsStr;
 
-use tidewater_engine::drive::{MessageBound, parse_time};
+use tidewater_engine::drive::{OffsetBound, parse_time};
 use tidewater_engine::{Progress, Replay, ReplayOptions};
 
 use crate::args::ReplayArgs;
@@ -87,8 +87,8 @@ pub fn run(args: &ReplayArgs) -> Result<(), Failure> {
 #[derive(Default)]
 struct ReplayBounds {
     to: Option<i64>,
-    messages_from: Option<MessageBound>,
-    messages_to: Option<MessageBound>,
+    messages_from: Option<OffsetBound>,
+    messages_to: Option<OffsetBound>,
 }
 
 impl ReplayBounds {
@@ -102,12 +102,12 @@ impl ReplayBounds {
         let time =
             |text: &str| parse_time(text).map_err(|wrong| Failure::usage(format!("--to {wrong}")));
         // Messages have their time in milliseconds.
-        let sent = |micros: i64| MessageBound::Time(micros.div_euclid(1_000));
+        let sent = |micros: i64| OffsetBound::Time(micros.div_euclid(1_000));
         let to = args.to.as_deref();
         match (args.from_offset, args.from_time) {
             (Some(from), _) => Ok(Self {
-                messages_from: Some(MessageBound::Offset(from)),
-                messages_to: to.map(offset).transpose()?.map(MessageBound::Offset),
+                messages_from: Some(OffsetBound::Offset(from)),
+                messages_to: to.map(offset).transpose()?.map(OffsetBound::Offset),
                 ..Self::default()
             }),
             (None, Some(from)) => Ok(Self {

@@ -21,10 +21,9 @@ use futures::StreamExt;
 use tidewater_cli::failure::Failure;
 use tidewater_engine::Job;
 use tidewater_engine::job::{self, CreateView, Source};
-use tidewater_engine::kafka::KafkaSource;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::inputs::{InputStream, KeptInput, MESSAGE_PLACES, PLACES};
+use crate::inputs::{InputStream, KeptInput, place_name};
 use crate::{exact, ties};
 
 /// A job that DataFusion runs, a table at a time.
@@ -160,9 +159,7 @@ pub fn failed(error: &DataFusionError) -> Failure {
     Failure::failed(error.to_string())
 }
 
-/// Of the rows with one key the one that was delivered last: of the file modified later, of files modified at the same
-/// time that of the greater path, within a file the one further on. Of messages that of the greater offset in each
-/// partition, of these the one of the later time and greater partition, unless it deletes its key.
+/// The latest row of each key, as the source's connector orders them.
 fn last_of_each_key(source: &Source, all: &str) -> String {
     let fields = source.spec.schema.fields();
     let names = |columns: &mut dyn Iterator<Item = usize>| {
@@ -171,23 +168,25 @@ fn last_of_each_key(source: &Source, all: &str) -> String {
     };
     let columns = names(&mut (0..fields.len()));
     let key = names(&mut source.primary_key.iter().copied());
-    let all = quoted(all);
-    if KafkaSource::of(&source.spec).is_none() {
-        let last = last(&all, &key, &PLACES);
-        return format!("SELECT {columns} FROM ({last})");
+    let places = source.input.place_fields();
+    let place = |at: &usize| place_name(places[*at].name());
+    let order = source.input.key_order();
+    let mut latest = quoted(all);
+    for round in &order.rounds {
+        let within = round.within.iter().map(|at| quoted(&place(at)));
+        let group: Vec<String> = std::iter::once(key.clone()).chain(within).collect();
+        let orders: Vec<String> = round.order.iter().map(place).collect();
+        latest = format!("({})", last(&latest, &group.join(", "), &orders));
     }
-    let [timestamp, partition, offset, deleted] = MESSAGE_PLACES;
-    let in_partition = format!("{key}, {}", quoted(partition));
-    let latest = last(&all, &in_partition, &[offset]);
-    let counting = last(&format!("({latest})"), &key, &[timestamp, partition]);
-    format!(
-        "SELECT {columns} FROM ({counting}) WHERE NOT {}",
-        quoted(deleted)
-    )
+    let latest = format!("SELECT {columns} FROM {latest}");
+    match &order.deleted {
+        Some(deleted) => format!("{latest} WHERE NOT {}", quoted(&place(deleted))),
+        None => latest,
+    }
 }
 
 /// The rows of `relation` that are last in these orders among those with equal `key`.
-fn last(relation: &str, key: &str, orders: &[&str]) -> String {
+fn last(relation: &str, key: &str, orders: &[String]) -> String {
     let orders: Vec<String> = orders
         .iter()
         .map(|place| format!("{} DESC", quoted(place)))

@@ -1,47 +1,33 @@
 //! The inputs as they were last read: a source for DataFusion, and the rows that cannot be decoded.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, UInt64Array, new_null_array};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::array::{ArrayRef, RecordBatch, new_null_array};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use datafusion::physical_plan::streaming::PartitionStream;
+use tidewater_engine::KeptSource;
 use tidewater_engine::error::SourceError;
-use tidewater_engine::file::{Delivery, Depot, open};
-use tidewater_engine::kafka::KafkaSource;
-use tidewater_engine::kafka::{LogReader, StreamPosition, place_fields};
-use tidewater_engine::source::{Decoded, Reader, Rejected, SourceSpec};
+use tidewater_engine::job::Source;
+use tidewater_engine::source::{Dealt, Decoded, NextPiece, Reader, Rejected, SourceSpec};
 
 use tidewater_cli::failure::Failure;
 
-/// Columns that hold the place of a row, for sources with a primary key: in a file, and in a topic.
-pub const PLACES: [&str; 3] = ["tidewater: modified", "tidewater: path", "tidewater: row"];
-pub const MESSAGE_PLACES: [&str; 4] = [
-    "tidewater: timestamp",
-    "tidewater: partition",
-    "tidewater: offset",
-    "tidewater: deleted",
-];
+/// The name of a place column, which no declared column has.
+pub fn place_name(name: &str) -> String {
+    format!("tidewater: {name}")
+}
 
 /// Batches that wait for DataFusion.
 const WAITING: usize = 4;
 
-/// The stored content of a source.
-pub enum KeptContent {
-    /// Files, and when each was last modified.
-    Files(Vec<(Delivery, i64)>, Arc<Depot>),
-    /// Messages, kept in a directory.
-    Messages(PathBuf, StreamPosition),
-}
-
 /// The deliveries of a source.
 pub struct KeptInput {
     spec: SourceSpec,
-    content: KeptContent,
+    kept: KeptSource,
     /// Threads that decode.
     decoders: usize,
     schema: SchemaRef,
@@ -55,26 +41,27 @@ impl fmt::Debug for KeptInput {
 
 impl KeptInput {
     /// A source, read from its stored content.
-    pub fn new(spec: SourceSpec, content: KeptContent, decoders: usize) -> Self {
+    pub fn new(source: &Source, kept: KeptSource, decoders: usize) -> Self {
+        let spec = source.spec.clone();
+        let deletes = source.input.key_order().deleted.is_some();
         let columns = spec.schema.fields().iter().enumerate();
         let columns = columns.map(|(at, field)| {
             // A column that no view reads is not decoded: it is NULL.
             let read = spec.projection.binary_search(&at).is_ok();
             let field = field.as_ref().clone();
-            // Of a message that deletes a row only the key is there.
-            let nullable =
-                field.is_nullable() || !read || (spec.ordinals && KafkaSource::of(&spec).is_some());
+            // A row that deletes its key has the key alone.
+            let nullable = field.is_nullable() || !read || (spec.ordinals && deletes);
             field.with_nullable(nullable)
         });
         let mut fields: Vec<Field> = columns.collect();
-        fields.extend(match (spec.ordinals, KafkaSource::of(&spec)) {
-            (false, _) => Vec::new(),
-            (true, None) => named(&PLACES, [DataType::Int64, DataType::Utf8, DataType::UInt64]),
-            (true, Some(_)) => named(
-                &MESSAGE_PLACES,
-                place_fields().map(|field| field.data_type().clone()),
-            ),
-        });
+        if spec.ordinals {
+            let places = source.input.place_fields().into_iter();
+            fields.extend(places.map(|field| {
+                let field = field.as_ref().clone();
+                let name = place_name(field.name());
+                field.with_name(name)
+            }));
+        }
         Self {
             // DataFusion gets plain columns.
             spec: SourceSpec {
@@ -88,16 +75,7 @@ impl KeptInput {
     }
 
     fn reader(&self) -> std::result::Result<Arc<dyn Reader>, String> {
-        let opened = match &self.content {
-            KeptContent::Files(deliveries, depot) => {
-                let deliveries = deliveries.iter().map(|(delivery, _)| delivery.clone());
-                open(&self.spec, deliveries.collect(), Some(depot))
-            }
-            KeptContent::Messages(directory, position) => {
-                let (segments, partitions) = (&position.segments, &position.partitions);
-                LogReader::open(&self.spec, directory, segments, partitions)
-            }
-        };
+        let opened = self.kept.open(&self.spec);
         opened.map_err(|error| self.failed(&error))
     }
 
@@ -112,7 +90,7 @@ impl KeptInput {
     ) -> std::result::Result<(), Failure> {
         let failed = |error: SourceError| Failure::failed(self.failed(&error));
         let reader = self.reader().map_err(Failure::failed)?;
-        while let Some(dealt) = reader.next_piece().map_err(failed)? {
+        while let Some(dealt) = next(&*reader).map_err(failed)? {
             for decoded in dealt.piece {
                 let decoded = decoded.map_err(failed)?;
                 if !decoded.rejected.is_empty() {
@@ -124,7 +102,7 @@ impl KeptInput {
     }
 
     /// The rows under all declared columns, and their places.
-    fn widen(&self, decoded: Decoded, delivery: usize) -> Result<RecordBatch> {
+    fn widen(&self, decoded: Decoded) -> Result<RecordBatch> {
         let rows = decoded.batch.num_rows();
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.schema.fields().len());
         for (at, field) in self.spec.schema.fields().iter().enumerate() {
@@ -133,16 +111,7 @@ impl KeptInput {
                 Err(_) => new_null_array(field.data_type(), rows),
             });
         }
-        if let (Some(ordinals), KeptContent::Files(deliveries, _)) =
-            (decoded.ordinals, &self.content)
-        {
-            let (delivery, modified_ns) = &deliveries[delivery];
-            columns.push(Arc::new(Int64Array::from(vec![*modified_ns; rows])));
-            let paths = std::iter::repeat_n(&delivery.name, rows);
-            columns.push(Arc::new(StringArray::from_iter_values(paths)));
-            columns.push(Arc::new(UInt64Array::from(ordinals)));
-        }
-        // Messages bring their place, behind the columns that are read.
+        // Places follow the columns that are read.
         let places = decoded.batch.columns().iter();
         columns.extend(places.skip(self.spec.projection.len()).cloned());
         Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
@@ -155,7 +124,7 @@ impl KeptInput {
         mut send: impl FnMut(Result<RecordBatch>) -> bool,
     ) -> Result<()> {
         let failed = |error: SourceError| DataFusionError::External(self.failed(&error).into());
-        while let Some(dealt) = reader.next_piece().map_err(failed)? {
+        while let Some(dealt) = next(reader).map_err(failed)? {
             for decoded in dealt.piece {
                 let decoded = decoded.map_err(failed)?;
                 if decoded
@@ -167,7 +136,7 @@ impl KeptInput {
                     let message = format!("source {name}: messages retract rows");
                     return Err(DataFusionError::NotImplemented(message));
                 }
-                if decoded.batch.num_rows() > 0 && !send(self.widen(decoded, dealt.delivery)) {
+                if decoded.batch.num_rows() > 0 && !send(self.widen(decoded)) {
                     return Ok(());
                 }
             }
@@ -176,11 +145,15 @@ impl KeptInput {
     }
 }
 
-fn named<const N: usize>(names: &[&str; N], types: [DataType; N]) -> Vec<Field> {
-    let fields = names.iter().zip(types);
-    fields
-        .map(|(name, kind)| Field::new(*name, kind, false))
-        .collect()
+/// The next piece, once there is one; `None` after the last.
+fn next(reader: &dyn Reader) -> std::result::Result<Option<Dealt>, SourceError> {
+    loop {
+        match reader.next_piece()? {
+            NextPiece::Dealt(dealt) => return Ok(Some(dealt)),
+            NextPiece::Wait => std::thread::yield_now(),
+            NextPiece::Done => return Ok(None),
+        }
+    }
 }
 
 /// [`KeptInput`] as DataFusion reads it: a stream of its own each time.

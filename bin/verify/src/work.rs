@@ -10,13 +10,12 @@ use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use tidewater_engine::file::sink::{Fault, FoundFile, PublishedTable, rejected_to_batch};
 use tidewater_engine::job::CreateView;
-use tidewater_engine::kafka::KafkaSource;
 use tidewater_engine::sink::{Encoding, TableSpec};
 use tidewater_engine::{Inspection, Job, LATE_TABLE, Open};
 
 use crate::compare::{BucketSums, RowConversion, Side};
 use crate::datafusion_job::{DataFusionJob, failed};
-use crate::inputs::{KeptContent, KeptInput};
+use crate::inputs::KeptInput;
 use crate::report::{self, Verdict};
 use tidewater_cli::args::{StateArgs, VerifyArgs};
 use tidewater_cli::display::count;
@@ -239,14 +238,8 @@ fn inputs(
     decoders: usize,
 ) -> Result<Vec<Arc<KeptInput>>, Failure> {
     let input = |source: &tidewater_engine::job::Source| {
-        let spec = source.spec.clone();
-        let kept = if KafkaSource::of(&spec).is_some() {
-            let position = inspection.stream(&spec.name)?.unwrap_or_default();
-            KeptContent::Messages(inspection.messages(&spec.name), position)
-        } else {
-            KeptContent::Files(inspection.kept(&spec.name)?, inspection.depot()?)
-        };
-        Ok(Arc::new(KeptInput::new(spec, kept, decoders)))
+        let kept = inspection.kept(source)?;
+        Ok(Arc::new(KeptInput::new(source, kept, decoders)))
     };
     job.sources.iter().map(input).collect()
 }

@@ -4,6 +4,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::checkpoint::CheckpointError;
+
 /// Why a source cannot be read. Rows that do not decode are no errors: they are
 /// [rejected](crate::source::Rejected).
 ///
@@ -106,6 +108,9 @@ pub enum SourceError {
     /// An option of the source is wrong.
     #[error(transparent)]
     Option(#[from] OptionError),
+    /// A checkpoint that another connector wrote.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
 }
 
 impl SourceError {

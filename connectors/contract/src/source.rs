@@ -1,19 +1,16 @@
-//! What every source speaks: readers deal out pieces, pieces decode into batches and rejected rows.
+//! Rows of a source: a reader hands out pieces, pieces decode into batches and rejected rows.
 //!
-//! A [`Reader`] is shared by all workers of a process. A worker that has nothing to do asks it for the next
-//! [`Piece`]; reading happens under the reader's lock and is cheap, decoding happens in the worker that took
-//! the piece. So one large file keeps all workers busy, and no more of a file is in memory than the pieces being
-//! decoded.
+//! All workers of a process share a [`Reader`]. An idle worker asks it for the next [`Piece`]. Reading happens under the
+//! reader's lock and is cheap; decoding happens in the worker that took the piece. So one large file keeps all workers
+//! busy, and memory holds no more of a file than the pieces that are being decoded.
 
-use std::any::Any;
 use std::collections::BTreeMap;
-use std::fmt::Debug;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use serde::{Deserialize, Serialize};
 
+use crate::connector::Source;
 use crate::error::SourceError;
 
 /// A text or binary layout of rows.
@@ -49,12 +46,9 @@ pub struct SourceSpec {
     /// Whether columns of text may come as dictionaries, `Dictionary(UInt32, Utf8)`, where they have few values. The
     /// schema of a batch says which do.
     pub dictionaries: bool,
-    /// What the source's connector made of the declaration, for itself alone.
-    pub connector: Option<Arc<dyn ConnectorOptions>>,
+    /// The source, as its connector parsed it; `None` where a format alone reads the declaration.
+    pub source: Option<Arc<dyn Source>>,
 }
-
-/// What a connector makes of a declaration, for itself alone.
-pub trait ConnectorOptions: Any + Debug + Send + Sync {}
 
 /// A row that could not be decoded or cast, on its way to the quarantine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,66 +93,79 @@ pub trait Piece: Iterator<Item = Result<Decoded, SourceError>> + Send {}
 
 impl<T: Iterator<Item = Result<Decoded, SourceError>> + Send> Piece for T {}
 
-/// A piece, and the delivery that it is of.
+/// Whether rows are inserted or retracted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowChange {
+    /// They are inserted.
+    Insert,
+    /// They are retracted.
+    Retract,
+}
+
+/// A piece, and how its rows count.
 pub struct Dealt {
-    /// Index among the deliveries that the reader was opened with.
+    /// Index among the reader's deliveries.
     pub delivery: usize,
-    /// Rows of it.
+    /// Whether its rows are inserted or retracted, in a reader of rows that are inserted.
+    pub change: RowChange,
+    /// Whether the reader corrects what it handed out before: such rows were counted already.
+    pub is_correction: bool,
+    /// Rows of the delivery.
     pub piece: Box<dyn Piece>,
 }
 
-/// What was kept of one delivery, or of one addition to it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct KeptPart {
-    /// BLAKE3 of its (decompressed) bytes, in hex: its name in the depot.
-    pub hash: String,
-    /// Its (decompressed) bytes.
-    pub bytes: u64,
-    /// The bytes that it takes in the depot.
-    pub stored_bytes: u64,
-    /// Its line ends; 0 for a format that has no lines.
-    pub lines: u64,
+impl Dealt {
+    /// A piece of a delivery that is read for the first time.
+    pub fn new(delivery: usize, piece: Box<dyn Piece>) -> Self {
+        Self {
+            delivery,
+            change: RowChange::Insert,
+            is_correction: false,
+            piece,
+        }
+    }
 }
 
-/// What was taken in of a delivery that was read from where it was delivered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Taken {
-    /// Index among the deliveries that the reader was opened with.
-    pub delivery: usize,
-    /// Bytes of the stored file, from its beginning, that are taken in: all of them, but for a file that is appended to
-    /// and does not end with a whole row.
-    pub bytes: u64,
-    /// When the stored file was last modified, in nanoseconds since 1970, as of opening it.
-    pub modified_ns: i64,
-    /// BLAKE3 of these bytes, in hex; empty when nothing is kept.
-    pub hash: String,
-    /// What was kept by this reading: one part, or none when nothing is kept or there was nothing to keep.
-    pub parts: Vec<KeptPart>,
-    /// Whether the file stayed as it was while it was read. Otherwise it was still being written, and what was taken
-    /// in is neither its old nor its new content.
-    pub settled: bool,
+/// What a reader hands out.
+pub enum NextPiece {
+    /// A piece.
+    Dealt(Dealt),
+    /// Nothing before other pieces are decoded.
+    Wait,
+    /// Nothing any more.
+    Done,
 }
 
-/// Deals out the pieces of a source's deliveries, in their order. Shared by all workers of a process.
+impl NextPiece {
+    /// The piece, if there is one.
+    pub fn dealt(self) -> Option<Dealt> {
+        match self {
+            Self::Dealt(dealt) => Some(dealt),
+            Self::Wait | Self::Done => None,
+        }
+    }
+}
+
+/// Hands out the pieces of a source's deliveries, in their order. All workers of a process share it.
 pub trait Reader: Send + Sync {
-    /// The next piece, or `None` when all have been dealt.
+    /// The next piece.
     ///
     /// # Errors
-    /// When a file cannot be read, or is not what the source declares.
-    fn next_piece(&self) -> Result<Option<Dealt>, SourceError>;
+    /// When the source cannot be read, or is not what its declaration says.
+    fn next_piece(&self) -> Result<NextPiece, SourceError>;
 
-    /// What was taken in of each delivery that was not read from what is kept, in their order. Complete once all
-    /// pieces were dealt and decoded.
-    ///
-    /// # Errors
-    /// When a piece was not decoded, or not kept as it should have been.
-    fn taken(&self) -> Result<Vec<Taken>, SourceError>;
+    /// The number of deliveries, by whose index rows are counted: files, or partitions.
+    fn deliveries(&self) -> usize;
 
-    /// Stored bytes of all deliveries, for progress.
+    /// Stored bytes of all deliveries, for progress; 0 where that is unknown.
     fn bytes_total(&self) -> u64;
 
-    /// What the user should hear of though nothing failed (an empty file, say). Complete once all pieces were dealt.
+    /// Messages for the user about deliveries that did not fail (an empty file, say). Complete once all pieces were
+    /// decoded.
     fn warnings(&self) -> Vec<String>;
+
+    /// Hands out no further piece. A reader without an end is closed to end it.
+    fn close(&self) {}
 }
 
 /// A run of whole records of a text file.

@@ -1,10 +1,24 @@
-//! What a reader is given to read: deliveries of a source, from where they lie or from what was kept of them.
+//! Deliveries of a source that are read: from where they lie, or from kept content.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::list::ListedFile;
-use tidewater_contract::source::KeptPart;
+
+/// Content that is kept of a delivery, or of an addition to it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct KeptPart {
+    /// BLAKE3 of its (decompressed) bytes, in hex: its name in the content store.
+    pub hash: String,
+    /// Its (decompressed) bytes.
+    pub bytes: u64,
+    /// The bytes that it takes in the content store.
+    pub stored_bytes: u64,
+    /// Its line ends; 0 for a format that has no lines.
+    pub lines: u64,
+}
 
 /// A delivery to read.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -22,10 +22,10 @@ use std::thread::{self, JoinHandle};
 use blake3::Hasher;
 
 use self::frame::{Encoder, Frames};
+use super::delivery::KeptPart;
 use super::list::modified_ns;
 use tidewater_contract::disk::{self, DiskFile};
 use tidewater_contract::error::SourceError;
-use tidewater_contract::source::KeptPart;
 
 mod frame;
 

@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use blake3::Hasher;
 
+use super::delivery::KeptPart;
 use super::depot::{Depot, Unnamed};
 use tidewater_contract::error::SourceError;
-use tidewater_contract::source::KeptPart;
 
 /// A delivery that is being kept.
 pub(super) struct Keeping {

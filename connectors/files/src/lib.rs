@@ -7,25 +7,32 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tidewater_contract::error::{OptionError, SourceError};
-use tidewater_contract::source::{Format, Reader, SourceSpec};
+use tidewater_contract::source::{Format, SourceSpec};
 use tidewater_formats::csv::Csv;
 use tidewater_formats::json_lines::JsonLinesFormat;
 use tidewater_formats::lines::Lines;
 use tidewater_formats::options::{self, CsvOptions, JsonLinesOptions, TextOptions};
 
+mod changes;
 mod compression;
 mod delivery;
 mod depot;
+mod intake;
 mod keep;
 mod list;
+pub mod location;
 mod parquet;
 mod position;
+mod reader;
+mod source;
 mod text;
 
-pub use delivery::{Content, Delivery};
+pub use delivery::{Content, Delivery, KeptPart};
 pub use depot::Depot;
 pub use list::{ListedFile, list, list_or_empty};
 pub use position::{Change, Position, compare};
+pub use reader::{FilePiece, FileReader, ReadDelivery};
+pub use source::{FILES, FileSource, FilesConnector};
 pub use tidewater_formats::options::OnChange;
 
 /// Checks every option of a source of `format`: keys in lower case, with or without DataFusion's prefix `format.`.
@@ -40,7 +47,7 @@ pub fn validate_options(
 }
 
 /// Opens deliveries of a source for reading, in their order. With a depot, those that are files (or tails of files)
-/// are kept in it while they are read, and [`taken`](Reader::taken) tells as what.
+/// are kept in it while they are read, and [`FileReader::read_deliveries`] tells as what.
 ///
 /// # Errors
 /// When an option is wrong, a declared type cannot be held by the format, a file's name says another format, or
@@ -50,7 +57,7 @@ pub fn open(
     spec: &SourceSpec,
     deliveries: Vec<Delivery>,
     depot: Option<&Arc<Depot>>,
-) -> Result<Arc<dyn Reader>, SourceError> {
+) -> Result<Arc<dyn FileReader>, SourceError> {
     list::of_format(
         spec.format,
         deliveries.iter().map(|delivery| &delivery.name),

@@ -10,12 +10,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tidewater_contract::error::SourceError;
-use tidewater_contract::source::{Dealt, KeptPart, Reader, SourceSpec, Taken};
+use tidewater_contract::source::SourceSpec;
 use tidewater_formats::parquet::{ParquetFile, ParquetInput, ReadPlan, RowGroupPiece};
 
-use super::delivery::{Content, Delivery};
+use super::delivery::{Content, Delivery, KeptPart};
 use super::depot::{Depot, given};
 use super::list::modified_ns;
+use super::reader::{FilePiece, FileReader, ReadDelivery};
 
 #[cfg(test)]
 mod tests;
@@ -96,7 +97,7 @@ struct Current {
 /// A file that was read from where it was delivered.
 enum Read {
     /// By way of its copy.
-    Copied(Taken),
+    Copied(ReadDelivery),
     /// In place.
     InPlace {
         delivery: usize,
@@ -130,12 +131,12 @@ impl ParquetReader {
         })
     }
 
-    fn advance(&self, state: &mut State) -> Result<Option<Dealt>, SourceError> {
+    fn advance(&self, state: &mut State) -> Result<Option<FilePiece>, SourceError> {
         loop {
             if let Some(current) = &mut state.current
                 && let Some(piece) = current.next_piece()
             {
-                return Ok(Some(Dealt {
+                return Ok(Some(FilePiece {
                     delivery: current.delivery,
                     piece: Box::new(piece),
                 }));
@@ -169,7 +170,7 @@ impl ParquetReader {
         match (from, &self.depot) {
             (Content::File(path), Some(depot)) => {
                 let copied = depot.copy(&path)?;
-                let read = Read::Copied(Taken {
+                let read = Read::Copied(ReadDelivery {
                     delivery: index,
                     bytes: copied.part.bytes,
                     modified_ns: copied.modified_ns,
@@ -238,14 +239,14 @@ fn kept_file(
 }
 
 impl Read {
-    fn taken(&self) -> Result<Taken, SourceError> {
+    fn taken(&self) -> Result<ReadDelivery, SourceError> {
         match self {
             Self::Copied(taken) => Ok(taken.clone()),
             Self::InPlace {
                 delivery,
                 path,
                 version,
-            } => Ok(Taken {
+            } => Ok(ReadDelivery {
                 delivery: *delivery,
                 bytes: version.bytes,
                 modified_ns: version.modified_ns,
@@ -257,8 +258,8 @@ impl Read {
     }
 }
 
-impl Reader for ParquetReader {
-    fn next_piece(&self) -> Result<Option<Dealt>, SourceError> {
+impl FileReader for ParquetReader {
+    fn next_piece(&self) -> Result<Option<FilePiece>, SourceError> {
         let mut state = self.lock();
         if let Some(error) = &state.failed {
             return Err(error.clone());
@@ -267,7 +268,7 @@ impl Reader for ParquetReader {
             .inspect_err(|error| state.failed = Some(error.clone()))
     }
 
-    fn taken(&self) -> Result<Vec<Taken>, SourceError> {
+    fn read_deliveries(&self) -> Result<Vec<ReadDelivery>, SourceError> {
         self.lock().read.iter().map(Read::taken).collect()
     }
 

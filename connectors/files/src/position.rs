@@ -12,10 +12,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::delivery::KeptPart;
 use super::depot::hash_prefix;
 use super::list::ListedFile;
 use tidewater_contract::error::SourceError;
-use tidewater_contract::source::KeptPart;
 use tidewater_formats::options::OnChange;
 
 /// A delivery that was taken in.

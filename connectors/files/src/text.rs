@@ -22,9 +22,10 @@ use self::input::Input;
 use super::delivery::{Content, Delivery};
 use super::depot::Depot;
 use super::keep::Keeping;
+use super::reader::{FilePiece, FileReader, ReadDelivery};
 use tidewater_contract::error::SourceError;
 use tidewater_contract::source::{
-    Dealt, DecodeText, Decoded, Piece, Reader, Rejected, SourceSpec, Taken, TextBlock, TextFormat,
+    DecodeText, Decoded, Piece, Rejected, SourceSpec, TextBlock, TextFormat,
 };
 use tidewater_formats::options::{Compression, OnChange};
 
@@ -86,7 +87,7 @@ struct State {
 
 /// A delivery of which all was dealt, and which is being kept perhaps.
 struct Ended {
-    taken: Taken,
+    taken: ReadDelivery,
     keeping: Option<Arc<Keeping>>,
 }
 
@@ -124,13 +125,13 @@ impl<F: TextFormat> TextReader<F> {
         Self { limits, ..self }
     }
 
-    fn advance(&self, state: &mut State) -> Result<Option<Dealt>, SourceError> {
+    fn advance(&self, state: &mut State) -> Result<Option<FilePiece>, SourceError> {
         loop {
             if let Some(open) = &mut state.open
                 && let Some(piece) = self.next_of(open)?
             {
                 let delivery = open.delivery;
-                return Ok(Some(Dealt { delivery, piece }));
+                return Ok(Some(FilePiece { delivery, piece }));
             }
             if let Some(open) = state.open.take() {
                 open.end(state)?;
@@ -286,8 +287,8 @@ impl<F: TextFormat> TextReader<F> {
     }
 }
 
-impl<F: TextFormat> Reader for TextReader<F> {
-    fn next_piece(&self) -> Result<Option<Dealt>, SourceError> {
+impl<F: TextFormat> FileReader for TextReader<F> {
+    fn next_piece(&self) -> Result<Option<FilePiece>, SourceError> {
         let mut state = self.lock();
         if let Some(error) = &state.failed {
             return Err(error.clone());
@@ -296,7 +297,7 @@ impl<F: TextFormat> Reader for TextReader<F> {
             .inspect_err(|error| state.failed = Some(error.clone()))
     }
 
-    fn taken(&self) -> Result<Vec<Taken>, SourceError> {
+    fn read_deliveries(&self) -> Result<Vec<ReadDelivery>, SourceError> {
         self.lock().ended.iter().map(Ended::taken).collect()
     }
 
@@ -310,7 +311,7 @@ impl<F: TextFormat> Reader for TextReader<F> {
 }
 
 impl Ended {
-    fn taken(&self) -> Result<Taken, SourceError> {
+    fn taken(&self) -> Result<ReadDelivery, SourceError> {
         let mut taken = self.taken.clone();
         if let Some(keeping) = &self.keeping {
             let kept = keeping.kept()?;

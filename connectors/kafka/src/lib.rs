@@ -23,14 +23,14 @@ mod producer;
 mod queue;
 mod reader;
 pub mod sink;
+mod source;
 mod stream;
 mod topic;
 
-use std::any::Any;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef};
-use tidewater_contract::source::{ConnectorOptions, SourceSpec};
+use tidewater_contract::source::SourceSpec;
 
 pub use self::decode::{MessageDecoder, incoming_schema};
 pub use self::location::Location;
@@ -38,9 +38,11 @@ pub use self::log::{LogReader, MessageLog};
 pub use self::messages::{Message, Messages};
 pub use self::options::{KafkaOptions, Metadata};
 pub use self::position::{PartitionPosition, Segment, StreamPosition};
-pub use self::producer::KeepTrying;
 pub use self::reader::{StreamReader, Until};
+pub use self::sink::connector::{KAFKA_SINKS, KafkaSinks};
+pub use self::source::{KAFKA_SOURCES, KafkaSources};
 pub use self::stream::Stream;
+pub use tidewater_contract::sink_connector::KeepTrying;
 
 /// A topic as a source's declaration has it.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,13 +55,10 @@ pub struct KafkaSource {
     pub key: Vec<usize>,
 }
 
-impl ConnectorOptions for KafkaSource {}
-
 impl KafkaSource {
     /// What a source's declaration says of its topic; `None` for a source that is none.
-    pub fn of(spec: &SourceSpec) -> Option<&Self> {
-        let options: &dyn Any = spec.connector.as_deref()?;
-        options.downcast_ref()
+    fn of(spec: &SourceSpec) -> Option<&Self> {
+        spec.source.as_deref()?.as_any().downcast_ref()
     }
 }
 

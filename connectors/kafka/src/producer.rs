@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+use tidewater_contract::sink_connector::KeepTrying;
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::ConsumerContext;
@@ -138,9 +139,6 @@ impl ProducerContext for Listener {
         });
     }
 }
-
-/// Asked with what is wrong whenever something has to be tried again, about once a second; `false` gives up.
-pub type KeepTrying<'a> = dyn FnMut(&str) -> bool + 'a;
 
 /// Why something did not work.
 #[derive(Debug)]

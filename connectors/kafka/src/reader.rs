@@ -16,7 +16,7 @@ use super::position::PartitionPosition;
 use super::queue::Fetched;
 use super::stream::{Fetching, Shared, State};
 use tidewater_contract::error::SourceError;
-use tidewater_contract::source::{Dealt, Piece, Reader, Taken};
+use tidewater_contract::source::{Dealt, NextPiece, Piece, Reader};
 
 /// A piece is dealt when it has so many messages, or bytes.
 const PIECE_MESSAGES: usize = 8 << 10;
@@ -30,7 +30,7 @@ const WAIT: Duration = Duration::from_millis(1);
 pub enum Until {
     /// What was there at the last refresh, exactly: under `read_committed` up to the first transaction that was open.
     Ends,
-    /// What comes until [`close`](StreamReader::close) is called, or this many messages.
+    /// What comes until [`close`](Reader::close) is called, or this many messages.
     Closed {
         /// The most that is dealt.
         messages_max: u64,
@@ -98,11 +98,6 @@ impl StreamReader {
         }
     }
 
-    /// Nothing more is dealt.
-    pub fn close(&self) {
-        self.closed.store(true, Ordering::Release);
-    }
-
     /// The partitions, in the order by which pieces name them.
     pub fn partitions(&self) -> Vec<i32> {
         self.lock().shares.keys().copied().collect()
@@ -140,10 +135,10 @@ impl StreamReader {
     }
 
     /// The next piece: of what is there, the messages of one partition that come next. One of nothing when none are.
-    fn deal(&self, state: &mut State) -> Result<Option<Dealt>, SourceError> {
+    fn deal(&self, state: &mut State) -> Result<NextPiece, SourceError> {
         let mut progress = self.lock();
         if self.is_complete(&progress) {
-            return Ok(None);
+            return Ok(NextPiece::Done);
         }
         self.shared.listen()?;
         let mut piece = None;
@@ -156,17 +151,13 @@ impl StreamReader {
             state.queue.fill(Duration::ZERO);
         }
         let Some(messages) = piece else {
-            return Ok(Some(Dealt {
-                delivery: 0,
-                piece: Box::new(iter::empty()),
-            }));
+            let nothing = Box::new(iter::empty());
+            return Ok(NextPiece::Dealt(Dealt::new(0, nothing)));
         };
         let share = progress.shares.get(&messages.partition);
         let delivery = share.map_or(0, |share| share.index);
-        Ok(Some(Dealt {
-            delivery,
-            piece: self.piece(delivery, messages),
-        }))
+        let piece = self.piece(delivery, messages);
+        Ok(NextPiece::Dealt(Dealt::new(delivery, piece)))
     }
 
     fn is_complete(&self, progress: &Progress) -> bool {
@@ -259,7 +250,7 @@ impl StreamReader {
 }
 
 impl Reader for StreamReader {
-    fn next_piece(&self) -> Result<Option<Dealt>, SourceError> {
+    fn next_piece(&self) -> Result<NextPiece, SourceError> {
         let mut state = self.shared.lock();
         if let Some(error) = &state.failed {
             return Err(error.clone());
@@ -268,8 +259,8 @@ impl Reader for StreamReader {
             .inspect_err(|error| state.failed = Some(error.clone()))
     }
 
-    fn taken(&self) -> Result<Vec<Taken>, SourceError> {
-        Ok(Vec::new())
+    fn deliveries(&self) -> usize {
+        self.tallies.len()
     }
 
     /// Nobody knows how many bytes will come.
@@ -280,6 +271,10 @@ impl Reader for StreamReader {
     /// Those of the stream.
     fn warnings(&self) -> Vec<String> {
         self.shared.warnings()
+    }
+
+    fn close(&self) {
+        self.closed.store(true, Ordering::Release);
     }
 }
 

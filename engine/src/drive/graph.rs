@@ -234,7 +234,7 @@ impl Epoch {
             sources.insert(source.clone(), Vec::new());
         }
         for intake in &self.intakes {
-            let name = &intake.spec.name;
+            let name = intake.source.to_string();
             let mut share = Share {
                 intake: Arc::clone(intake),
                 quarantine: Rc::clone(quarantine),

@@ -12,15 +12,18 @@ use std::sync::Arc;
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::error::ArrowError;
+use tidewater_connectors::checkpoint::Checkpoint;
+use tidewater_connectors::connector::{Source as SourceInput, SourceState};
+use tidewater_connectors::error::SourceError;
 use tidewater_connectors::file::sink::{PublishedPartition, QUARANTINE_TABLE};
-use tidewater_connectors::file::{Content, Delivery, Depot, Position, list_or_empty};
-use tidewater_connectors::kafka::KafkaSource;
-use tidewater_connectors::kafka::StreamPosition;
 use tidewater_connectors::sink::TableSpec;
+use tidewater_connectors::source::{Reader, SourceSpec};
+use tidewater_connectors::status::{KeptContent, SourceStatus};
 
 use super::RunError;
 use super::graph::Graph;
 use super::maintain::commit::{is_half_done, shadow};
+use super::maintain::inputs::checkpoint;
 use super::maintain::state_of;
 use super::maintain::views::Views;
 use super::tables::PerTable;
@@ -31,8 +34,8 @@ use crate::plan::retain::times;
 use crate::state::directory::Directory;
 use crate::state::panic::guarded;
 use crate::state::{
-    EPOCHS, EpochRecord, PARTITIONS, POSITIONS, Reading, STREAMS, StateRecord, Store, StoreError,
-    TABLES, TableRecord, VIEWS, ViewRecord, pair_key,
+    EPOCHS, EpochRecord, PARTITIONS, Reading, StateRecord, Store, StoreError, TABLES, TableRecord,
+    VIEWS, ViewRecord, pair_key,
 };
 
 /// The last commit of a job's state.
@@ -45,15 +48,31 @@ pub struct Inspection {
     _store: Store,
 }
 
-/// What changed where a source's files lie since the last commit, told by size and time of change alone.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Pending {
-    /// Files that were not taken in.
-    pub new: Vec<String>,
-    /// Files of another size or time than they were taken in with.
-    pub changed: Vec<String>,
-    /// Files that were taken in and are gone.
-    pub withdrawn: Vec<String>,
+/// What a state keeps of a source.
+#[derive(Clone, Debug)]
+pub struct KeptSource {
+    input: Arc<dyn SourceInput>,
+    id: String,
+    directory: PathBuf,
+    checkpoint: Checkpoint,
+}
+
+impl KeptSource {
+    /// Opens it, with the columns that `spec` selects.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn open(&self, spec: &SourceSpec) -> Result<Arc<dyn Reader>, SourceError> {
+        self.input.open_kept(spec, &self.state())
+    }
+
+    fn state(&self) -> SourceState<'_> {
+        SourceState {
+            id: &self.id,
+            directory: &self.directory,
+            checkpoint: &self.checkpoint,
+        }
+    }
 }
 
 /// Which rows of a view may still change.
@@ -90,13 +109,6 @@ impl Open {
             .map(|time| Some(time.is_none_or(|time| time >= *horizon)))
             .collect();
         filter_record_batch(&batch, &open)
-    }
-}
-
-impl Pending {
-    /// Whether nothing changed.
-    pub fn is_nothing(&self) -> bool {
-        self.new.is_empty() && self.changed.is_empty() && self.withdrawn.is_empty()
     }
 }
 
@@ -154,50 +166,27 @@ impl Inspection {
         Ok(self.reading.records(EPOCHS, "")?.into_values().collect())
     }
 
-    /// The deliveries of a source that are taken in, in order of path.
+    /// Where a source stands, and what waits for the next run. Reads no content.
+    ///
+    /// # Errors
+    /// When the source cannot be looked at, or the state is damaged.
+    pub fn source_status(&self, source: &Source) -> Result<SourceStatus, RunError> {
+        let kept = self.kept(source)?;
+        let status = source.input.status(&source.spec, &kept.state());
+        status.map_err(RunError::of_source(source))
+    }
+
+    /// What the state keeps of a source.
     ///
     /// # Errors
     /// When the state is damaged.
-    pub fn positions(&self, source: &str) -> Result<Vec<Position>, RunError> {
-        let positions = self.reading.records(POSITIONS, &pair_key(source, ""))?;
-        Ok(positions.into_values().collect())
-    }
-
-    /// How far a stream is taken in; `None` before it was.
-    ///
-    /// # Errors
-    /// When the state is damaged.
-    pub fn stream(&self, source: &str) -> Result<Option<StreamPosition>, RunError> {
-        Ok(self.reading.record(STREAMS, source)?)
-    }
-
-    /// What changed at a source's location since the last commit, without reading a file.
-    ///
-    /// # Errors
-    /// When files cannot be listed, or the state is damaged.
-    pub fn pending(&self, source: &Source) -> Result<Pending, RunError> {
-        if KafkaSource::of(&source.spec).is_some() {
-            return Ok(Pending::default());
-        }
-        let positions = self.positions(&source.spec.name)?;
-        let mut known: BTreeMap<&str, &Position> = positions
-            .iter()
-            .map(|position| (position.path.as_str(), position))
-            .collect();
-        let mut pending = Pending::default();
-        let listed = list_or_empty(&source.spec.location).map_err(RunError::of_source(source))?;
-        for file in listed {
-            let path = file.path.to_string_lossy().into_owned();
-            match known.remove(path.as_str()) {
-                None => pending.new.push(path),
-                Some(old) if (old.bytes, old.modified_ns) != (file.bytes, file.modified_ns) => {
-                    pending.changed.push(path);
-                }
-                Some(_) => {}
-            }
-        }
-        pending.withdrawn = known.into_keys().map(str::to_owned).collect();
-        Ok(pending)
+    pub fn kept(&self, source: &Source) -> Result<KeptSource, RunError> {
+        Ok(KeptSource {
+            input: Arc::clone(&source.input),
+            id: self.state.id.clone(),
+            directory: self.directory.layout.connector(source.input.connector()),
+            checkpoint: checkpoint(source, &self.state, &self.reading)?,
+        })
     }
 
     /// The tables that are published, the quarantine among them, by name.
@@ -301,43 +290,11 @@ impl Inspection {
         Ok(is_half_done(&self.state)?)
     }
 
-    /// What was taken in of a source, to be read from what was kept; with each when it was last modified.
+    /// What the state takes on the disk; `sources` are those whose kept content counts.
     ///
     /// # Errors
     /// When the state is damaged.
-    pub fn kept(&self, source: &str) -> Result<Vec<(Delivery, i64)>, RunError> {
-        let positions = self.positions(source)?.into_iter();
-        let deliveries = positions.map(|position| {
-            let delivery = Delivery {
-                name: position.path.as_str().into(),
-                bytes: position.parts.iter().map(|part| part.bytes).sum(),
-                from: Content::Kept(position.parts),
-            };
-            (delivery, position.modified_ns)
-        });
-        Ok(deliveries.collect())
-    }
-
-    /// Where the messages of a stream are kept.
-    pub fn messages(&self, source: &str) -> PathBuf {
-        self.directory.layout.messages(source)
-    }
-
-    /// The kept inputs.
-    ///
-    /// # Errors
-    /// When they are gone.
-    pub fn depot(&self) -> Result<Arc<Depot>, RunError> {
-        let path = self.directory.layout.inputs();
-        fs::metadata(&path).map_err(StoreError::io("open the kept inputs", &path))?;
-        Ok(Arc::new(Depot::open(path).map_err(StoreError::Source)?))
-    }
-
-    /// What the state takes on the disk; `sources` are those whose kept inputs count.
-    ///
-    /// # Errors
-    /// When the state is damaged.
-    pub fn sizes(&self, sources: &[Source]) -> Result<StateSizes, RunError> {
+    pub fn sizes(&self, sources: &[SourceStatus]) -> Result<StateSizes, RunError> {
         /// What the system counts blocks in.
         const BLOCK_BYTES: u64 = 512;
         let path = self.directory.layout.store();
@@ -346,34 +303,24 @@ impl Inspection {
         let views: BTreeMap<String, ViewRecord> = self.reading.records(VIEWS, "")?;
         let of_view =
             |view: &ViewRecord| view.parts.iter().filter_map(|part| parts.get(part)).sum();
-        let mut kept = BTreeMap::new();
-        for source in sources {
-            for position in self.positions(&source.spec.name)? {
-                kept.extend(
-                    position
-                        .parts
-                        .into_iter()
-                        .map(|part| (part.hash.clone(), part)),
-                );
-            }
-        }
-        let (mut segments, mut messages) = (0, 0);
-        for source in sources {
-            for segment in self.stream(&source.spec.name)?.unwrap_or_default().segments {
-                (segments, messages) = (segments + 1, messages + segment.bytes);
-            }
-        }
         Ok(StateSizes {
             store_bytes: found.blocks() * BLOCK_BYTES,
             views: views
                 .iter()
                 .map(|(name, view)| (name.clone(), of_view(view)))
                 .collect(),
-            inputs: KeptInputs {
-                parts: u64::try_from(kept.len()).unwrap_or(u64::MAX) + segments,
-                stored_bytes: kept.values().map(|part| part.stored_bytes).sum::<u64>() + messages,
-                original_bytes: kept.values().map(|part| part.bytes).sum(),
-            },
+            inputs: kept_inputs(sources),
         })
+    }
+}
+
+/// The content that sources keep; content that several keep counts once.
+fn kept_inputs(sources: &[SourceStatus]) -> KeptInputs {
+    let kept = sources.iter().flat_map(|source| &source.kept);
+    let kept: BTreeMap<&str, &KeptContent> = kept.map(|one| (one.name.as_str(), one)).collect();
+    KeptInputs {
+        parts: u64::try_from(kept.len()).unwrap_or(u64::MAX),
+        stored_bytes: kept.values().map(|one| one.stored_bytes).sum(),
+        original_bytes: kept.values().filter_map(|one| one.bytes).sum(),
     }
 }

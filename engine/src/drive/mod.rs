@@ -10,7 +10,6 @@ mod balance;
 mod consolidate;
 mod error;
 mod graph;
-mod inflow;
 mod ingest;
 mod inspect;
 mod keep;
@@ -26,13 +25,13 @@ mod tables;
 mod workers;
 
 pub use self::error::RunError;
-pub use self::inspect::{Inspection, KeptInputs, Open, Pending, StateSizes};
+pub use self::inspect::{Inspection, KeptInputs, KeptSource, Open, StateSizes};
 pub use self::late::LATE_TABLE;
 pub use self::maintain::{
     CRASH_POINTS, FILLED, FollowOptions, MaintainOptions, Pace, follow, maintain,
 };
 pub use self::progress::{Counters, Progress};
-pub use self::replay::{History, MessageBound, Replay, ReplayOptions, Replayed, Step, parse_time};
+pub use self::replay::{History, OffsetBound, Replay, ReplayOptions, Replayed, Step, parse_time};
 pub use self::report::{Published, RunReport, TableReport};
 pub use self::resident::{Resident, TableChanges};
 pub use self::run::{RunOptions, run};

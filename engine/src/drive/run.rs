@@ -4,28 +4,25 @@
 //!    ([`balance`]).
 //! 2. Nothing is published when a source, an operator, a sink or the data gate fails.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 
+use tidewater_connectors::connector::ReadBounds;
 use tidewater_connectors::file::sink::{
     Run, StagedTable, Staging, TableRuns, WriteOptions, publish, write_tables,
 };
-use tidewater_connectors::file::{Delivery, list};
 use tidewater_connectors::format::options::Gate;
-use tidewater_connectors::kafka::KafkaSource;
 use tidewater_operators::{Faults, Sign};
 
 use super::balance::{self, counted, signed};
 use super::graph::{Epoch, GraphSet, Plan};
-use super::inflow::Inflow;
-use super::ingest::{Entry, Incoming, Intake};
+use super::ingest::{Entry, Intake};
 use super::report::{Published, TableReport};
 use super::stages::Stages;
 use super::tables::PerTable;
 use super::{Progress, RunError, RunReport, workers};
 use crate::job::{Job, Source};
 use crate::plan::assemble::published_views;
-use crate::plan::primary_key::incoming_schema;
 
 /// How to run a job.
 #[derive(Clone, Copy, Debug)]
@@ -149,28 +146,14 @@ fn prepare(job: &Job, progress: &Progress) -> Result<Epoch, RunError> {
     let views = published_views(job)?;
     let mut intakes = Vec::new();
     for source in &job.sources {
-        if KafkaSource::of(&source.spec).is_some() {
-            intakes.push(stream(source)?);
-            continue;
-        }
-        let failed = RunError::of_source(source);
-        let files = list(&source.spec.location).map_err(&failed)?;
-        let (name, location) = (&source.spec.name, &source.spec.location);
-        tracing::info!("source {name}: {} files at {location}", files.len());
-        let incoming = files.into_iter().map(|file| Incoming {
-            modified_ns: file.modified_ns,
-            delivery: Delivery::from(file),
-            replaces: None,
-        });
-        let spec = Arc::new(source.spec.clone());
+        let reader = source.input.open(&source.spec, &ReadBounds::default());
+        let reader = reader.map_err(RunError::of_source(source))?;
         let entry = Entry {
             sign: Sign::Plus,
             graphs: GraphSet::REBUILT,
             quarantines: true,
         };
-        let schema = incoming_schema(source);
-        let intake = Intake::open(spec, schema, entry, incoming.collect(), None);
-        let intake = intake.map_err(&failed)?;
+        let intake = Intake::new(&source.spec.name, entry, reader, None);
         progress
             .bytes_total
             .fetch_add(intake.bytes_total(), Ordering::Relaxed);
@@ -198,37 +181,12 @@ fn prepare(job: &Job, progress: &Progress) -> Result<Epoch, RunError> {
     })
 }
 
-/// All that a topic holds now.
-fn stream(source: &Source) -> Result<Arc<Intake>, RunError> {
-    let group = format!("tidewater-{}", source.spec.name);
-    let inflow = Inflow::open(source, &group)?;
-    Ok(inflow.take(GraphSet::REBUILT, None).added)
-}
-
-/// What the user should hear of, now that all was read.
+/// Messages for the user, now that all was read.
 pub fn warnings(intakes: &[Arc<Intake>]) -> Vec<String> {
-    let mut warnings: Vec<String> = Vec::new();
-    for intake in intakes {
-        warnings.extend(intake.warnings());
-        let taken = intake.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        for taken in taken.iter().filter(|taken| !taken.settled) {
-            let name = &intake.incoming[taken.delivery].delivery.name;
-            warnings.push(if taken.parts.is_empty() {
-                unsettled(name)
-            } else {
-                format!("{name} is still being written: it is left for the next run")
-            });
-        }
-    }
-    warnings
-}
-
-/// That a file of which nothing is kept changed under its reader.
-pub fn unsettled(name: &str) -> String {
-    format!(
-        "{name} was written to while it was read: what was taken in may be neither its old nor its new content; run again \
-         when it is complete"
-    )
+    intakes
+        .iter()
+        .flat_map(|intake| intake.warnings())
+        .collect()
 }
 
 /// Fails when a source let through more bad rows than its options allow.

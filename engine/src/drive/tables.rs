@@ -9,7 +9,7 @@ use tidewater_connectors::sink::TableSpec;
 use super::RunError;
 use super::graph::Graph;
 use super::late::late_spec;
-use crate::job::{Destination, Job};
+use crate::job::Job;
 
 /// A value for each table of an epoch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -101,8 +101,8 @@ pub struct Table {
     pub spec: Arc<TableSpec>,
     /// Where its changes come from.
     pub origin: Origin,
-    /// Whether its rows go to Kafka. Its files are a copy then.
-    pub is_topic: bool,
+    /// Whether its rows go to another system. Its files are a copy then.
+    pub is_copy: bool,
 }
 
 /// Where a table's changes come from.
@@ -122,7 +122,7 @@ pub enum Origin {
 }
 
 impl PerTable<Table> {
-    /// The tables of a job that keeps a state, with the directory that holds copies of tables that go to Kafka. `graph`
+    /// The tables of a job that keeps a state, with the directory that holds copies of tables that go to other systems. `graph`
     /// tells which graph renders a relation.
     pub fn with_copies(job: &Job, copies: &Path, graph: impl Fn(&str) -> Graph) -> Self {
         let sinks = job.sinks.iter().map(|sink| Table {
@@ -131,7 +131,7 @@ impl PerTable<Table> {
                 graph: graph(&sink.view),
                 name: sink.view.clone(),
             },
-            is_topic: sink.topic().is_some(),
+            is_copy: sink.external().is_some(),
         });
         // Beside the tables that are published as files; beside the copies where none is.
         let output = published_directory(job).unwrap_or_else(|| copies.to_path_buf());
@@ -139,7 +139,7 @@ impl PerTable<Table> {
         let own = |spec, origin| Table {
             spec: Arc::new(spec),
             origin,
-            is_topic: false,
+            is_copy: false,
         };
         Self {
             sinks: sinks.collect(),
@@ -151,13 +151,17 @@ impl PerTable<Table> {
     /// The tables of a job that keeps nothing.
     ///
     /// # Errors
-    /// When a table goes to Kafka.
+    /// When a table goes to another system.
     pub fn without_state(job: &Job) -> Result<Self, RunError> {
-        let is_topic = |destination| matches!(destination, &Destination::Topic(_));
-        if let Some(sink) = job.sinks.iter().find(|sink| is_topic(&sink.destination)) {
+        let external = job
+            .sinks
+            .iter()
+            .find_map(|sink| Some((sink, sink.external()?)));
+        if let Some((sink, target)) = external {
             return Err(RunError::Usage(format!(
-                "{} goes to Kafka, which needs a state to know what is there already: run with --state DIR",
-                sink.view
+                "{} goes to {}, which needs a state to know what is there already: run with --state DIR",
+                sink.view,
+                target.connector().title()
             )));
         }
         let tables = Self::with_copies(job, Path::new(""), |_| Graph::Rebuilt);

@@ -1,7 +1,6 @@
 //! What each vertex says: its title, what it does, what it keeps.
 
 use arrow::datatypes::Schema;
-use tidewater_connectors::kafka::sink::Mode;
 use tidewater_connectors::source::Format;
 use tidewater_operators::aggregate::{Aggregation, Call, Function};
 use tidewater_operators::join::{JoinKind, JoinSpec};
@@ -99,19 +98,7 @@ pub(super) fn describe_sink(sink: &Sink) -> Description {
                 details.push(format!("partitioned by {columns}"));
             }
         }
-        Destination::Topic(topic) => {
-            details.push(format!("JSON to {}", topic.location));
-            let mode = match topic.options.mode {
-                Mode::Upsert => "upsert",
-                Mode::Changelog => "changelog",
-            };
-            let key = names(&sink.schema, &topic.options.key);
-            details.push(if key.is_empty() {
-                mode.to_owned()
-            } else {
-                format!("{mode} by {key}")
-            });
-        }
+        Destination::External(target) => details.extend(target.describe()),
     }
     Description::new(format!("publish {}", sink.name), details)
 }

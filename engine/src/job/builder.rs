@@ -8,11 +8,14 @@ use arrow::datatypes::{Field, SchemaRef};
 use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_expr::logical_plan::TableScanBuilder;
 use datafusion_expr::{LogicalPlan, TableSource};
+use tidewater_connectors::Registry;
+use tidewater_connectors::declaration::SourceDeclaration;
 use tidewater_connectors::sink::Encoding;
 use tidewater_connectors::source::SourceSpec;
 
 use super::catalog::Catalog;
 use super::compile::{Compiled, compile};
+use super::declare::unknown_scheme;
 use super::parse::unknown_relation;
 use super::planner_errors::diagnose;
 use super::resolve::Draft;
@@ -32,6 +35,7 @@ pub struct JobBuilder {
     sources: Vec<Source>,
     views: Vec<(String, bool, LogicalPlan)>,
     sinks: Vec<NewSink>,
+    errors: Vec<Diagnostic>,
 }
 
 struct NewSink {
@@ -51,18 +55,17 @@ impl JobBuilder {
             sources: Vec::new(),
             views: Vec::new(),
             sinks: Vec::new(),
+            errors: Vec::new(),
         }
     }
 
     /// Adds a source. Its `projection` is of no matter: the columns that the job reads are found out.
     #[must_use]
     pub fn source(mut self, spec: SourceSpec) -> Self {
-        let schema = Arc::clone(&spec.schema);
-        self.sources.push(Source {
-            spec,
-            schema,
-            primary_key: Vec::new(),
-        });
+        match parsed(spec) {
+            Ok(source) => self.sources.push(source),
+            Err(errors) => self.errors.extend(errors),
+        }
         self
     }
 
@@ -108,7 +111,8 @@ impl JobBuilder {
     /// Everything that is wrong with the job; there is no text, so lines are 0 and messages begin with the name of what
     /// they are about.
     pub fn build(mut self) -> Result<Job, Diagnostics> {
-        let mut errors = self.declare();
+        let mut errors = std::mem::take(&mut self.errors);
+        errors.extend(self.declare());
         let drafts = self.compile(&mut errors);
         let sinks = self.sinks(&drafts, &mut errors);
         if !errors.is_empty() {
@@ -244,6 +248,42 @@ impl JobBuilder {
         publish::name_apart(&mut sinks);
         sinks.into_iter().map(|(sink, _)| sink).collect()
     }
+}
+
+/// A source whose location its connector has parsed.
+fn parsed(mut spec: SourceSpec) -> Result<Source, Vec<Diagnostic>> {
+    let failed = |message: String| Diagnostic::new(Place::default(), message);
+    let input = match &spec.source {
+        Some(source) => Arc::clone(source),
+        None => {
+            let Some(connector) = Registry::default().source(&spec.location) else {
+                return Err(vec![failed(unknown_scheme(&spec.location))]);
+            };
+            let declaration = SourceDeclaration {
+                name: &spec.name,
+                location: &spec.location,
+                schema: &spec.schema,
+                primary_key: &[],
+                options: &spec.options,
+            };
+            let parsed = connector.parse(&declaration);
+            let parsed = parsed.map_err(|errors| {
+                let errors = errors.iter();
+                errors
+                    .map(|error| failed(error.to_string()))
+                    .collect::<Vec<_>>()
+            })?;
+            (spec.location, spec.options) = (parsed.location, parsed.format_options);
+            parsed.source
+        }
+    };
+    spec.source = Some(Arc::clone(&input));
+    Ok(Source {
+        schema: Arc::clone(&spec.schema),
+        primary_key: Vec::new(),
+        input,
+        spec,
+    })
 }
 
 /// Points the scans of a user's plan at the job's own relations of the same names.

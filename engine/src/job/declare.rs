@@ -7,14 +7,16 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion_sql::parser::CreateExternalTable;
 use datafusion_sql::planner::SqlToRel;
 use datafusion_sql::sqlparser::ast::{ColumnDef, ColumnOption, Expr, Spanned, TableConstraint};
+use tidewater_connectors::Registry;
+use tidewater_connectors::connector::SourceConnector;
+use tidewater_connectors::declaration::{DeclarationError, DeclarationPart, SourceDeclaration};
+use tidewater_connectors::error::OptionError;
 use tidewater_connectors::file::validate_options;
-use tidewater_connectors::kafka::{KafkaOptions, KafkaSource, Location};
 use tidewater_connectors::source::{Format, SourceSpec};
 
 use super::Source;
 use super::catalog::Catalog;
-use super::options::{Options, each, options};
-use super::publish::local_path;
+use super::options::{each_declared, option_diagnostic, options};
 use super::site::Site;
 use super::statement::normalize;
 use super::suggest::nearest;
@@ -31,6 +33,7 @@ pub(super) struct Declared {
 
 /// The source that a statement declares, reading all its columns.
 pub(super) fn source(
+    registry: &Registry,
     table: &CreateExternalTable,
     site: &Site<'_>,
     catalog: &Catalog,
@@ -43,67 +46,49 @@ pub(super) fn source(
     let format = format(&table.file_type, site)
         .map_err(|error| errors.push(error))
         .ok();
-    let location = location(&table.locations, site)
+    let connector = connector(registry, &table.locations, site)
         .map_err(|error| errors.push(error))
         .ok();
     let options = options(&table.options, site, errors);
     let schema = Arc::new(Schema::new(fields));
-    let declared = location.zip(format).and_then(|(location, format)| {
-        let spec = SourceSpec {
-            name: site.name.to_owned(),
-            location,
-            format,
-            schema: Arc::clone(&schema),
-            projection: (0..schema.fields().len()).collect(),
-            options: BTreeMap::new(),
-            ordinals: !primary_key.is_empty(),
-            dictionaries: true,
-            connector: None,
+    let parsed = connector.zip(format).and_then(|((location, connector), format)| {
+        let parse = |options: &BTreeMap<String, String>| {
+            let parsed = connector.parse(&SourceDeclaration {
+                name: site.name,
+                location: &location,
+                schema: &schema,
+                primary_key: &primary_key,
+                options,
+            })?;
+            let valid = validate_options(format, &parsed.format_options);
+            valid.map_err(|error| vec![error.into()])?;
+            Ok((format, parsed))
         };
-        with_options(spec, &options, &primary_key, site, errors)
+        each_declared(&options, parse, |error| {
+            errors.push(declaration_diagnostic(error, &location, site));
+        })
     });
-    let source = declared
-        .filter(|_| errors.len() == errors_before)
-        .map(|spec| Source {
-            spec,
+    let source = parsed.filter(|_| errors.len() == errors_before);
+    let source = source.map(|(format, parsed)| Source {
+        spec: SourceSpec {
+            name: site.name.to_owned(),
+            location: parsed.location,
+            format,
+            projection: (0..schema.fields().len()).collect(),
             schema: Arc::clone(&schema),
-            primary_key,
-        });
+            options: parsed.format_options,
+            ordinals: !primary_key.is_empty(),
+            dictionaries: parsed.dictionaries,
+            source: Some(Arc::clone(&parsed.source)),
+        },
+        schema: Arc::clone(&schema),
+        primary_key,
+        input: parsed.source,
+    });
     Declared {
         schema: Some(schema).filter(|schema| !schema.fields().is_empty()),
         source,
     }
-}
-
-/// The source with its options, those of Kafka where it is a topic.
-fn with_options(
-    mut spec: SourceSpec,
-    options: &Options,
-    key: &[usize],
-    site: &Site<'_>,
-    errors: &mut Vec<Diagnostic>,
-) -> Option<SourceSpec> {
-    if !Location::is_kafka(&spec.location) {
-        each(options, site, errors, |options| {
-            validate_options(spec.format, options)
-        })?;
-        spec.options = options.clone();
-        return Some(spec);
-    }
-    let location = kafka_location(&spec.location, site).map_err(|error| errors.push(error));
-    let (kafka, of_format) = each(options, site, errors, |options| {
-        let kafka = KafkaOptions::take(options, &spec.schema)?;
-        validate_options(spec.format, options)?;
-        Ok((kafka, options.clone()))
-    })?;
-    spec.options = of_format;
-    spec.dictionaries = false;
-    spec.connector = Some(Arc::new(KafkaSource {
-        location: location.ok()?,
-        options: kafka,
-        key: key.to_vec(),
-    }));
-    Some(spec)
 }
 
 /// Clauses that would say nothing here are refused rather than ignored.
@@ -332,23 +317,63 @@ fn format(stored_as: &str, site: &Site<'_>) -> Result<Format, Diagnostic> {
     })
 }
 
-fn location(locations: &[String], site: &Site<'_>) -> Result<String, Diagnostic> {
-    match locations {
-        [one] if Location::is_kafka(one) => Ok(one.clone()),
-        [one] => local_path(one, "LOCATION 'data/*.csv'").map_err(|(message, hint)| {
-            site.diagnostic(&[Find::Text(one.clone()), Find::Words(&["LOCATION"])], message).with_hint(hint)
-        }),
-        _ => Err(site
-            .diagnostic(&[Find::Words(&["LOCATION"])], "a source has one location")
-            .with_hint("use a directory or a glob, or declare one source each and unite them with UNION ALL")),
-    }
+/// The one location of a source, and its connector.
+fn connector(
+    registry: &Registry,
+    locations: &[String],
+    site: &Site<'_>,
+) -> Result<(String, &'static dyn SourceConnector), Diagnostic> {
+    let [location] = locations else {
+        let found = site.diagnostic(&[Find::Words(&["LOCATION"])], "a source has one location");
+        return Err(found.with_hint(
+            "use a directory or a glob, or declare one source each and unite them with UNION ALL",
+        ));
+    };
+    let Some(connector) = registry.source(location) else {
+        let finds = [Find::Text(location.clone()), Find::Words(&["LOCATION"])];
+        let found = site.diagnostic(&finds, unknown_scheme(location));
+        return Err(found.with_hint("write a path: LOCATION 'data/*.csv'"));
+    };
+    Ok((location.clone(), connector))
 }
 
-/// The topic and brokers that a location names.
-pub(super) fn kafka_location(location: &str, site: &Site<'_>) -> Result<Location, Diagnostic> {
-    Location::parse(location).map_err(|wrong| {
-        let message = format!("'{location}' {wrong}");
-        site.diagnostic(&[Find::Text(location.to_owned())], message)
-            .with_hint("write 'kafka://host:9092/topic', brokers separated by commas")
-    })
+/// That no connector accepts a location.
+pub(super) fn unknown_scheme(location: &str) -> String {
+    let scheme = location
+        .split_once("://")
+        .map_or(location, |(scheme, _)| scheme);
+    format!("{scheme}:// is not supported by this version")
+}
+
+/// A mistake that a connector found, with its place.
+pub(super) fn declaration_diagnostic(
+    error: DeclarationError,
+    location: &str,
+    site: &Site<'_>,
+) -> Diagnostic {
+    let DeclarationError {
+        part,
+        message,
+        hint,
+    } = error;
+    let finds = match part {
+        DeclarationPart::Location => {
+            vec![Find::Text(location.to_owned()), Find::Words(&["LOCATION"])]
+        }
+        DeclarationPart::StoredAs => vec![Find::Words(&["STORED", "AS"])],
+        DeclarationPart::PartitionedBy => vec![Find::Words(&["PARTITIONED", "BY"])],
+        DeclarationPart::Option(option) => {
+            let error = OptionError {
+                option,
+                message,
+                hint,
+            };
+            return option_diagnostic(error, site);
+        }
+    };
+    let found = site.diagnostic(&finds, message);
+    match hint {
+        Some(hint) => found.with_hint(hint),
+        None => found,
+    }
 }

@@ -52,8 +52,10 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use datafusion_expr::LogicalPlan;
 pub use datafusion_sql::sqlparser::ast::CreateView;
-use tidewater_connectors::kafka::sink::TopicSpec;
+use tidewater_connectors::Registry;
+use tidewater_connectors::connector::Source as SourceInput;
 use tidewater_connectors::sink::{Encoding, SortKey, TableSpec};
+use tidewater_connectors::sink_connector::Sink as SinkTarget;
 use tidewater_connectors::source::SourceSpec;
 
 pub use self::builder::JobBuilder;
@@ -87,6 +89,8 @@ pub struct Source {
     pub schema: SchemaRef,
     /// Indices into `spec.schema`: of the rows with equal values in them the one delivered last counts. None: all count.
     pub primary_key: Vec<usize>,
+    /// The source, as its connector parsed it.
+    pub input: Arc<dyn SourceInput>,
 }
 
 /// A step: a view or a materialized view.
@@ -126,8 +130,8 @@ pub struct Sink {
 pub enum Destination {
     /// Files in a directory.
     Directory(DirectorySpec),
-    /// A Kafka topic. The state keeps a copy of the table as Parquet files.
-    Topic(Arc<TopicSpec>),
+    /// Another system, which gets the table's changes. The state keeps a copy of the table as Parquet files.
+    External(Arc<dyn SinkTarget>),
 }
 
 /// A directory that holds a table.
@@ -142,27 +146,27 @@ pub struct DirectorySpec {
 }
 
 impl Sink {
-    /// The directory that the table is published in, unless it goes to a topic.
+    /// The directory that the table is published in, unless it goes to another system.
     pub fn directory(&self) -> Option<&DirectorySpec> {
         match &self.destination {
             Destination::Directory(directory) => Some(directory),
-            Destination::Topic(_) => None,
+            Destination::External(_) => None,
         }
     }
 
-    /// The topic that the table goes to, if it does.
-    pub fn topic(&self) -> Option<&Arc<TopicSpec>> {
+    /// The system that the table goes to, unless it is published in a directory.
+    pub fn external(&self) -> Option<&Arc<dyn SinkTarget>> {
         match &self.destination {
             Destination::Directory(_) => None,
-            Destination::Topic(topic) => Some(topic),
+            Destination::External(target) => Some(target),
         }
     }
 
-    /// The table's files: where they are published, or the copy in `copies` of a table that goes to a topic.
+    /// The table's files: where they are published, or the copy in `copies` of a table that goes to another system.
     pub fn files(&self, copies: &Path) -> TableSpec {
         let directory = match &self.destination {
             Destination::Directory(directory) => directory.clone(),
-            Destination::Topic(_) => DirectorySpec {
+            Destination::External(_) => DirectorySpec {
                 path: copies.join(&*self.name),
                 partition_by: Vec::new(),
                 encoding: Encoding::default(),
@@ -190,7 +194,20 @@ impl Job {
         sql: &str,
         variables: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Diagnostics> {
-        parse::parse(name, sql, variables)
+        Self::parse_with(&Registry::default(), name, sql, variables)
+    }
+
+    /// [`parse`](Self::parse), with the connectors of a registry.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the job, in the order of the text.
+    pub fn parse_with(
+        registry: &Registry,
+        name: &str,
+        sql: &str,
+        variables: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, Diagnostics> {
+        parse::parse(registry, name, sql, variables)
     }
 
     /// The source of that name.

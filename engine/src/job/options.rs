@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use datafusion_sql::sqlparser::ast::Value;
+use tidewater_connectors::declaration::{DeclarationError, DeclarationPart};
 use tidewater_connectors::error::OptionError;
 use tidewater_connectors::file::sink::parse_encoding;
 use tidewater_connectors::sink::{Encoding, SinkError};
@@ -80,41 +81,59 @@ pub(super) fn encoding(
     )
 }
 
-/// Calls `parse` until no option is wrong, each time without the one that was, and reports all of them.
-pub(super) fn each<T>(
+/// Calls `parse` until no option is wrong, each time without those that were, and reports all mistakes.
+pub(super) fn each_declared<T>(
     options: &Options,
-    site: &Site<'_>,
-    errors: &mut Vec<Diagnostic>,
-    parse: impl Fn(&mut Options) -> Result<T, OptionError>,
+    parse: impl Fn(&Options) -> Result<T, Vec<DeclarationError>>,
+    mut report: impl FnMut(DeclarationError),
 ) -> Option<T> {
-    each_wrong(
-        options,
-        parse,
-        |error| Some(error.option.clone()),
-        |error| errors.push(option_diagnostic(error, site)),
-    )
+    let mut rest = options.clone();
+    let mut is_first = true;
+    loop {
+        let errors = match parse(&rest) {
+            Ok(parsed) => return Some(parsed).filter(|_| is_first),
+            Err(errors) => errors,
+        };
+        let mut is_changed = false;
+        for error in errors {
+            let was_given = match &error.part {
+                DeclarationPart::Option(option) => remove(&mut rest, option),
+                _ => false,
+            };
+            is_changed |= was_given;
+            // What is missing may be so because it was taken away, or misspelt.
+            if is_first || was_given {
+                report(error);
+            }
+        }
+        if !is_changed {
+            return None;
+        }
+        is_first = false;
+    }
+}
+
+/// Removes an option; whether it was there.
+fn remove(options: &mut Options, option: &str) -> bool {
+    let mut names = options.keys();
+    let name = names.find(|name| name.eq_ignore_ascii_case(option)).cloned();
+    name.is_some_and(|name| options.remove(&name).is_some())
 }
 
 fn each_wrong<T, E>(
     options: &Options,
-    parse: impl Fn(&mut Options) -> Result<T, E>,
+    parse: impl Fn(&Options) -> Result<T, E>,
     wrong: impl Fn(&E) -> Option<String>,
     mut report: impl FnMut(E),
 ) -> Option<T> {
     let mut rest = options.clone();
     let mut is_first = true;
     loop {
-        let error = match parse(&mut rest.clone()) {
+        let error = match parse(&rest) {
             Ok(parsed) => return Some(parsed).filter(|_| is_first),
             Err(error) => error,
         };
-        let was_given = wrong(&error).is_some_and(|option| {
-            let given = rest
-                .keys()
-                .find(|name| name.eq_ignore_ascii_case(&option))
-                .cloned();
-            given.is_some_and(|name| rest.remove(&name).is_some())
-        });
+        let was_given = wrong(&error).is_some_and(|option| remove(&mut rest, &option));
         // What is missing may be so because it was taken away, or misspelt.
         if is_first || was_given {
             report(error);
@@ -175,7 +194,7 @@ fn unknown_option(option: &str, format: &str, known: &str, site: &Site<'_>) -> D
 }
 
 /// An option that is unknown or means nothing, with its place.
-fn option_diagnostic(error: OptionError, site: &Site<'_>) -> Diagnostic {
+pub(super) fn option_diagnostic(error: OptionError, site: &Site<'_>) -> Diagnostic {
     let OptionError {
         option,
         message,

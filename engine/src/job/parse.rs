@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use datafusion_sql::sqlparser::ast::CreateView;
+use tidewater_connectors::Registry;
 
 use super::catalog::Catalog;
 use super::resolve::{Draft, resolve};
@@ -14,8 +15,9 @@ use super::variables::substitute;
 use super::{Job, Sink, Source, declare, prune, publish};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place};
 
-/// [`Job::parse`].
+/// [`Job::parse_with`].
 pub(super) fn parse(
+    registry: &Registry,
     name: &str,
     sql: &str,
     variables: &dyn Fn(&str) -> Option<String>,
@@ -24,7 +26,7 @@ pub(super) fn parse(
     let mut errors = filled.errors.clone();
     let unfilled = errors.len();
     let statements = statements(&filled, &mut errors);
-    let job = compile(name, &statements, &mut errors);
+    let job = compile(registry, name, &statements, &mut errors);
     // Where a variable has no value, what else its line seems to have wrong may come of that.
     let lines: BTreeSet<usize> = filled.errors.iter().map(|error| error.line).collect();
     let mut position = 0;
@@ -55,7 +57,12 @@ pub fn view_statements(
 }
 
 /// The job, if nothing is wrong with it; `errors` says what is.
-fn compile(name: &str, statements: &[Statement], errors: &mut Vec<Diagnostic>) -> Option<Job> {
+fn compile(
+    registry: &Registry,
+    name: &str,
+    statements: &[Statement],
+    errors: &mut Vec<Diagnostic>,
+) -> Option<Job> {
     let mut names = Names::default();
     let mut catalog = Catalog::new();
     let mut sources = Vec::new();
@@ -63,7 +70,7 @@ fn compile(name: &str, statements: &[Statement], errors: &mut Vec<Diagnostic>) -
         let Kind::Source(table) = &statement.kind else {
             continue;
         };
-        let declared = declare::source(table, &site(statement), &catalog, errors);
+        let declared = declare::source(registry, table, &site(statement), &catalog, errors);
         match (declared.source, declared.schema) {
             (Some(source), _) => {
                 catalog.insert(&statement.name, source.schema.clone());
@@ -81,7 +88,13 @@ fn compile(name: &str, statements: &[Statement], errors: &mut Vec<Diagnostic>) -
         .filter(|statement| names.is_view(statement))
         .collect();
     let drafts = resolve(views, &published, &mut catalog, &mut names.broken, errors);
-    let sinks = sinks(statements, &catalog, &drafts, &names.broken, errors);
+    let scope = SinkScope {
+        registry,
+        catalog: &catalog,
+        drafts: &drafts,
+        broken: &names.broken,
+    };
+    let sinks = sinks(statements, &scope, errors);
     errors.extend(publish::in_the_way(&sinks, &sources));
     let is_idle = sinks.is_empty() && !drafts.iter().any(|draft| draft.materialized);
     if errors.is_empty() && is_idle {
@@ -167,13 +180,25 @@ fn copies(statements: &[Statement]) -> impl Iterator<Item = &Statement> {
         .filter(|statement| matches!(statement.kind, Kind::Copy(_)))
 }
 
+/// What sinks are resolved against.
+struct SinkScope<'a> {
+    registry: &'a Registry,
+    catalog: &'a Catalog,
+    drafts: &'a [Draft],
+    broken: &'a BTreeSet<String>,
+}
+
 fn sinks(
     statements: &[Statement],
-    catalog: &Catalog,
-    drafts: &[Draft],
-    broken: &BTreeSet<String>,
+    scope: &SinkScope<'_>,
     errors: &mut Vec<Diagnostic>,
 ) -> Vec<(Sink, Place)> {
+    let SinkScope {
+        registry,
+        catalog,
+        drafts,
+        broken,
+    } = *scope;
     let mut sinks = Vec::new();
     for statement in copies(statements).filter(|statement| !broken.contains(&statement.name)) {
         let Kind::Copy(copy) = &statement.kind else {
@@ -191,7 +216,7 @@ fn sinks(
             .iter()
             .find(|draft| draft.name == statement.name)
             .map_or(&[][..], |draft| &draft.order_by);
-        match publish::sink(copy, &schema, order_by, &site(statement)) {
+        match publish::sink(registry, copy, &schema, order_by, &site(statement)) {
             Ok(sink) => {
                 let at = statement.tokens.find(&[Find::Text(copy.target.clone())]);
                 sinks.push((sink, at.unwrap_or(statement.place)));

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion_sql::parser::CopyToStatement;
 use tidewater_connectors::file::sink::can_partition_by;
-use tidewater_connectors::kafka::Location;
-use tidewater_connectors::kafka::sink::{Publisher, TopicOptions, TopicSpec};
+use tidewater_connectors::Registry;
+use tidewater_connectors::declaration::{DeclarationPart, SinkDeclaration};
+use tidewater_connectors::file::location::{is_local, local_path};
 use tidewater_connectors::sink::SortKey;
+use tidewater_connectors::sink_connector::{Sink as SinkTarget, SinkConnector};
 
-use super::declare::{kafka_location, unknown_column};
-use super::options::{each, encoding, options};
+use super::declare::{declaration_diagnostic, unknown_column, unknown_scheme};
+use super::options::{each_declared, encoding, options};
 use super::retain::retain;
 use super::site::Site;
 use super::tokens::Find;
@@ -22,20 +24,19 @@ use crate::spelling::type_name;
 
 /// The sink that a statement declares, over a relation with this schema and order.
 pub(super) fn sink(
+    registry: &Registry,
     copy: &CopyToStatement,
     schema: &SchemaRef,
     order_by: &[SortKey],
     site: &Site<'_>,
 ) -> Result<Sink, Vec<Diagnostic>> {
-    if Location::is_kafka(&copy.target) {
-        return topic(copy, schema, site);
+    if let Some(connector) = registry.sink(&copy.target) {
+        return external(connector, copy, schema, site);
     }
     let mut errors = Vec::new();
-    let path = local_path(&copy.target, "TO 'out/table'").map_err(|(message, hint)| {
-        errors.push(
-            site.diagnostic(&[Find::Text(copy.target.clone())], message)
-                .with_hint(hint),
-        );
+    let path = directory_path(&copy.target).map_err(|message| {
+        let found = site.diagnostic(&[Find::Text(copy.target.clone())], message);
+        errors.push(found.with_hint("write a path: TO 'out/table'"));
     });
     let partition_by = partitions(&copy.partitioned_by, schema, site, &mut errors);
     let mut given = options(&copy.options, site, &mut errors);
@@ -61,55 +62,44 @@ pub(super) fn sink(
     }
 }
 
-/// The sink that a statement declares whose table goes to Kafka.
-fn topic(
+/// The sink that a statement declares whose table goes to another system.
+fn external(
+    connector: &dyn SinkConnector,
     copy: &CopyToStatement,
     schema: &SchemaRef,
     site: &Site<'_>,
 ) -> Result<Sink, Vec<Diagnostic>> {
     let mut errors = Vec::new();
-    let location = kafka_location(&copy.target, site).map_err(|error| errors.push(error));
-    if !copy.partitioned_by.is_empty() {
-        let message = "a topic has no PARTITIONED BY: its partitions are chosen by the key";
-        errors.push(
-            site.diagnostic(&[Find::Words(&["PARTITIONED", "BY"])], message)
-                .with_hint("remove it"),
-        );
-    }
-    if let Some(format) = copy.stored_as.as_deref()
-        && !format.eq_ignore_ascii_case("JSON")
-    {
-        let message = format!("messages are JSON, not {format}");
-        errors.push(
-            site.diagnostic(&[Find::Name(format.to_owned())], message)
-                .with_hint("write STORED AS JSON"),
-        );
-    }
     let mut given = options(&copy.options, site, &mut errors);
     let retain = retain(&mut given, schema, site).map_err(|error| errors.push(error));
-    let options = each(&given, site, &mut errors, |given| {
-        TopicOptions::parse(given, schema)
+    let parse = |options: &BTreeMap<String, String>| {
+        connector.parse(&SinkDeclaration {
+            relation: site.name,
+            target: &copy.target,
+            stored_as: copy.stored_as.as_deref(),
+            partitioned_by: &copy.partitioned_by,
+            schema,
+            options,
+        })
+    };
+    let target = each_declared(&given, parse, |error| {
+        errors.push(match (&error.part, &copy.stored_as) {
+            (DeclarationPart::StoredAs, Some(format)) => {
+                let found = site.diagnostic(&[Find::Name(format.clone())], error.message);
+                found.with_hint(error.hint.unwrap_or_default())
+            }
+            _ => declaration_diagnostic(error, &copy.target, site),
+        });
     });
-    match (location, options, retain) {
-        (Ok(location), Some(options), Ok(retain)) if errors.is_empty() => {
-            // Changes of one key have to follow one another.
-            let order_by = options.order();
-            let name: Arc<str> = Arc::from(site.name);
-            let topic = TopicSpec {
-                table: Arc::clone(&name),
-                location,
-                schema: Arc::clone(schema),
-                options,
-            };
-            Ok(Sink {
-                view: site.name.to_owned(),
-                name,
-                schema: Arc::clone(schema),
-                order_by,
-                destination: Destination::Topic(Arc::new(topic)),
-                retain,
-            })
-        }
+    match (target, retain) {
+        (Some(target), Ok(retain)) if errors.is_empty() => Ok(Sink {
+            view: site.name.to_owned(),
+            name: Arc::from(site.name),
+            schema: Arc::clone(schema),
+            order_by: target.order(),
+            destination: Destination::External(target),
+            retain,
+        }),
         _ => Err(errors),
     }
 }
@@ -213,7 +203,7 @@ pub(super) fn in_the_way(sinks: &[(Sink, Place)], sources: &[Source]) -> Vec<Dia
             continue;
         };
         let collides = |source: &&Source| {
-            source.spec.connector.is_none()
+            is_local(&source.spec.location)
                 && paths::collide(
                     &source.spec.location,
                     &directory.path,
@@ -238,15 +228,17 @@ pub(super) fn in_the_way(sinks: &[(Sink, Place)], sources: &[Source]) -> Vec<Dia
 pub(super) fn overlaps(sinks: &[(Sink, Place)]) -> Vec<Diagnostic> {
     let mut errors = Vec::new();
     let mut seen: BTreeMap<PathBuf, &str> = BTreeMap::new();
-    let mut topics: Vec<Arc<TopicSpec>> = Vec::new();
+    let mut targets: BTreeMap<&str, Vec<Arc<dyn SinkTarget>>> = BTreeMap::new();
     for (sink, at) in sinks {
         let directory = match &sink.destination {
             Destination::Directory(directory) => directory,
-            Destination::Topic(topic) => {
-                topics.push(Arc::clone(topic));
-                if let Err(error) = Publisher::check_topics(&topics) {
+            Destination::External(target) => {
+                let connector = target.connector();
+                let targets = targets.entry(connector.name()).or_default();
+                targets.push(Arc::clone(target));
+                if let Err(error) = connector.check(targets) {
                     errors.push(Diagnostic::new(*at, error.to_string()));
-                    topics.pop();
+                    targets.pop();
                 }
                 continue;
             }
@@ -289,31 +281,11 @@ pub(super) fn name_apart(sinks: &mut [(Sink, Place)]) {
     }
 }
 
-/// The path of a location on this machine; else what is wrong and what to write, of the form of `example`.
-pub(super) fn local_path(location: &str, example: &str) -> Result<String, (String, String)> {
-    let hint = format!("write a path: {example}");
-    let path = match location.split_once("://") {
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("file") => {
-            rest.strip_prefix("localhost").unwrap_or(rest)
-        }
-        Some((scheme, _)) if is_scheme(scheme) => {
-            return Err((
-                format!("{scheme}:// is not supported by this version"),
-                hint,
-            ));
-        }
-        _ => location,
-    };
-    if path.trim().is_empty() {
-        Err(("the location is empty".to_owned(), hint))
+/// The directory that a target names.
+fn directory_path(target: &str) -> Result<String, String> {
+    if is_local(target) {
+        local_path(target)
     } else {
-        Ok(path.to_owned())
+        Err(unknown_scheme(target))
     }
-}
-
-fn is_scheme(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_alphabetic())
-        && text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
 }

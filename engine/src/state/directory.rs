@@ -12,9 +12,10 @@ use tidewater_connectors::disk::{self, DiskFile};
 
 use super::error::StoreError;
 pub use super::layout::StateLayout;
+use super::migrate::OLDEST_FORMAT;
 
 /// The format this version writes.
-pub const FORMAT: u32 = 5;
+pub const FORMAT: u32 = 6;
 
 /// A locked state directory.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub struct Directory {
     pub layout: StateLayout,
     /// Whether a state is in it.
     pub is_made: bool,
+    /// Whether the state is of an older format that this version moves.
+    pub is_outdated: bool,
     /// Held open for its lock.
     _lock: File,
 }
@@ -55,14 +58,15 @@ impl Directory {
         let layout = StateLayout::new(path);
         check_content(layout.root())?;
         let lock = lock(&layout, wait, hold)?;
-        let is_made = match check_format(&layout) {
-            Err(StoreError::Version { found, .. }) if rebuild && found < FORMAT => false,
-            Err(StoreError::Damaged { .. }) if rebuild => false,
-            is_made => is_made?,
+        let format = match check_format(&layout) {
+            Err(StoreError::Version { found, .. }) if rebuild && found < FORMAT => None,
+            Err(StoreError::Damaged { .. }) if rebuild => None,
+            format => format?,
         };
         Ok(Self {
             layout,
-            is_made,
+            is_made: format.is_some(),
+            is_outdated: format.is_some_and(|format| format < FORMAT),
             _lock: lock,
         })
     }
@@ -82,7 +86,7 @@ impl Directory {
             disk::sync(self.layout.root())
         };
         write().map_err(StoreError::io("write", &path))?;
-        self.is_made = true;
+        (self.is_made, self.is_outdated) = (true, false);
         Ok(())
     }
 }
@@ -177,12 +181,12 @@ fn lock(layout: &StateLayout, wait: bool, hold: Hold) -> Result<File, StoreError
     Ok(file)
 }
 
-/// Whether a state is there, of this format.
-fn check_format(layout: &StateLayout) -> Result<bool, StoreError> {
+/// The format of the state that is there, one that this version reads; `None` when there is no state.
+fn check_format(layout: &StateLayout) -> Result<Option<u32>, StoreError> {
     let path = layout.format();
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(StoreError::io("read", &path)(error)),
     };
     let number = text.trim().rsplit(' ').next().and_then(|n| n.parse().ok());
@@ -191,8 +195,8 @@ fn check_format(layout: &StateLayout) -> Result<bool, StoreError> {
             path.display().to_string(),
         )));
     };
-    if found == FORMAT {
-        return Ok(true);
+    if (OLDEST_FORMAT..=FORMAT).contains(&found) {
+        return Ok(Some(found));
     }
     Err(StoreError::Version {
         path: layout.root().to_owned(),

@@ -7,10 +7,13 @@
 //! | `state.redb` | positions, operators' state, what is published, commits |
 //! | `inputs/` | deliveries as they were read, by content hash |
 //! | `streams/` | messages as they were read, by source |
+//! | `sources/` | what other connectors keep, by connector |
 //! | `changes/` | what each epoch changed in each table |
-//! | `tables/` | Parquet copies of tables that are published as text, or to Kafka |
+//! | `tables/` | Parquet copies of tables that are published as text, or elsewhere |
 
 use std::path::{Path, PathBuf};
+
+use tidewater_connectors::connector::{SOURCES, SourceConnector};
 
 const FORMAT: &str = "FORMAT";
 const NEW_FORMAT: &str = "FORMAT.new";
@@ -29,8 +32,8 @@ pub struct StateLayout {
 
 impl StateLayout {
     /// The names that may be in the directory.
-    pub const NAMES: [&str; 8] = [
-        FORMAT, NEW_FORMAT, LOCK, STORE, INPUTS, STREAMS, CHANGES, TABLES,
+    pub const NAMES: [&str; 9] = [
+        FORMAT, NEW_FORMAT, LOCK, STORE, INPUTS, STREAMS, SOURCES, CHANGES, TABLES,
     ];
 
     /// The paths in the directory `root`.
@@ -63,14 +66,9 @@ impl StateLayout {
         self.root.join(STORE)
     }
 
-    /// The directory of kept deliveries.
-    pub fn inputs(&self) -> PathBuf {
-        self.root.join(INPUTS)
-    }
-
-    /// The directory of the kept messages of a source.
-    pub fn messages(&self, source: &str) -> PathBuf {
-        self.root.join(STREAMS).join(source)
+    /// The directory of a connector's own.
+    pub fn connector(&self, connector: &dyn SourceConnector) -> PathBuf {
+        self.root.join(connector.directory())
     }
 
     /// The directory of all lists of changes.

@@ -16,6 +16,7 @@ mod error;
 mod layout;
 mod levels;
 mod lookup;
+mod migrate;
 pub mod panic;
 mod part;
 mod piece;
@@ -32,6 +33,7 @@ use redb::{
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tidewater_connectors::checkpoint::CheckpointUpdate;
 use tidewater_connectors::disk::DiskFile;
 use tidewater_operators::hash::hash;
 use tidewater_operators::state::StoredEntries;
@@ -65,16 +67,14 @@ impl Records {
 
 /// The state's own records: [`StateRecord`] under `""`.
 pub const STATE: Records = Records("state");
-/// [`Position`](tidewater_connectors::file::Position)s, by source and path.
-pub const POSITIONS: Records = Records("positions");
+/// Checkpoints of sources: documents of their connectors, by connector, source and entry.
+pub const CHECKPOINTS: Records = Records("checkpoints");
 /// [`ViewRecord`]s, by view.
 pub const VIEWS: Records = Records("views");
 /// [`TableRecord`]s, by table.
 pub const TABLES: Records = Records("tables");
 /// What is published, by table and partition.
 pub const PARTITIONS: Records = Records("partitions");
-/// [`StreamPosition`](tidewater_connectors::kafka::StreamPosition)s, by source.
-pub const STREAMS: Records = Records("streams");
 /// [`EpochRecord`]s, by epoch in 20 digits.
 pub const EPOCHS: Records = Records("epochs");
 
@@ -127,6 +127,11 @@ impl Store {
             transaction.commit()?;
             directory.made()?;
         }
+        if directory.is_outdated {
+            // Older versions must not find the records where this one moves them.
+            directory.made()?;
+        }
+        migrate::migrate(&database)?;
         Ok(Self { database, fills })
     }
 
@@ -156,6 +161,7 @@ impl Store {
         let database = Database::builder()
             .set_cache_size(CACHE_BYTES)
             .create_with_backend(file.map_err(StoreError::io("open", &path))?)?;
+        migrate::migrate(&database)?;
         let fills = false;
         Ok(Self { database, fills })
     }
@@ -205,6 +211,10 @@ pub fn epoch_key(epoch: u64) -> String {
     format!("{epoch:020}")
 }
 
+fn checkpoint_key(connector: &str, source: &str, entry: &str) -> String {
+    pair_key(connector, &pair_key(source, entry))
+}
+
 fn seal(key: &str, body: &[u8]) -> Vec<u8> {
     let mut sealed = checksum(key, body).to_vec();
     sealed.extend_from_slice(body);
@@ -215,17 +225,25 @@ fn checksum(key: &str, body: &[u8]) -> [u8; 8] {
     (hash(body) ^ hash(key.as_bytes()).rotate_left(1)).to_le_bytes()
 }
 
+/// The document of a record, whose checksum is right.
+fn document<'a>(records: Records, key: &str, sealed: &'a [u8]) -> Result<&'a [u8], StoreError> {
+    match sealed.split_first_chunk() {
+        Some((sum, body)) if *sum == checksum(key, body) => Ok(body),
+        _ => Err(damaged(records, key)),
+    }
+}
+
 fn unseal<T: DeserializeOwned>(
     records: Records,
     key: &str,
     sealed: &[u8],
 ) -> Result<T, StoreError> {
-    let damaged = || StoreError::damaged(Damage::Record(format!("{} {key:?}", records.0)));
-    let (sum, body) = sealed.split_first_chunk().ok_or_else(damaged)?;
-    if *sum != checksum(key, body) {
-        return Err(damaged());
-    }
-    serde_json::from_slice(body).map_err(|_| damaged())
+    let body = document(records, key, sealed)?;
+    serde_json::from_slice(body).map_err(|_| damaged(records, key))
+}
+
+fn damaged(records: Records, key: &str) -> StoreError {
+    StoreError::damaged(Damage::Record(format!("{} {key:?}", records.0)))
 }
 
 /// A snapshot of the state.
@@ -272,6 +290,42 @@ impl Reading {
         records: Records,
         prefix: &str,
     ) -> Result<BTreeMap<String, T>, StoreError> {
+        self.matching(records, prefix, unseal)
+    }
+
+    /// The checkpoint of a source of a connector.
+    ///
+    /// # Errors
+    /// As [`record`](Self::record).
+    pub fn checkpoint(
+        &self,
+        connector: &str,
+        source: &str,
+    ) -> Result<BTreeMap<String, Vec<u8>>, StoreError> {
+        let prefix = checkpoint_key(connector, source, "");
+        self.matching(CHECKPOINTS, &prefix, |records, key, sealed| {
+            document(records, key, sealed).map(<[u8]>::to_vec)
+        })
+    }
+
+    /// All entries of checkpoints that a connector has, by source and entry.
+    ///
+    /// # Errors
+    /// As [`record`](Self::record).
+    pub fn checkpoints(&self, connector: &str) -> Result<BTreeMap<String, Vec<u8>>, StoreError> {
+        self.matching(
+            CHECKPOINTS,
+            &pair_key(connector, ""),
+            |records, key, sealed| document(records, key, sealed).map(<[u8]>::to_vec),
+        )
+    }
+
+    fn matching<T>(
+        &self,
+        records: Records,
+        prefix: &str,
+        read: impl Fn(Records, &str, &[u8]) -> Result<T, StoreError>,
+    ) -> Result<BTreeMap<String, T>, StoreError> {
         let mut found = BTreeMap::new();
         let Some(table) = self.table(records.0)? else {
             return Ok(found);
@@ -282,7 +336,7 @@ impl Reading {
             let Some(rest) = key.strip_prefix(prefix) else {
                 break;
             };
-            found.insert(rest.to_owned(), unseal(records, &key, sealed.value())?);
+            found.insert(rest.to_owned(), read(records, &key, sealed.value())?);
         }
         Ok(found)
     }
@@ -292,7 +346,7 @@ impl Reading {
     /// # Errors
     /// When one is damaged.
     pub fn check_records(&self) -> Result<(), StoreError> {
-        for records in [STATE, POSITIONS, STREAMS, VIEWS, TABLES, PARTITIONS, EPOCHS] {
+        for records in [STATE, CHECKPOINTS, VIEWS, TABLES, PARTITIONS, EPOCHS] {
             self.records::<serde_json::Value>(records, "")?;
         }
         Ok(())
@@ -379,8 +433,31 @@ impl Writing {
     ) -> Result<(), StoreError> {
         let body = serde_json::to_vec(value)
             .map_err(|error| StoreError::damaged(Damage::Record(error.to_string())))?;
+        self.put_document(records, key, &body)
+    }
+
+    fn put_document(&self, records: Records, key: &str, body: &[u8]) -> Result<(), StoreError> {
         let mut table = self.transaction.open_table(Bytes::new(records.0))?;
-        table.insert(key.as_bytes(), seal(key, &body).as_slice())?;
+        table.insert(key.as_bytes(), seal(key, body).as_slice())?;
+        Ok(())
+    }
+
+    /// Changes the checkpoint of a source of a connector.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn update_checkpoint(
+        &self,
+        connector: &str,
+        source: &str,
+        update: &CheckpointUpdate,
+    ) -> Result<(), StoreError> {
+        for entry in &update.removed {
+            self.remove(CHECKPOINTS, &checkpoint_key(connector, source, entry))?;
+        }
+        for (entry, body) in &update.put {
+            self.put_document(CHECKPOINTS, &checkpoint_key(connector, source, entry), body)?;
+        }
         Ok(())
     }
 

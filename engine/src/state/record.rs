@@ -21,13 +21,16 @@ pub struct StateRecord {
     /// Sources that had deliveries: they may have none any more.
     #[serde(default)]
     pub sources: BTreeSet<String>,
-    /// When its job first had tables that go to Kafka, in milliseconds since 1970, or 0: tells the state there from others
-    /// that were in the same place.
+    /// When its job first had tables that go to other systems, in milliseconds since 1970, or 0: tells the state from
+    /// others that were in the same directory.
     #[serde(default)]
     pub born_ms: u64,
-    /// The last epoch that is known to be in Kafka, for a job whose tables go there.
+    /// The last epoch that other systems are known to hold, for a job whose tables go there.
     #[serde(default)]
     pub published: u64,
+    /// What sinks staged for the last committed epoch, by connector.
+    #[serde(default)]
+    pub staged: BTreeMap<String, Vec<u8>>,
     /// Entries of each of the store's tables, this one aside.
     #[serde(default)]
     pub sizes: BTreeMap<String, u64>,

@@ -23,7 +23,9 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 
 use tidewater_contract::error::SourceError;
-use tidewater_contract::source::{Decoded, Format, Reader, SourceSpec};
+use tidewater_contract::source::{Decoded, Format, SourceSpec};
+
+use crate::reader::FileReader;
 
 use crate::{Content, Delivery};
 
@@ -48,7 +50,7 @@ fn spec(fields: Vec<Field>, options: &[(&str, &str)]) -> SourceSpec {
             .collect::<BTreeMap<_, _>>(),
         ordinals: true,
         dictionaries: false,
-        connector: None,
+        source: None,
     }
 }
 

@@ -16,8 +16,8 @@ use crate::depot::{Depot, KeptText, given, hash_prefix, settled};
 use crate::keep::Keeping;
 use crate::list::modified_ns;
 use crate::position::old_part_changed;
+use crate::reader::ReadDelivery;
 use tidewater_contract::error::SourceError;
-use tidewater_contract::source::Taken;
 use tidewater_formats::options::OnChange;
 
 /// How much is looked through at a time for a line end.
@@ -138,7 +138,7 @@ impl Input {
         &self,
         delivery: usize,
         appended: Option<u64>,
-    ) -> Result<Option<Taken>, SourceError> {
+    ) -> Result<Option<ReadDelivery>, SourceError> {
         let Text::Stored(stored) = &self.text else {
             return Ok(None);
         };
@@ -153,7 +153,7 @@ impl Input {
         } else {
             settled(&stored.before, &after, bytes)
         };
-        Ok(Some(Taken {
+        Ok(Some(ReadDelivery {
             delivery,
             bytes,
             modified_ns: modified_ns(&stored.before),

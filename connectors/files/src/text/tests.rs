@@ -29,7 +29,7 @@ fn spec() -> SourceSpec {
         options: BTreeMap::default(),
         ordinals: false,
         dictionaries: false,
-        connector: None,
+        source: None,
     }
 }
 
@@ -49,7 +49,7 @@ fn reader(files: &[(&Path, &[u8])], limits: Limits) -> TextReader<Csv> {
 }
 
 /// Rows as `a|b`, rejected rows as `line:byte <raw>`, and the stored bytes of all pieces.
-fn drain(reader: &dyn Reader) -> Result<(Vec<String>, u64), SourceError> {
+fn drain(reader: &dyn FileReader) -> Result<(Vec<String>, u64), SourceError> {
     let (mut lines, mut bytes) = (Vec::new(), 0);
     while let Some(piece) = reader.next_piece()? {
         for decoded in piece.piece {
@@ -286,7 +286,7 @@ struct Outcome {
 }
 
 /// Reads all; the pieces are decoded in the order in which they are dealt, or in the reverse.
-fn outcome(reader: &dyn Reader, reverse: bool) -> Result<Outcome, SourceError> {
+fn outcome(reader: &dyn FileReader, reverse: bool) -> Result<Outcome, SourceError> {
     let mut pieces = Vec::new();
     while let Some(dealt) = reader.next_piece()? {
         pieces.push(dealt.piece);
@@ -326,7 +326,7 @@ fn spec_of(format: Format, options: &[(&str, &str)]) -> SourceSpec {
         format,
         ordinals: true,
         dictionaries: false,
-        connector: None,
+        source: None,
         options: options
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
             .collect(),
@@ -339,7 +339,7 @@ fn reader_of(
     delivery: Delivery,
     depot: Option<&Arc<Depot>>,
     limits: Limits,
-) -> Box<dyn Reader> {
+) -> Box<dyn FileReader> {
     let (deliveries, depot) = (vec![delivery], depot.cloned());
     let rules = Rules {
         compression: Compression::Auto,

@@ -37,7 +37,7 @@ fn spec(columns: &[(&str, DataType)], options: &[(&str, &str)]) -> SourceSpec {
         options: options.collect::<BTreeMap<_, _>>(),
         ordinals: true,
         dictionaries: false,
-        connector: None,
+        source: None,
     }
 }
 

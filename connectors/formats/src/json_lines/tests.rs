@@ -32,7 +32,7 @@ fn spec(fields: Vec<Field>, options: &[(&str, &str)]) -> SourceSpec {
             .collect::<BTreeMap<_, _>>(),
         ordinals: true,
         dictionaries: false,
-        connector: None,
+        source: None,
     }
 }
 

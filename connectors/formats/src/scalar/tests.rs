@@ -27,7 +27,7 @@ fn spec(format: Format, data_type: &DataType, options: &[(&str, &str)]) -> Sourc
         options: options.collect::<BTreeMap<_, _>>(),
         ordinals: false,
         dictionaries: false,
-        connector: None,
+        source: None,
     }
 }
 

@@ -71,7 +71,7 @@ pub(super) fn declared(
         options,
         ordinals: false,
         dictionaries: false,
-        connector: None,
+        source: None,
         ..spec.clone()
     }
 }

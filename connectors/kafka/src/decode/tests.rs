@@ -47,7 +47,7 @@ fn spec(format: Format, columns: &[(&str, DataType)], options: &[(&str, &str)]) 
         options,
         ordinals: !key.is_empty(),
         dictionaries: false,
-        connector: Some(Arc::new(kafka)),
+        source: Some(Arc::new(kafka)),
     }
 }
 

@@ -11,7 +11,7 @@ use super::frame::{HEADER_BYTES, Header};
 use super::{damaged, length, open_kept, path};
 use crate::{MessageDecoder, PartitionPosition, Segment};
 use tidewater_contract::error::SourceError;
-use tidewater_contract::source::{Dealt, Decoded, Reader, SourceSpec, Taken};
+use tidewater_contract::source::{Dealt, Decoded, NextPiece, Reader, SourceSpec};
 
 /// Frames of one partition are dealt together until they take this much.
 const PIECE_BYTES: usize = 256 << 10;
@@ -99,10 +99,10 @@ impl LogReader {
 }
 
 impl Reader for LogReader {
-    fn next_piece(&self) -> Result<Option<Dealt>, SourceError> {
+    fn next_piece(&self) -> Result<NextPiece, SourceError> {
         let mut cursor = self.cursor.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(first) = cursor.next(&self.directory)? else {
-            return Ok(None);
+            return Ok(NextPiece::Done);
         };
         let delivery = self.delivery(&first)?;
         let (partition, mut bytes) = (first.header.partition, first.body.len());
@@ -118,14 +118,11 @@ impl Reader for LogReader {
         }
         let decoder = Arc::clone(&self.decoder);
         let decoded = frames.into_iter().map(move |frame| frame.decode(&decoder));
-        Ok(Some(Dealt {
-            delivery,
-            piece: Box::new(decoded),
-        }))
+        Ok(NextPiece::Dealt(Dealt::new(delivery, Box::new(decoded))))
     }
 
-    fn taken(&self) -> Result<Vec<Taken>, SourceError> {
-        Ok(Vec::new())
+    fn deliveries(&self) -> usize {
+        self.partitions.len()
     }
 
     fn bytes_total(&self) -> u64 {

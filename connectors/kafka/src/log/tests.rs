@@ -38,7 +38,7 @@ fn spec() -> SourceSpec {
         options,
         ordinals: false,
         dictionaries: false,
-        connector: Some(Arc::new(kafka)),
+        source: Some(Arc::new(kafka)),
     }
 }
 
@@ -67,7 +67,7 @@ fn positions(of: impl IntoIterator<Item = (i32, i64)>) -> BTreeMap<i32, Partitio
 fn rows(reader: &dyn Reader) -> Result<Vec<(usize, i64, Vec<u8>)>, SourceError> {
     let mut rows = Vec::new();
     let mut bytes = 0;
-    while let Some(dealt) = reader.next_piece()? {
+    while let Some(dealt) = reader.next_piece()?.dealt() {
         for decoded in dealt.piece {
             let decoded = decoded?;
             bytes += decoded.bytes;
@@ -133,11 +133,11 @@ fn frames_of_one_partition_are_dealt_together() {
     let of = positions([(0, 10), (1, 1)]);
     let reader = LogReader::open(&spec(), directory.path(), &segments, &of).unwrap();
     let mut pieces = Vec::new();
-    while let Some(dealt) = reader.next_piece().unwrap() {
+    while let Some(dealt) = reader.next_piece().unwrap().dealt() {
         pieces.push((dealt.delivery, dealt.piece.count()));
     }
     assert_eq!(pieces, [(0, 10), (1, 1)]);
-    assert!(reader.taken().unwrap().is_empty() && reader.warnings().is_empty());
+    assert!(reader.warnings().is_empty());
 }
 
 #[test]

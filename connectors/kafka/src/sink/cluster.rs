@@ -15,8 +15,9 @@ use twox_hash::XxHash3_64;
 use super::messages::{Message, each_message};
 use super::publisher::Changes;
 use super::topic::{Mode, TopicSpec};
-use crate::producer::{KeepTrying, Listener, STEP, Trouble as AnyTrouble, config, persist};
+use crate::producer::{Listener, STEP, Trouble as AnyTrouble, config, persist};
 use tidewater_contract::sink::SinkError;
+use tidewater_contract::sink_connector::KeepTrying;
 
 type Trouble = AnyTrouble<SinkError>;
 

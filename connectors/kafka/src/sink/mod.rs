@@ -40,6 +40,7 @@
 //! Messages have the headers `tidewater-table`, `tidewater-epoch` (a decimal number) and `tidewater-id` (the state's).
 
 mod cluster;
+pub mod connector;
 mod messages;
 mod publisher;
 mod topic;

@@ -7,8 +7,8 @@ use arrow::array::RecordBatch;
 
 use super::cluster::Cluster;
 use super::topic::TopicSpec;
-use crate::producer::KeepTrying;
 use tidewater_contract::sink::SinkError;
+use tidewater_contract::sink_connector::KeepTrying;
 
 /// The changes of a table in an epoch: its columns and, last, how often each row came (above zero) or went (below), in
 /// the [order](super::TopicOptions::order) of its key; as a file of changes has them.

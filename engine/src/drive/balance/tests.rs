@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use arrow::array::{Int64Array, RecordBatch};
 use tidewater_connectors::error::SourceError;
-use tidewater_connectors::source::{Dealt, Decoded, Reader, Rejected, Taken};
+use tidewater_connectors::source::{Dealt, Decoded, NextPiece, Reader, Rejected};
 use tidewater_operators::source::SourceStep;
 use tidewater_operators::{Faults, Sign};
 
@@ -37,16 +37,15 @@ const fn rows(inserted: usize, retracted: usize, rejected: usize) -> Rows {
 struct Steps(Mutex<VecDeque<Decoded>>);
 
 impl Reader for Steps {
-    fn next_piece(&self) -> Result<Option<Dealt>, SourceError> {
+    fn next_piece(&self) -> Result<NextPiece, SourceError> {
         let step = self.0.lock().unwrap().pop_front();
-        Ok(step.map(|step| Dealt {
-            delivery: 0,
-            piece: Box::new(std::iter::once(Ok(step))),
+        Ok(step.map_or(NextPiece::Done, |step| {
+            NextPiece::Dealt(Dealt::new(0, Box::new(std::iter::once(Ok(step)))))
         }))
     }
 
-    fn taken(&self) -> Result<Vec<Taken>, SourceError> {
-        Ok(Vec::new())
+    fn deliveries(&self) -> usize {
+        1
     }
 
     fn bytes_total(&self) -> u64 {
@@ -97,14 +96,7 @@ fn entered_and_read(sign: Sign, quarantines: bool, steps: &[Rows]) -> (i64, i64)
         quarantines,
     };
     let reader = Arc::new(Steps(Mutex::new(steps)));
-    let spec = Arc::new(source.spec.clone());
-    let intake = Arc::new(Intake::of(
-        spec,
-        Arc::clone(&source.schema),
-        entry,
-        reader,
-        1,
-    ));
+    let intake = Arc::new(Intake::new(&source.spec.name, entry, reader, None));
     let mut share = Share {
         intake: Arc::clone(&intake),
         quarantine: Rc::new(RefCell::new(None)),

@@ -24,32 +24,34 @@
 //! 3. Swaps can be made again. They are made before anything else is done with a state, until nothing is staged.
 //! 4. What no position refers to is removed after the record and not before.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use tidewater_connectors::connector::SourceChanges;
 use tidewater_connectors::disk;
 use tidewater_connectors::file::sink::{
     DEFAULT_SHARD_BYTES, Published as PublishedRecord, PublishedPartition, PublishedTable,
     QUARANTINE_TABLE, Run, StagedChange, Staging, TableChange, TableShard, WriteOptions,
     apply_swaps, stage_changes, sync_all, write_changes,
 };
-use tidewater_connectors::file::{Depot, Position};
-use tidewater_connectors::kafka::StreamPosition;
 use tidewater_connectors::sink::{Encoding, SinkError, TableSpec};
+use tidewater_connectors::sink_connector::StagedSinks;
 
+use super::inputs::{CommittedSource, connectors, remove_unused};
 use super::views::{Views, table_name};
 use crate::drive::RunError;
 use crate::drive::balance::{self, signed};
 use crate::drive::graph::{Epoch, Plan};
 use crate::drive::tables::{Origin, PerTable, Table};
+use crate::job::Job;
 use crate::state::directory::{Directory, StateLayout};
 use crate::state::{
-    DeliveryRecord, EPOCHS, EpochRecord, PARTITIONS, POSITIONS, Reading, STATE, STREAMS,
-    StateRecord, Store, StoreError, TABLES, TableChangeRecord, TableRecord, VIEWS, ViewRecord,
-    Writing, epoch_key, pair_key,
+    DeliveryRecord, EPOCHS, EpochRecord, PARTITIONS, Reading, STATE, StateRecord, Store,
+    StoreError, TABLES, TableChangeRecord, TableRecord, VIEWS, ViewRecord, Writing, epoch_key,
+    pair_key,
 };
 
 /// Where a commit can be cut short, for tests; those of the swaps come between the last two.
@@ -68,7 +70,7 @@ const PUBLISHED: &str = "commit: published";
 ///
 /// # Errors
 /// When the swaps cannot be made, or what is left not be removed.
-pub fn recover(store: &Store, depot: &Depot) -> Result<(), RunError> {
+pub fn recover(job: &Job, store: &Store, layout: &StateLayout) -> Result<(), RunError> {
     let reading = store.read()?;
     let state: Option<StateRecord> = reading.record(STATE, "")?;
     let state = state.unwrap_or_default();
@@ -78,8 +80,7 @@ pub fn recover(store: &Store, depot: &Depot) -> Result<(), RunError> {
         apply_swaps(&state.swaps)?;
     }
     if is_committed || state.epoch == 0 || is_staged(&state, state.epoch + 1)? {
-        let positions: BTreeMap<String, Position> = reading.records(POSITIONS, "")?;
-        remove_unused(depot, positions.values())?;
+        remove_unused(&connectors(job), layout, &reading)?;
     }
     let tables = state.table_paths.iter().map(PathBuf::as_path);
     Ok(Staging::clean(tables, &state.id)?)
@@ -101,18 +102,6 @@ fn is_staged(state: &StateRecord, epoch: u64) -> Result<bool, SinkError> {
     };
     let tables = state.table_paths.iter().map(PathBuf::as_path);
     Staging::is_staged(tables.filter(is_there), &state.id, epoch)
-}
-
-/// Removes what is kept and no position refers to.
-fn remove_unused<'a>(
-    depot: &Depot,
-    positions: impl Iterator<Item = &'a Position>,
-) -> Result<(), RunError> {
-    let used = positions.flat_map(|position| &position.parts);
-    let used: BTreeSet<String> = used.map(|part| part.hash.clone()).collect();
-    let removed = depot.remove_unreferenced(&used);
-    removed.map_err(StoreError::Source)?;
-    Ok(())
 }
 
 /// What is published, as the state tells it.
@@ -140,38 +129,22 @@ impl PublishedRecord for FromState<'_> {
     }
 }
 
-/// What became of one source's positions.
-pub struct SourcePositions {
-    /// The source.
-    pub source: String,
-    /// Its positions now.
-    pub positions: Vec<Position>,
-    /// Paths that have none any more.
-    pub forgotten: BTreeSet<String>,
-    /// What is recorded of its deliveries.
-    pub records: Vec<DeliveryRecord>,
-    /// Hashes that were kept by this run.
-    pub kept: Vec<String>,
-    /// Whether something that was kept is of no use any more.
-    pub has_unused: bool,
-    /// Where it stands, when it is a stream.
-    pub stream: Option<StreamPosition>,
-}
-
 /// What was committed.
 pub struct Committed {
     /// The state's record now.
     pub state: StateRecord,
-    /// Where streams stand now.
-    pub streams: Vec<(String, StreamPosition)>,
+    /// What the epoch made of each source.
+    pub sources: Vec<CommittedSource>,
 }
 
 /// An epoch on its way to be committed.
 pub struct Commit<'a> {
     /// Where the state is.
     pub directory: &'a Directory,
-    /// Where inputs are kept.
-    pub depot: &'a Depot,
+    /// The state.
+    pub store: &'a Store,
+    /// Its job.
+    pub job: &'a Job,
     /// The last commit.
     pub reading: &'a Reading,
     /// The state's record as it was.
@@ -180,8 +153,10 @@ pub struct Commit<'a> {
     pub views: &'a Views,
     /// Names of the parts of each view whose state is kept.
     pub parts: BTreeMap<String, Vec<String>>,
-    /// By source.
-    pub positions: Vec<SourcePositions>,
+    /// What changed of each source.
+    pub changes: &'a [Box<dyn SourceChanges>],
+    /// What the epoch makes of each source.
+    pub sources: Vec<CommittedSource>,
     /// When, in seconds since 1970.
     pub now_s: u64,
 }
@@ -239,14 +214,14 @@ impl Commit<'_> {
         if !self.is_replaced(table) {
             return Ok(Some(runs.to_vec()));
         }
-        if !table.is_topic {
+        if !table.is_copy {
             return Ok(None);
         }
-        // Consumers of a topic have its old rows: these are retracted and the new ones inserted.
+        // Another system has the old rows: these are retracted and the new ones inserted.
         Ok(Some([runs, &self.taken_back(epoch, table)?].concat()))
     }
 
-    /// What the copy of a table holds that goes to Kafka, taken back. Nothing, when it cannot be read or has other columns:
+    /// The rows of the copy of a table that goes to another system, retracted. None, when it cannot be read or has other columns:
     /// all rows are published then, and those that are gone stay.
     fn taken_back(&self, epoch: &Epoch, table: &Table) -> Result<Vec<Run>, RunError> {
         let name = &*table.spec.name;
@@ -259,7 +234,7 @@ impl Commit<'_> {
             let read = published.read(&file.path, |batch| shard.push(&batch, -1));
             if let Err(error) = read {
                 tracing::warn!(
-                    "what {name} was cannot be told ({error}): the topic gets all rows anew, and keys that are gone stay"
+                    "the old rows of {name} cannot be read ({error}): all rows are published anew, and keys that are gone stay where they are"
                 );
                 return Ok(Vec::new());
             }
@@ -290,8 +265,17 @@ impl Commit<'_> {
 
     /// What is recorded of the deliveries of all sources.
     pub fn deliveries(&self) -> Vec<DeliveryRecord> {
-        let records = self.positions.iter().flat_map(|source| &source.records);
-        records.cloned().collect()
+        let records = self.sources.iter().flat_map(|source| {
+            let deliveries = source.outcome.deliveries.iter();
+            deliveries.map(|delivery| DeliveryRecord {
+                source: source.source.clone(),
+                path: delivery.name.clone(),
+                change: delivery.kind.to_owned(),
+                rows_in: delivery.rows_in,
+                rows_out: delivery.rows_out,
+            })
+        });
+        records.collect()
     }
 
     /// Whether a table is made anew.
@@ -312,27 +296,30 @@ impl Commit<'_> {
         writing: Writing,
         mut epoch: Epoch,
         staged: &PerTable<Option<StagedChange>>,
+        staged_sinks: StagedSinks,
         seconds: f64,
     ) -> Result<Committed, RunError> {
         self.state.epoch += 1;
         let swaps = staged.present().flat_map(|table| table.swaps.clone());
         self.state.swaps = swaps.collect();
         self.state.table_paths = paths(&self.directory.layout, &epoch.tables);
-        let delivered = self.positions.iter();
-        let delivered = delivered.filter(|source| !source.positions.is_empty());
+        self.state.staged = staged_sinks;
+        let delivered = self.sources.iter();
+        let delivered = delivered.filter(|source| source.outcome.has_deliveries);
         let delivered = delivered.map(|source| source.source.clone());
         self.state.sources.extend(delivered);
-        self.record_positions(&writing)?;
+        self.record_checkpoints(&writing)?;
         self.record_views(&writing)?;
         let changed = self.record_tables(&writing, &epoch, staged)?;
         let number = self.state.epoch;
+        let deliveries = self.deliveries();
         let record = EpochRecord {
             epoch: number,
             committed_at: self.now_s,
             seconds,
-            deliveries: self.deliveries(),
-            rows_in: total(&self.positions, |record| record.rows_in),
-            rows_out: total(&self.positions, |record| record.rows_out),
+            rows_in: deliveries.iter().map(|record| record.rows_in).sum(),
+            rows_out: deliveries.iter().map(|record| record.rows_out).sum(),
+            deliveries,
             tables: changed,
             rebuilt: self.views.rebuilt.keeps.iter().cloned().collect(),
         };
@@ -340,10 +327,9 @@ impl Commit<'_> {
         self.state.sizes = writing.sizes()?;
         self.state.sizes.remove(STATE.name());
         writing.put(STATE, "", &self.state)?;
-        let kept = self.positions.iter().flat_map(|source| &source.kept);
-        self.depot
-            .sync(kept.map(String::as_str))
-            .map_err(StoreError::Source)?;
+        for (changes, source) in self.changes.iter().zip(&self.sources) {
+            changes.sync(&source.outcome).map_err(StoreError::Source)?;
+        }
         // From here on what is staged belongs to the record.
         epoch.staging.keep();
         disk::crash_point(BEFORE);
@@ -352,31 +338,16 @@ impl Commit<'_> {
         apply_swaps(&self.state.swaps)?;
         disk::crash_point(PUBLISHED);
         self.tidy(&epoch)?;
-        let streams = std::mem::take(&mut self.positions).into_iter();
-        let streams = streams.filter_map(|source| Some((source.source, source.stream?)));
         Ok(Committed {
             state: self.state,
-            streams: streams.collect(),
+            sources: self.sources,
         })
     }
 
-    fn record_positions(&self, writing: &Writing) -> Result<(), RunError> {
-        for source in &self.positions {
-            if let Some(stream) = &source.stream {
-                writing.put(STREAMS, &source.source, stream)?;
-            }
-            let known: BTreeMap<String, Position> = self
-                .reading
-                .records(POSITIONS, &pair_key(&source.source, ""))?;
-            for path in &source.forgotten {
-                writing.remove(POSITIONS, &pair_key(&source.source, path))?;
-            }
-            for position in &source.positions {
-                if known.get(&position.path) != Some(position) {
-                    let key = pair_key(&source.source, &position.path);
-                    writing.put(POSITIONS, &key, position)?;
-                }
-            }
+    fn record_checkpoints(&self, writing: &Writing) -> Result<(), RunError> {
+        for source in &self.sources {
+            let update = &source.outcome.checkpoint;
+            writing.update_checkpoint(source.connector, &source.source, update)?;
         }
         Ok(())
     }
@@ -468,9 +439,9 @@ impl Commit<'_> {
     /// Removes what is of no use any more. The commit stands whether that succeeds or not.
     fn tidy(&self, epoch: &Epoch) -> Result<(), RunError> {
         // What is staged goes last: as long as it is there the next run knows that this one did not end.
-        if self.positions.iter().any(|source| source.has_unused) {
-            let positions = self.positions.iter().flat_map(|source| &source.positions);
-            remove_unused(self.depot, positions)?;
+        if self.sources.iter().any(|source| source.outcome.has_unused) {
+            let layout = &self.directory.layout;
+            remove_unused(&connectors(self.job), layout, &self.store.read()?)?;
         }
         let tables = paths(&self.directory.layout, &epoch.tables);
         Ok(Staging::clean(
@@ -484,11 +455,6 @@ impl Commit<'_> {
 fn newest(plan: &Plan, view: &str) -> Option<i64> {
     let retained = plan.retained.get(view)?;
     Some(retained.newest.load(Ordering::Relaxed)).filter(|newest| *newest > i64::MIN)
-}
-
-fn total(positions: &[SourcePositions], of: impl Fn(&DeliveryRecord) -> u64) -> u64 {
-    let records = positions.iter().flat_map(|source| &source.records);
-    records.map(of).sum()
 }
 
 /// Where the Parquet copy of a table is that is published as text.

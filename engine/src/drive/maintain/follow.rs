@@ -8,7 +8,7 @@
 //!    └─────────────────────────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! 1. An epoch is cut at `rows_max` rows, about; so memory does not depend on how much waits.
+//! 1. An epoch ends at `rows_max` rows, about; so memory does not depend on how much waits.
 //! 2. While much waits beside what an epoch has taken in ([`BEHIND`]), it goes on: who is behind catches up in few and
 //!    large epochs, which cost less a row than small ones; who is not commits at every interval.
 //! 3. It ends with a whole epoch: what is being taken in when it is stopped is committed.
@@ -18,11 +18,12 @@ use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use tidewater_connectors::kafka::Stream;
+use tidewater_connectors::connector::SourceStream;
 
 use super::MaintainOptions;
+use super::inputs::SourceStreamOf;
 use super::session::Session;
-use crate::drive::ingest::Cut;
+use crate::drive::ingest::Barrier;
 use crate::drive::stages::Stages;
 use crate::drive::{Progress, RunError, RunReport};
 use crate::job::Job;
@@ -88,7 +89,11 @@ pub fn follow(
             !waiting.is_stopping()
         };
         let mut session = Session::open(job, &options.maintain, progress, Box::new(keep_trying))?;
-        let streams = streams(&session);
+        let streams: Vec<_> = session
+            .streams()
+            .into_iter()
+            .map(|one| one.stream)
+            .collect();
         // Brokers may take seconds to answer, and no epoch waits for that.
         std::thread::scope(|scope| {
             let (following, ended) = mpsc::channel::<()>();
@@ -110,8 +115,8 @@ fn epochs(
 ) -> Result<(), RunError> {
     while !pace.is_stopping() {
         pace.begin();
-        let cut = cut(session, pace, rows_max);
-        let report = session.epoch(Stages::start(progress), Some(&cut))?;
+        let barrier = barrier(session, pace, rows_max);
+        let report = session.epoch(Stages::start(progress), Some(&barrier))?;
         let deliveries = report.deliveries.as_ref();
         if deliveries.is_some_and(|deliveries| !deliveries.is_empty()) {
             pace.committed(&report);
@@ -121,29 +126,24 @@ fn epochs(
     Ok(())
 }
 
-fn streams(session: &Session<'_>) -> Vec<Stream> {
-    let inflows = session.inflows().values();
-    inflows.map(|inflow| inflow.stream.clone()).collect()
-}
-
 /// Asks the brokers now and then for partitions that were added, and whether all is as it was, until `ended` is.
-fn ask(streams: &[Stream], pace: &dyn Pace, ended: &Receiver<()>) {
+fn ask(streams: &[Arc<dyn SourceStream>], pace: &dyn Pace, ended: &Receiver<()>) {
     while ended.recv_timeout(pace.wait()) == Err(RecvTimeoutError::Timeout) {
         if pace.is_time_to_ask() {
-            streams.iter().for_each(Stream::watch);
+            streams.iter().for_each(|stream| stream.watch());
         }
     }
 }
 
-fn cut(session: &Session<'_>, pace: &Arc<dyn Pace>, rows_max: u64) -> Arc<Cut> {
-    let streams = streams(session);
+fn barrier(session: &Session<'_>, pace: &Arc<dyn Pace>, rows_max: u64) -> Arc<Barrier> {
+    let streams = session.streams();
     let pace = Arc::clone(pace);
     // What cannot be had now is not waited for.
     let is_behind = move |rows: u64| {
-        let lag: u64 = streams.iter().map(Stream::lag).sum();
-        lag > ON_THE_WAY.max(rows / BEHIND) && streams.iter().all(|one| one.trouble().is_none())
+        let mut well = streams.iter().map(|one| one.stream.trouble().is_none());
+        lag(&streams) > ON_THE_WAY.max(rows / BEHIND) && well.all(|is_well| is_well)
     };
-    Arc::new(Cut {
+    Arc::new(Barrier {
         rows_max,
         rows: AtomicU64::new(0),
         is_over: Box::new(move |rows| pace.is_stopping() || (pace.is_over() && !is_behind(rows))),
@@ -152,24 +152,30 @@ fn cut(session: &Session<'_>, pace: &Arc<dyn Pace>, rows_max: u64) -> Arc<Cut> {
 
 /// Waits until a stream has something, files may have come, or it is time to stop.
 fn await_more(session: &Session<'_>, pace: &dyn Pace) -> Result<(), RunError> {
-    let inflows = || session.inflows().values();
+    let streams = session.streams();
     let mut waited = Duration::ZERO;
-    while !pace.is_stopping() && (waited < pace.every() || !session.reads_files()) {
+    while !pace.is_stopping() && (waited < pace.every() || !session.polls()) {
         let mut has_more = false;
-        for inflow in inflows() {
-            has_more |= inflow.wait(pace.wait())?;
+        for SourceStreamOf { source, stream } in &streams {
+            let waited = stream.wait(pace.wait());
+            has_more |= waited.map_err(RunError::of_source(source))?;
         }
-        let lag = inflows().map(|inflow| inflow.stream.lag()).sum();
+        let lag = lag(&streams);
         // Of partitions that were just learnt nothing is fetched yet.
         has_more |= lag > 0;
-        pace.status(lag, inflows().find_map(|inflow| inflow.stream.trouble()));
+        pace.status(lag, streams.iter().find_map(|one| one.stream.trouble()));
         if has_more {
             break;
         }
-        if session.inflows().is_empty() {
+        if streams.is_empty() {
             std::thread::sleep(pace.wait());
         }
         waited += pace.wait();
     }
     Ok(())
+}
+
+/// Rows that wait in all streams, about.
+fn lag(streams: &[SourceStreamOf]) -> u64 {
+    streams.iter().map(|one| one.stream.lag()).sum()
 }

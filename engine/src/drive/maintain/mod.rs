@@ -7,13 +7,13 @@
 //! 3. Nothing is changed, neither state nor tables, unless all of it can be committed ([`commit`]).
 
 pub mod commit;
-pub mod deliveries;
 mod fill;
 mod follow;
-mod outflow;
-mod positions;
+pub mod inputs;
 mod reports;
 mod session;
+mod sinks;
+mod sources_read;
 pub mod views;
 mod windows;
 
@@ -24,7 +24,7 @@ pub use self::commit::{CRASH_POINTS, FILLED};
 pub use self::follow::{FollowOptions, Pace, follow};
 pub use self::session::state_of;
 
-use tidewater_connectors::kafka::KeepTrying;
+use tidewater_connectors::sink_connector::KeepTrying;
 
 use self::session::Session;
 use super::stages::Stages;
@@ -70,7 +70,7 @@ pub fn maintain(
     })
 }
 
-/// How often brokers that cannot be reached are tried again by a run that has an end, about a second apart.
+/// How often systems that cannot be reached are tried again by a run that has an end, about a second apart.
 const TRIES_MAX: u32 = 60;
 
 fn patience(notice: &(dyn Fn(&str) + Sync)) -> Box<KeepTrying<'_>> {

@@ -1,40 +1,37 @@
-//! A state that is open: its lock, its store, what is kept of the inputs, and the consumers of its streams. An epoch is
-//! one commit, or nothing when nothing changed.
+//! A state that is open: its lock, its store, the sources and sinks of its job. An epoch is one commit, or nothing when
+//! nothing changed.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tidewater_connectors::connector::SourceChanges;
 use tidewater_connectors::disk;
 use tidewater_connectors::file::sink::{Run, Staging, WriteOptions};
-use tidewater_connectors::file::{Depot, Position};
-use tidewater_connectors::kafka::KafkaSource;
-use tidewater_connectors::kafka::KeepTrying;
+use tidewater_connectors::sink_connector::KeepTrying;
 use tidewater_operators::Faults;
 use tidewater_operators::hash::hash;
 
 use super::MaintainOptions;
-use super::commit::{self, Commit, Committed, SourcePositions};
-use super::deliveries::{SourceChanges, SourcesRead, intakes};
+use super::commit::{self, Commit, Committed};
 use super::fill::StateFill;
-use super::outflow::Outflow;
-use super::positions::{positions, rows_of};
+use super::inputs::{CommittedSource, OpenSources, SourceInputs, SourceStreamOf};
 use super::reports::{reports, unchanged};
+use super::sinks::OpenSinks;
+use super::sources_read::SourcesRead;
 use super::views::Views;
 use super::windows::finalize;
 use crate::drive::graph::{Epoch, Graph};
-use crate::drive::inflow::{Inflow, Inflows, Share};
-use crate::drive::ingest::{Cut, Intake};
-use crate::drive::run::{check_gate, finished, warnings};
+use crate::drive::ingest::{Barrier, Intake};
+use crate::drive::run::{finished, warnings};
 use crate::drive::stages::Stages;
 use crate::drive::tables::{PerTable, Table};
 use crate::drive::{Progress, RunError, RunReport, keep, workers};
 use crate::job::Job;
 use crate::state::directory::Directory;
 use crate::state::{
-    POSITIONS, Reading, STATE, StateRecord, Store, StoreError, VIEWS, ViewRecord, Writing,
-    pair_key, panic,
+    Reading, STATE, StateRecord, Store, StoreError, VIEWS, ViewRecord, Writing, panic,
 };
 
 /// A state that is open.
@@ -44,9 +41,8 @@ pub struct Session<'a> {
     progress: &'a Progress,
     directory: Directory,
     store: Store,
-    depot: Arc<Depot>,
-    inflows: Inflows,
-    outflow: Option<Outflow>,
+    sources: OpenSources,
+    sinks: OpenSinks,
     keep_trying: Box<KeepTrying<'a>>,
     /// As of the last commit.
     state: StateRecord,
@@ -54,21 +50,13 @@ pub struct Session<'a> {
     rebuild: bool,
 }
 
-/// What an epoch reads.
-struct Inputs {
-    /// Of files, source by source: of what is added, of what is removed, of what stays; of streams the first and the last.
-    intakes: Vec<[Option<Arc<Intake>>; 3]>,
-    /// What is taken in of each stream.
-    shares: BTreeMap<String, Share>,
-}
-
 /// What an epoch has to do.
 struct Work {
     /// The last commit.
     reading: Arc<Reading>,
     views: Views,
-    /// What changed of the files of each source.
-    changes: Vec<SourceChanges>,
+    /// What changed of each source.
+    changes: Vec<Box<dyn SourceChanges>>,
     tables: PerTable<Table>,
 }
 
@@ -82,11 +70,11 @@ struct Computed {
 }
 
 impl<'a> Session<'a> {
-    /// Opens the state, finishes what a run that was cut short left half done, and connects to the brokers of what is in
-    /// Kafka, for as long as `keep_trying` says.
+    /// Opens the state, finishes what a run that was cut short left half done, and connects to the systems of sources and
+    /// sinks, for as long as `keep_trying` says.
     ///
     /// # Errors
-    /// When the state is in use or damaged, or brokers cannot be reached.
+    /// When the state is in use or damaged, or a system cannot be reached.
     pub fn open(
         job: &Job,
         options: &'a MaintainOptions<'a>,
@@ -95,26 +83,15 @@ impl<'a> Session<'a> {
     ) -> Result<Self, RunError> {
         let mut directory = Directory::open(&options.state, options.wait, options.rebuild)?;
         let store = open_store(&mut directory, options)?;
-        let depot = Depot::open(directory.layout.inputs()).map_err(StoreError::Source)?;
-        commit::recover(&store, &depot)?;
+        commit::recover(job, &store, &directory.layout)?;
         let reading = store.read()?;
         let mut state = state_of(job, &directory, &reading)?;
-        if state.born_ms == 0 && job.sinks.iter().any(|sink| sink.topic().is_some()) {
+        if state.born_ms == 0 && job.sinks.iter().any(|sink| sink.external().is_some()) {
             state.born_ms = u64::try_from((options.now)().as_millis()).unwrap_or(u64::MAX);
         }
         let layout = &directory.layout;
-        let outflow = Outflow::open(job, &state, layout.clone(), &mut *keep_trying)?;
-        let mut inflows = Inflows::new();
-        for source in job
-            .sources
-            .iter()
-            .filter(|source| KafkaSource::of(&source.spec).is_some())
-        {
-            let name = &source.spec.name;
-            let group = format!("tidewater-{}-{name}", state.id);
-            let inflow = Inflow::resume(source, &group, &reading, layout.messages(name))?;
-            inflows.insert(name.clone(), inflow);
-        }
+        let sinks = OpenSinks::open(job, &state, layout, &mut *keep_trying)?;
+        let sources = OpenSources::resume(job, &state, &reading, layout)?;
         drop(reading);
         Ok(Self {
             job: job.clone(),
@@ -122,26 +99,25 @@ impl<'a> Session<'a> {
             progress,
             directory,
             store,
-            depot: Arc::new(depot),
-            inflows,
-            outflow,
+            sources,
+            sinks,
             keep_trying,
             state,
             rebuild: options.rebuild,
         })
     }
 
-    /// The streams.
-    pub fn inflows(&self) -> &Inflows {
-        &self.inflows
+    /// The sources whose rows come by themselves.
+    pub fn streams(&self) -> Vec<SourceStreamOf> {
+        self.sources.streams()
     }
 
-    /// Whether some source is in files.
-    pub fn reads_files(&self) -> bool {
-        self.inflows.len() < self.job.sources.len()
+    /// Whether some source has to be looked at now and then.
+    pub fn polls(&self) -> bool {
+        self.sources.polls()
     }
 
-    /// Takes in what came, of streams until `cut` is reached, and commits it. Without anything to do nothing is committed.
+    /// Reads what came, of streams until `barrier`, and commits it. Without anything to do nothing is committed.
     ///
     /// # Errors
     /// When anything fails. State and tables are then as they were; if the error came after the commit's record, the next
@@ -149,32 +125,34 @@ impl<'a> Session<'a> {
     pub fn epoch(
         &mut self,
         mut clock: Stages<'_>,
-        cut: Option<&Arc<Cut>>,
+        barrier: Option<&Arc<Barrier>>,
     ) -> Result<RunReport, RunError> {
         clock.enter("compare");
         let work = self.compare()?;
         if !self.has_work(&work) {
-            note_positions(&self.job, &self.store, &work)?;
+            self.note_checkpoints(&work)?;
             return unchanged(self.state.epoch, &work.tables, &work.reading, clock);
         }
-        let inputs = self.inputs(&work, cut)?;
+        let inputs = self.inputs(&work, barrier)?;
         let epoch = self.prepare(&work, &inputs)?;
 
         clock.enter("compute");
         let fill = StateFill::begin(&self.store, &self.state)?;
         let computed = self.compute(epoch, &work, fill.transaction())?;
         let mut warnings = warnings(&computed.epoch.intakes);
-        let positions = self.positions(&work, &inputs)?;
+        let sources = self.outcomes(&work, &inputs)?;
 
         clock.enter("write");
         let commit = Commit {
             directory: &self.directory,
-            depot: &self.depot,
+            store: &self.store,
+            job: &self.job,
             reading: &work.reading,
             state: self.state.clone(),
             views: &work.views,
             parts: computed.parts,
-            positions,
+            changes: &work.changes,
+            sources,
             now_s: (self.options.now)().as_secs(),
         };
         let (epoch, runs) = (computed.epoch, computed.runs);
@@ -187,13 +165,14 @@ impl<'a> Session<'a> {
             StateFill::WithRecord(transaction) => (stage()?, transaction),
         };
         commit.balance(&epoch, &staged)?;
+        let staged_sinks = self.sinks.stage(self.state.epoch + 1)?;
 
         clock.enter("commit");
         let reports = reports(&commit, &epoch.tables, &staged)?;
         let deliveries = commit.deliveries();
         let rows_read = deliveries.iter().map(|delivery| delivery.rows_in).sum();
         let rows_late = epoch.counts.late.load(Ordering::Relaxed);
-        let committed = commit.finish(record, epoch, &staged, clock.elapsed())?;
+        let committed = commit.finish(record, epoch, &staged, staged_sinks, clock.elapsed())?;
         self.committed(committed)?;
         warnings.sort();
         let (seconds_total, stages) = clock.finish();
@@ -211,18 +190,12 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Goes on from what was committed: publishes it to Kafka, and tells the brokers how far streams are read.
+    /// Goes on from what was committed: publishes it to other systems, and tells sources how far they are read.
     fn committed(&mut self, committed: Committed) -> Result<(), RunError> {
         self.state = committed.state;
         self.rebuild = false;
-        if let Some(outflow) = &mut self.outflow {
-            outflow.publish(self.state.epoch, &mut *self.keep_trying)?;
-        }
-        for (name, position) in committed.streams {
-            if let Some(inflow) = self.inflows.get_mut(&name) {
-                inflow.committed(position);
-            }
-        }
+        self.sinks.publish(&self.state, &mut *self.keep_trying)?;
+        self.sources.committed(&committed.sources);
         Ok(())
     }
 
@@ -234,12 +207,12 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Notes that the last epoch is in Kafka, which would forget in time that it holds it.
+    /// Notes that other systems hold the last epoch: they may forget in time that they do.
     ///
     /// # Errors
     /// When the state cannot be written.
     pub fn close(mut self) -> Result<(), RunError> {
-        if self.outflow.is_some() && self.state.published < self.state.epoch {
+        if !self.sinks.is_empty() && self.state.published < self.state.epoch {
             let writing = self.store.write()?;
             self.state.published = self.state.epoch;
             writing.put(STATE, "", &self.state)?;
@@ -256,7 +229,7 @@ impl<'a> Session<'a> {
         let reading = Arc::new(self.store.read()?);
         let copies = self.directory.layout.table_copies();
         let views = Views::compare(&self.job, &reading, &copies, self.rebuild)?;
-        let changes = self.compare_files(&reading)?;
+        let changes = self.compare_sources(&reading)?;
         announce(&views, &self.state, self.rebuild, self.options.notice);
         let tables = PerTable::with_copies(&self.job, &copies, |view| views.graph(view));
         Ok(Work {
@@ -267,8 +240,11 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// What changed of the files of each source.
-    fn compare_files(&self, reading: &Reading) -> Result<Vec<SourceChanges>, RunError> {
+    /// What changed of each source.
+    fn compare_sources(
+        &mut self,
+        reading: &Reading,
+    ) -> Result<Vec<Box<dyn SourceChanges>>, RunError> {
         let settle = self.options.settle;
         let settled = (self.options.now)().saturating_sub(settle).as_nanos();
         let settled_ns = if settle.is_zero() {
@@ -276,65 +252,63 @@ impl<'a> Session<'a> {
         } else {
             i64::try_from(settled).unwrap_or(i64::MAX)
         };
-        let changes = self
-            .job
-            .sources
-            .iter()
-            .map(|source| match KafkaSource::of(&source.spec) {
-                None => SourceChanges::compare(source, &self.state, reading, settled_ns),
-                Some(_) => Ok(SourceChanges::default()),
-            });
-        let mut changes = changes.collect::<Result<Vec<_>, _>>()?;
-        let notes = changes.iter_mut();
-        for note in notes.flat_map(|changes| changes.notes.drain(..)) {
-            (self.options.notice)(&note);
+        let changes = self.sources.changes(&self.state, reading, settled_ns)?;
+        for notice in changes.iter().flat_map(|changes| changes.notices()) {
+            (self.options.notice)(&notice);
         }
         Ok(changes)
     }
 
     fn has_work(&self, Work { views, changes, .. }: &Work) -> bool {
-        !changes.iter().all(SourceChanges::is_nothing)
+        !changes.iter().all(|changes| changes.is_empty())
             || !views.rebuilt.keeps.is_empty()
             || views.quarantine
             || !views.gone.views.is_empty()
             || !views.gone.tables.is_empty()
-            || self.inflows.values().any(|inflow| inflow.stream.lag() > 0)
     }
 
-    fn inputs(&self, work: &Work, cut: Option<&Arc<Cut>>) -> Result<Inputs, RunError> {
-        let Work { views, changes, .. } = work;
-        let read = SourcesRead::of(&self.job, views);
-        let mut inputs = Inputs {
-            intakes: Vec::new(),
-            shares: BTreeMap::new(),
-        };
-        for (source, changes) in self.job.sources.iter().zip(changes) {
-            let name = &source.spec.name;
-            let Some(inflow) = self.inflows.get(name) else {
-                inputs
-                    .intakes
-                    .push(intakes(source, &read, changes, &self.depot)?);
-                continue;
-            };
-            let share = inflow.take(read.all(name), cut);
-            let again = read.again(name);
-            let again = again.map(|graphs| inflow.again(graphs, views.quarantine));
-            let again = again.transpose()?.flatten().map(Arc::new);
-            inputs
-                .intakes
-                .push([Some(Arc::clone(&share.added)), None, again]);
-            inputs.shares.insert(name.clone(), share);
+    /// What the epoch reads, source by source.
+    fn inputs(
+        &self,
+        work: &Work,
+        barrier: Option<&Arc<Barrier>>,
+    ) -> Result<Vec<SourceInputs>, RunError> {
+        let read = SourcesRead::of(&self.job, &work.views);
+        let sources = self.job.sources.iter().zip(&work.changes);
+        let inputs = sources.map(|(source, changes)| {
+            SourceInputs::open(&source.spec, changes.as_ref(), &read, barrier)
+                .map_err(RunError::of_source(source))
+        });
+        inputs.collect()
+    }
+
+    /// Notes checkpoints that changed though nothing is to be read, such as those of files that were touched: they are
+    /// not read again to be told unchanged.
+    fn note_checkpoints(&self, work: &Work) -> Result<(), RunError> {
+        let mut updates = Vec::new();
+        for (source, changes) in self.job.sources.iter().zip(&work.changes) {
+            let source = CommittedSource::of(source, changes.as_ref(), None)?;
+            if !source.outcome.checkpoint.is_empty() {
+                updates.push(source);
+            }
         }
-        Ok(inputs)
+        if updates.is_empty() {
+            return Ok(());
+        }
+        let writing = self.store.write()?;
+        for source in updates {
+            let update = &source.outcome.checkpoint;
+            writing.update_checkpoint(source.connector, &source.source, update)?;
+        }
+        Ok(writing.commit()?)
     }
 
-    fn prepare(&self, work: &Work, inputs: &Inputs) -> Result<Epoch, RunError> {
+    fn prepare(&self, work: &Work, inputs: &[SourceInputs]) -> Result<Epoch, RunError> {
         let next = self.state.epoch + 1;
         let paths = commit::paths(&self.directory.layout, &work.tables);
         commit::remove_orphans(&self.directory.layout, next)?;
         let staging = Staging::for_state(paths.iter().map(PathBuf::as_path), &self.state.id, next)?;
-        let intakes: Vec<Arc<Intake>> =
-            inputs.intakes.iter().flatten().flatten().cloned().collect();
+        let intakes: Vec<Arc<Intake>> = inputs.iter().flat_map(SourceInputs::intakes).collect();
         for intake in &intakes {
             self.progress
                 .bytes_total
@@ -368,25 +342,20 @@ impl<'a> Session<'a> {
         Ok(computed)
     }
 
-    /// Where each source stands once the epoch is committed.
+    /// What the epoch makes of each source.
     ///
     /// # Errors
-    /// When a source let through too many bad rows, or what was read of a stream cannot be made durable.
-    fn positions(&self, work: &Work, inputs: &Inputs) -> Result<Vec<SourcePositions>, RunError> {
-        let sources = self.job.sources.iter();
-        let sources = sources.zip(&work.changes).zip(&inputs.intakes);
-        let positions = sources.map(|((source, changes), intakes)| {
-            let name = &source.spec.name;
-            let mut positions = positions(name, changes.clone(), intakes);
-            if let (Some(inflow), Some(share)) = (self.inflows.get(name), inputs.shares.get(name)) {
-                let (stream, records) = inflow.after(share)?;
-                positions.stream = Some(stream);
-                positions.records = records;
-            }
-            check_gate(source, rows_of(&positions))?;
-            Ok(positions)
+    /// When a source let through too many bad rows, or was not read to its end.
+    fn outcomes(
+        &self,
+        work: &Work,
+        inputs: &[SourceInputs],
+    ) -> Result<Vec<CommittedSource>, RunError> {
+        let sources = self.job.sources.iter().zip(&work.changes).zip(inputs);
+        let outcomes = sources.map(|((source, changes), inputs)| {
+            CommittedSource::of(source, changes.as_ref(), inputs.inserted.as_ref())
         });
-        positions.collect()
+        outcomes.collect()
     }
 }
 
@@ -475,27 +444,6 @@ fn announce(views: &Views, state: &StateRecord, rebuild: bool, notice: &dyn Fn(&
             table.path.display()
         ));
     }
-}
-
-/// Remembers files that were touched, so that they need not be read again to be told unchanged.
-fn note_positions(job: &Job, store: &Store, work: &Work) -> Result<(), RunError> {
-    let writing = store.write()?;
-    let mut moved = false;
-    for (source, changes) in job.sources.iter().zip(&work.changes) {
-        let name = &source.spec.name;
-        let known: BTreeMap<String, Position> =
-            work.reading.records(POSITIONS, &pair_key(name, ""))?;
-        for position in &changes.positions {
-            if known.get(&position.path) != Some(position) {
-                writing.put(POSITIONS, &pair_key(name, &position.path), position)?;
-                moved = true;
-            }
-        }
-    }
-    if moved {
-        writing.commit()?;
-    }
-    Ok(())
 }
 
 /// Forgets the state of views that are built anew, and of those that are gone.

@@ -51,7 +51,7 @@ pub struct Gone {
 }
 
 impl Views {
-    /// Compares the job with what is kept. `copies` holds copies of tables that go to Kafka; `all` is to build everything
+    /// Compares the job with what is kept. `copies` holds copies of tables that go to other systems; `all` is to build everything
     /// anew.
     ///
     /// # Errors

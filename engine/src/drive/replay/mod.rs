@@ -17,7 +17,7 @@ use arrow::error::ArrowError;
 
 pub use self::step::{Step, parse_time};
 
-use tidewater_connectors::kafka::KafkaSource;
+pub use tidewater_connectors::connector::OffsetBound;
 
 use self::read::Counts;
 use self::runs::{StepRows, Steps};
@@ -41,20 +41,11 @@ pub struct ReplayOptions {
     /// Rows at this time or later are left out, in microseconds since 1970.
     pub to: Option<i64>,
     /// Messages before this are left out of every topic.
-    pub messages_from: Option<MessageBound>,
+    pub messages_from: Option<OffsetBound>,
     /// Messages from this on are left out of every topic.
-    pub messages_to: Option<MessageBound>,
+    pub messages_to: Option<OffsetBound>,
     /// Bytes of rows that wait for their step in memory; more wait in temporary files.
     pub memory_bytes: usize,
-}
-
-/// A place in each partition of a topic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MessageBound {
-    /// An offset.
-    Offset(i64),
-    /// The first message that is not older than this, in milliseconds since 1970.
-    Time(i64),
 }
 
 /// What was read.
@@ -190,11 +181,7 @@ impl Iterator for Replay {
 
 /// Steps of messages need messages, and no column.
 fn by_offset(job: &Job, by: &[String]) -> Result<Vec<Option<usize>>, RunError> {
-    if job
-        .sources
-        .iter()
-        .all(|source| KafkaSource::of(&source.spec).is_none())
-    {
+    if job.sources.iter().all(|source| !source.input.has_offsets()) {
         let message = "--step counts messages, and no source is in Kafka: give a length of time";
         return Err(RunError::Usage(message.to_owned()));
     }
@@ -212,12 +199,7 @@ fn check_bounds(
     columns: &[Option<usize>],
 ) -> Result<(), RunError> {
     let of_messages = options.messages_from.is_some() || options.messages_to.is_some();
-    if of_messages
-        && job
-            .sources
-            .iter()
-            .all(|source| KafkaSource::of(&source.spec).is_none())
-    {
+    if of_messages && job.sources.iter().all(|source| !source.input.has_offsets()) {
         return Err(RunError::Usage(
             "--from-offset and --from-time bound messages, and no source is in Kafka: give --from"
                 .to_owned(),
@@ -286,7 +268,7 @@ fn describe(
         history.rows_bad += counts.bad;
         history.rows_outside += counts.outside;
         let mut note = match column {
-            None if by_messages && KafkaSource::of(&source.spec).is_some() => {
+            None if by_messages && source.input.has_offsets() => {
                 format!("{name}: by offset")
             }
             None => format!("{name}: whole with the first step"),

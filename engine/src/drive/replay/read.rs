@@ -2,27 +2,23 @@
 //!
 //! 1. Rows read = rows gathered + bad rows + rows outside the bounds.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::{Array, BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
-use tidewater_connectors::file::{Delivery, ListedFile, list, open};
-use tidewater_connectors::kafka::KafkaSource;
-use tidewater_connectors::kafka::{PartitionPosition, Stream, StreamPosition, Until};
-use tidewater_connectors::source::{Decoded, Reader, Rejected, SourceSpec};
+use tidewater_connectors::connector::ReadBounds;
+use tidewater_connectors::source::{Decoded, NextPiece, Reader, Rejected, SourceSpec};
 
 use super::column::micros;
 use super::runs::{FIRST, Gather};
-use super::{MessageBound, ReplayOptions, Step, spill_failed};
+use super::{ReplayOptions, Step, spill_failed};
 use crate::drive::progress::Counters;
-use crate::drive::run::{check_gate, unsettled};
+use crate::drive::run::check_gate;
 use crate::drive::{Progress, RunError};
 use crate::job::{Job, Source};
-use crate::plan::primary_key::{incoming, incoming_schema};
+use crate::plan::primary_key::incoming_schema;
 
 /// What became of a source's rows.
 #[derive(Default)]
@@ -75,11 +71,9 @@ pub fn read(
 struct Reading<'a> {
     index: usize,
     source: &'a Source,
-    /// Its files; none of a stream.
-    files: Vec<ListedFile>,
+    /// Whether its rows are dealt to steps by their offsets.
+    by_offset: bool,
     reader: Arc<dyn Reader>,
-    /// Rows as they enter the graph.
-    schema: SchemaRef,
     /// Of the time among the decoded columns, and whether it is there for the steps alone.
     time: Option<(usize, bool)>,
     gather: &'a Mutex<Gather>,
@@ -105,8 +99,7 @@ impl<'a> Reading<'a> {
                 (at, true)
             }
         });
-        let by_offset =
-            KafkaSource::of(&source.spec).is_some() && matches!(options.step, Step::Messages(_));
+        let by_offset = source.input.has_offsets() && matches!(options.step, Step::Messages(_));
         let spec = SourceSpec {
             projection,
             ordinals: source.spec.ordinals || by_offset,
@@ -114,19 +107,18 @@ impl<'a> Reading<'a> {
             dictionaries: false,
             ..source.spec.clone()
         };
-        let (files, reader) = match KafkaSource::of(&spec) {
-            None => files(source, &spec)?,
-            Some(_) => {
-                let bounds = (options.messages_from, options.messages_to);
-                (Vec::new(), stream(source, &spec, bounds)?)
-            }
+        let bounds = ReadBounds {
+            from: options.messages_from,
+            to: options.messages_to,
+            reader: "replay",
         };
+        let reader = source.input.open(&spec, &bounds);
+        let reader = reader.map_err(RunError::of_source(source))?;
         Ok(Self {
             index,
             source,
-            files,
+            by_offset,
             reader,
-            schema: incoming_schema(source),
             time,
             gather,
             counts: Mutex::default(),
@@ -160,32 +152,32 @@ impl<'a> Reading<'a> {
             .unwrap_or_else(PoisonError::into_inner);
         check_gate(self.source, (counts.read, counts.bad))?;
         counts.warnings = self.reader.warnings();
-        let taken = self
-            .reader
-            .taken()
-            .map_err(RunError::of_source(self.source))?;
-        let taken = taken.iter().filter(|taken| !taken.settled);
-        let changed = taken.map(|taken| unsettled(&self.files[taken.delivery].name()));
-        counts.warnings.extend(changed);
         Ok(counts)
     }
 
     fn work(&self, failed: &AtomicBool) -> Result<(), RunError> {
         let of_source = RunError::of_source(self.source);
-        while let Some(dealt) = self.reader.next_piece().map_err(&of_source)? {
+        loop {
+            let dealt = match self.reader.next_piece().map_err(&of_source)? {
+                NextPiece::Dealt(dealt) => dealt,
+                NextPiece::Wait => {
+                    std::thread::yield_now();
+                    continue;
+                }
+                NextPiece::Done => return Ok(()),
+            };
             for decoded in dealt.piece {
                 if failed.load(Ordering::Relaxed) {
                     return Ok(());
                 }
                 let decoded = decoded.map_err(&of_source)?;
-                self.take(decoded, self.files.get(dealt.delivery))?;
+                self.take(decoded)?;
             }
         }
-        Ok(())
     }
 
     /// Counts rows, and gathers those within the bounds.
-    fn take(&self, decoded: Decoded, file: Option<&ListedFile>) -> Result<(), RunError> {
+    fn take(&self, decoded: Decoded) -> Result<(), RunError> {
         let count = |rows: usize| u64::try_from(rows).unwrap_or(u64::MAX);
         let (rows, bad) = (decoded.batch.num_rows(), decoded.rejected.len());
         Counters::add(&self.progress.rows_read, count(rows + bad));
@@ -206,7 +198,7 @@ impl<'a> Reading<'a> {
             )));
         }
         let steps = match self.options.step {
-            Step::Messages(_) if file.is_none() => decoded.ordinals.clone(),
+            Step::Messages(_) if self.by_offset => decoded.ordinals,
             _ => None,
         };
         let mut batch = decoded.batch;
@@ -220,15 +212,6 @@ impl<'a> Reading<'a> {
                 Some(times)
             }
         };
-        let batch = match file {
-            // Messages tell their place themselves.
-            None => Ok(batch),
-            Some(file) => {
-                let (ordinals, name) = (decoded.ordinals, file.name());
-                incoming(&self.schema, batch, ordinals, file.modified_ns, &name)
-            }
-        };
-        let batch = batch.map_err(|error| broken(&error))?;
         match (times, steps) {
             (Some(times), _) => self.deal(batch, &times),
             (None, Some(offsets)) => {
@@ -284,58 +267,6 @@ impl<'a> Reading<'a> {
     fn counts(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The files of a source, and what reads them.
-fn files(
-    source: &Source,
-    spec: &SourceSpec,
-) -> Result<(Vec<ListedFile>, Arc<dyn Reader>), RunError> {
-    let failed = RunError::of_source(source);
-    let files = list(&spec.location).map_err(&failed)?;
-    let deliveries = files.iter().cloned().map(Delivery::from).collect();
-    let reader = open(spec, deliveries, None).map_err(&failed)?;
-    Ok((files, reader))
-}
-
-/// What reads the messages of a topic between two bounds, as of now.
-fn stream(
-    source: &Source,
-    spec: &SourceSpec,
-    (from, to): (Option<MessageBound>, Option<MessageBound>),
-) -> Result<Arc<dyn Reader>, RunError> {
-    let failed = RunError::of_source(source);
-    let group = format!("tidewater-replay-{}", spec.name);
-    let mut stream = Stream::open(spec, None, &group).map_err(&failed)?;
-    let ends = stream.ends();
-    let offsets = |stream: &Stream, bound| match bound {
-        MessageBound::Offset(offset) => Ok(ends.keys().map(|at| (*at, offset)).collect()),
-        MessageBound::Time(ms) => stream.offsets_for_time(ms),
-    };
-    let to = match to {
-        None => ends.clone(),
-        Some(bound) => offsets(&stream, bound).map_err(&failed)?,
-    };
-    if let Some(bound) = from {
-        let from: BTreeMap<i32, i64> = offsets(&stream, bound).map_err(&failed)?;
-        let at = from.into_iter().map(|(partition, offset)| {
-            let end = ends.get(&partition).copied().unwrap_or(offset);
-            let first = offset.min(end);
-            let next = first;
-            let position = PartitionPosition {
-                first,
-                next,
-                ..PartitionPosition::default()
-            };
-            (partition, position)
-        });
-        let known = StreamPosition {
-            partitions: at.collect(),
-            ..StreamPosition::default()
-        };
-        stream = Stream::open(spec, Some(&known), &group).map_err(&failed)?;
-    }
-    Ok(stream.reader(None, &Until::Offsets(to)))
 }
 
 /// Decoded rows that are not what the job declares.

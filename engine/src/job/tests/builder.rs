@@ -30,7 +30,7 @@ fn sales() -> SourceSpec {
         options: BTreeMap::new(),
         ordinals: false,
         dictionaries: false,
-        connector: None,
+        source: None,
     }
 }
 

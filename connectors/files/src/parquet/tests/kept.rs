@@ -2,8 +2,9 @@
 
 use std::fs;
 
+use crate::delivery::KeptPart;
+use crate::reader::{FileReader, ReadDelivery};
 use crate::{Depot, open};
-use tidewater_contract::source::{KeptPart, Taken};
 
 use super::*;
 
@@ -16,14 +17,14 @@ fn delivery(path: &Path, from: Content) -> Delivery {
 }
 
 /// The batches with their places, and what was taken in.
-fn read_all(reader: &dyn Reader) -> Result<(Vec<Decoded>, Vec<Taken>), SourceError> {
+fn read_all(reader: &dyn FileReader) -> Result<(Vec<Decoded>, Vec<ReadDelivery>), SourceError> {
     let mut decoded = Vec::new();
     while let Some(dealt) = reader.next_piece()? {
         for step in dealt.piece {
             decoded.push(step?);
         }
     }
-    Ok((decoded, reader.taken()?))
+    Ok((decoded, reader.read_deliveries()?))
 }
 
 fn assert_same(one: &[Decoded], other: &[Decoded]) {
@@ -145,5 +146,5 @@ fn a_file_that_changes_is_not_settled() {
     let reader = open(&spec, file, None).unwrap();
     assert!(read_all(&*reader).unwrap().1[0].settled);
     fs::write(&path, "something else").unwrap();
-    assert!(!reader.taken().unwrap()[0].settled);
+    assert!(!reader.read_deliveries().unwrap()[0].settled);
 }

@@ -1,7 +1,7 @@
 //! A file that grows: whole rows at a time, and in the end as if it had been there at once.
 
 use super::*;
-use tidewater_contract::source::KeptPart;
+use crate::delivery::KeptPart;
 
 const LIMITS: Limits = Limits {
     block_bytes: 9,
@@ -39,7 +39,7 @@ impl Followed {
         self.begun = true;
         let reader = reader_of(spec, delivery, Some(depot), LIMITS);
         let more = outcome(&*reader, true).unwrap();
-        let [taken] = &reader.taken().unwrap()[..] else {
+        let [taken] = &reader.read_deliveries().unwrap()[..] else {
             panic!("one file");
         };
         let text = fs::read(path).unwrap();
@@ -63,7 +63,7 @@ impl Followed {
 fn cold(spec: &SourceSpec, path: &Path) -> (Outcome, u64) {
     let reader = reader_of(spec, file(path), None, LIMITS);
     let outcome = outcome(&*reader, false).unwrap();
-    (outcome, reader.taken().unwrap()[0].bytes)
+    (outcome, reader.read_deliveries().unwrap()[0].bytes)
 }
 
 #[test]

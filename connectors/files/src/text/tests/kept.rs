@@ -1,8 +1,8 @@
 //! What was kept reads the same as it did when it was taken in.
 
 use super::*;
+use crate::delivery::KeptPart;
 use crate::depot::KeptText;
-use tidewater_contract::source::KeptPart;
 
 const LIMITS: Limits = Limits {
     block_bytes: 60,
@@ -39,7 +39,7 @@ fn what_was_kept_reads_the_same() {
                 let context = format!("{:?} {extension}", String::from_utf8_lossy(&text));
                 let plain = reader_of(&spec, file(&path), None, limits);
                 let expected = outcome(&*plain, false).unwrap();
-                let [taken] = &plain.taken().unwrap()[..] else {
+                let [taken] = &plain.read_deliveries().unwrap()[..] else {
                     panic!("one file");
                 };
                 assert!(taken.settled && taken.hash.is_empty() && taken.parts.is_empty());
@@ -47,7 +47,7 @@ fn what_was_kept_reads_the_same() {
                 let reverse = block_bytes % 2 == 0;
                 let keeping = reader_of(&spec, file(&path), Some(&depot), limits);
                 assert_eq!(outcome(&*keeping, reverse).unwrap(), expected, "{context}");
-                let [taken] = &keeping.taken().unwrap()[..] else {
+                let [taken] = &keeping.read_deliveries().unwrap()[..] else {
                     panic!("one file");
                 };
                 check_taken(taken, &bytes, &text);
@@ -61,7 +61,7 @@ fn what_was_kept_reads_the_same() {
                     let kept = delivery(&path, from.clone());
                     let again = reader_of(&spec, kept, Some(&depot), limits);
                     assert_eq!(outcome(&*again, false).unwrap(), expected, "{context}");
-                    assert!(again.taken().unwrap().is_empty());
+                    assert!(again.read_deliveries().unwrap().is_empty());
                 }
             }
         }
@@ -72,14 +72,14 @@ fn what_was_kept_reads_the_same() {
     assert_eq!(names.len(), texts().len() - 1, "{names:?}");
 }
 
-fn check_taken(taken: &Taken, stored: &[u8], text: &[u8]) {
+fn check_taken(taken: &ReadDelivery, stored: &[u8], text: &[u8]) {
     assert!(taken.settled && taken.delivery == 0 && taken.modified_ns > 0);
     assert_eq!(taken.bytes, stored.len() as u64);
     assert_eq!(taken.hash, hash(stored));
     check_part(taken, text);
 }
 
-fn check_part(taken: &Taken, text: &[u8]) {
+fn check_part(taken: &ReadDelivery, text: &[u8]) {
     let [part] = &taken.parts[..] else {
         return assert!(text.is_empty() && taken.parts.is_empty());
     };
@@ -101,7 +101,7 @@ fn stored_bytes_sum_up() {
         LIMITS,
     );
     drain(&*reader).unwrap();
-    let part = reader.taken().unwrap()[0].parts[0].clone();
+    let part = reader.read_deliveries().unwrap()[0].parts[0].clone();
     for block_bytes in [1, 9, 60] {
         let limits = Limits {
             block_bytes,
@@ -127,7 +127,7 @@ fn keep(root: &Path, text: &[u8]) -> (Arc<Depot>, std::path::PathBuf, KeptPart) 
     let spec = spec_of(Format::Csv, &[]);
     let reader = reader_of(&spec, file(&path), Some(&depot), LIMITS);
     outcome(&*reader, false).unwrap();
-    let part = reader.taken().unwrap()[0].parts[0].clone();
+    let part = reader.read_deliveries().unwrap()[0].parts[0].clone();
     let kept = root.join("depot").join(format!("{}.text", part.hash));
     (depot, kept, part)
 }
@@ -210,7 +210,7 @@ fn what_was_not_decoded_is_not_kept() {
         }
     }
     assert_eq!(pieces, 3);
-    let message = reader.taken().unwrap_err().to_string();
+    let message = reader.read_deliveries().unwrap_err().to_string();
     assert!(message.contains("was not read to its end"), "{message}");
     drop(reader);
     assert_eq!(fs::read_dir(root.path().join("depot")).unwrap().count(), 0);
@@ -253,7 +253,7 @@ fn workers_keep_what_they_decode_in_order() {
             .sum()
     });
     assert_eq!(rows, 40_000);
-    let taken = reader.taken().unwrap();
+    let taken = reader.read_deliveries().unwrap();
     assert_eq!(
         taken.iter().map(|taken| taken.delivery).collect::<Vec<_>>(),
         [0, 1]

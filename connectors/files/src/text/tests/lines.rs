@@ -22,7 +22,7 @@ fn spec(data_type: DataType) -> SourceSpec {
         options: BTreeMap::new(),
         ordinals: true,
         dictionaries: false,
-        connector: None,
+        source: None,
     }
 }
 
@@ -121,7 +121,7 @@ fn lines_that_nobody_reads_are_counted() {
     assert_eq!(decoded.ordinals.unwrap(), [0, 2, 4]);
 }
 
-fn drain(reader: &dyn Reader) -> Vec<String> {
+fn drain(reader: &dyn FileReader) -> Vec<String> {
     let mut rows = Vec::new();
     while let Some(dealt) = reader.next_piece().unwrap() {
         for decoded in dealt.piece {
@@ -151,7 +151,7 @@ fn files_of_text_are_read_and_kept() {
     let reader = open(&spec, of(Content::File(path.clone())), Some(&depot)).unwrap();
     let expected = ["one", "two", "", "three"];
     assert_eq!(drain(&*reader), expected);
-    let taken = reader.taken().unwrap().remove(0);
+    let taken = reader.read_deliveries().unwrap().remove(0);
     fs::remove_file(&path).unwrap();
     let reader = open(&spec, of(Content::Kept(taken.parts)), Some(&depot)).unwrap();
     assert_eq!(drain(&*reader), expected);

@@ -57,7 +57,7 @@ fn what_changes_while_it_is_read_is_not_settled() {
             while let Some(dealt) = reader.next_piece().unwrap() {
                 read.extend(dealt.piece.map(Result::unwrap));
             }
-            let taken = reader.taken().unwrap().remove(0);
+            let taken = reader.read_deliveries().unwrap().remove(0);
             assert_eq!(taken.settled, settled, "{what}");
             if depot.is_some() {
                 // What was taken in can be taken back.
@@ -81,7 +81,7 @@ fn what_is_appended_to_is_always_settled_as_far_as_it_was_read() {
     append(&path, "7,8\n9,");
     assert_eq!(first.piece.count(), 1);
     assert_eq!(outcome(&*reader, false).unwrap().rows.len(), 2);
-    let taken = reader.taken().unwrap().remove(0);
+    let taken = reader.read_deliveries().unwrap().remove(0);
     assert!(taken.settled);
     assert_eq!(taken.bytes, 20);
 }

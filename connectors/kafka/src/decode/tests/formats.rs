@@ -233,7 +233,7 @@ fn what_cannot_be_says_what_to_write() {
         ),
         (
             refusal(&SourceSpec {
-                connector: None,
+                source: None,
                 ..pair(Format::Csv, &[])
             }),
             "is no topic",

@@ -42,7 +42,7 @@ fn of_file(
     lines: &[String],
 ) -> (Vec<String>, Vec<(usize, Option<String>, String)>) {
     let spec = SourceSpec {
-        connector: None,
+        source: None,
         options: match spec.format {
             Format::Csv => BTreeMap::from([("has_header".to_owned(), "false".to_owned())]),
             _ => BTreeMap::new(),

@@ -1,0 +1,401 @@
+//! What changed of a source's files since the last commit, what is read for it, and what it comes to.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tidewater_contract::checkpoint::CheckpointUpdate;
+use tidewater_contract::connector::{
+    DeliveryChange, DeliveryCounts, InputPart, ReadUntil, SourceChanges, SourceOutcome,
+};
+use tidewater_contract::error::SourceError;
+use tidewater_contract::source::{Reader, SourceSpec};
+use tidewater_formats::options::OnChange;
+
+use super::delivery::{Content, Delivery};
+use super::depot::Depot;
+use super::intake::{FileIntake, Incoming};
+use super::list::{ListedFile, list, list_or_empty};
+use super::position::{Change, Position, compare};
+
+/// What changed of a source's files.
+pub(super) struct FileChanges {
+    spec: Arc<SourceSpec>,
+    depot: Arc<Depot>,
+    /// As of the last commit.
+    known: Vec<Position>,
+    /// Deliveries to insert.
+    added: Vec<Incoming>,
+    /// What each of them is called in the record of the epoch.
+    kinds: Vec<&'static str>,
+    /// Deliveries to retract.
+    removed: Vec<Incoming>,
+    /// Deliveries that stay: read only for views that are built anew.
+    rest: Vec<Incoming>,
+    /// Positions that stay or move without anything to be read.
+    positions: Vec<Position>,
+    /// Paths whose positions go.
+    forgotten: BTreeSet<String>,
+    /// Deliveries that are retracted or renamed.
+    records: Vec<DeliveryChange>,
+    notices: Vec<String>,
+    /// What reads `added`.
+    inserted: Mutex<Option<Arc<FileIntake>>>,
+}
+
+impl FileChanges {
+    /// Compares the files that a source names with the `known` ones. Files modified after `settled_ns` are left for a
+    /// later run. A source that never had a file must have one.
+    ///
+    /// # Errors
+    /// When files cannot be listed or compared, or changed where they must not.
+    pub(super) fn compare(
+        spec: &Arc<SourceSpec>,
+        depot: &Arc<Depot>,
+        known: Vec<Position>,
+        was_read: bool,
+        settled_ns: i64,
+    ) -> Result<Self, SourceError> {
+        check_directory(&spec.location, &known)?;
+        let listed = if was_read {
+            list_or_empty(&spec.location)?
+        } else {
+            list(&spec.location)?
+        };
+        let mut found = Self {
+            spec: Arc::clone(spec),
+            depot: Arc::clone(depot),
+            known: known.clone(),
+            added: Vec::new(),
+            kinds: Vec::new(),
+            removed: Vec::new(),
+            rest: Vec::new(),
+            positions: Vec::new(),
+            forgotten: BTreeSet::new(),
+            records: Vec::new(),
+            notices: Vec::new(),
+            inserted: Mutex::default(),
+        };
+        let (listed, known) = found.settle(listed, known, settled_ns);
+        let on_change = OnChange::parse(&spec.options)?;
+        for change in compare(&spec.name, listed, known, on_change)? {
+            found.apply(change);
+        }
+        Ok(found)
+    }
+
+    /// Leaves out files that were modified lately: new ones are not there yet, others are as they were.
+    fn settle(
+        &mut self,
+        listed: Vec<ListedFile>,
+        known: Vec<Position>,
+        settled_ns: i64,
+    ) -> (Vec<ListedFile>, Vec<Position>) {
+        let (fresh, listed): (Vec<_>, Vec<_>) = listed
+            .into_iter()
+            .partition(|file| file.modified_ns > settled_ns);
+        if fresh.is_empty() {
+            return (listed, known);
+        }
+        let paths = fresh.iter().map(|file| file.path.display().to_string());
+        let paths: BTreeSet<String> = paths.collect();
+        let (left, known): (Vec<_>, Vec<_>) = known
+            .into_iter()
+            .partition(|position| paths.contains(&position.path));
+        let as_it_was: BTreeSet<(&str, i64)> = left
+            .iter()
+            .map(|position| (position.path.as_str(), position.modified_ns))
+            .collect();
+        let changed = fresh.iter().filter(|file| {
+            let path = file.path.display().to_string();
+            !as_it_was.contains(&(path.as_str(), file.modified_ns))
+        });
+        self.notices.extend(changed.map(|file| {
+            format!(
+                "{} was modified within the time given by --settle: it is left for a later run",
+                file.path.display()
+            )
+        }));
+        for position in left {
+            self.stay(position);
+        }
+        (listed, known)
+    }
+
+    fn apply(&mut self, change: Change) {
+        let has_key = self.spec.ordinals;
+        match change {
+            Change::New(new) => self.add("new", new, None),
+            Change::Unchanged(old) => self.stay(old),
+            Change::Withdrawn(old) => self.remove("withdrawn", old),
+            Change::Replaced { old, new } => {
+                self.add("replaced", new, Some(old.clone()));
+                self.retract(&old);
+            }
+            // A delivery with a key has one time for all of its rows.
+            Change::Appended { old, new } if has_key => {
+                self.add("appended", new, Some(old.clone()));
+                self.retract(&old);
+            }
+            Change::Appended { old, new } => self.append(old, &new),
+            // What counts among rows of one key depends on time and path.
+            Change::Touched { old, new } if has_key => {
+                self.add("touched", new, None);
+                self.retract(&old);
+            }
+            Change::Touched { old, new } => self.stay(moved(old, &new)),
+            // Rejected rows tell the path that they come from.
+            Change::Renamed { old, new } if has_key || old.rejected > 0 => {
+                self.add("renamed", new, None);
+                self.remove("renamed", old);
+            }
+            Change::Renamed { old, new } => {
+                self.forgotten.insert(old.path.clone());
+                let position = moved(old, &new);
+                self.record("renamed", &position.path, 0);
+                self.stay(position);
+            }
+        }
+    }
+
+    fn add(&mut self, kind: &'static str, new: ListedFile, replaces: Option<Position>) {
+        self.kinds.push(kind);
+        self.added.push(Incoming {
+            modified_ns: new.modified_ns,
+            delivery: Delivery::from(new),
+            replaces,
+        });
+    }
+
+    fn append(&mut self, old: Position, new: &ListedFile) {
+        let lines: u64 = old.parts.iter().map(|part| part.lines).sum();
+        self.kinds.push("appended");
+        self.added.push(Incoming {
+            modified_ns: new.modified_ns,
+            delivery: Delivery {
+                name: new.name(),
+                bytes: new.bytes - old.bytes,
+                from: Content::Tail {
+                    path: new.path.clone(),
+                    after: old.bytes,
+                    first_line: lines + 1,
+                    hash: old.hash.clone(),
+                },
+            },
+            replaces: None,
+        });
+        self.stay(old);
+    }
+
+    fn stay(&mut self, position: Position) {
+        self.rest.push(kept(&position));
+        self.positions.push(position);
+    }
+
+    /// Retracts a delivery whose path has another one now.
+    fn retract(&mut self, old: &Position) {
+        self.removed.push(kept(old));
+    }
+
+    fn remove(&mut self, kind: &'static str, old: Position) {
+        self.retract(&old);
+        self.record(kind, &old.path, old.rows + old.rejected);
+        self.forgotten.insert(old.path);
+    }
+
+    fn record(&mut self, kind: &'static str, path: &str, rows_out: u64) {
+        self.records.push(DeliveryChange {
+            name: path.to_owned(),
+            kind,
+            rows_in: 0,
+            rows_out,
+        });
+    }
+
+    fn inserted(&self) -> Option<Arc<FileIntake>> {
+        let inserted = self.inserted.lock();
+        inserted.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl SourceChanges for FileChanges {
+    fn notices(&self) -> Vec<String> {
+        self.notices.clone()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.removed.is_empty() && self.records.is_empty()
+    }
+
+    fn open(
+        &self,
+        part: InputPart,
+        _until: ReadUntil,
+    ) -> Result<Option<Arc<dyn Reader>>, SourceError> {
+        let incoming = match part {
+            InputPart::Inserted => &self.added,
+            InputPart::Retracted => &self.removed,
+            InputPart::Unchanged => &self.rest,
+        };
+        if incoming.is_empty() {
+            return Ok(None);
+        }
+        let intake = FileIntake::open(&self.spec, incoming.clone(), Some(&self.depot))?;
+        let intake = Arc::new(intake);
+        if part == InputPart::Inserted {
+            let mut inserted = self.inserted.lock().unwrap_or_else(PoisonError::into_inner);
+            *inserted = Some(Arc::clone(&intake));
+        }
+        Ok(Some(intake))
+    }
+
+    fn outcome(&self, counts: &[DeliveryCounts]) -> Result<SourceOutcome, SourceError> {
+        let mut positions = Positions {
+            positions: self.positions.clone(),
+            forgotten: self.forgotten.clone(),
+        };
+        let mut outcome = SourceOutcome {
+            deliveries: self.records.clone(),
+            has_unused: !self.removed.is_empty(),
+            ..SourceOutcome::default()
+        };
+        let inserted = self.inserted();
+        for read in inserted.iter().flat_map(|intake| intake.read_deliveries()) {
+            let index = read.delivery;
+            let (Some(incoming), Some(&kind)) = (self.added.get(index), self.kinds.get(index))
+            else {
+                continue;
+            };
+            if !read.settled {
+                positions.positions.extend(incoming.replaces.clone());
+                outcome.has_unused = true;
+                continue;
+            }
+            let counts = counts.get(index).copied().unwrap_or_default();
+            let kept = read.parts.iter().map(|part| part.hash.clone());
+            outcome.unsynced.extend(kept);
+            let replaced = incoming.replaces.as_ref();
+            outcome.deliveries.push(DeliveryChange {
+                name: incoming.delivery.name.to_string(),
+                kind,
+                rows_in: counts.read,
+                rows_out: replaced.map_or(0, |old| old.rows + old.rejected),
+            });
+            positions.insert(Position {
+                path: incoming.delivery.name.to_string(),
+                bytes: read.bytes,
+                modified_ns: incoming.modified_ns,
+                hash: read.hash,
+                parts: read.parts,
+                rows: counts.read - counts.rejected,
+                rejected: counts.rejected,
+            });
+        }
+        positions.finish(&self.known, &mut outcome)?;
+        Ok(outcome)
+    }
+
+    fn sync(&self, outcome: &SourceOutcome) -> Result<(), SourceError> {
+        self.depot.sync(outcome.unsynced.iter().map(String::as_str))
+    }
+}
+
+/// Positions of a source once an epoch is committed.
+struct Positions {
+    positions: Vec<Position>,
+    forgotten: BTreeSet<String>,
+}
+
+impl Positions {
+    fn insert(&mut self, position: Position) {
+        self.forgotten.remove(&position.path);
+        let same = |old: &&mut Position| old.path == position.path;
+        match self.positions.iter_mut().find(same) {
+            // An addition to content that stays.
+            Some(old) => append(old, position),
+            None => self.positions.push(position),
+        }
+    }
+
+    fn finish(self, known: &[Position], outcome: &mut SourceOutcome) -> Result<(), SourceError> {
+        let update = &mut outcome.checkpoint;
+        put_changed(update, known, &self.positions)?;
+        update.removed = self.forgotten;
+        let rows = self.positions.iter();
+        outcome.rows_rejected = rows.clone().map(|one| one.rejected).sum();
+        outcome.rows = rows.map(|one| one.rows + one.rejected).sum();
+        outcome.has_deliveries = !self.positions.is_empty();
+        Ok(())
+    }
+}
+
+/// Sets the entries of positions that are not the known ones.
+fn put_changed(
+    update: &mut CheckpointUpdate,
+    known: &[Position],
+    positions: &[Position],
+) -> Result<(), SourceError> {
+    let known = known.iter().map(|position| (&position.path, position));
+    let known: std::collections::BTreeMap<&String, &Position> = known.collect();
+    for position in positions {
+        if known.get(&position.path) != Some(&position) {
+            update.put(&position.path, position)?;
+        }
+    }
+    Ok(())
+}
+
+fn append(old: &mut Position, tail: Position) {
+    old.bytes = tail.bytes;
+    old.modified_ns = tail.modified_ns;
+    old.hash = tail.hash;
+    old.parts.extend(tail.parts);
+    old.rows += tail.rows;
+    old.rejected += tail.rejected;
+}
+
+/// Fails when a directory is gone with all the files that were read from it: it is more likely not mounted, or misspelt,
+/// than all of it withdrawn.
+fn check_directory(location: &str, known: &[Position]) -> Result<(), SourceError> {
+    let plain = location.strip_prefix("file://").unwrap_or(location);
+    let fixed = Path::new(plain)
+        .components()
+        .take_while(|part| !part.as_os_str().to_string_lossy().contains(['*', '?', '[']));
+    let directory: PathBuf = fixed.collect();
+    let is_directory = known.iter().any(|old| Path::new(&old.path) != directory);
+    if !is_directory || directory.as_os_str().is_empty() || directory.exists() {
+        return Ok(());
+    }
+    Err(SourceError::Location {
+        location: location.to_owned(),
+        message: format!(
+            "{} is not there, and {} deliveries were taken in from it; bring it back, or make an empty directory in its \
+             place if all of them are withdrawn",
+            directory.display(),
+            known.len()
+        ),
+    })
+}
+
+/// A delivery read from its kept content.
+pub(super) fn kept(position: &Position) -> Incoming {
+    Incoming {
+        delivery: Delivery {
+            name: position.path.as_str().into(),
+            from: Content::Kept(position.parts.clone()),
+            bytes: position.parts.iter().map(|part| part.bytes).sum(),
+        },
+        modified_ns: position.modified_ns,
+        replaces: None,
+    }
+}
+
+/// The position of known content, where it is now.
+fn moved(old: Position, new: &ListedFile) -> Position {
+    Position {
+        path: new.path.display().to_string(),
+        bytes: new.bytes,
+        modified_ns: new.modified_ns,
+        ..old
+    }
+}

@@ -1,0 +1,258 @@
+//! Topics as sources: the connector of `kafka://` locations.
+
+mod changes;
+mod session;
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::datatypes::{FieldRef, SchemaRef};
+use serde_json::{Map, Value, json};
+use tidewater_contract::connector::{
+    KeyOrder, LatestRound, OffsetBound, ReadBounds, Source, SourceConnector, SourceSession,
+    SourceState,
+};
+use tidewater_contract::declaration::{
+    DeclarationError, DeclarationPart, ParsedSource, SourceDeclaration,
+};
+use tidewater_contract::error::SourceError;
+use tidewater_contract::source::{Reader, SourceSpec};
+use tidewater_contract::status::{KeptContent, PendingInput, SourceStatus};
+
+use self::session::TopicSession;
+use super::decode::incoming_schema;
+use super::location::Location;
+use super::log::LogReader;
+use super::options::KafkaOptions;
+use super::position::{PartitionPosition, StreamPosition};
+use super::reader::Until;
+use super::stream::Stream;
+use super::{KafkaSource, place_fields};
+
+/// The key of the one entry of a topic's checkpoint.
+const POSITION: &str = "";
+
+/// The connector of topics as sources.
+#[derive(Debug)]
+pub struct KafkaSources;
+
+/// The connector of topics as sources.
+pub static KAFKA_SOURCES: KafkaSources = KafkaSources;
+
+impl SourceConnector for KafkaSources {
+    fn name(&self) -> &'static str {
+        "kafka"
+    }
+
+    fn directory(&self) -> PathBuf {
+        "streams".into()
+    }
+
+    fn accepts(&self, location: &str) -> bool {
+        Location::is_kafka(location)
+    }
+
+    fn parse(
+        &self,
+        declaration: &SourceDeclaration<'_>,
+    ) -> Result<ParsedSource, Vec<DeclarationError>> {
+        let mut format_options = declaration.options.clone();
+        let location = parse_location(declaration.location).map_err(|error| vec![error])?;
+        let options = KafkaOptions::take(&mut format_options, declaration.schema)
+            .map_err(|error| vec![error.into()])?;
+        Ok(ParsedSource {
+            location: declaration.location.to_owned(),
+            format_options,
+            dictionaries: false,
+            source: Arc::new(KafkaSource {
+                location,
+                options,
+                key: declaration.primary_key.to_vec(),
+            }),
+        })
+    }
+}
+
+/// The topic and brokers that a location names.
+pub(super) fn parse_location(location: &str) -> Result<Location, DeclarationError> {
+    Location::parse(location).map_err(|wrong| {
+        DeclarationError::new(
+            DeclarationPart::Location,
+            format!("'{location}' {wrong}"),
+            "write 'kafka://host:9092/topic', brokers separated by commas",
+        )
+    })
+}
+
+impl Source for KafkaSource {
+    fn connector(&self) -> &'static dyn SourceConnector {
+        &KAFKA_SOURCES
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn place_fields(&self) -> Vec<FieldRef> {
+        place_fields().to_vec()
+    }
+
+    /// Later is the message of the greater offset in its partition. Where a key is in several partitions (their number was
+    /// raised, say) the latest messages of each are compared: later is the one of the later timestamp, at equal times of
+    /// the greater partition. Messages are never retracted, so superseded ones are forgotten.
+    fn key_order(&self) -> KeyOrder {
+        let [timestamp, partition, offset, deleted] = [0, 1, 2, 3];
+        KeyOrder {
+            rounds: vec![
+                LatestRound {
+                    within: vec![partition],
+                    order: vec![offset],
+                    is_append_only: true,
+                },
+                LatestRound {
+                    within: Vec::new(),
+                    order: vec![timestamp, partition],
+                    is_append_only: false,
+                },
+            ],
+            deleted: Some(deleted),
+        }
+    }
+
+    fn decoded_schema(&self, spec: &SourceSpec) -> SchemaRef {
+        incoming_schema(spec)
+    }
+
+    fn has_offsets(&self) -> bool {
+        true
+    }
+
+    fn open(&self, spec: &SourceSpec, bounds: &ReadBounds) -> Result<Arc<dyn Reader>, SourceError> {
+        let group = match bounds.reader {
+            "" => format!("tidewater-{}", spec.name),
+            reader => format!("tidewater-{reader}-{}", spec.name),
+        };
+        let stream = Stream::open(spec, None, &group)?;
+        if bounds.from.is_none() && bounds.to.is_none() {
+            return Ok(stream.reader(None, &Until::Ends));
+        }
+        open_between(spec, stream, bounds, &group)
+    }
+
+    fn open_kept(
+        &self,
+        spec: &SourceSpec,
+        state: &SourceState<'_>,
+    ) -> Result<Arc<dyn Reader>, SourceError> {
+        let position: StreamPosition = state.checkpoint.get(POSITION)?.unwrap_or_default();
+        let directory = log_directory(state.directory, spec);
+        LogReader::open(spec, &directory, &position.segments, &position.partitions)
+    }
+
+    fn resume(
+        &self,
+        spec: &Arc<SourceSpec>,
+        state: &SourceState<'_>,
+    ) -> Result<Box<dyn SourceSession>, SourceError> {
+        Ok(Box::new(TopicSession::resume(self, spec, state)?))
+    }
+
+    fn status(
+        &self,
+        spec: &SourceSpec,
+        state: &SourceState<'_>,
+    ) -> Result<SourceStatus, SourceError> {
+        let position: Option<StreamPosition> = state.checkpoint.get(POSITION)?;
+        let stream = Stream::open(spec, position.as_ref(), "tidewater-status");
+        let lag = stream
+            .map(|stream| stream.lag())
+            .map_err(|error| error.to_string());
+        let mut position = position.unwrap_or_default();
+        position.topic.clone_from(&self.location.topic);
+        Ok(status(&position, lag))
+    }
+}
+
+/// The directory that keeps the messages of a source.
+fn log_directory(directory: &Path, spec: &SourceSpec) -> PathBuf {
+    directory.join(&spec.name)
+}
+
+/// What reads the messages of a topic between two bounds, as of now.
+fn open_between(
+    spec: &SourceSpec,
+    stream: Stream,
+    bounds: &ReadBounds,
+    group: &str,
+) -> Result<Arc<dyn Reader>, SourceError> {
+    let ends = stream.ends();
+    let offsets = |bound| match bound {
+        OffsetBound::Offset(offset) => Ok(ends.keys().map(|at| (*at, offset)).collect()),
+        OffsetBound::Time(ms) => stream.offsets_for_time(ms),
+    };
+    let to = match bounds.to {
+        None => ends.clone(),
+        Some(bound) => offsets(bound)?,
+    };
+    let Some(bound) = bounds.from else {
+        return Ok(stream.reader(None, &Until::Offsets(to)));
+    };
+    let from: BTreeMap<i32, i64> = offsets(bound)?;
+    let partitions = from.into_iter().map(|(partition, offset)| {
+        let end = ends.get(&partition).copied().unwrap_or(offset);
+        let first = offset.min(end);
+        let position = PartitionPosition {
+            first,
+            next: first,
+            ..PartitionPosition::default()
+        };
+        (partition, position)
+    });
+    let known = StreamPosition {
+        partitions: partitions.collect(),
+        ..StreamPosition::default()
+    };
+    let stream = Stream::open(spec, Some(&known), group)?;
+    Ok(stream.reader(None, &Until::Offsets(to)))
+}
+
+fn status(position: &StreamPosition, lag: Result<u64, String>) -> SourceStatus {
+    let sum = |of: fn(&PartitionPosition) -> u64| position.partitions.values().map(of).sum();
+    let partitions: Map<String, Value> = position
+        .partitions
+        .iter()
+        .map(|(number, at)| {
+            let value = json!({
+                "first_offset": at.first,
+                "next_offset": at.next,
+                "rows": at.rows,
+                "rows_quarantined": at.rejected,
+            });
+            (number.to_string(), value)
+        })
+        .collect();
+    let details = json!({
+        "name": position.topic,
+        "partitions": partitions,
+        "lag": lag.as_ref().ok(),
+        "trouble": lag.as_ref().err(),
+        "stored_bytes": position.segments.iter().map(|segment| segment.bytes).sum::<u64>(),
+    });
+    let kept = position.segments.iter().map(|segment| KeptContent {
+        name: format!("{} {}", position.topic, segment.number),
+        bytes: None,
+        stored_bytes: segment.bytes,
+    });
+    SourceStatus {
+        deliveries: u64::try_from(position.partitions.len()).unwrap_or(u64::MAX),
+        rows: sum(|at| at.rows),
+        rows_rejected: sum(|at| at.rejected),
+        newest_ns: None,
+        files: Vec::new(),
+        kept: kept.collect(),
+        pending: PendingInput::Messages(lag),
+        details: Some(("topic", details)),
+    }
+}

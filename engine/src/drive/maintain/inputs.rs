@@ -1,0 +1,252 @@
+//! The sources of a job while a state is open, and what an epoch reads of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tidewater_connectors::checkpoint::Checkpoint;
+use tidewater_connectors::connector::{
+    InputPart, ReadUntil, SourceChanges, SourceConnector, SourceOutcome, SourceSession,
+    SourceState, SourceStream,
+};
+use tidewater_connectors::source::SourceSpec;
+use tidewater_operators::Sign;
+
+use super::sources_read::SourcesRead;
+use crate::drive::RunError;
+use crate::drive::ingest::{Barrier, Entry, Intake};
+use crate::drive::run::check_gate;
+use crate::job::{Job, Source};
+use crate::state::directory::StateLayout;
+use crate::state::{Reading, StateRecord, StoreError};
+
+/// The sources of a job while a state is open.
+pub struct OpenSources {
+    /// In the order of the job.
+    sources: Vec<OpenSource>,
+}
+
+struct OpenSource {
+    source: Source,
+    session: Box<dyn SourceSession>,
+    stream: Option<Arc<dyn SourceStream>>,
+}
+
+/// A source's checkpoint, as of a snapshot.
+///
+/// # Errors
+/// When the state is damaged.
+pub fn checkpoint(
+    source: &Source,
+    state: &StateRecord,
+    reading: &Reading,
+) -> Result<Checkpoint, StoreError> {
+    let name = &source.spec.name;
+    Ok(Checkpoint {
+        entries: reading.checkpoint(source.input.connector().name(), name)?,
+        was_read: state.sources.contains(name),
+    })
+}
+
+/// The connectors of a job's sources, each once.
+pub fn connectors(job: &Job) -> Vec<&'static dyn SourceConnector> {
+    let connectors = job.sources.iter().map(|source| source.input.connector());
+    let by_name: BTreeMap<&str, _> = connectors.map(|one| (one.name(), one)).collect();
+    by_name.into_values().collect()
+}
+
+/// Removes the content that connectors keep and no checkpoint of a snapshot refers to.
+///
+/// # Errors
+/// When it cannot be removed, or the state is damaged.
+pub fn remove_unused(
+    connectors: &[&'static dyn SourceConnector],
+    layout: &StateLayout,
+    reading: &Reading,
+) -> Result<(), StoreError> {
+    for connector in connectors {
+        let checkpoint = Checkpoint {
+            entries: reading.checkpoints(connector.name())?,
+            was_read: true,
+        };
+        connector
+            .remove_unused(&layout.connector(*connector), &[checkpoint])
+            .map_err(StoreError::Source)?;
+    }
+    Ok(())
+}
+
+impl OpenSources {
+    /// Connects all sources, to go on from a commit.
+    ///
+    /// # Errors
+    /// When a source cannot be reached, or its kept content is damaged.
+    pub fn resume(
+        job: &Job,
+        state: &StateRecord,
+        reading: &Reading,
+        layout: &StateLayout,
+    ) -> Result<Self, RunError> {
+        let sources = job.sources.iter().map(|source| {
+            let checkpoint = checkpoint(source, state, reading)?;
+            let of_state = SourceState {
+                id: &state.id,
+                directory: &layout.connector(source.input.connector()),
+                checkpoint: &checkpoint,
+            };
+            let spec = Arc::new(source.spec.clone());
+            let session = source.input.resume(&spec, &of_state);
+            let session = session.map_err(RunError::of_source(source))?;
+            Ok(OpenSource {
+                stream: session.stream(),
+                session,
+                source: source.clone(),
+            })
+        });
+        let sources = sources.collect::<Result<_, RunError>>()?;
+        Ok(Self { sources })
+    }
+
+    /// The sources whose rows come by themselves.
+    pub fn streams(&self) -> Vec<SourceStreamOf> {
+        let streams = self.sources.iter().filter_map(|one| {
+            Some(SourceStreamOf {
+                source: one.source.clone(),
+                stream: Arc::clone(one.stream.as_ref()?),
+            })
+        });
+        streams.collect()
+    }
+
+    /// Whether some source has to be looked at now and then.
+    pub fn polls(&self) -> bool {
+        self.sources.iter().any(|one| one.stream.is_none())
+    }
+
+    /// What changed of each source since a commit.
+    ///
+    /// # Errors
+    /// When a source cannot be looked at, or changed as it must not.
+    pub fn changes(
+        &mut self,
+        state: &StateRecord,
+        reading: &Reading,
+        settled_ns: i64,
+    ) -> Result<Vec<Box<dyn SourceChanges>>, RunError> {
+        let changes = self.sources.iter_mut().map(|one| {
+            let checkpoint = checkpoint(&one.source, state, reading)?;
+            let changes = one.session.changes(&checkpoint, settled_ns);
+            changes.map_err(RunError::of_source(&one.source))
+        });
+        changes.collect()
+    }
+
+    /// Tells each source what was committed of it.
+    pub fn committed(&mut self, outcomes: &[CommittedSource]) {
+        for (one, outcome) in self.sources.iter_mut().zip(outcomes) {
+            if !outcome.outcome.checkpoint.is_empty() {
+                one.session.committed(&outcome.outcome.checkpoint);
+            }
+        }
+    }
+}
+
+/// A source whose rows come by themselves.
+#[derive(Clone)]
+pub struct SourceStreamOf {
+    /// The source.
+    pub source: Source,
+    /// Its stream.
+    pub stream: Arc<dyn SourceStream>,
+}
+
+/// What an epoch reads of a source.
+pub struct SourceInputs {
+    /// New rows.
+    pub inserted: Option<Arc<Intake>>,
+    /// Rows that are gone.
+    pub retracted: Option<Arc<Intake>>,
+    /// Rows that stay, for views that are built anew.
+    pub unchanged: Option<Arc<Intake>>,
+}
+
+impl SourceInputs {
+    /// Opens what the graphs of an epoch need.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn open(
+        spec: &SourceSpec,
+        changes: &dyn SourceChanges,
+        read: &SourcesRead,
+        barrier: Option<&Arc<Barrier>>,
+    ) -> Result<Self, tidewater_connectors::error::SourceError> {
+        let name = spec.name.as_str();
+        let open = |part, until, entry: Option<Entry>, barrier: Option<&Arc<Barrier>>| {
+            let Some(entry) = entry else {
+                return Ok(None);
+            };
+            let reader = changes.open(part, until)?;
+            let barrier = barrier.cloned();
+            let intake = reader.map(|reader| Intake::new(name, entry, reader, barrier));
+            Ok::<_, tidewater_connectors::error::SourceError>(intake.map(Arc::new))
+        };
+        let entry = |sign, graphs, quarantines| Entry {
+            sign,
+            graphs,
+            quarantines,
+        };
+        let until = if barrier.is_some() {
+            ReadUntil::Closed
+        } else {
+            ReadUntil::End
+        };
+        let inserted = entry(Sign::Plus, read.all(name), true);
+        let back = read.back(name);
+        let retracted = back.map(|graphs| entry(Sign::Minus, graphs, !read.quarantine));
+        let again = read.again(name);
+        let unchanged = again.map(|graphs| entry(Sign::Plus, graphs, read.quarantine));
+        Ok(Self {
+            inserted: open(InputPart::Inserted, until, Some(inserted), barrier)?,
+            retracted: open(InputPart::Retracted, ReadUntil::End, retracted, None)?,
+            unchanged: open(InputPart::Unchanged, ReadUntil::End, unchanged, None)?,
+        })
+    }
+
+    /// The intakes that there are.
+    pub fn intakes(&self) -> impl Iterator<Item = Arc<Intake>> {
+        let intakes = [&self.inserted, &self.retracted, &self.unchanged];
+        intakes.into_iter().flatten().cloned()
+    }
+}
+
+/// What an epoch makes of a source.
+pub struct CommittedSource {
+    /// The source's name.
+    pub source: String,
+    /// Its connector's.
+    pub connector: &'static str,
+    /// The outcome.
+    pub outcome: SourceOutcome,
+}
+
+impl CommittedSource {
+    /// The outcome of a source whose rows are read.
+    ///
+    /// # Errors
+    /// When a delivery was not read to its end, or the source let through too many bad rows.
+    pub fn of(
+        source: &Source,
+        changes: &dyn SourceChanges,
+        inserted: Option<&Arc<Intake>>,
+    ) -> Result<Self, RunError> {
+        let counts = inserted.map(|intake| intake.delivery_counts());
+        let outcome = changes.outcome(&counts.unwrap_or_default());
+        let outcome = outcome.map_err(RunError::of_source(source))?;
+        check_gate(source, (outcome.rows, outcome.rows_rejected))?;
+        Ok(Self {
+            source: source.spec.name.clone(),
+            connector: source.input.connector().name(),
+            outcome,
+        })
+    }
+}
