@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidewater_engine::state::directory::Directory;
 use tidewater_engine::state::{
-    EPOCHS, PARTITIONS, POSITIONS, STATE, StateRecord, Store, TABLES, VIEWS,
+    CHECKPOINTS, EPOCHS, PARTITIONS, STATE, StateRecord, Store, TABLES, VIEWS,
 };
 
 use crate::binary::{self, Ran, snapshot};
@@ -185,7 +185,7 @@ impl Maintained {
         let mut directory = Directory::open(&path, false, false).unwrap();
         let store = Store::open(&mut directory).unwrap();
         let reading = store.read().unwrap();
-        let records = [STATE, POSITIONS, VIEWS, TABLES, PARTITIONS, EPOCHS];
+        let records = [STATE, CHECKPOINTS, VIEWS, TABLES, PARTITIONS, EPOCHS];
         let records = records.map(|of| reading.records::<Value>(of, "").unwrap());
         let mut files: Vec<PathBuf> = snapshot(&path).into_keys().collect();
         files.retain(|path| !path.starts_with("lock") && !path.starts_with("state.redb"));

@@ -185,7 +185,10 @@ impl Share {
                 }
                 Some(decoded) => {
                     let entered = decoded.map(|decoded| self.enter(decoded));
-                    return self.faults.catch(&name, entered).unwrap_or(SourceStep::Done);
+                    return self
+                        .faults
+                        .catch(&name, entered)
+                        .unwrap_or(SourceStep::Done);
                 }
             }
         }
