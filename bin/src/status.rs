@@ -66,7 +66,8 @@ impl Status {
                 status: inspection.source_status(source)?,
             })
         };
-        let sources: Vec<ListedSource> = job.sources.iter().map(source).collect::<Result<_, _>>()?;
+        let sources: Vec<ListedSource> =
+            job.sources.iter().map(source).collect::<Result<_, _>>()?;
         let statuses: Vec<SourceStatus> = sources.iter().map(|one| one.status.clone()).collect();
         let mut tables = Vec::new();
         for (name, record) in inspection.tables()? {

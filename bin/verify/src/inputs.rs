@@ -68,7 +68,7 @@ impl KeptInput {
                 dictionaries: false,
                 ..spec
             },
-            content,
+            kept,
             decoders,
             schema: Arc::new(Schema::new(fields)),
         }

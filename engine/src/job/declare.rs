@@ -51,23 +51,25 @@ pub(super) fn source(
         .ok();
     let options = options(&table.options, site, errors);
     let schema = Arc::new(Schema::new(fields));
-    let parsed = connector.zip(format).and_then(|((location, connector), format)| {
-        let parse = |options: &BTreeMap<String, String>| {
-            let parsed = connector.parse(&SourceDeclaration {
-                name: site.name,
-                location: &location,
-                schema: &schema,
-                primary_key: &primary_key,
-                options,
-            })?;
-            let valid = validate_options(format, &parsed.format_options);
-            valid.map_err(|error| vec![error.into()])?;
-            Ok((format, parsed))
-        };
-        each_declared(&options, parse, |error| {
-            errors.push(declaration_diagnostic(error, &location, site));
-        })
-    });
+    let parsed = connector
+        .zip(format)
+        .and_then(|((location, connector), format)| {
+            let parse = |options: &BTreeMap<String, String>| {
+                let parsed = connector.parse(&SourceDeclaration {
+                    name: site.name,
+                    location: &location,
+                    schema: &schema,
+                    primary_key: &primary_key,
+                    options,
+                })?;
+                let valid = validate_options(format, &parsed.format_options);
+                valid.map_err(|error| vec![error.into()])?;
+                Ok((format, parsed))
+            };
+            each_declared(&options, parse, |error| {
+                errors.push(declaration_diagnostic(error, &location, site));
+            })
+        });
     let source = parsed.filter(|_| errors.len() == errors_before);
     let source = source.map(|(format, parsed)| Source {
         spec: SourceSpec {

@@ -116,7 +116,9 @@ pub(super) fn each_declared<T>(
 /// Removes an option; whether it was there.
 fn remove(options: &mut Options, option: &str) -> bool {
     let mut names = options.keys();
-    let name = names.find(|name| name.eq_ignore_ascii_case(option)).cloned();
+    let name = names
+        .find(|name| name.eq_ignore_ascii_case(option))
+        .cloned();
     name.is_some_and(|name| options.remove(&name).is_some())
 }
 

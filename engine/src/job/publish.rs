@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion_sql::parser::CopyToStatement;
-use tidewater_connectors::file::sink::can_partition_by;
 use tidewater_connectors::Registry;
 use tidewater_connectors::declaration::{DeclarationPart, SinkDeclaration};
 use tidewater_connectors::file::location::{is_local, local_path};
+use tidewater_connectors::file::sink::can_partition_by;
 use tidewater_connectors::sink::SortKey;
 use tidewater_connectors::sink_connector::{Sink as SinkTarget, SinkConnector};
 

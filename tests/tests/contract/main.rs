@@ -155,7 +155,10 @@ fn a_view_that_changed_is_built_anew_from_kept_rows() {
     toys.sum = "2 * amount";
     toys.put(SECOND);
     toys.run().unwrap();
-    let doubled: Vec<(i64, i64)> = SECOND.iter().map(|(id, amount)| (*id, 2 * amount)).collect();
+    let doubled: Vec<(i64, i64)> = SECOND
+        .iter()
+        .map(|(id, amount)| (*id, 2 * amount))
+        .collect();
     assert_eq!(toys.held(), (2, totals(&doubled)));
 }
 
@@ -227,6 +230,8 @@ fn a_sink_needs_a_state_and_mistakes_have_their_place() {
     ] {
         assert!(text.contains(expected), "{expected}: {text}");
     }
-    let explained = tidewater_engine::Explain::of(&toys.job()).unwrap().to_string();
+    let explained = tidewater_engine::Explain::new(&toys.job())
+        .unwrap()
+        .to_string();
     assert!(explained.contains("toy at "), "{explained}");
 }

@@ -135,11 +135,7 @@ impl Source for ToySource {
         }))
     }
 
-    fn status(
-        &self,
-        _: &SourceSpec,
-        state: &SourceState<'_>,
-    ) -> Result<SourceStatus, SourceError> {
+    fn status(&self, _: &SourceSpec, state: &SourceState<'_>) -> Result<SourceStatus, SourceError> {
         Ok(SourceStatus {
             rows: state.checkpoint.entries.len() as u64,
             ..SourceStatus::default()
@@ -167,7 +163,10 @@ impl SourceSession for ToySession {
             spec: Arc::clone(&self.spec),
             inserted: missing(&new, &old),
             retracted: missing(&old, &new),
-            unchanged: old.into_iter().filter(|(id, row)| new.get(id) == Some(row)).collect(),
+            unchanged: old
+                .into_iter()
+                .filter(|(id, row)| new.get(id) == Some(row))
+                .collect(),
             new,
         }))
     }

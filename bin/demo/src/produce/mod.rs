@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use tidewater_engine::file::{ListedFile, list};
 use tidewater_engine::connectors::kafka::Location;
 use tidewater_engine::connectors::kafka::produce::Feed;
+use tidewater_engine::file::{ListedFile, list};
 
 use self::rows::{FeedRecord, FileRows};
 use crate::DemoError;
