@@ -17,6 +17,7 @@ pub mod row;
 pub mod row_codec;
 mod row_state;
 pub mod source;
+pub mod sql_type;
 pub mod state;
 pub mod top;
 pub mod unnest;

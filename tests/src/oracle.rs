@@ -2,7 +2,9 @@
 //!
 //! It parses the job with DataFusion's own parser, plans it with the settings, types and functions that jobs are planned
 //! with, optimises it with DataFusion's own rules and runs it over tables in memory. Nothing of ours is between the
-//! rows given and the rows returned but the scalar functions that DataFusion does not have.
+//! rows given and the rows returned but functions and operators that DataFusion does not have, or has wrong: those of
+//! [`job::functions`], exact sums and averages, arithmetic that does not wrap, and the dialect of jobs. Their values are
+//! tested against literals and exact integers.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -39,10 +41,15 @@ impl Oracle {
         let builder = SessionStateBuilder::new()
             .with_config(config)
             .with_default_features();
-        let context =
-            SessionContext::new_with_state(builder.with_type_planner(job::type_planner()).build());
+        let builder = builder
+            .with_type_planner(job::type_planner())
+            .with_analyzer_rules(job::analyzer_rules());
+        let context = SessionContext::new_with_state(builder.build());
         for function in job::functions() {
             context.register_udf(function.as_ref().clone());
+        }
+        for function in job::aggregate_functions() {
+            context.register_udaf(function.as_ref().clone());
         }
         let runtime = Builder::new_current_thread().build()?;
         let statements = DFParser::parse_sql_with_dialect(sql, &GenericDialect {})?;

@@ -9,6 +9,7 @@ use datafusion::catalog::streaming::StreamingTable;
 use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{Column, TableReference};
 use datafusion::datasource::ViewTable;
+use datafusion::datasource::empty::EmptyTable;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
@@ -24,7 +25,7 @@ use tidewater_engine::job::{self, CreateView, Source};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::inputs::{InputStream, KeptInput, place_name};
-use crate::{exact, ties};
+use crate::ties;
 
 /// A job that DataFusion runs, a table at a time.
 pub struct DataFusionJob {
@@ -43,7 +44,10 @@ impl DataFusionJob {
         let builder = SessionStateBuilder::new()
             .with_config(config)
             .with_default_features();
-        let state = builder.with_type_planner(job::type_planner()).build();
+        let state = builder
+            .with_type_planner(job::type_planner())
+            .with_analyzer_rules(job::analyzer_rules())
+            .build();
         let oracle = Self {
             context: SessionContext::new_with_state(state),
             runtime: Builder::new_current_thread().build()?,
@@ -51,15 +55,20 @@ impl DataFusionJob {
         for function in job::functions() {
             oracle.context.register_udf(function.as_ref().clone());
         }
+        for function in job::aggregate_functions() {
+            oracle.context.register_udaf(function.as_ref().clone());
+        }
         for (source, input) in job.sources.iter().zip(inputs) {
             oracle.register_source(source, input)?;
         }
+        // What no table depends on may be named, `SELECT a FROM t WHERE false`: its rows do not matter.
+        for source in &job.unread_sources {
+            let table = EmptyTable::new(Arc::clone(&source.spec.schema));
+            let name = TableReference::bare(source.spec.name.as_str());
+            oracle.context.register_table(name, Arc::new(table))?;
+        }
         for view in &job.views {
-            let text = views.get(&view.name).ok_or_else(|| {
-                DataFusionError::Plan(format!("the job's text has no view {}", view.name))
-            })?;
-            let plan = exact::sums(oracle.plan(text)?)?;
-            oracle.register_view(&view.name, plan)?;
+            oracle.add_view(&view.name, views)?;
         }
         Ok(oracle)
     }
@@ -81,6 +90,25 @@ impl DataFusionJob {
         let state = self.context.state();
         let plan = self.runtime.block_on(state.create_logical_plan(&last))?;
         self.register_view(name, plan)
+    }
+
+    /// Makes a view known, and those that it names before it.
+    fn add_view(&self, name: &str, views: &BTreeMap<String, CreateView>) -> Result<()> {
+        if self.context.table_exist(TableReference::bare(name))? {
+            return Ok(());
+        }
+        let text = views
+            .get(name)
+            .ok_or_else(|| DataFusionError::Plan(format!("the job's text has no view {name}")))?;
+        let query = Statement::Statement(Box::new(Sql::Query(text.query.clone())));
+        let named = self.context.state().resolve_table_references(&query)?;
+        for relation in named
+            .iter()
+            .filter(|relation| views.contains_key(relation.table()))
+        {
+            self.add_view(relation.table(), views)?;
+        }
+        self.register_view(name, self.plan(text)?)
     }
 
     fn register_view(&self, name: &str, plan: LogicalPlan) -> Result<()> {

@@ -6,14 +6,13 @@
 //! published files ─ partition columns put back ────────────┘
 //! ```
 //!
-//! 1. Between the decoder and the comparison nothing is ours but the functions that DataFusion does not have, and what
-//!    makes its answer a function of the rows and not of their order: sums of floats ([`exact`]) and ties ([`ties`]).
+//! 1. Between the decoder and the comparison nothing is ours but functions, sums and arithmetic that DataFusion does not have
+//!    or has otherwise (`engine::job::functions`), and ties, whose order is ours too ([`ties`]).
 //! 2. Neither side is held in memory: it is passed twice, once for the hashes and, if those differ, once for the rows.
 //! 3. Nothing is changed.
 
 mod compare;
 mod datafusion_job;
-mod exact;
 mod inputs;
 
 mod pair;

@@ -139,6 +139,7 @@ impl JobBuilder {
         Ok(Job {
             name: self.name,
             sources: pruned.sources,
+            unread_sources: pruned.unread_sources,
             views: pruned.views,
             sinks,
             warnings,

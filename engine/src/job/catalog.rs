@@ -179,7 +179,8 @@ static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
     scalar.extend(datafusion_functions_nested::all_default_nested_functions());
     scalar.extend(super::functions());
     let higher_order = datafusion_functions_nested::all_default_higher_order_functions();
-    let aggregate = datafusion_functions_aggregate::all_default_aggregate_functions();
+    let mut aggregate = datafusion_functions_aggregate::all_default_aggregate_functions();
+    aggregate.extend(super::aggregate_functions());
     let window = datafusion_functions_window::all_default_window_functions();
     Library {
         scalar: by_name(scalar, |f| f.name(), |f| f.aliases()),
@@ -190,7 +191,7 @@ static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
             Arc::new(datafusion_functions::core::planner::CoreFunctionPlanner::default()),
             Arc::new(datafusion_functions_nested::planner::NestedFunctionPlanner),
             Arc::new(datafusion_functions_nested::planner::FieldAccessPlanner),
-            Arc::new(datafusion_functions::datetime::planner::DatetimeFunctionPlanner),
+            Arc::new(super::functions::ExtractPlanner),
             Arc::new(datafusion_functions::unicode::planner::UnicodeFunctionPlanner),
             Arc::new(datafusion_functions_aggregate::planner::AggregateFunctionPlanner),
             Arc::new(datafusion_functions_window::planner::WindowFunctionPlanner),

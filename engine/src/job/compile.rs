@@ -1,19 +1,18 @@
 //! One view: from the plan that its SQL, or a user's `DataFrame`, says to the plan that is rendered.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use datafusion_expr::LogicalPlan;
 use tidewater_connectors::sink::SortKey;
 
-use super::check;
 use super::optimize::optimize;
 use super::order::{fold_limits, strip_sorts, take_order};
 use super::planner_errors::diagnose;
 use super::resolve::rename;
 use super::site::Site;
 use super::tokens::Find;
+use super::{check, dialect, published_types};
 use crate::diagnostic::Diagnostic;
 
 /// A view's optimised plan, its output columns, and the order of its published file.
@@ -33,6 +32,7 @@ pub(super) fn compile(
     site: &Site<'_>,
 ) -> Result<Compiled, Vec<Diagnostic>> {
     let mut errors = check::as_written(&plan, site);
+    let mut warnings = check::warnings_as_written(&plan, site);
     let order_by = if ordered {
         take_order(&plan, site, &mut errors)
     } else {
@@ -44,12 +44,17 @@ pub(super) fn compile(
     }
     let plan = rename(strip_sorts(plan), columns, site)?;
     unique_names(&plan, site)?;
-    let plan = optimize(plan).map_err(|error| diagnose(&error, site))?;
+    let plan = dialect::apply(plan)
+        .and_then(|plan| {
+            check::depth(&plan)?;
+            optimize(plan)
+        })
+        .map_err(|error| diagnose(&error, site))?;
     let errors = check::as_optimized(&plan, site);
     if !errors.is_empty() {
         return Err(errors);
     }
-    let warnings = check::warnings(&plan, site);
+    warnings.extend(check::warnings(&plan, site));
     let schema = output_schema(&plan);
     Ok(Compiled {
         plan,
@@ -95,11 +100,7 @@ fn unique_names(plan: &LogicalPlan, site: &Site<'_>) -> Result<(), Vec<Diagnosti
     }
 }
 
-/// The output columns of a plan under their own names.
+/// The output columns of a plan under their own names, of types that tables have.
 pub(super) fn output_schema(plan: &LogicalPlan) -> SchemaRef {
-    let fields = plan.schema().fields().iter();
-    let plain = |field: &Arc<Field>| {
-        Field::new(field.name(), field.data_type().clone(), field.is_nullable())
-    };
-    Arc::new(Schema::new(fields.map(plain).collect::<Vec<_>>()))
+    published_types::plain(plan.schema().as_arrow())
 }

@@ -21,7 +21,10 @@ mod catalog;
 mod check;
 mod compile;
 mod declare;
+mod dialect;
+mod fallible;
 pub mod functions;
+mod guards;
 mod names;
 mod optimize;
 mod options;
@@ -33,10 +36,12 @@ mod pivot;
 mod planner_errors;
 mod prune;
 mod publish;
+mod published_types;
 mod resolve;
 mod retain;
 mod rewording;
 mod site;
+mod stack;
 mod statement;
 mod suggest;
 mod syntax_error;
@@ -60,8 +65,11 @@ use tidewater_connectors::source::SourceSpec;
 
 pub use self::builder::JobBuilder;
 pub use self::catalog::{planner_options, type_planner};
-pub use self::functions::functions;
+pub use self::dialect::analyzer_rules;
+pub(crate) use self::fallible::may_fail;
+pub use self::functions::{aggregate_functions, functions};
 pub use self::parse::view_statements;
+pub(crate) use self::published_types::plain_type;
 pub use self::retain::Retain;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 
@@ -72,6 +80,8 @@ pub struct Job {
     pub name: String,
     /// The sources that are read, in the order of the text.
     pub sources: Vec<Source>,
+    /// The sources that no table depends on, though views may name them.
+    pub unread_sources: Vec<Source>,
     /// The views that are needed, each after those it reads.
     pub views: Vec<View>,
     /// Where tables are published, in the order of the text.
@@ -207,7 +217,7 @@ impl Job {
         sql: &str,
         variables: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Diagnostics> {
-        parse::parse(registry, name, sql, variables)
+        stack::with_room_for(sql, || parse::parse(registry, name, sql, variables))
     }
 
     /// The source of that name.

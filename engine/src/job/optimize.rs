@@ -4,6 +4,9 @@
 //! joins of kinds that we do not maintain (subqueries into joins, and `EliminateJoin`, which makes semi joins), those that
 //! move limits, and `SingleDistinctToGroupBy`: we maintain distinct aggregates as such. No rule is told the time, so
 //! that nothing in a plan depends on when it was made.
+//!
+//! What may fail on a row is never evaluated for rows that a filter, a join, `CASE` or `FILTER` keeps from it: conditions are
+//! moved by [`PushDownTotalFilters`], and arithmetic fails instead of wrapping ([`check_arithmetic`]).
 
 use std::sync::Arc;
 
@@ -22,17 +25,19 @@ use datafusion_optimizer::filter_null_join_keys::FilterNullJoinKeys;
 use datafusion_optimizer::optimize_projections::OptimizeProjections;
 use datafusion_optimizer::optimize_unions::OptimizeUnions;
 use datafusion_optimizer::propagate_empty_relation::PropagateEmptyRelation;
-use datafusion_optimizer::push_down_filter::PushDownFilter;
 use datafusion_optimizer::replace_distinct_aggregate::ReplaceDistinctWithAggregate;
 use datafusion_optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion_optimizer::{Optimizer, OptimizerContext, OptimizerRule};
 
 use super::catalog::planner_options;
+use super::functions::check_arithmetic;
+use super::guards::{PushDownTotalFilters, guard_arguments};
 
 /// Types, simplifies and reshapes a plan. Idempotent, but for the names of common expressions.
 pub(super) fn optimize(plan: LogicalPlan) -> Result<LogicalPlan> {
     let options = planner_options();
     let typed = Analyzer::new().execute_and_check(plan, &options, |_, _| {})?;
+    let typed = check_arithmetic(typed)?.transform_up(guard_arguments)?.data;
     let context = OptimizerContext::new_with_config_options(Arc::new(options))
         .without_query_execution_start_time();
     let optimized = Optimizer::with_rules(rules()).optimize(typed, &context, |_, _| {})?;
@@ -53,7 +58,7 @@ fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
         Arc::new(PropagateEmptyRelation::new()),
         Arc::new(FilterNullJoinKeys::default()),
         Arc::new(EliminateOuterJoin::new()),
-        Arc::new(PushDownFilter::new()),
+        Arc::new(PushDownTotalFilters::default()),
         Arc::new(EliminateGroupByConstant::new()),
         Arc::new(CommonSubexprEliminate::new()),
         Arc::new(OptimizeProjections::new()),

@@ -286,6 +286,7 @@ fn finish(
     Ok(Job {
         name: name.to_owned(),
         sources: pruned.sources,
+        unread_sources: pruned.unread_sources,
         views: pruned.views,
         sinks,
         warnings,

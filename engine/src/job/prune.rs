@@ -22,6 +22,8 @@ pub(super) struct Pruned {
     pub views: Vec<View>,
     /// The sources and views that are not, in no order of the text.
     pub unread: Vec<String>,
+    /// The sources among them.
+    pub unread_sources: Vec<Source>,
 }
 
 /// The columns of each relation that someone reads.
@@ -61,10 +63,10 @@ pub(super) fn prune(sources: Vec<Source>, drafts: Vec<Draft>, sinks: &[Sink]) ->
             columns.extend(&source.primary_key);
         }
     }
-    let (sources, rest): (Vec<Source>, Vec<Source>) = sources
+    let (sources, unread_sources): (Vec<Source>, Vec<Source>) = sources
         .into_iter()
         .partition(|source| read.contains_key(&source.spec.name));
-    unread.extend(rest.into_iter().map(|source| source.spec.name));
+    unread.extend(unread_sources.iter().map(|source| source.spec.name.clone()));
     let sources: Vec<Source> = sources
         .into_iter()
         .map(|source| narrow_source(source, &read))
@@ -74,6 +76,7 @@ pub(super) fn prune(sources: Vec<Source>, drafts: Vec<Draft>, sinks: &[Sink]) ->
         sources,
         views,
         unread,
+        unread_sources,
     })
 }
 

@@ -15,6 +15,7 @@ use tidewater_connectors::sink_connector::{Sink as SinkTarget, SinkConnector};
 
 use super::declare::{declaration_diagnostic, unknown_column, unknown_scheme};
 use super::options::{each_declared, encoding, options};
+use super::published_types;
 use super::retain::retain;
 use super::site::Site;
 use super::tokens::Find;
@@ -33,7 +34,7 @@ pub(super) fn sink(
     if let Some(connector) = registry.sink(&copy.target) {
         return external(connector, copy, schema, site);
     }
-    let mut errors = Vec::new();
+    let mut errors = unpublishable(schema, site);
     let path = directory_path(&copy.target).map_err(|message| {
         let found = site.diagnostic(&[Find::Text(copy.target.clone())], message);
         errors.push(found.with_hint("write a path: TO 'out/table'"));
@@ -69,7 +70,7 @@ fn external(
     schema: &SchemaRef,
     site: &Site<'_>,
 ) -> Result<Sink, Vec<Diagnostic>> {
-    let mut errors = Vec::new();
+    let mut errors = unpublishable(schema, site);
     let mut given = options(&copy.options, site, &mut errors);
     let retain = retain(&mut given, schema, site).map_err(|error| errors.push(error));
     let parse = |options: &BTreeMap<String, String>| {
@@ -166,6 +167,16 @@ fn partition_place(name: &str, site: &Site<'_>) -> Place {
         .tokens
         .and_then(|tokens| tokens.find_after("PARTITIONED", name));
     after.unwrap_or(site.place)
+}
+
+/// Columns of types that no table holds.
+fn unpublishable(schema: &SchemaRef, site: &Site<'_>) -> Vec<Diagnostic> {
+    let columns = schema.fields().iter().filter_map(|field| {
+        let (message, hint) = published_types::unpublishable(field.name(), field.data_type())?;
+        let finds = [Find::Text(site.name.to_owned())];
+        Some(site.diagnostic(&finds, message).with_hint(hint))
+    });
+    columns.collect()
 }
 
 /// What the reader of a published table may stumble over.

@@ -84,7 +84,7 @@ fn call(expr: &Expr, aggregate: &Aggregate, columns: &mut Extended) -> Result<Ca
         function,
         argument: argument
             .map(|argument| {
-                if params.distinct {
+                if params.distinct || matches!(function, Function::Min | Function::Max) {
                     columns.key(argument)
                 } else {
                     columns.column(argument)

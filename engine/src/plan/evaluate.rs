@@ -23,9 +23,14 @@ use datafusion_physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use tidewater_operators::plain::plain_column;
 
 use super::hours::hours;
+use super::row_error::with_row;
 
 /// Batches of fewer rows are evaluated row by row: there is nothing to be gained.
 const FEW_ROWS: usize = 64;
+
+/// Stack that must be left to evaluate an expression, nested as deep as a job may have it, and how much more it gets.
+const STACK_LEFT: usize = 1 << 20;
+const STACK_MORE: usize = 8 << 20;
 
 /// Evaluates expressions over one batch.
 pub struct Evaluation<'a> {
@@ -61,7 +66,10 @@ impl<'a> Evaluation<'a> {
             return Ok(values);
         }
         let plain = plain_columns(self.batch, expr)?;
-        expr.evaluate(&plain)?.into_array(rows)
+        let values = stacker::maybe_grow(STACK_LEFT, STACK_MORE, || expr.evaluate(&plain));
+        values
+            .and_then(|values| values.into_array(rows))
+            .map_err(|error| with_row(error, expr, &plain))
     }
 
     /// A predicate's value for each row.

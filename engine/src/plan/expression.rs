@@ -6,7 +6,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, UInt32Type};
 use arrow::error::ArrowError;
-use datafusion_common::{DFSchema, DataFusionError, ScalarValue, ToDFSchema};
+use datafusion_common::{DFSchema, DataFusionError, ToDFSchema};
 use datafusion_expr::execution_props::ExecutionProps;
 use datafusion_expr::expr::Sort as SortExpr;
 use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
@@ -16,16 +16,19 @@ use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
 use tidewater_operators::row_codec::OrderKey;
 
 use super::evaluate::Evaluation;
+use super::guard::{mark, unmark};
 use super::{Map, Node, PlanError};
+use crate::job::functions::float_key;
+use crate::job::plain_type;
 
 /// Compiles an expression over the columns of `schema`.
 pub fn compile(expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>, DataFusionError> {
-    create_physical_expr(
-        expr,
+    unmark(create_physical_expr(
+        &mark(expr, schema)?,
         schema,
         &ExecutionProps::new(),
         &PhysicalPlanningContext::default(),
-    )
+    )?)
 }
 
 /// The columns of a plan as batches carry them: all nullable, since what is proved not null in a plan need not be
@@ -34,12 +37,12 @@ pub fn physical_schema(schema: &DFSchema) -> SchemaRef {
     nullable(schema.as_arrow())
 }
 
-/// `schema` with nullable columns and no metadata.
+/// `schema` with nullable columns of plain types, and no metadata.
 pub fn nullable(schema: &Schema) -> SchemaRef {
     let fields = schema.fields().iter();
     Arc::new(Schema::new(
         fields
-            .map(|field| Field::new(field.name(), field.data_type().clone(), true))
+            .map(|field| Field::new(field.name(), plain_type(field.data_type()), true))
             .collect::<Vec<_>>(),
     ))
 }
@@ -157,14 +160,14 @@ impl Extended {
         {
             return Ok(known);
         }
-        let data_type = expr.get_type(&self.input_schema)?;
+        let data_type = plain_type(&expr.get_type(&self.input_schema)?);
         self.fields
             .push(Field::new(expr.schema_name().to_string(), data_type, true));
         self.columns.push(compiled);
         Ok(self.columns.len() - 1)
     }
 
-    /// [`column`](Self::column) for values that are told apart by their bytes: `-0.0` becomes `0.0`, which equals it.
+    /// [`column`](Self::column) for values that are told apart by their bytes: of floats there is one zero and one NaN.
     ///
     /// # Errors
     /// When the expression does not compile.
@@ -173,7 +176,7 @@ impl Extended {
         if !data_type.is_floating() {
             return self.column(expr);
         }
-        self.column(&(expr.clone() + Expr::Literal(ScalarValue::new_zero(&data_type)?, None)))
+        self.column(&float_key(expr.clone()))
     }
 
     /// The columns that hold the keys of an order.

@@ -7,12 +7,14 @@ mod aggregate;
 pub mod assemble;
 mod evaluate;
 mod expression;
+mod guard;
 mod hours;
 mod join;
 mod limit;
 mod lower;
 pub mod primary_key;
 pub mod retain;
+mod row_error;
 mod unnest;
 mod window;
 

@@ -8,8 +8,8 @@ use datafusion_common::{DFSchema, DataFusionError};
 use datafusion_expr::expr::{NullTreatment, WindowFunction, WindowFunctionParams};
 use datafusion_expr::function::{ExpressionArgs, PartitionEvaluatorArgs, WindowUDFFieldArgs};
 use datafusion_expr::{
-    Expr, ExprSchemable, LimitEffect, PartitionEvaluator, Window, WindowFunctionDefinition,
-    WindowUDF,
+    AggregateUDF, Expr, ExprSchemable, LimitEffect, PartitionEvaluator, Window,
+    WindowFunctionDefinition, WindowUDF,
 };
 use datafusion_physical_expr::aggregate::AggregateExprBuilder;
 use datafusion_physical_expr::window::{
@@ -53,7 +53,7 @@ pub fn lower(window: &Window, input: Node) -> Result<Node, PlanError> {
         let partition = params
             .partition_by
             .iter()
-            .map(|key| extended.column(key))
+            .map(|key| extended.key(key))
             .collect::<Result<Vec<_>, _>>()?;
         let order = extended.order(&params.order_by)?;
         let input = extended.finish();
@@ -185,7 +185,8 @@ fn evaluator(
             ))
         }
         WindowFunctionDefinition::AggregateUDF(udaf) => {
-            let builder = AggregateExprBuilder::new(Arc::clone(udaf), args)
+            let udaf = exact_aggregate(udaf);
+            let builder = AggregateExprBuilder::new(Arc::clone(&udaf), args)
                 .schema(Arc::clone(schema.inner()))
                 .alias(udaf.name())
                 .with_ignore_nulls(ignore_nulls)
@@ -210,6 +211,13 @@ fn evaluator(
             }
         }
     })
+}
+
+/// Sums and averages that do not wrap, in place of DataFusion's, which a plan built in Rust may have.
+fn exact_aggregate(function: &Arc<AggregateUDF>) -> Arc<AggregateUDF> {
+    let exact = crate::job::aggregate_functions().into_iter();
+    let mut exact = exact.filter(|exact| exact.name() == function.name());
+    exact.next().unwrap_or_else(|| Arc::clone(function))
 }
 
 /// A window function such as `rank` or `lag` for [`StandardWindowExpr`]. (`DataFusion` has this adapter in its executor,

@@ -14,7 +14,7 @@ use timely::dataflow::Stream;
 
 use super::error::AggregateError;
 use super::exact_sum::ExactSum;
-use super::integers::each_integer;
+use super::integers::{each_integer, high_half};
 use super::keys::{owner, unsliced, untag, value_converter};
 use super::pair_run::{PairRun, PairSum};
 use super::pair_spine::PairSpine;
@@ -151,10 +151,16 @@ impl DistinctCounter {
                 sums.integer_slots = vec![slot];
                 sums.integers.push(count);
             }
-            CallSlots::Integer { sum, count: slot } => {
+            CallSlots::Integer {
+                sum,
+                high,
+                count: slot,
+            } => {
                 let total = self.values.sum_integers(&self.aggregation, call, changes)?;
                 sums.integer_slots = vec![sum, slot];
-                sums.integers.extend([total, count]);
+                sums.integer_slots.extend(high);
+                sums.integers.extend([total.low, count]);
+                sums.integers.extend(high.map(|_| total.high));
             }
             CallSlots::Float { sum, count: slot } => {
                 sums.integer_slots = vec![slot];
@@ -167,6 +173,12 @@ impl DistinctCounter {
         }
         Ok(())
     }
+}
+
+/// A sum modulo 2^128, and that of the values' high halves.
+struct IntegerSum {
+    low: i128,
+    high: i128,
 }
 
 impl InternedValues {
@@ -193,10 +205,12 @@ impl InternedValues {
         aggregation: &Aggregation,
         call: usize,
         changes: &[ValueChange],
-    ) -> Result<i128, AggregateError> {
-        let mut sum = 0_i128;
+    ) -> Result<IntegerSum, AggregateError> {
+        let mut sum = IntegerSum { low: 0, high: 0 };
         each_integer(&self.decode(aggregation, call, changes)?, |row, value| {
-            sum = sum.wrapping_add(value.wrapping_mul(i128::from(changes[row].diff)));
+            let diff = i128::from(changes[row].diff);
+            sum.low = sum.low.wrapping_add(value.wrapping_mul(diff));
+            sum.high += high_half(value) * diff;
         })?;
         Ok(sum)
     }

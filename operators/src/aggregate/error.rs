@@ -1,6 +1,5 @@
 //! Errors of an aggregation.
 
-use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 
 use super::spec::UnsupportedAggregate;
@@ -29,11 +28,21 @@ pub enum AggregateError {
     /// A value whose bytes are not those of its type.
     #[error("a value of {0} bytes does not fit its type: a defect of the engine")]
     ValueBytes(usize),
-    /// An average beyond the digits of its type.
+    /// A sum or an average beyond its type.
     #[error(
-        "an average does not fit its type {0}; cast the argument to a DECIMAL with fewer digits"
+        "{column}{group} is beyond {data_type}: its values add up to {sum}; cast the argument to a wider type, \
+         DECIMAL(38, s) with fewer digits behind the point, or DOUBLE"
     )]
-    AverageOverflow(DataType),
+    Beyond {
+        /// The column.
+        column: String,
+        /// ` in the group k = v`, or nothing.
+        group: String,
+        /// The exact sum.
+        sum: String,
+        /// The type.
+        data_type: String,
+    },
     /// The state cannot be read.
     #[error(transparent)]
     State(#[from] StateError),

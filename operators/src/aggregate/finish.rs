@@ -3,18 +3,20 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Decimal128Array, Float64Array, Int64Array, RecordBatch,
-    RecordBatchOptions, UInt64Array,
+    Array, ArrayRef, BooleanArray, Decimal128Array, Float64Array, RecordBatch, RecordBatchOptions,
 };
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Decimal256Type, DecimalType, Int64Type, UInt64Type, i256};
 use arrow::row::{RowConverter, SortField};
+use arrow::util::display::array_value_to_string;
 
 use super::error::AggregateError;
 use super::exact_sum::ExactSum;
 use super::keys::{group_converter, value_converter};
+use super::quotient::{decimal_average, integer_average};
 use super::spec::{AccumulatorLayout, Aggregation, CallSlots, Function};
 use crate::dictionary::KeyDictionary;
 use crate::row::EncodedRow;
+use crate::sql_type::sql_type;
 
 /// The accumulators of one group.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,7 +62,7 @@ impl Finisher {
     /// One output row for each of `groups`; `keys` holds their keys.
     ///
     /// # Errors
-    /// When an average does not fit its type.
+    /// When a sum or an average does not fit its type.
     pub fn finish(
         &self,
         keys: &KeyDictionary,
@@ -74,7 +76,8 @@ impl Finisher {
             }
         };
         for call in 0..self.aggregation.calls.len() {
-            columns.push(self.column(call, groups)?);
+            let column = self.column(call, groups, &columns)?;
+            columns.push(column);
         }
         let options = RecordBatchOptions::new().with_row_count(Some(groups.len()));
         Ok(RecordBatch::try_new_with_options(
@@ -114,6 +117,7 @@ impl Finisher {
         &self,
         call: usize,
         groups: &[(u32, Accumulators)],
+        keys: &[ArrayRef],
     ) -> Result<ArrayRef, AggregateError> {
         let output = self
             .aggregation
@@ -122,26 +126,36 @@ impl Finisher {
             .data_type();
         let average = self.aggregation.calls[call].function == Function::Avg;
         match self.layout.slots[call] {
-            CallSlots::Count(slot) => integer_column(
-                output,
-                groups.iter().map(|(_, group)| Some(group.integers[slot])),
-            ),
-            CallSlots::Integer { sum, count } if average => {
-                let sums = groups
-                    .iter()
-                    .map(|(_, group)| (group.integers[sum], group.integers[count]));
-                averages(
-                    self.aggregation
-                        .argument_type(&self.aggregation.calls[call]),
-                    output,
-                    sums,
-                )
+            CallSlots::Count(slot) => {
+                let counts = groups.iter().map(|(_, group)| Some(group.integers[slot]));
+                integer_column(output, counts.collect())
             }
-            CallSlots::Integer { sum, count } => {
-                let sums = groups
-                    .iter()
-                    .map(|(_, group)| (group.integers[count] > 0).then_some(group.integers[sum]));
-                integer_column(output, sums)
+            CallSlots::Integer { sum, high, count } if average && output.is_floating() => {
+                let averages = groups.iter().map(|(_, group)| {
+                    let count = u64::try_from(group.integers[count]).ok()?;
+                    let sum = exact_sum(group, sum, high).to_i128()?;
+                    (count > 0).then(|| integer_average(sum, count))
+                });
+                Ok(Arc::new(Float64Array::from_iter(averages)))
+            }
+            CallSlots::Integer { sum, high, count } => {
+                let scales = (scale(self.argument_type(call)), scale(output));
+                let values = groups.iter().enumerate().map(|(row, (_, group))| {
+                    let count = u64::try_from(group.integers[count]).unwrap_or_default();
+                    if count == 0 {
+                        return Ok(None);
+                    }
+                    let sum = exact_sum(group, sum, high);
+                    let digits = if average {
+                        decimal_average(sum, count, i16::from(scales.1) - i16::from(scales.0))
+                    } else {
+                        sum.to_i128()
+                    };
+                    let fitting = digits.filter(|digits| fits(output, *digits));
+                    let value = fitting.ok_or_else(|| self.beyond(call, keys, row, sum));
+                    value.map(Some)
+                });
+                integer_column(output, values.collect::<Result<_, AggregateError>>()?)
             }
             CallSlots::Float { sum, count } => {
                 let values = groups.iter().map(|(_, group)| {
@@ -153,6 +167,38 @@ impl Finisher {
             CallSlots::Extreme(slot) => {
                 self.extreme_column(call, groups.iter().map(|(_, group)| &group.extremes[slot]))
             }
+        }
+    }
+
+    fn argument_type(&self, call: usize) -> &DataType {
+        self.aggregation
+            .argument_type(&self.aggregation.calls[call])
+    }
+
+    /// The error of a sum or an average that its type does not hold. `columns` begins with the keys of the groups.
+    fn beyond(&self, call: usize, columns: &[ArrayRef], row: usize, sum: i256) -> AggregateError {
+        let fields = self.aggregation.output.fields();
+        let output = &fields[self.aggregation.group.len() + call];
+        let keys = fields
+            .iter()
+            .zip(columns)
+            .take(self.aggregation.group.len());
+        let keys = keys.map(|(field, column)| {
+            let value = array_value_to_string(column, row).unwrap_or_default();
+            let value = if column.is_null(row) { "NULL" } else { &value };
+            format!("{} = {value}", field.name())
+        });
+        let keys: Vec<String> = keys.collect();
+        let scale = scale(self.argument_type(call));
+        AggregateError::Beyond {
+            column: output.name().clone(),
+            group: if keys.is_empty() {
+                String::new()
+            } else {
+                format!(" in the group {}", keys.join(", "))
+            },
+            sum: Decimal256Type::format_decimal(sum, 76, scale),
+            data_type: sql_type(output.data_type()),
         }
     }
 
@@ -177,71 +223,65 @@ impl Finisher {
     }
 }
 
-/// Integer sums as a column of the output's type. Sums wrap as SQL engines' BIGINT and DECIMAL sums do.
+/// The sum of a group. What values have below their 64th bit adds up to less than 2^127, which is told from the sum modulo
+/// 2^128.
+fn exact_sum(group: &Accumulators, sum: usize, high: Option<usize>) -> i256 {
+    let low = group.integers[sum];
+    let Some(high) = high.map(|high| group.integers[high]) else {
+        return i256::from_i128(low);
+    };
+    let rest = low.wrapping_sub(high.wrapping_shl(64));
+    let rest = i256::from_parts(rest.cast_unsigned(), 0);
+    i256::from_i128(high)
+        .wrapping_mul(i256::from_i128(1 << 64))
+        .wrapping_add(rest)
+}
+
+/// Whether an integer, or a decimal in units of its last digit, has a value in a type.
+fn fits(data_type: &DataType, digits: i128) -> bool {
+    let has = |precision: u8| {
+        let limit = 10_u128.checked_pow(precision.into());
+        limit.is_none_or(|limit| digits.unsigned_abs() < limit)
+    };
+    match data_type {
+        DataType::Int64 => i64::try_from(digits).is_ok(),
+        DataType::UInt64 => u64::try_from(digits).is_ok(),
+        DataType::Decimal32(precision, _)
+        | DataType::Decimal64(precision, _)
+        | DataType::Decimal128(precision, _) => has(*precision),
+        _ => has(38),
+    }
+}
+
+/// Integers, or decimals in units of their last digit, as a column of the output's type, which holds them.
 fn integer_column(
     output: &DataType,
-    sums: impl Iterator<Item = Option<i128>>,
+    digits: Vec<Option<i128>>,
 ) -> Result<ArrayRef, AggregateError> {
+    let scale = scale(output);
+    let wide = Decimal128Array::from(digits).with_precision_and_scale(38, scale)?;
     Ok(match output {
-        DataType::UInt64 => Arc::new(UInt64Array::from_iter(sums.map(|sum| sum.map(low_bits)))),
         DataType::Decimal128(precision, scale) => {
-            Arc::new(Decimal128Array::from_iter(sums).with_precision_and_scale(*precision, *scale)?)
+            Arc::new(wide.with_precision_and_scale(*precision, *scale)?)
         }
-        DataType::Int64 => Arc::new(Int64Array::from_iter(
-            sums.map(|sum| sum.map(|sum| low_bits(sum).cast_signed())),
-        )),
-        other => {
-            let wide: ArrayRef =
-                Arc::new(Decimal128Array::from_iter(sums).with_precision_and_scale(38, 0)?);
-            arrow::compute::cast(&wide, other)?
+        DataType::Int64 => {
+            Arc::new(wide.unary_opt::<_, Int64Type>(|value| i64::try_from(value).ok()))
         }
+        DataType::UInt64 => {
+            Arc::new(wide.unary_opt::<_, UInt64Type>(|value| u64::try_from(value).ok()))
+        }
+        other => arrow::compute::cast(&wide, other)?,
     })
 }
 
-fn low_bits(sum: i128) -> u64 {
-    let [low @ .., _, _, _, _, _, _, _, _] = sum.to_le_bytes();
-    u64::from_le_bytes(low)
-}
-
-/// Averages from exact sums: of integers as the nearest double of sum and count divided, of decimals truncated to the
-/// digits of their type, both as `DataFusion` computes them.
-fn averages(
-    argument: &DataType,
-    output: &DataType,
-    sums: impl Iterator<Item = (i128, i128)>,
-) -> Result<ArrayRef, AggregateError> {
-    let DataType::Decimal128(precision, scale) = output else {
-        let values = sums.map(|(sum, count)| (count > 0).then(|| to_f64(sum) / to_f64(count)));
-        return Ok(Arc::new(Float64Array::from_iter(values)));
-    };
-    let own_scale = match argument {
+/// The digits of a decimal type behind its point; none of an integer.
+fn scale(data_type: &DataType) -> i8 {
+    match data_type {
         DataType::Decimal32(_, scale)
         | DataType::Decimal64(_, scale)
         | DataType::Decimal128(_, scale) => *scale,
         _ => 0,
-    };
-    let digits = u32::try_from(i32::from(*scale) - i32::from(own_scale)).unwrap_or_default();
-    let overflow = || AggregateError::AverageOverflow(output.clone());
-    let limit = 10_i128.pow(u32::from(*precision));
-    let values = sums.map(|(sum, count)| {
-        if count <= 0 {
-            return Ok(None);
-        }
-        let average = 10_i128
-            .checked_pow(digits)
-            .and_then(|unit| sum.checked_mul(unit))
-            .ok_or_else(overflow)?
-            / count;
-        if average.abs() < limit {
-            Ok(Some(average))
-        } else {
-            Err(overflow())
-        }
-    });
-    let values: Vec<Option<i128>> = values.collect::<Result<_, AggregateError>>()?;
-    Ok(Arc::new(
-        Decimal128Array::from(values).with_precision_and_scale(*precision, *scale)?,
-    ))
+    }
 }
 
 /// The nearest double.

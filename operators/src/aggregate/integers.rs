@@ -48,6 +48,11 @@ pub fn each_integer(array: &ArrayRef, visit: impl FnMut(usize, i128)) -> Result<
     Ok(())
 }
 
+/// What a value has above its 64th bit: of a sum of these and the sum modulo 2^128 the exact sum can be told.
+pub fn high_half(value: i128) -> i128 {
+    value >> 64
+}
+
 /// Adds the value of each row in `mask` to the sum of its group, in 64 bits. Returns `false` and adds nothing when the
 /// column has another type, or when its values are so large that the sums of a batch may not fit.
 pub fn add_small_integers(

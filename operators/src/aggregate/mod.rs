@@ -23,6 +23,7 @@ mod pair_state;
 mod parcel;
 mod partial;
 mod preaggregate;
+mod quotient;
 mod radix;
 mod row_mask;
 mod sort_pairs;
@@ -43,6 +44,7 @@ use crate::{DeltaStream, Faults};
 pub use self::error::AggregateError;
 pub use self::exact_sum::ExactSum;
 pub use self::partial::{FlushedParcels, PartialAggregate};
+pub use self::quotient::{decimal_average, divide_rounded, integer_average};
 pub use self::spec::{
     AccumulatorLayout, Aggregation, Call, CallSlots, Function, PairSet, UnsupportedAggregate,
 };

@@ -54,8 +54,10 @@ pub enum CallSlots {
     Count(usize),
     /// An integer sum, and the count of its values: the divisor of `avg`; the sum of no values is NULL.
     Integer {
-        /// Index of the integer sum.
+        /// Index of the integer sum, modulo 2^128.
         sum: usize,
+        /// Index of the sum of what values have above their 64th bit, where the sum may be beyond 128 bits.
+        high: Option<usize>,
         /// Index of the count of values.
         count: usize,
     },
@@ -141,6 +143,7 @@ impl Aggregation {
                 Function::Min | Function::Max => CallSlots::Extreme(next(&mut allocator.extremes)),
                 Function::Sum | Function::Avg if is_integer(data_type) => CallSlots::Integer {
                     sum: allocator.slot(SumKind::Integer, call),
+                    high: is_wide(data_type).then(|| allocator.slot(SumKind::High, call)),
                     count: allocator.slot(SumKind::Count, call),
                 },
                 Function::Sum | Function::Avg if is_float(data_type) => CallSlots::Float {
@@ -195,6 +198,7 @@ impl Aggregation {
 enum SumKind {
     Count,
     Integer,
+    High,
     Float,
 }
 
@@ -211,7 +215,7 @@ struct SlotAllocator {
 impl SlotAllocator {
     fn slot(&mut self, kind: SumKind, call: &Call) -> usize {
         let counter = match kind {
-            SumKind::Count | SumKind::Integer => &mut self.integers,
+            SumKind::Count | SumKind::Integer | SumKind::High => &mut self.integers,
             SumKind::Float => &mut self.floats,
         };
         if call.distinct {
@@ -237,6 +241,11 @@ fn is_integer(data_type: &DataType) -> bool {
                 | DataType::Decimal128(..)
                 | DataType::Null
         )
+}
+
+/// Whether sums of a type may be beyond 128 bits: 2^64 values of up to 19 digits are not.
+fn is_wide(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Decimal128(20.., _))
 }
 
 fn is_float(data_type: &DataType) -> bool {

@@ -5,7 +5,7 @@ use arrow::datatypes::{DataType, Float64Type};
 use arrow::error::ArrowError;
 
 use super::exact_sum::ExactSum;
-use super::integers::{add_small_integers, each_integer};
+use super::integers::{add_small_integers, each_integer, high_half};
 use super::keys::GroupKeys;
 use super::parcel::{Parcel, SumDeltas};
 use super::row_mask::RowMask;
@@ -106,9 +106,13 @@ impl SumTable {
         let mask = RowMask::new(filter.as_ref(), argument);
         match (linear.slots, argument) {
             (CallSlots::Count(slot), _) => self.add_counts(slot, groups, &mask, diff),
-            (CallSlots::Integer { sum, count }, Some(argument)) => {
+            (CallSlots::Integer { sum, high, count }, Some(argument)) => {
                 self.add_counts(count, groups, &mask, diff);
-                self.add_integers(sum, &plain_column(argument)?, groups, &mask, diff)?;
+                let argument = plain_column(argument)?;
+                self.add_integers(sum, &argument, groups, &mask, diff)?;
+                if let Some(high) = high {
+                    self.add_high_halves(high, &argument, groups, &mask, diff)?;
+                }
             }
             (CallSlots::Float { sum, count }, Some(argument)) => {
                 self.add_counts(count, groups, &mask, diff);
@@ -158,6 +162,23 @@ impl SumTable {
             if mask.includes(row) {
                 let sum = &mut integers[groups.of_rows[row] as usize * width + slot];
                 *sum = sum.wrapping_add(value.wrapping_mul(diff));
+            }
+        })
+    }
+
+    fn add_high_halves(
+        &mut self,
+        slot: usize,
+        argument: &ArrayRef,
+        groups: BatchGroups<'_>,
+        mask: &RowMask,
+        diff: i64,
+    ) -> Result<(), ArrowError> {
+        let (integers, width) = (&mut self.integers, self.layout.integers);
+        each_integer(argument, |row, value| {
+            if mask.includes(row) {
+                integers[groups.of_rows[row] as usize * width + slot] +=
+                    high_half(value) * i128::from(diff);
             }
         })
     }
@@ -225,7 +246,10 @@ impl SumTable {
         for linear in &self.linear {
             match linear.slots {
                 CallSlots::Count(slot) => integers.push(slot),
-                CallSlots::Integer { sum, count } => integers.extend([sum, count]),
+                CallSlots::Integer { sum, high, count } => {
+                    integers.extend([sum, count]);
+                    integers.extend(high);
+                }
                 CallSlots::Float { sum, count } => {
                     integers.push(count);
                     floats.push(sum);

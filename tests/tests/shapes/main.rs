@@ -6,9 +6,11 @@
 
 mod aggregates;
 mod errors;
+mod guards;
 mod joins;
 mod limits;
 mod nested;
+mod numbers;
 mod ranks;
 mod scalars;
 mod times;

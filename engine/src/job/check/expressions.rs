@@ -8,7 +8,7 @@ use datafusion_expr::{Expr, ExprSchemable, LogicalPlan, Volatility, WindowFuncti
 
 use super::super::phrasebook;
 use super::super::tokens::Find;
-use super::{Refusal, frames, span_of};
+use super::{Refusal, calls, frames, span_of};
 use crate::spelling::type_name;
 
 /// Aggregates that are maintained.
@@ -77,8 +77,13 @@ pub(super) fn as_optimized(expr: &Expr, node: &LogicalPlan) -> Option<Refusal> {
             }
             (call.fun.name(), &call.params.args)
         }
-        other => return in_plans(other, node),
+        other => {
+            return in_plans(other, node).or_else(|| calls::refusal(other, node));
+        }
     };
+    if let Some(refusal) = calls::refusal(expr, node) {
+        return Some(refusal);
+    }
     let argument = args.first()?;
     let data_type = node
         .inputs()

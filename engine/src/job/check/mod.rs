@@ -14,14 +14,16 @@
 //!
 //! and scalar functions that give the same answer for the same row whenever they are asked.
 
+mod calls;
 mod expressions;
 mod frames;
 mod nodes;
+mod patterns;
 pub(super) mod syntax;
 mod zones;
 
-use datafusion_common::Spans;
 use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion_common::{Result, Spans, plan_err};
 use datafusion_expr::{Expr, LogicalPlan};
 
 pub(super) use self::expressions::{AGGREGATES, WINDOW};
@@ -64,9 +66,42 @@ pub(super) fn as_optimized(plan: &LogicalPlan, site: &Site<'_>) -> Vec<Diagnosti
     walk(plan, site, nodes::as_optimized, expressions::as_optimized)
 }
 
-/// What is computed as it says, and may surprise.
+/// What is computed as it says, and may surprise. The plan is the optimised one.
 pub(super) fn warnings(plan: &LogicalPlan, site: &Site<'_>) -> Vec<Diagnostic> {
     walk(plan, site, |_| None, zones::surprise)
+}
+
+/// The same of a plan as it is written.
+pub(super) fn warnings_as_written(plan: &LogicalPlan, site: &Site<'_>) -> Vec<Diagnostic> {
+    walk(plan, site, |_| None, patterns::surprise)
+}
+
+/// Expressions nested deeper than this are refused: what walks them does so by recursion, on threads with small stacks.
+const DEPTH_MAX: usize = 300;
+
+/// Fails where an expression is nested too deep.
+pub(super) fn depth(plan: &LogicalPlan) -> Result<()> {
+    plan.apply(|node| {
+        node.apply_expressions(|expr| {
+            if levels(expr)? > DEPTH_MAX {
+                return plan_err!(
+                    "an expression is nested more than {DEPTH_MAX} levels deep; compute parts of it in views of their own, and \
+                     write long lists of alternatives with IN"
+                );
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })
+    })?;
+    Ok(())
+}
+
+fn levels(expr: &Expr) -> Result<usize> {
+    let mut deepest = 0;
+    expr.apply_children(|child| {
+        deepest = deepest.max(levels(child)?);
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(deepest + 1)
 }
 
 /// Collects refusals of all nodes and of all their expressions.

@@ -1,6 +1,6 @@
 //! Joins, sorts and the like.
 
-use datafusion_common::{JoinType, NullEquality};
+use datafusion_common::{JoinConstraint, JoinType, NullEquality};
 use datafusion_expr::logical_plan::Distinct;
 use datafusion_expr::{Aggregate, Expr, Join, LogicalPlan};
 
@@ -10,7 +10,7 @@ use super::{Refusal, span_of};
 /// What is refused of a node as the user wrote it: what the optimiser may turn into something else.
 pub(super) fn as_written(node: &LogicalPlan) -> Option<Refusal> {
     match node {
-        LogicalPlan::Join(join) => join_type(join),
+        LogicalPlan::Join(join) => join_type(join).or_else(|| right_using(join)),
         LogicalPlan::Distinct(Distinct::On(_)) => Some(Refusal::new(
             [Find::Words(&["DISTINCT", "ON"])],
             "DISTINCT ON is not supported",
@@ -129,6 +129,19 @@ fn join_type(join: &Join) -> Option<Refusal> {
             "join the table on its key",
         )),
     }
+}
+
+/// `USING` names the left side's column, which is NULL where only the right side has a row.
+fn right_using(join: &Join) -> Option<Refusal> {
+    let is_refused =
+        join.join_type == JoinType::Right && join.join_constraint == JoinConstraint::Using;
+    is_refused.then(|| {
+        Refusal::new(
+            [Find::Words(&["RIGHT"])],
+            "RIGHT JOIN with USING is not supported",
+            "turn the sides round, b LEFT JOIN a USING (k), or write ON a.k = b.k and select b.k",
+        )
+    })
 }
 
 fn join_condition(join: &Join) -> Option<Refusal> {

@@ -57,11 +57,6 @@ fn cast(from: &Expr, to: Option<Arc<str>>, node: &LogicalPlan) -> Option<Refusal
             ),
             "leave local times without a zone, date_trunc and date_bin work on them as they are; or deliver times with their offset, as TIMESTAMPTZ",
         )),
-        (Some(zone), None) if !is_utc(&zone) => Some(Refusal::new(
-            finds,
-            format!("a time in {zone} cast to TIMESTAMP reads as in UTC"),
-            "write to_local_time(…) for the time as clocks there show it",
-        )),
         _ => None,
     }
 }

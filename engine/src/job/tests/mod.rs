@@ -3,6 +3,7 @@
 mod builder;
 mod card;
 mod declarations;
+mod meaning;
 mod plans;
 mod refusals;
 mod times;

@@ -211,7 +211,7 @@ fn relations_keep_only_the_columns_that_someone_reads() {
     assert_eq!(names(&job.view("a").unwrap().schema), "id region day x");
     assert_eq!(
         job.view("a").unwrap().plan.display_indent().to_string(),
-        "Projection: t.id, t.region, t.day, t.amount + t.id AS x\n  Filter: t.ok\n    TableScan: t projection=[id, region, amount, ok, day]"
+        "Projection: t.id, t.region, t.day, +(t.amount, t.id) AS x\n  Filter: t.ok\n    TableScan: t projection=[id, region, amount, ok, day]"
     );
     assert!(
         job.view("b")

@@ -1,0 +1,221 @@
+//! What could only fail, or would mean something else than elsewhere, is refused, warned about, or meant as the standard has
+//! it.
+
+use super::*;
+
+/// The first error of a view that is this query and is published.
+fn refused(query: &str) -> String {
+    let sql = format!("CREATE MATERIALIZED VIEW v AS {query}; COPY v TO 'out/v' STORED AS PARQUET");
+    match with_sources(&sql) {
+        Ok(_) => "accepted".to_owned(),
+        Err(errors) => {
+            let error = &errors.errors()[0];
+            format!(
+                "{} ({})",
+                error.message,
+                error.hint.as_deref().unwrap_or_default()
+            )
+        }
+    }
+}
+
+#[test]
+fn calls_that_could_only_fail_are_refused() {
+    for (query, parts) in [
+        (
+            "SELECT lag(amount, id) OVER (ORDER BY id) AS x FROM t",
+            ["lag: the offset must be a constant", "row_number"],
+        ),
+        (
+            "SELECT lead(amount, 1, id) OVER (ORDER BY id) AS x FROM t",
+            ["lead: the default must be a constant", "coalesce"],
+        ),
+        (
+            "SELECT lag(amount, NULL) OVER (ORDER BY id) AS x FROM t",
+            ["lag: the offset is NULL", "number"],
+        ),
+        (
+            "SELECT ntile(id) OVER (ORDER BY id) AS x FROM t",
+            ["ntile: the number of buckets must be a constant", ""],
+        ),
+        (
+            "SELECT ntile(0) OVER (ORDER BY id) AS x FROM t",
+            ["ntile", "1 or more"],
+        ),
+        (
+            "SELECT nth_value(amount, id) OVER (ORDER BY id) AS x FROM t",
+            ["nth_value: the number of the row must be a constant", ""],
+        ),
+        (
+            "SELECT date_part('fortnight', ts) AS x FROM t",
+            ["fortnight", ""],
+        ),
+        (
+            "SELECT date_trunc('fortnight', ts) AS x FROM t",
+            ["fortnight", "millennium"],
+        ),
+        (
+            "SELECT date_bin(INTERVAL '1 day' * id, ts) AS x FROM t",
+            ["", ""],
+        ),
+        (
+            "SELECT date_bin(INTERVAL '0 days', ts) AS x FROM t",
+            ["longer than nothing", ""],
+        ),
+        (
+            "SELECT u.name AS x FROM t RIGHT JOIN u USING (id)",
+            ["RIGHT JOIN with USING", "LEFT JOIN"],
+        ),
+        (
+            "SELECT region SIMILAR TO name AS x FROM t JOIN u ON t.id = u.id",
+            ["SIMILAR TO takes a constant pattern", ""],
+        ),
+    ] {
+        let error = refused(query);
+        assert_ne!(error, "accepted", "{query}");
+        for part in parts {
+            assert!(error.contains(part), "{query}: no {part:?} in: {error}");
+        }
+    }
+}
+
+#[test]
+fn types_that_no_table_holds_are_refused() {
+    for (query, part) in [
+        ("SELECT ts - ts AS gap FROM t", "date_part('epoch', gap)"),
+        ("SELECT INTERVAL '1 day' AS i, id FROM t", "INTERVAL"),
+        ("SELECT map(['a'], [id]) AS m FROM t", "no table holds"),
+        (
+            "SELECT make_array(NULL) AS l, id FROM t",
+            "NULL without a type",
+        ),
+        (
+            "SELECT arrow_cast(price, 'Decimal128(10, -2)') AS d FROM t",
+            "no table holds",
+        ),
+    ] {
+        let error = refused(query);
+        assert!(error.contains(part), "{query}: no {part:?} in: {error}");
+    }
+    let job = good(
+        "CREATE MATERIALIZED VIEW v AS SELECT arrow_cast(region, 'Dictionary(Int32, Utf8)') AS r, arrow_cast('10:00:00', 'Time32(Second)') AS c FROM t",
+    );
+    let schema = &job.views[0].schema;
+    let types: Vec<String> = schema
+        .fields()
+        .iter()
+        .map(|field| field.data_type().to_string())
+        .collect();
+    assert_eq!(types, ["Utf8", "Time64(µs)"]);
+}
+
+#[test]
+fn patterns_of_other_engines_are_warned_about() {
+    for (query, hint) in [
+        ("SELECT to_char(ts, 'YYYY-MM') AS x FROM t", "'%Y-%m'"),
+        (
+            "SELECT date_format(ts, 'yyyy-MM-dd') AS x FROM t",
+            "'%Y-%m-%d'",
+        ),
+        (
+            "SELECT to_timestamp(region, 'dd.MM.yyyy') AS x FROM t",
+            "'%d.%m.%Y'",
+        ),
+        ("SELECT to_char(ts, 'QQQ') AS x FROM t", "strftime's"),
+    ] {
+        let job = good(&format!("CREATE MATERIALIZED VIEW v AS {query}"));
+        let said = job.warnings.iter().any(|warning| {
+            warning.message.contains("no %")
+                && warning.hint.as_deref().unwrap_or_default().contains(hint)
+        });
+        assert!(said, "{query}: {:#?}", job.warnings);
+    }
+    let job = good(
+        "CREATE MATERIALIZED VIEW v AS SELECT to_char(ts, '%Y-%m') AS x, to_char(ts, '-') AS y FROM t",
+    );
+    assert!(
+        job.warnings
+            .iter()
+            .all(|warning| !warning.message.contains("no %")),
+        "{:#?}",
+        job.warnings
+    );
+}
+
+/// Chains as programs write them: balanced where the operator allows it, else refused with words.
+#[test]
+fn long_chains_do_not_exhaust_the_stack() {
+    let chain = |link: &str, operator: &str| {
+        let links: Vec<String> = (0..3_000)
+            .map(|n| link.replace('#', &n.to_string()))
+            .collect();
+        links.join(operator)
+    };
+    good(&format!(
+        "CREATE MATERIALIZED VIEW v AS SELECT id FROM t WHERE {}",
+        chain("region = 'x#'", " OR ")
+    ));
+    good(&format!(
+        "CREATE MATERIALIZED VIEW v AS SELECT id FROM t WHERE {}",
+        chain("region LIKE 'x#%'", " OR ")
+    ));
+    good(&format!(
+        "CREATE MATERIALIZED VIEW v AS SELECT {} AS x FROM t",
+        chain("region", " || ")
+    ));
+    let error = refused(&format!(
+        "SELECT {} AS x FROM t",
+        chain("(amount + #)", " + ")
+    ));
+    assert!(error.contains("nested more than"), "{error}");
+}
+
+/// Constants are computed while a job is checked: not those that would fill the memory.
+#[test]
+fn constants_that_explode_are_not_computed() {
+    for expr in [
+        "repeat('a', 2147483647)",
+        "lpad('a', 2147483647)",
+        "repeat(repeat('a', 60000), 60000)",
+        "array_repeat(1, 2147483647)",
+        "range(0, 2147483647)",
+    ] {
+        let query = format!("SELECT {expr} AS x FROM t");
+        match with_sources(&format!("CREATE MATERIALIZED VIEW v AS {query}")) {
+            Ok(job) => assert!(
+                !job.view("v")
+                    .unwrap()
+                    .plan
+                    .display_indent()
+                    .to_string()
+                    .contains("aaaaaaaa")
+            ),
+            Err(errors) => assert!(errors.to_string().contains("more than"), "{errors}"),
+        }
+    }
+}
+
+/// In three values, as the standard compares rows.
+#[test]
+fn rows_compare_column_by_column() {
+    let given = |expr: &str| plan(&format!("SELECT {expr} AS x FROM t"));
+    for expr in [
+        "(4, NULL) IN ((4, NULL))",
+        "(1, NULL) IN ((1, 1))",
+        "(1, NULL) = (1, 1)",
+    ] {
+        let plan = given(expr);
+        assert!(plan.contains("NULL"), "{expr}: {plan}");
+    }
+    for (expr, value) in [
+        ("(1, 2) IN ((3, 4), (1, 2))", "Boolean(true)"),
+        ("(1, NULL) IN ((2, 1))", "Boolean(false)"),
+        ("'hat' SIMILAR TO 'h%'", "Boolean(true)"),
+        ("'that' SIMILAR TO 'h%'", "Boolean(false)"),
+        ("'h.t' SIMILAR TO 'h.t'", "Boolean(true)"),
+        ("'hat' SIMILAR TO 'h.t'", "Boolean(false)"),
+    ] {
+        let plan = given(expr);
+        assert!(plan.contains(value), "{expr}: {plan}");
+    }
+}

@@ -1,0 +1,86 @@
+//! Errors of expressions, with the row on which they failed.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::error::ArrowError;
+use datafusion_common::{DataFusionError, ScalarValue};
+use datafusion_physical_expr::PhysicalExpr;
+use datafusion_physical_expr::expressions::Column;
+use datafusion_physical_expr::utils::collect_columns;
+
+/// Columns that are shown of a row.
+const COLUMNS_MAX: usize = 8;
+/// Letters that are shown of a value.
+const LETTERS_MAX: usize = 60;
+
+/// `error`, which `expr` gave over `batch`, with the values that the first failing row has in the columns that it reads.
+pub fn with_row(
+    error: DataFusionError,
+    expr: &Arc<dyn PhysicalExpr>,
+    batch: &RecordBatch,
+) -> DataFusionError {
+    let Some(row) = first_failing(expr, batch) else {
+        return error;
+    };
+    let one = batch.slice(row, 1);
+    let error = expr.evaluate(&one).err().unwrap_or(error);
+    let mut columns: Vec<Column> = collect_columns(expr).into_iter().collect();
+    columns.sort_by_key(Column::index);
+    let values = columns.iter().take(COLUMNS_MAX).filter_map(|column| {
+        let value = ScalarValue::try_from_array(one.column(column.index()), 0).ok()?;
+        Some(format!("{} = {}", column.name(), shown(&value)))
+    });
+    let values: Vec<String> = values.collect();
+    let reason = reason(&error);
+    DataFusionError::Execution(if values.is_empty() {
+        reason
+    } else {
+        format!("{reason}, in a row with {}", values.join(", "))
+    })
+}
+
+/// The first row on which an expression fails that fails on the batch. Prefixes up to it do not, and longer ones do.
+fn first_failing(expr: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Option<usize> {
+    let fails = |rows: usize| expr.evaluate(&batch.slice(0, rows)).is_err();
+    let (mut passes, mut failing) = (0, batch.num_rows());
+    if failing == 0 || !fails(failing) {
+        return None;
+    }
+    while failing - passes > 1 {
+        let middle = passes.midpoint(failing);
+        if fails(middle) {
+            failing = middle;
+        } else {
+            passes = middle;
+        }
+    }
+    Some(failing - 1)
+}
+
+/// What an error says, without the layers that it came through.
+fn reason(error: &DataFusionError) -> String {
+    match error.find_root() {
+        DataFusionError::Execution(reason) => reason.clone(),
+        DataFusionError::ArrowError(error, _) => match error.as_ref() {
+            ArrowError::DivideByZero => "division by zero".to_owned(),
+            ArrowError::CastError(reason)
+            | ArrowError::ComputeError(reason)
+            | ArrowError::ParseError(reason)
+            | ArrowError::ArithmeticOverflow(reason)
+            | ArrowError::InvalidArgumentError(reason) => reason.clone(),
+            other => other.to_string(),
+        },
+        other => other.strip_backtrace(),
+    }
+}
+
+fn shown(value: &ScalarValue) -> String {
+    let text = value.to_string();
+    let is_text = value.data_type().is_string() && !value.is_null();
+    let mut shown: String = text.chars().take(LETTERS_MAX).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    if is_text { format!("'{shown}'") } else { shown }
+}
