@@ -33,7 +33,7 @@ pub fn run() -> Result<(), Failure> {
     );
     Err(Failure::usage(format!(
         "verify is done by a program of its own, {PROGRAM}, and there is none {places}.\n\
-         In a clone of Tidewater, `cargo build --release -p {PROGRAM}` builds it beside target/release/tidewater, and \
+         In a clone of Tidewater, `cargo build --release --bin {PROGRAM}` builds it beside target/release/tidewater, and \
          `cargo install --locked --path bin/verify` installs it."
     )))
 }

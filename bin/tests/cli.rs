@@ -51,7 +51,7 @@ fn verify_names_the_program_that_is_missing() {
     Ran::new(ran.unwrap())
         .expect_code(2)
         .expect_stderr(&format!("at {} or on PATH", missing.display()))
-        .expect_stderr("cargo build --release -p tidewater-verify")
+        .expect_stderr("cargo build --release --bin tidewater-verify")
         .expect_stderr("cargo install --locked --path bin/verify");
 
     // A program that is there but cannot run is another matter.
