@@ -73,6 +73,14 @@ pub trait Source: Debug + Send + Sync {
     /// Which of the rows with one key counts.
     fn key_order(&self) -> KeyOrder;
 
+    /// Checks that rows can be decoded into the declared columns; reads nothing.
+    ///
+    /// # Errors
+    /// When a declared type has no place in the source's format; the error names the column.
+    fn check(&self, _spec: &SourceSpec) -> Result<(), SourceError> {
+        Ok(())
+    }
+
     /// The columns of decoded batches: those that are read and, in a source with a primary key, the place columns.
     fn decoded_schema(&self, spec: &SourceSpec) -> SchemaRef;
 

@@ -193,6 +193,80 @@ pub struct TextHead {
     pub warnings: Vec<String>,
 }
 
+/// How the lines of a text end, in its bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LineEnd {
+    /// With a line feed, perhaps behind a carriage return.
+    #[default]
+    LineFeed,
+    /// With a line feed, a carriage return, or both.
+    Any,
+    /// With the line feed of UTF-16, its lower byte first.
+    Utf16Le,
+    /// With the line feed of UTF-16, its upper byte first.
+    Utf16Be,
+}
+
+impl LineEnd {
+    /// Where the first line ends: one behind its line end.
+    pub fn first(self, bytes: &[u8]) -> Option<usize> {
+        match self {
+            Self::LineFeed => memchr::memchr(b'\n', bytes).map(|at| at + 1),
+            Self::Any => {
+                let at = memchr::memchr2(b'\n', b'\r', bytes)?;
+                let feed = bytes.get(at) == Some(&b'\r') && bytes.get(at + 1) == Some(&b'\n');
+                Some(at + 1 + usize::from(feed))
+            }
+            Self::Utf16Le | Self::Utf16Be => self.utf16(bytes).next(),
+        }
+    }
+
+    /// Where the last whole line ends, 0 when there is none. A carriage return at the very end may be half of a line
+    /// end.
+    pub fn last(self, bytes: &[u8]) -> usize {
+        match self {
+            Self::LineFeed => memchr::memrchr(b'\n', bytes).map_or(0, |at| at + 1),
+            Self::Any => {
+                let sure = bytes.strip_suffix(b"\r").unwrap_or(bytes);
+                memchr::memrchr2(b'\n', b'\r', sure).map_or(0, |at| at + 1)
+            }
+            Self::Utf16Le | Self::Utf16Be => self.utf16(bytes).last().unwrap_or(0),
+        }
+    }
+
+    /// How many lines end.
+    pub fn count(self, bytes: &[u8]) -> usize {
+        match self {
+            Self::LineFeed => memchr::memchr_iter(b'\n', bytes).count(),
+            Self::Any => self.ends(bytes).count(),
+            Self::Utf16Le | Self::Utf16Be => self.utf16(bytes).count(),
+        }
+    }
+
+    /// Where each line ends: one behind its line end.
+    pub fn ends(self, bytes: &[u8]) -> impl Iterator<Item = usize> {
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            at += self.first(bytes.get(at..)?)?;
+            Some(at)
+        })
+    }
+
+    fn utf16(self, bytes: &[u8]) -> impl Iterator<Item = usize> {
+        let feed = if self == Self::Utf16Le {
+            [b'\n', 0]
+        } else {
+            [0, b'\n']
+        };
+        let (units, _) = bytes.as_chunks::<2>();
+        let ends = units
+            .iter()
+            .zip(1..)
+            .filter(move |(unit, _)| **unit == feed);
+        ends.map(|(_, units)| units * 2)
+    }
+}
+
 /// A text format without its I/O: where records end, and how a file begins.
 pub trait TextFormat: Send + Sync {
     /// Reads the head of a file: `head` is its first bytes, at least a whole record or all of it.
@@ -201,14 +275,44 @@ pub trait TextFormat: Send + Sync {
     /// When the header does not fit the declared columns.
     fn begin(&self, file: &Arc<str>, head: &[u8]) -> Result<TextHead, SourceError>;
 
-    /// Length of the longest prefix of `bytes` that is whole records with their line ends; `bytes` begins at a record.
-    fn whole_records(&self, bytes: &[u8]) -> usize;
+    /// Whether the first bytes of a file hold all that [`begin`](Self::begin) looks at.
+    fn is_head(&self, bytes: &[u8]) -> bool;
 }
 
 /// Decodes blocks of one file. Never fails: what does not decode is rejected, row by row.
-pub trait DecodeText: Send + Sync {
+pub trait DecodeText: Send + Sync + 'static {
     /// Rows and rejected rows of `block`, in file order each.
     fn decode(&self, block: &TextBlock) -> Decoded;
+
+    /// The same in steps, each of which holds a bounded number of rejected rows.
+    fn steps(self: Arc<Self>, block: Arc<TextBlock>) -> Box<dyn Iterator<Item = Decoded> + Send> {
+        Box::new(std::iter::once_with(move || self.decode(&block)))
+    }
+
+    /// Length of the longest prefix of `bytes` that is whole records with their line ends; `bytes` begins at a record.
+    fn whole_records(&self, bytes: &[u8]) -> usize {
+        self.line_end().last(bytes)
+    }
+
+    /// How the file's lines end.
+    fn line_end(&self) -> LineEnd {
+        LineEnd::LineFeed
+    }
+
+    /// Lines at the end of the file that are no rows, blank ones not counted.
+    fn trailer_lines(&self) -> usize {
+        0
+    }
+}
+
+/// Whether `bytes` hold a whole line behind a byte order mark and blank lines.
+pub fn has_line(bytes: &[u8]) -> bool {
+    const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+    let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+    let is_blank = |byte: &&u8| matches!(byte, b'\n' | b'\r');
+    let blank = text.iter().take_while(is_blank).count();
+    let text = text.get(blank..).unwrap_or_default();
+    !BYTE_ORDER_MARK.starts_with(bytes) && LineEnd::LineFeed.first(text).is_some()
 }
 
 /// Decodes records that are held apart, such as the payloads of messages. Never fails: what does not decode is rejected,

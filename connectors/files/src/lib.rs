@@ -11,7 +11,9 @@ use tidewater_contract::source::{Format, SourceSpec};
 use tidewater_formats::csv::Csv;
 use tidewater_formats::json_lines::JsonLinesFormat;
 use tidewater_formats::lines::Lines;
-use tidewater_formats::options::{self, CsvOptions, JsonLinesOptions, TextOptions};
+use tidewater_formats::options::{
+    self, CheckColumns, CsvOptions, JsonLinesOptions, ParquetOptions, TextOptions,
+};
 
 mod changes;
 mod compression;
@@ -44,6 +46,31 @@ pub fn validate_options(
     options: &BTreeMap<String, String>,
 ) -> Result<(), OptionError> {
     options::validate(format, options)
+}
+
+/// Checks that the format of a source of files can hold the declared columns.
+///
+/// # Errors
+/// When an option is wrong, or a declared type has no place in the format; the error names the column.
+pub fn check(spec: &SourceSpec) -> Result<(), SourceError> {
+    match spec.format {
+        Format::Csv => Csv::new(spec).map(drop),
+        Format::JsonLines => JsonLinesFormat::new(spec).map(drop),
+        Format::Text => Lines::new(spec).map(drop),
+        Format::Parquet => Ok(()),
+    }
+}
+
+/// Whether the rows of a source depend on the columns that are read, because values of others are not checked.
+pub fn rows_depend_on_projection(spec: &SourceSpec) -> bool {
+    match spec.format {
+        Format::Csv => CsvOptions::parse(&spec.options)
+            .is_ok_and(|options| options.check == CheckColumns::Read),
+        Format::Text => false,
+        Format::Parquet => ParquetOptions::parse(&spec.options)
+            .is_ok_and(|options| options.check == CheckColumns::Read),
+        Format::JsonLines => true,
+    }
 }
 
 /// Opens deliveries of a source for reading, in their order. With a depot, those that are files (or tails of files)

@@ -116,6 +116,10 @@ impl Source for FileSource {
         }
     }
 
+    fn check(&self, spec: &SourceSpec) -> Result<(), SourceError> {
+        super::check(spec)
+    }
+
     fn decoded_schema(&self, spec: &SourceSpec) -> SchemaRef {
         let columns = spec.projection.iter();
         let columns = columns.filter_map(|at| spec.schema.fields().get(*at).cloned());

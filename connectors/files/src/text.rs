@@ -16,7 +16,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use memchr::{memchr, memchr_iter};
 
 use self::input::Input;
 use super::delivery::{Content, Delivery};
@@ -52,8 +51,6 @@ impl Default for Limits {
 
 /// How much of an over-long record the quarantine shows.
 const SHOWN_BYTES: usize = 4 << 10;
-
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// What a source declares of its files, whatever the format.
 #[derive(Clone, Copy, Debug, Default)]
@@ -166,6 +163,7 @@ impl<F: TextFormat> TextReader<F> {
             input,
             decoder: begun.decoder,
             tail: Vec::new(),
+            trailer: Vec::new(),
             line: 1,
             byte_offset: 0,
             stored_bytes: 0,
@@ -196,8 +194,7 @@ impl<F: TextFormat> TextReader<F> {
         let mut target = self.limits.block_bytes;
         loop {
             input.fill(&mut head, target)?;
-            let ready = !BYTE_ORDER_MARK.starts_with(&head)
-                && self.format.whole_records(first_record(&head)) > 0;
+            let ready = self.format.is_head(&head);
             if ready || input.ended || head.len() >= self.limits.record_bytes {
                 return Ok((head, ready));
             }
@@ -210,10 +207,13 @@ impl<F: TextFormat> TextReader<F> {
         let mut target = self.limits.block_bytes;
         loop {
             open.input.fill(&mut bytes, target)?;
+            let rows_end = open.rows_end(&bytes);
             if open.input.ended && !open.whole_rows_only {
+                open.trailer = bytes.split_off(rows_end);
                 return Ok((!bytes.is_empty()).then(|| open.deal(bytes)));
             }
-            let whole = self.format.whole_records(&bytes);
+            let rows = bytes.get(..rows_end).unwrap_or_default();
+            let whole = open.decoder.whole_records(rows);
             if whole > 0 {
                 open.tail = bytes.split_off(whole);
                 return Ok(Some(open.deal(bytes)));
@@ -236,8 +236,9 @@ impl<F: TextFormat> TextReader<F> {
         mut bytes: Vec<u8>,
     ) -> Result<Option<Box<dyn Piece>>, SourceError> {
         // A quoted field runs over the bound. Its first line alone is no record, and the decoder says why.
-        if let Some(end) = memchr(b'\n', &bytes) {
-            open.tail = bytes.split_off(end + 1);
+        let line_end = open.decoder.line_end();
+        if let Some(end) = line_end.first(&bytes) {
+            open.tail = bytes.split_off(end);
             return Ok(Some(open.deal(bytes)));
         }
         if open.whole_rows_only && !open.input.has_line_end_ahead()? {
@@ -260,7 +261,7 @@ impl<F: TextFormat> TextReader<F> {
         shown.truncate(SHOWN_BYTES);
         rejected.raw = format!("{}…", String::from_utf8_lossy(&shown));
         loop {
-            let end = memchr(b'\n', &bytes).map(|end| end + 1);
+            let end = line_end.first(&bytes);
             let passed = end.unwrap_or(bytes.len());
             let rest = bytes.split_off(passed);
             open.pass(&bytes);
@@ -327,16 +328,6 @@ impl Ended {
     }
 }
 
-/// What follows the byte order mark and blank lines.
-fn first_record(head: &[u8]) -> &[u8] {
-    let text = head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(head);
-    let blank = text
-        .iter()
-        .take_while(|byte| matches!(byte, b'\n' | b'\r'))
-        .count();
-    text.get(blank..).unwrap_or_default()
-}
-
 fn larger(bytes: usize, limits: Limits) -> usize {
     bytes
         .saturating_mul(2)
@@ -352,6 +343,8 @@ struct OpenFile {
     decoder: Arc<dyn DecodeText>,
     /// Read but not dealt; begins at a record.
     tail: Vec<u8>,
+    /// Lines at the end that are no rows, once all was read.
+    trailer: Vec<u8>,
     /// Line on which `tail` begins, from 1.
     line: u64,
     /// Offset at which `tail` begins in the decompressed file.
@@ -379,16 +372,40 @@ impl OpenFile {
             bytes,
             stored_bytes: self.take_stored_bytes(),
         };
-        let decoder = Arc::clone(&self.decoder);
+        let block = Arc::new(block);
+        let steps = Arc::clone(&self.decoder).steps(Arc::clone(&block));
         let Some(keeping) = self.keeping.clone() else {
-            return Box::new(iter::once_with(move || Ok(decoder.decode(&block))));
+            return Box::new(steps.map(Ok));
         };
         let place = self.next_block();
-        Box::new(iter::once_with(move || {
-            let decoded = decoder.decode(&block);
-            keeping.keep(place, block.bytes)?;
-            Ok(decoded)
-        }))
+        let keep = iter::once_with(move || {
+            let bytes = Arc::try_unwrap(block)
+                .map_or_else(|block| block.bytes.clone(), |block| block.bytes);
+            keeping.keep(place, bytes)
+        });
+        Box::new(steps.map(Ok).chain(keep.filter_map(Result::err).map(Err)))
+    }
+
+    /// Where the rows of `bytes` end for certain: before the lines that are, or may come to be, the file's trailer.
+    fn rows_end(&self, bytes: &[u8]) -> usize {
+        let lines = self.decoder.trailer_lines();
+        if lines == 0 {
+            return bytes.len();
+        }
+        let mut begins: Vec<usize> = iter::once(0)
+            .chain(self.decoder.line_end().ends(bytes))
+            .collect();
+        let mut end = bytes.len();
+        let mut left = lines;
+        while let Some(begin) = begins.pop().filter(|_| left > 0) {
+            let line = bytes.get(begin..end).unwrap_or_default();
+            let is_blank = line
+                .iter()
+                .all(|byte| byte.is_ascii_whitespace() || *byte == 0);
+            left -= usize::from(!is_blank);
+            end = begin;
+        }
+        end
     }
 
     /// Keeps what is read but not dealt: a header, a record that is too long.
@@ -406,7 +423,7 @@ impl OpenFile {
 
     /// Moves line and offset behind `bytes`.
     fn pass(&mut self, bytes: &[u8]) {
-        self.line += count(memchr_iter(b'\n', bytes).count());
+        self.line += count(self.decoder.line_end().count(bytes));
         self.byte_offset += count(bytes.len());
     }
 
@@ -437,7 +454,15 @@ impl OpenFile {
     }
 
     /// Notes what was taken in, once all is dealt.
-    fn end(self, state: &mut State) -> Result<(), SourceError> {
+    fn end(mut self, state: &mut State) -> Result<(), SourceError> {
+        if let Some(warning) = self.input.warning() {
+            state
+                .warnings
+                .push(format!("{}: {warning}", self.input.name));
+        }
+        let trailer = mem::take(&mut self.trailer);
+        self.pass(&trailer);
+        self.keep(trailer)?;
         if self.left > 0 {
             state.warnings.push(format!(
                 "{}: what follows byte {} is no whole row yet; it is left for the next run",

@@ -7,10 +7,12 @@ use arrow::datatypes::{DataType, Schema, SchemaRef};
 
 pub mod csv;
 pub mod json_lines;
+pub mod layout;
 pub mod lines;
 pub mod options;
 pub mod parquet;
 pub mod scalar;
+pub(crate) mod shown;
 pub mod texts;
 
 /// The type of text that comes as a dictionary.

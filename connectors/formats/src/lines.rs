@@ -14,14 +14,13 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 
+use super::layout::{FileLayout, TextLayout};
 use super::options::TextOptions;
 use tidewater_contract::error::SourceError;
 use tidewater_contract::source::{
-    DecodeRecords, DecodeText, Decoded, DecodedRecords, Rejected, RejectedRecord, SourceSpec,
-    TextBlock, TextFormat, TextHead,
+    DecodeRecords, DecodeText, Decoded, DecodedRecords, LineEnd, Rejected, RejectedRecord,
+    SourceSpec, TextBlock, TextFormat, TextHead,
 };
-
-const UTF8_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// The lines of one source, or its payloads.
 #[derive(Clone)]
@@ -29,6 +28,7 @@ pub struct Lines {
     source: Arc<str>,
     column: Arc<str>,
     data_type: DataType,
+    layout: TextLayout,
     /// The schema of decoded batches: the column, or nothing where it is not read.
     projected: SchemaRef,
     ordinals: bool,
@@ -43,7 +43,7 @@ impl Lines {
     /// # Errors
     /// When there is not one column, or it is neither text nor bytes.
     pub fn new(spec: &SourceSpec) -> Result<Self, SourceError> {
-        TextOptions::parse(&spec.options)?;
+        let layout = TextOptions::parse(&spec.options)?.layout;
         let declaration = |column: &str, message: String| SourceError::Declaration {
             table: spec.name.clone(),
             column: column.to_owned(),
@@ -72,6 +72,7 @@ impl Lines {
             source: spec.name.as_str().into(),
             column: field.name().as_str().into(),
             data_type: field.data_type().clone(),
+            layout,
             projected: Arc::new(
                 projected.map_err(|error| declaration(field.name(), error.to_string()))?,
             ),
@@ -88,7 +89,16 @@ impl Lines {
         let rows;
         let is_read = !self.projected.fields().is_empty();
         let array: ArrayRef = if !is_read {
-            rows = texts.count();
+            // What is a bad row does not depend on who reads it.
+            let checked = texts
+                .clone()
+                .enumerate()
+                .filter(|_| is_text(&self.data_type));
+            flaws.extend(checked.filter_map(|(at, text)| {
+                let error = std::str::from_utf8(text).err()?;
+                Some((at, not_utf8(error)))
+            }));
+            rows = texts.count() - flaws.len();
             new_empty_array(&self.data_type)
         } else if is_bytes(&self.data_type) {
             let mut values = LargeBinaryBuilder::new();
@@ -150,7 +160,9 @@ pub fn is_bytes(data_type: &DataType) -> bool {
 /// Why bytes are not taken as text.
 pub fn not_utf8(error: std::str::Utf8Error) -> String {
     let at = error.valid_up_to() + 1;
-    format!("is not UTF-8 at its byte {at}; declare BYTEA to take any bytes")
+    format!(
+        "is not UTF-8 at its byte {at}; set the option encoding if it is in another, or declare BYTEA to take any bytes"
+    )
 }
 
 impl DecodeRecords for Lines {
@@ -169,37 +181,61 @@ impl DecodeRecords for Lines {
 }
 
 impl TextFormat for Lines {
-    fn begin(&self, _: &Arc<str>, head: &[u8]) -> Result<TextHead, SourceError> {
-        let text = head.strip_prefix(UTF8_MARK).unwrap_or(head);
+    fn begin(&self, file: &Arc<str>, head: &[u8]) -> Result<TextHead, SourceError> {
+        // Bytes may be anything, unless the source says what they are.
+        let layout = if is_bytes(&self.data_type) && self.layout == TextLayout::default() {
+            FileLayout::of_bytes(head)
+        } else {
+            self.layout.of_file(file, head)?
+        };
+        let bytes = head.get(layout.mark_bytes..).unwrap_or_default();
+        let converted = layout.convert(bytes);
+        let text = converted.plain(bytes);
+        let skipped = self.layout.behind_skipped(text);
+        let skipped = skipped.map_or(bytes.len(), |at| converted.place(bytes, at));
         Ok(TextHead {
-            header_bytes: head.len() - text.len(),
-            decoder: Arc::new(self.clone()),
+            header_bytes: layout.mark_bytes + skipped,
+            decoder: Arc::new(FileLines {
+                lines: self.clone(),
+                layout,
+            }),
             warnings: Vec::new(),
         })
     }
 
-    fn whole_records(&self, bytes: &[u8]) -> usize {
-        memchr::memrchr(b'\n', bytes).map_or(0, |end| end + 1)
+    fn is_head(&self, bytes: &[u8]) -> bool {
+        self.layout.is_head(bytes, |text| !text.is_empty())
     }
 }
 
-impl DecodeText for Lines {
+/// The lines of one file.
+struct FileLines {
+    lines: Lines,
+    layout: FileLayout,
+}
+
+impl DecodeText for FileLines {
     fn decode(&self, block: &TextBlock) -> Decoded {
-        let (batch, flaws) = self.rows_or_flaws(lines(&block.bytes).map(|(_, line)| line));
+        let converted = self.layout.convert(&block.bytes);
+        let text = converted.plain(&block.bytes);
+        let (batch, flaws) = self.lines.rows_or_flaws(lines(text).map(|(_, line)| line));
         let mut flaws = flaws.into_iter().peekable();
         let mut rejected = Vec::new();
-        let mut ordinals = self.ordinals.then(Vec::new);
-        for (number, (start, line)) in lines(&block.bytes).enumerate() {
-            let byte_offset = block.byte_offset + start as u64;
+        let mut ordinals = self.lines.ordinals.then(Vec::new);
+        for (number, (start, line)) in lines(text).enumerate() {
+            if flaws.peek().is_none() && ordinals.is_none() {
+                break;
+            }
+            let byte_offset = block.byte_offset + converted.place(&block.bytes, start) as u64;
             match flaws.next_if(|(at, _)| *at == number) {
                 Some((_, reason)) => rejected.push(Rejected {
-                    source: Arc::clone(&self.source),
+                    source: Arc::clone(&self.lines.source),
                     file: Arc::clone(&block.file),
                     line: block.first_line + number as u64,
                     byte_offset,
-                    column: Some(Arc::clone(&self.column)),
+                    column: Some(Arc::clone(&self.lines.column)),
                     reason,
-                    raw: String::from_utf8_lossy(line).into_owned(),
+                    raw: converted.raw(&block.bytes, start..start + line.len()),
                 }),
                 None => ordinals
                     .iter_mut()
@@ -213,6 +249,14 @@ impl DecodeText for Lines {
             ordinals,
             bytes: block.stored_bytes,
         }
+    }
+
+    fn line_end(&self) -> LineEnd {
+        self.layout.line_end
+    }
+
+    fn trailer_lines(&self) -> usize {
+        self.layout.trailer_lines
     }
 }
 

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use self::values::Values;
+use super::layout::{LineEndRule, TextLayout};
 use super::scalar::{Offsets, TimeRules};
 use tidewater_contract::error::OptionError;
 use tidewater_contract::source::Format;
@@ -13,7 +14,7 @@ use tidewater_contract::source::Format;
 mod csv;
 pub mod values;
 
-pub use self::csv::CsvOptions;
+pub use self::csv::{CsvOptions, RaggedRows};
 
 /// How many rejected rows a run bears; beyond, it fails and publishes nothing. Shared by all formats.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -70,6 +71,8 @@ pub enum ColumnNames {
     Exact,
     /// They are equal but for the case of their letters; one that is equal goes first.
     AnyCase,
+    /// Not at all: columns of CSV are in declared order, and the header is passed over.
+    Position,
 }
 
 /// `compression` of text files.
@@ -128,6 +131,8 @@ pub struct JsonLinesOptions {
 /// Options of `STORED AS TEXT`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TextOptions {
+    /// Encoding, line ends, and lines around the rows.
+    pub layout: TextLayout,
     /// `compression` of the files.
     pub compression: Compression,
     /// `on_change` of a file, by default replaced.
@@ -185,7 +190,16 @@ const JSON_LINES_KEYS: &[&str] = &[
     "max_bad_ratio",
 ];
 
-const TEXT_KEYS: &[&str] = &["compression", "on_change", "max_bad_rows", "max_bad_ratio"];
+const TEXT_KEYS: &[&str] = &[
+    "skip_lines",
+    "skip_trailer",
+    "encoding",
+    "line_end",
+    "compression",
+    "on_change",
+    "max_bad_rows",
+    "max_bad_ratio",
+];
 
 const PARQUET_KEYS: &[&str] = &[
     "unknown_columns",
@@ -233,7 +247,10 @@ impl TextOptions {
     pub fn parse(options: &BTreeMap<String, String>) -> Result<Self, OptionError> {
         let values = Values::new(options)?;
         values.all_among(TEXT_KEYS, "TEXT")?;
+        let layout = values.text_layout()?;
+        values.check_append(values.on_change_of_text()?, &layout)?;
         Ok(Self {
+            layout,
             compression: values.choice("compression", Compression::Auto, COMPRESSIONS)?,
             on_change: values.on_change_of_text()?,
             gate: values.gate()?,
@@ -312,6 +329,12 @@ const COMPRESSIONS: &[(&str, Compression)] = &[
 ];
 
 const OFFSETS: &[(&str, Offsets)] = &[("refuse", Offsets::Refuse), ("convert", Offsets::Convert)];
+
+const LINE_ENDS: &[(&str, LineEndRule)] = &[
+    ("auto", LineEndRule::Auto),
+    ("lf", LineEndRule::LineFeed),
+    ("any", LineEndRule::Any),
+];
 
 const ON_CHANGES: &[(&str, OnChange)] = &[
     ("replace", OnChange::Replace),

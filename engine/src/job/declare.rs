@@ -10,7 +10,7 @@ use datafusion_sql::sqlparser::ast::{ColumnDef, ColumnOption, Expr, Spanned, Tab
 use tidewater_connectors::Registry;
 use tidewater_connectors::connector::SourceConnector;
 use tidewater_connectors::declaration::{DeclarationError, DeclarationPart, SourceDeclaration};
-use tidewater_connectors::error::OptionError;
+use tidewater_connectors::error::{OptionError, SourceError};
 use tidewater_connectors::file::validate_options;
 use tidewater_connectors::source::{Format, SourceSpec};
 
@@ -41,8 +41,14 @@ pub(super) fn source(
 ) -> Declared {
     let errors_before = errors.len();
     errors.extend(refused_clauses(table, site));
-    let fields = columns(&table.columns, site, catalog, errors);
+    let mut fields = columns(&table.columns, site, catalog, errors);
     let primary_key = primary_key(table, site, errors);
+    // A key is NOT NULL: rows without one could not be told apart.
+    for key in &primary_key {
+        if let Some(field) = fields.get_mut(*key) {
+            field.set_nullable(false);
+        }
+    }
     let format = format(&table.file_type, site)
         .map_err(|error| errors.push(error))
         .ok();
@@ -87,10 +93,28 @@ pub(super) fn source(
         primary_key,
         input: parsed.source,
     });
+    let source = source.filter(|source| {
+        let checked = check_columns(source, site);
+        checked.map_err(|error| errors.push(error)).is_ok()
+    });
     Declared {
         schema: Some(schema).filter(|schema| !schema.fields().is_empty()),
         source,
     }
+}
+
+/// Whether the source can be decoded into the declared columns.
+fn check_columns(source: &Source, site: &Site<'_>) -> Result<(), Diagnostic> {
+    let checked = source.input.check(&source.spec);
+    checked.map_err(|error| match error {
+        SourceError::Declaration {
+            column, message, ..
+        } => site.diagnostic(
+            &[Find::Name(column.clone())],
+            format!("column '{column}': {message}"),
+        ),
+        error => site.diagnostic(&[], error.to_string()),
+    })
 }
 
 /// Clauses that would say nothing here are refused rather than ignored.

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod card;
+mod corpora;
+mod declared;
 mod deterministic;
 mod failures;
 mod golden;

@@ -112,6 +112,14 @@ impl Input {
         }
     }
 
+    /// What the user should hear of, once all is read.
+    pub(super) fn warning(&self) -> Option<&'static str> {
+        match &self.text {
+            Text::Stored(stored) => stored.bytes.warning(),
+            Text::Kept(_) => None,
+        }
+    }
+
     /// Goes on at a byte of the file.
     pub(super) fn go_to(&mut self, byte: u64) -> Result<(), SourceError> {
         if let Text::Stored(stored) = &mut self.text {

@@ -156,9 +156,7 @@ fn damaged_files_are_named() {
         ("head.csv.gz", &whole[..5]),
         ("trailer.csv.gz", &whole[..whole.len() - 3]),
         ("sum.csv.gz", &flipped),
-        ("plain.csv.gz", b"a,b\n1,2\n"),
         ("cut.csv.zst", &zstd[..zstd.len() / 2]),
-        ("plain.csv.zst", b"a,b\n1,2\n"),
     ];
     for (name, bytes) in cases {
         let path = root.path().join(name);
@@ -182,6 +180,149 @@ fn damaged_files_are_named() {
         );
         // Every worker hears of it.
         assert_eq!(drain(&reader).unwrap_err().to_string(), message);
+    }
+}
+
+/// Lines of one file that is read with `options`, and warnings.
+fn read_file(
+    path: &Path,
+    stored: &[u8],
+    options: &[(&str, &str)],
+    block_bytes: usize,
+) -> Result<(Vec<String>, Vec<String>), SourceError> {
+    fs::write(path, stored).unwrap();
+    let delivery = Delivery {
+        name: path.to_string_lossy().into(),
+        from: Content::File(path.to_owned()),
+        bytes: stored.len() as u64,
+    };
+    let options = options
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    let spec = SourceSpec {
+        options: options.collect(),
+        ..spec()
+    };
+    let format = Csv::new(&spec).unwrap();
+    let limits = Limits {
+        block_bytes,
+        record_bytes: 1000,
+    };
+    let reader = TextReader::new(&spec, vec![delivery], None, Rules::default(), format)?;
+    let reader = reader.with_limits(limits);
+    let (lines, _) = drain(&reader)?;
+    Ok((lines, reader.warnings()))
+}
+
+#[test]
+fn lines_at_the_end_are_no_rows() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("f.csv");
+    let two = [("skip_trailer", "2")];
+    for (text, expected) in [
+        ("a,b\n1,2\n3,4\nTOTAL,6\n2 rows\n", &["1|2", "3|4"][..]),
+        ("a,b\n1,2\n3,4\nTOTAL,6\n2 rows", &["1|2", "3|4"]),
+        ("a,b\n1,2\nTOTAL,6\n\n2 rows\n\n\n", &["1|2"]),
+        ("a,b\nTOTAL,6\n2 rows", &[]),
+        ("a,b\n2 rows", &[]),
+        ("a,b\n", &[]),
+    ] {
+        for block_bytes in 1..60 {
+            let read = read_file(&path, text.as_bytes(), &two, block_bytes);
+            let (lines, _) = read.unwrap();
+            assert_eq!(lines, expected, "{text:?} by {block_bytes}");
+        }
+    }
+}
+
+#[test]
+fn other_encodings_and_line_ends_by_any_blocks() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("f.csv");
+    let text = "보고서\na,b\n가,\"나\n다\"\n라\n마,바";
+    let expected = ["가|나\n다", "마|바"];
+    let utf16: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for block_bytes in 1..70 {
+        let options = [("encoding", "utf-16le"), ("skip_lines", "1")];
+        let (lines, _) = read_file(&path, &utf16, &options, block_bytes).unwrap();
+        assert_eq!(
+            lines,
+            ["5:32 <라>", expected[0], expected[1]],
+            "{block_bytes}"
+        );
+        let old_mac = text.replace('\n', "\r");
+        let options = [("line_end", "any"), ("skip_lines", "1")];
+        let (lines, _) = read_file(&path, old_mac.as_bytes(), &options, block_bytes).unwrap();
+        assert_eq!(lines, ["5:28 <라>", "가|나\r다", "마|바"], "{block_bytes}");
+        let options = [("skip_lines", "1")];
+        let (lines, _) = read_file(&path, old_mac.as_bytes(), &options, block_bytes).unwrap();
+        assert_eq!(lines, ["5:28 <라>", "가|나\r다", "마|바"], "{block_bytes}");
+    }
+}
+
+#[test]
+fn bytes_behind_gzip_are_passed_over_with_a_warning() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("f.csv.gz");
+    for (behind, warns) in [(&b""[..], false), (&[0; 512], true), (b"trash", true)] {
+        let stored = [gzip(TEXT.as_bytes()), behind.to_vec()].concat();
+        for block_bytes in [7, 1000] {
+            let (lines, warnings) = read_file(&path, &stored, &[], block_bytes).unwrap();
+            assert_eq!(lines, expected());
+            assert_eq!(warnings.len(), usize::from(warns), "{warnings:?}");
+            assert!(
+                warnings
+                    .iter()
+                    .all(|warning| warning.contains("f.csv.gz: bytes that are not gzip"))
+            );
+        }
+    }
+}
+
+#[test]
+fn windows_of_zstandard_may_be_long() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("f.csv.zst");
+    let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+    encoder.window_log(30).unwrap();
+    encoder.long_distance_matching(true).unwrap();
+    encoder.write_all(TEXT.as_bytes()).unwrap();
+    let stored = encoder.finish().unwrap();
+    let (lines, _) = read_file(&path, &stored, &[], 1000).unwrap();
+    assert_eq!(lines, expected());
+}
+
+#[test]
+fn content_says_what_a_name_does_not() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("f.csv");
+    let zstd = zstd::encode_all(TEXT.as_bytes(), 1).unwrap();
+    for stored in [gzip(TEXT.as_bytes()), zstd] {
+        let (lines, _) = read_file(&path, &stored, &[], 1000).unwrap();
+        assert_eq!(lines, expected());
+    }
+    let cases: &[(&str, &[u8], &str)] = &[
+        ("f.csv", b"PK\x03\x04\x14\0", "it is a zip archive"),
+        ("f.csv", b"BZh91AY", "compressed by bzip2"),
+        ("f.csv", b"\xfd7zXZ\0\0", "compressed by xz"),
+        (
+            "plain.csv.gz",
+            b"a,b\n1,2\n",
+            "OPTIONS (compression 'none')",
+        ),
+        (
+            "plain.csv.zst",
+            b"a,b\n1,2\n",
+            "OPTIONS (compression 'none')",
+        ),
+    ];
+    for (name, stored, expected) in cases {
+        let path = root.path().join(name);
+        let message = read_file(&path, stored, &[], 1000).unwrap_err().to_string();
+        assert!(
+            message.contains(expected) && message.contains(name),
+            "{message}"
+        );
     }
 }
 

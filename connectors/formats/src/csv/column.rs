@@ -22,7 +22,7 @@ use crate::scalar::{self, BadValue, FieldText, NumberStyle, OUT_OF_RANGE, number
 
 /// A declared column that CSV can hold.
 #[derive(Clone, Debug)]
-pub(super) struct Column {
+pub(super) struct CsvColumn {
     pub name: Arc<str>,
     nullable: bool,
     data_type: DataType,
@@ -39,7 +39,7 @@ enum Kind {
     Decimal { precision: u8, scale: i8 },
 }
 
-impl Column {
+impl CsvColumn {
     /// # Errors
     /// When the type has no text form here; says what to declare instead.
     pub(super) fn new(field: &Field, options: &CsvOptions) -> Result<Self, String> {
@@ -225,10 +225,27 @@ impl Column {
         })
     }
 
-    /// The reason for which `text` is rejected.
-    pub(super) fn reason(&self, text: Option<&[u8]>, why: BadValue) -> String {
+    /// Whether nothing but UTF-8 is asked of its fields.
+    pub(super) fn takes_any_text(&self) -> bool {
+        self.nullable && self.is_text()
+    }
+
+    /// Whether it holds text or bytes.
+    pub(super) fn is_text(&self) -> bool {
+        matches!(
+            self.data_type,
+            DataType::Utf8
+                | DataType::LargeUtf8
+                | DataType::Utf8View
+                | DataType::Binary
+                | DataType::LargeBinary
+        )
+    }
+
+    /// The sentence for a field that is rejected: NULL, or a text that is no value.
+    pub(super) fn reason(&self, text: Option<(&[u8], BadValue)>) -> String {
         match text {
-            Some(text) => scalar::reason(text, &self.data_type, why),
+            Some((text, why)) => scalar::reason(text, &self.data_type, why),
             None => format!(
                 "NULL in a column that is NOT NULL ({})",
                 sql_name(&self.data_type)
@@ -242,7 +259,7 @@ fn narrow_time(text: &[u8], unit: TimeUnit) -> Result<i32, BadValue> {
 }
 
 /// A column that no file field feeds.
-pub(super) fn nulls(column: &Column, rows: usize) -> ArrayRef {
+pub(super) fn nulls(column: &CsvColumn, rows: usize) -> ArrayRef {
     new_null_array(&column.data_type, rows)
 }
 
@@ -260,10 +277,15 @@ where
 {
     fn take(&mut self, rows: &Rows<'_>, field: usize, refuse: &mut Refuse<'_>) {
         rows.each(field, |row, field| {
-            let parsed = take_parsed(row, field, &self.parse, refuse);
+            let parsed = take_parsed(rows, row, field, &self.parse, refuse);
             self.values.push(parsed.unwrap_or_default());
             self.validity.append(parsed.is_some());
         });
+    }
+
+    fn forget(&mut self) {
+        self.values.clear();
+        self.validity.forget();
     }
 
     fn finish(self: Box<Self>) -> Result<ArrayRef, ArrowError> {
@@ -289,10 +311,21 @@ impl Booleans {
 impl Build for Booleans {
     fn take(&mut self, rows: &Rows<'_>, field: usize, refuse: &mut Refuse<'_>) {
         rows.each(field, |row, field| {
-            let parsed = take_parsed(row, field, |value| scalar::boolean(value.text), refuse);
+            let parsed = take_parsed(
+                rows,
+                row,
+                field,
+                |value| scalar::boolean(value.text),
+                refuse,
+            );
             self.values.append(parsed.unwrap_or_default());
             self.validity.append(parsed.is_some());
         });
+    }
+
+    fn forget(&mut self) {
+        self.values.truncate(0);
+        self.validity.forget();
     }
 
     fn finish(mut self: Box<Self>) -> Result<ArrayRef, ArrowError> {

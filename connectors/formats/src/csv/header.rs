@@ -1,10 +1,11 @@
-//! What the first record of a file says of its columns.
+//! Names of columns in the header of a file, and which field feeds which declared column.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::record::{Dialect, unquote};
-use crate::options::{CsvOptions, MissingColumns, UnknownColumns, nearest};
+use super::column::CsvColumn;
+use super::record::Dialect;
+use crate::options::{ColumnNames, CsvOptions, MissingColumns, UnknownColumns, nearest};
+use crate::shown::printable;
 use tidewater_contract::error::SourceError;
 
 /// Which field of a row feeds each declared column.
@@ -12,20 +13,38 @@ use tidewater_contract::error::SourceError;
 pub(super) struct Fields {
     /// For each declared column its field, `None` when the file has none.
     pub of_column: Vec<Option<usize>>,
-    /// Fields in a row.
-    pub count: usize,
 }
 
-/// Reads the names of the header that `head` begins with, and where the rows begin. `None` when there is no record.
-pub(super) fn names(
+/// The header of a file.
+pub(super) struct Header {
+    /// The names of its fields.
+    pub names: Vec<String>,
+    /// Where it ends, its line end included.
+    pub end: usize,
+    /// As it stands.
+    line: String,
+}
+
+/// Reads the header that `head` begins with. `None` when there is no record. Names that are not looked at may be
+/// anything.
+pub(super) fn read(
     file: &Arc<str>,
     head: &[u8],
     dialect: Dialect,
-) -> Result<Option<(Vec<String>, usize)>, SourceError> {
+    by_name: bool,
+) -> Result<Option<Header>, SourceError> {
     let mut ends = Vec::new();
     let Some(record) = dialect.record(head, 0, true, |end| ends.push(end)) else {
         return Ok(None);
     };
+    let mut header = Header {
+        names: Vec::with_capacity(ends.len()),
+        end: record.next,
+        line: printable(head.get(..record.end).unwrap_or_default()),
+    };
+    if !by_name {
+        return Ok(Some(header));
+    }
     if let Some(fault) = record.fault {
         let message = format!(
             "the header cannot be read: field {}: {}",
@@ -34,103 +53,152 @@ pub(super) fn names(
         );
         return Err(SourceError::file(file, message));
     }
-    let mut names = Vec::with_capacity(ends.len());
     let mut start = 0;
     let mut scratch = Vec::new();
     for end in ends {
         let field = head.get(start..end.min(record.end)).unwrap_or_default();
-        let field = dialect
-            .quote
-            .map_or(field, |quote| unquote(field, quote, &mut scratch));
+        let field = dialect.text(field, &mut scratch);
         let name = std::str::from_utf8(field).map_err(|_| {
             let message = format!(
-                "the header is not UTF-8: field {} is '{}'; save the file as UTF-8",
-                names.len() + 1,
-                String::from_utf8_lossy(field)
+                "the header is not UTF-8: field {} is '{}'; set the option encoding, such as OPTIONS (encoding \
+                 'cp949'), or save the file as UTF-8",
+                header.names.len() + 1,
+                printable(field)
             );
             SourceError::file(file, message)
         })?;
-        names.push(name.trim().to_owned());
-        start = end + 1;
+        header.names.push(name.trim().to_owned());
+        start = end + dialect.delimiter.len();
     }
-    Ok(Some((names, record.next)))
+    Ok(Some(header))
 }
 
-/// Fits the `names` of a header to the `declared` columns (name, whether it may be NULL).
+/// Fits a `header` to the `declared` columns. Gives warnings too.
 ///
 /// # Errors
-/// When a name is there twice, unknown or missing, unless the options bear it; when no name is declared.
+/// When a declared column is missing or ambiguous, or a field is not declared, unless the options allow it.
 pub(super) fn fit(
     file: &Arc<str>,
-    names: &[String],
-    declared: &[(Arc<str>, bool)],
+    header: &Header,
+    declared: &[CsvColumn],
     options: &CsvOptions,
-) -> Result<Fields, SourceError> {
-    let is_declared = |name: &String| declared.iter().any(|(column, _)| **column == **name);
-    if !declared.is_empty() && !names.iter().any(is_declared) {
-        return Err(no_header(file, names));
+) -> Result<(Fields, Vec<String>), SourceError> {
+    let names = &header.names;
+    let any_case = options.column_names == ColumnNames::AnyCase;
+    let mut of_column = Vec::with_capacity(declared.len());
+    for column in declared {
+        of_column.push(field_of(file, names, column, any_case)?);
     }
-    let mut field_of = BTreeMap::new();
-    for (field, name) in names.iter().enumerate() {
-        let twice = field_of.insert(name.as_str(), field);
-        if let Some(first) = twice.filter(|_| !name.is_empty()) {
-            let message = format!(
-                "is in the header twice, as fields {} and {}; rename one",
-                first + 1,
-                field + 1
-            );
-            return Err(SourceError::column(file, name.as_str(), message));
-        }
+    if !declared.is_empty() && of_column.iter().all(Option::is_none) {
+        return Err(no_header(file, header, declared));
     }
-    let of_column: Vec<_> = declared
+    let mut warnings = Vec::new();
+    for (column, _) in declared
         .iter()
-        .map(|(name, _)| field_of.get(&**name).copied())
-        .collect();
-    for ((name, nullable), field) in declared.iter().zip(&of_column) {
-        if field.is_none() {
-            check_missing(file, name, *nullable, names, options)?;
-        }
+        .zip(&of_column)
+        .filter(|(_, field)| field.is_none())
+    {
+        warnings.extend(check_missing(file, column, names, options)?);
     }
     if options.unknown_columns == UnknownColumns::Error {
-        check_unknown(file, names, declared)?;
+        let unknown = (0..)
+            .zip(names)
+            .find(|(field, _)| !of_column.contains(&Some(*field)));
+        unknown.map_or(Ok(()), |(field, name)| {
+            Err(unknown_column(file, field, name))
+        })?;
     }
-    Ok(Fields {
-        of_column,
-        count: names.len(),
-    })
+    Ok((Fields { of_column }, warnings))
 }
 
-fn no_header(file: &Arc<str>, names: &[String]) -> SourceError {
-    let line: String = names.join(",").chars().take(120).collect();
-    let message = format!(
-        "has no header: the first line, '{line}', names none of the declared columns; if it is data, write \
-         OPTIONS (has_header 'false'); if it is a header, check the delimiter and the declared names"
-    );
+/// The field of a declared column: the one of its name, else in any case, if that is asked for.
+fn field_of(
+    file: &Arc<str>,
+    names: &[String],
+    column: &CsvColumn,
+    any_case: bool,
+) -> Result<Option<usize>, SourceError> {
+    let exact = |name: &str| *name == *column.name;
+    let alike = |name: &str| any_case && same_but_for_case(name, &column.name);
+    let has_exact = names.iter().any(|name| exact(name));
+    let mut fields = (0..)
+        .zip(names)
+        .filter(|(_, name)| if has_exact { exact(name) } else { alike(name) });
+    let field = fields.next().map(|(field, _)| field);
+    if let (Some(first), Some((second, _))) = (field, fields.next()) {
+        let message = format!(
+            "is in the header twice, as fields {} and {}; rename one",
+            first + 1,
+            second + 1
+        );
+        return Err(SourceError::column(file, Arc::clone(&column.name), message));
+    }
+    Ok(field)
+}
+
+fn same_but_for_case(one: &str, other: &str) -> bool {
+    one.to_lowercase() == other.to_lowercase()
+}
+
+fn no_header(file: &Arc<str>, header: &Header, declared: &[CsvColumn]) -> SourceError {
+    let line: String = header.line.chars().take(120).collect();
+    let other_case = header.names.iter().find(|name| {
+        declared
+            .iter()
+            .any(|column| same_but_for_case(name, &column.name))
+    });
+    let message = match other_case {
+        Some(name) => format!(
+            "the header, '{line}', names the declared columns in another case, such as '{}': write OPTIONS \
+             (column_names 'any_case'), or declare the names in double quotes as the header has them",
+            printable(name.as_bytes())
+        ),
+        None => format!(
+            "has no header: the first line, '{line}', names none of the declared columns; if it is data, write \
+             OPTIONS (has_header 'false'); if lines come before the header, write OPTIONS (skip_lines '1'); if it is \
+             a header, check the delimiter and the declared names"
+        ),
+    };
     SourceError::file(file, message)
 }
 
+/// A warning when the header has a declared column's name in another case alone.
 fn check_missing(
     file: &Arc<str>,
-    name: &Arc<str>,
-    nullable: bool,
+    column: &CsvColumn,
     names: &[String],
     options: &CsvOptions,
-) -> Result<(), SourceError> {
+) -> Result<Option<String>, SourceError> {
+    let name = &column.name;
+    let shown: Vec<String> = names
+        .iter()
+        .map(|name| printable(name.as_bytes()))
+        .collect();
+    let other_case = (names.iter().zip(&shown))
+        .find(|(found, _)| same_but_for_case(found, name))
+        .map(|(_, shown)| shown);
     if options.missing_columns == MissingColumns::Null {
-        let message = "is declared NOT NULL but is not in the header; allow NULL, or add the column to the file";
-        return if nullable {
-            Ok(())
-        } else {
-            Err(SourceError::column(file, Arc::clone(name), message))
-        };
-    }
-    let candidates: Vec<&str> = names.iter().map(String::as_str).collect();
-    let near = match nearest(name, &candidates) {
-        Some(near) if near.eq_ignore_ascii_case(name) => {
-            format!(" (the header has '{near}': to keep its case, declare it in double quotes)")
+        if column.is_nullable() {
+            return Ok(other_case.map(|found| {
+                format!(
+                    "{file}: column '{name}' is not in the header, which has '{found}': it is NULL in all rows; write \
+                     OPTIONS (column_names 'any_case') to match names in any case"
+                )
+            }));
         }
-        Some(near) => format!(" (the header has '{near}')"),
-        None => format!(" (the header has {})", candidates.join(", ")),
+        let near = other_case.map_or_else(String::new, |found| format!(", which has '{found}'"));
+        let message = format!(
+            "is declared NOT NULL but is not in the header{near}; allow NULL, or add the column to the file"
+        );
+        return Err(SourceError::column(file, Arc::clone(name), message));
+    }
+    let candidates: Vec<&str> = shown.iter().map(String::as_str).collect();
+    let near = match (other_case, nearest(name, &candidates)) {
+        (Some(found), _) => format!(
+            " (the header has '{found}': write OPTIONS (column_names 'any_case'), or declare it in double quotes)"
+        ),
+        (None, Some(near)) => format!(" (the header has '{near}')"),
+        (None, None) => format!(" (the header has {})", candidates.join(", ")),
     };
     let message = format!(
         "is declared but not in the header{near}; add it to the file or write OPTIONS (missing_columns 'null')"
@@ -138,25 +206,14 @@ fn check_missing(
     Err(SourceError::column(file, Arc::clone(name), message))
 }
 
-fn check_unknown(
-    file: &Arc<str>,
-    names: &[String],
-    declared: &[(Arc<str>, bool)],
-) -> Result<(), SourceError> {
-    let unknown = names
-        .iter()
-        .enumerate()
-        .find(|(_, name)| declared.iter().all(|(known, _)| **known != ***name));
-    let Some((field, name)) = unknown else {
-        return Ok(());
-    };
+fn unknown_column(file: &Arc<str>, field: usize, name: &str) -> SourceError {
     if name.is_empty() {
         let message = format!(
             "field {} of the header has no name; name it, or write OPTIONS (unknown_columns 'ignore')",
             field + 1
         );
-        return Err(SourceError::file(file, message));
+        return SourceError::file(file, message);
     }
     let message = "is in the header but not declared; declare it, or write OPTIONS (unknown_columns 'ignore')";
-    Err(SourceError::column(file, name.as_str(), message))
+    SourceError::column(file, printable(name.as_bytes()), message)
 }

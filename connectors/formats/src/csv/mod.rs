@@ -1,4 +1,4 @@
-//! Comma-separated values: RFC 4180, strictly, with the columns found by the names in the header.
+//! Comma-separated values: RFC 4180 by default, with the columns found by the names in the header.
 //!
 //! [`Csv`] knows where records end and what a header means; the decoders that it gives turn blocks of whole records
 //! into batches. Nothing here does I/O.
@@ -7,35 +7,32 @@ mod column;
 mod decode;
 mod dictionary;
 pub mod encode;
+mod fault;
 mod field;
 mod header;
 mod mask;
 pub mod packed;
-mod record;
+pub mod record;
 pub mod records;
 mod split;
 mod text;
 
 use std::sync::Arc;
 
-use self::column::Column;
-use self::decode::{Decoder, Table};
+use self::column::CsvColumn;
+use self::decode::{CsvTable, Decoder};
 use self::dictionary::Pool;
 use self::header::Fields;
 use self::record::Dialect;
-use super::options::CsvOptions;
-use tidewater_contract::error::SourceError;
-use tidewater_contract::source::{SourceSpec, TextFormat, TextHead};
-
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+use super::layout::{FileLayout, TextEncoding};
+use super::options::{CheckColumns, ColumnNames, CsvOptions};
+use tidewater_contract::error::{OptionError, SourceError};
+use tidewater_contract::source::{LineEnd, SourceSpec, TextFormat, TextHead};
 
 /// The CSV files of one source.
 pub struct Csv {
     options: CsvOptions,
-    table: Arc<Table>,
-    /// Every declared column, and whether it may be NULL.
-    declared: Vec<(Arc<str>, bool)>,
-    projection: Vec<usize>,
+    table: Arc<CsvTable>,
 }
 
 impl Csv {
@@ -53,107 +50,176 @@ impl Csv {
         let mut columns = Vec::with_capacity(spec.schema.fields().len());
         for field in spec.schema.fields() {
             columns.push(
-                Column::new(field, &options)
+                CsvColumn::new(field, &options)
                     .map_err(|message| declaration(field.name(), message))?,
             );
         }
-        let declared = columns
-            .iter()
-            .map(|column| (Arc::clone(&column.name), column.is_nullable()))
-            .collect();
         let schema = spec
             .schema
             .project(&spec.projection)
             .map_err(|error| declaration("", error.to_string()))?;
-        let table = Table {
+        let mut nulls = options.nulls.iter().map(|null| null.clone().into_bytes());
+        let table = CsvTable {
             source: spec.name.as_str().into(),
             schema: Arc::new(schema),
-            columns: spec
-                .projection
-                .iter()
-                .filter_map(|column| columns.get(*column).cloned())
-                .collect(),
+            columns,
+            projection: spec.projection.clone(),
+            checks_all: options.check == CheckColumns::All,
             dialect: Dialect {
                 delimiter: options.delimiter,
                 quote: options.quote,
+                escape: options.escape,
+                comment: options.comment,
             },
-            null: options.null_value.clone().into_bytes(),
+            ragged: options.ragged,
+            null: nulls.next().unwrap_or_default(),
+            other_nulls: nulls.collect(),
             ordinals: spec.ordinals,
             dictionaries: spec.dictionaries.then(Pool::default),
         };
         Ok(Self {
             options,
             table: Arc::new(table),
-            declared,
-            projection: spec.projection.clone(),
         })
     }
 
-    fn decoder(&self, fields: &Fields, names: Vec<Arc<str>>) -> Arc<Decoder> {
-        let of_projected = |column: &usize| fields.of_column.get(*column).copied().flatten();
+    fn decoder(&self, layout: FileLayout, fields: Fields, names: Vec<Arc<str>>) -> Arc<Decoder> {
         Arc::new(Decoder {
             table: Arc::clone(&self.table),
-            fields: self.projection.iter().map(of_projected).collect(),
+            layout,
+            fields: fields.of_column,
             names,
         })
     }
 
-    /// The fields of a file without a header: the declared columns, in their order.
-    fn in_declared_order(&self) -> Arc<Decoder> {
-        let count = self.declared.len();
+    /// The fields of a file without a header, or with one that is not looked at: the declared columns, in their order.
+    fn in_declared_order(&self, layout: FileLayout) -> Arc<Decoder> {
+        let columns = self.table.columns.iter();
+        let names: Vec<_> = columns.map(|column| Arc::clone(&column.name)).collect();
         let fields = Fields {
-            of_column: (0..count).map(Some).collect(),
-            count,
+            of_column: (0..names.len()).map(Some).collect(),
         };
-        self.decoder(
-            &fields,
-            self.declared
-                .iter()
-                .map(|(name, _)| Arc::clone(name))
-                .collect(),
-        )
+        self.decoder(layout, fields, names)
+    }
+
+    /// The layout of records that come one by one.
+    ///
+    /// # Errors
+    /// When their encoding does not let them be joined by line feeds.
+    fn layout_of_records(&self) -> Result<FileLayout, SourceError> {
+        let encoding = match self.options.layout.encoding {
+            TextEncoding::Fixed(encoding) if encoding.is_ascii_compatible() => encoding,
+            _ => {
+                return Err(OptionError {
+                    option: "encoding".to_owned(),
+                    message: "cannot be UTF-16 for records of messages".to_owned(),
+                    hint: Some("write them in UTF-8".to_owned()),
+                }
+                .into());
+            }
+        };
+        Ok(FileLayout {
+            encoding,
+            line_end: LineEnd::LineFeed,
+            mark_bytes: 0,
+            trailer_lines: 0,
+        })
+    }
+
+    /// Where the first record of `text` begins: behind the lines that are skipped, blank ones and comments.
+    fn first_record(&self, text: &[u8]) -> usize {
+        let mut at = self
+            .options
+            .layout
+            .behind_skipped(text)
+            .unwrap_or(text.len());
+        // In a file of one column without a header a blank line is a row.
+        let blank_is_row = !self.options.has_header && self.table.columns.len() == 1;
+        while let Some(line) = text.get(at..).filter(|rest| !rest.is_empty()) {
+            let is_blank = matches!(line, [b'\n' | b'\r', ..]) && !blank_is_row;
+            let comment = self.options.comment;
+            let is_comment = comment.is_some_and(|comment| line.starts_with(comment.as_bytes()));
+            if !is_blank && !is_comment {
+                break;
+            }
+            at += match LineEnd::LineFeed.first(line) {
+                Some(end) => end,
+                None if is_blank => 1,
+                None => line.len(),
+            };
+        }
+        at
+    }
+
+    /// The decoder of a file with a header at `at` of `text`, and where its rows begin.
+    fn with_header(
+        &self,
+        file: &Arc<str>,
+        layout: FileLayout,
+        text: &[u8],
+        at: usize,
+    ) -> Result<(Arc<Decoder>, usize, Vec<String>), SourceError> {
+        let rest = text.get(at..).unwrap_or_default();
+        let by_name = self.options.column_names != ColumnNames::Position;
+        let Some(header) = header::read(file, rest, self.table.dialect, by_name)? else {
+            return Err(SourceError::file(file, "has no header that can be read"));
+        };
+        let more = self.options.header_lines.saturating_sub(1);
+        let behind = rest.get(header.end..).unwrap_or_default();
+        let units = match more.checked_sub(1) {
+            None => 0,
+            Some(last) => LineEnd::LineFeed
+                .ends(behind)
+                .nth(last)
+                .unwrap_or(behind.len()),
+        };
+        let rows = at + header.end + units;
+        if !by_name {
+            return Ok((self.in_declared_order(layout), rows, Vec::new()));
+        }
+        let (fields, warnings) = header::fit(file, &header, &self.table.columns, &self.options)?;
+        let names = header.names.into_iter().map(Into::into).collect();
+        Ok((self.decoder(layout, fields, names), rows, warnings))
     }
 }
 
 impl TextFormat for Csv {
     fn begin(&self, file: &Arc<str>, head: &[u8]) -> Result<TextHead, SourceError> {
-        let text = head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(head);
-        let blank = text
-            .iter()
-            .take_while(|byte| matches!(byte, b'\n' | b'\r'))
-            .count();
-        let rest = text.get(blank..).unwrap_or_default();
-        let before = head.len() - rest.len();
-        if rest.is_empty() {
-            return Ok(TextHead {
-                header_bytes: before,
-                decoder: self.in_declared_order(),
-                warnings: vec![format!(
-                    "{file}: is empty, not even a header; it counts as no rows"
-                )],
-            });
-        }
-        if !self.options.has_header {
-            return Ok(TextHead {
-                header_bytes: before,
-                decoder: self.in_declared_order(),
-                warnings: Vec::new(),
-            });
-        }
-        let Some((names, header_bytes)) = header::names(file, rest, self.table.dialect)? else {
-            return Err(SourceError::file(file, "has no header that can be read"));
+        let layout = self.options.layout.of_file(file, head)?;
+        let bytes = head.get(layout.mark_bytes..).unwrap_or_default();
+        let converted = layout.convert(bytes);
+        let text = converted.plain(bytes);
+        let at = self.first_record(text);
+        let (decoder, rows, warnings) = if at >= text.len() {
+            let warning = format!("{file}: is empty, not even a header; it counts as no rows");
+            (self.in_declared_order(layout), at, vec![warning])
+        } else if self.options.has_header {
+            self.with_header(file, layout, text, at)?
+        } else {
+            (self.in_declared_order(layout), at, Vec::new())
         };
-        let fields = header::fit(file, &names, &self.declared, &self.options)?;
-        let names: Vec<Arc<str>> = names.into_iter().map(Into::into).collect();
+        let rows = if rows >= text.len() {
+            bytes.len()
+        } else {
+            converted.place(bytes, rows)
+        };
         Ok(TextHead {
-            header_bytes: before + header_bytes,
-            decoder: self.decoder(&fields, names),
-            warnings: Vec::new(),
+            header_bytes: layout.mark_bytes + rows,
+            decoder,
+            warnings,
         })
     }
 
-    fn whole_records(&self, bytes: &[u8]) -> usize {
-        self.table.dialect.whole_records(bytes)
+    fn is_head(&self, bytes: &[u8]) -> bool {
+        let lines = self.options.header_lines;
+        self.options.layout.is_head(bytes, |text| {
+            let rest = text.get(self.first_record(text)..).unwrap_or_default();
+            let header = self.table.dialect.record(rest, 0, false, |_| ());
+            header.is_some_and(|header| {
+                let behind = rest.get(header.next..).unwrap_or_default();
+                LineEnd::LineFeed.count(behind) + 1 >= lines
+            })
+        })
     }
 }
 

@@ -1,20 +1,61 @@
-//! Where records and their fields end: RFC 4180, strictly, and how reading recovers from what is not RFC 4180.
+//! Where records and their fields end: RFC 4180, and how reading recovers from what is not RFC 4180.
 //!
 //! 1. A record ends at a line end (LF or CRLF) outside quotes, or at the end of the file.
-//! 2. A field is quoted when its first byte is the quote. Then it ends at the next quote that is not doubled, and
-//!    a delimiter or line end must follow. A quote anywhere else is a fault.
+//! 2. A field is quoted when its first byte is the quote. Then it ends at the next quote that is neither doubled nor
+//!    escaped, and a delimiter or line end must follow. In a field that is not quoted a quote is a character like others.
 //! 3. A record with a fault is the line on which it begins and nothing more: reading goes on at the next line,
 //!    so a lost quote never swallows its neighbours.
 //! 4. What is found does not depend on how the bytes were cut, as long as they begin at a record.
 
-use memchr::{memchr, memchr_iter, memchr3, memrchr};
+use memchr::{memchr, memchr_iter, memchr2, memchr3, memrchr};
 
-/// The bytes that divide fields.
+/// A few bytes that mean something between fields or records: a delimiter, the beginning of a comment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    bytes: [u8; Mark::BYTES_MAX],
+    length: usize,
+}
+
+impl Mark {
+    /// The longest.
+    pub const BYTES_MAX: usize = 4;
+
+    /// `None` when there are too many bytes, or none.
+    pub fn new(text: &[u8]) -> Option<Self> {
+        let mut bytes = [0; Self::BYTES_MAX];
+        bytes.get_mut(..text.len())?.copy_from_slice(text);
+        (!text.is_empty()).then_some(Self {
+            bytes,
+            length: text.len(),
+        })
+    }
+
+    /// Its bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+
+    /// How many bytes it has.
+    pub(super) fn len(self) -> usize {
+        self.length
+    }
+
+    /// Its first byte.
+    pub(crate) fn first(self) -> u8 {
+        self.bytes[0]
+    }
+}
+
+/// What divides records into fields.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Dialect {
-    pub delimiter: u8,
+    pub delimiter: Mark,
     /// `None` when quotes mean nothing.
     pub quote: Option<u8>,
+    /// Makes the byte behind it a character like others.
+    pub escape: Option<u8>,
+    /// A line that begins with it is no record.
+    pub comment: Option<Mark>,
 }
 
 /// A record of some bytes.
@@ -24,33 +65,40 @@ pub(super) struct Record {
     pub end: usize,
     /// Where the next record begins.
     pub next: usize,
+    /// Whether it is a comment, and no record.
+    pub is_comment: bool,
     /// What is wrong with it, if anything.
-    pub fault: Option<Fault>,
+    pub fault: Option<QuoteFault>,
 }
 
 /// A breach of the quoting rules.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Fault {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct QuoteFault {
     /// The field at fault, from 0.
     pub field: usize,
     /// What is wrong, and what to do.
     pub reason: &'static str,
 }
 
-const STRAY: &str =
-    "a quote within an unquoted field; quote the whole field and double the quotes in it";
 const AFTER_QUOTE: &str =
     "text after the closing quote; double the quotes that belong to the field";
 const NOT_CLOSED: &str =
     "the field's quote is never closed, or only on a later line with text behind it";
 
 impl Dialect {
+    /// Whether records of `bytes` have to be walked byte by byte: a line end may be none, or a line no record.
+    pub(super) fn is_special(self, bytes: &[u8]) -> bool {
+        let has = |byte: Option<u8>| byte.is_some_and(|byte| memchr(byte, bytes).is_some());
+        self.delimiter.len() > 1
+            || has(self.quote)
+            || has(self.escape)
+            || has(self.comment.map(Mark::first))
+    }
+
     /// Length of the longest prefix of `bytes` that is whole records; `bytes` begin at a record.
     pub(super) fn whole_records(self, bytes: &[u8]) -> usize {
-        if self
-            .quote
-            .is_none_or(|quote| memchr(quote, bytes).is_none())
-        {
+        let has = |byte: Option<u8>| byte.is_some_and(|byte| memchr(byte, bytes).is_some());
+        if !has(self.quote) && !has(self.escape) {
             return memrchr(b'\n', bytes).map_or(0, |end| end + 1);
         }
         let mut at = 0;
@@ -61,7 +109,7 @@ impl Dialect {
     }
 
     /// The record that begins at `start`, or `None` when `bytes` end before it does. `at_end` says that nothing
-    /// follows `bytes`. `field_end` is told the end of each field; that of the last one may include a CR.
+    /// follows `bytes`. `field_end` is called with the end of each field; that of the last one may include a CR.
     pub(super) fn record(
         self,
         bytes: &[u8],
@@ -75,23 +123,30 @@ impl Dialect {
             .get(..line_end.unwrap_or(rest.len()))
             .unwrap_or_default();
         let line_end = line_end.map(|length| start + length);
-        if let Some(quote) = self.quote.filter(|quote| memchr(*quote, line).is_some()) {
-            return match self.quoted(bytes, start, at_end, quote, field_end) {
+        let end = line_end.or_else(|| at_end.then_some(bytes.len()));
+        if self
+            .comment
+            .is_some_and(|comment| line.starts_with(comment.as_bytes()))
+        {
+            return Some(Record {
+                is_comment: true,
+                ..ended(bytes, start, end?, None)
+            });
+        }
+        let has = |byte: Option<u8>| byte.is_some_and(|byte| memchr(byte, line).is_some());
+        if has(self.quote) || has(self.escape) || self.delimiter.len() > 1 {
+            return match self.walk(bytes, start, at_end, field_end) {
                 Walk::Ended(end) => Some(ended(bytes, start, end, None)),
-                Walk::Fault(fault) if line_end.is_some() || at_end => {
-                    let end = line_end.unwrap_or(bytes.len());
-                    Some(ended(
-                        bytes,
-                        start,
-                        end,
-                        Some(self.fault_of_line(bytes, start, end, quote, fault)),
-                    ))
+                Walk::Fault(fault) if end.is_some() => {
+                    let end = end?;
+                    let fault = self.fault_of_line(bytes, start, end, fault);
+                    Some(ended(bytes, start, end, Some(fault)))
                 }
                 Walk::Cut | Walk::Fault(_) => None,
             };
         }
-        let end = line_end.or_else(|| at_end.then_some(bytes.len()))?;
-        memchr_iter(self.delimiter, line).for_each(|length| field_end(start + length));
+        let end = end?;
+        memchr_iter(self.delimiter.first(), line).for_each(|length| field_end(start + length));
         field_end(end);
         Some(ended(bytes, start, end, None))
     }
@@ -102,72 +157,64 @@ impl Dialect {
         bytes: &[u8],
         start: usize,
         end: usize,
-        quote: u8,
-        fault: Fault,
-    ) -> Fault {
+        fault: QuoteFault,
+    ) -> QuoteFault {
         let through = bytes.get(..end).unwrap_or_default();
-        match self.quoted(through, start, true, quote, |_| ()) {
+        match self.walk(through, start, true, |_| ()) {
             Walk::Fault(fault) => fault,
             Walk::Ended(_) | Walk::Cut => fault,
         }
     }
 
-    /// Walks the fields of a record that has quotes.
-    fn quoted(
+    /// Walks the fields of a record.
+    fn walk(
         self,
         bytes: &[u8],
         start: usize,
         at_end: bool,
-        quote: u8,
         mut field_end: impl FnMut(usize),
     ) -> Walk {
         let mut at = start;
         for field in 0.. {
-            let end = if bytes.get(at) == Some(&quote) {
-                match closing(bytes, at + 1, quote) {
+            let quote = self.quote.filter(|quote| bytes.get(at) == Some(quote));
+            let end = match quote {
+                Some(quote) => match self.closing(bytes, at + 1, quote) {
                     Some(end) if end < bytes.len() || at_end => end,
                     None if at_end => {
-                        return Walk::Fault(Fault {
+                        return Walk::Fault(QuoteFault {
                             field,
                             reason: NOT_CLOSED,
                         });
                     }
                     _ => return Walk::Cut,
-                }
-            } else {
-                let text = bytes.get(at..).unwrap_or_default();
-                match memchr3(self.delimiter, b'\n', quote, text) {
-                    Some(length) => at + length,
-                    None if at_end => bytes.len(),
+                },
+                None => match self.unquoted_end(bytes, at, at_end) {
+                    Some(end) => end,
                     None => return Walk::Cut,
-                }
+                },
             };
-            match (bytes.get(end), bytes.get(end + 1)) {
-                (Some(byte), _) if *byte == self.delimiter => {
+            let rest = bytes.get(end..).unwrap_or_default();
+            match rest {
+                _ if rest.starts_with(self.delimiter.as_bytes()) => {
                     field_end(end);
-                    at = end + 1;
+                    at = end + self.delimiter.len();
                 }
-                (Some(b'\n') | None, _) => {
+                [b'\n', ..] | [] => {
                     field_end(end);
                     return Walk::Ended(end);
                 }
-                (Some(b'\r'), Some(b'\n')) => {
+                [b'\r', b'\n', ..] => {
                     field_end(end + 1);
                     return Walk::Ended(end + 1);
                 }
-                (Some(b'\r'), None) if at_end => {
+                [b'\r'] if at_end => {
                     field_end(end + 1);
                     return Walk::Ended(end + 1);
                 }
-                (Some(b'\r'), None) => return Walk::Cut,
-                (Some(byte), _) if *byte == quote => {
-                    return Walk::Fault(Fault {
-                        field,
-                        reason: STRAY,
-                    });
-                }
-                (Some(_), _) => {
-                    return Walk::Fault(Fault {
+                [b'\r'] => return Walk::Cut,
+                _ if !at_end && self.delimiter.as_bytes().starts_with(rest) => return Walk::Cut,
+                _ => {
+                    return Walk::Fault(QuoteFault {
                         field,
                         reason: AFTER_QUOTE,
                     });
@@ -176,6 +223,76 @@ impl Dialect {
         }
         Walk::Cut
     }
+
+    /// Where the field that begins at `at` without a quote ends: at a delimiter or line end, or where all ends. `None`
+    /// when more bytes decide.
+    fn unquoted_end(self, bytes: &[u8], mut at: usize, at_end: bool) -> Option<usize> {
+        let delimiter = self.delimiter.as_bytes();
+        loop {
+            let rest = bytes.get(at..).unwrap_or_default();
+            let found = match self.escape {
+                None => memchr2(self.delimiter.first(), b'\n', rest),
+                Some(escape) => memchr3(self.delimiter.first(), b'\n', escape, rest),
+            };
+            let Some(length) = found else {
+                return at_end.then_some(bytes.len());
+            };
+            at += length;
+            let rest = rest.get(length..).unwrap_or_default();
+            match rest.first() {
+                Some(byte) if Some(*byte) == self.escape => {
+                    if rest.len() < 2 {
+                        return at_end.then_some(bytes.len());
+                    }
+                    at += 2;
+                }
+                Some(b'\n') => return Some(at),
+                _ if rest.starts_with(delimiter) => return Some(at),
+                _ if delimiter.starts_with(rest) && !at_end => return None,
+                _ => at += 1,
+            }
+        }
+    }
+
+    /// Where the quoted text that begins at `at` ends: behind the first quote that is neither doubled nor escaped.
+    fn closing(self, bytes: &[u8], mut at: usize, quote: u8) -> Option<usize> {
+        let escape = self.escape.unwrap_or(quote);
+        loop {
+            let found = at + memchr2(quote, escape, bytes.get(at..)?)?;
+            let is_escape = escape != quote && bytes.get(found) == Some(&escape);
+            if !is_escape && bytes.get(found + 1) != Some(&quote) {
+                return Some(found + 1);
+            }
+            at = found + 2;
+        }
+    }
+
+    /// The text of a field: without its quotes, and with doubled and escaped characters as they are meant. `scratch`
+    /// holds it when it differs from the field's bytes.
+    pub(super) fn text<'a>(self, field: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
+        let quoted = self.quote.and_then(|quote| {
+            let inner = field.strip_prefix(&[quote])?.strip_suffix(&[quote])?;
+            Some((quote, inner))
+        });
+        let (marks, inner) = match (quoted, self.escape) {
+            (Some((quote, inner)), escape) => ((quote, escape.unwrap_or(quote)), inner),
+            (None, Some(escape)) => ((escape, escape), field),
+            (None, None) => return field,
+        };
+        if memchr2(marks.0, marks.1, inner).is_none() {
+            return inner;
+        }
+        scratch.clear();
+        let mut rest = inner;
+        while let Some(found) = memchr2(marks.0, marks.1, rest) {
+            let (text, meant) = rest.split_at(found);
+            scratch.extend_from_slice(text);
+            scratch.extend(meant.get(1));
+            rest = meant.get(2..).unwrap_or_default();
+        }
+        scratch.extend_from_slice(rest);
+        scratch
+    }
 }
 
 enum Walk {
@@ -183,49 +300,17 @@ enum Walk {
     Ended(usize),
     /// The bytes end before the record does.
     Cut,
-    Fault(Fault),
+    Fault(QuoteFault),
 }
 
 /// The record whose line end is at `end`.
-fn ended(bytes: &[u8], start: usize, end: usize, fault: Option<Fault>) -> Record {
+fn ended(bytes: &[u8], start: usize, end: usize, fault: Option<QuoteFault>) -> Record {
     let text = bytes.get(start..end).unwrap_or_default();
     let carriage_return = usize::from(text.last() == Some(&b'\r'));
     Record {
         end: end - carriage_return,
         next: bytes.len().min(end + 1),
+        is_comment: false,
         fault,
     }
-}
-
-/// Where the quoted text that begins at `at` ends: behind the first quote that is not doubled.
-fn closing(bytes: &[u8], mut at: usize, quote: u8) -> Option<usize> {
-    loop {
-        let found = at + memchr(quote, bytes.get(at..)?)?;
-        if bytes.get(found + 1) != Some(&quote) {
-            return Some(found + 1);
-        }
-        at = found + 2;
-    }
-}
-
-/// The text of a field as it stands, quotes removed. `scratch` is used when quotes are doubled.
-pub(super) fn unquote<'a>(field: &'a [u8], quote: u8, scratch: &'a mut Vec<u8>) -> &'a [u8] {
-    let Some(inner) = field
-        .strip_prefix(&[quote])
-        .and_then(|rest| rest.strip_suffix(&[quote]))
-    else {
-        return field;
-    };
-    if memchr(quote, inner).is_none() {
-        return inner;
-    }
-    scratch.clear();
-    let mut rest = inner;
-    while let Some(found) = memchr(quote, rest) {
-        let (text, doubled) = rest.split_at(found + 1);
-        scratch.extend_from_slice(text);
-        rest = doubled.get(1..).unwrap_or_default();
-    }
-    scratch.extend_from_slice(rest);
-    scratch
 }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use memchr::memchr2;
+use memchr::memchr;
 
 use super::Csv;
 use super::decode::Decoder;
@@ -25,8 +25,10 @@ type Flaw = (Option<Arc<str>>, String);
 impl CsvRecords {
     /// Records of a source's columns.
     pub fn new(spec: &SourceSpec) -> Result<Self, SourceError> {
+        let csv = Csv::new(spec)?;
+        let layout = csv.layout_of_records()?;
         Ok(Self {
-            decoder: Csv::new(spec)?.in_declared_order(),
+            decoder: csv.in_declared_order(layout),
         })
     }
 
@@ -35,12 +37,17 @@ impl CsvRecords {
             return Some((None, "is empty; a row has its fields".to_owned()));
         }
         let dialect = self.decoder.table.dialect;
-        memchr2(b'\n', dialect.quote.unwrap_or(b'\n'), text)?;
+        if !dialect.is_special(text) && memchr(b'\n', text).is_none() {
+            return None;
+        }
         let record = dialect.record(text, 0, true, |_| ())?;
         match record.fault {
             Some(fault) => {
                 let name = self.decoder.names.get(fault.field).cloned();
                 Some((name, fault.reason.to_owned()))
+            }
+            None if record.is_comment => {
+                Some((None, "is a comment; a message holds a row".to_owned()))
             }
             None if record.next < text.len() => Some((
                 None,

@@ -5,20 +5,31 @@
 
 use std::ops::Range;
 
-use memchr::memchr;
-
 use super::mask;
-use super::record::{Dialect, Record};
+use super::record::{Dialect, QuoteFault, Record};
+use crate::options::RaggedRows;
 
 /// Where the fields of some rows are. Every row has the same number of fields.
-#[derive(Default)]
 pub(super) struct Index {
-    /// Positions one behind the byte that ends a field, or where a row begins.
+    /// Positions behind the delimiter that ends a field, or would, or where a row begins.
     pub(super) after: Vec<u32>,
     /// For each row, where in `after` its own positions begin: its start, then one for each field.
     rows: Vec<u32>,
     /// In the block without quotes: for each line end, its place in `after`.
     pub(super) lines: Vec<u32>,
+    /// Bytes of a delimiter, which follow a field.
+    pub(super) delimiter_bytes: usize,
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Self {
+            after: Vec::new(),
+            rows: Vec::new(),
+            lines: Vec::new(),
+            delimiter_bytes: 1,
+        }
+    }
 }
 
 impl Index {
@@ -27,34 +38,52 @@ impl Index {
         self.rows.len()
     }
 
-    /// The bytes of each row's `field`; those of the last one may end in the CR of a line end.
+    /// The bytes of each row's `field`; those of the last one may end in the CR of a line end. Of a field that the row
+    /// does not have, the end comes before the start.
     pub(super) fn ranges(&self, field: usize) -> impl Iterator<Item = Range<usize>> {
-        self.rows.iter().map(move |row| {
-            let at = size(*row) + field;
-            match self.after.get(at..at + 2) {
-                Some([start, after]) => size(*start)..size(*after).saturating_sub(1),
-                _ => 0..0,
-            }
-        })
+        self.rows.iter().map(move |row| self.field(*row, field))
+    }
+
+    /// The bytes of a row's `field`.
+    pub(super) fn range(&self, row: usize, field: usize) -> Range<usize> {
+        self.rows
+            .get(row)
+            .map_or(0..0, |row| self.field(*row, field))
+    }
+
+    #[inline]
+    fn field(&self, row: u32, field: usize) -> Range<usize> {
+        let at = size(row) + field;
+        match self.after.get(at..at + 2) {
+            Some([start, after]) => size(*start)..size(*after).saturating_sub(self.delimiter_bytes),
+            _ => 0..0,
+        }
     }
 
     /// The bytes of a whole row.
     pub(super) fn row(&self, row: usize, fields: usize) -> Range<usize> {
         let at = self.rows.get(row).map_or(0, |at| size(*at));
         let position = |at: usize| self.after.get(at).map_or(0, |position| size(*position));
-        position(at)..position(at + fields).saturating_sub(1)
+        position(at)..position(at + fields).saturating_sub(self.delimiter_bytes)
     }
 }
 
-/// A record that is not a row: what the splitter tells of it.
+/// A record that is not a row.
 #[derive(Debug)]
 pub(super) struct Misfit {
     /// Its bytes, line end excluded.
     pub bytes: Range<usize>,
-    /// The field at fault, where a single one is.
-    pub field: Option<usize>,
     /// Why it is not a row.
-    pub reason: String,
+    pub why: MisfitReason,
+}
+
+/// Why a record is not a row.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum MisfitReason {
+    /// A field breaches the quoting rules.
+    Quotes(QuoteFault),
+    /// It has so many fields, and not as many as it should.
+    Fields(usize),
 }
 
 /// Splits a block into rows of `fields` fields each.
@@ -62,31 +91,43 @@ pub(super) struct Splitter<'a> {
     bytes: &'a [u8],
     dialect: Dialect,
     fields: usize,
-    has_quotes: bool,
-    /// What is split already.
+    ragged: RaggedRows,
+    /// Whether records are walked one by one.
+    by_record: bool,
+    /// Bytes that are split already.
     at: usize,
 }
 
 impl<'a> Splitter<'a> {
-    pub(super) fn new(bytes: &'a [u8], dialect: Dialect, fields: usize) -> Self {
-        let has_quotes = dialect
-            .quote
-            .is_some_and(|quote| memchr(quote, bytes).is_some());
+    pub(super) fn new(
+        bytes: &'a [u8],
+        at: usize,
+        dialect: Dialect,
+        fields: usize,
+        ragged: RaggedRows,
+    ) -> Self {
+        let rest = bytes.get(at..).unwrap_or_default();
         Self {
             bytes,
             dialect,
             fields,
-            has_quotes,
-            at: 0,
+            ragged,
+            by_record: ragged != RaggedRows::Refuse || dialect.is_special(rest),
+            at,
         }
     }
 
-    /// The quote, when the block has any.
+    /// The quote, when the block may have any.
     pub(super) fn quote(&self) -> Option<u8> {
-        self.dialect.quote.filter(|_| self.has_quotes)
+        self.dialect.quote.filter(|_| self.by_record)
     }
 
-    /// Puts the next rows into `index`, about `rows` of them, and what is no row into `misfits`. `false` when
+    /// The bytes that are split already.
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// Puts the next rows into `index`, about `rows` of them, and records that are no row into `misfits`. `false` when
     /// nothing is left.
     pub(super) fn fill(
         &mut self,
@@ -97,7 +138,7 @@ impl<'a> Splitter<'a> {
         if self.at >= self.bytes.len() {
             return false;
         }
-        if self.has_quotes {
+        if self.by_record {
             self.fill_by_record(index, rows, misfits);
         } else {
             self.fill_by_mask(index, rows, misfits);
@@ -108,40 +149,54 @@ impl<'a> Splitter<'a> {
     fn fill_by_record(&mut self, index: &mut Index, rows: usize, misfits: &mut Vec<Misfit>) {
         index.after.clear();
         index.rows.clear();
-        while index.rows.len() < rows {
+        let delimiter_bytes = self.dialect.delimiter.len();
+        index.delimiter_bytes = delimiter_bytes;
+        // As many records at most, so that a block of misfits alone comes in parts too.
+        for _ in 0..rows {
             let begin = index.after.len();
             index.after.push(position(self.at));
             let after = &mut index.after;
             let Some(record) = self.dialect.record(self.bytes, self.at, true, |end| {
-                after.push(position(end + 1));
+                after.push(position(end + delimiter_bytes));
             }) else {
+                index.after.truncate(begin);
                 return;
             };
             let found = index.after.len() - begin - 1;
-            if record.fault.is_none() && found == self.fields && record.end > self.at {
+            let is_blank = record.end == self.at && self.fields > 1;
+            if record.fault.is_none() && !record.is_comment && !is_blank && self.fit(index, begin) {
                 index.rows.push(position(begin));
             } else {
                 index.after.truncate(begin);
-                misfits.extend(self.misfit(&record, found));
+                if !record.is_comment && !is_blank {
+                    misfits.push(self.misfit(&record, found));
+                }
             }
             self.at = record.next;
         }
     }
 
-    fn misfit(&self, record: &Record, found: usize) -> Option<Misfit> {
-        let bytes = self.at..record.end;
-        match &record.fault {
-            Some(fault) => Some(Misfit {
-                bytes,
-                field: Some(fault.field),
-                reason: fault.reason.to_owned(),
-            }),
-            None if bytes.is_empty() => None,
-            None => Some(Misfit {
-                bytes,
-                field: None,
-                reason: self.wrong_count(found),
-            }),
+    /// Whether the row whose positions begin at `begin` has as many fields as it should, or was made to have.
+    fn fit(&self, index: &mut Index, begin: usize) -> bool {
+        let expected = begin + 1 + self.fields;
+        if index.after.len() > expected && self.ragged.cuts() {
+            index.after.truncate(expected);
+        }
+        if index.after.len() < expected && self.ragged.pads() {
+            // A field that ends where the one before ends is not there.
+            let last = index.after.last().copied().unwrap_or_default();
+            index.after.resize(expected, last);
+        }
+        index.after.len() == expected
+    }
+
+    fn misfit(&self, record: &Record, found: usize) -> Misfit {
+        Misfit {
+            bytes: self.at..record.end,
+            why: match record.fault {
+                Some(fault) => MisfitReason::Quotes(fault),
+                None => MisfitReason::Fields(found),
+            },
         }
     }
 
@@ -153,7 +208,13 @@ impl<'a> Splitter<'a> {
             Some(first) => *first = position(self.at),
             None => index.after.push(position(self.at)),
         }
-        let (at, known) = mask::split(self.bytes, self.at, self.dialect.delimiter, rows, index);
+        let (at, known) = mask::split(
+            self.bytes,
+            self.at,
+            self.dialect.delimiter.first(),
+            rows,
+            index,
+        );
         if at == self.bytes.len() && self.bytes.last() != Some(&b'\n') {
             index.lines.push(position(known));
             index.after.truncate(known);
@@ -173,15 +234,14 @@ impl<'a> Splitter<'a> {
             } else {
                 let row = position_at(&index.after, begin)..position_at(&index.after, line) - 1;
                 let bytes = row.start..row.end - self.carriage_return(&row);
-                if bytes.is_empty() {
-                    // A blank line.
+                if bytes.is_empty() && self.fields > 1 {
+                    // A blank line is a row where a row may be empty.
                 } else if found == self.fields {
                     index.rows.push(position(begin));
                 } else {
                     misfits.push(Misfit {
                         bytes,
-                        field: None,
-                        reason: self.wrong_count(found),
+                        why: MisfitReason::Fields(found),
                     });
                 }
             }
@@ -195,19 +255,6 @@ impl<'a> Splitter<'a> {
             self.bytes
                 .get(row.clone())
                 .is_some_and(|row| row.ends_with(b"\r")),
-        )
-    }
-
-    fn wrong_count(&self, found: usize) -> String {
-        let hint = if found > self.fields {
-            "; is a delimiter in a field not quoted?"
-        } else {
-            ""
-        };
-        let s = if found == 1 { "" } else { "s" };
-        format!(
-            "the row has {found} field{s}, the file {}{hint}",
-            self.fields
         )
     }
 }
@@ -228,7 +275,10 @@ pub(super) fn size(position: u32) -> usize {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
+    use crate::csv::record::Mark;
 
     fn rows(
         bytes: &[u8],
@@ -237,11 +287,13 @@ mod tests {
         step: usize,
     ) -> (Vec<Vec<Vec<u8>>>, Vec<String>) {
         let dialect = Dialect {
-            delimiter: b',',
+            delimiter: Mark::new(b",").unwrap(),
             quote: Some(b'"'),
+            escape: None,
+            comment: None,
         };
-        let mut splitter = Splitter::new(bytes, dialect, fields);
-        splitter.has_quotes |= by_record;
+        let mut splitter = Splitter::new(bytes, 0, dialect, fields, RaggedRows::Refuse);
+        splitter.by_record |= by_record;
         let (mut index, mut misfits, mut rows) = (Index::default(), Vec::new(), Vec::new());
         while splitter.fill(&mut index, step, &mut misfits) {
             let first = rows.len();

@@ -9,10 +9,11 @@ use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::*;
-use tidewater_contract::source::{Decoded, Format, Rejected, TextBlock};
+use tidewater_contract::source::{Decoded, Format, LineEnd, Rejected, TextBlock};
 
 mod dictionaries;
 mod edges;
+mod options;
 mod random;
 mod values;
 
@@ -82,44 +83,50 @@ fn read_as(spec: &SourceSpec, bytes: &[u8], step: usize) -> Result<Read, SourceE
         let whole = if end == bytes.len() {
             end - start
         } else {
-            format.whole_records(&bytes[start..end])
+            head.decoder.whole_records(&bytes[start..end])
         };
         if whole == 0 {
             continue;
         }
         let block = TextBlock {
             file: Arc::clone(&file),
-            first_line: 1 + memchr::memchr_iter(b'\n', &bytes[..start]).count() as u64,
+            first_line: 1 + head.decoder.line_end().count(&bytes[..start]) as u64,
             byte_offset: start as u64,
             bytes: bytes[start..start + whole].to_vec(),
             stored_bytes: whole as u64,
         };
-        let Decoded {
-            batch,
-            rejected,
-            ordinals,
-            bytes,
-            ..
-        } = head.decoder.decode(&block);
-        assert_eq!(bytes, whole as u64);
-        let ordinals = ordinals.unwrap();
-        assert_eq!(ordinals.len(), batch.num_rows());
-        check_places(file_bytes, head.header_bytes, &ordinals, &rejected);
-        read.ordinals.extend(ordinals);
-        read.rows.extend(rows(&batch));
-        read.rejected.extend(rejected);
+        let mut stored_bytes = 0;
+        for decoded in Arc::clone(&head.decoder).steps(Arc::new(block)) {
+            let ordinals = decoded.ordinals.unwrap();
+            assert_eq!(ordinals.len(), decoded.batch.num_rows());
+            let line_end = head.decoder.line_end();
+            check_places(
+                &file_bytes[head.header_bytes..],
+                line_end,
+                head.header_bytes,
+                &ordinals,
+            );
+            let is_place = |row: &Rejected| ordinals.contains(&row.byte_offset);
+            assert!(!decoded.rejected.iter().any(is_place));
+            stored_bytes += decoded.bytes;
+            read.ordinals.extend(ordinals);
+            read.rows.extend(rows(&decoded.batch));
+            read.rejected.extend(decoded.rejected);
+        }
+        assert_eq!(stored_bytes, whole as u64);
         start += whole;
     }
     Ok(read)
 }
 
 /// Rows begin where lines do, each somewhere else, in order.
-fn check_places(text: &[u8], header: usize, ordinals: &[u64], rejected: &[Rejected]) {
+fn check_places(text: &[u8], line_end: LineEnd, header: usize, ordinals: &[u64]) {
     assert!(ordinals.is_sorted_by(|one, next| one < next));
     for place in ordinals {
-        let at = usize::try_from(*place).unwrap();
-        assert!(at == header || text[at - 1] == b'\n');
-        assert!(rejected.iter().all(|row| row.byte_offset != *place));
+        let at = usize::try_from(*place).unwrap() - header;
+        assert!(
+            at == 0 || line_end.last(&text[..at + 1]) == at || line_end.last(&text[..at]) == at
+        );
     }
 }
 

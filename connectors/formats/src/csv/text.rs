@@ -15,7 +15,8 @@ use super::field::{Build, Refuse, Rows, Validity, take_parsed};
 use crate::scalar::{BadValue, FieldText};
 
 /// Why a text is refused.
-pub(super) const NOT_UTF8: BadValue = "it is not valid UTF-8";
+pub(super) const NOT_UTF8: BadValue =
+    "it is not valid UTF-8; if the file is in another encoding, set the option encoding";
 
 /// Text, and binary as the bytes of its text.
 pub(super) struct Texts<O> {
@@ -63,8 +64,14 @@ impl<O: OffsetSizeTrait> Texts<O> {
 
 impl<O: OffsetSizeTrait> Texts<O> {
     #[inline]
-    fn push(&mut self, row: usize, field: Option<FieldText<'_>>, refuse: &mut Refuse<'_>) {
-        let taken = take_parsed(row, field, |value| self.checked(value.text), refuse);
+    fn push(
+        &mut self,
+        rows: &Rows<'_>,
+        row: usize,
+        field: Option<FieldText<'_>>,
+        refuse: &mut Refuse<'_>,
+    ) {
+        let taken = take_parsed(rows, row, field, |value| self.checked(value.text), refuse);
         if let (Some(()), Some(value)) = (taken, field) {
             self.append(value);
         }
@@ -80,7 +87,13 @@ impl<O: OffsetSizeTrait> Texts<O> {
 
 impl<O: OffsetSizeTrait> Build for Texts<O> {
     fn take(&mut self, rows: &Rows<'_>, field: usize, refuse: &mut Refuse<'_>) {
-        rows.each(field, |row, field| self.push(row, field, refuse));
+        rows.each(field, |row, field| self.push(rows, row, field, refuse));
+    }
+
+    fn forget(&mut self) {
+        self.offsets.truncate(1);
+        self.bytes.clear();
+        self.validity.forget();
     }
 
     fn finish(self: Box<Self>) -> Result<ArrayRef, ArrowError> {
@@ -122,21 +135,27 @@ impl<'a> Coded<'a> {
 
     /// Takes what is not among the values: a new one, NULL, what is refused, and all that is plain.
     #[inline(never)]
-    fn push(&mut self, row: usize, field: Option<FieldText<'_>>, refuse: &mut Refuse<'_>) {
+    fn push(
+        &mut self,
+        rows: &Rows<'_>,
+        row: usize,
+        field: Option<FieldText<'_>>,
+        refuse: &mut Refuse<'_>,
+    ) {
         if let Some(plain) = &mut self.plain {
-            return plain.push(row, field, refuse);
+            return plain.push(rows, row, field, refuse);
         }
         let code = match field.map(|value| self.dictionary.add(value)) {
             Some(Ok(code)) => Some(code),
             Some(Err(Refusal::Full)) => {
-                return self.unpacked().push(row, field, refuse);
+                return self.unpacked().push(rows, row, field, refuse);
             }
             Some(Err(Refusal::NotUtf8)) => {
-                refuse(row, field.map(|value| value.text), NOT_UTF8);
+                refuse(row, Some(NOT_UTF8));
                 None
             }
             None => {
-                refuse(row, None, "");
+                refuse(row, None);
                 None
             }
         };
@@ -176,11 +195,19 @@ impl Build for Coded<'_> {
                     self.codes.push(code);
                     self.validity.append(true);
                 }
-                None => self.push(row, field, refuse),
+                None => self.push(rows, row, field, refuse),
             }
         });
         if self.plain.is_none() && self.dictionary.is_hopeless(self.codes.len()) {
             self.unpacked();
+        }
+    }
+
+    fn forget(&mut self) {
+        self.codes.clear();
+        self.validity.forget();
+        if let Some(plain) = &mut self.plain {
+            plain.forget();
         }
     }
 

@@ -32,7 +32,7 @@ use arrow::datatypes::SchemaRef;
 use crate::options::{JsonLinesOptions, MissingColumns, UnknownColumns};
 use tidewater_contract::error::SourceError;
 use tidewater_contract::source::{
-    DecodeText, Decoded, Rejected, SourceSpec, TextBlock, TextFormat, TextHead,
+    DecodeText, Decoded, Rejected, SourceSpec, TextBlock, TextFormat, TextHead, has_line,
 };
 
 use self::column::{Rules, column};
@@ -136,8 +136,8 @@ impl TextFormat for JsonLinesFormat {
         })
     }
 
-    fn whole_records(&self, bytes: &[u8]) -> usize {
-        memchr::memrchr(b'\n', bytes).map_or(0, |at| at + 1)
+    fn is_head(&self, bytes: &[u8]) -> bool {
+        has_line(bytes)
     }
 }
 

@@ -4,23 +4,64 @@ use std::collections::BTreeMap;
 
 use super::values::Values;
 use super::{
-    BOOLEANS, COMPRESSIONS, Compression, Gate, MISSING_COLUMNS, MissingColumns, OnChange,
-    UNKNOWN_COLUMNS, UnknownColumns,
+    BOOLEANS, CHECKS, COMPRESSIONS, CheckColumns, ColumnNames, Compression, Gate, MISSING_COLUMNS,
+    MissingColumns, OnChange, UNKNOWN_COLUMNS, UnknownColumns,
 };
+use crate::csv::record::Mark;
+use crate::layout::TextLayout;
 use crate::scalar::{NumberStyle, TimeRules};
 use tidewater_contract::error::OptionError;
+
+/// `ragged`: what becomes of rows with another number of fields than the header, or than columns are declared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RaggedRows {
+    /// They are bad rows.
+    Refuse,
+    /// Fields that are missing at the end are NULL.
+    Pad,
+    /// Fields too many at the end are left out.
+    Cut,
+    /// Both.
+    PadAndCut,
+}
+
+impl RaggedRows {
+    /// Whether missing fields are NULL.
+    pub fn pads(self) -> bool {
+        matches!(self, Self::Pad | Self::PadAndCut)
+    }
+
+    /// Whether fields too many are left out.
+    pub fn cuts(self) -> bool {
+        matches!(self, Self::Cut | Self::PadAndCut)
+    }
+}
 
 /// Options of `STORED AS CSV`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CsvOptions {
     /// `has_header`: whether the first record names the columns. Otherwise they are in declared order.
     pub has_header: bool,
-    /// `delimiter` between fields, an ASCII character.
-    pub delimiter: u8,
+    /// `column_names`: how names of the header find declared columns.
+    pub column_names: ColumnNames,
+    /// `header_lines`: lines of the header, the first of which names the columns.
+    pub header_lines: usize,
+    /// Encoding, line ends, and lines around the rows.
+    pub layout: TextLayout,
+    /// `delimiter` between fields, up to four bytes.
+    pub delimiter: Mark,
     /// `quote` around fields, an ASCII character; `None` (written `''`) when quotes mean nothing.
     pub quote: Option<u8>,
-    /// `null_value`: the unquoted text that means NULL.
-    pub null_value: String,
+    /// `escape`: an ASCII character that makes the one behind it part of the field.
+    pub escape: Option<u8>,
+    /// `comment`: lines that begin with it are passed over.
+    pub comment: Option<Mark>,
+    /// `null_value` or `null_values`: the unquoted texts that mean NULL.
+    pub nulls: Vec<String>,
+    /// `ragged`: what becomes of rows with too few or too many fields.
+    pub ragged: RaggedRows,
+    /// `check`: which columns are checked.
+    pub check: CheckColumns,
     /// How dates and timestamps are written.
     pub times: TimeRules,
     /// How numbers are written.
@@ -39,9 +80,20 @@ pub struct CsvOptions {
 
 const CSV_KEYS: &[&str] = &[
     "has_header",
+    "column_names",
+    "header_lines",
+    "skip_lines",
+    "skip_trailer",
+    "encoding",
+    "line_end",
     "delimiter",
     "quote",
+    "escape",
+    "comment",
     "null_value",
+    "null_values",
+    "ragged",
+    "check",
     "timestamp_format",
     "timestamp_formats",
     "date_format",
@@ -68,18 +120,18 @@ impl CsvOptions {
         values.all_among(CSV_KEYS, "CSV")?;
         let parsed = Self {
             has_header: values.choice("has_header", true, BOOLEANS)?,
-            delimiter: values
-                .character("delimiter")?
-                .unwrap_or(Some(b','))
-                .ok_or_else(|| {
-                    values.error(
-                        "delimiter",
-                        "is empty",
-                        "write one ASCII character, or '\\t'",
-                    )
-                })?,
+            column_names: values.choice("column_names", ColumnNames::Exact, COLUMN_NAMES)?,
+            header_lines: values.count("header_lines", 1, 1)?,
+            layout: values.text_layout()?,
+            delimiter: values.delimiter()?,
             quote: values.character("quote")?.unwrap_or(Some(b'"')),
-            null_value: values.get("null_value").unwrap_or_default().to_owned(),
+            escape: values.character("escape")?.flatten(),
+            comment: values.mark("comment")?,
+            nulls: values
+                .one_or_list("null_value", "null_values")?
+                .unwrap_or_else(|| vec![String::new()]),
+            ragged: values.choice("ragged", RaggedRows::Refuse, RAGGED)?,
+            check: values.choice("check", CheckColumns::All, CHECKS)?,
             times: values.time_rules()?,
             numbers: values.number_style()?,
             unknown_columns: values.choice(
@@ -96,13 +148,58 @@ impl CsvOptions {
             on_change: values.on_change_of_text()?,
             gate: values.gate()?,
         };
-        if parsed.quote == Some(parsed.delimiter) {
-            return Err(values.error(
-                "quote",
-                "is the delimiter too",
-                "choose another character for one of them",
-            ));
-        }
+        parsed.check_marks(&values)?;
         Ok(parsed)
     }
+
+    /// Refuses options that contradict one another.
+    fn check_marks(&self, values: &Values<'_>) -> Result<(), OptionError> {
+        let begins_delimiter = |byte: Option<u8>| byte == Some(self.delimiter.first());
+        let other = "choose another character for one of them";
+        if begins_delimiter(self.quote) {
+            return Err(values.error("quote", "is the delimiter too", other));
+        }
+        if begins_delimiter(self.escape) {
+            return Err(values.error("escape", "is the delimiter too", other));
+        }
+        if self.escape.is_some() && self.escape == self.quote {
+            let hint = "leave it out: a doubled quote stands for one anyway";
+            return Err(values.error("escape", "is the quote too", hint));
+        }
+        if self
+            .comment
+            .is_some_and(|comment| comment == self.delimiter)
+        {
+            return Err(values.error("comment", "is the delimiter too", other));
+        }
+        let headless = "a file without a header has no names; leave it out";
+        if !self.has_header && self.column_names != ColumnNames::Exact {
+            return Err(values.error(
+                "column_names",
+                "is given beside has_header 'false'",
+                headless,
+            ));
+        }
+        if !self.has_header && self.header_lines > 1 {
+            return Err(values.error(
+                "header_lines",
+                "is given beside has_header 'false'",
+                "write skip_lines instead",
+            ));
+        }
+        values.check_append(self.on_change, &self.layout)
+    }
 }
+
+const COLUMN_NAMES: &[(&str, ColumnNames)] = &[
+    ("exact", ColumnNames::Exact),
+    ("any_case", ColumnNames::AnyCase),
+    ("position", ColumnNames::Position),
+];
+
+const RAGGED: &[(&str, RaggedRows)] = &[
+    ("refuse", RaggedRows::Refuse),
+    ("pad", RaggedRows::Pad),
+    ("cut", RaggedRows::Cut),
+    ("pad_and_cut", RaggedRows::PadAndCut),
+];

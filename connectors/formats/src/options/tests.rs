@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::csv::record::Mark;
 
 fn options(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs
@@ -14,9 +15,9 @@ fn defaults_and_prefix() {
     let csv = CsvOptions::parse(&options(&[])).unwrap();
     assert!(
         csv.has_header
-            && csv.delimiter == b','
+            && csv.delimiter == Mark::new(b",").unwrap()
             && csv.quote == Some(b'"')
-            && csv.null_value.is_empty()
+            && csv.nulls == [""]
     );
     assert_eq!(csv.gate, Gate::default());
     let csv = CsvOptions::parse(&options(&[
@@ -32,7 +33,10 @@ fn defaults_and_prefix() {
     ]))
     .unwrap();
     assert!(
-        !csv.has_header && csv.delimiter == b'\t' && csv.quote.is_none() && csv.null_value == "NA"
+        !csv.has_header
+            && csv.delimiter == Mark::new(b"\t").unwrap()
+            && csv.quote.is_none()
+            && csv.nulls == ["NA"]
     );
     assert_eq!(
         csv.gate,
@@ -107,22 +111,17 @@ fn errors_name_the_option_and_what_to_write() {
         (
             Format::Csv,
             &[("delimiter", "")],
-            "option 'delimiter': is empty; write one ASCII",
-        ),
-        (
-            Format::Csv,
-            &[("delimiter", "||")],
-            "option 'delimiter': cannot be '||'; write one ASCII",
+            "option 'delimiter': is empty; write up to four bytes",
         ),
         (
             Format::Csv,
             &[("delimiter", "\n")],
-            "option 'delimiter': cannot be '\\n'; write one ASCII",
+            "option 'delimiter': cannot be '\\n'; write up to four bytes",
         ),
         (
             Format::Csv,
-            &[("delimiter", "é")],
-            "option 'delimiter': cannot be '\\u{e9}'; write one ASCII",
+            &[("quote", "é")],
+            "option 'quote': cannot be '\\u{e9}'; write one ASCII",
         ),
         (
             Format::Csv,
@@ -132,12 +131,12 @@ fn errors_name_the_option_and_what_to_write() {
         (
             Format::Csv,
             &[("timestamp_format", "%Q")],
-            "option 'timestamp_format': cannot be '%Q'; write a strftime",
+            "option 'timestamp_format': cannot be '%Q': it is no strftime format; write a strftime",
         ),
         (
             Format::Csv,
             &[("date_format", "")],
-            "option 'date_format': cannot be ''; write a strftime",
+            "option 'date_format': cannot be '': it does not say year, month and day; write a strftime",
         ),
         (
             Format::Csv,
@@ -182,6 +181,117 @@ fn errors_name_the_option_and_what_to_write() {
     ];
     for (format, pairs, expected) in cases {
         let message = validate(*format, &options(pairs)).unwrap_err().to_string();
+        assert!(message.contains(expected), "{pairs:?}: {message}");
+    }
+}
+
+#[test]
+fn lists() {
+    let nulls = |list: &str| {
+        CsvOptions::parse(&options(&[("null_values", list)])).map(|options| options.nulls)
+    };
+    for (list, expected) in [
+        ("NA", &["NA"][..]),
+        ("NA, N/A ,-", &["NA", "N/A", "-"]),
+        ("\"\", \\N", &["", "\\N"]),
+        ("\"a,b\", \"c \"\"d\"\"\"", &["a,b", "c \"d\""]),
+    ] {
+        assert_eq!(nulls(list).unwrap(), expected, "{list}");
+    }
+    for wrong in ["", "NA,", ",NA", "\"NA", "\"NA\"x", "N\"A"] {
+        assert!(nulls(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn options_that_mean_nothing_or_contradict_one_another() {
+    let cases: &[(&[(&str, &str)], &str)] = &[
+        (
+            &[("encoding", "klingon")],
+            "'encoding': cannot be 'klingon'; write a name such as",
+        ),
+        (&[("delimiter", "")], "'delimiter': is empty"),
+        (&[("delimiter", "abcde")], "up to four bytes"),
+        (&[("delimiter", "a\nb")], "without a line end"),
+        (&[("comment", "#####")], "up to four bytes"),
+        (&[("escape", "ab")], "'escape': cannot be 'ab'"),
+        (&[("escape", "\"")], "'escape': is the quote too"),
+        (&[("escape", ",")], "'escape': is the delimiter too"),
+        (&[("quote", ",")], "'quote': is the delimiter too"),
+        (&[("comment", ",")], "'comment': is the delimiter too"),
+        (
+            &[("skip_lines", "-1")],
+            "'skip_lines': cannot be '-1'; write a whole number of lines from 0",
+        ),
+        (&[("skip_trailer", "x")], "'skip_trailer': cannot be 'x'"),
+        (&[("header_lines", "0")], "from 1"),
+        (
+            &[("column_names", "place")],
+            "write 'exact' or 'any_case' or 'position'",
+        ),
+        (
+            &[("has_header", "false"), ("column_names", "position")],
+            "beside has_header 'false'",
+        ),
+        (
+            &[("has_header", "false"), ("header_lines", "2")],
+            "write skip_lines instead",
+        ),
+        (&[("line_end", "cr")], "write 'auto' or 'lf' or 'any'"),
+        (
+            &[("line_end", "any"), ("encoding", "utf-16")],
+            "cannot be 'any' for UTF-16",
+        ),
+        (
+            &[("ragged", "yes")],
+            "write 'refuse' or 'pad' or 'cut' or 'pad_and_cut'",
+        ),
+        (&[("check", "none")], "write 'all' or 'read_columns'"),
+        (
+            &[("null_value", "a"), ("null_values", "b")],
+            "'null_values': is given beside 'null_value'",
+        ),
+        (&[("offsets", "drop")], "write 'refuse' or 'convert'"),
+        (
+            &[("timestamp_format", "%H:%M")],
+            "does not say year, month and day",
+        ),
+        (&[("timestamp_format", "epoch")], "'epoch_seconds'"),
+        (
+            &[("date_formats", "iso, %m")],
+            "'date_formats': cannot be '%m'",
+        ),
+        (
+            &[("date_format", "iso"), ("date_formats", "iso")],
+            "is given beside 'date_format'",
+        ),
+        (&[("decimal_separator", ";")], "write '.' or ','"),
+        (&[("thousands_separator", "ab")], "write one character"),
+        (&[("thousands_separator", "0")], "write one character"),
+        (
+            &[("thousands_separator", ".")],
+            "is the decimal separator too",
+        ),
+        (
+            &[("negative_parentheses", "maybe")],
+            "write 'true' or 'false'",
+        ),
+        (
+            &[("on_change", "append"), ("skip_trailer", "1")],
+            "cannot be 'append' beside skip_trailer",
+        ),
+        (
+            &[("on_change", "append"), ("encoding", "utf-16")],
+            "cannot be 'append' beside encoding",
+        ),
+        (
+            &[("on_change", "append"), ("line_end", "any")],
+            "cannot be 'append' beside line_end",
+        ),
+        (&[("skip_line", "1")], "did you mean 'skip_lines'?"),
+    ];
+    for (pairs, expected) in cases {
+        let message = CsvOptions::parse(&options(pairs)).unwrap_err().to_string();
         assert!(message.contains(expected), "{pairs:?}: {message}");
     }
 }

@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use super::{BOOLEANS, COMPRESSIONS, Compression, Gate, OFFSETS, ON_CHANGES, OnChange, nearest};
+use super::{
+    BOOLEANS, COMPRESSIONS, Compression, Gate, LINE_ENDS, OFFSETS, ON_CHANGES, OnChange, nearest,
+};
+use crate::csv::record::Mark;
+use crate::layout::{LineEndRule, TextEncoding, TextLayout};
 use crate::scalar::{NumberStyle, Offsets, TimeFormat, TimeFormats, TimeRules};
 use tidewater_contract::error::OptionError;
 
@@ -124,7 +128,11 @@ impl<'a> Values<'a> {
     }
 
     /// The two options `single` and `several`, of which one at most is given.
-    fn one_or_list(&self, single: &str, several: &str) -> Result<Option<Vec<String>>, OptionError> {
+    pub(super) fn one_or_list(
+        &self,
+        single: &str,
+        several: &str,
+    ) -> Result<Option<Vec<String>>, OptionError> {
         match (self.get(single), self.list(several)?) {
             (Some(_), Some(_)) => Err(self.error(
                 several,
@@ -197,6 +205,103 @@ impl<'a> Values<'a> {
                 "write one character that is no digit, letter, sign or parenthesis, such as ',' or ' '",
             )),
         }
+    }
+
+    /// A few bytes; `None` when the option is absent or empty.
+    pub(super) fn mark(&self, key: &str) -> Result<Option<Mark>, OptionError> {
+        let Some(value) = self.get(key).filter(|value| !value.is_empty()) else {
+            return Ok(None);
+        };
+        let text = value.replace("\\t", "\t");
+        let mark = Mark::new(text.as_bytes()).filter(|_| !text.contains(['\n', '\r']));
+        match mark {
+            Some(mark) => Ok(Some(mark)),
+            None => Err(self.error(
+                key,
+                format!("cannot be '{}'", value.escape_default()),
+                "write up to four bytes without a line end; '\\t' is a tab",
+            )),
+        }
+    }
+
+    /// `delimiter`, by default a comma.
+    pub(super) fn delimiter(&self) -> Result<Mark, OptionError> {
+        let empty = || {
+            let hint = "write up to four bytes, such as ';' or '\\t'";
+            self.error("delimiter", "is empty", hint)
+        };
+        let delimiter = if self.get("delimiter").is_none() {
+            Mark::new(b",")
+        } else {
+            self.mark("delimiter")?
+        };
+        delimiter.ok_or_else(empty)
+    }
+
+    /// A whole number of lines, `least` at least.
+    pub(super) fn count(
+        &self,
+        key: &str,
+        default: usize,
+        least: usize,
+    ) -> Result<usize, OptionError> {
+        let hint = format!("write a whole number of lines from {least} to 1000");
+        let count = self.number(key, |count| (least..=1000).contains(count), &hint)?;
+        Ok(count.unwrap_or(default))
+    }
+
+    /// Encoding, line ends, and lines around the rows.
+    pub(super) fn text_layout(&self) -> Result<TextLayout, OptionError> {
+        let encoding = match self.get("encoding") {
+            None => TextLayout::default().encoding,
+            Some(name) => TextEncoding::named(name).ok_or_else(|| {
+                self.error(
+                    "encoding",
+                    format!("cannot be '{}'", name.escape_default()),
+                    "write a name such as 'utf-8', 'cp949', 'utf-16', 'utf-16le', 'windows-1252', 'latin1' or \
+                     'shift_jis'",
+                )
+            })?,
+        };
+        let line_end = self.choice("line_end", LineEndRule::default(), LINE_ENDS)?;
+        if line_end == LineEndRule::Any && encoding.is_utf16() {
+            return Err(self.error(
+                "line_end",
+                "cannot be 'any' for UTF-16",
+                "leave it out: lines of UTF-16 end with line feeds",
+            ));
+        }
+        Ok(TextLayout {
+            encoding,
+            line_end,
+            skip_lines: self.count("skip_lines", 0, 0)?,
+            skip_trailer: self.count("skip_trailer", 0, 0)?,
+        })
+    }
+
+    /// Refuses options that need the end of a file where files grow.
+    pub(super) fn check_append(
+        &self,
+        on_change: OnChange,
+        layout: &TextLayout,
+    ) -> Result<(), OptionError> {
+        if on_change != OnChange::Append {
+            return Ok(());
+        }
+        let key = if layout.skip_trailer > 0 {
+            "skip_trailer"
+        } else if layout.encoding.is_utf16() {
+            "encoding"
+        } else if layout.line_end == LineEndRule::Any {
+            "line_end"
+        } else {
+            return Ok(());
+        };
+        Err(self.error(
+            "on_change",
+            format!("cannot be 'append' beside {key}"),
+            "write 'replace'",
+        ))
     }
 
     /// The value of a key as a number that is `valid`.

@@ -6,6 +6,8 @@
 
 use arrow::datatypes::DataType;
 
+use super::shown::printable;
+
 mod iso;
 pub(crate) mod number;
 mod number_style;
@@ -70,7 +72,7 @@ pub(crate) fn boolean(text: &[u8]) -> Result<bool, BadValue> {
 /// The sentence for a text that is not a value of `data_type`.
 pub(crate) fn reason(text: &[u8], data_type: &DataType, why: BadValue) -> String {
     const SHOWN_CHARACTERS: usize = 80;
-    let text = String::from_utf8_lossy(text);
+    let text = printable(text);
     let cut = text.char_indices().nth(SHOWN_CHARACTERS).map(|(at, _)| at);
     let shown = text.get(..cut.unwrap_or(text.len())).unwrap_or_default();
     let more = if cut.is_some() { "…" } else { "" };

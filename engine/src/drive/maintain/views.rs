@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
+use tidewater_connectors::file::rows_depend_on_projection;
 use tidewater_connectors::file::sink::QUARANTINE_TABLE;
 use tidewater_connectors::sink::TableSpec;
 use tidewater_operators::hash::hash;
@@ -189,9 +190,11 @@ fn fingerprints(job: &Job, views: &[PlannedView]) -> BTreeMap<String, String> {
     let mut sources = String::new();
     for source in &job.sources {
         let spec = &source.spec;
+        // A view that is added or removed must not rebuild those that read other columns.
+        let projection = rows_depend_on_projection(spec).then_some(&spec.projection);
         let text = format!(
             "{PLANNER} {:?} {:?} {:?} {:?} {:?}",
-            spec.format, spec.schema, spec.projection, spec.options, source.primary_key
+            spec.format, spec.schema, projection, spec.options, source.primary_key
         );
         let print = print(&text);
         let _ = write!(sources, "{} {print} ", spec.name);

@@ -1,5 +1,7 @@
 //! What was kept reads the same as it did when it was taken in.
 
+use memchr::memchr_iter;
+
 use super::*;
 use crate::delivery::KeptPart;
 use crate::depot::KeptText;

@@ -1,11 +1,10 @@
 //! Structure: headers, quotes, line ends, and what is wrong with them.
 
 use super::*;
+use crate::csv::text::NOT_UTF8;
 
 #[test]
 fn records() {
-    let stray =
-        "a quote within an unquoted field; quote the whole field and double the quotes in it";
     let after = "text after the closing quote; double the quotes that belong to the field";
     let never = "the field's quote is never closed, or only on a later line with text behind it";
     let cases: &[(&str, &[&str])] = &[
@@ -40,47 +39,51 @@ fn records() {
         // Wrong counts of fields.
         (
             "a,b\n1\n2,3\n",
-            &["2|3", "2:4 the row has 1 field, the file 2 <1>"],
+            &["2|3", "2:4 the row has 1 field, the file 2 (a, b) <1>"],
         ),
         (
             "a,b\n1,2,3\r\n4,5\n",
             &[
                 "4|5",
-                "2:4 the row has 3 fields, the file 2; is a delimiter in a field not quoted? <1,2,3>",
+                "2:4 the row has 3 fields, the file 2 (a, b); is a delimiter in a field not quoted? <1,2,3>",
             ],
         ),
         (
             "a,b\n1\n2\n3,4\n",
             &[
                 "3|4",
-                "2:4 the row has 1 field, the file 2 <1>",
-                "3:6 the row has 1 field, the file 2 <2>",
+                "2:4 the row has 1 field, the file 2 (a, b) <1>",
+                "3:6 the row has 1 field, the file 2 (a, b) <2>",
             ],
         ),
         (
             "a,b\n1\n2\n,3\n",
             &[
                 "∅|3",
-                "2:4 the row has 1 field, the file 2 <1>",
-                "3:6 the row has 1 field, the file 2 <2>",
+                "2:4 the row has 1 field, the file 2 (a, b) <1>",
+                "3:6 the row has 1 field, the file 2 (a, b) <2>",
             ],
         ),
         (
             "a,b\n1,2\n3",
-            &["1|2", "3:8 the row has 1 field, the file 2 <3>"],
+            &["1|2", "3:8 the row has 1 field, the file 2 (a, b) <3>"],
         ),
         (
             "a,b\n \n1,2\n",
-            &["1|2", "2:4 the row has 1 field, the file 2 < >"],
+            &["1|2", "2:4 the row has 1 field, the file 2 (a, b) < >"],
         ),
         (
             "a,b\n\"x\ny\"\n3,4\n",
-            &["3|4", "2:4 the row has 1 field, the file 2 <\"x\ny\">"],
+            &[
+                "3|4",
+                "2:4 the row has 1 field, the file 2 (a, b) <\"x\ny\">",
+            ],
         ),
         // Faults of quoting: one line each, neighbours stand.
+        ("a,b\n1,2\n3,x\"y\n5,6\n", &["1|2", "3|x\"y", "5|6"]),
         (
-            "a,b\n1,2\n3,x\"y\n5,6\n",
-            &["1|2", "5|6", &format!("3:8 b: {stray} <3,x\"y>")],
+            "a,b\n1,5\" pipe\n37°36'37.8\"N,1\"2\"\n",
+            &["1|5\" pipe", "37°36'37.8\"N|1\"2\""],
         ),
         (
             "a,b\n1,2\n 3,\"y\"z\n5,6\n",
@@ -120,13 +123,14 @@ fn records() {
 #[test]
 fn one_column() {
     let cases: &[(&str, &[&str])] = &[
-        ("a\nx\n\n\r\ny", &["x", "y"]),
-        ("a\n\"\"\n\n\"y\"\n", &["", "y"]),
+        ("a\nx\n\n\r\ny", &["x", "∅", "∅", "y"]),
+        ("a\n\"\"\n\n\"y\"\n", &["", "∅", "y"]),
+        ("\n\na\nx\n\n", &["x", "∅"]),
         (
             "a\nx,y\nz\n",
             &[
                 "z",
-                "2:2 the row has 2 fields, the file 1; is a delimiter in a field not quoted? <x,y>",
+                "2:2 the row has 2 fields, the file 1 (a); is a delimiter in a field not quoted? <x,y>",
             ],
         ),
     ];
@@ -160,13 +164,16 @@ fn dialects() {
             "1,2,3\n3,4\n",
             &[
                 "3|4",
-                "1:0 the row has 3 fields, the file 2; is a delimiter in a field not quoted? <1,2,3>",
+                "1:0 the row has 3 fields, the file 2 (a, b); is a delimiter in a field not quoted? <1,2,3>",
             ],
         ),
         (
             &[("unknown_columns", "ignore")],
             "x,b,y,a\n1,2,3,4\n1,2\n",
-            &["4|2", "3:16 the row has 2 fields, the file 4 <1,2>"],
+            &[
+                "4|2",
+                "3:16 the row has 2 fields, the file 4 (x, b, y, a) <1,2>",
+            ],
         ),
         (
             &[("unknown_columns", "ignore")],
@@ -198,7 +205,7 @@ fn headers_that_do_not_fit() {
         (
             &[],
             b"id,name,amount\n",
-            "f.csv: column 'Name': is declared but not in the header (the header has 'name': to keep its case, declare it in double quotes); add",
+            "f.csv: column 'Name': is declared but not in the header (the header has 'name': write OPTIONS (column_names 'any_case'), or declare it in double quotes); add",
         ),
         (
             &[],
@@ -222,8 +229,23 @@ fn headers_that_do_not_fit() {
         ),
         (
             ignore,
-            b"id,Name,amount,x,x\n",
-            "f.csv: column 'x': is in the header twice",
+            b"id,Name,Name,x,x\n",
+            "f.csv: column 'Name': is in the header twice, as fields 2 and 3",
+        ),
+        (
+            &[],
+            b"ID,NAME,Amount\n",
+            "f.csv: the header, 'ID,NAME,Amount', names the declared columns in another case, such as 'ID': write OPTIONS (column_names 'any_case')",
+        ),
+        (
+            &[],
+            b"sep=;\nid;Name;amount\n",
+            "the first line, 'sep=;', names none",
+        ),
+        (
+            &[],
+            b"\x1b[31mred\x07;x\n",
+            "the first line, '\\u{1b}[31mred\\u{7};x'",
         ),
         (
             null,
@@ -244,7 +266,7 @@ fn headers_that_do_not_fit() {
         (
             &[],
             b"id,N\xff,amount\n",
-            "f.csv: the header is not UTF-8: field 2 is 'N\u{fffd}'; save the file as UTF-8",
+            "f.csv: the header is not UTF-8: field 2 is 'N\\xFF'; set the option encoding, such as OPTIONS (encoding 'cp949'), or save the file as UTF-8",
         ),
         (
             &[],
@@ -285,10 +307,11 @@ fn invalid_utf8_rejects_its_row_alone() {
     let expected = [
         "x|1",
         "w|4",
-        "3:8 a: '\u{fffd}\u{fffd}' cannot be read as TEXT: it is not valid UTF-8 <\u{fffd}\u{fffd},2>",
-        "4:13 b: '\u{fffd}' cannot be read as TEXT: it is not valid UTF-8 <y,\u{fffd}>",
-        "5:18 a: '\u{fffd}z' cannot be read as TEXT: it is not valid UTF-8 <\u{fffd}z,3>",
-    ];
+        "3:8 a: '\\xFF\\xFE' cannot be read as TEXT: WHY <\\xFF\\xFE,2>",
+        "4:13 b: '\\xE3\\x81' cannot be read as TEXT: WHY <y,\\xE3\\x81>",
+        "5:18 a: '\\x82z' cannot be read as TEXT: WHY <\\x82z,3>",
+    ]
+    .map(|line| line.replace("WHY", NOT_UTF8));
     for data_type in [DataType::Utf8, DataType::LargeUtf8, DataType::Utf8View] {
         let spec = spec(&[("a", data_type.clone()), ("b", data_type)], &[]);
         for step in [1, 7, 1000] {
@@ -298,12 +321,52 @@ fn invalid_utf8_rejects_its_row_alone() {
 }
 
 #[test]
-fn only_projected_columns_are_decoded() {
+fn declared_columns_are_checked_whoever_reads_them() {
+    let columns = [
+        ("a", DataType::Int64),
+        ("b!", DataType::Int64),
+        ("c", DataType::Utf8),
+        ("d!", DataType::Utf8),
+    ];
+    let text =
+        b"c,b,a,d\nx,no,1,k\n\xff,2,3,k\nx,2\ny,4,no,k\nz,,5,k\nz,6,7,\nw,8,9,k\nw,\"\",10,k\n";
+    let rejected = [
+        "2:8 b: 'no' cannot be read as BIGINT: it is not a whole number <x,no,1,k>",
+        "3:17 c: '\\xFF' cannot be read as TEXT: WHY <\\xFF,2,3,k>",
+        "4:25 the row has 2 fields, the file 4 (c, b, a, d) <x,2>",
+        "5:29 a: 'no' cannot be read as BIGINT: it is not a whole number <y,4,no,k>",
+        "6:38 b: NULL in a column that is NOT NULL (BIGINT) <z,,5,k>",
+        "7:45 d: NULL in a column that is NOT NULL (TEXT) <z,6,7,>",
+        "9:60 b: NULL in a column that is NOT NULL (BIGINT) <w,\"\",10,k>",
+    ];
+    let cases: &[(&[usize], &str)] = &[
+        (&[0], "9"),
+        (&[1, 2], "8|w"),
+        (&[], ""),
+        (&[0, 1, 2, 3], "9|8|w|k"),
+    ];
+    for (projection, row) in cases {
+        let spec = SourceSpec {
+            projection: projection.to_vec(),
+            ..spec(&columns, &[])
+        };
+        let mut expected = vec![(*row).to_owned()];
+        expected.extend(rejected.map(|line| line.replace("WHY", NOT_UTF8)));
+        for step in [1, 20, 1000] {
+            let read = read(&spec, text, step).unwrap();
+            assert_eq!(shown(&read), expected, "{projection:?} by {step}");
+        }
+    }
+}
+
+#[test]
+fn columns_that_are_not_read_may_be_left_unchecked() {
     let columns = [
         ("a", DataType::Int64),
         ("b", DataType::Int64),
         ("c", DataType::Utf8),
     ];
+    let options = [("check", "read_columns")];
     let text = b"c,b,a\nx,no,1\n\xff,2,3\nx,2\ny,4,no\n";
     let cases: &[(&[usize], &[&str])] = &[
         (
@@ -311,28 +374,24 @@ fn only_projected_columns_are_decoded() {
             &[
                 "1",
                 "3",
-                "4:19 the row has 2 fields, the file 3 <x,2>",
+                "4:19 the row has 2 fields, the file 3 (c, b, a) <x,2>",
                 "5:23 a: 'no' cannot be read as BIGINT: it is not a whole number <y,4,no>",
             ],
         ),
         (
-            &[1, 2],
-            &[
-                "4|y",
-                "2:6 b: 'no' cannot be read as BIGINT: it is not a whole number <x,no,1>",
-                "3:13 c: '\u{fffd}' cannot be read as TEXT: it is not valid UTF-8 <\u{fffd},2,3>",
-                "4:19 the row has 2 fields, the file 3 <x,2>",
-            ],
-        ),
-        (
             &[],
-            &["", "", "", "4:19 the row has 2 fields, the file 3 <x,2>"],
+            &[
+                "",
+                "",
+                "",
+                "4:19 the row has 2 fields, the file 3 (c, b, a) <x,2>",
+            ],
         ),
     ];
     for (projection, expected) in cases {
         let spec = SourceSpec {
             projection: projection.to_vec(),
-            ..spec(&columns, &[])
+            ..spec(&columns, &options)
         };
         for step in [1, 1000] {
             assert_eq!(

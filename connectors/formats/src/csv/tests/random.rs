@@ -91,7 +91,7 @@ fn reference(text: &str) -> Vec<Vec<String>> {
 fn random_tables_read_back() {
     for seed in 0..300 {
         let mut random = Random(seed);
-        let columns = 1 + random.below(4);
+        let columns = 2 + random.below(3);
         let names: Vec<String> = (0..columns).map(|column| format!("c{column}")).collect();
         let quotes = random.below(3) > 0;
         let pieces: &[&str] = if quotes {
@@ -116,8 +116,7 @@ fn random_tables_read_back() {
             text.push_str(random.pick(line_ends));
             let mut row = Vec::new();
             for column in 0..columns {
-                let nullable = columns > 1;
-                let value = (!nullable || random.below(6) > 0).then(|| random.text(pieces, 5));
+                let value = (random.below(6) > 0).then(|| random.text(pieces, 5));
                 let field = if quotes || value.as_deref() != Some("") {
                     encode(&mut random, value.as_deref())
                 } else {
@@ -131,9 +130,7 @@ fn random_tables_read_back() {
                 });
                 text.push_str(&field);
             }
-            if row != ["∅"] {
-                table.push(row);
-            }
+            table.push(row);
         }
         if random.below(2) == 0 {
             text.push_str(random.pick(line_ends));
@@ -163,8 +160,10 @@ fn garbage_is_cut_anywhere_alike_and_no_record_is_lost() {
         let spec = spec(&[("a", DataType::Int8), ("b", DataType::Utf8)], &[]);
         let whole = read(&spec, text.as_bytes(), usize::MAX / 2).unwrap();
         let dialect = Dialect {
-            delimiter: b',',
+            delimiter: record::Mark::new(b",").unwrap(),
             quote: Some(b'"'),
+            escape: None,
+            comment: None,
         };
         let (mut at, mut records) = (4, 0);
         while let Some(record) = dialect.record(text.as_bytes(), at, true, |_| ()) {

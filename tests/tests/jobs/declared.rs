@@ -1,0 +1,87 @@
+//! A row is good or bad by what its source declares, not by who reads it; and what a format cannot hold is an error of
+//! the job.
+
+use tidewater_tests::binary::snapshot;
+
+use crate::place::Place;
+
+const SOURCE: &str =
+    "CREATE EXTERNAL TABLE tx (day DATE NOT NULL, store TEXT, amount BIGINT NOT NULL)
+    STORED AS CSV LOCATION '${input}'";
+
+const TOTAL: &str = "CREATE MATERIALIZED VIEW total AS SELECT sum(amount) AS total FROM tx;
+    COPY total TO '${output}/total' STORED AS CSV;";
+
+const BY_DAY: &str =
+    "CREATE MATERIALIZED VIEW by_day AS SELECT day, count(*) AS n FROM tx GROUP BY day;
+    COPY by_day TO '${output}/by_day' STORED AS CSV;";
+
+const ROWS: &str = "day,store,amount\n2024-03-01,a,1\n,,600\nTOTAL,,600\n2024-03-02,b,2\n";
+
+fn table(place: &Place, name: &str) -> String {
+    let files = snapshot(&place.path("out").join(name)).into_values();
+    files
+        .map(|bytes| String::from_utf8(bytes).unwrap())
+        .collect()
+}
+
+#[test]
+fn a_view_that_is_added_changes_no_other() {
+    let place = Place::new();
+    place.deliver("a.csv", ROWS);
+    let state = place.path("state").display().to_string();
+    let state = ["--state", state.as_str(), "--json"];
+    let first = format!("{SOURCE}; {TOTAL}");
+    let summary = place.run(&first, &state).code(0).json();
+    assert_eq!(summary["rows_quarantined"], 2, "{summary}");
+    assert_eq!(table(&place, "total"), "total\n3\n");
+    let files = snapshot(&place.path("out/total"));
+    // Nothing of `total` is made anew: not even its file is written.
+    let both = format!("{SOURCE}; {TOTAL} {BY_DAY}");
+    let ran = place.run(&both, &["--state", state[1]]).code(0);
+    assert!(!ran.stderr.contains("total is"), "{}", ran.stderr);
+    assert_eq!(snapshot(&place.path("out/total")), files);
+    assert_eq!(
+        table(&place, "by_day"),
+        "day,n\n2024-03-01,1\n2024-03-02,1\n"
+    );
+    let _ = place.run(&first, &state).code(0);
+    assert_eq!(snapshot(&place.path("out/total")), files);
+}
+
+#[test]
+fn columns_that_no_view_reads_may_be_left_unchecked() {
+    let place = Place::new();
+    place.deliver("a.csv", ROWS);
+    let job = format!("{SOURCE} OPTIONS ('check' 'read_columns'); {TOTAL}");
+    let summary = place.run(&job, &["--json"]).code(0).json();
+    assert_eq!(summary["rows_quarantined"], 0, "{summary}");
+    assert_eq!(table(&place, "total"), "total\n1203\n");
+}
+
+#[test]
+fn a_row_without_its_key_is_a_bad_row() {
+    let place = Place::new();
+    place.deliver("a.csv", "id,n\n,1\n,2\n7,3\n7,4\n");
+    let job = "CREATE EXTERNAL TABLE t (id BIGINT, n BIGINT, PRIMARY KEY (id)) STORED AS CSV LOCATION '${input}';
+        CREATE MATERIALIZED VIEW result AS SELECT n FROM t; COPY result TO '${output}/result' STORED AS CSV;";
+    let summary = place.run(job, &["--json"]).code(0).json();
+    assert_eq!(summary["rows_quarantined"], 2, "{summary}");
+    assert_eq!(table(&place, "result"), "n\n4\n");
+}
+
+#[test]
+fn types_that_a_format_cannot_hold_are_errors_of_the_job() {
+    let place = Place::new();
+    place.deliver("a.csv", "a\n1\n");
+    for (column, format) in [("a INT[]", "CSV"), ("a BYTEA", "JSON"), ("a INT", "TEXT")] {
+        let job = format!(
+            "CREATE EXTERNAL TABLE t ({column}) STORED AS {format} LOCATION '${{input}}/a.csv';
+             CREATE MATERIALIZED VIEW result AS SELECT a FROM t; COPY result TO '${{output}}/result' STORED AS PARQUET;"
+        );
+        let (input, output) = (place.path("in"), place.path("out"));
+        let ran = place.command("check", &job, &input, &output, &[]).code(2);
+        assert!(ran.stderr.contains("column 'a'"), "{}", ran.stderr);
+        assert!(ran.stderr.contains(":1:"), "{}", ran.stderr);
+    }
+}
