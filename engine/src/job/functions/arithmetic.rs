@@ -79,7 +79,7 @@ impl Arithmetic {
     fn new(operator: Operator) -> Self {
         Self {
             operator,
-            signature: Signature::any(2, Volatility::Immutable),
+            signature: Signature::variadic_any(Volatility::Immutable),
         }
     }
 
