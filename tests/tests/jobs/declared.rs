@@ -74,7 +74,7 @@ fn a_row_without_its_key_is_a_bad_row() {
 fn types_that_a_format_cannot_hold_are_errors_of_the_job() {
     let place = Place::new();
     place.deliver("a.csv", "a\n1\n");
-    for (column, format) in [("a INT[]", "CSV"), ("a BYTEA", "JSON"), ("a INT", "TEXT")] {
+    for (column, format) in [("a INT[]", "CSV"), ("a INT", "TEXT")] {
         let job = format!(
             "CREATE EXTERNAL TABLE t ({column}) STORED AS {format} LOCATION '${{input}}/a.csv';
              CREATE MATERIALIZED VIEW result AS SELECT a FROM t; COPY result TO '${{output}}/result' STORED AS PARQUET;"
