@@ -277,6 +277,11 @@ pub trait TextFormat: Send + Sync {
 
     /// Whether the first bytes of a file hold all that [`begin`](Self::begin) looks at.
     fn is_head(&self, bytes: &[u8]) -> bool;
+
+    /// What the user should hear of after all files were decoded.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Decodes blocks of one file. Never fails: what does not decode is rejected, row by row.
@@ -287,6 +292,14 @@ pub trait DecodeText: Send + Sync + 'static {
     /// The same in steps, each of which holds a bounded number of rejected rows.
     fn steps(self: Arc<Self>, block: Arc<TextBlock>) -> Box<dyn Iterator<Item = Decoded> + Send> {
         Box::new(std::iter::once_with(move || self.decode(&block)))
+    }
+
+    /// The same of the last block of a file, whose end may show that the file was cut short.
+    fn last_steps(
+        self: Arc<Self>,
+        block: Arc<TextBlock>,
+    ) -> Box<dyn Iterator<Item = Decoded> + Send> {
+        self.steps(block)
     }
 
     /// Length of the longest prefix of `bytes` that is whole records with their line ends; `bytes` begins at a record.

@@ -28,6 +28,8 @@ use tidewater_contract::disk::{self, DiskFile};
 use tidewater_contract::error::SourceError;
 
 mod frame;
+#[cfg(fuzzing)]
+pub mod fuzz;
 
 /// Extensions of what is kept: frames of text, and files as they are.
 const TEXT: &str = "text";

@@ -31,6 +31,8 @@ mod text;
 
 pub use delivery::{Content, Delivery, KeptPart};
 pub use depot::Depot;
+#[cfg(fuzzing)]
+pub use depot::fuzz;
 pub use list::{ListedFile, list, list_or_empty};
 pub use position::{Change, Position, compare};
 pub use reader::{FilePiece, FileReader, ReadDelivery};

@@ -27,17 +27,17 @@ struct LocalFile {
     name: Arc<str>,
     /// The version that was opened first; `None` for a file that is named by its content: it may be written again,
     /// and never changes.
-    version: Option<Version>,
+    version: Option<FileVersion>,
 }
 
 /// What tells two versions of a file apart.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Version {
+struct FileVersion {
     bytes: u64,
     modified_ns: i64,
 }
 
-impl Version {
+impl FileVersion {
     fn of(metadata: &Metadata) -> Self {
         Self {
             bytes: metadata.len(),
@@ -61,7 +61,7 @@ impl ParquetInput for LocalFile {
         let file = File::open(&self.path).map_err(failed("open"))?;
         let metadata = file.metadata().map_err(failed("read"))?;
         match self.version {
-            Some(version) if version != Version::of(&metadata) => {
+            Some(version) if version != FileVersion::of(&metadata) => {
                 let message = "changed while it was being read; run again when it is complete";
                 Err(SourceError::file(&self.name, message))
             }
@@ -75,19 +75,19 @@ pub struct ParquetReader {
     plan: ReadPlan,
     depot: Option<Arc<Depot>>,
     bytes_total: u64,
-    state: Mutex<State>,
+    state: Mutex<ParquetReaderState>,
 }
 
-struct State {
+struct ParquetReaderState {
     waiting: std::iter::Enumerate<std::vec::IntoIter<Delivery>>,
-    current: Option<Current>,
-    read: Vec<Read>,
+    current: Option<CurrentFile>,
+    read: Vec<FileRead>,
     failed: Option<SourceError>,
     warnings: Vec<String>,
 }
 
 /// The file whose row groups are being dealt.
-struct Current {
+struct CurrentFile {
     delivery: usize,
     file: Arc<ParquetFile<LocalFile>>,
     row_group: usize,
@@ -95,14 +95,14 @@ struct Current {
 }
 
 /// A file that was read from where it was delivered.
-enum Read {
+enum FileRead {
     /// By way of its copy.
     Copied(ReadDelivery),
     /// In place.
     InPlace {
         delivery: usize,
         path: PathBuf,
-        version: Version,
+        version: FileVersion,
     },
 }
 
@@ -121,7 +121,7 @@ impl ParquetReader {
             plan: ReadPlan::new(spec)?,
             depot,
             bytes_total: deliveries.iter().map(|delivery| delivery.bytes).sum(),
-            state: Mutex::new(State {
+            state: Mutex::new(ParquetReaderState {
                 waiting: deliveries.into_iter().enumerate(),
                 current: None,
                 read: Vec::new(),
@@ -131,7 +131,7 @@ impl ParquetReader {
         })
     }
 
-    fn advance(&self, state: &mut State) -> Result<Option<FilePiece>, SourceError> {
+    fn advance(&self, state: &mut ParquetReaderState) -> Result<Option<FilePiece>, SourceError> {
         loop {
             if let Some(current) = &mut state.current
                 && let Some(piece) = current.next_piece()
@@ -151,7 +151,7 @@ impl ParquetReader {
             }
             state.warnings.extend_from_slice(&file.warnings);
             state.read.extend(read);
-            state.current = Some(Current {
+            state.current = Some(CurrentFile {
                 delivery: index,
                 file: Arc::new(file),
                 row_group: 0,
@@ -165,12 +165,12 @@ impl ParquetReader {
         &self,
         index: usize,
         delivery: Delivery,
-    ) -> Result<(ParquetFile<LocalFile>, Option<Read>), SourceError> {
+    ) -> Result<(ParquetFile<LocalFile>, Option<FileRead>), SourceError> {
         let Delivery { name, from, bytes } = delivery;
         match (from, &self.depot) {
             (Content::File(path), Some(depot)) => {
                 let copied = depot.copy(&path)?;
-                let read = Read::Copied(ReadDelivery {
+                let read = FileRead::Copied(ReadDelivery {
                     delivery: index,
                     bytes: copied.part.bytes,
                     modified_ns: copied.modified_ns,
@@ -182,9 +182,9 @@ impl ParquetReader {
                 Ok((file, Some(read)))
             }
             (Content::File(path), None) => {
-                let version = Version::at(&path)?;
+                let version = FileVersion::at(&path)?;
                 let file = self.open_file(name, path.clone(), Some(version), bytes)?;
-                let read = Read::InPlace {
+                let read = FileRead::InPlace {
                     delivery: index,
                     path,
                     version,
@@ -206,7 +206,7 @@ impl ParquetReader {
         &self,
         name: Arc<str>,
         path: PathBuf,
-        version: Option<Version>,
+        version: Option<FileVersion>,
         bytes: u64,
     ) -> Result<ParquetFile<LocalFile>, SourceError> {
         let file = LocalFile {
@@ -217,7 +217,7 @@ impl ParquetReader {
         ParquetFile::open(&self.plan, name, file, bytes)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ParquetReaderState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -238,7 +238,7 @@ fn kept_file(
     }
 }
 
-impl Read {
+impl FileRead {
     fn taken(&self) -> Result<ReadDelivery, SourceError> {
         match self {
             Self::Copied(taken) => Ok(taken.clone()),
@@ -252,7 +252,7 @@ impl Read {
                 modified_ns: version.modified_ns,
                 hash: String::new(),
                 parts: Vec::new(),
-                settled: Version::at(path)? == *version,
+                settled: FileVersion::at(path)? == *version,
             }),
         }
     }
@@ -269,7 +269,7 @@ impl FileReader for ParquetReader {
     }
 
     fn read_deliveries(&self) -> Result<Vec<ReadDelivery>, SourceError> {
-        self.lock().read.iter().map(Read::taken).collect()
+        self.lock().read.iter().map(FileRead::taken).collect()
     }
 
     fn bytes_total(&self) -> u64 {
@@ -281,7 +281,7 @@ impl FileReader for ParquetReader {
     }
 }
 
-impl Current {
+impl CurrentFile {
     fn next_piece(&mut self) -> Option<RowGroupPiece<LocalFile>> {
         let rows = self.file.row_group_rows(self.row_group)?;
         let piece =

@@ -210,13 +210,13 @@ impl<F: TextFormat> TextReader<F> {
             let rows_end = open.rows_end(&bytes);
             if open.input.ended && !open.whole_rows_only {
                 open.trailer = bytes.split_off(rows_end);
-                return Ok((!bytes.is_empty()).then(|| open.deal(bytes)));
+                return Ok((!bytes.is_empty()).then(|| open.deal(bytes, true)));
             }
             let rows = bytes.get(..rows_end).unwrap_or_default();
             let whole = open.decoder.whole_records(rows);
             if whole > 0 {
                 open.tail = bytes.split_off(whole);
-                return Ok(Some(open.deal(bytes)));
+                return Ok(Some(open.deal(bytes, false)));
             }
             if bytes.len() >= self.limits.record_bytes {
                 return self.over_long(open, bytes);
@@ -239,7 +239,7 @@ impl<F: TextFormat> TextReader<F> {
         let line_end = open.decoder.line_end();
         if let Some(end) = line_end.first(&bytes) {
             open.tail = bytes.split_off(end);
-            return Ok(Some(open.deal(bytes)));
+            return Ok(Some(open.deal(bytes, false)));
         }
         if open.whole_rows_only && !open.input.has_line_end_ahead()? {
             open.leave(bytes.len());
@@ -307,7 +307,9 @@ impl<F: TextFormat> FileReader for TextReader<F> {
     }
 
     fn warnings(&self) -> Vec<String> {
-        self.lock().warnings.clone()
+        let mut warnings = self.lock().warnings.clone();
+        warnings.extend(self.format.warnings());
+        warnings
     }
 }
 
@@ -362,7 +364,7 @@ struct OpenFile {
 }
 
 impl OpenFile {
-    fn deal(&mut self, bytes: Vec<u8>) -> Box<dyn Piece> {
+    fn deal(&mut self, bytes: Vec<u8>, is_last: bool) -> Box<dyn Piece> {
         let (first_line, byte_offset) = (self.line, self.byte_offset);
         self.pass(&bytes);
         let block = TextBlock {
@@ -373,7 +375,12 @@ impl OpenFile {
             stored_bytes: self.take_stored_bytes(),
         };
         let block = Arc::new(block);
-        let steps = Arc::clone(&self.decoder).steps(Arc::clone(&block));
+        let decoder = Arc::clone(&self.decoder);
+        let steps = if is_last {
+            decoder.last_steps(Arc::clone(&block))
+        } else {
+            decoder.steps(Arc::clone(&block))
+        };
         let Some(keeping) = self.keeping.clone() else {
             return Box::new(steps.map(Ok));
         };

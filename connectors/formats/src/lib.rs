@@ -6,6 +6,8 @@ use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 
 pub mod csv;
+#[cfg(fuzzing)]
+pub mod fuzz;
 pub mod json_lines;
 pub mod layout;
 pub mod lines;

@@ -53,6 +53,28 @@ pub enum MissingColumns {
     Null,
 }
 
+/// `scalars`: what becomes of a JSON value of another kind than its column.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scalars {
+    /// It is a bad value.
+    #[default]
+    Strict,
+    /// Numbers and booleans may be text, and the reverse; text without anything in it is NULL where it is no text.
+    Convert,
+}
+
+/// `bytes`: how JSON text holds bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BytesFormat {
+    /// Two hexadecimal digits a byte, as JSON is published.
+    #[default]
+    Hex,
+    /// Base64 with padding.
+    Base64,
+    /// The bytes of the text itself.
+    Text,
+}
+
 /// `check`: which columns a row is checked against.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CheckColumns {
@@ -120,6 +142,14 @@ pub struct JsonLinesOptions {
     pub unknown_columns: UnknownColumns,
     /// `missing_columns` of an object, by default NULL as is usual with JSON; `error` rejects the row.
     pub missing_columns: MissingColumns,
+    /// `column_names`, by default exact.
+    pub column_names: ColumnNames,
+    /// `check`, by default of all columns.
+    pub check: CheckColumns,
+    /// `scalars`, by default strict.
+    pub scalars: Scalars,
+    /// `bytes`, by default hexadecimal.
+    pub bytes: BytesFormat,
     /// `compression` of the files.
     pub compression: Compression,
     /// `on_change` of a file, by default replaced.
@@ -176,6 +206,9 @@ pub const NUMBER_KEYS: &[&str] = &[
     "negative_parentheses",
 ];
 
+/// Options that say how JSON holds names and values.
+pub const JSON_KEYS: &[&str] = &["column_names", "scalars", "bytes"];
+
 const JSON_LINES_KEYS: &[&str] = &[
     "timestamp_format",
     "timestamp_formats",
@@ -184,6 +217,10 @@ const JSON_LINES_KEYS: &[&str] = &[
     "offsets",
     "unknown_columns",
     "missing_columns",
+    "column_names",
+    "check",
+    "scalars",
+    "bytes",
     "compression",
     "on_change",
     "max_bad_rows",
@@ -232,6 +269,10 @@ impl JsonLinesOptions {
                 MissingColumns::Null,
                 MISSING_COLUMNS,
             )?,
+            column_names: values.choice("column_names", ColumnNames::Exact, COLUMN_NAMES)?,
+            check: values.choice("check", CheckColumns::All, CHECKS)?,
+            scalars: values.choice("scalars", Scalars::Strict, SCALARS)?,
+            bytes: values.choice("bytes", BytesFormat::Hex, BYTES_FORMATS)?,
             compression: values.choice("compression", Compression::Auto, COMPRESSIONS)?,
             on_change: values.on_change_of_text()?,
             gate: values.gate()?,
@@ -314,6 +355,14 @@ const MISSING_COLUMNS: &[(&str, MissingColumns)] = &[
 const COLUMN_NAMES: &[(&str, ColumnNames)] = &[
     ("exact", ColumnNames::Exact),
     ("any_case", ColumnNames::AnyCase),
+];
+
+const SCALARS: &[(&str, Scalars)] = &[("strict", Scalars::Strict), ("convert", Scalars::Convert)];
+
+const BYTES_FORMATS: &[(&str, BytesFormat)] = &[
+    ("hex", BytesFormat::Hex),
+    ("base64", BytesFormat::Base64),
+    ("text", BytesFormat::Text),
 ];
 
 const CHECKS: &[(&str, CheckColumns)] = &[

@@ -56,7 +56,12 @@ pub(super) fn source(
         .map_err(|error| errors.push(error))
         .ok();
     let options = options(&table.options, site, errors);
-    let schema = Arc::new(Schema::new(fields));
+    // A key is NOT NULL: rows without one would count as one row.
+    let fields = fields.into_iter().enumerate().map(|(index, field)| {
+        let nullable = field.is_nullable() && !primary_key.contains(&index);
+        field.with_nullable(nullable)
+    });
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     let parsed = connector
         .zip(format)
         .and_then(|((location, connector), format)| {

@@ -13,6 +13,8 @@ mod block;
 mod cursor;
 pub mod directory;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod layout;
 mod levels;
 mod lookup;

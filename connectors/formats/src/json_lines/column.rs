@@ -8,38 +8,54 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::fault::Fault;
-use super::nested::{FixedSizeListColumn, ListColumn, MapColumn, StructColumn};
-use super::parser::Parser;
-use crate::scalar::timestamp::{DateParser, TimestampParser};
-use crate::scalar::{BadValue, OUT_OF_RANGE, TimeRules, number, reason};
 use arrow::array::builder::NullBufferBuilder;
-use arrow::array::{
-    ArrayRef, ArrowPrimitiveType, BooleanArray, GenericStringArray, OffsetSizeTrait, PrimitiveArray,
-};
-use arrow::buffer::{BooleanBuffer, Buffer, OffsetBuffer, ScalarBuffer};
+use arrow::array::{ArrayRef, ArrowPrimitiveType, BooleanArray, PrimitiveArray};
+use arrow::buffer::{BooleanBuffer, ScalarBuffer};
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Decimal256Type, Float32Type, Float64Type, Int8Type,
-    Int16Type, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
-    TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    Int16Type, Int32Type, Int64Type, Time64NanosecondType, TimeUnit, TimestampMicrosecondType,
+    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type,
+    UInt32Type, UInt64Type,
 };
 use arrow::error::ArrowError;
 
-/// What a source says of how its values are read.
+use super::error::JsonError;
+use super::nested::{FixedSizeListColumn, ListColumn, MapColumn, StructColumn};
+use super::parser::Parser;
+use super::text::{JsonBytesColumn, JsonTextColumn};
+use crate::options::{BytesFormat, Scalars};
+use crate::scalar::timestamp::{DateParser, TimestampParser, time_of_day};
+use crate::scalar::{BadValue, OUT_OF_RANGE, TimeRules, boolean, number, reason, sql_name};
+
+/// What a source declares about its values.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Rules {
+pub(super) struct JsonRules {
     /// How dates and timestamps are written.
     pub(super) times: TimeRules,
+    /// Whether text is taken as a number and the reverse.
+    pub(super) scalars: Scalars,
+    /// How bytes are written.
+    pub(super) bytes: BytesFormat,
+    /// Whether fields are matched to columns whatever the case of their letters.
+    pub(super) any_case: bool,
     /// Fields that no column declares reject their row.
     pub(super) refuse_unknown: bool,
     /// Declared fields that an object has not reject their row.
     pub(super) refuse_missing: bool,
 }
 
+/// What became of a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pushed {
+    Value,
+    /// It stands for NULL.
+    Null,
+}
+
 /// A column being decoded.
-pub(super) trait Column {
-    /// Takes the next value, which is not `null`.
-    fn push(&mut self, parser: &mut Parser<'_>) -> Result<(), Fault>;
+pub(super) trait JsonColumn {
+    /// Takes the next value, which is not `null`. What stands for NULL is taken from the text, and no value pushed.
+    fn push(&mut self, parser: &mut Parser<'_>) -> Result<Pushed, JsonError>;
 
     /// A NULL, or a filler below a NULL.
     fn push_null(&mut self);
@@ -53,15 +69,19 @@ pub(super) trait Column {
 
 /// Takes the next value, `null` included.
 pub(super) fn push_value(
-    column: &mut dyn Column,
+    column: &mut dyn JsonColumn,
     nullable: bool,
     parser: &mut Parser<'_>,
-) -> Result<(), Fault> {
-    if !parser.null()? {
-        return column.push(parser);
+) -> Result<(), JsonError> {
+    let is_null = parser.null()?;
+    if !is_null && column.push(parser)? == Pushed::Value {
+        return Ok(());
     }
     if !nullable {
-        return Err(Fault::value("is null, but declared NOT NULL"));
+        let what = if is_null { "null" } else { "empty" };
+        return Err(JsonError::value(format!(
+            "is {what}, but declared NOT NULL"
+        )));
     }
     column.push_null();
     Ok(())
@@ -71,68 +91,69 @@ pub(super) fn push_value(
 ///
 /// # Errors
 /// A sentence, when JSON cannot be decoded into the type.
-pub(super) fn column(data_type: &DataType, rules: &Rules) -> Result<Box<dyn Column>, String> {
+pub(super) fn column(
+    data_type: &DataType,
+    rules: &JsonRules,
+) -> Result<Box<dyn JsonColumn>, String> {
     Ok(match data_type {
         DataType::Boolean => Box::new(BooleanColumn {
+            scalars: rules.scalars,
             values: Vec::new(),
             valid: NullBufferBuilder::new(0),
         }),
-        DataType::Int8 => integers::<Int8Type>(),
-        DataType::Int16 => integers::<Int16Type>(),
-        DataType::Int32 => integers::<Int32Type>(),
-        DataType::Int64 => integers::<Int64Type>(),
-        DataType::UInt8 => integers::<UInt8Type>(),
-        DataType::UInt16 => integers::<UInt16Type>(),
-        DataType::UInt32 => integers::<UInt32Type>(),
-        DataType::UInt64 => integers::<UInt64Type>(),
+        DataType::Int8 => integers::<Int8Type>(rules),
+        DataType::Int16 => integers::<Int16Type>(rules),
+        DataType::Int32 => integers::<Int32Type>(rules),
+        DataType::Int64 => integers::<Int64Type>(rules),
+        DataType::UInt8 => integers::<UInt8Type>(rules),
+        DataType::UInt16 => integers::<UInt16Type>(rules),
+        DataType::UInt32 => integers::<UInt32Type>(rules),
+        DataType::UInt64 => integers::<UInt64Type>(rules),
         DataType::Float32 => {
-            numbers::<Float32Type>(data_type, |text| number::float(text, f32::NAN))
+            numbers::<Float32Type>(data_type, rules, |text| number::float(text, f32::NAN))
         }
         DataType::Float64 => {
-            numbers::<Float64Type>(data_type, |text| number::float(text, f64::NAN))
+            numbers::<Float64Type>(data_type, rules, |text| number::float(text, f64::NAN))
         }
         DataType::Decimal128(precision, scale) => {
             let (precision, scale) = (*precision, *scale);
-            numbers::<Decimal128Type>(data_type, move |text| {
+            numbers::<Decimal128Type>(data_type, rules, move |text| {
                 number::decimal128(text, precision, scale)
             })
         }
         DataType::Decimal256(precision, scale) => {
             let (precision, scale) = (*precision, *scale);
-            numbers::<Decimal256Type>(data_type, move |text| {
+            numbers::<Decimal256Type>(data_type, rules, move |text| {
                 number::decimal256(text, precision, scale)
             })
         }
         DataType::Date32 => {
             let dates = DateParser::new(&rules.times);
-            PrimitiveColumn::<Date32Type>::boxed(data_type, Token::Text, move |text| {
-                dates.parse(text)
+            times::<Date32Type>(data_type, rules, move |text| dates.parse(text))
+        }
+        DataType::Time64(TimeUnit::Nanosecond) => {
+            times::<Time64NanosecondType>(data_type, rules, |text| {
+                time_of_day(text, TimeUnit::Nanosecond)
             })
         }
         DataType::Timestamp(unit, zone) => {
             let timestamps = TimestampParser::new(*unit, zone.as_deref(), &rules.times)?;
             let parse = move |text: &[u8]| timestamps.parse(text);
             match unit {
-                TimeUnit::Second => {
-                    PrimitiveColumn::<TimestampSecondType>::boxed(data_type, Token::Text, parse)
-                }
-                TimeUnit::Millisecond => PrimitiveColumn::<TimestampMillisecondType>::boxed(
-                    data_type,
-                    Token::Text,
-                    parse,
-                ),
-                TimeUnit::Microsecond => PrimitiveColumn::<TimestampMicrosecondType>::boxed(
-                    data_type,
-                    Token::Text,
-                    parse,
-                ),
-                TimeUnit::Nanosecond => {
-                    PrimitiveColumn::<TimestampNanosecondType>::boxed(data_type, Token::Text, parse)
-                }
+                TimeUnit::Second => times::<TimestampSecondType>(data_type, rules, parse),
+                TimeUnit::Millisecond => times::<TimestampMillisecondType>(data_type, rules, parse),
+                TimeUnit::Microsecond => times::<TimestampMicrosecondType>(data_type, rules, parse),
+                TimeUnit::Nanosecond => times::<TimestampNanosecondType>(data_type, rules, parse),
             }
         }
-        DataType::Utf8 => Box::new(TextColumn::<i32>::new(data_type)),
-        DataType::LargeUtf8 | DataType::Utf8View => Box::new(TextColumn::<i64>::new(data_type)),
+        DataType::Utf8 => Box::new(JsonTextColumn::<i32>::new(data_type, rules.scalars)),
+        DataType::LargeUtf8 | DataType::Utf8View => {
+            Box::new(JsonTextColumn::<i64>::new(data_type, rules.scalars))
+        }
+        DataType::Binary => Box::new(JsonBytesColumn::<i32>::new(data_type, rules)),
+        DataType::LargeBinary | DataType::BinaryView => {
+            Box::new(JsonBytesColumn::<i64>::new(data_type, rules))
+        }
         DataType::List(element) => Box::new(ListColumn::<i32>::new(element, rules)?),
         DataType::LargeList(element) => Box::new(ListColumn::<i64>::new(element, rules)?),
         DataType::FixedSizeList(element, size) => {
@@ -140,49 +161,75 @@ pub(super) fn column(data_type: &DataType, rules: &Rules) -> Result<Box<dyn Colu
         }
         DataType::Struct(fields) => Box::new(StructColumn::new(fields, rules)?),
         DataType::Map(entries, sorted) => Box::new(MapColumn::new(entries, *sorted, rules)?),
-        other => return Err(format!("JSON cannot be decoded into {other}")),
+        other => return Err(format!("JSON has no {}", sql_name(other))),
     })
 }
 
-/// The JSON token that a column of scalars takes.
-#[derive(Clone, Copy)]
-enum Token {
+/// The JSON tokens that a column of scalars takes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ScalarToken {
     Number,
     Text,
+    NumberOrText,
 }
 
 type Parse<N> = Box<dyn Fn(&[u8]) -> Result<N, BadValue>>;
 
 struct PrimitiveColumn<T: ArrowPrimitiveType> {
     data_type: DataType,
-    token: Token,
+    token: ScalarToken,
+    /// Whether a text without anything in it is NULL.
+    empty_is_null: bool,
     parse: Parse<T::Native>,
     values: Vec<T::Native>,
     valid: NullBufferBuilder,
 }
 
-fn integers<T: ArrowPrimitiveType<Native: TryFrom<i128>>>() -> Box<dyn Column> {
-    numbers::<T>(&T::DATA_TYPE, |text| {
+fn integers<T: ArrowPrimitiveType<Native: TryFrom<i128>>>(
+    rules: &JsonRules,
+) -> Box<dyn JsonColumn> {
+    numbers::<T>(&T::DATA_TYPE, rules, |text| {
         T::Native::try_from(number::integer(text)?).map_err(|_| OUT_OF_RANGE)
     })
 }
 
 fn numbers<T: ArrowPrimitiveType>(
     data_type: &DataType,
+    rules: &JsonRules,
     parse: impl Fn(&[u8]) -> Result<T::Native, BadValue> + 'static,
-) -> Box<dyn Column> {
-    PrimitiveColumn::<T>::boxed(data_type, Token::Number, parse)
+) -> Box<dyn JsonColumn> {
+    let token = match rules.scalars {
+        Scalars::Strict => ScalarToken::Number,
+        Scalars::Convert => ScalarToken::NumberOrText,
+    };
+    PrimitiveColumn::<T>::boxed(data_type, token, rules, parse)
+}
+
+/// Points in time: text, and numbers where a format counts units since 1970.
+fn times<T: ArrowPrimitiveType>(
+    data_type: &DataType,
+    rules: &JsonRules,
+    parse: impl Fn(&[u8]) -> Result<T::Native, BadValue> + 'static,
+) -> Box<dyn JsonColumn> {
+    let token = if rules.times == TimeRules::default() {
+        ScalarToken::Text
+    } else {
+        ScalarToken::NumberOrText
+    };
+    PrimitiveColumn::<T>::boxed(data_type, token, rules, parse)
 }
 
 impl<T: ArrowPrimitiveType> PrimitiveColumn<T> {
     fn boxed(
         data_type: &DataType,
-        token: Token,
+        token: ScalarToken,
+        rules: &JsonRules,
         parse: impl Fn(&[u8]) -> Result<T::Native, BadValue> + 'static,
-    ) -> Box<dyn Column> {
+    ) -> Box<dyn JsonColumn> {
         Box::new(Self {
             data_type: data_type.clone(),
             token,
+            empty_is_null: rules.scalars == Scalars::Convert,
             parse: Box::new(parse),
             values: Vec::new(),
             valid: NullBufferBuilder::new(0),
@@ -190,18 +237,23 @@ impl<T: ArrowPrimitiveType> PrimitiveColumn<T> {
     }
 }
 
-impl<T: ArrowPrimitiveType> Column for PrimitiveColumn<T> {
-    fn push(&mut self, parser: &mut Parser<'_>) -> Result<(), Fault> {
+impl<T: ArrowPrimitiveType> JsonColumn for PrimitiveColumn<T> {
+    fn push(&mut self, parser: &mut Parser<'_>) -> Result<Pushed, JsonError> {
+        let is_text = parser.peek() == Some(b'"');
         let text = match self.token {
-            Token::Number => Cow::Borrowed(parser.number()?),
-            Token::Text => parser.string()?,
+            ScalarToken::Text => parser.string()?,
+            ScalarToken::NumberOrText if is_text => parser.string()?,
+            ScalarToken::Number | ScalarToken::NumberOrText => Cow::Borrowed(parser.number()?),
         };
+        if self.empty_is_null && is_text && text.trim().is_empty() {
+            return Ok(Pushed::Null);
+        }
         let value = (self.parse)(text.as_bytes());
         let value =
-            value.map_err(|why| Fault::value(reason(text.as_bytes(), &self.data_type, why)))?;
+            value.map_err(|why| JsonError::value(reason(text.as_bytes(), &self.data_type, why)))?;
         self.values.push(value);
         self.valid.append_non_null();
-        Ok(())
+        Ok(Pushed::Value)
     }
 
     fn push_null(&mut self) {
@@ -222,15 +274,31 @@ impl<T: ArrowPrimitiveType> Column for PrimitiveColumn<T> {
 }
 
 struct BooleanColumn {
+    scalars: Scalars,
     values: Vec<bool>,
     valid: NullBufferBuilder,
 }
 
-impl Column for BooleanColumn {
-    fn push(&mut self, parser: &mut Parser<'_>) -> Result<(), Fault> {
-        self.values.push(parser.boolean()?);
+impl JsonColumn for BooleanColumn {
+    fn push(&mut self, parser: &mut Parser<'_>) -> Result<Pushed, JsonError> {
+        let text = match (self.scalars, parser.peek()) {
+            (Scalars::Convert, Some(b'"')) => parser.string()?,
+            (Scalars::Convert, Some(b'0'..=b'9')) => Cow::Borrowed(parser.number()?),
+            _ => {
+                self.values.push(parser.boolean()?);
+                self.valid.append_non_null();
+                return Ok(Pushed::Value);
+            }
+        };
+        if text.trim().is_empty() {
+            return Ok(Pushed::Null);
+        }
+        let value = boolean(text.as_bytes());
+        let value = value
+            .map_err(|why| JsonError::value(reason(text.as_bytes(), &DataType::Boolean, why)))?;
+        self.values.push(value);
         self.valid.append_non_null();
-        Ok(())
+        Ok(Pushed::Value)
     }
 
     fn push_null(&mut self) {
@@ -246,96 +314,5 @@ impl Column for BooleanColumn {
     fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
         let values = BooleanBuffer::from(std::mem::take(&mut self.values));
         Ok(Arc::new(BooleanArray::new(values, self.valid.finish())))
-    }
-}
-
-/// Text, with the end of each value.
-pub(super) struct TextColumn<O> {
-    data_type: DataType,
-    bytes: Vec<u8>,
-    ends: Ends<O>,
-    valid: NullBufferBuilder,
-}
-
-impl<O: OffsetSizeTrait> TextColumn<O> {
-    pub(super) fn new(data_type: &DataType) -> Self {
-        Self {
-            data_type: data_type.clone(),
-            bytes: Vec::new(),
-            ends: Ends::default(),
-            valid: NullBufferBuilder::new(0),
-        }
-    }
-
-    pub(super) fn push_text(&mut self, text: &str) -> Result<(), Fault> {
-        self.bytes.extend_from_slice(text.as_bytes());
-        self.ends.push(self.bytes.len())?;
-        self.valid.append_non_null();
-        Ok(())
-    }
-}
-
-impl<O: OffsetSizeTrait> Column for TextColumn<O> {
-    fn push(&mut self, parser: &mut Parser<'_>) -> Result<(), Fault> {
-        let text = parser.string()?;
-        self.push_text(&text)
-    }
-
-    fn push_null(&mut self) {
-        self.ends.repeat();
-        self.valid.append_null();
-    }
-
-    fn truncate(&mut self, len: usize) {
-        self.bytes.truncate(self.ends.truncate(len));
-        self.valid.truncate(len);
-    }
-
-    fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
-        let bytes = Buffer::from_vec(std::mem::take(&mut self.bytes));
-        let text =
-            GenericStringArray::<O>::try_new(self.ends.finish(), bytes, self.valid.finish())?;
-        arrow::compute::cast(&text, &self.data_type)
-    }
-}
-
-/// Where each value of variable length ends: Arrow's offsets.
-pub(super) struct Ends<O>(Vec<O>);
-
-impl<O: OffsetSizeTrait> Default for Ends<O> {
-    fn default() -> Self {
-        Self(vec![O::usize_as(0)])
-    }
-}
-
-impl<O: OffsetSizeTrait> Ends<O> {
-    /// Another value, which ends at `end`.
-    pub(super) fn push(&mut self, end: usize) -> Result<(), Fault> {
-        let end = O::from_usize(end).ok_or_else(|| {
-            Fault::value(
-                "is beyond the 2 GiB that a batch of this column holds: make the blocks smaller",
-            )
-        })?;
-        self.0.push(end);
-        Ok(())
-    }
-
-    /// Another value, which is empty.
-    pub(super) fn repeat(&mut self) {
-        self.0.push(self.last());
-    }
-
-    /// Keeps `len` values; the end of the last one.
-    pub(super) fn truncate(&mut self, len: usize) -> usize {
-        self.0.truncate(len + 1);
-        self.last().as_usize()
-    }
-
-    pub(super) fn finish(&mut self) -> OffsetBuffer<O> {
-        OffsetBuffer::new(std::mem::take(self).0.into())
-    }
-
-    fn last(&self) -> O {
-        self.0.last().copied().unwrap_or_default()
     }
 }

@@ -1,8 +1,10 @@
-//! JSON Lines: one object a line, its fields matched to the declared columns by name.
+//! JSON: objects, whose fields are matched to the declared columns by name.
 //!
-//! - Lines end with LF or CRLF; lines of white space alone are no rows; a byte order mark is skipped.
+//! - Objects come one a line (JSON Lines), as the elements of one array, or one after the other over several lines each;
+//!   the beginning of a file [tells](layout). A byte order mark is skipped.
 //! - A field that is missing or `null` is NULL; with `missing_columns = 'error'` a missing one rejects its row. Fields
-//!   that no column declares are ignored; with `unknown_columns = 'error'` they reject their row.
+//!   that no column declares are ignored; with `unknown_columns = 'error'` they reject their row. Columns that no row of
+//!   a run has are warned about.
 //! - Types are strict, because a value that is quietly converted is a value that is quietly wrong:
 //!
 //! | column | takes |
@@ -12,12 +14,15 @@
 //! | FLOAT, DOUBLE | numbers, to the nearest; not `"1"`, nor beyond the finite range |
 //! | DECIMAL | numbers, exactly from their text; not `"1"`, nor digits beyond the declared decimal places |
 //! | VARCHAR | text; not numbers |
-//! | DATE, TIMESTAMP | text, as [`scalar`](super::scalar) reads it for all formats |
+//! | DATE, TIME, TIMESTAMP | text, as [`scalar`](super::scalar) reads it for all formats; numbers where a format counts since 1970 |
+//! | BYTEA | text of hexadecimal digits; with `bytes = 'base64'` Base64, with `'text'` the text itself |
 //! | lists, structs, maps | lists, objects, objects of any keys; nested at will |
 //!
+//! - With `scalars = 'convert'` numbers and booleans may be text, where text without anything in it is NULL, and VARCHAR
+//!   takes numbers and booleans as they are written.
 //! - A row that is not strict JSON (RFC 8259, nested at most 64 deep, no object with a key twice), or whose value does
-//!   not fit, is rejected; its neighbours are decoded. Columns that the job does not read are checked as JSON, not
-//!   against their type.
+//!   not fit, is rejected; its neighbours are decoded. So is a row whose value does not fit a column that the job does
+//!   not read; with `check = 'read_columns'` such columns are checked as JSON alone.
 //!
 //! Why not `arrow-json`'s reader: it fails a whole batch for a row, and is lenient where we must not be. It takes
 //! missing and repeated commas, keys twice, rows that share or span lines, `1.5` as the integer 1 and numbers as
@@ -28,44 +33,52 @@ use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
-
-use crate::options::{JsonLinesOptions, MissingColumns, UnknownColumns};
 use tidewater_contract::error::SourceError;
 use tidewater_contract::source::{
-    DecodeText, Decoded, Rejected, SourceSpec, TextBlock, TextFormat, TextHead, has_line,
+    DecodeText, Decoded, Rejected, SourceSpec, TextBlock, TextFormat, TextHead,
 };
 
-use self::column::{Rules, column};
-use self::fault::Fault;
-use self::nested::ObjectColumns;
+use crate::options::{CheckColumns, ColumnNames, JsonLinesOptions, MissingColumns, UnknownColumns};
+
+use self::column::{JsonRules, column};
+use self::error::JsonError;
+use self::layout::{JsonLayout, RowText, RowTexts};
+use self::met::MetColumns;
+use self::objects::{FieldUse, ObjectColumns};
 use self::parser::Parser;
 
 mod column;
 pub mod encode;
-mod fault;
+mod error;
+mod layout;
+mod met;
 mod nested;
+mod objects;
 mod parser;
 pub mod records;
 #[cfg(test)]
 mod tests;
+mod text;
 
 const UTF8_MARK: &[u8] = b"\xEF\xBB\xBF";
 const UTF16_MARKS: [&[u8]; 2] = [b"\xFF\xFE", b"\xFE\xFF"];
 
-/// The JSON Lines format of one source.
+/// The JSON format of one source.
 pub struct JsonLinesFormat {
-    plan: Arc<Plan>,
+    plan: Arc<JsonPlan>,
 }
 
 /// What the decoders of all files share.
-struct Plan {
+struct JsonPlan {
     source: Arc<str>,
     declared: SchemaRef,
-    projection: Vec<usize>,
+    /// Of each declared column.
+    uses: Vec<FieldUse>,
     /// The schema of decoded batches.
     projected: SchemaRef,
-    rules: Rules,
-    /// Whether rows tell their place.
+    rules: JsonRules,
+    met: MetColumns,
+    /// Whether the place of each row is asked for.
     ordinals: bool,
 }
 
@@ -73,31 +86,41 @@ impl JsonLinesFormat {
     /// The format as `spec` declares it.
     ///
     /// # Errors
-    /// When a projected column's type cannot be decoded from JSON, or an option's value means nothing.
+    /// When a declared type cannot be decoded from JSON, or an option's value means nothing.
     pub fn new(spec: &SourceSpec) -> Result<Self, SourceError> {
-        let rules = rules(spec)?;
+        let options = JsonLinesOptions::parse(&spec.options)?;
         let declaration = |column: &str, message: String| SourceError::Declaration {
             table: spec.name.clone(),
             column: column.to_owned(),
             message,
         };
-        for field in spec
-            .projection
-            .iter()
-            .filter_map(|index| spec.schema.fields().get(*index))
-        {
+        let declared = spec.schema.fields();
+        let others = match options.check {
+            CheckColumns::All => FieldUse::Checked,
+            CheckColumns::Read => FieldUse::Ignored,
+        };
+        let uses = (0..declared.len()).map(|index| {
+            if spec.projection.contains(&index) {
+                FieldUse::Read
+            } else {
+                others
+            }
+        });
+        let uses: Vec<_> = uses.collect();
+        let warns_of_unmet = !spec.options.contains_key("missing_columns");
+        let rules = rules(options);
+        for field in declared {
             column(field.data_type(), &rules)
                 .map_err(|message| declaration(field.name(), message))?;
         }
-        let projected = spec
-            .schema
-            .project(&spec.projection)
-            .map_err(|error| declaration("*", error.to_string()))?;
+        let projected = spec.schema.project(&spec.projection);
+        let projected = projected.map_err(|error| declaration("*", error.to_string()))?;
         Ok(Self {
-            plan: Arc::new(Plan {
+            plan: Arc::new(JsonPlan {
                 source: spec.name.as_str().into(),
                 declared: Arc::clone(&spec.schema),
-                projection: spec.projection.clone(),
+                met: MetColumns::new(declared, &uses, warns_of_unmet),
+                uses,
                 projected: Arc::new(projected),
                 rules,
                 ordinals: spec.ordinals,
@@ -106,13 +129,15 @@ impl JsonLinesFormat {
     }
 }
 
-fn rules(spec: &SourceSpec) -> Result<Rules, SourceError> {
-    let options = JsonLinesOptions::parse(&spec.options)?;
-    Ok(Rules {
+fn rules(options: JsonLinesOptions) -> JsonRules {
+    JsonRules {
         times: options.times,
+        scalars: options.scalars,
+        bytes: options.bytes,
+        any_case: options.column_names == ColumnNames::AnyCase,
         refuse_unknown: options.unknown_columns == UnknownColumns::Error,
         refuse_missing: options.missing_columns == MissingColumns::Error,
-    })
+    }
 }
 
 impl TextFormat for JsonLinesFormat {
@@ -121,48 +146,86 @@ impl TextFormat for JsonLinesFormat {
             return Err(SourceError::file(file, "is UTF-16: deliver it as UTF-8"));
         }
         let text = head.strip_prefix(UTF8_MARK).unwrap_or(head);
-        let mut warnings = Vec::new();
-        if text.trim_ascii_start().starts_with(b"[") {
-            warnings.push(format!(
-                "{file}: looks like one JSON array; JSON Lines has one object a line, without commas between them"
-            ));
-        }
+        let mark_bytes = head.len() - text.len();
+        let layout = JsonLayout::of(text, mark_bytes);
         Ok(TextHead {
-            header_bytes: head.len() - text.len(),
+            header_bytes: layout.header_bytes(mark_bytes),
             decoder: Arc::new(JsonLinesDecoder {
                 plan: Arc::clone(&self.plan),
+                layout,
             }),
-            warnings,
+            warnings: Vec::new(),
         })
     }
 
     fn is_head(&self, bytes: &[u8]) -> bool {
-        has_line(bytes)
+        layout::is_decided(bytes.strip_prefix(UTF8_MARK).unwrap_or(bytes))
+            && !UTF8_MARK.starts_with(bytes)
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.plan.met.warnings(&self.plan.source)
     }
 }
 
 struct JsonLinesDecoder {
-    plan: Arc<Plan>,
+    plan: Arc<JsonPlan>,
+    layout: JsonLayout,
 }
 
 impl DecodeText for JsonLinesDecoder {
     fn decode(&self, block: &TextBlock) -> Decoded {
-        let decoded = self.plan.decode(block);
-        decoded.unwrap_or_else(|reason| self.plan.reject_all(block, &reason))
+        self.plan.decode(block, &|| self.layout.rows(block, false))
+    }
+
+    fn last_steps(
+        self: Arc<Self>,
+        block: Arc<TextBlock>,
+    ) -> Box<dyn Iterator<Item = Decoded> + Send> {
+        let decode = move || {
+            let rows = || self.layout.rows(&block, true);
+            self.plan.decode(&block, &rows)
+        };
+        Box::new(std::iter::once_with(decode))
+    }
+
+    fn whole_records(&self, bytes: &[u8]) -> usize {
+        self.layout.whole_rows(bytes)
     }
 }
 
-impl Plan {
+impl JsonPlan {
+    /// Rows and rejected rows of a block, whose texts are `rows`.
+    fn decode<'a>(&self, block: &'a TextBlock, rows: &dyn Fn() -> RowTexts<'a>) -> Decoded {
+        let decoded = self.try_decode(block, rows());
+        decoded.unwrap_or_else(|reason| Decoded {
+            batch: RecordBatch::new_empty(Arc::clone(&self.projected)),
+            retracted: None,
+            rejected: rows()
+                .map(|row| self.reject(block, &row, JsonError::value(reason.as_str())))
+                .collect(),
+            ordinals: self.ordinals.then(Vec::new),
+            bytes: block.stored_bytes,
+        })
+    }
+
     /// Rows and rejected rows, or why no row of the block can be had.
-    fn decode(&self, block: &TextBlock) -> Result<Decoded, String> {
+    fn try_decode<'a>(&self, block: &'a TextBlock, rows: RowTexts<'a>) -> Result<Decoded, String> {
         let mut rejected = Vec::new();
         let mut ordinals = self.ordinals.then(Vec::new);
-        let texts = lines(block).map(|line| (line.bytes, line));
-        let batch = self.rows(texts, ObjectColumns::push, |line, fault| match fault {
-            Some(fault) => rejected.push(self.reject(block, &line, fault)),
+        let texts = rows.map(|row| (row.bytes, row));
+        let take =
+            |row: &RowText<'_>, columns: &mut ObjectColumns, parser: &mut Parser<'_>| match row
+                .misplaced
+            {
+                Some(why) => Err(JsonError::syntax(why.to_owned())),
+                None => columns.push(parser),
+            };
+        let batch = self.rows(texts, take, |row, fault| match fault {
+            Some(fault) => rejected.push(self.reject(block, &row, fault)),
             None => ordinals
                 .iter_mut()
-                .for_each(|places| places.push(line.byte_offset)),
+                .for_each(|places| places.push(row.byte_offset)),
         })?;
         Ok(Decoded {
             batch,
@@ -173,27 +236,27 @@ impl Plan {
         })
     }
 
-    /// A row for each text that `take` takes; `told` hears of each text whether it has a fault.
+    /// A row for each text that `take` takes; `tell` hears of each text whether it has a fault.
     fn rows<'a, T>(
         &self,
         texts: impl Iterator<Item = (&'a [u8], T)>,
-        take: impl Fn(&mut ObjectColumns, &mut Parser<'a>) -> Result<(), Fault>,
-        mut told: impl FnMut(T, Option<Fault>),
+        take: impl Fn(&T, &mut ObjectColumns, &mut Parser<'a>) -> Result<(), JsonError>,
+        mut tell: impl FnMut(T, Option<JsonError>),
     ) -> Result<RecordBatch, String> {
-        let wanted = |index| self.projection.contains(&index);
-        let mut columns = ObjectColumns::new(self.declared.fields(), wanted, &self.rules)?;
+        let mut columns = ObjectColumns::new(self.declared.fields(), &self.uses, &self.rules)?;
         let mut parser = Parser::default();
         let mut rows = 0;
         for (text, of) in texts {
             let row = begin(&mut parser, text)
-                .and_then(|()| take(&mut columns, &mut parser))
+                .and_then(|()| take(&of, &mut columns, &mut parser))
                 .and_then(|()| parser.end());
             match row {
                 Ok(()) => rows += 1,
                 Err(_) => columns.truncate(rows),
             }
-            told(of, row.err());
+            tell(of, row.err());
         }
+        self.met.note(rows, columns.met());
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let batch = columns.finish().and_then(|columns| {
             RecordBatch::try_new_with_options(Arc::clone(&self.projected), columns, &options)
@@ -201,70 +264,27 @@ impl Plan {
         batch.map_err(|error| error.to_string())
     }
 
-    fn reject_all(&self, block: &TextBlock, reason: &str) -> Decoded {
-        let reject = |line| self.reject(block, &line, Fault::value(reason));
-        Decoded {
-            batch: RecordBatch::new_empty(Arc::clone(&self.projected)),
-            retracted: None,
-            rejected: lines(block).map(reject).collect(),
-            ordinals: self.ordinals.then(Vec::new),
-            bytes: block.stored_bytes,
-        }
-    }
-
-    fn reject(&self, block: &TextBlock, line: &Line<'_>, fault: Fault) -> Rejected {
+    fn reject(&self, block: &TextBlock, row: &RowText<'_>, fault: JsonError) -> Rejected {
         let (column, reason) = fault.into_parts();
         Rejected {
             source: Arc::clone(&self.source),
             file: Arc::clone(&block.file),
-            line: line.number,
-            byte_offset: line.byte_offset,
+            line: row.line,
+            byte_offset: row.byte_offset,
             column: column.map(Arc::from),
             reason,
-            raw: String::from_utf8_lossy(line.bytes).into_owned(),
+            raw: String::from_utf8_lossy(row.bytes).into_owned(),
         }
     }
 }
 
-fn begin<'a>(parser: &mut Parser<'a>, line: &'a [u8]) -> Result<(), Fault> {
-    let text = std::str::from_utf8(line).map_err(|error| {
-        Fault::syntax(format!(
+fn begin<'a>(parser: &mut Parser<'a>, row: &'a [u8]) -> Result<(), JsonError> {
+    let text = std::str::from_utf8(row).map_err(|error| {
+        JsonError::syntax(format!(
             "not UTF-8 at byte {} of the row",
             error.valid_up_to() + 1
         ))
     })?;
     parser.begin(text);
     Ok(())
-}
-
-/// A line that is not blank, without its line end.
-struct Line<'a> {
-    number: u64,
-    byte_offset: u64,
-    bytes: &'a [u8],
-}
-
-fn lines(block: &TextBlock) -> impl Iterator<Item = Line<'_>> {
-    let mut rest = block.bytes.as_slice();
-    let (mut number, mut byte_offset) = (block.first_line, block.byte_offset);
-    let split = move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let (length, taken) = match memchr::memchr(b'\n', rest) {
-            Some(at) => (at, at + 1),
-            None => (rest.len(), rest.len()),
-        };
-        let bytes = &rest[..length];
-        let line = Line {
-            number,
-            byte_offset,
-            bytes: bytes.strip_suffix(b"\r").unwrap_or(bytes),
-        };
-        rest = &rest[taken..];
-        number += 1;
-        byte_offset += taken as u64;
-        Some(line)
-    };
-    std::iter::from_fn(split).filter(|line| !line.bytes.trim_ascii().is_empty())
 }

@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use super::fault::Fault;
+use super::error::JsonError;
 
 /// Objects and lists within each other, the row's own object counted.
 pub(super) const MAX_DEPTH: usize = 64;
@@ -15,7 +15,7 @@ pub(super) const MAX_DEPTH: usize = 64;
 /// Keys of an object up to which comparing all pairs beats sorting them.
 const PAIRWISE_KEYS: usize = 16;
 
-type Result<T> = std::result::Result<T, Fault>;
+type Result<T> = std::result::Result<T, JsonError>;
 
 /// A cursor over one line.
 #[derive(Default)]
@@ -145,7 +145,7 @@ impl<'a> Parser<'a> {
         self.close();
         let twice = duplicate(&mut self.keys[outer_keys..]);
         if let Some(key) = twice {
-            return Err(Fault::value("the object has this field twice").in_field(&key));
+            return Err(JsonError::value("the object has this field twice").in_field(&key));
         }
         self.keys.truncate(outer_keys);
         Ok(())
@@ -201,18 +201,24 @@ impl<'a> Parser<'a> {
     }
 
     /// The fault of a value that is not `expected`.
-    pub(super) fn found(&mut self, expected: &str) -> Fault {
-        let found = match self.peek() {
+    pub(super) fn found(&mut self, expected: &str) -> JsonError {
+        let next = self.peek();
+        let is_word = |word: &str| self.rest().starts_with(word);
+        let found = match next {
             Some(b'"') => "text",
             Some(b'{') => "an object",
             Some(b'[') => "a list",
-            Some(b't') => "true",
-            Some(b'f') => "false",
-            Some(b'n') => "null",
+            Some(b't') if is_word("true") => "true",
+            Some(b'f') if is_word("false") => "false",
+            Some(b'n') if is_word("null") => "null",
             Some(b'-' | b'0'..=b'9') => "a number",
-            _ => return self.unexpected("a value"),
+            _ => return self.unexpected(expected),
         };
-        Fault::value(format!("expected {expected}, found {found}"))
+        JsonError::value(format!("expected {expected}, found {found}"))
+    }
+
+    fn rest(&self) -> &'a str {
+        self.text.get(self.at..).unwrap_or_default()
     }
 
     fn open(&mut self) -> Result<()> {
@@ -308,21 +314,17 @@ impl<'a> Parser<'a> {
         Ok(code)
     }
 
-    fn unexpected(&mut self, expected: &str) -> Fault {
+    fn unexpected(&mut self, expected: &str) -> JsonError {
         let _ = self.peek();
-        let found = match self
-            .text
-            .get(self.at..)
-            .and_then(|rest| rest.chars().next())
-        {
+        let found = match self.rest().chars().next() {
             Some(found) => format!("{found:?}"),
             None => "the end of the line".to_owned(),
         };
         self.broken(&format!("expected {expected}, found {found}"))
     }
 
-    fn broken(&self, what: &str) -> Fault {
-        Fault::syntax(format!(
+    fn broken(&self, what: &str) -> JsonError {
+        JsonError::syntax(format!(
             "not JSON at byte {} of the row: {what}",
             self.at + 1
         ))

@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 
-use super::fault::Fault;
-use super::nested::ObjectColumns;
+use super::error::JsonError;
+use super::objects::ObjectColumns;
 use super::parser::Parser;
-use super::{JsonLinesFormat, Plan, begin};
+use super::{JsonLinesFormat, JsonPlan, begin};
 use tidewater_contract::error::SourceError;
 use tidewater_contract::source::{DecodeRecords, DecodedRecords, RejectedRecord, SourceSpec};
 
 /// Objects, an object a record.
 pub struct JsonRecords {
-    plan: Arc<Plan>,
+    plan: Arc<JsonPlan>,
     /// Whether the value of the only column may stand for the object that holds it.
     bare: bool,
 }
@@ -41,31 +41,30 @@ impl DecodeRecords for JsonRecords {
         let mut rejected = Vec::new();
         let texts = records.iter().enumerate();
         let texts = texts.map(|(record, text)| (*text, record));
-        let told = |record, fault: Option<Fault>| {
+        let tell = |record, fault: Option<JsonError>| {
             rejected.extend(fault.map(|fault| reject(record, fault)));
         };
-        let batch = if self.bare {
-            let take = |columns: &mut ObjectColumns, parser: &mut Parser<'_>| match parser.peek() {
-                Some(b'{') => columns.push(parser),
-                _ => columns.push_bare(parser),
-            };
-            self.plan.rows(texts, take, told)
-        } else {
-            self.plan.rows(texts, ObjectColumns::push, told)
+        let take = |_: &usize, columns: &mut ObjectColumns, parser: &mut Parser<'_>| {
+            if self.bare && parser.peek() != Some(b'{') {
+                columns.push_bare(parser)
+            } else {
+                columns.push(parser)
+            }
         };
+        let batch = self.plan.rows(texts, take, tell);
         match batch {
             Ok(batch) => DecodedRecords { batch, rejected },
             Err(reason) => DecodedRecords {
                 batch: RecordBatch::new_empty(Arc::clone(&self.plan.projected)),
                 rejected: (0..records.len())
-                    .map(|record| reject(record, Fault::value(reason.as_str())))
+                    .map(|record| reject(record, JsonError::value(reason.as_str())))
                     .collect(),
             },
         }
     }
 }
 
-fn reject(record: usize, fault: Fault) -> RejectedRecord {
+fn reject(record: usize, fault: JsonError) -> RejectedRecord {
     let (column, reason) = fault.into_parts();
     RejectedRecord {
         record,
@@ -103,7 +102,7 @@ pub fn members<'a, const N: usize>(
             })
         })
         .and_then(|()| parser.end())
-        .map_err(Fault::into_parts)?;
+        .map_err(JsonError::into_parts)?;
     Ok(inner.unwrap_or(found))
 }
 
@@ -112,7 +111,7 @@ fn take_member<'a, const N: usize>(
     name: &str,
     names: [&str; N],
     found: &mut [Option<&'a str>; N],
-) -> Result<(), Fault> {
+) -> Result<(), JsonError> {
     let at = names.iter().position(|wanted| *wanted == name);
     match at.and_then(|at| found.get_mut(at)) {
         Some(member) => *member = parser.raw()?,

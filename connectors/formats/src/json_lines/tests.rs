@@ -6,16 +6,17 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use arrow::compute::concat_batches;
-use arrow::datatypes::{DataType, Field, Fields, Int64Type, Schema, TimeUnit};
+use arrow::datatypes::{DataType, Field, Fields, Int64Type, IntervalUnit, Schema, TimeUnit};
 use arrow::json::writer::{LineDelimited, WriterBuilder};
 use arrow::util::display::array_value_to_string;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use tidewater_contract::source::{Decoded, Format, SourceSpec, TextBlock, TextFormat};
+use tidewater_contract::source::{DecodeText, Decoded, Format, SourceSpec, TextBlock, TextFormat};
 
 use super::JsonLinesFormat;
 
+mod layouts;
 mod tables;
 mod values;
 
@@ -57,7 +58,11 @@ fn decode_cut(spec: &SourceSpec, text: &[u8], mut cut: impl FnMut() -> bool) -> 
                 stored_bytes: bytes.len() as u64,
                 bytes,
             };
-            let rows = head.decoder.decode(&block);
+            let rows = if last {
+                decode_last(&head.decoder, block)
+            } else {
+                head.decoder.decode(&block)
+            };
             check_places(text, head.header_bytes, &rows);
             decoded.push(rows);
             (start, first_line) = (at + 1, line);
@@ -76,6 +81,12 @@ fn check_places(text: &[u8], header: usize, rows: &Decoded) {
         assert!(at == header || text[at - 1] == b'\n');
         assert!(rows.rejected.iter().all(|row| row.byte_offset != *place));
     }
+}
+
+/// The last block of a file, decoded.
+fn decode_last(decoder: &Arc<dyn DecodeText>, block: TextBlock) -> Decoded {
+    let mut steps = Arc::clone(decoder).last_steps(Arc::new(block));
+    steps.next().unwrap()
 }
 
 fn decode(spec: &SourceSpec, text: impl AsRef<[u8]>) -> Decoded {
@@ -122,8 +133,12 @@ fn lines_that_are_no_rows_of_json() {
         ("1", Some("expected an object, found a number")),
         ("null", Some("expected an object, found null")),
         (
+            "not json",
+            Some("not JSON at byte 1 of the row: expected an object, found 'n'"),
+        ),
+        (
             "x",
-            Some("not JSON at byte 1 of the row: expected a value, found 'x'"),
+            Some("not JSON at byte 1 of the row: expected an object, found 'x'"),
         ),
         (
             "{",
@@ -149,12 +164,12 @@ fn lines_that_are_no_rows_of_json() {
         ("{a:1}", Some("expected a field name in quotes, found 'a'")),
         ("{'a':1}", Some("expected a field name in quotes")),
         ("{\"a\":01}", Some("expected ',' or '}', found '1'")),
-        ("{\"a\":+1}", Some("expected a value")),
+        ("{\"a\":+1}", Some("expected a number")),
         ("{\"a\":1.}", Some("expected a digit")),
-        ("{\"a\":.5}", Some("expected a value")),
+        ("{\"a\":.5}", Some("expected a number")),
         ("{\"a\":-}", Some("expected a digit")),
         ("{\"a\":1e}", Some("expected a digit")),
-        ("{\"a\":NaN}", Some("expected a value")),
+        ("{\"a\":NaN}", Some("expected a number")),
         ("{\"a\":tru}", Some("expected true")),
         ("{\"a\":nul}", Some("expected null")),
         ("{\"a\":1} // no", Some("expected the end of the line")),
@@ -218,13 +233,13 @@ fn heads() {
     let format = JsonLinesFormat::new(&spec(vec![], &[])).unwrap();
     let file: Arc<str> = "a.json".into();
     let array = format.begin(&file, b"\xEF\xBB\xBF [\n{}\n]").unwrap();
-    assert_eq!(array.header_bytes, 3);
-    assert!(array.warnings[0].contains("JSON array"));
+    assert_eq!(array.header_bytes, 5);
     assert!(format.begin(&file, b"").unwrap().warnings.is_empty());
+    let lines = format.begin(&file, b"{}\n").unwrap();
     let utf16 = format.begin(&file, b"\xFF\xFE{\0").err().unwrap();
     assert_eq!(utf16.to_string(), "a.json: is UTF-16: deliver it as UTF-8");
     for (bytes, whole) in [("", 0), ("{}", 0), ("{}\n", 3), ("{}\n{", 3), ("\n\n", 2)] {
-        let found = array.decoder.whole_records(bytes.as_bytes());
+        let found = lines.decoder.whole_records(bytes.as_bytes());
         assert_eq!(found, whole, "{bytes:?}");
     }
 }
@@ -274,37 +289,35 @@ fn options() {
         }
     }
     assert!(JsonLinesFormat::new(&spec(fields(), &[("unknown_columns", "maybe")])).is_err());
-    let binary = JsonLinesFormat::new(&spec(
-        vec![Field::new("b", list(DataType::Binary), true)],
-        &[],
-    ))
-    .err()
-    .unwrap();
+    let interval = DataType::Interval(IntervalUnit::DayTime);
+    let interval = vec![Field::new("b", list(interval), true)];
+    let refused = JsonLinesFormat::new(&spec(interval, &[])).err().unwrap();
     assert_eq!(
-        binary.to_string(),
-        "source 'events': column 'b': JSON cannot be decoded into Binary"
+        refused.to_string(),
+        "source 'events': column 'b': JSON has no Interval(DayTime)"
     );
 }
 
 #[test]
-fn only_projected_columns_are_decoded() {
+fn only_projected_columns_are_decoded_and_all_are_checked() {
     let fields = vec![
         Field::new("a", DataType::Int64, false),
         Field::new("b", DataType::Int64, false),
         Field::new("c", DataType::Int64, false),
     ];
-    let mut spec = spec(fields, &[("unknown_columns", "error")]);
-    spec.projection = vec![1];
-    let text = "{\"a\":\"no integer\",\"b\":1}\n{\"a\":1,\"a\":1,\"b\":2}\n{\"b\":3,\"d\":1}\n";
-    let decoded = decode(&spec, text);
-    assert_eq!(decoded.batch.schema().fields().len(), 1);
-    assert_eq!(
-        decoded.batch.column(0).as_primitive::<Int64Type>().values(),
-        &[1]
-    );
-    assert_eq!(decoded.rejected.len(), 2);
-    spec.projection = vec![];
-    assert_eq!(decode(&spec, "{}\n{}\n").batch.num_rows(), 2);
+    let text = "{\"a\":\"no integer\",\"b\":1}\n{\"a\":1,\"a\":1,\"b\":2}\n{\"b\":3,\"d\":1}\n{\"a\":1,\"b\":4,\"c\":1}\n";
+    for (check, rows) in [("all", &[4][..]), ("read_columns", &[1, 4])] {
+        let options = [("unknown_columns", "error"), ("check", check)];
+        let mut spec = spec(fields.clone(), &options);
+        spec.projection = vec![1];
+        let decoded = decode(&spec, text);
+        assert_eq!(decoded.batch.schema().fields().len(), 1);
+        let column = decoded.batch.column(0).as_primitive::<Int64Type>();
+        assert_eq!(column.values(), rows, "{check}");
+        assert_eq!(decoded.rejected.len(), 4 - rows.len());
+        spec.projection = vec![];
+        assert_eq!(decode(&spec, text).rejected.len(), 4 - rows.len());
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, new_null_array};
 use arrow::datatypes::{DataType, FieldRef, Fields, TimeUnit};
 use parquet::file::metadata::ColumnChunkMetaData;
+use parquet::file::statistics::Statistics;
 
 use crate::scalar::sql_name;
 
@@ -146,9 +147,7 @@ impl ColumnConversion {
 }
 
 fn is_without_nulls(chunk: &ColumnChunkMetaData) -> bool {
-    let counted = chunk
-        .statistics()
-        .and_then(|statistics| statistics.null_count_opt());
+    let counted = chunk.statistics().and_then(Statistics::null_count_opt);
     chunk.column_descr().max_def_level() == 0 || counted == Some(0)
 }
 

@@ -90,7 +90,7 @@ mod tests {
             assert!(next < 3, "broken");
             Some(Ok(next))
         });
-        let read: Vec<_> = guarded_iter(numbers).map(|item| item.ok()).collect();
+        let read: Vec<_> = guarded_iter(numbers).map(Result::ok).collect();
         assert_eq!(read, [Some(1), Some(2), None]);
     }
 }

@@ -17,7 +17,7 @@ use tidewater_contract::source::{DecodeRecords, DecodedRecords, Format, SourceSp
 use tidewater_formats::csv::records::CsvRecords;
 use tidewater_formats::json_lines::records::{JsonRecords, members};
 use tidewater_formats::lines::{Lines, is_bytes, is_text};
-use tidewater_formats::options::{NUMBER_KEYS, TIME_KEYS};
+use tidewater_formats::options::{JSON_KEYS, NUMBER_KEYS, TIME_KEYS};
 
 /// Decodes the columns of the key that payloads hold, in declared order; there are none where messages say them all.
 pub(super) struct Keys {
@@ -46,7 +46,7 @@ impl Keys {
         }
         let of_row: Option<Box<dyn DecodeRecords>> = match kafka.options.envelope {
             Envelope::None => None,
-            Envelope::Debezium => Some(Box::new(JsonRecords::new(&held)?)),
+            Envelope::Debezium => Some(Box::new(JsonRecords::new(&key_alone(held.clone()))?)),
         };
         let fields = held.projection.iter();
         let fields: Vec<_> = fields
@@ -66,6 +66,15 @@ impl Keys {
             of_row,
         })
     }
+}
+
+/// The source, of whose rows nothing but the key is looked at: of a row that is deleted the rest may be anything.
+fn key_alone(mut held: SourceSpec) -> SourceSpec {
+    let is_check = |option: &str| option.strip_prefix("format.").unwrap_or(option) == "check";
+    held.options.retain(|option, _| !is_check(option));
+    held.options
+        .insert("check".to_owned(), "read_columns".to_owned());
+    held
 }
 
 fn of_text(mut key: SourceSpec, spec: &SourceSpec) -> Result<Box<dyn DecodeRecords>, SourceError> {
@@ -106,7 +115,7 @@ fn of_json(
     envelope: Envelope,
 ) -> Result<Box<dyn DecodeRecords>, SourceError> {
     key.format = Format::JsonLines;
-    key.options = value_options(spec, &[TIME_KEYS]);
+    key.options = value_options(spec, &[TIME_KEYS, JSON_KEYS]);
     let objects = JsonRecords::or_bare(&key)?;
     Ok(match envelope {
         Envelope::None => Box::new(objects),

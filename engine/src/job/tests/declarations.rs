@@ -1,12 +1,23 @@
 //! Sources and sinks as they are declared.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, TimeUnit};
 use tidewater_connectors::sink::Encoding;
 use tidewater_connectors::source::Format;
 
 use super::*;
+
+/// A map of texts to values.
+fn map(value: DataType) -> DataType {
+    let entries = vec![
+        Field::new("key", DataType::Utf8, false),
+        Field::new("value", value, true),
+    ];
+    let entries = Field::new("entries", DataType::Struct(entries.into()), false);
+    DataType::Map(Arc::new(entries), false)
+}
 
 #[test]
 fn types_are_those_of_sql() {
@@ -70,6 +81,25 @@ fn types_are_those_of_sql() {
                 .into(),
             ),
         ),
+        ("MAP(TEXT, INT)", map(DataType::Int32)),
+        ("MAP<TEXT, INT>", map(DataType::Int32)),
+        (
+            "map<text, TIMESTAMP>",
+            map(DataType::Timestamp(TimeUnit::Microsecond, None)),
+        ),
+        (
+            "ARRAY<MAP<TEXT, STRUCT<a INT>>>",
+            DataType::new_list(
+                map(DataType::Struct(
+                    vec![Field::new("a", DataType::Int32, true)].into(),
+                )),
+                true,
+            ),
+        ),
+        (
+            "STRUCT(a MAP<TEXT, MAP(TEXT, BIGINT)>)",
+            DataType::Struct(vec![Field::new("a", map(map(DataType::Int64)), true)].into()),
+        ),
     ];
     for (written, expected) in cases {
         let sql = format!(
@@ -99,6 +129,15 @@ fn a_source_is_what_it_declares() {
         source.spec.schema.field(0),
         &Field::new("Key", DataType::Utf8, false)
     );
+    // A key is NOT NULL, written or not.
+    let nullable: Vec<_> = source
+        .spec
+        .schema
+        .fields()
+        .iter()
+        .map(|field| field.is_nullable())
+        .collect();
+    assert_eq!(nullable, [false, true, false]);
     assert_eq!(
         source
             .spec

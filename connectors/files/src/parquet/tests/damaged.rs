@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use parquet::basic::Compression;
 use parquet::file::metadata::{ParquetMetaDataReader, ParquetMetaDataWriter};
-use rand::{Rng, RngExt, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
@@ -120,10 +120,10 @@ fn with_checksum(file: &[u8]) -> Vec<u8> {
     let mut zigzag = (crc.sum() << 1) ^ ((crc.sum().cast_signed() >> 31).cast_unsigned());
     let mut field = vec![0x15];
     while zigzag >= 0x80 {
-        field.push((zigzag & 0x7f) as u8 | 0x80);
+        field.push(zigzag.to_le_bytes()[0] | 0x80);
         zigzag >>= 7;
     }
-    field.push(zigzag as u8);
+    field.push(zigzag.to_le_bytes()[0]);
     let mut out = b"PAR1".to_vec();
     out.extend_from_slice(&chunk[..at]);
     out.extend_from_slice(&field);
@@ -253,9 +253,9 @@ fn mutate(bytes: &mut Vec<u8>, random: &mut ChaCha8Rng) {
         let at = random.random_range(0..bytes.len());
         match random.random_range(0..5) {
             0 => bytes[at] ^= 1 << random.random_range(0..8),
-            1 => bytes[at] = random.next_u32() as u8,
+            1 => bytes[at] = random.random(),
             2 => drop(bytes.remove(at)),
-            3 => bytes.insert(at, random.next_u32() as u8),
+            3 => bytes.insert(at, random.random()),
             _ => bytes.truncate(at.max(bytes.len() / 2)),
         }
     }

@@ -153,7 +153,7 @@ fn values() {
         (
             &list(DataType::Int64),
             "[1,]",
-            Err(("", "expected a value, found ']'")),
+            Err(("", "expected a number, found ']'")),
         ),
         (
             &list(DataType::Int64),

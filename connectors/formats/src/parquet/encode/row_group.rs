@@ -11,7 +11,7 @@ use parquet::errors::ParquetError;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::SchemaDescriptor;
 
-use super::text::TextColumn;
+use super::text::DictionaryColumn;
 use super::{CHUNK_ROWS, ParquetOptions, to_microseconds};
 use tidewater_contract::sink::EncodeError;
 
@@ -26,7 +26,7 @@ pub(super) struct RowGroup {
 /// A column of the file.
 struct Leaf {
     /// Its rows as long as they are few and short texts.
-    text: Option<TextColumn>,
+    text: Option<DictionaryColumn>,
     /// Takes them otherwise.
     writer: ArrowColumnWriter,
 }
@@ -43,7 +43,7 @@ impl RowGroup {
         let file = writer.schema_descr();
         let leaves = writers.into_iter().enumerate().map(|(leaf, writer)| Leaf {
             text: is_text(columns, file, leaf)
-                .then(|| TextColumn::new(options.dictionary_bytes_max())),
+                .then(|| DictionaryColumn::new(options.dictionary_bytes_max())),
             writer,
         });
         Ok(Self {

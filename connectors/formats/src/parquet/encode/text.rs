@@ -36,7 +36,7 @@ const PAGE_ROWS: usize = 20 * CHUNK_ROWS;
 const TEXT_BYTES_MAX: usize = 64;
 
 /// A column of a row group while its rows come.
-pub(super) struct TextColumn {
+pub(super) struct DictionaryColumn {
     texts: Texts,
     /// The text of each row.
     numbers: Vec<u32>,
@@ -50,7 +50,7 @@ pub(super) struct TextChunk {
     pub close: ColumnCloseResult,
 }
 
-impl TextColumn {
+impl DictionaryColumn {
     /// A column whose dictionary page is smaller than `dictionary_bytes_max`.
     pub fn new(dictionary_bytes_max: usize) -> Self {
         Self {
@@ -92,7 +92,7 @@ impl TextColumn {
             codes[*number] = code;
         }
         let texts: Vec<&str> = texts.into_iter().map(|(text, _)| text).collect();
-        let mut chunk = Chunk::new(column, compression, &texts);
+        let mut chunk = ChunkWriter::new(column, compression, &texts);
         chunk.write_dictionary()?;
         for numbers in self.numbers.chunks(PAGE_ROWS) {
             chunk.write_rows(numbers, &codes)?;
@@ -102,7 +102,7 @@ impl TextColumn {
 }
 
 /// A column chunk while its pages are written.
-struct Chunk<'a> {
+struct ChunkWriter<'a> {
     column: &'a ColumnDescPtr,
     compression: Compression,
     /// By their codes.
@@ -120,7 +120,7 @@ struct Chunk<'a> {
     data_pages: Vec<i64>,
 }
 
-impl<'a> Chunk<'a> {
+impl<'a> ChunkWriter<'a> {
     fn new(column: &'a ColumnDescPtr, compression: Compression, texts: &'a [&'a str]) -> Self {
         Self {
             column,

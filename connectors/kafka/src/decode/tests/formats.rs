@@ -178,15 +178,17 @@ fn text_is_taken_as_it_is() {
 }
 
 #[test]
-fn what_no_column_reads_is_checked_but_for_json() {
-    for (format, payload, rejects) in [
-        (Format::JsonLines, r#"{"id":"x"}"#, false),
-        (Format::JsonLines, "{", true),
-        (Format::Csv, "x,y", true),
-        (Format::Csv, "1,y", false),
-        (Format::Csv, "x", true),
+fn what_no_column_reads_is_checked_unless_declared_otherwise() {
+    let read_columns = &[("check", "read_columns")][..];
+    for (format, options, payload, rejects) in [
+        (Format::JsonLines, &[][..], r#"{"id":"x"}"#, true),
+        (Format::JsonLines, read_columns, r#"{"id":"x"}"#, false),
+        (Format::JsonLines, read_columns, "{", true),
+        (Format::Csv, &[], "x,y", true),
+        (Format::Csv, &[], "1,y", false),
+        (Format::Csv, &[], "x", true),
     ] {
-        let mut some = pair(format, &[]);
+        let mut some = pair(format, options);
         some.projection = Vec::new();
         let found = read(&some, &payloads(&[payload]));
         assert_eq!(found.rows.len(), usize::from(!rejects), "{payload}");

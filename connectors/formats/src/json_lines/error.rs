@@ -4,31 +4,31 @@ use std::fmt::Write;
 
 /// A step from a value to one inside it.
 #[derive(Debug)]
-enum Step {
+enum PathStep {
     Field(String),
     Element(usize),
 }
 
 /// A row's fault. Boxed: rows without faults should not pay for it.
 #[derive(Debug)]
-pub(super) struct Fault(Box<Inner>);
+pub(super) struct JsonError(Box<JsonErrorParts>);
 
 #[derive(Debug)]
-struct Inner {
+struct JsonErrorParts {
     reason: String,
     /// From the value outwards; `None` if the text is not JSON, when no column is at fault.
-    path: Option<Vec<Step>>,
+    path: Option<Vec<PathStep>>,
 }
 
-impl Fault {
+impl JsonError {
     /// The line is not JSON.
     pub(super) fn syntax(reason: String) -> Self {
-        Self(Box::new(Inner { reason, path: None }))
+        Self(Box::new(JsonErrorParts { reason, path: None }))
     }
 
     /// A value is not what its column declares.
     pub(super) fn value(reason: impl Into<String>) -> Self {
-        Self(Box::new(Inner {
+        Self(Box::new(JsonErrorParts {
             reason: reason.into(),
             path: Some(Vec::new()),
         }))
@@ -37,7 +37,7 @@ impl Fault {
     /// The same fault, seen from the object that holds the value as `name`.
     pub(super) fn in_field(mut self, name: &str) -> Self {
         if let Some(path) = &mut self.0.path {
-            path.push(Step::Field(name.to_owned()));
+            path.push(PathStep::Field(name.to_owned()));
         }
         self
     }
@@ -45,7 +45,7 @@ impl Fault {
     /// The same fault, seen from the list that holds the value at `index`.
     pub(super) fn in_element(mut self, index: usize) -> Self {
         if let Some(path) = &mut self.0.path {
-            path.push(Step::Element(index));
+            path.push(PathStep::Element(index));
         }
         self
     }
@@ -57,17 +57,17 @@ impl Fault {
     }
 }
 
-fn render(path: &[Step]) -> String {
+fn render(path: &[PathStep]) -> String {
     let mut text = String::new();
     for step in path.iter().rev() {
         match step {
-            Step::Field(name) => {
+            PathStep::Field(name) => {
                 if !text.is_empty() {
                     text.push('.');
                 }
                 text.push_str(name);
             }
-            Step::Element(index) => {
+            PathStep::Element(index) => {
                 // Writing to a String does not fail.
                 let _ = write!(text, "[{index}]");
             }
