@@ -6,24 +6,23 @@
 //! - Text is `Utf8`, which every reader of Parquet and every kernel knows, not `Utf8View`.
 //! - `TIMESTAMP` counts microseconds, where DataFusion counts nanoseconds. Nanoseconds end in the year 2262, so the
 //!   `9999-12-31` that companies write for "open" would be an error, and Spark does not read nanosecond Parquet.
-//!   `TIMESTAMP(9)` keeps nanoseconds where they are real. (DataFusion's `date_trunc` and `date_bin` count in
-//!   nanoseconds within: beyond 2262 the one fails and the other gives NULL.)
+//!   `TIMESTAMP(9)` keeps nanoseconds where they are real. `date_trunc`, `date_bin` and `to_timestamp` are our own, since
+//!   DataFusion's count in nanoseconds within.
 //!
 //! # Times and zones
 //!
 //! Zone-less timestamps are local times of the business: `date_trunc`, `date_bin`, `date_part` and `hop` work on them as
-//! clocks show them. With a zone (`TIMESTAMPTZ`, or `… AT TIME ZONE 'Asia/Seoul'`, which in DataFusion always gives a
-//! zoned time in nanoseconds, never takes the zone away) they are instants, and
+//! clocks show them. With a zone (`TIMESTAMPTZ`, or `… AT TIME ZONE 'Asia/Seoul'`, which always gives a zoned time and
+//! never takes the zone away) they are instants, and
 //!
 //! | expression | goes by |
 //! |---|---|
 //! | `date_trunc('day', t)`, `date_part('hour', t)`, `CAST(t AS DATE)` | the local clock, across changes of the clock too |
-//! | `to_local_time(t)` | the local clock; the way to a zone-less local time |
+//! | `to_local_time(t)`, `CAST(t AS TIMESTAMP)` | the local clock; the ways to a zone-less local time |
 //! | `date_bin(step, t)`, `hop(t, slide, size)` | UTC: a day in Seoul would begin at 09:00. Give them `to_local_time(t)` |
-//! | `CAST(t AS TIMESTAMP)` | UTC |
 //! | `local AT TIME ZONE 'America/New_York'` | fails on local times that the clock skips or repeats |
 //!
-//! The last three are said as warnings, with what to write, by `check::zones`.
+//! The last two are said as warnings, with what to write, by `check::zones`.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
