@@ -8,8 +8,15 @@ use crate::{job, output};
 
 /// Runs `check`: the job's errors are the failure.
 pub fn check(args: &CheckArgs) -> Result<(), Failure> {
-    job::load(&args.job)?;
-    output::print(&format!("{}: no errors\n", args.job.job.display()))
+    let job = job::load(&args.job)?;
+    let mut text = format!("{}: no errors\n", args.job.job.display());
+    if let Some(sink) = job.sinks.iter().find(|sink| sink.external().is_some()) {
+        text.push_str(&format!(
+            "{} goes to another system, which needs a state: run the job with --state DIR\n",
+            sink.name
+        ));
+    }
+    output::print(&text)
 }
 
 /// Runs `explain`.

@@ -14,6 +14,7 @@ use tidewater_formats::options::OnChange;
 
 use super::delivery::{Content, Delivery};
 use super::depot::Depot;
+use super::glob::is_glob;
 use super::intake::{FileIntake, Incoming};
 use super::list::{ListedFile, list, list_or_empty};
 use super::position::{Change, Position, compare};
@@ -360,7 +361,7 @@ fn check_directory(location: &str, known: &[Position]) -> Result<(), SourceError
     let plain = location.strip_prefix("file://").unwrap_or(location);
     let fixed = Path::new(plain)
         .components()
-        .take_while(|part| !part.as_os_str().to_string_lossy().contains(['*', '?', '[']));
+        .take_while(|part| !is_glob(&part.as_os_str().to_string_lossy()));
     let directory: PathBuf = fixed.collect();
     let is_directory = known.iter().any(|old| Path::new(&old.path) != directory);
     if !is_directory || directory.as_os_str().is_empty() || directory.exists() {

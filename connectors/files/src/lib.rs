@@ -19,6 +19,7 @@ mod changes;
 mod compression;
 mod delivery;
 mod depot;
+mod glob;
 mod intake;
 mod keep;
 mod list;

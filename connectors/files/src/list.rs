@@ -1,19 +1,21 @@
 //! What a `LOCATION` names: a file, the files of a directory, or those that a glob matches.
 //!
 //! 1. The same directory gives the same list, in order of path.
-//! 2. Hidden files and those that begin with `_` (markers and quarantines of other programs) are data only when they
-//!    are named.
+//! 2. Hidden files, those that begin with `_` (markers and quarantines of other programs) and those that another program
+//!    is still writing (`x.csv.part`) are data only when they are named.
 //! 3. No location is silently empty, unless it may be.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, Metadata};
-use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tidewater_contract::error::SourceError;
 use tidewater_contract::source::Format;
+
+use crate::glob::{globs, is_absent, is_glob, look as look_at};
 
 /// A file of a source.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,7 +83,7 @@ fn look(location: &str) -> Result<Found, SourceError> {
     let mut found = match fs::metadata(path) {
         Ok(found) if found.is_dir() => in_directory(location, path)?,
         Ok(found) => Ok(vec![ListedFile::new(path.to_owned(), &found)]),
-        Err(_) if plain.contains(['*', '?', '[']) => matching(location, plain)?,
+        Err(_) if is_glob(plain) => matching(location, plain)?,
         Err(error) if is_absent(&error) => Err(format!(
             "there is no such file or directory{}",
             looked_in(path)
@@ -94,28 +96,20 @@ fn look(location: &str) -> Result<Found, SourceError> {
     Ok(found)
 }
 
-/// Whether a path leads nowhere.
-fn is_absent(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-    )
-}
-
 fn in_directory(location: &str, directory: &Path) -> Result<Found, SourceError> {
     let refused = |error| SourceError::io("list", directory, error);
     let mut files = Vec::new();
-    let mut directories = 0_u64;
+    let (mut directories, mut unfinished) = (0_u64, 0_u64);
     for entry in fs::read_dir(directory).map_err(refused)? {
         let path = entry.map_err(refused)?.path();
-        if set_aside(path.file_name()) {
+        if is_hidden(path.file_name()) {
             continue;
         }
-        let found = fs::metadata(&path).map_err(|error| SourceError::io("list", &path, error))?;
-        if found.is_dir() {
-            directories += 1;
-        } else {
-            files.push(ListedFile::new(path, &found));
+        match look_at(&path)? {
+            None => {}
+            Some(found) if found.is_dir() => directories += 1,
+            Some(_) if is_unfinished(path.file_name()) => unfinished += 1,
+            Some(found) => files.push(ListedFile::new(path, &found)),
         }
     }
     if files.is_empty() {
@@ -126,45 +120,63 @@ fn in_directory(location: &str, directory: &Path) -> Result<Found, SourceError> 
                 location.trim_end_matches('/')
             ),
         };
-        let message =
-            format!("the directory holds no files that do not begin with '.' or '_'{deeper}");
+        let unfinished = match unfinished {
+            0 => String::new(),
+            n => format!(", only {n} with names of unfinished files, such as x.csv.part"),
+        };
+        let message = format!(
+            "the directory holds no files that do not begin with '.' or '_'{unfinished}{deeper}{}",
+            looked_in(directory)
+        );
         return Ok(Err(message));
     }
     Ok(Ok(files))
 }
 
 fn matching(location: &str, pattern: &str) -> Result<Found, SourceError> {
-    let options = glob::MatchOptions {
-        require_literal_separator: true,
-        require_literal_leading_dot: true,
-        ..glob::MatchOptions::default()
-    };
-    let paths = glob::glob_with(pattern, options)
-        .map_err(|error| nothing(location, format!("is not a glob: {error}")))?;
-    let underscored = Path::new(pattern)
-        .file_name()
-        .is_some_and(|name| name.as_encoded_bytes().starts_with(b"_"));
-    let mut files = Vec::new();
-    for path in paths {
-        let path = path.map_err(|error| {
-            let at = error.path().to_owned();
-            SourceError::io("list", &at, error.into())
-        })?;
-        let found = fs::metadata(&path).map_err(|error| SourceError::io("list", &path, error))?;
-        if !found.is_dir() && (underscored || !set_aside(path.file_name())) {
-            files.push(ListedFile::new(path, &found));
+    let globs =
+        globs(pattern).map_err(|error| nothing(location, format!("is not a glob: {error}")))?;
+    let named = Path::new(pattern).file_name();
+    let (names_hidden, names_unfinished) = (is_hidden(named), is_unfinished(named));
+    let mut files = BTreeMap::new();
+    for glob in globs {
+        for path in glob.files()? {
+            let name = path.file_name();
+            let passed_over =
+                (is_hidden(name) && !names_hidden) || (is_unfinished(name) && !names_unfinished);
+            if let Some(found) = look_at(&path)?.filter(|_| !passed_over) {
+                files.insert(path.clone(), ListedFile::new(path, &found));
+            }
         }
     }
     if files.is_empty() {
-        let message = format!("no file matches the glob{}", looked_in(Path::new(pattern)));
+        let decomposed = if pattern.is_ascii() {
+            ""
+        } else {
+            "; its name may be decomposed (NFD), as macOS writes them: match that part with '*'"
+        };
+        let message = format!(
+            "no file matches the glob{}{decomposed}",
+            looked_in(Path::new(pattern))
+        );
         return Ok(Err(message));
     }
-    Ok(Ok(files))
+    Ok(Ok(files.into_values().collect()))
 }
 
-fn set_aside(name: Option<&OsStr>) -> bool {
+/// Names of hidden files, and of markers and quarantines.
+fn is_hidden(name: Option<&OsStr>) -> bool {
     name.is_none_or(|name| {
         name.as_encoded_bytes().starts_with(b".") || name.as_encoded_bytes().starts_with(b"_")
+    })
+}
+
+/// Names that programs give to files while they write them, and editors to copies.
+fn is_unfinished(name: Option<&OsStr>) -> bool {
+    const ENDINGS: [&[u8]; 5] = [b".part", b".tmp", b".filepart", b".crdownload", b"~"];
+    name.is_some_and(|name| {
+        let lower = name.as_encoded_bytes().to_ascii_lowercase();
+        ENDINGS.iter().any(|ending| lower.ends_with(ending))
     })
 }
 
@@ -280,6 +292,9 @@ mod tests {
             "d/_SUCCESS",
             "d/sub/c.csv",
             "d/x[1].csv",
+            "d/c.csv.part",
+            "d/b.csv~",
+            "d/e.CSV.TMP",
             "e/_q.csv",
         ]);
         let cases: &[(&str, &[&str])] = &[
@@ -293,6 +308,9 @@ mod tests {
                 "d/**/*.csv",
                 &["d/a.csv", "d/b.csv", "d/sub/c.csv", "d/x[1].csv"],
             ),
+            ("d/*.part", &["d/c.csv.part"]),
+            ("d/c.csv.part", &["d/c.csv.part"]),
+            ("d/{a,b}.csv*", &["d/a.csv", "d/b.csv"]),
             ("d/_*", &["d/_SUCCESS"]),
             ("d/_SUCCESS", &["d/_SUCCESS"]),
             ("e/_q.csv", &["e/_q.csv"]),

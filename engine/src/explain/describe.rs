@@ -10,6 +10,7 @@ use tidewater_operators::window::WindowSpec;
 
 use crate::job::{Destination, Job, Sink, Source};
 use crate::plan::{Map, Node, PlannedView};
+use crate::spelling::{in_sql, physical_expression};
 
 /// The text of a vertex.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,7 +27,7 @@ impl Description {
     fn new(title: impl Into<String>, details: Vec<String>) -> Self {
         Self {
             title: title.into(),
-            details,
+            details: details.iter().map(|detail| in_sql(detail)).collect(),
             state: None,
         }
     }
@@ -162,19 +163,15 @@ fn describe_top(spec: &TopSpec) -> Description {
 fn describe_map(map: &Map) -> Description {
     let mut details = Vec::new();
     if let Some(predicate) = &map.predicate {
-        details.push(format!("where {}", named(predicate)));
+        details.push(format!("where {}", physical_expression(predicate)));
     }
     let computed = map
         .columns
         .iter()
         .zip(map.schema.fields())
-        .filter_map(|(column, field)| {
-            let column = column.to_string();
-            let bare = column
-                .split_once('@')
-                .is_some_and(|(name, _)| name == field.name());
-            (!bare).then(|| format!("{} = {}", field.name(), named(&column)))
-        });
+        .map(|(column, field)| (physical_expression(column), in_sql(field.name())))
+        .filter(|(column, name)| column != name)
+        .map(|(column, name)| format!("{name} = {column}"));
     details.extend(computed);
     let title = if map.predicate.is_some() {
         "filter"
@@ -182,21 +179,6 @@ fn describe_map(map: &Map) -> Description {
         "project"
     };
     Description::new(title, details)
-}
-
-/// A compiled expression without the positions behind its column names.
-fn named(expression: impl std::fmt::Display) -> String {
-    let text = expression.to_string();
-    let mut parts = text.split('@');
-    let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |named, part| {
-        let rest = part.trim_start_matches(|c: char| c.is_ascii_digit());
-        if rest.len() == part.len() {
-            named + "@" + part
-        } else {
-            named + rest
-        }
-    })
 }
 
 fn describe_aggregate(aggregation: &Aggregation) -> Description {
@@ -278,7 +260,7 @@ fn describe_join(spec: &JoinSpec) -> Description {
 fn names(schema: &Schema, columns: &[usize]) -> String {
     columns
         .iter()
-        .map(|&column| schema.field(column).name().as_str())
+        .map(|&column| in_sql(schema.field(column).name()))
         .collect::<Vec<_>>()
         .join(", ")
 }

@@ -105,7 +105,7 @@ impl Visitor for Syntax<'_> {
             Expr::AnyOp { right, .. } | Expr::AllOp { right, .. } => self.quantified(right),
             Expr::Function(function) => self.function(function),
             Expr::CompoundFieldAccess { root, access_chain } => {
-                self.field_access(root, access_chain)
+                self.field_access(root, access_chain);
             }
             _ => {}
         }
