@@ -27,6 +27,7 @@ mod status;
 pub mod style;
 mod summary;
 pub mod table;
+mod thresholds;
 
 mod verify;
 

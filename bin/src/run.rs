@@ -10,7 +10,7 @@ use crate::display::count;
 use crate::failure::Failure;
 use crate::progress::{self, ProgressMode, Sample, Unit};
 use crate::summary::{self, Summary};
-use crate::{clock, cores, job, log, memory, output, signals};
+use crate::{clock, cores, job, log, memory, output, signals, thresholds};
 
 /// Rows of each table in the summary.
 const PREVIEW_ROWS: usize = 3;
@@ -104,6 +104,7 @@ fn maintain(
         wait: args.intake.wait,
         rebuild: args.rebuild,
         settle: args.intake.settle,
+        thresholds: thresholds::of_process(),
         now: &clock::since_1970,
         notice: &|text| output::tell(&format!("{text}\n")),
     };

@@ -3,6 +3,8 @@
 //! A connector is a system that rows come from or go to, a crate each; a format is a layout of rows. The engine asks the
 //! [`Registry`] which connector a location belongs to, and knows connectors by their contract alone.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 mod registry;
 
 pub use registry::Registry;

@@ -9,6 +9,8 @@
 //! A [`Job`] comes from SQL ([`Job::parse`]) or from `DataFusion` plans built in Rust ([`job::JobBuilder`]). [`run()`] takes in
 //! everything its sources hold and publishes its tables; a [`Resident`] graph is fed by hand, an epoch at a time.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 pub mod diagnostic;
 pub mod drive;
 pub mod explain;
@@ -22,7 +24,7 @@ pub use diagnostic::{Diagnostic, Diagnostics};
 pub use drive::{
     CRASH_POINTS, FILLED, FollowOptions, History, Inspection, KeptInputs, KeptSource, LATE_TABLE,
     MaintainOptions, Open, Pace, Progress, Published, Replay, ReplayOptions, Replayed, Resident,
-    RunError, RunOptions, RunReport, StateSizes, TableReport, follow, maintain, run,
+    RunError, RunOptions, RunReport, StateSizes, TableReport, Thresholds, follow, maintain, run,
 };
 pub use explain::Explain;
 pub use job::{Job, JobBuilder};

@@ -1,5 +1,7 @@
 //! Incremental dataflow operators: deltas in, deltas out. No I/O, no clock.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 pub mod aggregate;
 pub mod concat;
 pub mod delta;

@@ -1,7 +1,7 @@
 //! A small job with a table of each kind, for tests of what goes wrong; and deliveries that make partitions come, change
 //! and go.
 
-use crate::maintained::Maintained;
+use crate::maintained::{Maintained, Sizes};
 
 /// Two sources, a view over both, and a table of each encoding; one of them in partitions.
 pub const SQL: &str = "
@@ -95,7 +95,7 @@ const FEWER: &str = "id,k,v,day\n300,b,1,2024-01-01\n302,b,1,2024-01-01\n303,b,1
 #[must_use]
 pub fn large() -> Maintained {
     let mut place = Maintained::new(SQL);
-    place.is_large = true;
+    place.sizes = Sizes::Small;
     let rows = (100..140).map(|id| format!("{id},b,{id},2024-01-01\n"));
     let many = format!("id,k,v,day\n{}", rows.collect::<String>());
     place.deliver("sales/many.csv", many, 0);

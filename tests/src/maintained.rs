@@ -23,8 +23,32 @@ use crate::published::{rows_by_partition, stored_rows};
 pub struct Maintained {
     dir: TempDir,
     colds: RefCell<u32>,
-    /// Whether its tables are maintained as if they were large: in several files, which are patched.
-    pub is_large: bool,
+    /// From which sizes on its state and its tables are kept in another way.
+    pub sizes: Sizes,
+}
+
+/// From which sizes on a state and its tables are kept in another way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sizes {
+    /// Those that users run with.
+    Release,
+    /// A small state is kept like a large one.
+    SmallState,
+    /// Small tables are maintained like large ones too: in several files, which are patched.
+    Small,
+}
+
+impl Sizes {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Release, Self::SmallState, Self::Small];
+
+    fn variable(self) -> Option<&'static str> {
+        match self {
+            Self::Release => None,
+            Self::SmallState => Some("state"),
+            Self::Small => Some("all"),
+        }
+    }
 }
 
 /// The inode and the time of modification of each file.
@@ -37,7 +61,7 @@ impl Maintained {
         let place = Self {
             dir: directory(),
             colds: RefCell::default(),
-            is_large: false,
+            sizes: Sizes::SmallState,
         };
         fs::create_dir(place.path("in")).unwrap();
         place.declare(sql);
@@ -82,8 +106,8 @@ impl Maintained {
         let arguments = ["run", "job.sql", "--set", "input=in", "--set", &output];
         let mut command = binary::command(&[&arguments, more].concat());
         command.current_dir(self.dir.path());
-        if self.is_large {
-            command.env("TIDEWATER_TINY", "1");
+        if let Some(tiny) = self.sizes.variable() {
+            command.env("TIDEWATER_TINY", tiny);
         }
         command
     }
@@ -145,7 +169,7 @@ impl Maintained {
     pub fn assert_cold(&self) {
         let cold = self.cold();
         let of = |dir: &Path| {
-            if self.is_large {
+            if self.sizes == Sizes::Small {
                 rows_by_partition(dir)
             } else {
                 stored_rows(dir)

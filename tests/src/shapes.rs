@@ -150,6 +150,7 @@ fn follow(
 ) -> Result<(), String> {
     let text = |error: &dyn std::error::Error| error.to_string();
     let store = Store::in_memory().map_err(|error| text(&error))?;
+    let store = store.levelled_from(1);
     let mut resident =
         Resident::start(job, workers[0]).map_err(|error| format!("does not start: {error}"))?;
     let mut tables: BTreeMap<String, Table> = BTreeMap::new();

@@ -14,7 +14,7 @@ use crate::display::count;
 use crate::failure::Failure;
 use crate::progress::ProgressMode;
 use crate::signals::stopping;
-use crate::{clock, cores, job, log, output};
+use crate::{clock, cores, job, log, output, thresholds};
 
 /// Runs the command.
 pub fn run(args: &FollowArgs) -> Result<(), Failure> {
@@ -31,6 +31,7 @@ pub fn run(args: &FollowArgs) -> Result<(), Failure> {
             wait: args.intake.wait,
             rebuild: false,
             settle: args.intake.settle,
+            thresholds: thresholds::of_process(),
             now: &clock::since_1970,
             notice: &|text| output::tell(&format!("{text}\n")),
         },

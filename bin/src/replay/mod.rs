@@ -41,6 +41,7 @@ pub fn run(args: &ReplayArgs) -> Result<(), Failure> {
         messages_from: bounds.messages_from,
         messages_to: bounds.messages_to,
         memory_bytes: MEMORY_BYTES,
+        temporary: std::env::temp_dir(),
     };
     let progress = Progress::default();
     let title = format!(

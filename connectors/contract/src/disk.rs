@@ -6,9 +6,14 @@
 //! | `TIDEWATER_INJECT` | what happens |
 //! |---|---|
 //! | `abort:NAME` | the process ends at the [`crash_point`] of that name |
-//! | `fail:OPERATION:N:EIO` or `…:ENOSPC` | the *n*-th operation of the kind, from 1, fails with that error |
+//! | `fail:OPERATION:N:EIO`, `…:ENOSPC`, `…:ENOTSUP` | the *n*-th operation of the kind, from 1, fails with that error |
 //! | `fail:write:N:SHORT` | the *n*-th write writes half, the next fails with `ENOSPC` |
 //! | `trace` | every operation is told on standard error |
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the one place that changes the file system"
+)]
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -308,10 +313,10 @@ mod inject {
                     operation: (*operation).to_owned(),
                     number: number.parse().unwrap_or(1),
                     short: *error == "SHORT",
-                    error: if *error == "EIO" {
-                        rustix::io::Errno::IO
-                    } else {
-                        rustix::io::Errno::NOSPC
+                    error: match *error {
+                        "EIO" => rustix::io::Errno::IO,
+                        "ENOTSUP" => rustix::io::Errno::NOTSUP,
+                        _ => rustix::io::Errno::NOSPC,
                     },
                 }
             }

@@ -10,6 +10,8 @@
 //! The contract knows no connector and no format. A connector is a crate or a folder that implements it, and a line of the
 //! registry. The crate also has the file operations that durable data goes through ([`disk`]).
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 pub mod checkpoint;
 pub mod connector;
 pub mod declaration;

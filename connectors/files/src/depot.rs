@@ -51,12 +51,8 @@ pub(super) fn given(
 const ONE_BY_ONE_MAX: usize = 64;
 
 /// Files of more bytes are brought to the disk as soon as they have their names, while the run still computes: a first run
-/// waited 0.2 s for the disk at its end. Tests have small ones.
-const EARLY_BYTES_MIN: u64 = if cfg!(debug_assertions) {
-    1 << 10
-} else {
-    16 << 20
-};
+/// waited 0.2 s for the disk at its end.
+const EARLY_BYTES_MIN: u64 = 16 << 20;
 
 /// How much of a file is copied or hashed at a time.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -70,6 +66,8 @@ pub struct Depot {
     encoders: Mutex<Vec<Encoder>>,
     /// What brings large files to the disk, once there are any.
     early: Mutex<Option<Early>>,
+    /// Files of so many bytes are brought to the disk early.
+    early_bytes_min: u64,
 }
 
 /// Brings files to the disk beside everything else, one after the other.
@@ -114,7 +112,17 @@ impl Depot {
             temporaries: AtomicU64::new(0),
             encoders: Mutex::default(),
             early: Mutex::default(),
+            early_bytes_min: EARLY_BYTES_MIN,
         })
+    }
+
+    /// Brings files of so many bytes to the disk as soon as they have their names.
+    #[cfg(test)]
+    fn syncing_early_from(self, bytes: u64) -> Self {
+        Self {
+            early_bytes_min: bytes,
+            ..self
+        }
     }
 
     /// Begins to bring a file to the disk. [`sync`](Self::sync) waits for it, and tells what went wrong, which the system
@@ -363,7 +371,7 @@ impl Unnamed {
         disk::rename(self.file.path(), &path)
             .map_err(|error| SourceError::io("rename", &path, error))?;
         self.named = true;
-        if self.bytes >= EARLY_BYTES_MIN {
+        if self.bytes >= self.depot.early_bytes_min {
             self.depot.sync_early(path);
         }
         Ok(())

@@ -3,6 +3,8 @@
 //! What a source takes in is kept in a [`Depot`] and remembered by its [`Position`]; the next run [compares](compare)
 //! what is delivered with what was taken in.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

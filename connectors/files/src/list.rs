@@ -188,6 +188,7 @@ fn nothing(location: &str, message: impl Into<String>) -> SourceError {
 }
 
 /// Where a relative path was looked for.
+#[expect(clippy::disallowed_methods, reason = "for a message alone")]
 fn looked_in(path: &Path) -> String {
     match std::env::current_dir() {
         Ok(directory) if path.is_relative() => format!(" (looked in {})", directory.display()),

@@ -1,5 +1,7 @@
 //! Layouts of rows, without I/O: decoders take bytes and give batches and rejected rows, encoders the reverse.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef};

@@ -9,6 +9,8 @@
 //! A delivery is a range of offsets of one partition. What was taken in is kept in the source's [`log`], as files are
 //! in a depot: a changed job reads it again, and `verify` does, long after the topic has forgotten it.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 mod begin;
 mod client;
 mod debezium;

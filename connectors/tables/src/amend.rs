@@ -47,7 +47,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use parquet::basic::Compression;
 
-use super::amended::{Changed, Root, Sizes, Table, Work};
+use super::amended::{AmendSizes, Changed, Root, Table, Work};
 use super::durable::{sync, sync_all_below};
 use super::files::Form;
 use super::hive::partition_path;
@@ -97,8 +97,8 @@ pub struct StagedChange {
     pub preview: RecordBatch,
 }
 
-/// Stages `changes` beside what is `published`, with up to `options.threads` threads. The result has their order; all of
-/// it is durable.
+/// Stages `changes` beside what is `published`, with up to `options.threads` threads. `sizes` tell which partitions are
+/// amended and which written anew. The result has their order; all of it is durable.
 ///
 /// # Errors
 /// When a row is retracted that is not there, a published file is not as it was published, a value does not fit its
@@ -108,16 +108,7 @@ pub fn stage_changes(
     changes: Vec<TableChange>,
     published: &dyn Published,
     options: WriteOptions,
-) -> Result<Vec<StagedChange>, SinkError> {
-    stage_with(staging, changes, published, options, Sizes::default())
-}
-
-pub(super) fn stage_with(
-    staging: &Staging,
-    changes: Vec<TableChange>,
-    published: &dyn Published,
-    options: WriteOptions,
-    sizes: Sizes,
+    sizes: AmendSizes,
 ) -> Result<Vec<StagedChange>, SinkError> {
     let mut staged: Vec<Option<StagedChange>> = changes.iter().map(|_| None).collect();
     let (mut whole, mut parts) = (Vec::new(), Vec::new());
@@ -146,7 +137,7 @@ fn table(
     staging: &Staging,
     change: &TableChange,
     options: WriteOptions,
-    sizes: Sizes,
+    sizes: AmendSizes,
 ) -> Result<Table, SinkError> {
     let spec = &change.spec;
     let root = |path: &Path| {

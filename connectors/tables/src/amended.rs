@@ -19,9 +19,9 @@ use tidewater_formats::parquet::encode::ParquetOptions;
 /// Net changes of so many distinct rows at most are held in memory.
 pub(super) const MEMORY_ROWS_MAX: u64 = 256 * 1024;
 
-/// From which sizes on a partition is not simply written anew.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Sizes {
+/// From which sizes on a partition is amended rather than written anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AmendSizes {
     /// A partition whose files take no more is always written whole.
     pub small_partition_bytes: u64,
     /// A file of no more is written anew with the next rows that are put in.
@@ -32,10 +32,17 @@ pub(crate) struct Sizes {
     pub group_rows_max: usize,
 }
 
-impl Sizes {
+impl AmendSizes {
+    /// What users run with.
+    pub const RELEASE: Self = Self {
+        small_partition_bytes: 2 * 1024 * 1024,
+        small_file_bytes: 256 * 1024,
+        files_max: 8,
+        group_rows_max: usize::MAX,
+    };
+
     /// Few rows are many, for tests.
-    #[cfg(any(test, debug_assertions))]
-    pub(crate) const TINY: Self = Self {
+    pub const TINY: Self = Self {
         small_partition_bytes: 0,
         small_file_bytes: 0,
         files_max: 4,
@@ -43,19 +50,9 @@ impl Sizes {
     };
 }
 
-impl Default for Sizes {
-    /// In a debug build `TIDEWATER_TINY` makes them [`Sizes::TINY`].
+impl Default for AmendSizes {
     fn default() -> Self {
-        #[cfg(debug_assertions)]
-        if std::env::var_os("TIDEWATER_TINY").is_some() {
-            return Self::TINY;
-        }
-        Self {
-            small_partition_bytes: 2 * 1024 * 1024,
-            small_file_bytes: 256 * 1024,
-            files_max: 8,
-            group_rows_max: usize::MAX,
-        }
+        Self::RELEASE
     }
 }
 
@@ -79,7 +76,7 @@ pub(super) struct Table {
     pub text: Option<(Root, Form)>,
     pub spill_directory: PathBuf,
     pub options: WriteOptions,
-    pub sizes: Sizes,
+    pub sizes: AmendSizes,
 }
 
 /// What changes in a partition.

@@ -38,11 +38,14 @@
 //! Exactly-once for each run: publishing replaces a table's whole content, so a run that is repeated after a crash ends
 //! in the same bytes.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 mod amend;
 mod amended;
 mod changes;
 mod codes;
 mod durable;
+mod exchange;
 mod files;
 mod gather;
 mod hive;
@@ -68,6 +71,7 @@ mod write;
 mod tests;
 
 pub use amend::{StagedChange, TableChange, stage_changes};
+pub use amended::AmendSizes;
 pub use changes::write_changes;
 pub use durable::sync_all;
 pub use hive::can_partition_by;

@@ -1,24 +1,23 @@
 //! Puts staged tables in their places.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
-use rustix::io::Errno;
-
 use super::durable::{sync, sync_all_below};
+use super::exchange::{Exchange, OldContent, replace};
 use super::staging::Staging;
+use super::swap::inode;
 use super::target;
 use super::write::StagedTable;
+use tidewater_contract::disk;
 use tidewater_contract::sink::{SinkError, WrittenTable};
 
 /// A table that took its place, and where its old content went.
 struct Placed {
     target: PathBuf,
     staged: PathBuf,
+    aside: PathBuf,
     /// Where the old content is; `None` where there was none.
-    old: Option<PathBuf>,
+    old: Option<OldContent>,
 }
 
 /// Replaces each table's directory by what was staged for it, then removes the old content and the staging
@@ -55,86 +54,52 @@ fn place_all(
             staging.staged(&table.spec.path)?,
             staging.set_aside(&table.spec.path)?,
         );
-        let old = place(&staged, &target, &aside)?;
+        let old = place(&staged, &target, &aside, disk::exchange)?;
         placed.push(Placed {
             target,
             staged,
+            aside,
             old,
         });
     }
     staging.parents().try_for_each(sync)
 }
 
-/// Moves `staged` to `target`; gives the path to which the old content went.
-fn place(staged: &Path, target: &Path, aside: &Path) -> Result<Option<PathBuf>, SinkError> {
-    let failed = |error: Errno| SinkError::io("put the new table at", target)(error.into());
-    match renameat_with(CWD, staged, CWD, target, RenameFlags::EXCHANGE) {
-        Ok(()) => Ok(Some(staged.to_path_buf())),
-        Err(Errno::NOENT) => {
-            // NOREPLACE, where it is known, for a directory that appeared just now.
-            match renameat_with(CWD, staged, CWD, target, RenameFlags::NOREPLACE) {
-                Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
-                    fs::rename(staged, target)
-                        .map_err(SinkError::io("put the new table at", target))?;
-                }
-                other => other.map_err(failed)?,
-            }
-            Ok(None)
-        }
-        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
-            place_in_two_steps(staged, target, aside)
-        }
-        Err(error) => Err(failed(error)),
-    }
-}
-
-/// For file systems that cannot exchange directories: a reader may find no table for the time between two renames.
-fn place_in_two_steps(
+/// Moves `staged` to `target`; tells where the old content went, if there was any.
+fn place(
     staged: &Path,
     target: &Path,
     aside: &Path,
-) -> Result<Option<PathBuf>, SinkError> {
-    let had_old = match fs::rename(target, aside) {
-        Ok(()) => true,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-        Err(error) => return Err(SinkError::io("set the old table aside at", target)(error)),
-    };
-    if let Err(error) = fs::rename(staged, target) {
-        let cause = SinkError::io("put the new table at", target)(error);
-        if had_old && let Err(source) = fs::rename(aside, target) {
-            let (path, kept) = (target.to_path_buf(), aside.to_path_buf());
-            return Err(SinkError::RollBack {
-                path,
-                kept,
-                cause: Box::new(cause),
-                source,
-            });
-        }
-        return Err(cause);
+    exchange: Exchange,
+) -> Result<Option<OldContent>, SinkError> {
+    if inode(target)?.is_some() {
+        return replace(staged, target, aside, exchange).map(Some);
     }
-    Ok(had_old.then(|| aside.to_path_buf()))
+    disk::rename(staged, target).map_err(SinkError::io("put the new table at", target))?;
+    Ok(None)
 }
 
 /// Puts the old tables back, the last first.
 fn roll_back(staging: &mut Staging, placed: &[Placed], mut cause: SinkError) -> SinkError {
-    for Placed {
-        target,
-        staged,
-        old,
-    } in placed.iter().rev()
-    {
-        let put_back = match old {
-            None => fs::rename(target, staged),
-            Some(old) if old == staged => {
-                renameat_with(CWD, old, CWD, target, RenameFlags::EXCHANGE).map_err(io::Error::from)
+    for placed in placed.iter().rev() {
+        let Placed {
+            target,
+            staged,
+            aside,
+            old,
+        } = placed;
+        let (put_back, kept) = match old {
+            None => (disk::rename(target, staged), target),
+            Some(OldContent::Staged) => (disk::exchange(staged, target), staged),
+            Some(OldContent::Aside) => {
+                let moved = disk::rename(target, staged);
+                (moved.and_then(|()| disk::rename(aside, target)), aside)
             }
-            Some(old) => fs::rename(target, staged).and_then(|()| fs::rename(old, target)),
         };
         if let Err(source) = put_back {
-            let kept = old.clone().unwrap_or_else(|| target.clone());
             cause = SinkError::RollBack {
                 path: target.clone(),
-                kept,
+                kept: kept.clone(),
                 cause: Box::new(cause),
                 source,
             };
@@ -149,6 +114,9 @@ fn roll_back(staging: &mut Staging, placed: &[Placed], mut cause: SinkError) -> 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::fs;
+    use std::io;
+
     use super::*;
 
     /// Directories named with a file in each that holds the name.
@@ -163,19 +131,33 @@ mod tests {
         fs::read_to_string(path.join("part-00000.csv")).ok()
     }
 
-    type Place = fn(&Path, &Path, &Path) -> Result<Option<PathBuf>, SinkError>;
-    const PLACES: [Place; 2] = [place, place_in_two_steps];
+    fn unable(_: &Path, _: &Path) -> io::Result<()> {
+        Err(rustix::io::Errno::NOTSUP.into())
+    }
+
+    /// A file system that exchanges two names, and one that cannot.
+    const EXCHANGES: [(Exchange, OldContent); 2] = [
+        (disk::exchange, OldContent::Staged),
+        (unable, OldContent::Aside),
+    ];
 
     #[test]
     fn the_new_takes_the_place_of_the_old_and_back() {
-        for place in PLACES {
+        for (exchange, expected) in EXCHANGES {
             let root = tempfile::tempdir().unwrap();
             let path = |name: &str| root.path().join(name);
             directories(root.path(), &["staged", "target", "fresh"]);
-            let old = place(&path("staged"), &path("target"), &path("aside")).unwrap();
+            let place =
+                |staged, target, aside| place(&path(staged), &path(target), &path(aside), exchange);
+            let old = place("staged", "target", "aside").unwrap();
             assert_eq!(holds(&path("target")).as_deref(), Some("staged"));
-            assert_eq!(old.as_deref().and_then(holds).as_deref(), Some("target"));
-            let none = place(&path("fresh"), &path("absent"), &path("aside2")).unwrap();
+            assert_eq!(old, Some(expected));
+            let kept = match expected {
+                OldContent::Staged => path("staged"),
+                OldContent::Aside => path("aside"),
+            };
+            assert_eq!(holds(&kept).as_deref(), Some("target"));
+            let none = place("fresh", "absent", "aside2").unwrap();
             assert_eq!(
                 (none, holds(&path("absent")).as_deref()),
                 (None, Some("fresh"))
@@ -185,11 +167,13 @@ mod tests {
                 Placed {
                     target: path("target"),
                     staged: path("staged"),
+                    aside: path("aside"),
                     old,
                 },
                 Placed {
                     target: path("absent"),
                     staged: path("fresh"),
+                    aside: path("aside2"),
                     old: None,
                 },
             ];
@@ -204,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_failure_leaves_the_old_in_place() {
-        for place in PLACES {
+        for (exchange, _) in EXCHANGES {
             let root = tempfile::tempdir().unwrap();
             directories(root.path(), &["target"]);
             let target = root.path().join("target");
@@ -212,6 +196,7 @@ mod tests {
                 &root.path().join("gone"),
                 &target,
                 &root.path().join("aside"),
+                exchange,
             )
             .unwrap_err();
             assert!(error.to_string().contains("target"), "{error}");
@@ -230,7 +215,8 @@ mod tests {
         let placed = [Placed {
             target: table.clone(),
             staged: staging.staged(&table).unwrap(),
-            old: Some(aside.clone()),
+            aside: aside.clone(),
+            old: Some(OldContent::Aside),
         }];
         let error = roll_back(
             &mut staging,

@@ -21,7 +21,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
 use super::target;
-use tidewater_contract::disk;
+use tidewater_contract::disk::{self, DiskFile};
 use tidewater_contract::sink::SinkError;
 
 const PREFIX: &str = "_staging-";
@@ -42,7 +42,7 @@ pub struct Staging {
 struct Place {
     directory: PathBuf,
     /// Held open for its lock; `None` where a state's lock serves.
-    lock: Option<File>,
+    lock: Option<DiskFile>,
 }
 
 impl Staging {
@@ -229,7 +229,7 @@ impl Place {
         let pid = std::process::id();
         for number in 0_u32.. {
             let directory = parent.join(format!("{PREFIX}{pid}-{number}"));
-            match fs::create_dir(&directory) {
+            match disk::create_dir(&directory) {
                 Ok(()) => return Self::lock(directory),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(SinkError::io("create the directory", &directory)(error)),
@@ -243,11 +243,11 @@ impl Place {
 
     fn lock(directory: PathBuf) -> Result<Self, SinkError> {
         let unnamed = directory.join(NEW_LOCK);
-        let file =
-            File::create(&unnamed).map_err(SinkError::io("create the lock file", &unnamed))?;
-        flock(&file, FlockOperation::NonBlockingLockExclusive)
+        let file = DiskFile::create_new(&unnamed)
+            .map_err(SinkError::io("create the lock file", &unnamed))?;
+        flock(file.file(), FlockOperation::NonBlockingLockExclusive)
             .map_err(|error| SinkError::io("lock the file", &unnamed)(error.into()))?;
-        fs::rename(&unnamed, directory.join(LOCK))
+        disk::rename(&unnamed, &directory.join(LOCK))
             .map_err(SinkError::io("name the lock file", &unnamed))?;
         Self::furnish(directory, Some(file))
     }
@@ -259,7 +259,7 @@ impl Place {
         Self::furnish(directory, None)
     }
 
-    fn furnish(directory: PathBuf, lock: Option<File>) -> Result<Self, SinkError> {
+    fn furnish(directory: PathBuf, lock: Option<DiskFile>) -> Result<Self, SinkError> {
         for name in ["new", "old"] {
             let path = directory.join(name);
             disk::create_dir(&path).map_err(SinkError::io("create the directory", &path))?;
@@ -292,14 +292,8 @@ fn remove_stale(parent: &Path) -> Result<(), SinkError> {
             && let Some(_claim) = claim(&path, owner)?
         {
             tracing::info!(path = %path.display(), "removing what a run that died left behind");
-            match fs::remove_dir_all(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(SinkError::io("remove the leftover of a dead run,", &path)(
-                        error,
-                    ));
-                }
-                _ => {}
-            }
+            disk::remove_dir_all(&path)
+                .map_err(SinkError::io("remove the leftover of a dead run,", &path))?;
         }
     }
     Ok(())

@@ -6,10 +6,10 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::durable::sync_directories;
+use super::exchange::{BETWEEN, Exchange, replace};
 use tidewater_contract::disk;
 use tidewater_contract::sink::SinkError;
 
@@ -17,7 +17,6 @@ use tidewater_contract::sink::SinkError;
 pub const CRASH_POINTS: &[&str] = &[BEFORE, BETWEEN, SWAPPED, DONE];
 
 const BEFORE: &str = "publish: before a swap";
-const BETWEEN: &str = "publish: between the halves of an exchange";
 const SWAPPED: &str = "publish: before the swaps are durable";
 const DONE: &str = "publish: after the last swap";
 
@@ -84,9 +83,6 @@ impl Swap {
         }
     }
 }
-
-/// Exchanges two names in one step.
-pub(crate) type Exchange = fn(&Path, &Path) -> io::Result<()>;
 
 /// Brings what was staged to its places, in order, and makes that durable. May be called again after it was cut short
 /// at any point, and after it was done, as long as what was staged is not [cleaned](crate::Staging::clean) away
@@ -158,26 +154,13 @@ fn put_directory(
         }
         Some(_) => {}
     }
-    if there.is_none() {
-        if let Some(parent) = target.parent() {
-            disk::create_dir_all(parent).map_err(SinkError::io("create the directory", parent))?;
-        }
-    } else {
-        match exchange(staged, target) {
-            Err(error) if cannot_exchange(&error) => disk::rename(target, aside)
-                .map_err(SinkError::io("set the old content aside at", target))?,
-            result => return result.map_err(SinkError::io("put the new content at", target)),
-        }
-        disk::crash_point(BETWEEN);
+    if there.is_some() {
+        return replace(staged, target, aside, exchange).map(drop);
+    }
+    if let Some(parent) = target.parent() {
+        disk::create_dir_all(parent).map_err(SinkError::io("create the directory", parent))?;
     }
     disk::rename(staged, target).map_err(SinkError::io("put the new content at", target))
-}
-
-fn cannot_exchange(error: &io::Error) -> bool {
-    matches!(
-        Errno::from_io_error(error),
-        Some(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP)
-    )
 }
 
 fn remove(target: &Path, aside: &Path, root: &Path) -> Result<(), SinkError> {

@@ -11,6 +11,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use tidewater_contract::disk;
 use tidewater_contract::sink::SinkError;
 
 /// Files that belong to no table's content and may be replaced with it.
@@ -37,7 +38,7 @@ pub(super) fn resolve(path: &Path) -> Result<PathBuf, SinkError> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    fs::create_dir_all(parent).map_err(SinkError::io("create the directory", parent))?;
+    disk::create_dir_all(parent).map_err(SinkError::io("create the directory", parent))?;
     Ok(fs::canonicalize(parent)
         .map_err(SinkError::io("look up", parent))?
         .join(name))

@@ -1,4 +1,4 @@
-//! What the operators of all workers noted, into the state: each worker sends its updates part by part in pieces, in the
+//! What the operators of all workers noted, into the state: each worker sends its updates part by part in batches, in the
 //! order of their keys, and these are merged as they come in. No more is in memory than some chunks of each worker.
 //!
 //! Parts are dealt to keepers in turn, by all workers in the same order: a worker that waits for a keeper waits for a part
@@ -11,9 +11,9 @@ use std::thread;
 use tidewater_operators::Faults;
 use tidewater_operators::state::{StateName, StateRegistry, visit_merged};
 
-use crate::state::{Piece, Pieces, Reading, StoreError, Writing, panic};
+use crate::state::{Reading, StoreError, UpdateBatch, UpdateBatches, Writing, panic};
 
-/// Bytes of pieces that are sent at once.
+/// Bytes of batches that are sent at once.
 const CHUNK_BYTES: usize = 64 << 10;
 /// Chunks of a worker that may wait.
 const CHUNKS_MAX: usize = 8;
@@ -23,7 +23,7 @@ enum Message {
     /// The chunks of this part follow.
     Part(StateName),
     /// Updates in the order of their keys.
-    Chunk(Vec<Piece>),
+    Chunk(Vec<UpdateBatch>),
     /// The part is complete.
     PartEnd,
     /// All parts are.
@@ -70,16 +70,16 @@ pub fn send(registry: &StateRegistry, to: &Outlets) {
     for ((name, deltas), to) in registry.take_deltas().into_iter().zip(to.0.iter().cycle()) {
         let _ = to.send(Message::Part(name));
         let (mut chunk, mut bytes) = (Vec::new(), 0);
-        let mut pieces = Pieces::new(|piece: Piece| {
-            bytes += piece.entries.len() + size_of::<Piece>();
-            chunk.push(piece);
+        let mut batches = UpdateBatches::new(|batch: UpdateBatch| {
+            bytes += batch.entries.len() + size_of::<UpdateBatch>();
+            chunk.push(batch);
             if bytes >= CHUNK_BYTES {
                 let _ = to.send(Message::Chunk(std::mem::take(&mut chunk)));
                 bytes = 0;
             }
         });
-        visit_merged(&deltas, &mut pieces);
-        pieces.finish();
+        visit_merged(&deltas, &mut batches);
+        batches.finish();
         let _ = to.send(Message::Chunk(chunk));
         let _ = to.send(Message::PartEnd);
     }
@@ -161,10 +161,10 @@ fn receive(
         for incoming in &mut incoming {
             incoming.advance();
         }
-        if incoming.iter().any(|incoming| incoming.piece.is_some()) {
+        if incoming.iter().any(|incoming| incoming.batch.is_some()) {
             writing.part(&part.name, |writer| {
-                while let Some(piece) = next(&mut incoming) {
-                    writer.take(&piece)?;
+                while let Some(batch) = next(&mut incoming) {
+                    writer.apply(&batch)?;
                 }
                 Ok(())
             })?;
@@ -176,19 +176,19 @@ fn receive(
     }
 }
 
-/// The piece that comes first of all workers'.
-fn next(incoming: &mut [Incoming<'_>]) -> Option<Piece> {
+/// The batch that comes first of all workers'.
+fn next(incoming: &mut [Incoming<'_>]) -> Option<UpdateBatch> {
     let waiting = incoming.iter_mut();
-    let waiting = waiting.filter(|incoming| incoming.piece.is_some());
+    let waiting = waiting.filter(|incoming| incoming.batch.is_some());
     let first = waiting.min_by(|a, b| a.first().cmp(&b.first()));
     first?.advance()
 }
 
-/// The pieces of one worker, one at a time.
+/// The batches of one worker, one at a time.
 struct Incoming<'a> {
     from: &'a Receiver<Message>,
-    chunk: std::vec::IntoIter<Piece>,
-    piece: Option<Piece>,
+    chunk: std::vec::IntoIter<UpdateBatch>,
+    batch: Option<UpdateBatch>,
     is_cut_short: bool,
 }
 
@@ -197,28 +197,28 @@ impl<'a> Incoming<'a> {
         Self {
             from,
             chunk: Vec::new().into_iter(),
-            piece: None,
+            batch: None,
             is_cut_short: false,
         }
     }
 
-    /// The first key of the piece that it stands at.
+    /// The first key of the batch that it stands at.
     fn first(&self) -> Option<&[u8]> {
-        self.piece.as_ref().map(|piece| piece.first.as_slice())
+        self.batch.as_ref().map(|batch| batch.first.as_slice())
     }
 
-    /// Takes the piece that it stands at, and moves to the next.
-    fn advance(&mut self) -> Option<Piece> {
+    /// Takes the batch that it stands at, and moves to the next.
+    fn advance(&mut self) -> Option<UpdateBatch> {
         loop {
-            if let Some(piece) = self.chunk.next() {
-                return self.piece.replace(piece);
+            if let Some(batch) = self.chunk.next() {
+                return self.batch.replace(batch);
             }
             match self.from.recv() {
                 Ok(Message::Chunk(chunk)) => self.chunk = chunk.into_iter(),
-                Ok(Message::PartEnd) => return self.piece.take(),
+                Ok(Message::PartEnd) => return self.batch.take(),
                 _ => {
                     self.is_cut_short = true;
-                    return self.piece.take();
+                    return self.batch.take();
                 }
             }
         }

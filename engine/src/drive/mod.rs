@@ -28,7 +28,7 @@ pub use self::error::RunError;
 pub use self::inspect::{Inspection, KeptInputs, KeptSource, Open, StateSizes};
 pub use self::late::LATE_TABLE;
 pub use self::maintain::{
-    CRASH_POINTS, FILLED, FollowOptions, MaintainOptions, Pace, follow, maintain,
+    CRASH_POINTS, FILLED, FollowOptions, MaintainOptions, Pace, Thresholds, follow, maintain,
 };
 pub use self::progress::{Counters, Progress};
 pub use self::replay::{History, OffsetBound, Replay, ReplayOptions, Replayed, Step, parse_time};

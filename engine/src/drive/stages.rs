@@ -1,14 +1,34 @@
-//! How long each stage of a run took.
+//! How long each stage of a run took. The only clock of the engine: timing is for reports alone, no result depends on it.
 
 use std::time::Instant;
 
 use super::Progress;
 
-/// Times the stages of a run. Timing is for the report alone: no result depends on the clock.
+/// Measures how long something takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Begins.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that owns the clock"
+    )]
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Seconds since it began.
+    pub fn seconds(self) -> f64 {
+        self.0.elapsed().as_secs_f64()
+    }
+}
+
+/// Times the stages of a run.
 pub struct Stages<'a> {
     progress: &'a Progress,
-    began: Instant,
-    stage: Option<(&'static str, Instant)>,
+    run: Stopwatch,
+    stage: Option<(&'static str, Stopwatch)>,
     seconds: Vec<(&'static str, f64)>,
 }
 
@@ -17,7 +37,7 @@ impl<'a> Stages<'a> {
     pub fn start(progress: &'a Progress) -> Self {
         Self {
             progress,
-            began: Instant::now(),
+            run: Stopwatch::start(),
             stage: None,
             seconds: Vec::new(),
         }
@@ -25,7 +45,7 @@ impl<'a> Stages<'a> {
 
     /// Seconds since it began.
     pub fn elapsed(&self) -> f64 {
-        self.began.elapsed().as_secs_f64()
+        self.run.seconds()
     }
 
     /// Ends the stage before, and begins one.
@@ -33,12 +53,12 @@ impl<'a> Stages<'a> {
         self.leave();
         tracing::info!("{stage}");
         self.progress.enter(stage);
-        self.stage = Some((stage, Instant::now()));
+        self.stage = Some((stage, Stopwatch::start()));
     }
 
     fn leave(&mut self) {
-        if let Some((stage, since)) = self.stage.take() {
-            let seconds = since.elapsed().as_secs_f64();
+        if let Some((stage, watch)) = self.stage.take() {
+            let seconds = watch.seconds();
             tracing::info!("{stage} took {seconds:.3} s");
             self.seconds.push((stage, seconds));
         }
@@ -48,6 +68,6 @@ impl<'a> Stages<'a> {
     pub fn finish(mut self) -> (f64, Vec<(&'static str, f64)>) {
         self.leave();
         self.progress.enter("done");
-        (self.began.elapsed().as_secs_f64(), self.seconds)
+        (self.run.seconds(), self.seconds)
     }
 }

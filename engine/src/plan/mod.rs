@@ -5,6 +5,7 @@
 
 mod aggregate;
 pub mod assemble;
+pub mod canonical;
 mod evaluate;
 mod expression;
 mod guard;
@@ -134,6 +135,23 @@ impl Node {
             Self::Join { spec, .. } => &spec.schema,
             Self::Window { spec, .. } => &spec.output,
             Self::Top { spec, .. } => &spec.schema,
+        }
+    }
+
+    /// What the operator is called in the names of its state; `None` for one that keeps none. States of earlier runs are
+    /// found by these names, and fingerprints hold them.
+    pub fn state_name(&self) -> Option<String> {
+        match self {
+            Self::Aggregate { aggregation, .. } => Some(aggregation.name.to_string()),
+            Self::Join { .. } => Some("join".to_owned()),
+            Self::Window { functions, .. } => Some(functions.join(", ")),
+            Self::Top { .. } => Some("top".to_owned()),
+            Self::Scan { .. }
+            | Self::Constant { .. }
+            | Self::Map(_)
+            | Self::Unnest { .. }
+            | Self::Union { .. }
+            | Self::Retain { .. } => None,
         }
     }
 

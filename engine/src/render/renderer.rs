@@ -93,30 +93,32 @@ impl<'scope> Renderer<'_, 'scope> {
                 });
                 concat(self.scope, inputs.collect::<Vec<_>>())
             }
-            Node::Aggregate { input, aggregation } => self.aggregate(input, aggregation),
+            Node::Aggregate { input, aggregation } => {
+                self.aggregate(self.stateful_name(node), input, aggregation)
+            }
             Node::Retain { input, column } => self.retain(self.node(input), *column),
             Node::Join { left, right, spec } => {
-                let (name, state) = self.stateful("join");
+                let (name, state) = self.stateful(node);
                 let (left, right) = (self.node(left), self.node(right));
                 join(left, right, &name, spec, state, self.faults())
             }
-            Node::Window {
-                input,
-                spec,
-                functions,
-            } => {
-                let (name, state) = self.stateful(&functions.join(", "));
+            Node::Window { input, spec, .. } => {
+                let (name, state) = self.stateful(node);
                 window(self.node(input), &name, spec, state, self.faults())
             }
             Node::Top { input, spec } => {
-                let (name, state) = self.stateful("top");
+                let (name, state) = self.stateful(node);
                 top(self.node(input), &name, spec, state, self.faults())
             }
         }
     }
 
-    fn aggregate(&self, input: &Node, aggregation: &Aggregation) -> DeltaStream<'scope> {
-        let name = self.stateful_name(&aggregation.name);
+    fn aggregate(
+        &self,
+        name: String,
+        input: &Node,
+        aggregation: &Aggregation,
+    ) -> DeltaStream<'scope> {
         let aggregation = Aggregation {
             name: name.clone(),
             ..aggregation.clone()
@@ -176,19 +178,20 @@ impl<'scope> Renderer<'_, 'scope> {
     }
 
     /// The name of a stateful operator, which identifies its state and is unique within the view.
-    fn stateful_name(&self, operation: &str) -> String {
+    fn stateful_name(&self, node: &Node) -> String {
+        let operation = node.state_name().unwrap_or_default();
         let number = self.stateful.get() + 1;
         self.stateful.set(number);
         if number == 1 {
-            self.name(operation)
+            self.name(&operation)
         } else {
             self.name(&format!("{operation} #{number}"))
         }
     }
 
     /// The name of a stateful operator, and its state.
-    fn stateful(&self, operation: &str) -> (String, StateHandle) {
-        let name = self.stateful_name(operation);
+    fn stateful(&self, node: &Node) -> (String, StateHandle) {
+        let name = self.stateful_name(node);
         let state = self.context.registry.handle(self.view, &name);
         (name, state)
     }

@@ -6,7 +6,7 @@ use tidewater_operators::state::{EntryCursor, StateEntry, StateError};
 use super::block::BlockReader;
 use super::error::{Damage, StoreError};
 
-/// Walks over entries in ascending order of their keys, as [`EntryCursor`] does, and says what is wrong with the store.
+/// Walks over entries in ascending order of their keys, as [`EntryCursor`] does, with the errors of the store.
 pub trait Walk {
     /// Moves to the first entry whose key is not less than `key`.
     fn find(&mut self, key: &[u8]) -> Result<(), StoreError>;
@@ -21,24 +21,24 @@ pub trait Walk {
     fn at(&self) -> Option<StateEntry<'_>>;
 }
 
-/// A walk for operators, to which errors are messages.
-pub struct Told<W>(pub W);
+/// A cursor for operators, to which errors are messages.
+pub struct StateCursor<W>(pub W);
 
-fn told(result: Result<(), StoreError>) -> Result<(), StateError> {
+fn as_state_error(result: Result<(), StoreError>) -> Result<(), StateError> {
     result.map_err(|error| StateError(error.to_string()))
 }
 
-impl<W: Walk> EntryCursor for Told<W> {
+impl<W: Walk> EntryCursor for StateCursor<W> {
     fn seek(&mut self, key: &[u8]) -> Result<(), StateError> {
-        told(self.0.find(key))
+        as_state_error(self.0.find(key))
     }
 
     fn seek_before(&mut self, key: &[u8]) -> Result<(), StateError> {
-        told(self.0.find_before(key))
+        as_state_error(self.0.find_before(key))
     }
 
     fn step(&mut self) -> Result<(), StateError> {
-        told(self.0.advance())
+        as_state_error(self.0.advance())
     }
 
     fn entry(&self) -> Option<StateEntry<'_>> {
@@ -47,7 +47,7 @@ impl<W: Walk> EntryCursor for Told<W> {
 }
 
 /// A block of the store: its fence and its bytes.
-type Found<'a> = Result<
+type StoredBlock<'a> = Result<
     (
         AccessGuard<'a, &'static [u8]>,
         AccessGuard<'a, &'static [u8]>,
@@ -56,19 +56,19 @@ type Found<'a> = Result<
 >;
 
 /// Stands at an entry of a level, or past the last. The level has blocks.
-pub struct Cursor<'a, T> {
+pub struct LevelCursor<'a, T> {
     /// The part, for messages.
     name: &'a str,
     table: &'a T,
     /// Of the block it stands in.
     fence: Option<Vec<u8>>,
     block: BlockReader,
-    /// What it was to find last. Between this key and where it stands there is no entry, unless it moved since.
+    /// The key that was sought last. No entry lies between it and where the cursor stands, unless that moved since.
     sought: Vec<u8>,
     has_moved: bool,
 }
 
-impl<'a, T: ReadableTable<&'static [u8], &'static [u8]>> Cursor<'a, T> {
+impl<'a, T: ReadableTable<&'static [u8], &'static [u8]>> LevelCursor<'a, T> {
     /// A cursor that stands nowhere.
     pub fn new(name: &'a str, table: &'a T) -> Self {
         Self {
@@ -128,7 +128,7 @@ pub fn open_covering<'a, T: ReadableTable<&'static [u8], &'static [u8]>>(
 fn open_block<'a>(
     name: &str,
     block: &mut BlockReader,
-    found: Option<Found<'a>>,
+    found: Option<StoredBlock<'a>>,
 ) -> Result<AccessGuard<'a, &'static [u8]>, StoreError> {
     let damaged = || StoreError::damaged(Damage::Part(name.to_owned()));
     let (fence, bytes) = found.ok_or_else(damaged)??;
@@ -137,7 +137,7 @@ fn open_block<'a>(
     Ok(fence)
 }
 
-impl<T: ReadableTable<&'static [u8], &'static [u8]>> Walk for Cursor<'_, T> {
+impl<T: ReadableTable<&'static [u8], &'static [u8]>> Walk for LevelCursor<'_, T> {
     fn advance(&mut self) -> Result<(), StoreError> {
         self.has_moved = true;
         loop {

@@ -1,4 +1,4 @@
-//! Looks single entries of a part up: what its levels say of a key, and of no other.
+//! Looks single entries of a part up, in all of its levels.
 
 use redb::ReadableTable;
 use tidewater_operators::state::{EntryLookup, StateEntry, StateError};
@@ -6,25 +6,25 @@ use tidewater_operators::state::{EntryLookup, StateEntry, StateError};
 use super::block::BlockReader;
 use super::cursor::open_covering;
 use super::error::{Damage, StoreError};
-use super::said::Said;
+use super::merge_operand::MergeOperand;
 
-/// Tells how often entries are there.
-pub struct Lookup<'a, T> {
+/// Looks up the counts of entries.
+pub struct PartLookup<'a, T> {
     name: &'a str,
     /// The latest first, the base last.
-    levels: Vec<Level<'a, T>>,
+    levels: Vec<LevelLookup<'a, T>>,
 }
 
-impl<'a, T: ReadableTable<&'static [u8], &'static [u8]>> Lookup<'a, T> {
+impl<'a, T: ReadableTable<&'static [u8], &'static [u8]>> PartLookup<'a, T> {
     /// In the levels of the part `name`, the base first; each has blocks.
     pub fn new(name: &'a str, levels: impl DoubleEndedIterator<Item = &'a T>) -> Self {
         Self {
             name,
-            levels: levels.rev().map(Level::new).collect(),
+            levels: levels.rev().map(LevelLookup::new).collect(),
         }
     }
 
-    /// How often the entry of `key` is there. Cheap when `key` is not less than the last one, and not far ahead.
+    /// The count of the entry of `key`. Cheap when `key` is not less than the last one, and not far ahead.
     ///
     /// # Errors
     /// When the store fails or is damaged.
@@ -35,10 +35,10 @@ impl<'a, T: ReadableTable<&'static [u8], &'static [u8]>> Lookup<'a, T> {
             let Some(entry) = level.find(self.name, key)? else {
                 continue;
             };
-            match Said::read(entry) {
-                Said::Add(more) if at < base => count += more,
-                // Levels below say what was before.
-                Said::Add(_) | Said::Set(..) => {
+            match MergeOperand::of_entry(entry) {
+                MergeOperand::Add(more) if at < base => count += more,
+                // It replaces what the levels below hold.
+                MergeOperand::Add(_) | MergeOperand::Set(..) => {
                     count += entry.count;
                     break;
                 }
@@ -51,23 +51,23 @@ impl<'a, T: ReadableTable<&'static [u8], &'static [u8]>> Lookup<'a, T> {
     }
 }
 
-impl<T: ReadableTable<&'static [u8], &'static [u8]>> EntryLookup for Lookup<'_, T> {
+impl<T: ReadableTable<&'static [u8], &'static [u8]>> EntryLookup for PartLookup<'_, T> {
     fn count(&mut self, key: &[u8]) -> Result<i64, StateError> {
         self.find(key)
             .map_err(|error| StateError(error.to_string()))
     }
 }
 
-/// Where it is in one level.
-struct Level<'a, T> {
+/// The place in one level.
+struct LevelLookup<'a, T> {
     table: &'a T,
     block: BlockReader,
-    /// The last key that was looked up: the block covers it, and stands at the first entry that is not less, or past the
-    /// last. None before the first lookup.
+    /// The last key that was looked up; `None` before the first lookup. The block covers it, and stands at the first entry
+    /// that is not less, or past the last.
     sought: Option<Vec<u8>>,
 }
 
-impl<'a, T: ReadableTable<&'static [u8], &'static [u8]>> Level<'a, T> {
+impl<'a, T: ReadableTable<&'static [u8], &'static [u8]>> LevelLookup<'a, T> {
     fn new(table: &'a T) -> Self {
         Self {
             table,

@@ -18,13 +18,13 @@ pub mod fuzz;
 mod layout;
 mod levels;
 mod lookup;
+mod merge_operand;
 mod migrate;
 pub mod panic;
-mod part;
-mod piece;
+mod part_writer;
 mod record;
-mod said;
-mod write;
+mod stored_part;
+mod update_batch;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,9 +44,10 @@ use self::backend::{Backend, Unchanged};
 use self::directory::Directory;
 
 pub use self::error::{Damage, StoreError};
-pub use self::piece::{Piece, Pieces};
+pub use self::levels::LEVELLED_BLOCKS;
+pub use self::part_writer::PartWriter;
 pub use self::record::*;
-pub use self::write::PartWriter;
+pub use self::update_batch::{UpdateBatch, UpdateBatches};
 
 type Bytes<'a> = TableDefinition<'a, &'static [u8], &'static [u8]>;
 
@@ -85,6 +86,8 @@ pub struct Store {
     database: Database,
     /// Whether it caches as much as a state that is filled needs.
     fills: bool,
+    /// A part of so many blocks has levels.
+    levelled_blocks: u64,
 }
 
 impl Store {
@@ -96,8 +99,25 @@ impl Store {
         let database = Database::builder()
             .set_cache_size(CACHE_BYTES)
             .create_with_backend(redb::backends::InMemoryBackend::new())?;
-        let fills = false;
-        Ok(Self { database, fills })
+        Ok(Self::of(database, false))
+    }
+
+    fn of(database: Database, fills: bool) -> Self {
+        Self {
+            database,
+            fills,
+            levelled_blocks: LEVELLED_BLOCKS,
+        }
+    }
+
+    /// Puts changes beside parts of so many blocks, rather than into them: [`LEVELLED_BLOCKS`], unless a test asks for
+    /// fewer.
+    #[must_use]
+    pub fn levelled_from(self, blocks: u64) -> Self {
+        Self {
+            levelled_blocks: blocks,
+            ..self
+        }
     }
 
     /// Opens the state in `directory`, made where there is none.
@@ -134,7 +154,7 @@ impl Store {
             directory.made()?;
         }
         migrate::migrate(&database)?;
-        Ok(Self { database, fills })
+        Ok(Self::of(database, fills))
     }
 
     /// Gives back the memory that filling a state took, once it is filled. No snapshot may be held.
@@ -144,8 +164,9 @@ impl Store {
     pub fn filled(&mut self, directory: &mut Directory) -> Result<(), StoreError> {
         if self.fills {
             // The file is closed before it is opened again.
+            let blocks = self.levelled_blocks;
             *self = Self::in_memory()?;
-            *self = Self::open(directory)?;
+            *self = Self::open(directory)?.levelled_from(blocks);
         }
         Ok(())
     }
@@ -164,8 +185,7 @@ impl Store {
             .set_cache_size(CACHE_BYTES)
             .create_with_backend(file.map_err(StoreError::io("open", &path))?)?;
         migrate::migrate(&database)?;
-        let fills = false;
-        Ok(Self { database, fills })
+        Ok(Self::of(database, false))
     }
 
     /// A snapshot.
@@ -185,7 +205,10 @@ impl Store {
         let mut transaction = self.database.begin_write()?;
         // After a crash the store is opened without a scan of all of it.
         transaction.set_quick_repair(true);
-        Ok(Writing { transaction })
+        Ok(Writing {
+            transaction,
+            levelled_blocks: self.levelled_blocks,
+        })
     }
 
     /// Checks every page of the store; what is read is checked anyway.
@@ -396,7 +419,7 @@ impl Reading {
         }
         let name = name.into();
         Ok((!levels.is_empty())
-            .then(|| Arc::new(part::KeptPart { name, levels }) as Arc<dyn StoredEntries>))
+            .then(|| Arc::new(stored_part::StoredPart { name, levels }) as Arc<dyn StoredEntries>))
     }
 
     /// Bytes that the entries of each part take.
@@ -420,6 +443,7 @@ impl Reading {
 /// The transaction that changes the state.
 pub struct Writing {
     transaction: WriteTransaction,
+    levelled_blocks: u64,
 }
 
 impl Writing {
@@ -502,7 +526,7 @@ impl Writing {
         name: &str,
         change: impl FnOnce(&mut PartWriter<'_, '_>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        levels::change(&self.transaction, name, change)
+        levels::change(&self.transaction, name, self.levelled_blocks, change)
     }
 
     /// Forgets a part.

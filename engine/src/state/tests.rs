@@ -12,8 +12,14 @@ use super::*;
 type Model = BTreeMap<Vec<u8>, (i64, Vec<u8>)>;
 
 fn open(path: &std::path::Path) -> (Directory, Store) {
+    open_levelled_from(1, path)
+}
+
+/// With levels above parts of so many blocks.
+fn open_levelled_from(blocks: u64, path: &std::path::Path) -> (Directory, Store) {
     let mut directory = Directory::open(path, false, false).unwrap();
     let store = Store::open(&mut directory).unwrap();
+    let store = store.levelled_from(blocks);
     (directory, store)
 }
 
@@ -39,12 +45,14 @@ fn key(random: &mut ChaCha8Rng) -> Vec<u8> {
     format!("group {group:03} ****-****-{value:04}--").into_bytes()
 }
 
+/// With the levels of small parts, and with those that a release has.
 #[test]
 fn the_store_holds_what_a_map_would() {
-    for seed in 0..6 {
+    for (seed, blocks) in (0..8).zip([1, 1, LEVELLED_BLOCKS].into_iter().cycle()) {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let directory = tempfile::tempdir().unwrap();
-        let (mut locked, mut store) = open(directory.path());
+        let open = || open_levelled_from(blocks, directory.path());
+        let (mut locked, mut store) = open();
         let mut model = Model::new();
         for commit in 0..12 {
             let changes = [1, 30, 900, 20_000][random.random_range(0..4)];
@@ -67,9 +75,9 @@ fn the_store_holds_what_a_map_would() {
             let cut = random.random_range(1..200);
             let all = updates.iter();
             let all = all.map(|(key, &more)| (key.as_slice(), EntryUpdate::Add(more)));
-            let pieces = pieces(all.enumerate().map(|(at, update)| (at % cut == 0, update)));
+            let batches = batches(all.enumerate().map(|(at, update)| (at % cut == 0, update)));
             let changed = writing.part("p", |part| {
-                pieces.iter().try_for_each(|piece| part.take(piece))
+                batches.iter().try_for_each(|batch| part.apply(batch))
             });
             changed.unwrap();
             for (key, more) in updates {
@@ -81,7 +89,7 @@ fn the_store_holds_what_a_map_would() {
             match random.random_range(0..10) {
                 0..3 => {
                     drop((store, locked));
-                    (locked, store) = open(directory.path());
+                    (locked, store) = open();
                 }
                 3..5 => store.filled(&mut locked).unwrap(),
                 _ => {}
@@ -94,16 +102,18 @@ fn the_store_holds_what_a_map_would() {
 }
 
 /// Updates as a worker sends them; `true` where a run begins.
-fn pieces<'a>(updates: impl Iterator<Item = (bool, (&'a [u8], EntryUpdate<'a>))>) -> Vec<Piece> {
+fn batches<'a>(
+    updates: impl Iterator<Item = (bool, (&'a [u8], EntryUpdate<'a>))>,
+) -> Vec<UpdateBatch> {
     let mut all = Vec::new();
-    let mut pieces = Pieces::new(|piece| all.push(piece));
+    let mut batches = UpdateBatches::new(|batch| all.push(batch));
     for (begins, (key, update)) in updates {
         if begins {
-            pieces.begin_run();
+            batches.begin_run();
         }
-        pieces.update(key, update);
+        batches.update(key, update);
     }
-    pieces.finish();
+    batches.finish();
     all
 }
 
@@ -179,10 +189,10 @@ fn levels_say_what_a_map_would() {
                 (key.as_slice(), update)
             });
             let updates: Vec<_> = updates.collect();
-            let pieces = pieces(updates.iter().map(|update| (false, *update)));
+            let batches = batches(updates.iter().map(|update| (false, *update)));
             let writing = store.write().unwrap();
             let changed = writing.part("p", |part| {
-                pieces.iter().try_for_each(|piece| part.take(piece))
+                batches.iter().try_for_each(|batch| part.apply(batch))
             });
             changed.unwrap();
             writing.commit().unwrap();
@@ -210,9 +220,9 @@ fn no_level_takes_back_what_is_not_there() {
     let (_locked, store) = open(directory.path());
     let change = |updates: &[(&[u8], EntryUpdate<'_>)]| {
         let writing = store.write().unwrap();
-        let pieces = pieces(updates.iter().map(|update| (false, *update)));
+        let batches = batches(updates.iter().map(|update| (false, *update)));
         writing.part("p", |part| {
-            pieces.iter().try_for_each(|piece| part.take(piece))
+            batches.iter().try_for_each(|batch| part.apply(batch))
         })?;
         writing.commit()
     };
@@ -246,10 +256,10 @@ fn payloads_are_put_and_removed() {
         let writing = store.write().unwrap();
         let updates = changes.iter();
         let updates = updates.map(|(key, update)| (false, (key.as_bytes(), *update)));
-        let pieces = pieces(updates);
+        let batches = batches(updates);
         writing
             .part("p", |part| {
-                pieces.iter().try_for_each(|piece| part.take(piece))
+                batches.iter().try_for_each(|batch| part.apply(batch))
             })
             .unwrap();
         writing.commit().unwrap();
@@ -283,9 +293,9 @@ fn a_row_taken_back_too_often_is_an_error() {
     assert!(error.to_string().contains("view: join"), "{error}");
     let updates = [("a", 1), ("b", -1), ("c", 1)];
     let updates = updates.map(|(key, more)| (false, (key.as_bytes(), EntryUpdate::Add(more))));
-    let pieces = pieces(updates.into_iter());
+    let batches = batches(updates.into_iter());
     let error = writing
-        .part("view: top", |part| part.take(&pieces[0]))
+        .part("view: top", |part| part.apply(&batches[0]))
         .unwrap_err();
     assert!(error.to_string().contains("view: top"), "{error}");
 }

@@ -8,6 +8,7 @@ mod corpora;
 mod declared;
 mod deterministic;
 mod failures;
+mod faults;
 mod golden;
 mod inputs;
 mod place;

@@ -218,6 +218,7 @@ fn rows_that_wait_in_temporary_files_are_the_same() {
                 messages_from: None,
                 messages_to: None,
                 memory_bytes,
+                temporary: std::env::temp_dir(),
             };
             let replay = Replay::open(&job, &options, &Progress::default()).unwrap();
             let steps = replay.map(Result::unwrap);

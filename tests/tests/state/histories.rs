@@ -10,7 +10,7 @@ use rand::RngExt;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use tidewater_tests::deliveries::Input;
-use tidewater_tests::maintained::{Footprint, Maintained};
+use tidewater_tests::maintained::{Footprint, Maintained, Sizes};
 use tidewater_tests::oracle::Oracle;
 use tidewater_tests::rows::Table;
 use tidewater_tests::sources::{Format, Source, sales, shops};
@@ -148,9 +148,9 @@ impl History {
     pub fn draw(name: &str, seed: u64, format: Format, appends: bool) -> (Self, ChaCha8Rng) {
         let mut rng = seed::generator(seed, name);
         let mut history = Self::drawn(&mut rng, format, appends);
-        let size = ["small", "large"][usize::from(history.place.is_large)];
+        let size = history.place.sizes;
         let told = format!(
-            "{name}, TIDEWATER_SEED={seed}, {size} tables\n{}",
+            "{name}, TIDEWATER_SEED={seed}, {size:?} tables\n{}",
             history.sql
         );
         history.log.push(told);
@@ -187,7 +187,7 @@ impl History {
                 &format!("COPY {name} TO '${{output}}/{name}' STORED AS {encoding}{partition};\n");
         }
         let mut place = Maintained::new(&sql);
-        place.is_large = rng.random_bool(0.5);
+        place.sizes = Sizes::ALL[rng.random_range(0..Sizes::ALL.len())];
         Self {
             input: Input::new(&place, vec![sales, shops]),
             place,

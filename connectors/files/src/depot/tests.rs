@@ -122,6 +122,22 @@ fn files_are_copied_and_checked() {
     assert!(message.starts_with("cannot open "), "{message}");
 }
 
+/// With the threshold of a test, and with that of a release.
+#[test]
+fn large_files_are_brought_to_the_disk_early() {
+    for (bytes, is_early) in [(7, true), (8, false), (EARLY_BYTES_MIN, false)] {
+        let root = tempfile::tempdir().unwrap();
+        let depot = Depot::open(root.path().join("kept")).unwrap();
+        let depot = Arc::new(depot.syncing_early_from(bytes));
+        let path = root.path().join("f");
+        fs::write(&path, "content").unwrap();
+        let kept = depot.copy(&path).unwrap();
+        assert_eq!(depot.early.lock().unwrap().is_some(), is_early, "{bytes}");
+        depot.sync([kept.part.hash.as_str()]).unwrap();
+        assert!(depot.early.lock().unwrap().is_none());
+    }
+}
+
 #[test]
 fn no_depot_where_there_is_a_file() {
     let root = tempfile::tempdir().unwrap();
@@ -136,7 +152,7 @@ fn no_depot_where_there_is_a_file() {
 /// Runs this very test again with a fault, since a process reads its faults once.
 #[test]
 fn faults_of_the_disk_are_told_and_leave_nothing() {
-    const NAME: &str = "file::depot::tests::faults_of_the_disk_are_told_and_leave_nothing";
+    const NAME: &str = "depot::tests::faults_of_the_disk_are_told_and_leave_nothing";
     if std::env::var_os("TIDEWATER_INJECT").is_some() {
         let (root, depot) = depot();
         let path = root.path().join("f");

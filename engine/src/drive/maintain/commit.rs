@@ -33,15 +33,15 @@ use std::sync::atomic::Ordering;
 use tidewater_connectors::connector::SourceChanges;
 use tidewater_connectors::disk;
 use tidewater_connectors::file::sink::{
-    DEFAULT_SHARD_BYTES, Published as PublishedRecord, PublishedPartition, PublishedTable,
-    QUARANTINE_TABLE, Run, StagedChange, Staging, TableChange, TableShard, WriteOptions,
-    apply_swaps, stage_changes, sync_all, write_changes,
+    AmendSizes, DEFAULT_SHARD_BYTES, Published as PublishedRecord, PublishedPartition,
+    PublishedTable, QUARANTINE_TABLE, Run, StagedChange, Staging, TableChange, TableShard,
+    WriteOptions, apply_swaps, stage_changes, sync_all, write_changes,
 };
 use tidewater_connectors::sink::{Encoding, SinkError, TableSpec};
 use tidewater_connectors::sink_connector::StagedSinks;
 
 use super::inputs::{CommittedSource, connectors, remove_unused};
-use super::views::{Views, table_name};
+use super::views::Views;
 use crate::drive::RunError;
 use crate::drive::balance::{self, signed};
 use crate::drive::graph::{Epoch, Plan};
@@ -159,6 +159,8 @@ pub struct Commit<'a> {
     pub sources: Vec<CommittedSource>,
     /// When, in seconds since 1970.
     pub now_s: u64,
+    /// Which partitions are amended rather than written anew.
+    pub sizes: AmendSizes,
 }
 
 impl Commit<'_> {
@@ -198,7 +200,8 @@ impl Commit<'_> {
         sync_all(written)?;
         let is_staged = changes.as_ref().map(Option::is_some);
         let changes = changes.into_values().into_iter().flatten().collect();
-        let staged = stage_changes(&epoch.staging, changes, &FromState(self.reading), options)?;
+        let published = FromState(self.reading);
+        let staged = stage_changes(&epoch.staging, changes, &published, options, self.sizes)?;
         disk::crash_point(STAGED);
         let mut staged = staged.into_iter();
         Ok(is_staged.map(|is_staged| if is_staged { staged.next() } else { None }))
@@ -353,12 +356,13 @@ impl Commit<'_> {
     }
 
     fn record_views(&self, writing: &Writing) -> Result<(), RunError> {
+        self.views.upgrades.write(writing)?;
         for name in self.views.gone.views.keys() {
             writing.remove(VIEWS, name)?;
         }
         for name in &self.views.rebuilt.keeps {
             let record = ViewRecord {
-                fingerprint: self.views.fingerprints[name].clone(),
+                fingerprint: self.views.fingerprint(name),
                 parts: self.parts.get(name).cloned().unwrap_or_default(),
                 newest: newest(&self.views.rebuilt, name),
             };
@@ -367,12 +371,18 @@ impl Commit<'_> {
         for name in self.views.kept.retained.keys() {
             if let Some(record) = self.reading.record::<ViewRecord>(VIEWS, name)? {
                 let newest = newest(&self.views.kept, name);
-                writing.put(VIEWS, name, &ViewRecord { newest, ..record })?;
+                let fingerprint = self.views.fingerprint(name);
+                let record = ViewRecord {
+                    fingerprint,
+                    newest,
+                    ..record
+                };
+                writing.put(VIEWS, name, &record)?;
             }
         }
         if self.views.quarantine {
             let record = ViewRecord {
-                fingerprint: self.views.fingerprints[QUARANTINE_TABLE].clone(),
+                fingerprint: self.views.fingerprint(QUARANTINE_TABLE),
                 parts: Vec::new(),
                 newest: None,
             };
@@ -412,7 +422,7 @@ impl Commit<'_> {
                 fingerprint: self
                     .views
                     .fingerprints
-                    .get(&table_name(&name))
+                    .table(&name)
                     .cloned()
                     .unwrap_or_default(),
                 path: staged.spec.path.clone(),

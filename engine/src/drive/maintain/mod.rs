@@ -8,12 +8,14 @@
 
 pub mod commit;
 mod fill;
+mod fingerprints;
 mod follow;
 pub mod inputs;
 mod reports;
 mod session;
 mod sinks;
 mod sources_read;
+mod thresholds;
 pub mod views;
 mod windows;
 
@@ -23,6 +25,7 @@ use std::time::Duration;
 pub use self::commit::{CRASH_POINTS, FILLED};
 pub use self::follow::{FollowOptions, Pace, follow};
 pub use self::session::state_of;
+pub use self::thresholds::Thresholds;
 
 use tidewater_connectors::sink_connector::KeepTrying;
 
@@ -44,6 +47,8 @@ pub struct MaintainOptions<'a> {
     pub rebuild: bool,
     /// Files modified since less than this are left for a later run.
     pub settle: Duration,
+    /// Sizes from which on things are done in another way; the default ones but in tests.
+    pub thresholds: Thresholds,
     /// The time, since 1970.
     pub now: &'a (dyn Fn() -> Duration + Sync),
     /// Told what is about to be done that the user may not expect.

@@ -130,7 +130,7 @@ impl<'a> Session<'a> {
         clock.enter("compare");
         let work = self.compare()?;
         if !self.has_work(&work) {
-            self.note_checkpoints(&work)?;
+            self.note_unchanged(&work)?;
             return unchanged(self.state.epoch, &work.tables, &work.reading, clock);
         }
         let inputs = self.inputs(&work, barrier)?;
@@ -154,6 +154,7 @@ impl<'a> Session<'a> {
             changes: &work.changes,
             sources,
             now_s: (self.options.now)().as_secs(),
+            sizes: self.options.thresholds.tables,
         };
         let (epoch, runs) = (computed.epoch, computed.runs);
         let stage = || commit.stage(&epoch, runs, self.write_options());
@@ -282,9 +283,9 @@ impl<'a> Session<'a> {
         inputs.collect()
     }
 
-    /// Notes checkpoints that changed though nothing is to be read, such as those of files that were touched: they are
-    /// not read again to be told unchanged.
-    fn note_checkpoints(&self, work: &Work) -> Result<(), RunError> {
+    /// Records what changed though nothing is to be read: checkpoints, such as those of files that were touched, which
+    /// need not be read again to be found unchanged; and fingerprints in the format of this version.
+    fn note_unchanged(&self, work: &Work) -> Result<(), RunError> {
         let mut updates = Vec::new();
         for (source, changes) in self.job.sources.iter().zip(&work.changes) {
             let source = CommittedSource::of(source, changes.as_ref(), None)?;
@@ -292,10 +293,12 @@ impl<'a> Session<'a> {
                 updates.push(source);
             }
         }
-        if updates.is_empty() {
+        let upgrades = &work.views.upgrades;
+        if updates.is_empty() && upgrades.is_empty() {
             return Ok(());
         }
         let writing = self.store.write()?;
+        upgrades.write(&writing)?;
         for source in updates {
             let update = &source.outcome.checkpoint;
             writing.update_checkpoint(source.connector, &source.source, update)?;
@@ -370,7 +373,7 @@ fn open_store(directory: &mut Directory, options: &MaintainOptions<'_>) -> Resul
         }
         Ok(store)
     });
-    match opened {
+    let store = match opened {
         Err(error) if options.rebuild => {
             (options.notice)(&format!(
                 "{error}. Its record of what was taken in is lost: everything is read again"
@@ -378,10 +381,11 @@ fn open_store(directory: &mut Directory, options: &MaintainOptions<'_>) -> Resul
             let path = directory.layout.store();
             disk::remove_file(&path).map_err(StoreError::io("remove", &path))?;
             directory.is_made = false;
-            Ok(Store::open(directory)?)
+            Store::open(directory)?
         }
-        other => Ok(other?),
-    }
+        other => other?,
+    };
+    Ok(store.levelled_from(options.thresholds.levelled_blocks))
 }
 
 /// The state's record; a new one before the first commit.
@@ -427,6 +431,8 @@ fn announce(views: &Views, state: &StateRecord, rebuild: bool, notice: &dyn Fn(&
         let names = list(views.rebuilt.keeps.iter().collect());
         let why = if rebuild {
             "--rebuild"
+        } else if views.other_format {
+            "the job has changed, or this version of Tidewater plans it otherwise than the one that made the state"
         } else {
             "the job, or a table's directory, has changed"
         };

@@ -2,29 +2,22 @@
 //! is not the one their state was made with, and those whose table is published in another way.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
-use tidewater_connectors::file::rows_depend_on_projection;
 use tidewater_connectors::file::sink::QUARANTINE_TABLE;
-use tidewater_connectors::sink::TableSpec;
-use tidewater_operators::hash::hash;
 
+use super::fingerprints::{Comparison, Fingerprints};
 use crate::drive::RunError;
 use crate::drive::graph::{Graph, Plan};
 use crate::drive::late::LATE_TABLE;
 use crate::job::Job;
-use crate::plan::Node;
 use crate::plan::PlannedView;
 use crate::plan::assemble::{add_scanned, published_views};
 use crate::plan::retain::horizon;
 use crate::render::RetainedWindows;
-use crate::state::{Reading, TABLES, TableRecord, VIEWS, ViewRecord};
-
-/// Counts up when the same plan means something else, or its state looks otherwise.
-const PLANNER: u32 = 1;
+use crate::state::{Reading, StoreError, TABLES, TableRecord, VIEWS, ViewRecord, Writing};
 
 /// What a run does with the views of a job.
 pub struct Views {
@@ -37,9 +30,22 @@ pub struct Views {
     /// Whether the table of late rows is.
     pub late: bool,
     /// Of relations, tables and the quarantine.
-    pub fingerprints: BTreeMap<String, String>,
+    pub fingerprints: Fingerprints,
     /// Relations and tables that are kept and no longer in the job.
     pub gone: Gone,
+    /// Records whose fingerprints are the job's, in the format of an earlier version.
+    pub upgrades: Upgrades,
+    /// Whether something is built anew because its fingerprint has the format of another version.
+    pub other_format: bool,
+}
+
+/// Records that go on with the fingerprints of this version.
+#[derive(Default)]
+pub struct Upgrades {
+    /// Of views and the quarantine.
+    pub views: BTreeMap<String, ViewRecord>,
+    /// Of tables.
+    pub tables: BTreeMap<String, TableRecord>,
 }
 
 /// What a job had and has no longer.
@@ -63,61 +69,22 @@ impl Views {
         copies: &Path,
         all: bool,
     ) -> Result<Self, RunError> {
-        let known: BTreeMap<String, ViewRecord> = reading.records(VIEWS, "")?;
-        let tables: BTreeMap<String, TableRecord> = reading.records(TABLES, "")?;
+        let recorded = Recorded::read(reading)?;
         let views = published_views(job)?;
-        let mut fingerprints = fingerprints(job, &views);
-        let same = |name: &str| {
-            known
-                .get(name)
-                .is_some_and(|known| known.fingerprint == fingerprints[name])
-        };
-        let mut changed: BTreeSet<String> = job
-            .sinks
-            .iter()
-            .filter(|sink| {
-                let print = table_print(job, &sink.view, &sink.files(copies));
-                let known = tables.get(&*sink.name);
-                // A directory that is gone cannot be amended: whoever removed it wants it made anew.
-                known.is_none_or(|known| known.fingerprint != print || !known.path.is_dir())
-            })
-            .map(|sink| sink.view.clone())
-            .collect();
-        for name in fingerprints.keys().filter(|name| *name != QUARANTINE_TABLE) {
-            if all || !same(name) {
-                changed.insert(name.clone());
-            }
-        }
-        let is_there = |name: &str| tables.get(name).is_some_and(|table| table.path.is_dir());
-        let quarantine = all || !same(QUARANTINE_TABLE) || !is_there(QUARANTINE_TABLE);
-        let late = !is_there(LATE_TABLE);
-        for sink in &job.sinks {
-            let print = table_print(job, &sink.view, &sink.files(copies));
-            fingerprints.insert(table_name(&sink.name), print);
-        }
-        let gone = Gone {
-            views: known
-                .iter()
-                .filter(|(name, _)| !fingerprints.contains_key(*name))
-                .map(|(name, view)| (name.clone(), view.clone()))
-                .collect(),
-            tables: tables
-                .into_iter()
-                .filter(|(name, _)| {
-                    name != QUARANTINE_TABLE
-                        && name != LATE_TABLE
-                        && !fingerprints.contains_key(&table_name(name))
-                })
-                .collect(),
-        };
+        let fingerprints = Fingerprints::of(job, &views, copies);
+        let changed = recorded.changed(job, &fingerprints, all);
+        let quarantine = all || !recorded.has_quarantine(&fingerprints);
+        let late = !recorded.has_table(LATE_TABLE);
+        let other_format = recorded.is_of_other_format(&fingerprints);
+        let upgrades = recorded.upgrades(&fingerprints, &changed);
         let (mut kept, mut rebuilt) = split(&views, &changed);
         for sink in &job.sinks {
             let (Some(retain), Some(view)) = (&sink.retain, job.view(&sink.view)) else {
                 continue;
             };
             let is_new = changed.contains(&sink.view);
-            let newest = known.get(&sink.view).filter(|_| !is_new);
-            let newest = newest.and_then(|known| known.newest);
+            let newest = recorded.views.get(&sink.view).filter(|_| !is_new);
+            let newest = newest.and_then(|view| view.newest);
             let data_type = view.schema.field(retain.column).data_type();
             let retained = Arc::new(RetainedWindows {
                 horizon: newest.map(|newest| horizon(newest, retain.length_us, data_type)),
@@ -131,8 +98,10 @@ impl Views {
             rebuilt,
             quarantine,
             late,
+            gone: recorded.gone(&fingerprints),
             fingerprints,
-            gone,
+            upgrades,
+            other_format,
         })
     }
 
@@ -145,15 +114,16 @@ impl Views {
         }
     }
 
+    /// The fingerprint of a relation, or of the quarantine.
+    pub fn fingerprint(&self, name: &str) -> String {
+        let fingerprint = self.fingerprints.relation(name);
+        fingerprint.cloned().unwrap_or_default()
+    }
+
     /// Whether the relation is built anew.
     pub fn is_rebuilt(&self, relation: &str) -> bool {
         self.rebuilt.keeps.contains(relation)
     }
-}
-
-/// The name of a table's fingerprint among those of the views.
-pub fn table_name(table: &str) -> String {
-    format!("table {table}")
 }
 
 /// The views that go on, and those that are built anew with all that they read. `keeps` of the latter also names the
@@ -184,61 +154,143 @@ fn split(views: &[PlannedView], changed: &BTreeSet<String>) -> (Plan, Plan) {
     )
 }
 
-/// Of each relation, and of the quarantine: of its plan and of all that it reads.
-fn fingerprints(job: &Job, views: &[PlannedView]) -> BTreeMap<String, String> {
-    let mut prints = BTreeMap::new();
-    let mut sources = String::new();
-    for source in &job.sources {
-        let spec = &source.spec;
-        // A view that is added or removed must not rebuild those that read other columns.
-        let projection = rows_depend_on_projection(spec).then_some(&spec.projection);
-        let text = format!(
-            "{PLANNER} {:?} {:?} {:?} {:?} {:?}",
-            spec.format, spec.schema, projection, spec.options, source.primary_key
-        );
-        let print = print(&text);
-        let _ = write!(sources, "{} {print} ", spec.name);
-        prints.insert(spec.name.clone(), print);
+/// What the state has of views and tables.
+struct Recorded {
+    views: BTreeMap<String, ViewRecord>,
+    tables: BTreeMap<String, TableRecord>,
+}
+
+impl Recorded {
+    fn read(reading: &Reading) -> Result<Self, RunError> {
+        Ok(Self {
+            views: reading.records(VIEWS, "")?,
+            tables: reading.records(TABLES, "")?,
+        })
     }
-    prints.insert(QUARANTINE_TABLE.to_owned(), print(&sources));
-    for view in &job.views {
-        let planned = views.iter().find(|planned| planned.name == view.name);
-        let Some(PlannedView { node, .. }) = planned else {
-            continue;
+
+    fn compare_view(&self, name: &str, fingerprints: &Fingerprints) -> Option<Comparison> {
+        let record = self.views.get(name)?;
+        Some(fingerprints.compare_relation(name, &record.fingerprint))
+    }
+
+    fn is_same_view(&self, name: &str, fingerprints: &Fingerprints) -> bool {
+        self.compare_view(name, fingerprints)
+            .is_some_and(Comparison::is_same)
+    }
+
+    /// Whether a table's files are there. A directory that is gone cannot be amended: whoever removed it wants it made
+    /// anew.
+    fn has_table(&self, name: &str) -> bool {
+        let record = self.tables.get(name);
+        record.is_some_and(|record| record.path.is_dir())
+    }
+
+    fn has_quarantine(&self, fingerprints: &Fingerprints) -> bool {
+        self.is_same_view(QUARANTINE_TABLE, fingerprints) && self.has_table(QUARANTINE_TABLE)
+    }
+
+    /// The relations that are built anew: those whose fingerprint is another one, and those of which a table is
+    /// published in another way.
+    fn changed(&self, job: &Job, fingerprints: &Fingerprints, all: bool) -> BTreeSet<String> {
+        let is_published = |name: &str| {
+            let record = self.tables.get(name);
+            record.is_some_and(|record| {
+                let comparison = fingerprints.compare_table(name, &record.fingerprint);
+                comparison.is_same() && record.path.is_dir()
+            })
         };
-        let mut text = format!("{PLANNER} {}", view.plan.display_indent_schema());
-        let mut sinks = job.sinks.iter().filter(|sink| sink.view == view.name);
-        if let Some(retain) = sinks.find_map(|sink| sink.retain.as_ref()) {
-            let _ = write!(text, " retained by {}", retain.column);
+        let sinks = job.sinks.iter();
+        let sinks = sinks.filter(|sink| !is_published(&sink.name));
+        let relations = fingerprints.relations();
+        let relations = relations.filter(|name| *name != QUARANTINE_TABLE);
+        let relations = relations.filter(|name| all || !self.is_same_view(name, fingerprints));
+        let published = sinks.map(|sink| sink.view.clone());
+        published.chain(relations.cloned()).collect()
+    }
+
+    /// Whether a fingerprint has the format of another version, and cannot be compared.
+    fn is_of_other_format(&self, fingerprints: &Fingerprints) -> bool {
+        let views = fingerprints.relations();
+        let views = views.filter_map(|name| self.compare_view(name, fingerprints));
+        let tables = self.tables.iter();
+        let tables = tables.filter(|(name, _)| fingerprints.table(name).is_some());
+        let tables =
+            tables.map(|(name, table)| fingerprints.compare_table(name, &table.fingerprint));
+        views
+            .chain(tables)
+            .any(|comparison| comparison == Comparison::OtherFormat)
+    }
+
+    fn upgrades(&self, fingerprints: &Fingerprints, changed: &BTreeSet<String>) -> Upgrades {
+        let mut upgrades = Upgrades::default();
+        for (name, record) in &self.views {
+            let comparison = fingerprints.compare_relation(name, &record.fingerprint);
+            if let (Comparison::SameInOldFormat, Some(fingerprint), false) = (
+                comparison,
+                fingerprints.relation(name),
+                changed.contains(name),
+            ) {
+                let fingerprint = fingerprint.clone();
+                let record = record.clone();
+                let record = ViewRecord {
+                    fingerprint,
+                    ..record
+                };
+                upgrades.views.insert(name.clone(), record);
+            }
         }
-        constants(node, &mut text);
-        let mut read = BTreeSet::new();
-        add_scanned(node, &mut read);
-        for relation in &read {
-            let print = prints.get(relation).map_or("", String::as_str);
-            let _ = write!(text, " {relation} {print}");
+        for (name, record) in &self.tables {
+            let comparison = fingerprints.compare_table(name, &record.fingerprint);
+            if let (Comparison::SameInOldFormat, Some(fingerprint), false) = (
+                comparison,
+                fingerprints.table(name),
+                changed.contains(&record.view),
+            ) {
+                let fingerprint = fingerprint.clone();
+                let record = record.clone();
+                let record = TableRecord {
+                    fingerprint,
+                    ..record
+                };
+                upgrades.tables.insert(name.clone(), record);
+            }
         }
-        prints.insert(view.name.clone(), print(&text));
+        upgrades
     }
-    prints
+
+    /// What is recorded and no longer in the job.
+    fn gone(self, fingerprints: &Fingerprints) -> Gone {
+        let is_own = |name: &str| name == QUARANTINE_TABLE || name == LATE_TABLE;
+        let views = self.views.into_iter();
+        let tables = self.tables.into_iter();
+        Gone {
+            views: views
+                .filter(|(name, _)| fingerprints.relation(name).is_none())
+                .collect(),
+            tables: tables
+                .filter(|(name, _)| !is_own(name) && fingerprints.table(name).is_none())
+                .collect(),
+        }
+    }
 }
 
-/// The rows that are in the plan itself, of which its text shows the first few.
-fn constants(node: &Node, text: &mut String) {
-    if let Node::Constant { batch } = node {
-        let _ = write!(text, "{batch:?}");
+impl Upgrades {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.views.is_empty() && self.tables.is_empty()
     }
-    for input in node.inputs() {
-        constants(input, text);
+
+    /// Writes the records.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn write(&self, transaction: &Writing) -> Result<(), StoreError> {
+        for (name, record) in &self.views {
+            transaction.put(VIEWS, name, record)?;
+        }
+        for (name, record) in &self.tables {
+            transaction.put(TABLES, name, record)?;
+        }
+        Ok(())
     }
-}
-
-/// Of how a table is published. `ORDER BY` is in its spec.
-fn table_print(job: &Job, view: &str, table: &TableSpec) -> String {
-    let schema = job.view(view).map(|view| &view.schema);
-    print(&format!("{view} {schema:?} {table:?}"))
-}
-
-fn print(text: &str) -> String {
-    format!("{:016x}", hash(text.as_bytes()))
 }

@@ -11,9 +11,8 @@ mod read;
 mod runs;
 mod step;
 
-use std::time::Instant;
-
 use arrow::error::ArrowError;
+use std::path::{Path, PathBuf};
 
 pub use self::step::{Step, parse_time};
 
@@ -22,7 +21,7 @@ pub use tidewater_connectors::connector::OffsetBound;
 use self::read::Counts;
 use self::runs::{StepRows, Steps};
 use super::resident::{Resident, TableChanges};
-use super::stages::Stages;
+use super::stages::{Stages, Stopwatch};
 use super::{Progress, RunError};
 use crate::job::Job;
 
@@ -46,6 +45,8 @@ pub struct ReplayOptions {
     pub messages_to: Option<OffsetBound>,
     /// Bytes of rows that wait for their step in memory; more wait in temporary files.
     pub memory_bytes: usize,
+    /// Where these files are; they have no name, and go with the process.
+    pub temporary: PathBuf,
 }
 
 /// What was read.
@@ -88,6 +89,7 @@ pub struct Replay {
     step: Step,
     steps: Steps,
     resident: Resident,
+    temporary: PathBuf,
     epoch: u64,
     done: bool,
 }
@@ -120,6 +122,7 @@ impl Replay {
             step: options.step,
             steps: gather.finish(),
             resident,
+            temporary: options.temporary.clone(),
             epoch: 0,
             done: false,
         })
@@ -136,20 +139,20 @@ impl Replay {
     }
 
     fn advance(&mut self) -> Result<Option<Replayed>, RunError> {
-        let (start, batches): StepRows = match self.steps.next().map_err(spill_failed)? {
-            Some(step) => step,
-            // Without a row there are still the tables that have rows over nothing.
-            None if self.epoch == 0 => (None, Vec::new()),
-            None => return Ok(None),
-        };
+        let (start, batches): StepRows =
+            match self.steps.next().map_err(spill_failed(&self.temporary))? {
+                Some(step) => step,
+                // Without a row there are still the tables that have rows over nothing.
+                None if self.epoch == 0 => (None, Vec::new()),
+                None => return Ok(None),
+            };
         let rows: usize = batches.iter().map(|(_, batch)| batch.num_rows()).sum();
         let deliveries = batches.into_iter();
         let deliveries = deliveries.map(|(source, rows)| (self.sources[source].clone(), rows, 1));
         let deliveries = deliveries.collect();
-        // For the report alone: no result depends on the clock.
-        let began = Instant::now();
+        let watch = Stopwatch::start();
         let mut changes = self.resident.epoch(deliveries)?;
-        let seconds = began.elapsed().as_secs_f64();
+        let seconds = watch.seconds();
         let in_order = self
             .tables
             .iter()
@@ -299,9 +302,9 @@ fn in_words(rows: u64) -> String {
     format!("{rows} row{}", if rows == 1 { "" } else { "s" })
 }
 
-fn spill_failed(error: ArrowError) -> RunError {
-    RunError::Spill {
-        directory: std::env::temp_dir(),
+fn spill_failed(directory: &Path) -> impl Fn(ArrowError) -> RunError {
+    move |error| RunError::Spill {
+        directory: directory.to_path_buf(),
         error,
     }
 }

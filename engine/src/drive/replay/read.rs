@@ -50,7 +50,11 @@ pub fn read(
     progress: &Progress,
 ) -> Result<(Gather, Vec<Counts>), RunError> {
     let schemas = job.sources.iter().map(incoming_schema).collect();
-    let gather = Mutex::new(Gather::new(schemas, options.memory_bytes));
+    let gather = Mutex::new(Gather::new(
+        schemas,
+        options.memory_bytes,
+        options.temporary.clone(),
+    ));
     let mut sources = Vec::new();
     for (index, (source, column)) in job.sources.iter().zip(columns).enumerate() {
         let reading = Reading::open(index, source, *column, &gather, options, progress)?;
@@ -261,7 +265,9 @@ impl<'a> Reading<'a> {
             return Ok(());
         }
         let mut gather = self.gather.lock().unwrap_or_else(PoisonError::into_inner);
-        gather.push(self.index, batch, steps).map_err(spill_failed)
+        gather
+            .push(self.index, batch, steps)
+            .map_err(spill_failed(&self.options.temporary))
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {

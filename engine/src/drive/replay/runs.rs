@@ -8,6 +8,7 @@
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Seek};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
@@ -30,6 +31,8 @@ type Batches = Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>> + Send>;
 /// Gathers rows.
 pub struct Gather {
     budget_bytes: usize,
+    /// Where rows beyond that wait.
+    temporary: PathBuf,
     bytes: usize,
     sources: Vec<Gathered>,
     runs: Vec<Run>,
@@ -51,8 +54,8 @@ struct Row {
 }
 
 impl Gather {
-    /// Nothing yet of sources whose rows have these columns.
-    pub fn new(schemas: Vec<SchemaRef>, budget_bytes: usize) -> Self {
+    /// Nothing yet of sources whose rows have these columns. More than `budget_bytes` wait in files in `temporary`.
+    pub fn new(schemas: Vec<SchemaRef>, budget_bytes: usize, temporary: PathBuf) -> Self {
         let sources = schemas.into_iter().map(|schema| Gathered {
             schema,
             batches: Vec::new(),
@@ -60,6 +63,7 @@ impl Gather {
         });
         Self {
             budget_bytes,
+            temporary,
             bytes: 0,
             sources: sources.collect(),
             runs: Vec::new(),
@@ -87,7 +91,8 @@ impl Gather {
         if self.bytes > self.budget_bytes {
             for (source, gathered) in self.sources.iter_mut().enumerate() {
                 if let Some(sorted) = gathered.sort() {
-                    self.runs.push(Run::open(source, spill(sorted)?));
+                    self.runs
+                        .push(Run::open(source, spill(sorted, &self.temporary)?));
                 }
             }
             self.bytes = 0;
@@ -158,9 +163,9 @@ impl Iterator for Sorted {
     }
 }
 
-/// Writes rows to a temporary file, and gives them again from there.
-fn spill(sorted: Sorted) -> Result<Batches, ArrowError> {
-    let file = tempfile::tempfile()?;
+/// Writes rows to a temporary file in `directory`, and gives them again from there.
+fn spill(sorted: Sorted, directory: &Path) -> Result<Batches, ArrowError> {
+    let file = tempfile::tempfile_in(directory)?;
     let buffered = BufWriter::with_capacity(BUFFER_BYTES, file);
     let mut writer = StreamWriter::try_new(buffered, &sorted.schema)?;
     for batch in sorted {
@@ -273,7 +278,11 @@ mod tests {
     fn gather(budget_bytes: usize, steps: &[&[i64]]) -> Steps {
         let field = Field::new("text", DataType::Utf8, true);
         let schema = Arc::new(Schema::new(vec![field]));
-        let mut gather = Gather::new(vec![Arc::clone(&schema); 2], budget_bytes);
+        let mut gather = Gather::new(
+            vec![Arc::clone(&schema); 2],
+            budget_bytes,
+            std::env::temp_dir(),
+        );
         for (at, steps) in steps.iter().enumerate() {
             let texts = StringArray::from_iter_values(steps.iter().map(i64::to_string));
             let rows = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(texts)]).unwrap();

@@ -47,7 +47,7 @@ fn rows_put_in_are_a_file_of_their_own() {
 
 #[test]
 fn rows_that_are_there_many_times() {
-    let sizes = Sizes {
+    let sizes = AmendSizes {
         group_rows_max: 30_000,
         ..TINY
     };
@@ -96,7 +96,7 @@ fn what_sums_up_to_nothing_changes_nothing() {
 
 #[test]
 fn a_row_that_is_not_there_cannot_be_taken_back() {
-    for sizes in [TINY, Sizes::default()] {
+    for sizes in [TINY, AmendSizes::default()] {
         let mut tables = filled(sizes);
         let before = content(&tables.root.path().join("out"));
         for name in ["nested", "plain", "csv", "json", "ordered"] {

@@ -46,9 +46,9 @@ fn measure_a_small_change_of_a_large_table() {
         ])
     };
     for group_rows_max in [16 * 1024, 32 * 1024, 64 * 1024, 128 * 1024, 1024 * 1024] {
-        let sizes = Sizes {
+        let sizes = AmendSizes {
             group_rows_max,
-            ..Sizes::default()
+            ..AmendSizes::default()
         };
         let root =
             tempfile::tempdir_in(std::env::var("MEASURE_IN").unwrap_or("/tmp".into())).unwrap();
@@ -77,7 +77,7 @@ fn measure_a_small_change_of_a_large_table() {
                 shadow: None,
             };
             let start = std::time::Instant::now();
-            let staged = stage_with(
+            let staged = stage_changes(
                 &staging,
                 vec![change],
                 &record,
@@ -157,7 +157,14 @@ fn measure_changes_of_many_partitions() {
                 ..WriteOptions::default()
             };
             let start = std::time::Instant::now();
-            let staged = stage_changes(&staging, vec![change], &record, options).unwrap();
+            let staged = stage_changes(
+                &staging,
+                vec![change],
+                &record,
+                options,
+                AmendSizes::default(),
+            )
+            .unwrap();
             let took = start.elapsed();
             staging.keep();
             let start = std::time::Instant::now();

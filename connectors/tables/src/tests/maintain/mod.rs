@@ -17,8 +17,7 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::{Int32Type, Int64Type};
 use arrow::error::ArrowError;
 
-use super::super::amend::stage_with;
-use super::super::amended::Sizes;
+use super::super::amended::AmendSizes;
 use super::super::layout::Layout;
 use super::super::run::KeptFile;
 use super::super::swap::apply_with;
@@ -127,14 +126,14 @@ struct Tables {
     /// How often each row is in each table.
     model: Vec<BTreeMap<usize, i64>>,
     epoch: u64,
-    sizes: Sizes,
+    sizes: AmendSizes,
     options: WriteOptions,
 }
 
-const TINY: Sizes = Sizes::TINY;
+const TINY: AmendSizes = AmendSizes::TINY;
 
 impl Tables {
-    fn new(sizes: Sizes) -> Self {
+    fn new(sizes: AmendSizes) -> Self {
         let root = tempfile::tempdir().unwrap();
         let like = rows_of(&[0]);
         let flat = like.project(&[0, 1, 2, 3, 4, 5, 6]).unwrap();
@@ -235,7 +234,7 @@ impl Tables {
                 shadow: self.shadow(&self.specs[table]),
             });
         let changes = changes.collect();
-        let staged = stage_with(&staging, changes, &self.record, self.options, self.sizes)?;
+        let staged = stage_changes(&staging, changes, &self.record, self.options, self.sizes)?;
         Ok((staging, staged))
     }
 
@@ -412,7 +411,7 @@ fn only(tables: &Tables, name: &str, changes: Vec<(usize, i64)>) -> Vec<(Vec<(us
     all
 }
 
-fn filled(sizes: Sizes) -> Tables {
+fn filled(sizes: AmendSizes) -> Tables {
     let mut tables = Tables::new(sizes);
     let first: Vec<_> = tables
         .specs

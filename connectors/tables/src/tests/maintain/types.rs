@@ -133,7 +133,7 @@ fn values_of_every_type_come_back_bit_by_bit() {
                     replace,
                     shadow: shadow.clone(),
                 };
-                let staged = stage_with(
+                let staged = stage_changes(
                     &staging,
                     vec![change],
                     &record,

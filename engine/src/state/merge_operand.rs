@@ -1,44 +1,44 @@
-//! What a level of a part says of a key.
+//! Merge operands: what a level of a part holds for a key, to be merged with what the levels below hold.
 
 use tidewater_operators::state::{EntryUpdate, StateEntry};
 
-/// What a level says of a key; to be applied to what the levels below say.
+/// A change of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Said<'a> {
-    /// The entry is there so many times more, or less.
+pub enum MergeOperand<'a> {
+    /// Adds to the entry's count.
     Add(i64),
-    /// Whatever it was, the entry is there so many times now, and this is kept for it.
+    /// Sets the entry's count and payload, whatever they were.
     Set(i64, &'a [u8]),
 }
 
-/// What precedes what is kept, where a level says what is set; nothing does where it says what is added.
+/// The first byte of the payload of a [`MergeOperand::Set`] above the base; a [`MergeOperand::Add`] has no payload.
 const SET: u8 = 1;
 
-impl<'a> Said<'a> {
-    /// What an entry of a level above the base says.
-    pub fn read(entry: StateEntry<'a>) -> Self {
+impl<'a> MergeOperand<'a> {
+    /// The operand that an entry of a level above the base holds.
+    pub fn of_entry(entry: StateEntry<'a>) -> Self {
         match entry.payload.split_first() {
             None => Self::Add(entry.count),
             Some((_, payload)) => Self::Set(entry.count, payload),
         }
     }
 
-    /// What follows, one said after the other.
-    pub fn then(self, later: Said<'a>) -> Self {
+    /// This operand, then a later one.
+    pub fn then(self, later: MergeOperand<'a>) -> Self {
         match (self, later) {
-            (_, Said::Set(count, payload)) => Self::Set(count, payload),
-            (Self::Add(count), Said::Add(more)) => Self::Add(count + more),
-            (Self::Set(count, _), Said::Add(more)) => Self::Set(count + more, &[]),
+            (_, MergeOperand::Set(count, payload)) => Self::Set(count, payload),
+            (Self::Add(count), MergeOperand::Add(more)) => Self::Add(count + more),
+            (Self::Set(count, _), MergeOperand::Add(more)) => Self::Set(count + more, &[]),
         }
     }
 
-    /// How often the entry is said to be there: more, or at all.
+    /// The count that it adds or sets.
     pub fn count(self) -> i64 {
         let (Self::Add(count) | Self::Set(count, _)) = self;
         count
     }
 
-    /// The payload of the entry that says it, in `bytes`.
+    /// The payload of the entry that holds it above the base, in `bytes`.
     pub fn payload(self, bytes: &mut Vec<u8>) -> &[u8] {
         bytes.clear();
         if let Self::Set(_, payload) = self {
@@ -49,7 +49,7 @@ impl<'a> Said<'a> {
     }
 }
 
-impl<'a> From<EntryUpdate<'a>> for Said<'a> {
+impl<'a> From<EntryUpdate<'a>> for MergeOperand<'a> {
     fn from(update: EntryUpdate<'a>) -> Self {
         match update {
             EntryUpdate::Add(more) => Self::Add(more),

@@ -1,58 +1,59 @@
-//! One operator's entries in the store, as the last commit left them: what all levels say together.
+//! One operator's entries in the store, as the last commit left them: all levels merged.
 
 use std::sync::Arc;
 
 use redb::{ReadOnlyTable, ReadableTable};
 use tidewater_operators::state::{EntryCursor, EntryLookup, StateEntry, StoredEntries};
 
-use super::cursor::{Cursor, Told, Walk};
+use super::cursor::{LevelCursor, StateCursor, Walk};
 use super::error::{Damage, StoreError};
-use super::lookup::Lookup;
-use super::said::Said;
+use super::lookup::PartLookup;
+use super::merge_operand::MergeOperand;
 
 /// The entries of a part.
-pub struct KeptPart {
+pub struct StoredPart {
     /// Its name, for messages.
     pub name: Arc<str>,
     /// Its levels that have blocks, the base first: blocks by their fences.
     pub levels: Vec<ReadOnlyTable<&'static [u8], &'static [u8]>>,
 }
 
-impl StoredEntries for KeptPart {
+impl StoredEntries for StoredPart {
     fn cursor(&self) -> Box<dyn EntryCursor + '_> {
         match self.levels.as_slice() {
-            [base] => Box::new(Told(Cursor::new(&self.name, base))),
-            levels => Box::new(Told(Together::new(&self.name, levels.iter()))),
+            [base] => Box::new(StateCursor(LevelCursor::new(&self.name, base))),
+            levels => Box::new(StateCursor(MergedCursor::new(&self.name, levels.iter()))),
         }
     }
 
     fn lookup(&self) -> Box<dyn EntryLookup + '_> {
-        Box::new(Lookup::new(&self.name, self.levels.iter()))
+        Box::new(PartLookup::new(&self.name, self.levels.iter()))
     }
 }
 
-/// Walks over what several levels say together.
-pub struct Together<'a, T> {
+/// Walks over several levels, merged.
+pub struct MergedCursor<'a, T> {
     name: &'a str,
     /// The base first.
-    levels: Vec<Cursor<'a, T>>,
+    levels: Vec<LevelCursor<'a, T>>,
     /// What it stands at; a count of 0 past the last.
     key: Vec<u8>,
     count: i64,
     payload: Vec<u8>,
-    /// Whether it came from behind: the levels stand at their last entries up to the key, not at their first from it on.
+    /// Whether it came from behind: the levels stand at their last entries up to the key, not at their first ones from the
+    /// key on.
     is_behind: bool,
-    /// A key between which and where it stands nothing is there, if one is known: who asks for the next of many entries
-    /// that were taken back does not pass all of them again.
+    /// A key, if one is known, so that no entry lies between it and where the cursor stands: a caller that asks again for
+    /// the next entry after many that were retracted does not pass all of them again.
     passed: Option<Vec<u8>>,
 }
 
-impl<'a, T: ReadableTable<&'static [u8], &'static [u8]> + 'a> Together<'a, T> {
+impl<'a, T: ReadableTable<&'static [u8], &'static [u8]> + 'a> MergedCursor<'a, T> {
     /// Over the levels of the part `name`, the base first; each has blocks.
     pub fn new(name: &'a str, levels: impl Iterator<Item = &'a T>) -> Self {
         Self {
             name,
-            levels: levels.map(|level| Cursor::new(name, level)).collect(),
+            levels: levels.map(|level| LevelCursor::new(name, level)).collect(),
             key: Vec::new(),
             count: 0,
             payload: Vec::new(),
@@ -94,7 +95,7 @@ impl<'a, T: ReadableTable<&'static [u8], &'static [u8]> + 'a> Together<'a, T> {
         levels.filter_map(|(level, cursor)| Some((level, cursor.at()?.key)))
     }
 
-    /// Puts together what is said of the key that a level stands at; whether to go on, since it is not there.
+    /// Merges the entry whose key a level stands at; gives whether to go on, since its count is zero.
     fn stand_at(&mut self, level: Option<usize>) -> Result<bool, StoreError> {
         self.count = 0;
         let Some(entry) = level.and_then(|level| self.levels[level].at()) else {
@@ -102,23 +103,23 @@ impl<'a, T: ReadableTable<&'static [u8], &'static [u8]> + 'a> Together<'a, T> {
         };
         self.key.clear();
         self.key.extend_from_slice(entry.key);
-        let mut said: Option<Said<'_>> = None;
+        let mut merged: Option<MergeOperand<'_>> = None;
         for (at, level) in self.levels.iter().enumerate() {
             let Some(entry) = level.at().filter(|entry| entry.key == self.key) else {
                 continue;
             };
             let more = match at {
-                0 => Said::Set(entry.count, entry.payload),
-                _ => Said::read(entry),
+                0 => MergeOperand::Set(entry.count, entry.payload),
+                _ => MergeOperand::of_entry(entry),
             };
-            said = Some(said.map_or(more, |said| said.then(more)));
+            merged = Some(merged.map_or(more, |merged| merged.then(more)));
         }
-        let said = said.unwrap_or(Said::Add(0));
+        let merged = merged.unwrap_or(MergeOperand::Add(0));
         self.payload.clear();
-        if let Said::Set(_, payload) = said {
+        if let MergeOperand::Set(_, payload) = merged {
             self.payload.extend_from_slice(payload);
         }
-        self.count = said.count();
+        self.count = merged.count();
         if self.count < 0 {
             return Err(StoreError::damaged(Damage::Part(self.name.to_owned())));
         }
@@ -126,7 +127,7 @@ impl<'a, T: ReadableTable<&'static [u8], &'static [u8]> + 'a> Together<'a, T> {
     }
 }
 
-impl<T: ReadableTable<&'static [u8], &'static [u8]>> Walk for Together<'_, T> {
+impl<T: ReadableTable<&'static [u8], &'static [u8]>> Walk for MergedCursor<'_, T> {
     fn find(&mut self, key: &[u8]) -> Result<(), StoreError> {
         let is_at = self.is_at(key);
         let mut passed = self.passed.take().unwrap_or_default();

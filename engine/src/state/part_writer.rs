@@ -5,9 +5,9 @@ use tidewater_operators::state::{EntryUpdate, StateEntry};
 
 use super::block::{BlockReader, BlockWriter};
 use super::error::{Damage, StoreError};
-use super::lookup::Lookup;
-use super::piece::{Kind, Piece};
-use super::said::Said;
+use super::lookup::PartLookup;
+use super::merge_operand::MergeOperand;
+use super::update_batch::{UpdateBatch, UpdateKind};
 
 /// Bytes of a block when many are written at once.
 const BLOCK_BYTES: usize = 1900;
@@ -17,37 +17,37 @@ const BLOCK_BYTES_MAX: usize = 3600;
 const BLOCK_BYTES_MIN: usize = 300;
 
 /// A table of blocks by their fences, in the transaction that changes it.
-pub type Blocks<'txn> = Table<'txn, &'static [u8], &'static [u8]>;
+pub type BlockTable<'txn> = Table<'txn, &'static [u8], &'static [u8]>;
 
 /// Which level is changed.
-pub enum Level<'a, 'txn> {
-    /// The base: what is said there is how it is.
+pub enum LevelKind<'a, 'txn> {
+    /// The base, which holds entries.
     Base,
-    /// One above what these levels say.
-    Above(Lookup<'a, Blocks<'txn>>),
-    /// One above the base that takes in what was said above it, and checked then.
+    /// The uppermost, above these: it holds operands.
+    Above(PartLookup<'a, BlockTable<'txn>>),
+    /// One between, which takes in operands that were checked when they were written above it.
     Between,
 }
 
 /// Writes changes into one level of a part, in ascending order of their keys.
 pub struct PartWriter<'a, 'txn> {
     name: &'a str,
-    table: &'a mut Blocks<'txn>,
-    level: Level<'a, 'txn>,
+    table: &'a mut BlockTable<'txn>,
+    level: LevelKind<'a, 'txn>,
     /// The block that is being changed; none before the first change.
-    open: Option<Open>,
-    /// What becomes of it.
+    open: Option<OpenBlock>,
+    /// Writes the changed block.
     writer: BlockWriter,
-    /// Of a part that was empty: the fence of the block that is being filled. Not known before the first change.
+    /// The fence of the block that is being filled, of a part that was empty. Not known before the first change.
     filling: Option<Option<Vec<u8>>>,
-    /// Reads the updates of a piece.
+    /// Reads the updates of a batch.
     updates: BlockReader,
-    /// The payload of what is said above the base.
-    said: Vec<u8>,
+    /// The payload of an operand above the base.
+    payload: Vec<u8>,
 }
 
-/// A block that is being changed: what of it is not written again yet, which begins behind another key than it did.
-struct Open {
+/// A block that is being changed: the entries that are still to be written again, behind another key than before.
+struct OpenBlock {
     fence: Vec<u8>,
     rest: BlockReader,
 }
@@ -56,8 +56,8 @@ impl<'a, 'txn> PartWriter<'a, 'txn> {
     /// A writer of a level of the part of that name.
     pub fn new(
         name: &'a str,
-        table: &'a mut Blocks<'txn>,
-        level: Level<'a, 'txn>,
+        table: &'a mut BlockTable<'txn>,
+        level: LevelKind<'a, 'txn>,
     ) -> PartWriter<'a, 'txn> {
         PartWriter {
             name,
@@ -67,83 +67,91 @@ impl<'a, 'txn> PartWriter<'a, 'txn> {
             writer: BlockWriter::default(),
             filling: None,
             updates: BlockReader::default(),
-            said: Vec::new(),
+            payload: Vec::new(),
         }
     }
 
-    /// Makes the updates of a piece, which come after all before.
+    /// Applies a batch of updates, which come after all before.
     ///
     /// # Errors
     /// When the store fails or is damaged; when an entry would count less than nothing.
-    pub fn take(&mut self, piece: &Piece) -> Result<(), StoreError> {
+    pub fn apply(&mut self, batch: &UpdateBatch) -> Result<(), StoreError> {
         if self.filling.is_none() {
             let is_empty = self.is_base() && self.table.first()?.is_none();
             self.filling = Some(is_empty.then(Vec::new));
         }
         let mut updates = std::mem::take(&mut self.updates);
-        updates.open_entries(&piece.entries);
-        let taken = if let Some(Some(_)) = self.filling {
-            self.fill(piece, &mut updates)
+        updates.open_entries(&batch.entries);
+        let applied = if let Some(Some(_)) = self.filling {
+            self.fill(batch, &mut updates)
         } else {
-            self.change_all(piece, &mut updates)
+            self.change_all(batch, &mut updates)
         };
         self.updates = updates;
-        taken
+        applied
     }
 
-    /// Appends a piece to a part that was empty, block after block: a first run brings nothing that must be merged.
-    fn fill(&mut self, piece: &Piece, updates: &mut BlockReader) -> Result<(), StoreError> {
-        if piece.is_negative {
+    /// Appends a batch to a part that was empty, block after block: nothing has to be merged in a first run.
+    fn fill(&mut self, batch: &UpdateBatch, updates: &mut BlockReader) -> Result<(), StoreError> {
+        if batch.is_negative {
             return Err(StoreError::Negative(self.name.to_owned()));
         }
-        // Who counted what was there has read a part that is gone.
-        if piece.kind == Kind::Count {
+        // A count replaces an entry, and there is none: the part that was read is gone.
+        if batch.kind == UpdateKind::Count {
             return Err(StoreError::damaged(Damage::Part(self.name.to_owned())));
         }
-        let Some(Some(fence)) = self.filling.as_mut().filter(|_| piece.kind != Kind::Remove) else {
+        let Some(Some(fence)) = self
+            .filling
+            .as_mut()
+            .filter(|_| batch.kind != UpdateKind::Remove)
+        else {
             return Ok(());
         };
-        if self.writer.bytes() + piece.entries.len() > BLOCK_BYTES && self.writer.bytes() > 0 {
-            let block = self.writer.finish(fence, Some(&piece.first));
+        if self.writer.bytes() + batch.entries.len() > BLOCK_BYTES && self.writer.bytes() > 0 {
+            let block = self.writer.finish(fence, Some(&batch.first));
             self.table.insert(fence.as_slice(), block.as_slice())?;
-            fence.clone_from(&piece.first);
+            fence.clone_from(&batch.first);
         }
         let first = updates.step();
         first.map_err(|_| StoreError::damaged(Damage::Part(self.name.to_owned())))?;
         if let Some(first) = updates.entry() {
             self.writer.push(first);
-            self.writer.append(updates.rest(), &piece.last);
+            self.writer.append(updates.rest(), &batch.last);
         }
         Ok(())
     }
 
-    fn change_all(&mut self, piece: &Piece, updates: &mut BlockReader) -> Result<(), StoreError> {
+    fn change_all(
+        &mut self,
+        batch: &UpdateBatch,
+        updates: &mut BlockReader,
+    ) -> Result<(), StoreError> {
         while updates.step().map_err(|_| self.damaged())? {
             let Some(entry) = updates.entry() else { break };
-            let update = match piece.kind {
-                Kind::Add => EntryUpdate::Add(entry.count),
-                Kind::Count => EntryUpdate::Count(entry.count),
-                Kind::Put => EntryUpdate::Put(entry.payload),
-                Kind::Remove => EntryUpdate::Remove,
+            let update = match batch.kind {
+                UpdateKind::Add => EntryUpdate::Add(entry.count),
+                UpdateKind::Count => EntryUpdate::Count(entry.count),
+                UpdateKind::Put => EntryUpdate::Put(entry.payload),
+                UpdateKind::Remove => EntryUpdate::Remove,
             };
             self.change(entry.key, update)?;
         }
         Ok(())
     }
 
-    /// Changes the entry of `key`, which is greater than the last one. Not to be mixed with pieces.
+    /// Changes the entry of `key`, which is greater than the last one. Not to be mixed with batches.
     ///
     /// # Errors
-    /// As [`take`](Self::take).
+    /// As [`apply`](Self::apply).
     pub fn change(&mut self, key: &[u8], update: EntryUpdate<'_>) -> Result<(), StoreError> {
-        self.say(key, update.into())
+        self.merge(key, update.into())
     }
 
-    /// Says something of `key`, which is greater than the last one.
+    /// Merges an operand into the entry of `key`, which is greater than the last one.
     ///
     /// # Errors
-    /// As [`take`](Self::take).
-    pub fn say(&mut self, key: &[u8], said: Said<'_>) -> Result<(), StoreError> {
+    /// As [`apply`](Self::apply).
+    pub fn merge(&mut self, key: &[u8], operand: MergeOperand<'_>) -> Result<(), StoreError> {
         debug_assert!(!matches!(self.filling, Some(Some(_))));
         loop {
             match &self.open {
@@ -154,46 +162,46 @@ impl<'a, 'txn> PartWriter<'a, 'txn> {
         }
         let is_base = self.is_base();
         let old = self.pass(key, is_base)?;
-        let said = match old {
-            Some(count) => count.then(said),
-            None if is_base => Said::Set(0, &[]).then(said),
-            None => said,
+        let merged = match old {
+            Some(old) => old.then(operand),
+            None if is_base => MergeOperand::Set(0, &[]).then(operand),
+            None => operand,
         };
-        self.check(key, said)?;
-        let says_nothing = match said {
-            Said::Add(count) => count == 0,
-            Said::Set(count, _) => is_base && count == 0,
+        self.check(key, merged)?;
+        let is_nothing = match merged {
+            MergeOperand::Add(count) => count == 0,
+            MergeOperand::Set(count, _) => is_base && count == 0,
         };
-        if says_nothing {
+        if is_nothing {
             return Ok(());
         }
         if self.writer.bytes() >= BLOCK_BYTES_MAX {
             self.cut(key)?;
         }
-        let payload = match said {
-            Said::Set(_, payload) if is_base => payload,
-            said => said.payload(&mut self.said),
+        let payload = match merged {
+            MergeOperand::Set(_, payload) if is_base => payload,
+            above => above.payload(&mut self.payload),
         };
         self.writer.push(StateEntry {
             key,
-            count: said.count(),
+            count: merged.count(),
             payload,
         });
         Ok(())
     }
 
     fn is_base(&self) -> bool {
-        matches!(self.level, Level::Base)
+        matches!(self.level, LevelKind::Base)
     }
 
-    /// Invariant 3 of levels: what is taken back must be there.
-    fn check(&mut self, key: &[u8], said: Said<'_>) -> Result<(), StoreError> {
-        let below = match (&mut self.level, said) {
-            (Level::Above(below), Said::Add(..0)) => below.find(key)?,
-            (Level::Between, Said::Add(_)) => return Ok(()),
+    /// Invariant 3 of levels: what is retracted must be there.
+    fn check(&mut self, key: &[u8], operand: MergeOperand<'_>) -> Result<(), StoreError> {
+        let below = match (&mut self.level, operand) {
+            (LevelKind::Above(below), MergeOperand::Add(..0)) => below.find(key)?,
+            (LevelKind::Between, MergeOperand::Add(_)) => return Ok(()),
             _ => 0,
         };
-        if said.count() + below < 0 {
+        if operand.count() + below < 0 {
             return Err(StoreError::Negative(self.name.to_owned()));
         }
         Ok(())
@@ -230,14 +238,18 @@ impl<'a, 'txn> PartWriter<'a, 'txn> {
             None => return Err(self.damaged()),
         }
         rest.step().map_err(|_| self.damaged())?;
-        self.open = Some(Open { fence, rest });
+        self.open = Some(OpenBlock { fence, rest });
         Ok(())
     }
 
-    /// Writes the entries before `key` again; gives what the one at `key` says, which is passed over, but for its payload.
-    fn pass(&mut self, key: &[u8], is_base: bool) -> Result<Option<Said<'static>>, StoreError> {
+    /// Writes the entries before `key` again, and passes over the one at `key`; gives that one without its payload.
+    fn pass(
+        &mut self,
+        key: &[u8],
+        is_base: bool,
+    ) -> Result<Option<MergeOperand<'static>>, StoreError> {
         let damaged = || StoreError::damaged(Damage::Part(self.name.to_owned()));
-        let Some(Open { rest, .. }) = &mut self.open else {
+        let Some(OpenBlock { rest, .. }) = &mut self.open else {
             return Ok(None);
         };
         if let Some(first) = rest.entry().filter(|entry| entry.key < key) {
@@ -251,9 +263,9 @@ impl<'a, 'txn> PartWriter<'a, 'txn> {
             self.writer.append(rest.encoded(from), &rest.previous());
         }
         let old = rest.entry().filter(|entry| entry.key == key);
-        let old = old.map(|entry| match Said::read(entry) {
-            Said::Add(count) if !is_base => Said::Add(count),
-            Said::Add(_) | Said::Set(..) => Said::Set(entry.count, &[]),
+        let old = old.map(|entry| match MergeOperand::of_entry(entry) {
+            MergeOperand::Add(count) if !is_base => MergeOperand::Add(count),
+            MergeOperand::Add(_) | MergeOperand::Set(..) => MergeOperand::Set(entry.count, &[]),
         });
         if old.is_some() {
             rest.step().map_err(|_| damaged())?;
@@ -263,7 +275,7 @@ impl<'a, 'txn> PartWriter<'a, 'txn> {
 
     /// Writes the open block, joined with the next one when little is left of it.
     fn close(&mut self) -> Result<(), StoreError> {
-        let is_too_much = |open: &Open, writer: &BlockWriter| {
+        let is_too_much = |open: &OpenBlock, writer: &BlockWriter| {
             writer.bytes() >= BLOCK_BYTES_MIN
                 && writer.bytes() + open.rest.rest().len() > BLOCK_BYTES_MAX
         };

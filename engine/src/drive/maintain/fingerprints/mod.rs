@@ -1,0 +1,151 @@
+//! Fingerprints of what a state is kept of: of sources, views and published tables.
+//!
+//! 1. A view's fingerprint is that of its plan, of how its windows become final, of the names of its operators' state, and
+//!    of all that it reads.
+//! 2. The state of equal fingerprints is the same, whichever version of the libraries planned the job: they are hashes of
+//!    [canonical texts](crate::plan::canonical).
+//! 3. Fingerprints of format 1 are still recognised ([`legacy`]), so that states from before go on.
+
+mod legacy;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use tidewater_connectors::file::sink::QUARANTINE_TABLE;
+
+use self::legacy::LegacyFingerprints;
+use crate::job::Job;
+use crate::plan::assemble::add_scanned;
+use crate::plan::canonical::{CanonicalText, VERSION};
+use crate::plan::{Node, PlannedView};
+
+/// The fingerprints of a job.
+#[derive(Debug)]
+pub struct Fingerprints {
+    /// Of its relations and of the quarantine, by name.
+    relations: BTreeMap<String, String>,
+    /// Of its tables, by name.
+    tables: BTreeMap<String, String>,
+    legacy: LegacyFingerprints,
+}
+
+/// How a recorded fingerprint compares with the job's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// It is the same.
+    Same,
+    /// It is the same, in the format of an earlier version: the record is to be upgraded.
+    SameInOldFormat,
+    /// It is another one.
+    Different,
+    /// It has the format of another version and cannot be compared.
+    OtherFormat,
+}
+
+impl Comparison {
+    /// Whether what was kept is of the same plan.
+    pub fn is_same(self) -> bool {
+        matches!(self, Self::Same | Self::SameInOldFormat)
+    }
+}
+
+impl Fingerprints {
+    /// The fingerprints of a job with these views. `copies` holds copies of tables that go to Kafka.
+    pub fn of(job: &Job, views: &[PlannedView], copies: &Path) -> Self {
+        let tables = job.sinks.iter().map(|sink| {
+            let mut text = CanonicalText::default();
+            text.string(&sink.view);
+            text.option(job.view(&sink.view).map(|view| &view.schema));
+            text.value(&sink.files(copies));
+            (sink.name.to_string(), text.fingerprint())
+        });
+        Self {
+            relations: relations(job, views),
+            tables: tables.collect(),
+            legacy: LegacyFingerprints::of(job, views, copies),
+        }
+    }
+
+    /// The names of the relations, and of the quarantine.
+    pub fn relations(&self) -> impl Iterator<Item = &String> {
+        self.relations.keys()
+    }
+
+    /// The fingerprint of a relation, or of the quarantine.
+    pub fn relation(&self, name: &str) -> Option<&String> {
+        self.relations.get(name)
+    }
+
+    /// The fingerprint of a table; none of the quarantine or of late rows.
+    pub fn table(&self, name: &str) -> Option<&String> {
+        self.tables.get(name)
+    }
+
+    /// Compares a relation, or the quarantine, with what was recorded of it.
+    pub fn compare_relation(&self, name: &str, recorded: &str) -> Comparison {
+        let legacy = self.legacy.relations.get(name);
+        compare(recorded, self.relation(name), legacy)
+    }
+
+    /// Compares a table with what was recorded of it.
+    pub fn compare_table(&self, name: &str, recorded: &str) -> Comparison {
+        let legacy = self.legacy.tables.get(name);
+        compare(recorded, self.table(name), legacy)
+    }
+}
+
+fn compare(recorded: &str, current: Option<&String>, legacy: Option<&String>) -> Comparison {
+    let is = |fingerprint: Option<&String>| fingerprint.is_some_and(|one| one == recorded);
+    let version = recorded.split_once('-').map(|(version, _)| version);
+    match version {
+        _ if is(current) => Comparison::Same,
+        Some(version) if version == VERSION.to_string() => Comparison::Different,
+        None if is(legacy) => Comparison::SameInOldFormat,
+        _ => Comparison::OtherFormat,
+    }
+}
+
+fn relations(job: &Job, views: &[PlannedView]) -> BTreeMap<String, String> {
+    let mut fingerprints = BTreeMap::new();
+    let mut quarantine = CanonicalText::default();
+    for source in &job.sources {
+        let fingerprint = CanonicalText::of(source).fingerprint();
+        quarantine.string(&source.spec.name);
+        quarantine.word(&fingerprint);
+        fingerprints.insert(source.spec.name.clone(), fingerprint);
+    }
+    fingerprints.insert(QUARANTINE_TABLE.to_owned(), quarantine.fingerprint());
+    // Views stand after those they read.
+    for view in &job.views {
+        let planned = views.iter().find(|planned| planned.name == view.name);
+        let Some(PlannedView { node, .. }) = planned else {
+            continue;
+        };
+        let mut text = CanonicalText::of(&view.plan);
+        let mut sinks = job.sinks.iter().filter(|sink| sink.view == view.name);
+        match sinks.find_map(|sink| sink.retain.as_ref()) {
+            Some(retain) => text.node("retained", |text| text.word(retain.column)),
+            None => text.word("kept"),
+        }
+        write_state_names(node, &mut text);
+        let mut read = BTreeSet::new();
+        add_scanned(node, &mut read);
+        for relation in &read {
+            text.string(relation);
+            text.word(fingerprints.get(relation).map_or("unknown", String::as_str));
+        }
+        fingerprints.insert(view.name.clone(), text.fingerprint());
+    }
+    fingerprints
+}
+
+/// The names by which operators find their state, in the order in which they are rendered.
+fn write_state_names(node: &Node, text: &mut CanonicalText) {
+    if let Some(name) = node.state_name() {
+        text.string(&name);
+    }
+    let inputs = node.inputs().into_iter();
+    inputs.for_each(|input| write_state_names(input, text));
+}
