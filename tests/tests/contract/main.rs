@@ -14,7 +14,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tidewater_connectors::Registry;
 use tidewater_engine::{
-    Inspection, Job, MaintainOptions, Progress, RunError, RunOptions, RunReport, maintain, run,
+    Inspection, Job, MaintainOptions, Progress, RunError, RunOptions, RunReport, Thresholds,
+    maintain, run,
 };
 
 use self::toy_sink::{Held, TOY_SINKS};
@@ -80,6 +81,7 @@ impl Toys {
             wait: false,
             rebuild: false,
             settle: Duration::ZERO,
+            thresholds: Thresholds::default(),
             now: &|| Duration::from_secs(1),
             notice: &|_| {},
         };
