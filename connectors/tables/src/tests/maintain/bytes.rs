@@ -39,7 +39,14 @@ fn with_state(spec: &Arc<TableSpec>, epochs: &[RecordBatch]) -> Content {
             shadow: None,
         };
         let options = WriteOptions::default();
-        let staged = stage_changes(&staging, vec![change], &record, options).unwrap();
+        let staged = stage_changes(
+            &staging,
+            vec![change],
+            &record,
+            options,
+            AmendSizes::default(),
+        )
+        .unwrap();
         staging.keep();
         apply_swaps(&staged[0].swaps).unwrap();
         Staging::clean([spec.path.as_path()], "o").unwrap();
