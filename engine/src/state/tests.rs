@@ -323,3 +323,85 @@ fn one_process_at_a_time_and_no_foreign_directory() {
     let absent = Directory::for_reading(&directory.path().join("none"), false).unwrap_err();
     assert!(absent.to_string().contains("there is no state"), "{absent}");
 }
+
+/// What format 5 had of sources: positions of files by source and path, positions of topics by source.
+fn write_format_5(path: &std::path::Path) {
+    let (locked, store) = open(path);
+    let writing = store.write().unwrap();
+    let positions = Records("positions");
+    let file = serde_json::json!({"path": "in/a.csv", "rows": 3});
+    writing
+        .put(positions, &pair_key("orders", "in/a.csv"), &file)
+        .unwrap();
+    let topic = serde_json::json!({"topic": "clicks"});
+    writing.put(Records("streams"), "clicks", &topic).unwrap();
+    let mut state = StateRecord {
+        epoch: 7,
+        ..StateRecord::default()
+    };
+    state.sizes = writing.sizes().unwrap();
+    writing.put(STATE, "", &state).unwrap();
+    writing.commit().unwrap();
+    drop(store);
+    let text = "tidewater state, format 5\n";
+    std::fs::write(locked.layout.format(), text).unwrap();
+}
+
+fn check_checkpoints(store: &Store) {
+    let reading = store.read().unwrap();
+    reading.check_sizes().unwrap();
+    reading.check_records().unwrap();
+    let state: StateRecord = reading.record(STATE, "").unwrap().unwrap();
+    assert_eq!(state.epoch, 7);
+    let files = reading.checkpoint("files", "orders").unwrap();
+    assert_eq!(files.keys().collect::<Vec<_>>(), ["in/a.csv"]);
+    let file: serde_json::Value = serde_json::from_slice(&files["in/a.csv"]).unwrap();
+    assert_eq!(file["rows"], 3);
+    let topic = reading.checkpoint("kafka", "clicks").unwrap();
+    let topic: serde_json::Value = serde_json::from_slice(&topic[""]).unwrap();
+    assert_eq!(topic["topic"], "clicks");
+    assert!(reading.checkpoint("files", "clicks").unwrap().is_empty());
+}
+
+#[test]
+fn a_state_of_format_5_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    write_format_5(directory.path());
+    // Whoever reads it changes nothing.
+    {
+        let locked = Directory::for_reading(directory.path(), false).unwrap();
+        assert!(locked.is_outdated);
+        check_checkpoints(&Store::for_reading(&locked).unwrap());
+        let format = std::fs::read_to_string(locked.layout.format()).unwrap();
+        assert_eq!(format, "tidewater state, format 5\n");
+    }
+    for _ in 0..2 {
+        let (locked, store) = open(directory.path());
+        check_checkpoints(&store);
+        assert!(!locked.is_outdated);
+        let format = std::fs::read_to_string(locked.layout.format()).unwrap();
+        assert_eq!(format, "tidewater state, format 6\n");
+    }
+}
+
+#[test]
+fn a_move_that_was_cut_short_is_made_by_the_next_process() {
+    let directory = tempfile::tempdir().unwrap();
+    write_format_5(directory.path());
+    // The process died after it had written the format.
+    let text = "tidewater state, format 6\n";
+    std::fs::write(directory.path().join("FORMAT"), text).unwrap();
+    let (_locked, store) = open(directory.path());
+    check_checkpoints(&store);
+}
+
+#[test]
+fn older_formats_are_refused_or_made_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    write_format_5(directory.path());
+    std::fs::write(directory.path().join("FORMAT"), "tidewater state, format 4\n").unwrap();
+    let error = Directory::open(directory.path(), false, false).unwrap_err();
+    assert!(error.to_string().contains("--rebuild"), "{error}");
+    let rebuilt = Directory::open(directory.path(), false, true).unwrap();
+    assert!(!rebuilt.is_made);
+}
