@@ -284,6 +284,16 @@ pub trait TextFormat: Send + Sync {
     }
 }
 
+impl<T: TextFormat + ?Sized> TextFormat for Box<T> {
+    fn begin(&self, file: &Arc<str>, head: &[u8]) -> Result<TextHead, SourceError> {
+        (**self).begin(file, head)
+    }
+
+    fn is_head(&self, bytes: &[u8]) -> bool {
+        (**self).is_head(bytes)
+    }
+}
+
 /// Decodes blocks of one file. Never fails: what does not decode is rejected, row by row.
 pub trait DecodeText: Send + Sync + 'static {
     /// Rows and rejected rows of `block`, in file order each.

@@ -10,15 +10,9 @@ use std::sync::Arc;
 
 use tidewater_contract::error::{OptionError, SourceError};
 use tidewater_contract::source::{Format, SourceSpec};
-use tidewater_formats::csv::Csv;
-use tidewater_formats::json_lines::JsonLinesFormat;
-use tidewater_formats::lines::Lines;
-use tidewater_formats::options::{
-    self, CheckColumns, CsvOptions, JsonLinesOptions, ParquetOptions, TextOptions,
-};
+use tidewater_formats::row_format::{FileLayout, RowFormat};
 
 mod changes;
-mod compression;
 mod delivery;
 mod depot;
 mod glob;
@@ -30,6 +24,7 @@ mod parquet;
 mod position;
 mod reader;
 mod source;
+mod stored;
 mod text;
 
 pub use delivery::{Content, Delivery, KeptPart};
@@ -50,7 +45,7 @@ pub fn validate_options(
     format: Format,
     options: &BTreeMap<String, String>,
 ) -> Result<(), OptionError> {
-    options::validate(format, options)
+    (RowFormat::of(format).options)(options).map(drop)
 }
 
 /// Checks that the format of a source of files can hold the declared columns.
@@ -58,24 +53,16 @@ pub fn validate_options(
 /// # Errors
 /// When an option is wrong, or a declared type has no place in the format; the error names the column.
 pub fn check(spec: &SourceSpec) -> Result<(), SourceError> {
-    match spec.format {
-        Format::Csv => Csv::new(spec).map(drop),
-        Format::JsonLines => JsonLinesFormat::new(spec).map(drop),
-        Format::Text => Lines::new(spec).map(drop),
-        Format::Parquet => Ok(()),
+    match RowFormat::of(spec.format).files {
+        FileLayout::Text(format) => format(spec).map(drop),
+        FileLayout::Parquet => Ok(()),
     }
 }
 
 /// Whether the rows of a source depend on the columns that are read, because values of others are not checked.
 pub fn rows_depend_on_projection(spec: &SourceSpec) -> bool {
-    match spec.format {
-        Format::Csv => CsvOptions::parse(&spec.options)
-            .is_ok_and(|options| options.check == CheckColumns::Read),
-        Format::Text => false,
-        Format::Parquet => ParquetOptions::parse(&spec.options)
-            .is_ok_and(|options| options.check == CheckColumns::Read),
-        Format::JsonLines => true,
-    }
+    (RowFormat::of(spec.format).options)(&spec.options)
+        .is_ok_and(|options| options.checks_read_columns)
 }
 
 /// Opens deliveries of a source for reading, in their order. With a depot, those that are files (or tails of files)
@@ -90,43 +77,22 @@ pub fn open(
     deliveries: Vec<Delivery>,
     depot: Option<&Arc<Depot>>,
 ) -> Result<Arc<dyn FileReader>, SourceError> {
-    list::of_format(
-        spec.format,
-        deliveries.iter().map(|delivery| &delivery.name),
-    )?;
+    let row_format = RowFormat::of(spec.format);
+    let names = deliveries.iter().map(|delivery| &delivery.name);
+    list::of_format(row_format, names)?;
     let depot = depot.cloned();
-    match spec.format {
-        Format::Csv => {
-            let options = CsvOptions::parse(&spec.options)?;
+    let options = (row_format.options)(&spec.options)?;
+    match row_format.files {
+        FileLayout::Text(format) => {
             let rules = text::Rules {
                 compression: options.compression,
                 on_change: options.on_change,
             };
-            let format = Csv::new(spec)?;
+            let format = format(spec)?;
             let reader = text::TextReader::new(spec, deliveries, depot, rules, format)?;
             Ok(Arc::new(reader))
         }
-        Format::JsonLines => {
-            let options = JsonLinesOptions::parse(&spec.options)?;
-            let rules = text::Rules {
-                compression: options.compression,
-                on_change: options.on_change,
-            };
-            let format = JsonLinesFormat::new(spec)?;
-            let reader = text::TextReader::new(spec, deliveries, depot, rules, format)?;
-            Ok(Arc::new(reader))
-        }
-        Format::Text => {
-            let options = TextOptions::parse(&spec.options)?;
-            let rules = text::Rules {
-                compression: options.compression,
-                on_change: options.on_change,
-            };
-            let format = Lines::new(spec)?;
-            let reader = text::TextReader::new(spec, deliveries, depot, rules, format)?;
-            Ok(Arc::new(reader))
-        }
-        Format::Parquet => Ok(Arc::new(parquet::ParquetReader::open(
+        FileLayout::Parquet => Ok(Arc::new(parquet::ParquetReader::open(
             spec, deliveries, depot,
         )?)),
     }

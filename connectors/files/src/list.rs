@@ -14,6 +14,8 @@ use std::sync::Arc;
 
 use tidewater_contract::error::SourceError;
 use tidewater_contract::source::Format;
+use tidewater_formats::compression::{Codec, UNREAD_EXTENSIONS};
+use tidewater_formats::row_format::{RowFormat, UNREAD_FORMATS};
 
 use crate::glob::{globs, is_absent, is_glob, look as look_at};
 
@@ -201,15 +203,13 @@ fn looked_in(path: &Path) -> String {
 /// # Errors
 /// Names the first such file.
 pub(super) fn of_format<'a>(
-    format: Format,
+    format: &RowFormat,
     names: impl IntoIterator<Item = &'a Arc<str>>,
 ) -> Result<(), SourceError> {
     for name in names {
         let lower = name.to_ascii_lowercase();
-        let bare = lower
-            .strip_suffix(".gz")
-            .or_else(|| lower.strip_suffix(".zst"));
-        if bare.is_some() && format == Format::Parquet {
+        let bare = Codec::of_name(&lower).map(|(_, bare)| bare);
+        if bare.is_some() && !format.is_text() {
             let message = "Parquet is compressed inside, not as a file; decompress it, or leave it out of LOCATION";
             return Err(SourceError::file(name, message));
         }
@@ -218,20 +218,22 @@ pub(super) fn of_format<'a>(
             .and_then(OsStr::to_str);
         let Some(other) = extension
             .and_then(format_of)
-            .filter(|other| *other != Some(format))
+            .filter(|other| other.is_none_or(|other| other.format != format.format))
             // Any text is lines.
-            .filter(|other| format != Format::Text || !other.is_some_and(is_text))
+            .filter(|other| {
+                format.format != Format::Text || !other.is_some_and(RowFormat::is_text)
+            })
         else {
             continue;
         };
-        let said = stored_as(format);
+        let stored_as = format.name();
         let message = match other {
             Some(other) => format!(
-                "its name says {}, the source is STORED AS {said}; leave it out of LOCATION, for example by a glob",
-                stored_as(other)
+                "its name says {}, the source is STORED AS {stored_as}; leave it out of LOCATION, for example by a glob",
+                other.name()
             ),
             None => format!(
-                "its name says a format that is not read here; the source is STORED AS {said}; leave it \
+                "its name says a format that is not read here; the source is STORED AS {stored_as}; leave it \
                              out of LOCATION, for example by a glob"
             ),
         };
@@ -240,31 +242,12 @@ pub(super) fn of_format<'a>(
     Ok(())
 }
 
-fn stored_as(format: Format) -> &'static str {
-    match format {
-        Format::Csv => "CSV",
-        Format::JsonLines => "JSON",
-        Format::Parquet => "PARQUET",
-        Format::Text => "TEXT",
-    }
-}
-
-fn is_text(format: Format) -> bool {
-    match format {
-        Format::Csv | Format::JsonLines | Format::Text => true,
-        Format::Parquet => false,
-    }
-}
-
-/// The format that an extension says; inner `None` for one that is none of ours; outer when it says nothing.
-fn format_of(extension: &str) -> Option<Option<Format>> {
-    match extension {
-        "csv" | "tsv" => Some(Some(Format::Csv)),
-        "json" | "jsonl" | "ndjson" => Some(Some(Format::JsonLines)),
-        "parquet" | "pq" => Some(Some(Format::Parquet)),
-        "avro" | "orc" | "arrow" | "feather" | "xlsx" | "xls" | "zip" | "tar" | "tgz" | "bz2"
-        | "xz" | "lz4" | "7z" => Some(None),
-        _ => None,
+/// The format that an extension says; inner `None` for one that is not read; outer when it says nothing.
+fn format_of(extension: &str) -> Option<Option<&'static RowFormat>> {
+    let is_unread = UNREAD_FORMATS.contains(&extension) || UNREAD_EXTENSIONS.contains(&extension);
+    match RowFormat::of_extension(extension) {
+        Some(format) => Some(Some(format)),
+        None => is_unread.then_some(None),
     }
 }
 
@@ -428,7 +411,7 @@ mod tests {
             (Format::Parquet, "part-0000", None),
         ];
         for (format, name, expected) in cases {
-            let message = of_format(format, [&name.into()])
+            let message = of_format(RowFormat::of(format), [&name.into()])
                 .err()
                 .map(|error| error.to_string());
             match (expected, &message) {

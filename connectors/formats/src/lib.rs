@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 
+pub mod compression;
 pub mod csv;
 #[cfg(fuzzing)]
 pub mod fuzz;
@@ -15,6 +16,7 @@ pub mod layout;
 pub mod lines;
 pub mod options;
 pub mod parquet;
+pub mod row_format;
 pub mod scalar;
 pub(crate) mod shown;
 pub mod texts;

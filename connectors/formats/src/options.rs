@@ -9,12 +9,13 @@ use self::values::Values;
 use super::layout::{LineEndRule, TextLayout};
 use super::scalar::{Offsets, TimeRules};
 use tidewater_contract::error::OptionError;
-use tidewater_contract::source::Format;
 
 mod csv;
 pub mod values;
 
 pub use self::csv::{CsvOptions, RaggedRows};
+pub(crate) use super::compression::COMPRESSIONS;
+pub use super::compression::Compression;
 
 /// How many rejected rows a run bears; beyond, it fails and publishes nothing. Shared by all formats.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -95,20 +96,6 @@ pub enum ColumnNames {
     AnyCase,
     /// Not at all: columns of CSV are in declared order, and the header is passed over.
     Position,
-}
-
-/// `compression` of text files.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Compression {
-    /// By extension: `.gz` and `.zst` are compressed, others not.
-    #[default]
-    Auto,
-    /// None, whatever the name.
-    None,
-    /// Gzip, whatever the name.
-    Gzip,
-    /// Zstandard, whatever the name.
-    Zstd,
 }
 
 /// `on_change`: what a delivery that was taken in may become.
@@ -327,19 +314,6 @@ impl ParquetOptions {
     }
 }
 
-/// Checks every option of a source of `format`.
-///
-/// # Errors
-/// When a key is unknown or a value means nothing.
-pub fn validate(format: Format, options: &BTreeMap<String, String>) -> Result<(), OptionError> {
-    match format {
-        Format::Csv => CsvOptions::parse(options).map(drop),
-        Format::JsonLines => JsonLinesOptions::parse(options).map(drop),
-        Format::Parquet => ParquetOptions::parse(options).map(drop),
-        Format::Text => TextOptions::parse(options).map(drop),
-    }
-}
-
 const BOOLEANS: &[(&str, bool)] = &[("true", true), ("false", false)];
 
 const UNKNOWN_COLUMNS: &[(&str, UnknownColumns)] = &[
@@ -368,13 +342,6 @@ const BYTES_FORMATS: &[(&str, BytesFormat)] = &[
 const CHECKS: &[(&str, CheckColumns)] = &[
     ("all", CheckColumns::All),
     ("read_columns", CheckColumns::Read),
-];
-
-const COMPRESSIONS: &[(&str, Compression)] = &[
-    ("auto", Compression::Auto),
-    ("none", Compression::None),
-    ("gzip", Compression::Gzip),
-    ("zstd", Compression::Zstd),
 ];
 
 const OFFSETS: &[(&str, Offsets)] = &[("refuse", Offsets::Refuse), ("convert", Offsets::Convert)];

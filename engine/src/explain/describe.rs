@@ -1,7 +1,7 @@
 //! What each vertex says: its title, what it does, what it keeps.
 
 use arrow::datatypes::Schema;
-use tidewater_connectors::source::Format;
+use tidewater_connectors::format::row_format::RowFormat;
 use tidewater_operators::aggregate::{Aggregation, Call, Function};
 use tidewater_operators::join::{JoinKind, JoinSpec};
 use tidewater_operators::row_codec::OrderKey;
@@ -51,12 +51,7 @@ impl Description {
 /// A source.
 pub(super) fn describe_source(source: &Source) -> Description {
     let spec = &source.spec;
-    let format = match spec.format {
-        Format::Csv => "CSV",
-        Format::JsonLines => "JSON Lines",
-        Format::Parquet => "Parquet",
-        Format::Text => "text",
-    };
+    let format = RowFormat::of(spec.format).title;
     let (read, all) = (spec.projection.len(), spec.schema.fields().len());
     let details = vec![
         format!("{format} from {}", spec.location),

@@ -12,6 +12,7 @@ use tidewater_connectors::connector::SourceConnector;
 use tidewater_connectors::declaration::{DeclarationError, DeclarationPart, SourceDeclaration};
 use tidewater_connectors::error::{OptionError, SourceError};
 use tidewater_connectors::file::validate_options;
+use tidewater_connectors::format::row_format::ROW_FORMATS;
 use tidewater_connectors::source::{Format, SourceSpec};
 
 use super::Source;
@@ -322,24 +323,16 @@ pub(super) fn unknown_column(
 }
 
 fn format(stored_as: &str, site: &Site<'_>) -> Result<Format, Diagnostic> {
-    const FORMATS: [(&str, Format); 7] = [
-        ("CSV", Format::Csv),
-        ("JSON", Format::JsonLines),
-        ("JSONL", Format::JsonLines),
-        ("JSONLINES", Format::JsonLines),
-        ("NDJSON", Format::JsonLines),
-        ("PARQUET", Format::Parquet),
-        ("TEXT", Format::Text),
-    ];
-    let known = FORMATS
-        .into_iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case(stored_as));
-    known.map(|(_, format)| format).ok_or_else(|| {
+    let mut formats = ROW_FORMATS.iter();
+    let same = |name: &&str| name.eq_ignore_ascii_case(stored_as);
+    let known = formats.find(|format| format.names.iter().any(|name| same(&name)));
+    known.map(|format| format.format).ok_or_else(|| {
         let found = site.diagnostic(
             &[Find::Name(stored_as.to_owned())],
             format!("there is no format '{stored_as}'"),
         );
-        match nearest(stored_as, FORMATS.map(|(name, _)| name)) {
+        let names = ROW_FORMATS.iter().flat_map(|format| format.names);
+        match nearest(stored_as, names.copied()) {
             Some(near) => found.with_hint(format!("did you mean {near}?")),
             None => found.with_hint(
                 "sources are STORED AS CSV, JSON (one object a line), PARQUET or TEXT (one column)",

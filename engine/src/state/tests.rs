@@ -399,7 +399,11 @@ fn a_move_that_was_cut_short_is_made_by_the_next_process() {
 fn older_formats_are_refused_or_made_anew() {
     let directory = tempfile::tempdir().unwrap();
     write_format_5(directory.path());
-    std::fs::write(directory.path().join("FORMAT"), "tidewater state, format 4\n").unwrap();
+    std::fs::write(
+        directory.path().join("FORMAT"),
+        "tidewater state, format 4\n",
+    )
+    .unwrap();
     let error = Directory::open(directory.path(), false, false).unwrap_err();
     assert!(error.to_string().contains("--rebuild"), "{error}");
     let rebuilt = Directory::open(directory.path(), false, true).unwrap();

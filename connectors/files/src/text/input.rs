@@ -10,13 +10,13 @@ use blake3::Hasher;
 use memchr::memchr;
 
 use super::Rules;
-use crate::compression::Stored;
 use crate::delivery::{Content, Delivery};
 use crate::depot::{Depot, KeptText, given, hash_prefix, settled};
 use crate::keep::Keeping;
 use crate::list::modified_ns;
 use crate::position::old_part_changed;
 use crate::reader::ReadDelivery;
+use crate::stored::Stored;
 use tidewater_contract::error::SourceError;
 use tidewater_formats::options::OnChange;
 

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::csv::record::Mark;
+use crate::row_format::RowFormat;
+use tidewater_contract::source::Format;
 
 fn options(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs
@@ -180,7 +182,9 @@ fn errors_name_the_option_and_what_to_write() {
         ),
     ];
     for (format, pairs, expected) in cases {
-        let message = validate(*format, &options(pairs)).unwrap_err().to_string();
+        let message = (RowFormat::of(*format).options)(&options(pairs))
+            .unwrap_err()
+            .to_string();
         assert!(message.contains(expected), "{pairs:?}: {message}");
     }
 }

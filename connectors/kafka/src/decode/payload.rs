@@ -9,41 +9,36 @@ use crate::KafkaSource;
 use crate::options::Envelope;
 use tidewater_contract::error::{OptionError, SourceError};
 use tidewater_contract::source::{DecodeRecords, Format, SourceSpec};
-use tidewater_formats::csv::records::CsvRecords;
-use tidewater_formats::json_lines::records::JsonRecords;
-use tidewater_formats::lines::Lines;
+use tidewater_formats::row_format::RowFormat;
 
 /// Decodes payloads into their projected columns.
 pub(super) fn decoder(
     spec: &SourceSpec,
     kafka: &KafkaSource,
 ) -> Result<Box<dyn DecodeRecords>, SourceError> {
-    let stored_as = match spec.format {
-        Format::JsonLines => "JSON",
-        Format::Csv => "CSV",
-        Format::Text => "TEXT",
-        Format::Parquet => {
-            return Err(SourceError::Kafka {
-                location: kafka.location.to_string(),
-                message: "messages are not read as Parquet; write STORED AS JSON, CSV or TEXT"
-                    .to_owned(),
-            });
-        }
+    let format = RowFormat::of(spec.format);
+    let Some(records) = format.records else {
+        return Err(SourceError::Kafka {
+            location: kafka.location.to_string(),
+            message: format!(
+                "messages are not read as {}; write STORED AS JSON, CSV or TEXT",
+                format.title
+            ),
+        });
     };
     if kafka.options.envelope == Envelope::Debezium && spec.format != Format::JsonLines {
         return Err(OptionError {
             option: "envelope".to_owned(),
-            message: format!("cannot be 'debezium' where messages are STORED AS {stored_as}"),
+            message: format!(
+                "cannot be 'debezium' where messages are STORED AS {}",
+                format.name()
+            ),
             hint: Some("write STORED AS JSON".to_owned()),
         }
         .into());
     }
     let declared = declared(spec, kafka, |index| spec.projection.contains(&index));
-    Ok(match spec.format {
-        Format::Csv => Box::new(CsvRecords::new(&declared)?),
-        Format::Text => Box::new(Lines::new(&declared)?),
-        Format::JsonLines | Format::Parquet => Box::new(JsonRecords::new(&declared)?),
-    })
+    records(&declared)
 }
 
 /// What payloads hold, as a source of its own that reads the columns that `is_read` says. A key is never NULL.

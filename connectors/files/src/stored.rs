@@ -4,32 +4,15 @@ use std::fs::{File, Metadata};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use blake3::Hasher;
-use flate2::bufread::GzDecoder;
 
-use tidewater_formats::options::Compression;
+use tidewater_formats::compression::{Compression, HEAD_BYTES};
 
 /// Read-ahead of compressed files.
 const BUFFER_BYTES: usize = 256 << 10;
-
-/// Windows of `zstd --long=31`, the longest that there are: 2 GiB.
-const WINDOW_LOG_MAX: u32 = 31;
-
-const GZIP_MAGIC: &[u8] = b"\x1f\x8b";
-const ZSTD_MAGIC: &[u8] = b"\x28\xb5\x2f\xfd";
-/// Of a frame that decoders pass over, behind its first byte.
-const ZSTD_SKIPPABLE_MAGIC: &[u8] = b"\x2a\x4d\x18";
-
-/// Archives and compressions that are not read, by their first bytes.
-const OTHERS: &[(&[u8], &str)] = &[
-    (b"PK\x03\x04", "a zip archive"),
-    (b"\xfd7zXZ\0", "compressed by xz"),
-    (b"BZh", "compressed by bzip2"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
-    (b"\x04\x22\x4d\x18", "compressed by LZ4"),
-];
 
 /// The decompressed bytes of a file.
 pub(super) struct Stored {
@@ -37,6 +20,8 @@ pub(super) struct Stored {
     /// Decompresses; `None` for a file that is not compressed.
     decoder: Option<Box<dyn Read + Send>>,
     tally: Arc<Mutex<Tally>>,
+    /// Whether bytes behind the compressed content were passed over.
+    has_trailing: Arc<AtomicBool>,
 }
 
 /// What was taken from a file so far, read-ahead included.
@@ -45,8 +30,6 @@ struct Tally {
     bytes: u64,
     /// Of a compressed file, when it is asked for.
     hash: Option<Hasher>,
-    /// Whether bytes behind the last gzip member were passed over.
-    trailing: bool,
 }
 
 impl Stored {
@@ -54,39 +37,34 @@ impl Stored {
     /// their end. `hash` says whether the stored bytes of a compressed file are hashed.
     pub(super) fn open(path: &Path, compression: Compression, hash: bool) -> io::Result<Self> {
         let file = Arc::new(File::open(path)?);
-        let compression = resolve(path, &file, compression)?;
+        let mut head = [0; HEAD_BYTES];
+        let length = read_head(&file, &mut head)?;
+        let head = head.get(..length).unwrap_or_default();
+        let codec = compression.resolve(&path.to_string_lossy(), head)?;
         let tally = Arc::new(Mutex::new(Tally {
             bytes: 0,
-            trailing: false,
-            hash: (hash && compression != Compression::None).then(Hasher::new),
+            hash: (hash && codec.is_some()).then(Hasher::new),
         }));
         let mut stored = Self {
             file,
             decoder: None,
             tally,
+            has_trailing: Arc::default(),
         };
-        if compression == Compression::None {
+        let Some(codec) = codec else {
             return Ok(stored);
-        }
+        };
         let counted = Counted {
             file: Arc::clone(&stored.file),
             tally: Arc::clone(&stored.tally),
         };
         let mut buffered = BufReader::with_capacity(BUFFER_BYTES, counted);
         // No bytes at all are an empty file, not a stream cut short.
-        let decoder: Box<dyn Read + Send> = if buffered.fill_buf()?.is_empty() {
+        stored.decoder = Some(if buffered.fill_buf()?.is_empty() {
             Box::new(buffered)
-        } else if compression == Compression::Gzip {
-            Box::new(GzipMembers {
-                member: Some(GzDecoder::new(buffered)),
-                tally: Arc::clone(&stored.tally),
-            })
         } else {
-            let mut decoder = zstd::stream::read::Decoder::with_buffer(buffered)?;
-            decoder.window_log_max(WINDOW_LOG_MAX)?;
-            Box::new(decoder)
-        };
-        stored.decoder = Some(decoder);
+            codec.open(Box::new(buffered), &stored.has_trailing)?
+        });
         Ok(stored)
     }
 
@@ -127,8 +105,8 @@ impl Stored {
 
     /// What the user should hear of, once all is read.
     pub(super) fn warning(&self) -> Option<&'static str> {
-        let trailing = self.tally().trailing;
-        trailing.then_some(
+        let has_trailing = self.has_trailing.load(Ordering::Relaxed);
+        has_trailing.then_some(
             "bytes that are not gzip follow its content; they were passed over, as gunzip does",
         )
     }
@@ -160,48 +138,6 @@ impl Stored {
     }
 }
 
-/// How a file is compressed: as stated, by its name's extension, or by its first bytes.
-fn resolve(path: &Path, file: &File, compression: Compression) -> io::Result<Compression> {
-    if compression != Compression::Auto {
-        return Ok(compression);
-    }
-    let mut head = [0; 6];
-    let length = read_head(file, &mut head)?;
-    let head = head.get(..length).unwrap_or_default();
-    let by_content = if head.starts_with(GZIP_MAGIC) {
-        Compression::Gzip
-    } else if head.starts_with(ZSTD_MAGIC) || head.get(1..4) == Some(ZSTD_SKIPPABLE_MAGIC) {
-        Compression::Zstd
-    } else {
-        Compression::None
-    };
-    let extension = path
-        .extension()
-        .map(|extension| extension.to_string_lossy().to_ascii_lowercase());
-    let by_name = match extension.as_deref() {
-        Some("gz") => Compression::Gzip,
-        Some("zst") => Compression::Zstd,
-        _ => return by_content_alone(head, by_content),
-    };
-    if by_name == by_content || head.is_empty() {
-        return Ok(by_name);
-    }
-    Err(io::Error::new(
-        io::ErrorKind::InvalidData,
-        "its content is not compressed as its name says; write OPTIONS (compression 'none'), or name it as it is",
-    ))
-}
-
-fn by_content_alone(head: &[u8], by_content: Compression) -> io::Result<Compression> {
-    match OTHERS.iter().find(|(magic, _)| head.starts_with(magic)) {
-        Some((_, what)) => Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("it is {what}, which is not read; unpack it, or compress it by gzip or zstd"),
-        )),
-        None => Ok(by_content),
-    }
-}
-
 /// Reads the first bytes of a file, without moving in it.
 fn read_head(file: &File, head: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
@@ -215,38 +151,6 @@ fn read_head(file: &File, head: &mut [u8]) -> io::Result<usize> {
         }
     }
     Ok(filled)
-}
-
-/// The members of a gzip file, one after the other. Other bytes behind them, such as the zeros of a tape block, are
-/// passed over.
-struct GzipMembers<R> {
-    /// `None` at the end.
-    member: Option<GzDecoder<R>>,
-    tally: Arc<Mutex<Tally>>,
-}
-
-impl<R: BufRead> Read for GzipMembers<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while let Some(member) = &mut self.member {
-            let taken = member.read(buffer)?;
-            if taken > 0 || buffer.is_empty() {
-                return Ok(taken);
-            }
-            let Some(mut rest) = self.member.take().map(GzDecoder::into_inner) else {
-                break;
-            };
-            let behind = rest.fill_buf()?;
-            if behind.first() == GZIP_MAGIC.first() {
-                self.member = Some(GzDecoder::new(rest));
-            } else if !behind.is_empty() {
-                let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
-                tally.trailing = true;
-                drop(tally);
-                io::copy(&mut rest, &mut io::sink())?;
-            }
-        }
-        Ok(0)
-    }
 }
 
 struct Counted {
