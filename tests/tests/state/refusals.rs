@@ -65,7 +65,7 @@ fn two_runs_at_once() {
 fn states_of_other_versions() {
     for (format, advice) in [
         (
-            "tidewater state, format 6\n",
+            "tidewater state, format 7\n",
             "with the version that made it",
         ),
         ("tidewater state, format 0\n", "--rebuild"),
@@ -175,7 +175,7 @@ fn what_is_missing_in_a_state_is_missed() {
         "part regions: aggregate: groups",
         "part sums: aggregate: extremes",
         "part sums: aggregate: groups",
-        "positions",
+        "checkpoints",
         "partitions",
         "views",
     ] {
