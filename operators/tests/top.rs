@@ -171,7 +171,7 @@ fn all_small_histories_equal_sort_and_cut() {
     }
 }
 
-/// Every row once led, and was taken back: what was taken back is passed over, merged away or not.
+/// Each row was first once and was retracted: retracted rows are skipped, whether or not they are merged away.
 #[test]
 fn a_prefix_of_retracted_rows_is_passed_over() {
     let row = |value: i64| vec![Some(0), Some(value), Some(value % 3)];

@@ -12,17 +12,8 @@ use arrow::datatypes::Schema;
 
 use super::primary_key::keyed;
 use super::retain::retain;
-use super::{Node, PlanError, lower};
+use super::{Node, PlanError, PlannedView, lower};
 use crate::job::{Job, Sink};
-
-/// A relation and its plan.
-#[derive(Clone, Debug)]
-pub struct PlannedView {
-    /// The relation's name: a view's, or that of a source with a primary key.
-    pub name: String,
-    /// Its plan.
-    pub node: Node,
-}
 
 /// A view that has no dataflow.
 #[derive(Debug, thiserror::Error)]

@@ -4,12 +4,10 @@ use datafusion_expr::Sort;
 use tidewater_operators::top::TopSpec;
 
 use super::expression::{Extended, select};
-use super::lower::node;
 use super::{Node, PlanError};
 
 /// The first `fetch` rows of a sort.
-pub fn top(sort: &Sort, fetch: usize) -> Result<Node, PlanError> {
-    let input = node(&sort.input)?;
+pub fn lower(sort: &Sort, fetch: usize, input: Node) -> Result<Node, PlanError> {
     let width = input.schema().fields().len();
     let mut extended = Extended::new(input, sort.input.schema());
     let order = extended.order(&sort.expr)?;

@@ -44,7 +44,7 @@ pub fn node(plan: &LogicalPlan) -> Result<Node, PlanError> {
         // An order that no LIMIT reads has no meaning for a multiset of rows.
         LogicalPlan::Sort(sort) => match sort.fetch {
             None => node(&sort.input),
-            Some(fetch) => limit::top(sort, fetch),
+            Some(fetch) => limit::lower(sort, fetch, node(&sort.input)?),
         },
         LogicalPlan::EmptyRelation(empty) => {
             let rows = usize::from(empty.produce_one_row);

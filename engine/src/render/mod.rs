@@ -3,6 +3,7 @@
 mod chain;
 mod renderer;
 mod retain;
+mod windows;
 
 pub use self::renderer::{RenderContext, render};
-pub use self::retain::{LateRows, RetainedWindows};
+pub use self::windows::{LateRows, RetainedWindows};

@@ -18,7 +18,7 @@ use tidewater_operators::window::window;
 use tidewater_operators::{Delta, DeltaStream, Faults};
 use timely::dataflow::Scope;
 
-use super::retain::{LateRows, RetainedWindows};
+use super::windows::{LateRows, RetainedWindows};
 use crate::plan::{Node, PlannedView};
 
 /// What the views of a graph have in common.

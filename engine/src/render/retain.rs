@@ -1,6 +1,6 @@
 //! Views with retained windows: rows of closed windows do not reach the aggregation.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 
 use arrow::array::Int64Array;
 use arrow::compute::kernels::cmp::{gt_eq, lt};
@@ -10,28 +10,8 @@ use tidewater_operators::map::map;
 use tidewater_operators::plain::{plain, plain_column};
 
 use super::renderer::Renderer;
+use super::windows::LateRows;
 use crate::plan::retain::times;
-
-/// The windows of a view that stay open for a limited time.
-#[derive(Debug, Default)]
-pub struct RetainedWindows {
-    /// The time of the first open window; without one all windows are open.
-    pub horizon: Option<i64>,
-    /// The time of the newest window so far, in the unit of its column.
-    pub newest: AtomicI64,
-}
-
-/// Rows of closed windows.
-pub struct LateRows<'scope> {
-    /// The view with the windows.
-    pub view: String,
-    /// The column with the time of a row's window.
-    pub column: usize,
-    /// The time of the first open window.
-    pub horizon: i64,
-    /// The rows.
-    pub rows: DeltaStream<'scope>,
-}
 
 impl<'scope> Renderer<'_, 'scope> {
     /// The rows of open windows. The others become [`LateRows`].

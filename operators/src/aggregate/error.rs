@@ -16,7 +16,7 @@ pub enum AggregateError {
     /// Too many keys.
     #[error(transparent)]
     Full(#[from] DictionaryFull),
-    /// A column whose values cannot be told apart.
+    /// A column whose values have no codes.
     #[error(transparent)]
     Intern(#[from] InternError),
     /// From Arrow.

@@ -183,7 +183,7 @@ fn round_digits(digits: &[u32]) -> f64 {
         digit >> (position % LIMB_BITS) & 1 == 1
     };
     let highest = u32::try_from(top).unwrap_or(u32::MAX) * LIMB_BITS + digits[top].ilog2();
-    // 53 bits are kept; below 2^53 the number is exact.
+    // The mantissa has 53 bits; below 2^53 the number is exact.
     let lowest = highest.saturating_sub(52);
     let mut mantissa = (lowest..=highest)
         .rev()

@@ -27,7 +27,7 @@ pub fn stored_counts(
     let group_ranks = Ranks::new(run.pairs().map(|pair| pair.group), groups);
     let value_ranks = Ranks::new(run.pairs().map(|pair| pair.value), values);
     let ranked = run.sums(0..run.len()).map(|PairSum { at, pair, .. }| {
-        let ranks = pack(group_ranks.of(pair.group), value_ranks.of(pair.value));
+        let ranks = pack(group_ranks.rank(pair.group), value_ranks.rank(pair.value));
         (ranks, at)
     });
     let mut order: Vec<(u64, usize)> = ranked.collect();
@@ -73,7 +73,7 @@ impl Ranks {
         }
     }
 
-    fn of(&self, id: u32) -> u32 {
+    fn rank(&self, id: u32) -> u32 {
         self.ranks[id as usize]
     }
 }
@@ -125,7 +125,7 @@ impl StateDelta for DistinctPairDelta {
             match &self.counts {
                 None => {
                     let updates = self.run.updates(range);
-                    let updates = updates.map(|(pair, diff)| (value_ranks.of(pair.value), diff));
+                    let updates = updates.map(|(pair, diff)| (value_ranks.rank(pair.value), diff));
                     ranked.sort(many, updates, |rank, diff| {
                         visit_value(rank, EntryUpdate::Add(diff));
                     });
@@ -133,7 +133,8 @@ impl StateDelta for DistinctPairDelta {
                 Some(counts) => {
                     // The sorter takes no zeros, but counts may be zero: they are sorted as one more.
                     let sums = self.run.sums(range);
-                    let sums = sums.map(|sum| (value_ranks.of(sum.pair.value), counts[sum.at] + 1));
+                    let sums =
+                        sums.map(|sum| (value_ranks.rank(sum.pair.value), counts[sum.at] + 1));
                     ranked.sort(many, sums, |rank, count| {
                         visit_value(rank, EntryUpdate::Count(count - 1));
                     });

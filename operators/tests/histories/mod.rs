@@ -132,7 +132,7 @@ fn deltas(schema: &SchemaRef, changes: &[(Cells, i64)]) -> Vec<Delta> {
         .collect()
 }
 
-/// Draws a history: each epoch changes each input by up to `changes` rows, taking back only what is there.
+/// Draws a history: each epoch changes each input by up to `changes` rows, retracting only rows that exist.
 pub fn random(
     rng: &mut Rng,
     inputs: usize,
