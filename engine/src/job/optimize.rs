@@ -32,6 +32,7 @@ use datafusion_optimizer::{Optimizer, OptimizerContext, OptimizerRule};
 use super::catalog::planner_options;
 use super::functions::check_arithmetic;
 use super::guards::{PushDownTotalFilters, guard_arguments};
+use super::join_condition::JoinCondition;
 
 /// Types, simplifies and reshapes a plan. Idempotent, but for the names of common expressions.
 pub(super) fn optimize(plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -71,12 +72,8 @@ fn join_as_rendered(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         LogicalPlan::Join(join) if join.join_type == JoinType::Right => {
             swap(join).map(Transformed::yes)
         }
-        LogicalPlan::Join(join)
-            if join.join_type == JoinType::Inner
-                && join.filter.is_some()
-                && !join.on.is_empty() =>
-        {
-            filter_above(join).map(Transformed::yes)
+        LogicalPlan::Join(join) if join.join_type == JoinType::Inner && join.filter.is_some() => {
+            filter_above(join)
         }
         other => Ok(Transformed::no(other)),
     }
@@ -109,12 +106,16 @@ fn swap(join: Join) -> Result<LogicalPlan> {
         .build()
 }
 
-fn filter_above(mut join: Join) -> Result<LogicalPlan> {
-    match join.filter.take() {
-        Some(predicate) => Ok(LogicalPlan::Filter(Filter::try_new(
-            predicate,
-            Arc::new(LogicalPlan::Join(join)),
-        )?)),
-        None => Ok(LogicalPlan::Join(join)),
+/// A join by its keys, and a filter with the rest of its condition. A join without keys stays as it is.
+fn filter_above(mut join: Join) -> Result<Transformed<LogicalPlan>> {
+    let condition = JoinCondition::new(&join)?;
+    match condition.rest {
+        Some(rest) if !condition.keys.is_empty() => {
+            join.filter = condition.key_terms;
+            let join = Arc::new(LogicalPlan::Join(join));
+            let filter = Filter::try_new(rest, join)?;
+            Ok(Transformed::yes(LogicalPlan::Filter(filter)))
+        }
+        _ => Ok(Transformed::no(LogicalPlan::Join(join))),
     }
 }

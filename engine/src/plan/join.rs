@@ -1,15 +1,16 @@
 //! Equi-joins.
 
-use datafusion_common::NullEquality;
 use datafusion_expr::{Join, JoinType};
 use tidewater_operators::join::{JoinKey, JoinKind, JoinSpec};
 
 use super::expression::{Extended, compile, identity, nullable, select};
 use super::{Map, Node, PlanError};
+use crate::job::JoinCondition;
 
 /// A join whose keys become columns of both sides, and whose other conditions a filter above it.
 pub fn lower(join: &Join, left: Node, right: Node) -> Result<Node, PlanError> {
-    let kind = match (join.join_type, &join.filter) {
+    let condition = JoinCondition::new(join)?;
+    let kind = match (join.join_type, &condition.rest) {
         (JoinType::Inner, _) => JoinKind::Inner,
         (JoinType::Left, None) => JoinKind::Left,
         (other, _) => return Err(PlanError::Unsupported(format!("this {other} join"))),
@@ -18,11 +19,11 @@ pub fn lower(join: &Join, left: Node, right: Node) -> Result<Node, PlanError> {
     let mut left = Extended::new(left, join.left.schema());
     let mut right = Extended::new(right, join.right.schema());
     let mut keys = Vec::new();
-    for (left_key, right_key) in &join.on {
+    for key in &condition.keys {
         keys.push(JoinKey {
-            left: left.key(left_key)?,
-            right: right.key(right_key)?,
-            null_safe: join.null_equality == NullEquality::NullEqualsNull,
+            left: left.key(&key.left)?,
+            right: right.key(&key.right)?,
+            null_safe: key.null_safe,
         });
     }
     let (left, right) = (left.finish(), right.finish());
@@ -47,7 +48,7 @@ pub fn lower(join: &Join, left: Node, right: Node) -> Result<Node, PlanError> {
         .chain(offset..offset + right_width)
         .collect();
     let joined = select(joined, &own);
-    let Some(filter) = &join.filter else {
+    let Some(filter) = &condition.rest else {
         return Ok(joined);
     };
     let predicate = Some(compile(filter, &join.schema)?);

@@ -104,6 +104,26 @@ const INNER: &[Shape] = &[
         "distinct of a join",
         "SELECT DISTINCT t.k, u.label FROM t JOIN u ON t.n = u.n",
     ),
+    (
+        "NULL equals NULL",
+        "SELECT t.id, u.id AS uid FROM t JOIN u ON t.k IS NOT DISTINCT FROM u.k",
+    ),
+    (
+        "NULL equals NULL in one of two keys",
+        "SELECT t.id, u.id AS uid FROM t JOIN u ON t.n = u.n AND t.k IS NOT DISTINCT FROM u.k",
+    ),
+    (
+        "NULL equals NULL, in other words",
+        "SELECT t.id, u.id AS uid FROM t JOIN u ON t.k = u.k OR (t.k IS NULL AND u.k IS NULL)",
+    ),
+    (
+        "NULL equals NULL, with a condition",
+        "SELECT t.id, u.id AS uid FROM t JOIN u ON t.k IS NOT DISTINCT FROM u.k AND t.v < u.weight",
+    ),
+    (
+        "NULL equals NULL in a WHERE",
+        "SELECT t.id, u.id AS uid FROM t, u WHERE t.n IS NOT DISTINCT FROM u.n",
+    ),
 ];
 
 const LEFT: &[Shape] = &[
@@ -182,6 +202,22 @@ const LEFT: &[Shape] = &[
     (
         "condition on the left's right",
         "SELECT t.id, u.label FROM t LEFT JOIN u ON t.k = u.k AND u.weight > 0",
+    ),
+    (
+        "left, NULL equals NULL",
+        "SELECT t.id, t.k, u.id AS uid FROM t LEFT JOIN u ON t.k IS NOT DISTINCT FROM u.k",
+    ),
+    (
+        "left, NULL equals NULL in one of two keys",
+        "SELECT t.id, u.id AS uid FROM t LEFT JOIN u ON t.n = u.n AND u.k IS NOT DISTINCT FROM t.k",
+    ),
+    (
+        "left, NULL equals NULL in other words",
+        "SELECT t.id, u.id AS uid FROM t LEFT JOIN u ON (u.k IS NULL AND t.k IS NULL) OR u.k = t.k",
+    ),
+    (
+        "right, NULL equals NULL",
+        "SELECT t.id, u.id AS uid FROM t RIGHT JOIN u ON t.k IS NOT DISTINCT FROM u.k AND t.n = u.n",
     ),
 ];
 

@@ -1,9 +1,10 @@
 //! Joins, sorts and the like.
 
-use datafusion_common::{JoinConstraint, JoinType, NullEquality};
+use datafusion_common::{JoinConstraint, JoinType};
 use datafusion_expr::logical_plan::Distinct;
 use datafusion_expr::{Aggregate, Expr, Join, LogicalPlan};
 
+use super::super::join_condition::JoinCondition;
 use super::super::tokens::Find;
 use super::{Refusal, span_of};
 
@@ -147,7 +148,8 @@ fn right_using(join: &Join) -> Option<Refusal> {
 fn join_condition(join: &Join) -> Option<Refusal> {
     let mut finds: Vec<Find> = join.filter.as_ref().and_then(span_of).into_iter().collect();
     finds.extend([Find::Words(&["JOIN"]), Find::Words(&["FROM"])]);
-    if join.on.is_empty() {
+    let condition = JoinCondition::new(join).ok()?;
+    if condition.keys.is_empty() {
         finds.insert(0, Find::Words(&["CROSS", "JOIN"]));
         return Some(Refusal::new(
             finds,
@@ -155,20 +157,7 @@ fn join_condition(join: &Join) -> Option<Refusal> {
             "add ON a.key = b.key; for one row that meets all, give both sides a column 1 AS one and join ON a.one = b.one",
         ));
     }
-    if join.null_equality == NullEquality::NullEqualsNull {
-        let finds = [
-            Find::Words(&["IS", "NOT", "DISTINCT", "FROM"]),
-            Find::Words(&["JOIN"]),
-        ];
-        let hint =
-            "join on a value that NULL does not have: coalesce(a.key, '') = coalesce(b.key, '')";
-        return Some(Refusal::new(
-            finds,
-            "a join on IS NOT DISTINCT FROM is not supported",
-            hint,
-        ));
-    }
-    join.filter.as_ref().map(|_| {
+    condition.rest.map(|_| {
         Refusal::new(
             finds,
             "a LEFT JOIN matches by equality alone",

@@ -373,12 +373,6 @@ fn joins_that_are_not_maintained() {
             "ANTI JOIN",
             "IS NULL",
         ),
-        (
-            "SELECT t.id FROM t JOIN u ON t.id IS NOT DISTINCT FROM u.id",
-            35,
-            "IS NOT DISTINCT FROM",
-            "coalesce",
-        ),
     ]);
 }
 
