@@ -221,7 +221,7 @@ fn texts_do_not_run_into_one_another() {
 #[test]
 fn no_plan_of_a_job_is_printed_by_the_planner() {
     let sql = include_str!("../../drive/maintain/fingerprints/golden.sql");
-    let more = "CREATE VIEW tagged AS SELECT id, unnest(tags) AS tag FROM orders;\n\
+    let more = "CREATE VIEW tagged AS SELECT id, unnest(tags) AS tag FROM regions;\n\
         CREATE MATERIALIZED VIEW top_tags AS SELECT DISTINCT tag FROM tagged ORDER BY tag LIMIT 3;\n\
         CREATE MATERIALIZED VIEW sides AS SELECT o.id, r.name, try_cast(r.code AS BIGINT) AS code, -o.weight AS w, \
         o.ok IS NOT TRUE AS bad FROM orders o LEFT JOIN regions r ON o.region = r.code;\n\

@@ -1,8 +1,10 @@
 CREATE EXTERNAL TABLE orders (
-    id BIGINT, region TEXT, at TIMESTAMP, day DATE, amount DECIMAL(18, 2), weight DOUBLE, ok BOOLEAN, tags TEXT[]
+    id BIGINT, region TEXT, at TIMESTAMP, day DATE, amount DECIMAL(18, 2), weight DOUBLE, ok BOOLEAN
 ) STORED AS CSV LOCATION 'orders/' OPTIONS ('delimiter' ';');
 
-CREATE EXTERNAL TABLE regions (id BIGINT, code TEXT, name TEXT, PRIMARY KEY (id)) STORED AS JSON LOCATION 'regions/';
+CREATE EXTERNAL TABLE regions (
+    id BIGINT, code TEXT, name TEXT, tags TEXT[], PRIMARY KEY (id)
+) STORED AS JSON LOCATION 'regions/';
 
 CREATE VIEW large AS
 SELECT id, region, at, day, amount, weight,
