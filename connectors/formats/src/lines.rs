@@ -16,6 +16,7 @@ use arrow::error::ArrowError;
 
 use super::layout::{FileLayout, TextLayout};
 use super::options::TextOptions;
+use crate::scalar::sql_name;
 use tidewater_contract::error::SourceError;
 use tidewater_contract::source::{
     DecodeRecords, DecodeText, Decoded, DecodedRecords, LineEnd, Rejected, RejectedRecord,
@@ -63,7 +64,7 @@ impl Lines {
         if !is_text(field.data_type()) && !is_bytes(field.data_type()) {
             let message = format!(
                 "STORED AS TEXT has no {}; declare TEXT or BYTEA, and CAST in SQL",
-                field.data_type()
+                sql_name(field.data_type())
             );
             return Err(declaration(field.name(), message));
         }

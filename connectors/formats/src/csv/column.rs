@@ -75,13 +75,15 @@ impl CsvColumn {
             }
             other if other.is_nested() => {
                 return Err(format!(
-                    "CSV has no {other}; declare the column TEXT and take it apart in SQL, or store the source as \
-                     JSON or PARQUET"
+                    "CSV has no {}; declare the column TEXT and take it apart in SQL, or store the source as JSON or \
+                     PARQUET",
+                    sql_name(other)
                 ));
             }
             other => {
                 return Err(format!(
-                    "CSV columns of type {other} are not read; declare TEXT and CAST in SQL"
+                    "CSV columns of type {} are not read; declare TEXT and CAST in SQL",
+                    sql_name(other)
                 ));
             }
         };

@@ -15,7 +15,7 @@ use crate::diagnostic::Diagnostics;
 /// A source of transactions that most tests select from, and one to join it with.
 const SOURCES: &str = "CREATE EXTERNAL TABLE t (id BIGINT, region TEXT, ts TIMESTAMP, amount BIGINT, price DECIMAL(10, 2), rate DOUBLE, \
     ok BOOLEAN, tags TEXT[], items STRUCT<sku TEXT, qty INT>[], place STRUCT<lat DOUBLE, lon DOUBLE>, at TIMESTAMPTZ, day DATE) \
-    STORED AS CSV LOCATION 'data/*.csv'; \
+    STORED AS JSON LOCATION 'data/*.json'; \
     CREATE EXTERNAL TABLE u (id BIGINT, name TEXT, since TIMESTAMP) STORED AS PARQUET LOCATION 'u.parquet';";
 
 fn parse(sql: &str) -> Result<Job, Diagnostics> {

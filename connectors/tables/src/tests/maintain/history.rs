@@ -135,7 +135,7 @@ fn a_process_that_dies_while_it_publishes() {
         fs::write(&path, serde_json::to_vec(&swaps).unwrap()).unwrap();
         let child = std::process::Command::new(std::env::current_exe().unwrap())
             .args(["--ignored", "--exact"])
-            .arg("file::sink::tests::maintain::history::applies_swaps_for_another_process")
+            .arg("tests::maintain::history::applies_swaps_for_another_process")
             .env(SWAPS, &path)
             .env("TIDEWATER_INJECT", format!("abort:{point}"))
             .output()
