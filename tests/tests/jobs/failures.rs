@@ -44,7 +44,7 @@ fn an_expression_that_fails_ends_the_run_with_1() {
         (
             "SELECT 10 / v AS q FROM t",
             "3,0",
-            &["result", "ivide by zero"][..],
+            &["result", "divides by zero"][..],
         ),
         (
             "SELECT CAST(k AS INT) AS n FROM t",
@@ -54,12 +54,12 @@ fn an_expression_that_fails_ends_the_run_with_1() {
         (
             "SELECT k, sum(10 / v) AS s FROM t GROUP BY k",
             "3,0",
-            &["result", "ivide by zero"],
+            &["result", "divides by zero"],
         ),
         (
             "SELECT k, 10 / (sum(v) - 3) AS s FROM t GROUP BY k",
             "3,3",
-            &["result", "ivide by zero"],
+            &["result", "divides by zero"],
         ),
         (
             "SELECT a.k FROM t a JOIN t b ON a.v = CAST(b.k AS BIGINT)",

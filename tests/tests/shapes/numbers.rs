@@ -98,10 +98,7 @@ fn numbers_within_their_types_are_exact_and_rounded_once() {
             "SELECT ceil(p) AS c, floor(-p) AS f FROM t WHERE p > 2",
             vec!["100000000.00 -100000000.00"],
         ),
-        (
-            "SELECT round(p) AS r FROM t WHERE p > 2",
-            vec!["100000000.00"],
-        ),
+        ("SELECT round(p) AS r FROM t WHERE p > 2", vec!["100000000"]),
         (
             "SELECT k, sum(d - d) AS s FROM t GROUP BY k",
             vec!["a 0", "b 0"],
@@ -184,7 +181,10 @@ fn numbers_beyond_their_types_are_errors_that_name_them() {
         ),
         ("SELECT d * 10 AS x FROM t", vec!["DECIMAL(38, 0)"]),
         ("SELECT d + d AS x FROM t", vec!["DECIMAL(38, 0)"]),
-        ("SELECT d / 0.0001 AS x FROM t", vec!["DECIMAL(38"]),
+        (
+            "SELECT d / CAST(0.0001 AS DECIMAL(5, 4)) AS x FROM t",
+            vec!["DECIMAL(38"],
+        ),
         (
             "SELECT n / (n - n) AS x FROM t",
             vec!["divides by zero", "n = "],

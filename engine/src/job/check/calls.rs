@@ -35,8 +35,12 @@ pub(super) fn refusal(expr: &Expr, node: &LogicalPlan) -> Option<Refusal> {
 /// Calls a function with the constants among its arguments, and NULL for the others.
 fn try_constants(call: &ScalarFunction, node: &LogicalPlan) -> Result<()> {
     let is_constant = |arg: &Expr| matches!(arg, Expr::Literal(..));
-    // Constants alone were computed by now, unless they are guarded and may never be.
-    if call.args.iter().all(is_constant) || !call.args.iter().any(is_constant) {
+    // Constants alone were computed by now, unless they are guarded and may never be. A map's lists must be equally long,
+    // which NULL in the place of one of them is not.
+    if call.args.iter().all(is_constant)
+        || !call.args.iter().any(is_constant)
+        || call.name() == "map"
+    {
         return Ok(());
     }
     let schema = match node.inputs().as_slice() {

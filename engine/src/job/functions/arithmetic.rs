@@ -14,6 +14,7 @@ use arrow::error::ArrowError;
 use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_common::{DataFusionError, Result, ScalarValue, exec_err, plan_err};
 use datafusion_expr::expr::ScalarFunction;
+use datafusion_expr::expr_rewriter::NamePreserver;
 use datafusion_expr::type_coercion::binary::BinaryTypeCoercer;
 use datafusion_expr::utils::merge_schema;
 use datafusion_expr::{
@@ -39,8 +40,10 @@ pub fn check_arithmetic(plan: LogicalPlan) -> Result<LogicalPlan> {
             LogicalPlan::TableScan(scan) => scan.projected_schema.as_ref().clone(),
             other => merge_schema(&other.inputs()),
         };
+        let names = NamePreserver::new(&node);
         node.map_expressions(|expr| {
-            expr.transform_up(|expr| {
+            let name = names.save(&expr);
+            let checked = expr.transform_up(|expr| {
                 let (operator, args) = match expr {
                     Expr::BinaryExpr(BinaryExpr { left, op, right })
                         if is_arithmetic(op)
@@ -57,7 +60,8 @@ pub fn check_arithmetic(plan: LogicalPlan) -> Result<LogicalPlan> {
                 let function = Arc::new(ScalarUDF::new_from_impl(Arithmetic::new(operator)));
                 let call = ScalarFunction::new_udf(function, args);
                 Ok(Transformed::yes(Expr::ScalarFunction(call)))
-            })
+            })?;
+            Ok(checked.update_data(|expr| name.restore(expr)))
         })
     });
     Ok(checked?.data)

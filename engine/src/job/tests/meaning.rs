@@ -182,14 +182,10 @@ fn constants_that_explode_are_not_computed() {
     ] {
         let query = format!("SELECT {expr} AS x FROM t");
         match with_sources(&format!("CREATE MATERIALIZED VIEW v AS {query}")) {
-            Ok(job) => assert!(
-                !job.view("v")
-                    .unwrap()
-                    .plan
-                    .display_indent()
-                    .to_string()
-                    .contains("aaaaaaaa")
-            ),
+            Ok(job) => {
+                let plan = job.view("v").unwrap().plan.display_indent().to_string();
+                assert!(plan.len() < 1 << 20, "{expr}: {} bytes", plan.len());
+            }
             Err(errors) => assert!(errors.to_string().contains("more than"), "{errors}"),
         }
     }
