@@ -1,4 +1,5 @@
-//! Layouts of rows, without I/O: decoders take bytes and give batches and rejected rows, encoders the reverse.
+//! Layouts of rows: decoders take bytes and give batches and rejected rows, encoders the reverse. Formats of text do no I/O;
+//! Parquet opens the file that it is given.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
