@@ -132,6 +132,19 @@ impl Source {
         }
     }
 
+    /// Declares a primary key. Its columns hold no NULL, which would make a row a bad one.
+    pub fn key_by(&mut self, rng: &mut ChaCha8Rng, key: Vec<&'static str>) {
+        let schema = self.pool.schema();
+        let fields = schema.fields().iter().map(|field| {
+            let is_key = key.contains(&field.name().as_str());
+            let is_nullable = field.is_nullable() && !is_key;
+            field.as_ref().clone().with_nullable(is_nullable)
+        });
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        self.pool = draw::rows(rng, &schema, self.pool.num_rows());
+        self.key = key;
+    }
+
     /// Its statement.
     #[must_use]
     pub fn declaration(&self) -> String {

@@ -138,7 +138,7 @@ fn verify_finds_files_and_rows_that_came_or_went() {
     place
         .tidewater("verify", &["by_day"])
         .expect_code(1)
-        .expect_stdout("has other bytes than were published, and cannot be read: ")
+        .expect_stdout("has other bytes than were published, and cannot be read")
         .expect_stdout("Expected 2 rows, found 0");
 
     // Text.
@@ -257,7 +257,9 @@ fn final_windows_are_left_out() {
         .expect_stdout(
             "The rows of days were not verified: it reads by_day, some of whose windows are final.",
         )
-        .expect_stdout("The rows of _late were not verified: it tells in which order rows came.");
+        .expect_stdout(
+            "The rows of _late were not verified: it depends on the order in which rows arrived.",
+        );
     fs::remove_dir_all(place.path("out/by_day/day=2024-03-01")).unwrap();
     place
         .tidewater("verify", &["by_day"])
@@ -267,7 +269,7 @@ fn final_windows_are_left_out() {
 
 #[test]
 fn the_example_jobs_verify() {
-    let jobs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../jobs");
+    let jobs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../jobs");
     let place = TempDir::new().unwrap();
     let path = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
     let generate = [

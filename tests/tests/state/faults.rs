@@ -134,7 +134,9 @@ fn fails(place: &Maintained, what: &str, more: &[&str]) -> Rows {
     if !output.status.success() {
         assert_eq!(output.status.code(), Some(1), "{what}: {message}");
         let here = place.path("").to_str().unwrap().to_owned();
-        let names_a_file = message.contains(&here) || message.contains("in/");
+        let names_a_file = [here.as_str(), "in/", " out:"]
+            .iter()
+            .any(|part| message.contains(part));
         assert!(names_a_file, "{what} names no file: {message}");
     }
     rows(place)

@@ -167,7 +167,8 @@ impl History {
             (&mut sales, &["", "code", "code day"][..]),
             (&mut shops, &["", "code"]),
         ] {
-            source.key = keys.choose(rng).unwrap().split_whitespace().collect();
+            let key = keys.choose(rng).unwrap().split_whitespace().collect();
+            source.key_by(rng, key);
         }
         let mut wishes = WISHES.to_vec();
         wishes.shuffle(rng);
