@@ -102,7 +102,7 @@ impl KeptInput {
     }
 
     /// The rows under all declared columns, and their places.
-    fn widen(&self, decoded: Decoded) -> Result<RecordBatch> {
+    fn widen(&self, decoded: &Decoded) -> Result<RecordBatch> {
         let rows = decoded.batch.num_rows();
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.schema.fields().len());
         for (at, field) in self.spec.schema.fields().iter().enumerate() {
@@ -136,7 +136,7 @@ impl KeptInput {
                     let message = format!("source {name}: messages retract rows");
                     return Err(DataFusionError::NotImplemented(message));
                 }
-                if decoded.batch.num_rows() > 0 && !send(self.widen(decoded)) {
+                if decoded.batch.num_rows() > 0 && !send(self.widen(&decoded)) {
                     return Ok(());
                 }
             }

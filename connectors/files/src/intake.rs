@@ -271,7 +271,7 @@ impl Drop for PlacedPiece {
 impl FilePlace {
     fn of(&self, mut decoded: Decoded) -> Result<Decoded, SourceError> {
         if let Some(ordinals) = decoded.ordinals.take() {
-            let placed = self.columns(decoded.batch, ordinals);
+            let placed = self.columns(&decoded.batch, ordinals);
             decoded.batch =
                 placed.map_err(|error| SourceError::file(&self.path, error.to_string()))?;
         }
@@ -279,7 +279,7 @@ impl FilePlace {
     }
 
     /// The rows with their places. Texts stay dictionaries where they are.
-    fn columns(&self, rows: RecordBatch, ordinals: Vec<u64>) -> Result<RecordBatch, ArrowError> {
+    fn columns(&self, rows: &RecordBatch, ordinals: Vec<u64>) -> Result<RecordBatch, ArrowError> {
         let number = rows.num_rows();
         let paths = std::iter::repeat_n(&self.path, number);
         let places: [ArrayRef; 3] = [

@@ -173,6 +173,10 @@ fn open_zstd(compressed: Compressed, _: &Arc<AtomicBool>) -> io::Result<Decompre
     Ok(Box::new(decoder))
 }
 
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "all codecs open by functions of one type"
+)]
 fn open_gzip(compressed: Compressed, has_trailing: &Arc<AtomicBool>) -> io::Result<Decompressed> {
     Ok(Box::new(GzipMembers {
         member: Some(GzDecoder::new(compressed)),

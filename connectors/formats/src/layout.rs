@@ -87,10 +87,9 @@ impl TextLayout {
         let line_end = match self.line_end {
             _ if encoding == UTF_16LE => LineEnd::Utf16Le,
             _ if encoding == UTF_16BE => LineEnd::Utf16Be,
-            LineEndRule::LineFeed => LineEnd::LineFeed,
             LineEndRule::Any => LineEnd::Any,
             LineEndRule::Auto if has_carriage_returns_alone(text) => LineEnd::Any,
-            LineEndRule::Auto => LineEnd::LineFeed,
+            LineEndRule::LineFeed | LineEndRule::Auto => LineEnd::LineFeed,
         };
         Ok(FileLayout {
             encoding,

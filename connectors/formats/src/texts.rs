@@ -38,6 +38,11 @@ impl Texts {
         self.ends.len()
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
     /// The bytes of all of them.
     pub fn bytes(&self) -> usize {
         self.text.len()

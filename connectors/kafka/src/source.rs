@@ -138,7 +138,7 @@ impl Source for KafkaSource {
         if bounds.from.is_none() && bounds.to.is_none() {
             return Ok(stream.reader(None, &Until::Ends));
         }
-        open_between(spec, stream, bounds, &group)
+        open_between(spec, &stream, bounds, &group)
     }
 
     fn open_kept(
@@ -183,7 +183,7 @@ fn log_directory(directory: &Path, spec: &SourceSpec) -> PathBuf {
 /// What reads the messages of a topic between two bounds, as of now.
 fn open_between(
     spec: &SourceSpec,
-    stream: Stream,
+    stream: &Stream,
     bounds: &ReadBounds,
     group: &str,
 ) -> Result<Arc<dyn Reader>, SourceError> {

@@ -27,7 +27,7 @@ impl Description {
     fn new(title: impl Into<String>, details: Vec<String>) -> Self {
         Self {
             title: title.into(),
-            details: details.iter().map(|detail| in_sql(detail)).collect(),
+            details: details.into_iter().map(|detail| in_sql(&detail)).collect(),
             state: None,
         }
     }

@@ -325,7 +325,7 @@ pub(super) fn unknown_column(
 fn format(stored_as: &str, site: &Site<'_>) -> Result<Format, Diagnostic> {
     let mut formats = ROW_FORMATS.iter();
     let same = |name: &&str| name.eq_ignore_ascii_case(stored_as);
-    let known = formats.find(|format| format.names.iter().any(|name| same(&name)));
+    let known = formats.find(|format| format.names.iter().any(&same));
     known.map(|format| format.format).ok_or_else(|| {
         let found = site.diagnostic(
             &[Find::Name(stored_as.to_owned())],

@@ -80,16 +80,16 @@ pub fn may_fail(expr: &Expr, schema: &DFSchema) -> bool {
 fn node_may_fail(expr: &Expr, schema: &DFSchema) -> Result<bool> {
     Ok(match expr {
         Expr::Cast(Cast { expr, field }) => !widens(&expr.get_type(schema)?, field.data_type()),
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) => match op {
-            Operator::Plus
-            | Operator::Minus
-            | Operator::Multiply
-            | Operator::Divide
-            | Operator::Modulo => {
-                !(left.get_type(schema)?.is_floating() && right.get_type(schema)?.is_floating())
-            }
-            _ => false,
-        },
+        Expr::BinaryExpr(BinaryExpr {
+            left,
+            op:
+                Operator::Plus
+                | Operator::Minus
+                | Operator::Multiply
+                | Operator::Divide
+                | Operator::Modulo,
+            right,
+        }) => !(left.get_type(schema)?.is_floating() && right.get_type(schema)?.is_floating()),
         Expr::ScalarFunction(call) => function_may_fail(call, schema)?,
         Expr::Negative(negated) => !negated.get_type(schema)?.is_floating(),
         Expr::HigherOrderFunction(_) | Expr::SimilarTo(_) => true,

@@ -75,9 +75,8 @@ pub(crate) fn plain_type(data_type: &DataType) -> DataType {
     match data_type {
         DataType::Dictionary(_, values) => plain_type(values),
         DataType::Time32(_) => DataType::Time64(TimeUnit::Microsecond),
-        DataType::ListView(item) => DataType::List(plain_field(item)),
+        DataType::ListView(item) | DataType::List(item) => DataType::List(plain_field(item)),
         DataType::LargeListView(item) => DataType::LargeList(plain_field(item)),
-        DataType::List(item) => DataType::List(plain_field(item)),
         DataType::Struct(fields) => DataType::Struct(fields.iter().map(plain_field).collect()),
         other => other.clone(),
     }

@@ -128,7 +128,7 @@ impl Node {
     /// found by these names, and fingerprints hold them.
     pub fn state_name(&self) -> Option<String> {
         match self {
-            Self::Aggregate { aggregation, .. } => Some(aggregation.name.to_string()),
+            Self::Aggregate { aggregation, .. } => Some(aggregation.name.clone()),
             Self::Join { .. } => Some("join".to_owned()),
             Self::Window { functions, .. } => Some(functions.join(", ")),
             Self::Top { .. } => Some("top".to_owned()),

@@ -94,7 +94,7 @@ impl<'scope> Renderer<'_, 'scope> {
                 concat(self.scope, inputs.collect::<Vec<_>>())
             }
             Node::Aggregate { input, aggregation } => {
-                self.aggregate(self.stateful_name(node), input, aggregation)
+                self.aggregate(&self.stateful_name(node), input, aggregation)
             }
             Node::Retain { input, column } => self.retain(self.node(input), *column),
             Node::Join { left, right, spec } => {
@@ -115,12 +115,12 @@ impl<'scope> Renderer<'_, 'scope> {
 
     fn aggregate(
         &self,
-        name: String,
+        name: &str,
         input: &Node,
         aggregation: &Aggregation,
     ) -> DeltaStream<'scope> {
         let aggregation = Aggregation {
-            name: name.clone(),
+            name: name.to_owned(),
             ..aggregation.clone()
         };
         let rendered = aggregate(
@@ -132,7 +132,7 @@ impl<'scope> Renderer<'_, 'scope> {
         );
         self.context
             .faults
-            .catch(&name, rendered)
+            .catch(name, rendered)
             .unwrap_or_else(|| self.nothing())
     }
 

@@ -32,7 +32,7 @@ pub fn integer_average(sum: i128, count: u64) -> f64 {
     let shift = size.leading_zeros();
     let shifted = size << shift;
     let inexact = shifted % count != 0;
-    let quotient = shifted / count | u128::from(inexact);
+    let quotient = (shifted / count) | u128::from(inexact);
     // The lowest bit is far below the half of a double's last: it tells a tie from what is above one.
     #[allow(clippy::cast_precision_loss, reason = "this is the one rounding")]
     let rounded = quotient as f64;

@@ -335,7 +335,7 @@ fn run(sql: &str, rows: &[Row]) -> Result<BTreeMap<i64, Option<i64>>, String> {
         .epoch(deliveries.collect())
         .map_err(|error| error.to_string())?;
     let mut found = BTreeMap::new();
-    for (batch, _) in changed.into_iter().flat_map(|(_, changes)| changes) {
+    for (batch, _) in changed.into_values().flatten() {
         let ids = batch.column(0).as_primitive::<Int64Type>().clone();
         let values = batch.column(1).as_primitive::<Int64Type>().clone();
         for row in 0..batch.num_rows() {

@@ -51,7 +51,7 @@ fn answer(query: &str) -> Result<Vec<String>, String> {
         .epoch(vec![("t".to_owned(), batch, 1)])
         .map_err(|error| error.to_string())?;
     let mut rows = Vec::new();
-    for (batch, diff) in changed.into_iter().flat_map(|(_, changes)| changes) {
+    for (batch, diff) in changed.into_values().flatten() {
         let times = usize::try_from(diff).unwrap();
         for row in 0..batch.num_rows() {
             let cells = batch.columns().iter().map(|column| {

@@ -97,7 +97,7 @@ const NONE: Slot = Slot {
     code: u32::MAX,
 };
 
-/// BadValue a text has no code.
+/// `BadValue` a text has no code.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     /// It is not UTF-8.

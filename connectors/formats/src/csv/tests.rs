@@ -124,9 +124,7 @@ fn check_places(text: &[u8], line_end: LineEnd, header: usize, ordinals: &[u64])
     assert!(ordinals.is_sorted_by(|one, next| one < next));
     for place in ordinals {
         let at = usize::try_from(*place).unwrap() - header;
-        assert!(
-            at == 0 || line_end.last(&text[..at + 1]) == at || line_end.last(&text[..at]) == at
-        );
+        assert!(at == 0 || line_end.last(&text[..=at]) == at || line_end.last(&text[..at]) == at);
     }
 }
 

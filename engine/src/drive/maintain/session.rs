@@ -129,7 +129,7 @@ impl<'a> Session<'a> {
     ) -> Result<RunReport, RunError> {
         clock.enter("compare");
         let work = self.compare()?;
-        if !self.has_work(&work) {
+        if !Self::has_work(&work) {
             self.note_unchanged(&work)?;
             return unchanged(self.state.epoch, &work.tables, &work.reading, clock);
         }
@@ -260,7 +260,7 @@ impl<'a> Session<'a> {
         Ok(changes)
     }
 
-    fn has_work(&self, Work { views, changes, .. }: &Work) -> bool {
+    fn has_work(Work { views, changes, .. }: &Work) -> bool {
         !changes.iter().all(|changes| changes.is_empty())
             || !views.rebuilt.keeps.is_empty()
             || views.quarantine

@@ -91,7 +91,6 @@ impl Arithmetic {
     /// constant.
     pub fn always_fits(&self, types: &[DataType], right: Option<&ScalarValue>) -> bool {
         let widest = |data_type: &DataType| match data_type {
-            DataType::Decimal32(9, _) | DataType::Decimal64(18, _) => true,
             DataType::Decimal128(precision, _) => *precision == 38,
             DataType::Decimal256(precision, _) => *precision == 76,
             _ => true,

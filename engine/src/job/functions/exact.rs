@@ -60,7 +60,7 @@ impl Exact {
     }
 
     /// How the sum of an argument is carried; none for types that go on as DataFusion has them.
-    fn total(&self, argument: &DataType) -> Option<Total> {
+    fn total(argument: &DataType) -> Option<Total> {
         match argument {
             DataType::Float64 => Some(Total::Float(ExactSum::default())),
             DataType::Decimal256(..) => None,
@@ -72,7 +72,7 @@ impl Exact {
     fn totals(&self, args: &AccumulatorArgs) -> Option<Totals> {
         let argument = args.expr_fields.first()?.data_type();
         Some(Totals {
-            empty: self.total(argument)?,
+            empty: Self::total(argument)?,
             average: self.is_average(),
             argument: argument.clone(),
             result: args.return_field.data_type().clone(),
@@ -108,7 +108,7 @@ impl AggregateUDFImpl for Exact {
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
         let argument = args.input_fields.first().map(|field| field.data_type());
-        let Some(argument) = argument.filter(|argument| self.total(argument).is_some()) else {
+        let Some(argument) = argument.filter(|argument| Self::total(argument).is_some()) else {
             return self.inner.state_fields(args);
         };
         if args.is_distinct {

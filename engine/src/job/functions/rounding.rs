@@ -31,9 +31,9 @@ impl RoundOutwards {
 /// A decimal type with one digit more, where it has digits to cut off and there is a larger type.
 fn one_digit_more(data_type: &DataType) -> DataType {
     match data_type {
-        DataType::Decimal32(precision, scale @ 1..) => DataType::Decimal128(precision + 1, *scale),
-        DataType::Decimal64(precision, scale @ 1..) => DataType::Decimal128(precision + 1, *scale),
-        DataType::Decimal128(precision @ ..38, scale @ 1..) => {
+        DataType::Decimal32(precision, scale @ 1..)
+        | DataType::Decimal64(precision, scale @ 1..)
+        | DataType::Decimal128(precision @ ..38, scale @ 1..) => {
             DataType::Decimal128(precision + 1, *scale)
         }
         DataType::Decimal256(precision @ ..76, scale @ 1..) => {

@@ -87,7 +87,7 @@ impl ScalarUDFImpl for ToTimestamp {
         }
         let arrays = ColumnarValue::values_to_arrays(&args.args)?;
         let of_row = |row: usize| -> Vec<String> {
-            let formats = arrays[1..].iter().map(|formats| formats.as_string::<i32>());
+            let formats = arrays[1..].iter().map(AsArray::as_string::<i32>);
             let formats = formats.filter(|formats| formats.is_valid(row));
             formats
                 .map(|formats| formats.value(row).to_owned())

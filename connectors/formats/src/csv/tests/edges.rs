@@ -423,7 +423,7 @@ fn types_that_csv_has_not() {
     let cases = [
         (
             list,
-            "source 't': column 'a': CSV has no List(Int64); declare the column TEXT and take it apart in SQL",
+            "source 't': column 'a': CSV has no BIGINT[]; declare the column TEXT and take it apart in SQL",
         ),
         (
             DataType::Struct(vec![Field::new("x", DataType::Int64, true)].into()),

@@ -71,7 +71,7 @@ impl DictionaryColumn {
 
     /// Whether there is any text, and not NULL alone.
     pub fn has_texts(&self) -> bool {
-        self.texts.len() > 0
+        !self.texts.is_empty()
     }
 
     /// All rows, in pieces of [`CHUNK_ROWS`].
