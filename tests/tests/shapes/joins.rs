@@ -118,7 +118,7 @@ const INNER: &[Shape] = &[
     ),
     (
         "NULL equals NULL, with a condition",
-        "SELECT t.id, u.id AS uid FROM t JOIN u ON t.k IS NOT DISTINCT FROM u.k AND t.v < u.weight",
+        "SELECT t.id, u.id AS uid FROM t JOIN u ON (t.k IS NOT DISTINCT FROM u.k) AND t.v < u.weight",
     ),
     (
         "NULL equals NULL in a WHERE",
@@ -217,7 +217,7 @@ const LEFT: &[Shape] = &[
     ),
     (
         "right, NULL equals NULL",
-        "SELECT t.id, u.id AS uid FROM t RIGHT JOIN u ON t.k IS NOT DISTINCT FROM u.k AND t.n = u.n",
+        "SELECT t.id, u.id AS uid FROM t RIGHT JOIN u ON (t.k IS NOT DISTINCT FROM u.k) AND t.n = u.n",
     ),
 ];
 
