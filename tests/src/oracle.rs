@@ -3,7 +3,7 @@
 //! It parses the job with DataFusion's own parser, plans it with the settings, types and functions that jobs are planned
 //! with, optimises it with DataFusion's own rules and runs it over tables in memory. Nothing of ours is between the
 //! rows given and the rows returned but functions and operators that DataFusion does not have, or has wrong: those of
-//! [`job::functions`], exact sums and averages, arithmetic that does not wrap, and the dialect of jobs. Their values are
+//! `job::functions`, exact sums and averages, arithmetic that does not wrap, and the dialect of jobs. Their values are
 //! tested against literals and exact integers.
 
 use std::collections::{BTreeMap, VecDeque};

@@ -10,10 +10,10 @@
 //! 2. [`stage_changes`]: everything new is written beside the tables and made durable.
 //! 3. [`Staging::keep`]; then the engine commits a record that holds all [`StagedChange::swaps`] and
 //!    [`StagedChange::partitions`]. That is the point of no return.
-//! 4. [`apply_swaps`], then the engine notes that they are applied, then [`Staging::clean`].
+//! 4. `apply_swaps`, then the engine notes that they are applied, then [`Staging::clean`].
 //!
 //! A process that dies before the commit leaves the tables as they were, and what is staged to [`Staging::clean`]. One
-//! that dies after it leaves swaps that are pending: the next one calls [`apply_swaps`] with all of them before anything
+//! that dies after it leaves swaps that are pending: the next one calls `apply_swaps` with all of them before anything
 //! else. It may die there again, at any of the [`CRASH_POINTS`].
 //!
 //! Text loses types, so a table in CSV or JSON has a *shadow*: a directory with a Parquet file for each of its files,
@@ -91,7 +91,7 @@ pub struct StagedChange {
     pub files_written: u64,
     /// Partitions that changed, as [`Published`] is to tell them once the commit is made; `None` for those that go.
     pub partitions: Vec<(String, Option<PublishedPartition>)>,
-    /// What [`apply_swaps`] is to do once the commit is made.
+    /// What `apply_swaps` is to do once the commit is made.
     pub swaps: Vec<Swap>,
     /// The first rows of a table that is replaced; else empty.
     pub preview: RecordBatch,

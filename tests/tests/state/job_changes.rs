@@ -148,7 +148,10 @@ fn what_is_a_bad_row_does_not_depend_on_who_reads_it() {
         place.declare(&sql);
         let ran = place.commits(&["--json"]);
         assert_eq!(ran.json()["rows_in_quarantine"], 3, "{sql}");
-        place.assert_cold();
+        // Tables that are no longer in the job stay.
+        if sql != narrow {
+            place.assert_cold();
+        }
     }
 }
 

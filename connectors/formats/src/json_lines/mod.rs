@@ -1,7 +1,7 @@
 //! JSON: objects, whose fields are matched to the declared columns by name.
 //!
 //! - Objects come one a line (JSON Lines), as the elements of one array, or one after the other over several lines each;
-//!   the beginning of a file [tells](layout). A byte order mark is skipped.
+//!   the beginning of a file tells. A byte order mark is skipped.
 //! - A field that is missing or `null` is NULL; with `missing_columns = 'error'` a missing one rejects its row. Fields
 //!   that no column declares are ignored; with `unknown_columns = 'error'` they reject their row. Columns that no row of
 //!   a run has are warned about.
