@@ -30,7 +30,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Recompute the tables of a job's state with another engine, and compare every row
 #[derive(Debug, Parser)]
-#[command(name = "tidewater-verify", bin_name = "tidewater verify", version)]
+#[command(name = "tidewater-verify", bin_name = "tidewater verify")]
 struct VerifyCli {
     #[command(flatten)]
     args: VerifyArgs,
