@@ -1,8 +1,8 @@
-//! How far a source was read: what a commit records of it.
+//! How far a source was read, as a commit records it.
 //!
-//! A checkpoint is a set of entries, each a JSON document under a key. The state stores and counts them; only the source's
-//! connector reads them. Files have an entry a file, so that a commit writes the entries that changed and no others; a
-//! topic has one entry under the empty key.
+//! A checkpoint is a set of entries, each a JSON document under a key. The state stores and counts them, and only the
+//! source's connector reads them. A file source has one entry for each file, so that a commit writes only the entries
+//! that changed. A topic has a single entry, under the empty key.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 pub struct Checkpoint {
     /// JSON documents, by key.
     pub entries: BTreeMap<String, Vec<u8>>,
-    /// Whether a commit has read anything of the source. Its entries may all be gone since.
+    /// Whether any commit has read from the source. There may be no entries left even so.
     pub was_read: bool,
 }
 
@@ -24,7 +24,7 @@ pub struct Checkpoint {
 pub struct CheckpointError {
     /// The entry's key.
     pub key: String,
-    /// Why.
+    /// What is wrong with it.
     pub message: String,
 }
 
@@ -41,7 +41,7 @@ impl Checkpoint {
     /// The entry under a key.
     ///
     /// # Errors
-    /// When it is not a `T`.
+    /// When the entry is not a `T`.
     pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, CheckpointError> {
         let entry = self.entries.get(key);
         let entry = entry.map(|json| serde_json::from_slice(json));
@@ -53,7 +53,7 @@ impl Checkpoint {
     /// All entries, in the order of their keys.
     ///
     /// # Errors
-    /// When one is not a `T`.
+    /// When an entry is not a `T`.
     pub fn values<T: DeserializeOwned>(&self) -> Result<Vec<T>, CheckpointError> {
         let entries = self.entries.iter();
         let values = entries.map(|(key, json)| {
@@ -68,7 +68,7 @@ impl Checkpoint {
 pub struct CheckpointUpdate {
     /// Entries that are new or replace old ones.
     pub put: BTreeMap<String, Vec<u8>>,
-    /// Keys of entries that go.
+    /// Keys of entries to remove.
     pub removed: BTreeSet<String>,
 }
 
@@ -76,14 +76,14 @@ impl CheckpointUpdate {
     /// Sets an entry.
     ///
     /// # Errors
-    /// When the value has no JSON.
+    /// When the value cannot be written as JSON.
     pub fn put<T: Serialize>(&mut self, key: &str, value: &T) -> Result<(), CheckpointError> {
         let json = serde_json::to_vec(value).map_err(|error| CheckpointError::new(key, &error))?;
         self.put.insert(key.to_owned(), json);
         Ok(())
     }
 
-    /// Whether it changes nothing.
+    /// Whether the update changes nothing.
     pub fn is_empty(&self) -> bool {
         self.put.is_empty() && self.removed.is_empty()
     }

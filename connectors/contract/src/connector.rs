@@ -1,11 +1,12 @@
-//! Sources: a connector parses their declarations, opens them, and says how far they were read.
+//! Sources. A connector parses their declarations, opens them, and reports how far they were read.
 //!
-//! 1. A checkpoint changes only with a commit: a source whose epoch is not committed is read from the last checkpoint again.
+//! 1. A checkpoint changes only with a commit. If an epoch is not committed, the source is read from the last
+//!    checkpoint again.
 //! 2. What a checkpoint refers to is durable once [`SourceChanges::sync`] has returned, and stays until no checkpoint
 //!    refers to it.
 //! 3. Rows of [`InputPart::Retracted`] are those that were inserted before, value for value.
-//! 4. Which of the rows with one key counts is a function of their place columns, not of the order in which they were
-//!    read ([`KeyOrder`]).
+//! 4. Place columns alone decide which of the rows with one key counts; the order of reading does not matter
+//!    ([`KeyOrder`]).
 
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
@@ -20,12 +21,12 @@ use crate::error::SourceError;
 use crate::source::{Reader, SourceSpec};
 use crate::status::SourceStatus;
 
-/// The directory in a state's directory that connectors have theirs in, unless they say otherwise.
+/// The directory, inside the state's directory, that holds the connectors' own directories by default.
 pub const SOURCES: &str = "sources";
 
-/// A kind of systems that rows come from.
+/// A kind of system that rows come from.
 pub trait SourceConnector: Debug + Send + Sync {
-    /// Its name in a state: checkpoints of its sources are stored under it. Never changes.
+    /// The connector's name in a state. Checkpoints of its sources are stored under it, so it never changes.
     fn name(&self) -> &'static str;
 
     /// The connector's own directory in a state's directory.
@@ -33,10 +34,10 @@ pub trait SourceConnector: Debug + Send + Sync {
         Path::new(SOURCES).join(self.name())
     }
 
-    /// Whether a location is one of the connector's.
+    /// Whether this connector handles a location.
     fn accepts(&self, location: &str) -> bool;
 
-    /// Parses a declaration whose location it accepts. Opens nothing.
+    /// Parses a declaration whose location the connector accepts. Opens nothing.
     ///
     /// # Errors
     /// All mistakes of the declaration.
@@ -45,11 +46,11 @@ pub trait SourceConnector: Debug + Send + Sync {
         declaration: &SourceDeclaration<'_>,
     ) -> Result<ParsedSource, Vec<DeclarationError>>;
 
-    /// Removes content from the connector's `directory` of a state that no checkpoint refers to; `checkpoints` are those
-    /// of all sources that the connector ever had in the state.
+    /// Removes content that no checkpoint refers to from the connector's `directory` in a state. `checkpoints` are
+    /// those of all sources that the connector ever had in the state.
     ///
     /// # Errors
-    /// When it cannot be removed.
+    /// When content cannot be removed.
     fn remove_unused(
         &self,
         _directory: &Path,
@@ -59,21 +60,22 @@ pub trait SourceConnector: Debug + Send + Sync {
     }
 }
 
-/// A source of rows, as its declaration says.
+/// A source of rows, as declared.
 pub trait Source: Debug + Send + Sync {
-    /// Its connector.
+    /// The source's connector.
     fn connector(&self) -> &'static dyn SourceConnector;
 
-    /// Itself, for its connector to downcast.
+    /// The value itself, so that its connector can downcast it.
     fn as_any(&self) -> &dyn std::any::Any;
 
-    /// The columns that follow a row's own in a source with a primary key: the row's place.
+    /// The place columns, which say where a row comes from. In a source with a primary key, they follow the row's own
+    /// columns.
     fn place_fields(&self) -> Vec<FieldRef>;
 
     /// Which of the rows with one key counts.
     fn key_order(&self) -> KeyOrder;
 
-    /// Checks that rows can be decoded into the declared columns; reads nothing.
+    /// Checks that rows can be decoded into the declared columns. Reads nothing.
     ///
     /// # Errors
     /// When a declared type has no place in the source's format; the error names the column.
@@ -81,44 +83,45 @@ pub trait Source: Debug + Send + Sync {
         Ok(())
     }
 
-    /// The columns of decoded batches: those that are read and, in a source with a primary key, the place columns.
+    /// The columns of decoded batches: the columns that are read, then the place columns if the source has a primary
+    /// key.
     fn decoded_schema(&self, spec: &SourceSpec) -> SchemaRef;
 
-    /// Whether each row has an offset, which [`Decoded::ordinals`](crate::source::Decoded::ordinals) tells.
+    /// Whether each row has an offset, given in [`Decoded::ordinals`](crate::source::Decoded::ordinals).
     fn has_offsets(&self) -> bool {
         false
     }
 
-    /// Opens all that the source holds now, within bounds. Nothing is kept.
+    /// Opens everything that the source holds now, within bounds. Keeps nothing.
     ///
     /// # Errors
-    /// When the source cannot be reached, or is not what its declaration says.
+    /// When the source cannot be reached, or does not match its declaration.
     fn open(&self, spec: &SourceSpec, bounds: &ReadBounds) -> Result<Arc<dyn Reader>, SourceError>;
 
-    /// Opens what a state keeps of the source, as of a checkpoint.
+    /// Opens the source's content that a state keeps, as of a checkpoint.
     ///
     /// # Errors
-    /// When it is not there.
+    /// When the content is missing.
     fn open_kept(
         &self,
         spec: &SourceSpec,
         kept: &SourceState<'_>,
     ) -> Result<Arc<dyn Reader>, SourceError>;
 
-    /// Connects to go on from a checkpoint.
+    /// Connects, to continue from a checkpoint.
     ///
     /// # Errors
-    /// When the source cannot be reached, or the checkpoint's content is not there.
+    /// When the source cannot be reached, or the checkpoint's content is missing.
     fn resume(
         &self,
         spec: &Arc<SourceSpec>,
         state: &SourceState<'_>,
     ) -> Result<Box<dyn SourceSession>, SourceError>;
 
-    /// Where the source stands, and what waits. Reads no content.
+    /// How far the source was read, and what waits. Reads no content.
     ///
     /// # Errors
-    /// When the source cannot be looked at.
+    /// When the source cannot be inspected.
     fn status(
         &self,
         spec: &SourceSpec,
@@ -126,10 +129,10 @@ pub trait Source: Debug + Send + Sync {
     ) -> Result<SourceStatus, SourceError>;
 }
 
-/// What a state has of a source.
+/// What a state holds about a source.
 #[derive(Clone, Debug)]
 pub struct SourceState<'a> {
-    /// The state's id, which tells it from others.
+    /// The state's id, unique among states.
     pub id: &'a str,
     /// The connector's directory in the state.
     pub directory: &'a Path,
@@ -137,12 +140,13 @@ pub struct SourceState<'a> {
     pub checkpoint: &'a Checkpoint,
 }
 
-/// Which of the rows with one key counts: rounds, each of which keeps the greatest row of each group.
+/// Which of the rows with one key counts. The order is a sequence of rounds; each round keeps the greatest row of
+/// each group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyOrder {
-    /// The rounds, one after the other; the last one groups by the key alone.
+    /// The rounds, in sequence. The last one groups by the key alone.
     pub rounds: Vec<LatestRound>,
-    /// The place column that says that a row deletes its key. The other columns of such a row may be NULL.
+    /// The place column that marks a row that deletes its key. The other columns of such a row may be NULL.
     pub deleted: Option<usize>,
 }
 
@@ -151,20 +155,20 @@ pub struct KeyOrder {
 pub struct LatestRound {
     /// Columns that rows are grouped by besides the key.
     pub within: Vec<usize>,
-    /// The greatest row comes last in the order of these.
+    /// Columns to order by; the greatest row comes last.
     pub order: Vec<usize>,
     /// Whether rows are never retracted, so that smaller ones are forgotten.
     pub is_append_only: bool,
 }
 
-/// Bounds of what is read of a source whose rows have offsets.
+/// The range to read, for a source whose rows have offsets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReadBounds {
-    /// Rows before this are left out.
+    /// Rows before this bound are skipped.
     pub from: Option<OffsetBound>,
-    /// Rows from this on are left out.
+    /// Rows at this bound and after it are skipped.
     pub to: Option<OffsetBound>,
-    /// Who reads, where the system wants to know.
+    /// The reader's name, for systems that ask for one.
     pub reader: &'static str,
 }
 
@@ -173,47 +177,47 @@ pub struct ReadBounds {
 pub enum OffsetBound {
     /// An offset.
     Offset(i64),
-    /// The first row that is not older than this, in milliseconds since 1970.
+    /// The first row at or after this time, in milliseconds since 1970.
     Time(i64),
 }
 
 /// A source while a state is open.
 pub trait SourceSession: Send {
-    /// Compares the source with a checkpoint, that of the last commit. Deliveries modified after `settled_ns` are left for
-    /// a later epoch.
+    /// Compares the source with the checkpoint of the last commit. Deliveries modified after `settled_ns` are left
+    /// for a later epoch.
     ///
     /// # Errors
-    /// When the source cannot be looked at, or changed as it must not.
+    /// When the source cannot be inspected, or changed in a way that is not allowed.
     fn changes(
         &mut self,
         checkpoint: &Checkpoint,
         settled_ns: i64,
     ) -> Result<Box<dyn SourceChanges>, SourceError>;
 
-    /// The source as a stream, for one whose rows come by themselves; `None` for one that is looked at now and then.
+    /// The source as a stream, if its rows arrive by themselves. `None` if the source is polled.
     fn stream(&self) -> Option<Arc<dyn SourceStream>> {
         None
     }
 
-    /// An update of the checkpoint is committed.
+    /// Called after an update of the checkpoint has been committed.
     fn committed(&mut self, _update: &CheckpointUpdate) {}
 }
 
-/// A source whose rows come by themselves.
+/// A source whose rows arrive by themselves.
 pub trait SourceStream: Send + Sync {
-    /// Waits until rows are there, but no longer than this; whether some are.
+    /// Waits for rows, at most this long. Returns whether there are any.
     ///
     /// # Errors
     /// When the stream has failed.
     fn wait(&self, most: Duration) -> Result<bool, SourceError>;
 
-    /// Rows that wait, about.
+    /// About how many rows wait.
     fn lag(&self) -> u64;
 
-    /// Why the source is out of reach, where that may pass; `None` when all is well.
+    /// Why the source is out of reach, if that may be temporary. `None` when all is well.
     fn trouble(&self) -> Option<String>;
 
-    /// Asks the source whether all is as it was. May take seconds; what is wrong comes with the next read.
+    /// Asks the source whether anything about it has changed. May take seconds. The next read reports what is wrong.
     fn watch(&self);
 }
 
@@ -228,26 +232,26 @@ pub enum InputPart {
     Unchanged,
 }
 
-/// Until when new rows are read.
+/// How long new rows are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadUntil {
-    /// Until the end, as of now.
+    /// Up to the end, as of now.
     End,
-    /// Until the reader is [closed](Reader::close); of a source that is no stream, as [`End`](Self::End).
+    /// Until the reader is [closed](Reader::close). For a source that is no stream, the same as [`End`](Self::End).
     Closed,
 }
 
-/// What changed of a source since a checkpoint.
+/// What changed in a source since a checkpoint.
 pub trait SourceChanges: Send + Sync {
     /// Messages for the user.
     fn notices(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// Whether there is nothing to read and nothing to record, but checkpoint entries.
+    /// Whether there is nothing to read and nothing to record, apart from checkpoint entries.
     fn is_empty(&self) -> bool;
 
-    /// Opens a part; `None` where it has no rows. [`InputPart::Inserted`] is opened once.
+    /// Opens a part; `None` if it has no rows. [`InputPart::Inserted`] is opened once.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -257,14 +261,14 @@ pub trait SourceChanges: Send + Sync {
         until: ReadUntil,
     ) -> Result<Option<Arc<dyn Reader>>, SourceError>;
 
-    /// The outcome, once what was opened is read. `counts` are the rows of the deliveries of [`InputPart::Inserted`]; none
-    /// when it was not opened.
+    /// The outcome, once everything that was opened has been read. `counts` are the rows of each delivery of
+    /// [`InputPart::Inserted`]. It is empty if that part was not opened.
     ///
     /// # Errors
     /// When a delivery was not read to its end.
     fn outcome(&self, counts: &[DeliveryCounts]) -> Result<SourceOutcome, SourceError>;
 
-    /// Makes durable what the outcome's checkpoint refers to.
+    /// Makes the content durable that the outcome's checkpoint refers to.
     ///
     /// # Errors
     /// When the system refuses.
@@ -273,7 +277,7 @@ pub trait SourceChanges: Send + Sync {
     }
 }
 
-/// Rows of a delivery that were read.
+/// How many rows of a delivery were read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeliveryCounts {
     /// Rows that were decoded or rejected.
@@ -282,22 +286,22 @@ pub struct DeliveryCounts {
     pub rejected: u64,
 }
 
-/// What an epoch makes of a source.
+/// The result of an epoch for a source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SourceOutcome {
-    /// What the commit changes in the source's checkpoint.
+    /// The commit's changes to the source's checkpoint.
     pub checkpoint: CheckpointUpdate,
     /// Whether the source has deliveries now.
     pub has_deliveries: bool,
-    /// What is recorded of deliveries.
+    /// The history entries of deliveries.
     pub deliveries: Vec<DeliveryChange>,
-    /// Rows of all deliveries that are there now, rejected ones included.
+    /// Rows of all current deliveries, rejected rows included.
     pub rows: u64,
-    /// Of these the rejected ones.
+    /// The rejected rows among them.
     pub rows_rejected: u64,
-    /// Whether kept content is unused once the epoch is committed.
+    /// Whether the commit leaves kept content unused.
     pub has_unused: bool,
-    /// Names of content that is to be made durable, for [`SourceChanges::sync`].
+    /// Names of content that [`SourceChanges::sync`] must make durable.
     pub unsynced: Vec<String>,
 }
 

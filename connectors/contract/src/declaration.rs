@@ -1,4 +1,4 @@
-//! Statements of a job as connectors see them: texts, before anything is looked up.
+//! Statements of a job as connectors see them: plain texts, with no name resolved yet.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,7 +18,8 @@ pub struct SourceDeclaration<'a> {
     pub location: &'a str,
     /// The declared columns.
     pub schema: &'a SchemaRef,
-    /// Indices into `schema`: of the rows with equal values in them only the latest counts. None: all rows count.
+    /// The columns of the primary key, as indices into `schema`. Among rows with the same key, only the latest
+    /// counts. Without a key, all rows count.
     pub primary_key: &'a [usize],
     /// `OPTIONS (…)`, keys in lower case.
     pub options: &'a BTreeMap<String, String>,
@@ -29,9 +30,9 @@ pub struct SourceDeclaration<'a> {
 pub struct ParsedSource {
     /// The location, in the connector's spelling.
     pub location: String,
-    /// The options that are left for the source's format.
+    /// The remaining options, which are for the source's format.
     pub format_options: BTreeMap<String, String>,
-    /// Whether columns of text come as dictionaries where they have few values.
+    /// Whether text columns with few distinct values are read as dictionaries.
     pub dictionaries: bool,
     /// The source.
     pub source: Arc<dyn Source>,
@@ -54,7 +55,7 @@ pub struct SinkDeclaration<'a> {
     pub options: &'a BTreeMap<String, String>,
 }
 
-/// What a declaration's mistake is about, so that a message can point there.
+/// The part of a declaration that is wrong, so that a message can point to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeclarationPart {
     /// `LOCATION`, or the target of `COPY`.
@@ -70,7 +71,7 @@ pub enum DeclarationPart {
 /// A mistake in a declaration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct DeclarationError {
-    /// What it is about.
+    /// The part that is wrong.
     pub part: DeclarationPart,
     /// What is wrong.
     pub message: String,

@@ -1,14 +1,16 @@
-//! The file system as everything durable sees it: what is written, synced, renamed and linked goes through here.
+//! The file system, for everything durable. All durable writes, syncs, renames, links and removals go through this
+//! module.
 //!
-//! Tests make any of these operations fail, or end the process at a named point, to show that a run that is cut short
-//! leaves nothing half done. A debug build reads what to do from `TIDEWATER_INJECT`; a release build has none of it.
+//! Tests make any of these operations fail, or abort the process at a named point. They show that a run that is cut
+//! short leaves nothing half done. A debug build reads what to inject from `TIDEWATER_INJECT`. A release build
+//! contains none of this.
 //!
 //! | `TIDEWATER_INJECT` | what happens |
 //! |---|---|
 //! | `abort:NAME` | the process ends at the [`crash_point`] of that name |
 //! | `fail:OPERATION:N:EIO`, `…:ENOSPC`, `…:ENOTSUP` | the *n*-th operation of the kind, from 1, fails with that error |
 //! | `fail:write:N:SHORT` | the *n*-th write writes half, the next fails with `ENOSPC` |
-//! | `trace` | every operation is told on standard error |
+//! | `trace` | every operation is printed on standard error |
 
 #![expect(
     clippy::disallowed_methods,
@@ -21,22 +23,22 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
-/// What is done to the file system.
+/// An operation on the file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// A file or directory is made.
+    /// A file or directory is created.
     Create,
     /// Bytes are written.
     Write,
     /// A file or directory is made durable.
     Sync,
-    /// A name is moved.
+    /// A name is changed.
     Rename,
     /// Two names are exchanged.
     Exchange,
-    /// A second name is given.
+    /// A file gets a second name.
     Link,
-    /// A name is taken away.
+    /// A name is removed.
     Remove,
 }
 
@@ -53,7 +55,7 @@ pub struct DiskFile {
 }
 
 impl DiskFile {
-    /// Makes a file that must not be there yet.
+    /// Creates a file that must not exist yet.
     ///
     /// # Errors
     /// When the system refuses.
@@ -70,7 +72,7 @@ impl DiskFile {
         })
     }
 
-    /// Opens a file to change it; made when it is not there.
+    /// Opens a file to change it. Creates it if it does not exist.
     ///
     /// # Errors
     /// When the system refuses.
@@ -88,17 +90,17 @@ impl DiskFile {
         })
     }
 
-    /// The open file, for what does not change it.
+    /// The open file, for operations that do not change it.
     pub fn file(&self) -> &File {
         &self.file
     }
 
-    /// Where it is.
+    /// The file's path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Sets its length.
+    /// Sets the file's length.
     ///
     /// # Errors
     /// When the system refuses.
@@ -110,7 +112,7 @@ impl DiskFile {
     /// Writes all of `bytes` at `offset`.
     ///
     /// # Errors
-    /// When the system refuses; some of the bytes may have been written.
+    /// When the system refuses. Some of the bytes may have been written.
     pub fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         use std::os::unix::fs::FileExt;
         let allowed = inject::writable(&self.path, bytes.len())?;
@@ -122,7 +124,7 @@ impl DiskFile {
         Ok(())
     }
 
-    /// Makes its content durable.
+    /// Makes the file's content durable.
     ///
     /// # Errors
     /// When the system refuses.
@@ -155,7 +157,7 @@ impl Seek for DiskFile {
     }
 }
 
-/// Makes a directory; its parent must be there.
+/// Creates a directory. Its parent must exist.
 ///
 /// # Errors
 /// When the system refuses.
@@ -164,7 +166,7 @@ pub fn create_dir(path: &Path) -> io::Result<()> {
     fs::create_dir(path)
 }
 
-/// Makes a directory and those above it that are missing.
+/// Creates a directory and its missing parents.
 ///
 /// # Errors
 /// When the system refuses.
@@ -173,7 +175,7 @@ pub fn create_dir_all(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)
 }
 
-/// Moves a name; a file at `to` is replaced in one step.
+/// Renames a file. A file at `to` is replaced atomically.
 ///
 /// # Errors
 /// When the system refuses.
@@ -182,10 +184,10 @@ pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)
 }
 
-/// Exchanges two names in one step.
+/// Exchanges two names atomically.
 ///
 /// # Errors
-/// When the system refuses, or its file system cannot do so (`EINVAL`, `ENOSYS`, `ENOTSUP`).
+/// When the system refuses, or the file system does not support it (`EINVAL`, `ENOSYS`, `ENOTSUP`).
 pub fn exchange(one: &Path, other: &Path) -> io::Result<()> {
     inject::before(Operation::Exchange, other)?;
     Ok(renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)?)
@@ -200,7 +202,7 @@ pub fn hard_link(file: &Path, name: &Path) -> io::Result<()> {
     fs::hard_link(file, name)
 }
 
-/// Removes a file; no error when it is not there.
+/// Removes a file. No error if it does not exist.
 ///
 /// # Errors
 /// When the system refuses.
@@ -209,7 +211,7 @@ pub fn remove_file(path: &Path) -> io::Result<()> {
     absent_is_fine(fs::remove_file(path))
 }
 
-/// Removes a directory and all below it; no error when it is not there.
+/// Removes a directory and everything in it. No error if it does not exist.
 ///
 /// # Errors
 /// When the system refuses.
@@ -218,7 +220,7 @@ pub fn remove_dir_all(path: &Path) -> io::Result<()> {
     absent_is_fine(fs::remove_dir_all(path))
 }
 
-/// Removes a directory that holds nothing; no error when it is not there or holds something.
+/// Removes an empty directory. No error if it does not exist or is not empty.
 ///
 /// # Errors
 /// When the system refuses.

@@ -6,10 +6,9 @@ use std::sync::Arc;
 
 use crate::checkpoint::CheckpointError;
 
-/// Why a source cannot be read. Rows that do not decode are no errors: they are
-/// [rejected](crate::source::Rejected).
+/// Why a source cannot be read. Rows that do not decode are not errors; they are [rejected](crate::source::Rejected).
 ///
-/// Cloneable, so that every worker that shares a reader hears of the same failure.
+/// Cloneable, so that all workers that share a reader get the same error.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SourceError {
     /// The operating system refused.
@@ -26,7 +25,7 @@ pub enum SourceError {
     /// A `LOCATION` that leads to no file.
     #[error("LOCATION '{location}': {message}")]
     Location {
-        /// As the job has it.
+        /// As written in the job.
         location: String,
         /// What was looked for, and what to do.
         message: String,
@@ -61,7 +60,7 @@ pub enum SourceError {
         /// How the damage shows.
         message: String,
     },
-    /// What was kept of a delivery is not what was kept.
+    /// The kept content of a delivery is damaged.
     #[error(
         "{file}: what was kept of it, {kept}, {message}; deliver the file again (--rebuild reads the same copy and \
          cannot help)"
@@ -74,15 +73,15 @@ pub enum SourceError {
         /// How the damage shows.
         message: String,
     },
-    /// A topic cannot be read, or its messages cannot be held.
+    /// A topic cannot be read, or its messages cannot be kept.
     #[error("{location}: {message}")]
     Kafka {
-        /// The topic, and the partition where it is one of them.
+        /// The topic, and the partition if only one is concerned.
         location: String,
         /// What is wrong, and what to do.
         message: String,
     },
-    /// What was kept of a topic is not what was kept.
+    /// The kept messages of a topic are damaged.
     #[error(
         "{kept}, which keeps messages that were taken in, {message} at byte {byte_offset}; restore the file from a copy \
          of the state, or remove the state and read the topic again (--rebuild reads the same file and cannot help)"
@@ -90,7 +89,7 @@ pub enum SourceError {
     KeptMessages {
         /// Path of the file.
         kept: Arc<str>,
-        /// Where in it the damage shows.
+        /// Offset of the damage in that file.
         byte_offset: u64,
         /// How the damage shows.
         message: String,
@@ -145,11 +144,11 @@ impl SourceError {
     }
 }
 
-/// An entry of `OPTIONS (…)` that is unknown or has a value that means nothing.
+/// An entry of `OPTIONS (…)` that is unknown or has an invalid value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("option '{option}': {message}{}", .hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default())]
 pub struct OptionError {
-    /// The key as the job has it.
+    /// The key, as written in the job.
     pub option: String,
     /// What is wrong.
     pub message: String,

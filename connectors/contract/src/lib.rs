@@ -1,4 +1,5 @@
-//! The contract of sources and sinks: what the engine asks of a connector, and what a connector gets.
+//! The contract of sources and sinks: the traits that a connector implements, and the types that it gets from the
+//! engine.
 //!
 //! ```text
 //! CREATE EXTERNAL TABLE ─ SourceConnector::parse ─ Source ─┬─ open ─ Reader                       (without a state)
@@ -7,8 +8,8 @@
 //! COPY … TO ───────────── SinkConnector::parse ─── Sink ──── SinkConnector::open ─ SinkSession ─ recover, stage, publish
 //! ```
 //!
-//! The contract knows no connector and no format. A connector is a crate or a folder that implements it, and a line of the
-//! registry. The crate also has the file operations that durable data goes through ([`disk`]).
+//! The contract knows no connector and no format. A connector is a crate or folder that implements it, plus a line in
+//! the registry. This crate also has the operations on durable files ([`disk`]).
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 

@@ -1,4 +1,4 @@
-//! What every sink speaks: a table is a multiset of rows, its changes are batches with a sign.
+//! Types that all sinks share. A table is a multiset of rows, and its changes are batches with a sign.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,15 +14,14 @@ use thiserror::Error;
 /// Rows of a Parquet row group, unless `OPTIONS` say otherwise.
 pub const DEFAULT_ROW_GROUP_ROWS: usize = 1024 * 1024;
 
-/// How a published file is encoded. `parse_encoding` makes one of `STORED AS`
-/// and `OPTIONS`.
+/// How a published file is encoded. `parse_encoding` builds it from `STORED AS` and `OPTIONS`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Encoding {
     /// Apache Parquet.
     Parquet {
         /// Page compression.
         compression: Compression,
-        /// Rows of a row group at most.
+        /// Most rows of a row group.
         row_group_rows: usize,
     },
     /// Comma-separated values, RFC 4180, with a header.
@@ -37,7 +36,7 @@ pub enum Encoding {
 }
 
 impl Default for Encoding {
-    /// Parquet as it is written unless `OPTIONS` say otherwise.
+    /// Parquet with default options.
     fn default() -> Self {
         Self::Parquet {
             compression: Compression::SNAPPY,
@@ -47,7 +46,7 @@ impl Default for Encoding {
 }
 
 impl Encoding {
-    /// Ending of the data files' names, without the dot.
+    /// Extension of the data files' names, without the dot.
     #[must_use]
     pub fn extension(&self) -> &'static str {
         match self {
@@ -67,7 +66,7 @@ impl Encoding {
         }
     }
 
-    /// `Some` where the format holds values of a stored type without losing what they mean.
+    /// `Some` if the format can hold values of the stored type without changing their meaning.
     pub fn holds(&self, data_type: &DataType) -> Option<()> {
         match data_type {
             DataType::Null
@@ -115,32 +114,32 @@ pub struct TableSpec {
     pub schema: SchemaRef,
     /// Hive partition columns, as indices into `schema`, outermost first.
     pub partition_by: Vec<usize>,
-    /// The view's `ORDER BY`; ties and tables without one are ordered by all columns from the left.
+    /// The view's `ORDER BY`. Ties, and tables without it, are ordered by all columns from the left.
     pub order_by: Vec<SortKey>,
     /// File format.
     pub encoding: Encoding,
 }
 
-/// What writing a table came to.
+/// The result of writing a table.
 #[derive(Clone, Debug)]
 pub struct WrittenTable {
     /// Rows in the table.
     pub rows: u64,
     /// Data files written.
     pub files: u64,
-    /// The table's first rows, in its order: all columns, dictionary and view columns as plain ones.
+    /// The table's first rows, in its order. It has all columns; dictionary and view columns are plain ones.
     pub preview: RecordBatch,
 }
 
-/// Turns batches of one schema into the bytes of one file. Does no I/O of its own: `W` takes the bytes.
+/// Turns batches of one schema into the bytes of one file. Does no I/O itself; `W` receives the bytes.
 pub trait EncodeRows<W> {
     /// Appends the rows of `batch`.
     ///
     /// # Errors
-    /// When `W` fails, or a value cannot be held by the format.
+    /// When `W` fails, or the format cannot hold a value.
     fn write(&mut self, batch: &RecordBatch) -> Result<(), EncodeError>;
 
-    /// Ends the file and hands `W` back, flushed.
+    /// Ends the file and returns `W`, flushed.
     ///
     /// # Errors
     /// When `W` fails.
@@ -159,7 +158,7 @@ pub enum EncodeError {
     /// A value could not be converted.
     #[error("{0}")]
     Arrow(#[from] ArrowError),
-    /// Parquet files hold microseconds, which every reader knows; this column holds finer times.
+    /// Published Parquet files hold microseconds, which every reader understands; this column holds finer times.
     #[error(
         "column {column} holds a time finer than a microsecond; publish date_trunc('microsecond', {column}) instead"
     )]
@@ -169,8 +168,8 @@ pub enum EncodeError {
     },
 }
 
-/// Why a table could not be taken in, written or published. Nothing was published when one is returned, unless it
-/// is [`SinkError::RollBack`].
+/// Why a table could not be read, written or published. Nothing was published, unless the error is
+/// [`SinkError::RollBack`].
 #[derive(Debug, Error)]
 pub enum SinkError {
     /// The file system refused.
@@ -206,7 +205,7 @@ pub enum SinkError {
         /// Why.
         source: EncodeError,
     },
-    /// What was published is not there any more as it was.
+    /// A published file or directory is missing or was changed.
     #[error(
         "table {table}: {} {fault}; nothing was published. Restore it as it was, or run `tidewater run JOB --state DIR \
          --rebuild` to publish all tables anew", path.display()
@@ -219,7 +218,7 @@ pub enum SinkError {
         /// What is wrong with it.
         fault: &'static str,
     },
-    /// The record of what is published could not be read.
+    /// The record of the published files could not be read.
     #[error("cannot tell what is published of table {table}: {message}")]
     Record {
         /// The table's name.
@@ -227,15 +226,15 @@ pub enum SinkError {
         /// Why.
         message: String,
     },
-    /// What was staged for a commit is gone, so that it cannot be published.
+    /// A staged file of a commit is missing, so the commit cannot be published.
     #[error(
         "cannot publish {}: what was staged for it in {} is gone; run `tidewater run JOB --state DIR --rebuild` to publish \
          all tables anew", target.display(), staged.display()
     )]
     StagedGone {
-        /// What was to be published.
+        /// The path to publish to.
         target: PathBuf,
-        /// Where it was staged.
+        /// The path of the staged file.
         staged: PathBuf,
     },
     /// Rows could not be sorted, spilled or merged.
@@ -251,7 +250,7 @@ pub enum SinkError {
     SchemaMismatch {
         /// The table's name.
         table: Arc<str>,
-        /// Name of the column, or its number where there is no such column.
+        /// Name of the column, or its number if there is no such column.
         column: String,
         /// Declared type.
         expected: String,
@@ -305,7 +304,7 @@ pub enum SinkError {
         /// The value.
         value: String,
     },
-    /// A row was taken back more often than it was taken in.
+    /// A row was retracted more often than it was inserted.
     #[error(
         "table {table}: a row was taken back more often than taken in (total {total}): {row}; the tables were left as \
          they were, please report this with the job"
@@ -318,7 +317,7 @@ pub enum SinkError {
         /// Its negative count.
         total: i64,
     },
-    /// The output directory holds what no table would.
+    /// The output directory holds something that is not part of a table.
     #[error(
         "{} is not a table: it holds {}; publishing would delete it, so nothing was written. Choose another path, or \
          move that away", path.display(), entry.display()
@@ -326,10 +325,10 @@ pub enum SinkError {
     ForeignContent {
         /// The table's directory.
         path: PathBuf,
-        /// The first thing in the way.
+        /// The first such entry.
         entry: PathBuf,
     },
-    /// The output path is no directory, or has no place beside it.
+    /// The output path is not a directory, or has no parent directory.
     #[error("{} cannot hold a table: {reason}; choose a directory of its own for it", path.display())]
     InvalidTarget {
         /// The path as given.
@@ -351,14 +350,14 @@ pub enum SinkError {
     /// `STORED AS` names no format.
     #[error("STORED AS {0} is not known; write PARQUET, CSV or JSON")]
     UnknownFormat(String),
-    /// `OPTIONS` names something that the format has not.
+    /// `OPTIONS` has a key that the format does not know.
     #[error("option '{option}' is not known for STORED AS {format}; known: {known}")]
     UnknownOption {
         /// The format.
         format: &'static str,
         /// What was given.
         option: String,
-        /// What there is.
+        /// The known options.
         known: String,
     },
     /// An option's value cannot be used.
@@ -368,7 +367,7 @@ pub enum SinkError {
         option: &'static str,
         /// What was given.
         value: String,
-        /// What would do.
+        /// What is accepted.
         expected: &'static str,
     },
     /// Kafka refused, or could not be reached.
@@ -387,7 +386,7 @@ pub enum SinkError {
         /// Why.
         source: EncodeError,
     },
-    /// Rows of a table that goes to a topic by key have the same key.
+    /// Several rows of a table that is published to a topic by key have the same key.
     #[error(
         "table {table}: {rows} rows have the key {key}, and a topic holds one row a key; nothing was written. Write \
          'key' with columns that tell rows apart, or 'mode' 'changelog'"
@@ -400,7 +399,7 @@ pub enum SinkError {
         /// Their key, as JSON.
         key: String,
     },
-    /// A message that Kafka would refuse.
+    /// A message that is too large for Kafka.
     #[error(
         "table {table}: a message is {bytes} bytes large, and {limit} is the most; nothing was written. Set \
          'kafka.message.max.bytes' to more (the topic's max.message.bytes too), or publish less in a row: {row}"
@@ -412,10 +411,10 @@ pub enum SinkError {
         row: String,
         /// Its size.
         bytes: usize,
-        /// What is allowed.
+        /// The limit in bytes.
         limit: usize,
     },
-    /// Publishing failed half-way and a table could not be put back. Its old content is kept.
+    /// Publishing failed half-way, and a table could not be restored. Its old content is kept.
     #[error(
         "cannot put {} back after publishing failed ({cause}): {source}; its old content is in {}: move it back by hand",
         path.display(), kept.display()
@@ -427,7 +426,7 @@ pub enum SinkError {
         kept: PathBuf,
         /// Why publishing failed.
         cause: Box<SinkError>,
-        /// Why it could not be put back.
+        /// Why it could not be restored.
         source: io::Error,
     },
 }

@@ -1,16 +1,18 @@
-//! Sinks: systems that get the changes of tables, epoch by epoch.
+//! Sinks: systems that receive the changes of tables, epoch by epoch.
 //!
 //! ```text
 //! changes of E durable ─ stage E ─ RECORD of E ─ publish E ─ … ─ RECORD of E + 1
 //!                                               └─ recover, if the process dies here: publishes E unless the sink holds it
 //! ```
 //!
-//! The engine keeps every table as files. A table that goes elsewhere is kept in the state, and its changes go to a sink.
+//! The engine keeps every table as files. If a table is published elsewhere, its files are in the state, and its
+//! changes go to a sink.
 //!
-//! 1. A sink holds all epochs before the last commit's, whole: [`recover`](SinkSession::recover) or
-//!    [`publish`](SinkSession::publish) has succeeded before the next epoch begins.
+//! 1. A sink holds all epochs before the last committed one, completely. The next epoch begins only after
+//!    [`recover`](SinkSession::recover) or [`publish`](SinkSession::publish) has succeeded.
 //! 2. An epoch that the sink holds is not published again.
-//! 3. What [`stage`](SinkSession::stage) writes nobody sees before the epoch is published. Its result is part of the record.
+//! 3. Nothing that [`stage`](SinkSession::stage) writes is visible before the epoch is published. The result of
+//!    `stage` is part of the record.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -22,25 +24,25 @@ use arrow::array::RecordBatch;
 use crate::declaration::{DeclarationError, SinkDeclaration};
 use crate::sink::{SinkError, SortKey};
 
-/// Asked with the reason whenever something has to be tried again, about once a second; `false` gives up.
+/// Called with the reason before each retry, about once a second. `false` gives up.
 pub type KeepTrying<'a> = dyn FnMut(&str) -> bool + 'a;
 
-/// The changes of a table in an epoch: its columns and, last, how often each row was inserted (above zero) or retracted
-/// (below), in the [order](Sink::order) of the sink.
+/// The changes of a table in an epoch, in the [order](Sink::order) of the sink. The last column says how often a row
+/// was inserted (positive) or retracted (negative); the others are the table's.
 pub type ChangeBatches = Box<dyn Iterator<Item = Result<RecordBatch, SinkError>>>;
 
-/// A kind of systems that tables go to.
+/// A kind of system that tables are published to.
 pub trait SinkConnector: Debug + Send + Sync {
-    /// Its name in a state. Never changes.
+    /// The connector's name in a state. It never changes.
     fn name(&self) -> &'static str;
 
     /// The system's name, as people write it.
     fn title(&self) -> &'static str;
 
-    /// Whether a target is one of the connector's.
+    /// Whether this connector handles a target.
     fn accepts(&self, target: &str) -> bool;
 
-    /// Parses a declaration whose target it accepts. Opens nothing.
+    /// Parses a declaration whose target the connector accepts. Opens nothing.
     ///
     /// # Errors
     /// All mistakes of the declaration.
@@ -49,17 +51,17 @@ pub trait SinkConnector: Debug + Send + Sync {
         declaration: &SinkDeclaration<'_>,
     ) -> Result<Arc<dyn Sink>, Vec<DeclarationError>>;
 
-    /// Checks that the sinks of a job go together.
+    /// Checks that the sinks of a job do not conflict.
     ///
     /// # Errors
-    /// When they do not: two to the same target, say.
+    /// When they do, such as two with the same target.
     fn check(&self, sinks: &[Arc<dyn Sink>]) -> Result<(), SinkError>;
 
-    /// Connects to the targets of all sinks that a job has of the connector, and shuts out whoever published for the same
-    /// state before.
+    /// Connects to the targets of all of a job's sinks of this connector. Shuts out any process that published for
+    /// the same state before.
     ///
     /// # Errors
-    /// When a target is not there, or is out of reach and `keep_trying` gives up.
+    /// When a target does not exist, or is out of reach and `keep_trying` gives up.
     fn open(
         &self,
         sinks: &[Arc<dyn Sink>],
@@ -68,44 +70,44 @@ pub trait SinkConnector: Debug + Send + Sync {
     ) -> Result<Box<dyn SinkSession>, SinkError>;
 }
 
-/// Where a table goes, as its declaration says.
+/// The destination of a table, as declared.
 pub trait Sink: Debug + Send + Sync {
-    /// Its connector.
+    /// The sink's connector.
     fn connector(&self) -> &'static dyn SinkConnector;
 
-    /// Itself, for its connector to downcast.
+    /// The value itself, so that its connector can downcast it.
     fn as_any(&self) -> &dyn Any;
 
-    /// The order in which changes must come.
+    /// The order in which the sink needs changes.
     fn order(&self) -> Vec<SortKey>;
 
-    /// Lines that describe it to people: what goes where, and how.
+    /// Lines that describe the sink to users.
     fn describe(&self) -> Vec<String>;
 }
 
 /// The state whose tables are published.
 #[derive(Clone, Debug)]
 pub struct SinkState<'a> {
-    /// Tells the state from others, also from others that were in the same place.
+    /// Identifies the state, also among states that were in the same directory before.
     pub id: &'a str,
     /// The last committed epoch; 0 before the first.
     pub epoch: u64,
     /// The last epoch that the sinks are known to hold.
     pub published: u64,
-    /// What [`stage`](SinkSession::stage) gave for the last committed epoch.
+    /// The result of [`stage`](SinkSession::stage) for the last committed epoch.
     pub staged: &'a [u8],
 }
 
 /// The changes of each table of an epoch.
 pub trait EpochChanges {
-    /// The changes of the table of a sink, by its index; `None` where there are none. May be asked more than once.
+    /// The changes of a sink's table, by the sink's index. `None` if there are none. May be called more than once.
     ///
     /// # Errors
     /// When they cannot be read.
     fn of_sink(&self, sink: usize) -> Result<Option<ChangeBatches>, SinkError>;
 }
 
-/// The sinks that a job has of a connector, while a state is open.
+/// A job's sinks of one connector, while a state is open.
 pub trait SinkSession: Send {
     /// Publishes the last committed epoch unless the sinks hold it.
     ///
@@ -118,7 +120,7 @@ pub trait SinkSession: Send {
         keep_trying: &mut KeepTrying<'_>,
     ) -> Result<(), SinkError>;
 
-    /// Writes an epoch where nobody sees it, before its record; gives what the record is to say of it.
+    /// Writes an epoch where it is not visible, before its record. Returns data for the record.
     ///
     /// # Errors
     /// When it cannot be written. The epoch is not committed then.
@@ -126,10 +128,10 @@ pub trait SinkSession: Send {
         Ok(Vec::new())
     }
 
-    /// Publishes an epoch after its record; `staged` is what [`stage`](Self::stage) gave.
+    /// Publishes an epoch after its record. `staged` is the result of [`stage`](Self::stage).
     ///
     /// # Errors
-    /// When it cannot be published. It is committed all the same; whoever opens the state next recovers it.
+    /// When the epoch cannot be published. It is committed all the same, and the next session recovers it.
     fn publish(
         &mut self,
         epoch: u64,
@@ -139,5 +141,5 @@ pub trait SinkSession: Send {
     ) -> Result<(), SinkError>;
 }
 
-/// What the sessions of a job staged, by connector.
+/// The results of [`stage`](SinkSession::stage), by connector.
 pub type StagedSinks = BTreeMap<String, Vec<u8>>;

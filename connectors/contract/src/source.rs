@@ -1,8 +1,8 @@
-//! Rows of a source: a reader hands out pieces, pieces decode into batches and rejected rows.
+//! Rows of a source. A reader hands out pieces, and pieces decode into batches and rejected rows.
 //!
-//! All workers of a process share a [`Reader`]. An idle worker asks it for the next [`Piece`]. Reading happens under the
-//! reader's lock and is cheap; decoding happens in the worker that took the piece. So one large file keeps all workers
-//! busy, and memory holds no more of a file than the pieces that are being decoded.
+//! All workers of a process share a [`Reader`]. An idle worker asks it for the next [`Piece`]. The reader reads the
+//! bytes under its lock, which is cheap. The worker that took the piece decodes it, so one large file keeps all
+//! workers busy. Memory holds only the pieces that are being decoded.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub enum Format {
     JsonLines,
     /// Apache Parquet.
     Parquet,
-    /// Lines, or payloads, that are the one column as they stand.
+    /// Lines, or payloads, that are the value of the only column.
     Text,
 }
 
@@ -37,16 +37,16 @@ pub struct SourceSpec {
     pub format: Format,
     /// The declared columns.
     pub schema: SchemaRef,
-    /// Indices into `schema` of the columns that the job reads, ascending. Decoded batches hold these alone.
+    /// Indices into `schema` of the columns that the job reads, ascending. Decoded batches have these columns only.
     pub projection: Vec<usize>,
     /// `OPTIONS (…)`, keys in lower case, already validated.
     pub options: BTreeMap<String, String>,
-    /// Whether decoded batches tell the [place of each row](Decoded::ordinals).
+    /// Whether decoded batches have the [place of each row](Decoded::ordinals).
     pub ordinals: bool,
-    /// Whether columns of text may come as dictionaries, `Dictionary(UInt32, Utf8)`, where they have few values. The
-    /// schema of a batch says which do.
+    /// Whether text columns with few distinct values may be decoded as `Dictionary(UInt32, Utf8)`. The schema of a
+    /// batch says which are.
     pub dictionaries: bool,
-    /// The source, as its connector parsed it; `None` where a format alone reads the declaration.
+    /// The source, as its connector parsed it. `None` if only a format reads the declaration.
     pub source: Option<Arc<dyn Source>>,
 }
 
@@ -65,52 +65,52 @@ pub struct Rejected {
     pub column: Option<Arc<str>>,
     /// Why, in a sentence that a user can act on.
     pub reason: String,
-    /// The row as it stands in the file, invalid UTF-8 replaced.
+    /// The row as it is in the file, with invalid UTF-8 replaced.
     pub raw: String,
 }
 
-/// Some rows of a piece: those of `batch`, `retracted` and `rejected` were read.
+/// Some rows of a piece. The rows of `batch`, `retracted` and `rejected` together are those that were read.
 #[derive(Clone, Debug)]
 pub struct Decoded {
-    /// The rows that decoded: the projected columns of the source, those of text perhaps as
+    /// The rows that decoded, with the projected columns of the source. Text columns may be
     /// [dictionaries](SourceSpec::dictionaries).
     pub batch: RecordBatch,
-    /// Rows that are taken back by what was read, such as the row before a change.
+    /// Rows that the input retracts, such as the row before a change.
     pub retracted: Option<RecordBatch>,
-    /// The rows that did not.
+    /// The rows that did not decode.
     pub rejected: Vec<Rejected>,
-    /// When the source asks for them, the place of each row of `batch`: of text the offset of its first byte in the
-    /// (decompressed) file, of Parquet its number in the file, from 0; of a message its offset. They increase in file order and do not depend on
-    /// how the file was cut into pieces.
+    /// The place of each row of `batch`, if the source asks for it. For text, the offset of the row's first byte in
+    /// the (decompressed) file. For Parquet, the row's number in the file, from 0. For a message, its offset. Places
+    /// increase in file order and do not depend on how the file was cut into pieces.
     pub ordinals: Option<Vec<u64>>,
-    /// Bytes of the stored file that this step took in, for progress.
+    /// Bytes of the stored file that this step consumed, for progress.
     pub bytes: u64,
 }
 
-/// A part of one file, to be decoded by the worker that took it: an iterator so that no more than one batch of it
-/// need be in memory.
+/// A part of one delivery, decoded by the worker that took it. It is an iterator, so that memory need hold only one
+/// batch of it.
 pub trait Piece: Iterator<Item = Result<Decoded, SourceError>> + Send {}
 
 impl<T: Iterator<Item = Result<Decoded, SourceError>> + Send> Piece for T {}
 
-/// Whether rows are inserted or retracted.
+/// Whether a piece inserts or retracts its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowChange {
-    /// They are inserted.
+    /// It inserts them.
     Insert,
-    /// They are retracted.
+    /// It retracts them.
     Retract,
 }
 
-/// A piece, and how its rows count.
+/// A piece that was handed out, and how its rows count.
 pub struct Dealt {
     /// Index among the reader's deliveries.
     pub delivery: usize,
-    /// Whether its rows are inserted or retracted, in a reader of rows that are inserted.
+    /// Whether the piece inserts or retracts its rows, in a reader of inserted rows.
     pub change: RowChange,
-    /// Whether the reader corrects what it handed out before: such rows were counted already.
+    /// Whether the piece corrects pieces handed out before. Its rows were counted already.
     pub is_correction: bool,
-    /// Rows of the delivery.
+    /// The piece.
     pub piece: Box<dyn Piece>,
 }
 
@@ -126,13 +126,13 @@ impl Dealt {
     }
 }
 
-/// What a reader hands out.
+/// What a reader returns when it is asked for a piece.
 pub enum NextPiece {
     /// A piece.
     Dealt(Dealt),
-    /// Nothing before other pieces are decoded.
+    /// None until other pieces are decoded.
     Wait,
-    /// Nothing any more.
+    /// None any more.
     Done,
 }
 
@@ -146,29 +146,28 @@ impl NextPiece {
     }
 }
 
-/// Hands out the pieces of a source's deliveries, in their order. All workers of a process share it.
+/// Hands out the pieces of a source's deliveries, in order. All workers of a process share it.
 pub trait Reader: Send + Sync {
     /// The next piece.
     ///
     /// # Errors
-    /// When the source cannot be read, or is not what its declaration says.
+    /// When the source cannot be read, or does not match its declaration.
     fn next_piece(&self) -> Result<NextPiece, SourceError>;
 
-    /// The number of deliveries, by whose index rows are counted: files, or partitions.
+    /// The number of deliveries: files, or partitions. Rows are counted by the index of their delivery.
     fn deliveries(&self) -> usize;
 
-    /// Stored bytes of all deliveries, for progress; 0 where that is unknown.
+    /// Stored bytes of all deliveries, for progress; 0 if unknown.
     fn bytes_total(&self) -> u64;
 
-    /// Messages for the user about deliveries that did not fail (an empty file, say). Complete once all pieces were
-    /// decoded.
+    /// Warnings about deliveries that did not fail, such as an empty file. Complete once all pieces are decoded.
     fn warnings(&self) -> Vec<String>;
 
-    /// Hands out no further piece. A reader without an end is closed to end it.
+    /// Stops handing out pieces. This is how a reader without an end is ended.
     fn close(&self) {}
 }
 
-/// A run of whole records of a text file.
+/// Consecutive whole records of a text file.
 #[derive(Debug)]
 pub struct TextBlock {
     /// Path of the file, as listed.
@@ -179,7 +178,7 @@ pub struct TextBlock {
     pub byte_offset: u64,
     /// The records, the last one possibly without its line end.
     pub bytes: Vec<u8>,
-    /// Stored bytes that this block took, for progress.
+    /// Stored bytes of this block, for progress.
     pub stored_bytes: u64,
 }
 
@@ -189,14 +188,14 @@ pub struct TextHead {
     pub header_bytes: usize,
     /// Decodes this file's blocks.
     pub decoder: Arc<dyn DecodeText>,
-    /// What the user should hear of.
+    /// Warnings for the user.
     pub warnings: Vec<String>,
 }
 
 /// How the lines of a text end, in its bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LineEnd {
-    /// With a line feed, perhaps behind a carriage return.
+    /// With a line feed, perhaps after a carriage return.
     #[default]
     LineFeed,
     /// With a line feed, a carriage return, or both.
@@ -208,7 +207,7 @@ pub enum LineEnd {
 }
 
 impl LineEnd {
-    /// Where the first line ends: one behind its line end.
+    /// Where the first line ends: the index after its line end.
     pub fn first(self, bytes: &[u8]) -> Option<usize> {
         match self {
             Self::LineFeed => memchr::memchr(b'\n', bytes).map(|at| at + 1),
@@ -221,8 +220,8 @@ impl LineEnd {
         }
     }
 
-    /// Where the last whole line ends, 0 when there is none. A carriage return at the very end may be half of a line
-    /// end.
+    /// Where the last whole line ends; 0 if there is none. A carriage return at the very end does not count, since it
+    /// may be half of a line end.
     pub fn last(self, bytes: &[u8]) -> usize {
         match self {
             Self::LineFeed => memchr::memrchr(b'\n', bytes).map_or(0, |at| at + 1),
@@ -234,7 +233,7 @@ impl LineEnd {
         }
     }
 
-    /// How many lines end.
+    /// The number of line ends.
     pub fn count(self, bytes: &[u8]) -> usize {
         match self {
             Self::LineFeed => memchr::memchr_iter(b'\n', bytes).count(),
@@ -243,7 +242,7 @@ impl LineEnd {
         }
     }
 
-    /// Where each line ends: one behind its line end.
+    /// Where each line ends: the index after its line end.
     pub fn ends(self, bytes: &[u8]) -> impl Iterator<Item = usize> {
         let mut at = 0;
         std::iter::from_fn(move || {
@@ -269,7 +268,7 @@ impl LineEnd {
 
 /// A text format without its I/O: where records end, and how a file begins.
 pub trait TextFormat: Send + Sync {
-    /// Reads the head of a file: `head` is its first bytes, at least a whole record or all of it.
+    /// Reads the head of a file. `head` is its first bytes: at least a whole record, or the whole file.
     ///
     /// # Errors
     /// When the header does not fit the declared columns.
@@ -278,7 +277,7 @@ pub trait TextFormat: Send + Sync {
     /// Whether the first bytes of a file hold all that [`begin`](Self::begin) looks at.
     fn is_head(&self, bytes: &[u8]) -> bool;
 
-    /// What the user should hear of after all files were decoded.
+    /// Warnings for the user, once all files were decoded.
     fn warnings(&self) -> Vec<String> {
         Vec::new()
     }
@@ -294,17 +293,17 @@ impl<T: TextFormat + ?Sized> TextFormat for Box<T> {
     }
 }
 
-/// Decodes blocks of one file. Never fails: what does not decode is rejected, row by row.
+/// Decodes blocks of one file. Never fails; rows that do not decode are rejected one by one.
 pub trait DecodeText: Send + Sync + 'static {
-    /// Rows and rejected rows of `block`, in file order each.
+    /// Rows and rejected rows of `block`, each in file order.
     fn decode(&self, block: &TextBlock) -> Decoded;
 
-    /// The same in steps, each of which holds a bounded number of rejected rows.
+    /// Like [`decode`](Self::decode), in steps with a bounded number of rejected rows each.
     fn steps(self: Arc<Self>, block: Arc<TextBlock>) -> Box<dyn Iterator<Item = Decoded> + Send> {
         Box::new(std::iter::once_with(move || self.decode(&block)))
     }
 
-    /// The same of the last block of a file, whose end may show that the file was cut short.
+    /// Like [`steps`](Self::steps), for the last block of a file, whose end may show that the file was cut short.
     fn last_steps(
         self: Arc<Self>,
         block: Arc<TextBlock>,
@@ -322,13 +321,13 @@ pub trait DecodeText: Send + Sync + 'static {
         LineEnd::LineFeed
     }
 
-    /// Lines at the end of the file that are no rows, blank ones not counted.
+    /// Lines at the end of the file that are not rows. Blank lines do not count.
     fn trailer_lines(&self) -> usize {
         0
     }
 }
 
-/// Whether `bytes` hold a whole line behind a byte order mark and blank lines.
+/// Whether `bytes` hold a whole line after a byte order mark and blank lines.
 pub fn has_line(bytes: &[u8]) -> bool {
     const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
     let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
@@ -338,19 +337,19 @@ pub fn has_line(bytes: &[u8]) -> bool {
     !BYTE_ORDER_MARK.starts_with(bytes) && LineEnd::LineFeed.first(text).is_some()
 }
 
-/// Decodes records that are held apart, such as the payloads of messages. Never fails: what does not decode is rejected,
-/// record by record.
+/// Decodes separate records, such as the payloads of messages. Never fails; records that do not decode are rejected
+/// one by one.
 pub trait DecodeRecords: Send + Sync {
     /// A row for each record, or the reason why there is none.
     fn decode(&self, records: &[&[u8]]) -> DecodedRecords;
 }
 
-/// What became of some records.
+/// The result of decoding some records.
 #[derive(Clone, Debug)]
 pub struct DecodedRecords {
-    /// A row for each record that was not rejected, in their order: the projected columns of the source.
+    /// A row for each record that was not rejected, in order, with the projected columns of the source.
     pub batch: RecordBatch,
-    /// The others, in their order.
+    /// The rejected records, in order.
     pub rejected: Vec<RejectedRecord>,
 }
 

@@ -1,8 +1,8 @@
-//! What `status` tells of a source.
+//! What `status` reports about a source.
 
 use serde_json::Value;
 
-/// Where a source stands.
+/// How far a source was read, and what waits.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SourceStatus {
     /// Deliveries that were read: files, or partitions.
@@ -15,11 +15,11 @@ pub struct SourceStatus {
     pub newest_ns: Option<i64>,
     /// Each delivery, for sources whose deliveries have names.
     pub files: Vec<DeliveryStatus>,
-    /// Content that is kept of it.
+    /// Content that is kept.
     pub kept: Vec<KeptContent>,
     /// What waits to be read.
     pub pending: PendingInput,
-    /// More, for machines: a name, and its value.
+    /// Further data for machines: a name and a value.
     pub details: Option<(&'static str, Value)>,
 }
 
@@ -45,18 +45,18 @@ pub struct DeliveryStatus {
 pub struct KeptContent {
     /// Its name, the same for the same content.
     pub name: String,
-    /// Its bytes as they were read; `None` where only its stored size counts.
+    /// Its size as it was read. `None` if only the stored size counts.
     pub bytes: Option<u64>,
-    /// The bytes that it takes.
+    /// Its size on disk.
     pub stored_bytes: u64,
 }
 
 /// What waits for the next run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PendingInput {
-    /// Deliveries, as size and time of change tell them.
+    /// Deliveries, by size and modification time.
     Deliveries(PendingDeliveries),
-    /// Messages behind the last commit, or why their number is unknown.
+    /// Messages after the last commit, or why their number is unknown.
     Messages(Result<u64, String>),
 }
 
@@ -66,12 +66,12 @@ impl Default for PendingInput {
     }
 }
 
-/// Deliveries that changed since the last commit, as size and time of change tell them.
+/// Deliveries that changed since the last commit, judged by size and modification time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PendingDeliveries {
     /// Paths that were not read.
     pub new: Vec<String>,
-    /// Paths that have another size or time than when they were read.
+    /// Paths whose size or time has changed since they were read.
     pub changed: Vec<String>,
     /// Paths that were read and are gone.
     pub withdrawn: Vec<String>,
