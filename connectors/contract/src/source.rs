@@ -61,7 +61,7 @@ pub struct Rejected {
     pub line: u64,
     /// Offset of the row's first byte in the (decompressed) file, from 0.
     pub byte_offset: u64,
-    /// The column at fault, where a single one is.
+    /// The column at fault, if it is a single one.
     pub column: Option<Arc<str>>,
     /// Why, in a sentence that a user can act on.
     pub reason: String,
@@ -358,7 +358,7 @@ pub struct DecodedRecords {
 pub struct RejectedRecord {
     /// Its place among the records, from 0.
     pub record: usize,
-    /// The column at fault, where a single one is.
+    /// The column at fault, if it is a single one.
     pub column: Option<Arc<str>>,
     /// Why, in a sentence that a user can act on.
     pub reason: String,

@@ -1,5 +1,5 @@
-//! Where the partitions of a topic begin to be read: at what a commit says, or else where the options say; and what it
-//! means when the topic does not fit that.
+//! Where reading of a topic's partitions begins: at the last commit, or else where the options say. Also what a
+//! mismatch between the topic and the commit means.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -9,10 +9,10 @@ use super::options::LostOffsets;
 use super::position::{PartitionPosition, StreamPosition};
 use super::topic::Edges;
 
-/// Lost ranges that a message names.
+/// How many lost ranges a message lists.
 const NAMED: usize = 8;
 
-/// Offsets of a partition that were not taken in and are gone: from the first to the one behind the last.
+/// Offsets of a partition that were never read and are gone: from `from`, up to but without `to`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Lost {
     pub partition: i32,
@@ -20,13 +20,14 @@ pub(super) struct Lost {
     pub to: i64,
 }
 
-/// Where partitions are read from, and what is gone before that.
+/// Where each partition is read from, and the ranges that are gone.
 pub(super) type Beginning = (BTreeMap<i32, PartitionPosition>, Vec<Lost>);
 
-/// Goes on where a commit ended. Partitions that it does not know were added since; they begin with their first offset.
+/// Continues where the last commit ended. Partitions that the commit does not know were added since; they are read
+/// from their first offset.
 ///
 /// # Errors
-/// When this is another topic than the one that was read.
+/// When this is not the topic that was read before.
 pub(super) fn resume(
     known: &StreamPosition,
     edges: &BTreeMap<i32, Edges>,
@@ -63,7 +64,7 @@ pub(super) fn resume(
     Ok((positions, lost))
 }
 
-/// A partition of which nothing was taken in yet.
+/// A partition that nothing was read from yet.
 pub(super) fn at(offset: i64) -> PartitionPosition {
     PartitionPosition {
         first: offset,
@@ -72,21 +73,21 @@ pub(super) fn at(offset: i64) -> PartitionPosition {
     }
 }
 
-/// What a topic is that ends before what was read of it.
+/// The message for a topic that ends before the offset that was read last.
 pub(super) fn ends_before(partition: i32, next: i64, end: i64) -> String {
     made_anew(&format!(
         "partition {partition} was read up to offset {next}, and now it ends at {end}"
     ))
 }
 
-/// What a topic is that goes on before what was read of it.
+/// The message for a topic that continues at an offset that was read already.
 pub(super) fn began_again(partition: i32, next: i64, offset: i64) -> String {
     made_anew(&format!(
         "partition {partition} was read up to offset {next}, and now {offset} comes"
     ))
 }
 
-/// A topic that is another than the one that was read.
+/// The message for a topic that is not the one that was read before.
 pub(super) fn made_anew(how: &str) -> String {
     format!(
         "{how}: the topic was deleted and made anew, or its brokers lost messages. Nothing of it is taken in. To read it \
@@ -94,7 +95,7 @@ pub(super) fn made_anew(how: &str) -> String {
     )
 }
 
-/// What is gone: as an error with what to do, or as a warning where the job says to go on.
+/// The message about lost offsets: an error with advice, or a warning if the job says to skip them.
 pub(super) fn told(lost: &[Lost], policy: LostOffsets, location: &Location) -> String {
     let mut named = String::new();
     for (

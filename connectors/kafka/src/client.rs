@@ -1,4 +1,4 @@
-//! The client of librdkafka: how it is set up, and what it says while it is at work.
+//! The client of librdkafka: its configuration, and the errors that it reports while it runs.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,31 +14,32 @@ use super::location::Location;
 use super::options::{Isolation, KafkaOptions, LostOffsets};
 use tidewater_contract::error::SourceError;
 
-/// What we begin with. A job may say otherwise.
+/// Our defaults. A job may override them.
 const DEFAULTS: &[(&str, &str)] = &[
     ("client.id", "tidewater"),
-    // Bounds what is fetched and not taken in yet, of all partitions together: 64 MiB, and a response of each broker.
+    // Bounds the messages that are fetched and not yet handed out, of all partitions together: 64 MiB, plus one
+    // response of each broker.
     ("queued.max.messages.kbytes", "65536"),
     ("queued.min.messages", "10000000"),
     ("fetch.max.bytes", "16777216"),
-    // How long a full queue keeps the fetcher from looking again. It is a second unless said, in which a queue runs dry.
+    // How long the fetcher pauses when the queue is full. The default is a second, in which a queue runs dry.
     ("fetch.queue.backoff.ms", "10"),
-    // A message larger than a fetch is sent all the same; this is what a response may have at most.
+    // Brokers send a message that is larger than a fetch anyway. This is the limit of a response.
     ("receive.message.max.bytes", "1000000000"),
     ("reconnect.backoff.max.ms", "5000"),
     ("check.crcs", "true"),
 ];
 
-/// The setting of what encrypts connections.
+/// The property that selects encryption.
 const PROTOCOL: &str = "security.protocol";
 
-/// A consumer that tells the [`Context`] how it is.
+/// A consumer that reports to a [`Context`].
 pub(super) type Consumer = BaseConsumer<Context>;
 
-/// Sets up a consumer. It connects on its own, and tries again for ever.
+/// Creates a consumer. It connects in the background and retries for ever.
 ///
 /// # Errors
-/// When a property is unknown, has no such value, or asks for what is not built in.
+/// When a property is unknown, has an invalid value, or needs a feature that is not built in.
 pub(super) fn consumer(
     location: &Location,
     options: &KafkaOptions,
@@ -80,7 +81,7 @@ fn isolation(isolation: Isolation) -> &'static str {
     }
 }
 
-/// Why no client was made.
+/// The error when no client could be created.
 fn refused(location: &Location, config: &ClientConfig, error: &KafkaError) -> SourceError {
     let features = ClientConfig::new()
         .create_native_config()
@@ -109,7 +110,7 @@ fn refused(location: &Location, config: &ClientConfig, error: &KafkaError) -> So
     failed(location, message)
 }
 
-/// An error of a topic.
+/// An error about a topic.
 pub(super) fn failed(location: &Location, message: impl Into<String>) -> SourceError {
     SourceError::Kafka {
         location: location.to_string(),
@@ -117,7 +118,7 @@ pub(super) fn failed(location: &Location, message: impl Into<String>) -> SourceE
     }
 }
 
-/// Whether an error passes by itself: brokers are away, or change places. The client goes on trying.
+/// Whether an error is temporary, such as brokers that are away or change roles. The client keeps trying.
 pub(super) fn passes(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode as Code;
     matches!(
@@ -143,7 +144,7 @@ pub(super) fn passes(code: RDKafkaErrorCode) -> bool {
     )
 }
 
-/// Whether an error is about the consumer group. Nothing but tools for lag depends on it.
+/// Whether an error is about the consumer group. Only tools that show lag depend on the group.
 pub(super) fn is_of_group(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode as Code;
     matches!(
@@ -161,7 +162,7 @@ pub(super) fn is_of_group(code: RDKafkaErrorCode) -> bool {
     )
 }
 
-/// What the client said.
+/// The latest errors that the client reported.
 #[derive(Default)]
 pub(super) struct Context {
     said: Mutex<Said>,
@@ -171,29 +172,29 @@ pub(super) struct Context {
 struct Said {
     /// Why a broker was not reached, last.
     reason: Option<String>,
-    /// Why none is reached.
+    /// Why no broker can be reached.
     trouble: Option<String>,
-    /// Why an offset was not committed to the group, first.
+    /// The first reason why an offset was not committed to the group.
     not_committed: Option<String>,
-    /// Whether the user has heard of that.
+    /// Whether the user was warned about it.
     warned: bool,
 }
 
 impl Context {
-    /// All is well: a broker has answered.
+    /// Clears the errors, after a broker has answered.
     pub(super) fn well(&self) {
         let mut said = self.lock();
         (said.reason, said.trouble) = (None, None);
     }
 
-    /// Brokers are out of reach: for the reason that was given last, or else this one.
+    /// Records that no broker can be reached, for the reason reported last, or else for this one.
     pub(super) fn unreached(&self, why: &str) {
         let mut said = self.lock();
         let reason = said.reason.clone().unwrap_or_else(|| why.to_owned());
         said.trouble = Some(reason);
     }
 
-    /// Why no broker is reached.
+    /// Why no broker can be reached.
     pub(super) fn trouble(&self) -> Option<String> {
         self.lock().trouble.clone()
     }
@@ -203,12 +204,12 @@ impl Context {
         self.lock().reason.clone()
     }
 
-    /// The group is of no use.
+    /// Records that the group cannot be used.
     pub(super) fn group_failed(&self, why: String) {
         self.lock().not_committed.get_or_insert(why);
     }
 
-    /// Why offsets do not reach the group; told once.
+    /// Why offsets cannot be committed to the group. Returned once.
     pub(super) fn take_not_committed(&self) -> Option<String> {
         let mut said = self.lock();
         let news = said.not_committed.clone().filter(|_| !said.warned);

@@ -1,32 +1,32 @@
-//! Debezium's envelope: a change with the row before and after it, alone or beside its schema.
+//! Debezium's envelope: a change with the row before and after it, with or without its schema.
 
 use tidewater_formats::json_lines::records::members;
 
-/// What a database did, with the texts of the rows.
+/// A change in a database, with the rows as text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change<'a> {
-    /// `c` and `r`: a row came, or was there when reading began.
+    /// `c` and `r`: a row was inserted, or existed when the snapshot was taken.
     Insert { after: &'a [u8] },
-    /// `u`.
+    /// `u`: a row was updated.
     Update {
         before: Option<&'a [u8]>,
         after: &'a [u8],
     },
-    /// `d`.
+    /// `d`: a row was deleted.
     Delete { before: Option<&'a [u8]> },
 }
 
-/// Why a change without the row before it cannot be taken in.
+/// Why a change without the row before it is rejected.
 pub(super) const NO_BEFORE: &str = "the row before the change is not there; declare PRIMARY KEY, or have the database log \
     whole rows (PostgreSQL: REPLICA IDENTITY FULL)";
 
 const NO_AFTER: &str =
     "the row after the change is not there; the message is no change of Debezium";
 
-/// The change that a payload is.
+/// Parses a payload as a change.
 ///
 /// # Errors
-/// The field at fault, where there is one, and the reason.
+/// The field at fault, if there is one, and the reason.
 pub(super) fn change(payload: &[u8]) -> Result<Change<'_>, (Option<String>, String)> {
     let [op, before, after] = members(payload, "payload", ["op", "before", "after"])?;
     let fault = |field: &str, reason: String| (Some(field.to_owned()), reason);

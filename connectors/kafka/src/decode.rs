@@ -1,13 +1,13 @@
-//! Messages into rows: payloads and keys are decoded by the formats that files have, the columns that a message itself
-//! says are put beside them.
+//! Decodes messages into rows. The formats of files decode payloads and keys. Columns from the message itself are
+//! added.
 //!
-//! 1. A message is one row, or one change, or rejected, or (a tombstone behind a change of Debezium) nothing. Of a
-//!    message that is rejected nothing counts.
-//! 2. A message is rejected for its first fault alone.
-//! 3. No message costs an allocation, unless it is rejected.
+//! 1. A message is one row, or one change, or it is rejected. A tombstone after a Debezium change gives nothing. No
+//!    part of a rejected message counts.
+//! 2. A message is rejected once, for its first fault.
+//! 3. No message needs an allocation of its own, unless it is rejected.
 //!
-//! With a primary key rows are upserts: each has its [place](place_fields), and one whose `deleted` is true says that
-//! the row of its key is gone; it has the columns of the key and no others.
+//! With a primary key, rows are upserts. Each row has its [place](place_fields). A row whose `deleted` is true says
+//! that its key is gone, and has only the columns of the key.
 
 mod keys;
 mod metadata;
@@ -33,7 +33,7 @@ use super::{KafkaSource, Location, Messages, Metadata, place_fields};
 use tidewater_contract::error::SourceError;
 use tidewater_contract::source::{DecodeRecords, Decoded, Rejected, SourceSpec};
 
-/// How much of a payload is shown where it is rejected.
+/// How much of a rejected payload is shown.
 const RAW_BYTES_MAX: usize = 64 << 10;
 
 /// Decodes the messages of a source.
@@ -41,14 +41,14 @@ pub struct MessageDecoder {
     source: Arc<str>,
     location: Location,
     envelope: Envelope,
-    /// Of decoded batches.
+    /// The schema of decoded batches.
     schema: SchemaRef,
     /// The projected columns, in their order.
     columns: Vec<Column>,
     payload: Box<dyn DecodeRecords>,
-    /// Of a source with a primary key.
+    /// Decoders of keys, for a source with a primary key.
     keys: Option<Keys>,
-    /// Whether offsets are told.
+    /// Whether decoded batches have offsets.
     ordinals: bool,
 }
 
@@ -56,33 +56,34 @@ pub struct MessageDecoder {
 struct Column {
     field: FieldRef,
     from: From,
-    /// Whether it is of the primary key.
+    /// Whether the column belongs to the primary key.
     is_key: bool,
 }
 
 /// Where a column comes from.
 enum From {
-    /// The payload; where it has it, and where it is of the key, where the key's columns have it.
+    /// The payload: the column's index in it and, for a column of the primary key, its index among the key's columns.
     Payload { at: usize, in_key: Option<usize> },
-    /// The message.
+    /// The message itself.
     Message(Metadata),
 }
 
-/// Rows being put together, each with the place of its message among those that are decoded.
+/// Rows under construction, each with the index of its message.
 struct Rows {
     columns: Vec<ArrayRef>,
     messages: Vec<usize>,
 }
 
-/// A message that is rejected: its place, the column at fault, where a single one is, and the reason.
+/// A rejected message: its index, the column at fault if it is a single one, and the reason.
 struct Refused {
     message: usize,
     column: Option<Arc<str>>,
     reason: String,
 }
 
-/// The columns of a source in Kafka as they enter the graph: those that are read and, where it has a primary key,
-/// [`place_fields`]. Then all but those of the key may be NULL, as they are where a row is deleted.
+/// The columns of a Kafka source as they enter the graph: the columns that are read and, with a primary key,
+/// [`place_fields`]. With a primary key, all columns but the key's may be NULL, since they are NULL in rows that
+/// delete a key.
 pub fn incoming_schema(spec: &SourceSpec) -> SchemaRef {
     let key = KafkaSource::of(spec).map(|kafka| kafka.key.as_slice());
     let key = key.unwrap_or_default();
@@ -101,7 +102,7 @@ impl MessageDecoder {
     /// A decoder of the source's messages.
     ///
     /// # Errors
-    /// When the format, the options or the types of columns do not fit each other.
+    /// When format, options and column types do not fit together.
     pub fn new(spec: &SourceSpec) -> Result<Self, SourceError> {
         let kafka = KafkaSource::of(spec).ok_or_else(|| SourceError::Kafka {
             location: spec.location.clone(),
@@ -124,10 +125,10 @@ impl MessageDecoder {
         })
     }
 
-    /// The rows of some messages.
+    /// Decodes messages into rows.
     ///
     /// # Errors
-    /// When they are more than a batch can hold.
+    /// When there are more rows than a batch can hold.
     pub fn decode(&self, messages: &Messages) -> Result<Decoded, SourceError> {
         let decoded = self.try_decode(messages);
         decoded.map_err(|error| SourceError::Kafka {
@@ -186,7 +187,7 @@ impl MessageDecoder {
         })
     }
 
-    /// The rows that payloads, or parts of them, are.
+    /// Decodes payloads, or parts of payloads, into rows.
     fn rows(
         &self,
         messages: &Messages,
@@ -204,7 +205,7 @@ impl MessageDecoder {
         })
     }
 
-    /// The rows that say that a key is gone. `rows` are those of the same messages that come.
+    /// The rows that delete a key. `rows` are the rows that the same messages insert.
     fn deleted(
         &self,
         messages: &Messages,
@@ -228,7 +229,7 @@ impl MessageDecoder {
         Ok(deleted)
     }
 
-    /// Rows with the columns of the key alone.
+    /// Rows that have only the columns of the key.
     fn key_rows(
         &self,
         messages: &Messages,
@@ -251,14 +252,14 @@ impl MessageDecoder {
         })
     }
 
-    /// Places of the key's columns among those that are projected.
+    /// Indices of the key's columns among the projected columns.
     fn key_columns(&self) -> Vec<usize> {
         let columns = self.columns.iter().enumerate();
         let columns = columns.filter(|(_, column)| column.is_key);
         columns.map(|(at, _)| at).collect()
     }
 
-    /// Rows as they are handed on, with their places where the source has a key.
+    /// Rows as a batch, with place columns if the source has a key.
     fn batch(
         &self,
         messages: &Messages,
@@ -338,7 +339,7 @@ impl Rows {
         }
     }
 
-    /// Those that `keep` says.
+    /// The rows for which `keep` is true.
     fn retain(self, keep: Vec<bool>) -> Result<Self, ArrowError> {
         let mut kept = keep.iter();
         let mut messages = self.messages;
@@ -351,7 +352,7 @@ impl Rows {
         })
     }
 
-    /// Those of messages that are not `refused`, which ascend as the rows do.
+    /// The rows whose message is not `refused`. Both are in ascending order.
     fn without(self, refused: &[Refused]) -> Result<Self, ArrowError> {
         let is_refused = |message: &usize| {
             let found = refused.binary_search_by_key(message, |refused| refused.message);
@@ -366,12 +367,12 @@ impl Rows {
     }
 }
 
-/// A payload as it is shown.
+/// A payload as text, for the quarantine.
 fn raw(payload: &[u8]) -> String {
     let shown = payload.get(..RAW_BYTES_MAX).unwrap_or(payload);
     let mut text = String::from_utf8_lossy(shown).into_owned();
     if shown.len() < payload.len() {
-        // A character that is cut in two shows as one that is none.
+        // A character that was cut in two appears as a replacement character.
         let whole = text.trim_end_matches(char::REPLACEMENT_CHARACTER).len();
         text.truncate(whole);
         text.push('…');

@@ -1,13 +1,14 @@
-//! Kafka: topics as sources, from the first offset that is there to the last that is asked for, and on; and as sinks, by
-//! transactions.
+//! Kafka topics as sources, read from the first available offset to the requested last one or without end, and as
+//! sinks, written in transactions.
 //!
 //! ```text
 //! consumer ─ Messages of a partition ─┬─ decode ─ rows, retractions, rejected messages
 //!  (librdkafka's threads)             └─ log: kept as they came, durable with the commit
 //! ```
 //!
-//! A delivery is a range of offsets of one partition. What was taken in is kept in the source's [`log`], as files are
-//! in a depot: a changed job reads it again, and `verify` does, long after the topic has forgotten it.
+//! A delivery is a range of offsets of one partition. Messages that were read are kept in the source's [`log`], as
+//! files are kept in the content store. A changed job and `verify` read them again, long after the topic has deleted
+//! them.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
@@ -46,26 +47,27 @@ pub use self::source::{KAFKA_SOURCES, KafkaSources};
 pub use self::stream::Stream;
 pub use tidewater_contract::sink_connector::KeepTrying;
 
-/// A topic as a source's declaration has it.
+/// A topic as declared by a source.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KafkaSource {
-    /// Where the topic is.
+    /// The topic and its brokers.
     pub location: Location,
-    /// What the options say beyond those of the format.
+    /// Options other than those of the format.
     pub options: KafkaOptions,
-    /// Indices into the declared columns of the primary key; none: messages are rows, and no row replaces another.
+    /// The primary key, as indices into the declared columns. Without a key, messages are rows, and no row replaces
+    /// another.
     pub key: Vec<usize>,
 }
 
 impl KafkaSource {
-    /// What a source's declaration says of its topic; `None` for a source that is none.
+    /// The topic of a source; `None` if the source is not in Kafka.
     fn of(spec: &SourceSpec) -> Option<&Self> {
         spec.source.as_deref()?.as_any().downcast_ref()
     }
 }
 
-/// The columns that say where a row comes from, of a source with a primary key, in the order in which they follow the
-/// row's own: the message's timestamp in milliseconds since 1970 (-1: none), its partition and offset, and whether it
+/// The place columns of a source with a primary key, in the order in which they follow the row's own columns: the
+/// message's timestamp in milliseconds since 1970 (-1 if it has none), its partition, its offset, and whether it
 /// deletes its key.
 pub fn place_fields() -> [FieldRef; 4] {
     [

@@ -3,12 +3,12 @@
 use std::fmt;
 
 const SCHEME: &str = "kafka://";
-/// Where brokers listen unless it is said.
+/// The default port of brokers.
 const PORT: &str = "9092";
-/// What Kafka allows in the name of a topic.
+/// The longest topic name that Kafka allows.
 const TOPIC_BYTES_MAX: usize = 249;
 
-/// A topic and the brokers to ask for it.
+/// A topic and its brokers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Location {
     /// `host:port`, separated by commas: librdkafka's `bootstrap.servers`.
@@ -18,13 +18,13 @@ pub struct Location {
 }
 
 impl Location {
-    /// Whether a location is meant to be one of Kafka.
+    /// Whether a location has Kafka's scheme.
     pub fn is_kafka(location: &str) -> bool {
         let scheme = location.get(..SCHEME.len());
         scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(SCHEME))
     }
 
-    /// Reads a location.
+    /// Parses a location.
     ///
     /// # Errors
     /// What is wrong with it, as the second half of a sentence.

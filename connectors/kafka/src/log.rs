@@ -1,17 +1,18 @@
-//! The messages that were taken in, as they came: read again by a job that changed and by `verify`, long after the topic
-//! has forgotten them.
+//! The messages that were read, as they were received. A changed job and `verify` read them again, long after the
+//! topic has deleted them.
 //!
 //! ```text
 //! directory ─ 00000000000000000000.log ─┬─ frame: header, zstd of Messages
 //!             00000000000000000001.log  └─ frame …
 //! ```
 //!
-//! 1. A segment is as long as the last commit says. What follows it, and later segments, were never committed: they are
-//!    cut off before anything is written.
-//! 2. After [`sync`](MessageLog::sync), and not before, what it gives is durable: a commit may refer to it.
-//! 3. A frame holds messages of one partition. Frames lie in the order in which they were appended, which is not that
-//!    of their offsets where several threads append.
-//! 4. What is read again is checked: lengths, and the checksum of each frame, before a byte of it is decoded.
+//! 1. A segment is as long as the last commit says. Bytes after that length, and later segments, were never
+//!    committed. They are cut off before anything is written.
+//! 2. The segments that [`sync`](MessageLog::sync) returns are durable, so a commit may refer to them. Nothing is
+//!    sure to be durable before.
+//! 3. A frame holds messages of one partition. Frames are in the order in which they were appended. If several
+//!    threads append, this is not the order of offsets.
+//! 4. Frames that are read are checked before any message is decoded: their lengths and their checksums.
 //! 5. One process at a time writes to a log.
 
 mod frame;
@@ -31,7 +32,7 @@ use tidewater_contract::error::SourceError;
 
 pub use self::read::LogReader;
 
-/// A segment that has become this long is followed by another one.
+/// A segment that is this long is full, and a new one begins.
 const SEGMENT_BYTES: u64 = 64 << 20;
 
 const EXTENSION: &str = "log";
@@ -41,29 +42,30 @@ pub struct MessageLog {
     directory: PathBuf,
     segment_bytes: u64,
     state: Mutex<State>,
-    /// Those that are not at work.
+    /// Idle encoders.
     encoders: Mutex<Vec<Encoder>>,
 }
 
 struct State {
-    /// Oldest first. Frames are appended to the last one, or to one that follows it.
+    /// Segments, oldest first. Frames are appended to the last one, or to a new one after it.
     segments: Vec<Segment>,
-    /// The last segment, once it was written to.
+    /// The last segment's file, once something was written to it.
     open: Option<DiskFile>,
-    /// Segments before it that were written to and are not synced.
+    /// Earlier segments that were written to and are not synced.
     full: Vec<DiskFile>,
     /// Whether `open` is not synced.
     is_written: bool,
-    /// Whether a segment was made whose name is not synced.
+    /// Whether a segment was created whose name is not synced.
     is_named: bool,
 }
 
 impl MessageLog {
-    /// The log in `directory`, which is made, durably, when it is not there; what it lies in must be durable already.
-    /// It holds what the last commit says, `segments`: whatever else is there is removed.
+    /// Opens the log in `directory`. The directory is created durably if it does not exist; its parent must be
+    /// durable already. The log then holds `segments`, those of the last commit: they are cut to their committed
+    /// length, and other segments are removed.
     ///
     /// # Errors
-    /// When a segment is not there, or shorter than it was; when the system refuses.
+    /// When a segment is missing or too short, or the system refuses.
     pub fn open(directory: &Path, segments: &[Segment]) -> Result<Self, SourceError> {
         Self::with_segment_bytes(directory, segments, SEGMENT_BYTES)
     }
@@ -87,10 +89,10 @@ impl MessageLog {
         })
     }
 
-    /// Appends messages. They are compressed by the thread that calls, and then written one call after the other.
+    /// Appends messages. The calling thread compresses them; writes are serialized.
     ///
     /// # Errors
-    /// When the system refuses; then nothing is appended.
+    /// When the system refuses. Nothing is appended then.
     pub fn append(&self, messages: &Messages) -> Result<(), SourceError> {
         if messages.is_empty() {
             return Ok(());
@@ -105,10 +107,10 @@ impl MessageLog {
         appended
     }
 
-    /// Makes what was appended durable, and gives what a commit may refer to from now on.
+    /// Makes appended messages durable. Returns the segments that a commit may refer to from now on.
     ///
     /// # Errors
-    /// When the system refuses; then nothing that was appended since the last call may be referred to.
+    /// When the system refuses. A commit must not refer to anything appended since the last call then.
     pub fn sync(&self) -> Result<Vec<Segment>, SourceError> {
         let mut state = self.lock();
         let State {
@@ -132,7 +134,7 @@ impl MessageLog {
         Ok(state.segments.clone())
     }
 
-    /// Forgets what was appended since the commit of `segments`.
+    /// Discards what was appended since the commit of `segments`.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -147,7 +149,7 @@ impl MessageLog {
 }
 
 impl State {
-    /// What the last commit says, with all else cut off.
+    /// The log as of the last commit, with everything else cut off.
     fn as_committed(directory: &Path, segments: &[Segment]) -> Result<Self, SourceError> {
         for segment in segments {
             cut(&path(directory, segment.number), segment.bytes)?;
@@ -184,7 +186,7 @@ impl State {
                 closed.insert(file.map_err(|error| SourceError::io("open", &path, error))?)
             }
         };
-        // Where it is written says the segment and not the file: what a write that failed has left is written over.
+        // The segment gives the place to write, not the file, so the remains of a failed write are overwritten.
         file.write_all_at(frame, segment.bytes)
             .map_err(|error| SourceError::io("write", file.path(), error))?;
         self.is_written = true;
@@ -195,7 +197,7 @@ impl State {
         Ok(())
     }
 
-    /// Begins another segment.
+    /// Begins a new segment.
     fn begin(&mut self, log: &MessageLog) -> Result<Segment, SourceError> {
         let number = self.segments.last().map_or(0, |last| last.number + 1);
         let path = path(&log.directory, number);
@@ -210,7 +212,7 @@ impl State {
     }
 }
 
-/// Cuts off what follows the first `bytes` of a segment.
+/// Truncates a segment to its first `bytes`.
 fn cut(path: &Path, bytes: u64) -> Result<(), SourceError> {
     let file = open_kept(path)?;
     let length = length(path, &file)?;
@@ -249,7 +251,7 @@ fn path(directory: &Path, number: u64) -> PathBuf {
     directory.join(format!("{number:020}.{EXTENSION}"))
 }
 
-/// The number of a segment; `None` for what is none.
+/// The number in a segment's name; `None` if the file is not a segment.
 fn number(path: &Path) -> Option<u64> {
     let name = path.file_name()?.to_str()?;
     let digits = name.strip_suffix(EXTENSION)?.strip_suffix('.')?;

@@ -1,16 +1,17 @@
-//! Messages of one partition, many at a time, in one buffer.
+//! Batches of messages of one partition, in one buffer.
 
 mod encoding;
 
 use std::ops::Range;
 
-/// Messages of one partition in the order of their offsets. Values lie one after the other in one buffer, so that a
-/// message costs no allocation.
+/// Messages of one partition in the order of their offsets. Keys, values and headers share one buffer, so a message
+/// needs no allocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Messages {
     /// The partition.
     pub partition: i32,
-    /// The offset that follows what these messages cover: behind the last one, or behind what no message stands for.
+    /// The offset after the range that these messages cover: after the last message, or after trailing offsets
+    /// without a message.
     pub next_offset: i64,
     bytes: Vec<u8>,
     entries: Vec<Entry>,
@@ -37,7 +38,7 @@ struct Header {
 pub struct Message<'a> {
     /// Its offset.
     pub offset: i64,
-    /// When it was made or appended, in milliseconds since 1970; -1 when it does not say.
+    /// When it was created or appended, in milliseconds since 1970; -1 if unknown.
     pub timestamp_ms: i64,
     /// Its key.
     pub key: Option<&'a [u8]>,
@@ -48,7 +49,7 @@ pub struct Message<'a> {
 }
 
 impl Messages {
-    /// No messages yet of a partition, from `offset` on.
+    /// An empty batch for a partition, starting at `offset`.
     pub fn new(partition: i32, offset: i64) -> Self {
         Self {
             partition,
@@ -112,7 +113,7 @@ impl Messages {
         self.bytes.len()
     }
 
-    /// The message at a place, from 0.
+    /// The message at an index, from 0.
     pub fn get(&self, at: usize) -> Option<Message<'_>> {
         let entry = self.entries.get(at)?;
         Some(Message {
@@ -144,7 +145,7 @@ impl Messages {
 }
 
 impl<'a> Message<'a> {
-    /// Its headers, in their order; names may repeat.
+    /// The message's headers, in order. Names may repeat.
     pub fn headers(&self) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + use<'a> {
         let all = self.all;
         let entry = all.entries.get(self.at);

@@ -1,4 +1,4 @@
-//! What `OPTIONS (…)` of a Kafka source says beyond what its format does.
+//! `OPTIONS (…)` of a Kafka source, apart from those of its format.
 
 use std::collections::BTreeMap;
 
@@ -13,99 +13,100 @@ use tidewater_formats::options::values::Values;
 /// Options of a source in Kafka.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KafkaOptions {
-    /// `column.NAME`: declared columns that are not of the payload, by name.
+    /// `column.NAME`: declared columns that do not come from the payload, by name.
     pub columns: BTreeMap<String, Metadata>,
     /// `start`: where the first run begins.
     pub start: Start,
-    /// `isolation`: whether messages of transactions that are open or were aborted count.
+    /// `isolation`: whether messages of open and aborted transactions are read.
     pub isolation: Isolation,
-    /// `envelope`: what a payload is.
+    /// `envelope`: how a payload holds rows.
     pub envelope: Envelope,
     /// `key_format`: how the key of a tombstone says which row it deletes.
     pub key_format: KeyFormat,
-    /// `lost_offsets`: what to do when the topic has forgotten what was not taken in yet.
+    /// `lost_offsets`: what to do when the topic no longer has messages that were not read yet.
     pub lost_offsets: LostOffsets,
     /// `group`: the consumer group to which offsets are committed for tools that show lag.
     pub group: Option<String>,
-    /// `kafka.PROPERTY`: for the client, as librdkafka names them.
+    /// `kafka.PROPERTY`: properties of the client, by librdkafka's names.
     pub client: BTreeMap<String, String>,
 }
 
-/// What a column holds that is not of the payload.
+/// The content of a column that does not come from the payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Metadata {
     /// `key`: the message's key.
     Key,
-    /// `timestamp`: when the message was made, or appended, as the topic has it.
+    /// `timestamp`: when the message was created or appended, depending on the topic.
     Timestamp,
     /// `partition`.
     Partition,
     /// `offset`.
     Offset,
-    /// `topic`: its name.
+    /// `topic`: the topic's name.
     Topic,
-    /// `headers`: all of them, a list of structs of a name and a value.
+    /// `headers`: all headers, as a list of structs of a name and a value.
     Headers,
     /// `header:NAME`: the value of the last header of that name.
     Header(String),
 }
 
-/// Where the first run begins. Later ones go on where the last commit ended.
+/// Where the first run begins. Later runs continue where the last commit ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Start {
-    /// `earliest`: with the first message that is there.
+    /// `earliest`: at the first message of the topic.
     #[default]
     Earliest,
-    /// `latest`: with what comes after the first run began.
+    /// `latest`: at messages that arrive after the first run began.
     Latest,
-    /// A time: with the first message that is not older, in milliseconds since 1970.
+    /// A time: at the first message that is not older, in milliseconds since 1970.
     Time(i64),
 }
 
 /// Which messages are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Isolation {
-    /// `read_committed`: those of committed transactions, and those of none.
+    /// `read_committed`: messages of committed transactions, and messages outside transactions.
     #[default]
     ReadCommitted,
-    /// `read_uncommitted`: all.
+    /// `read_uncommitted`: all messages.
     ReadUncommitted,
 }
 
-/// What a payload is.
+/// How a payload holds rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Envelope {
-    /// `none`: a row.
+    /// `none`: a payload is a row.
     #[default]
     None,
-    /// `debezium`: a change, with the row before and after it.
+    /// `debezium`: a payload is a change, with the row before and after it.
     Debezium,
 }
 
-/// What a key is.
+/// How a message's key is encoded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KeyFormat {
     /// `text`: the value of the only column of the primary key. The default, but for Debezium's envelope.
     #[default]
     Text,
-    /// `json`: an object with the columns of the primary key; where there is one, its value alone will do.
+    /// `json`: an object with the columns of the primary key. If the primary key is a single column, its value alone
+    /// is accepted as well.
     Json,
 }
 
-/// What to do about offsets that are gone.
+/// What to do about lost offsets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LostOffsets {
-    /// `fail`: say which, and change nothing.
+    /// `fail`: report them, and change nothing.
     #[default]
     Fail,
-    /// `skip`: say which, and go on with the first that is there.
+    /// `skip`: report them, and continue with the first available offset.
     Skip,
 }
 
 const COLUMN: &str = "column.";
 const CLIENT: &str = "kafka.";
 
-/// Options that are not of the format, prefixes aside.
+/// Options of Kafka, other than those with a prefix.
 const KEYS: &[&str] = &[
     "start",
     "isolation",
@@ -115,10 +116,10 @@ const KEYS: &[&str] = &[
     "group",
 ];
 
-/// Options of formats that say something of files.
+/// Options that apply to files only.
 const OF_FILES: &[&str] = &["has_header", "compression", "on_change"];
 
-/// What we set ourselves, and what to write instead.
+/// Properties that we set ourselves, and what to write instead.
 const OURS: &[(&str, &str)] = &[
     ("bootstrap.servers", "name the brokers in the location"),
     ("metadata.broker.list", "name the brokers in the location"),
@@ -139,10 +140,10 @@ const OURS: &[(&str, &str)] = &[
 ];
 
 impl KafkaOptions {
-    /// Takes the options of Kafka out of `options`, and leaves those of the format. `schema` has the declared columns.
+    /// Removes Kafka's options from `options` and leaves those of the format. `schema` has the declared columns.
     ///
     /// # Errors
-    /// When a value means nothing, an option speaks of files, or a column is not there or of another type.
+    /// When a value is invalid, an option applies to files only, or a column does not exist or has another type.
     pub fn take(
         options: &mut BTreeMap<String, String>,
         schema: &Schema,
@@ -193,10 +194,10 @@ impl KafkaOptions {
     }
 }
 
-/// `kafka.PROPERTY` of sources and sinks, by property. Properties that are ours to set are refused.
+/// The `kafka.PROPERTY` options of a source or sink, by property. Properties that we set ourselves are refused.
 ///
 /// # Errors
-/// When one is.
+/// When a property is refused.
 pub fn client(options: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, OptionError> {
     let mut properties = BTreeMap::new();
     for (key, value) in options {
@@ -270,7 +271,7 @@ fn metadata(value: &str) -> Option<Metadata> {
     })
 }
 
-/// The types that a column may have, when it has none of them.
+/// The types that the column may have, if its type is not one of them.
 fn wrong_type(metadata: &Metadata, field: &Field) -> Option<&'static str> {
     let is_text = |data_type: &DataType| {
         matches!(

@@ -1,30 +1,30 @@
-//! How far a topic was taken in. It is part of the commit, and nothing else is trusted: offsets that are committed to a
-//! consumer group are for tools that show lag.
+//! How far a topic was read. The position is part of the commit and alone decides where reading continues. Offsets
+//! committed to a consumer group are for tools that show lag.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// How far a source was taken in.
+/// How far a source was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamPosition {
     /// The topic.
     pub topic: String,
     /// Its partitions.
     pub partitions: BTreeMap<i32, PartitionPosition>,
-    /// What is kept of it, oldest first.
+    /// The kept messages, oldest segment first.
     pub segments: Vec<Segment>,
 }
 
-/// How far a partition was taken in.
+/// How far a partition was read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionPosition {
     /// The offset at which reading began.
     pub first: i64,
     /// The offset that is read next.
     pub next: i64,
-    /// Messages that were taken in, rejected ones aside. Offsets count more: those of control records, of messages that
-    /// were compacted away, and of aborted transactions.
+    /// Messages that were read and not rejected. There may be more offsets than messages: control records, compacted
+    /// messages and aborted transactions have offsets too.
     pub rows: u64,
     /// Messages that were rejected.
     pub rejected: u64,
@@ -35,6 +35,6 @@ pub struct PartitionPosition {
 pub struct Segment {
     /// Its number, which names it.
     pub number: u64,
-    /// Its bytes. What follows them was never committed.
+    /// Its length. Bytes after it were never committed.
     pub bytes: u64,
 }

@@ -1,5 +1,5 @@
-//! Feeds records into a topic, one after the other, for trials. At least once: a record whose fate is unknown is sent again by
-//! librdkafka, which keeps their order and drops what arrives twice.
+//! Sends records to a topic, one by one, for trials. The producer is idempotent: librdkafka resends a record whose
+//! fate is unknown, keeps the order, and brokers drop duplicates.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -16,17 +16,17 @@ use super::location::Location;
 use super::producer::{Failed, Listener, config};
 use tidewater_contract::sink::SinkError;
 
-/// How long brokers have to answer.
+/// How long to wait for brokers.
 const WITHIN: Duration = Duration::from_secs(30);
-/// How long to wait for room at a time.
+/// How long to wait for room in the queue before looking again.
 const STEP: Duration = Duration::from_millis(50);
-/// How often, and how long after one another, it is asked for a topic that was just made.
+/// How often, and at which interval, the brokers are asked for a topic that was just created.
 const ATTEMPTS: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(200);
-/// Records after which the producer is served.
+/// Records between two calls that serve the producer.
 const SERVE_EVERY: u64 = 1024;
 
-/// A topic that is fed.
+/// A topic that records are sent to.
 pub struct Feed {
     location: Location,
     producer: BaseProducer<Listener>,
@@ -34,11 +34,11 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// Connects to the brokers. `client` holds settings as librdkafka names them; with `partitions` the topic is made if it
-    /// is not there.
+    /// Connects to the brokers. `client` holds settings by librdkafka's names. With `partitions`, the topic is
+    /// created if it does not exist.
     ///
     /// # Errors
-    /// When no broker answers, there is no such topic, or a setting means nothing.
+    /// When no broker answers, the topic does not exist, or a setting is invalid.
     pub fn open(
         location: &Location,
         client: &BTreeMap<String, String>,
@@ -58,7 +58,7 @@ impl Feed {
             (false, Some(partitions)) => feed.create(client, partitions)?,
             (false, None) => {}
         }
-        // Who was asked to make it may not know of it at once.
+        // A topic that was just created may not be known to the broker at once.
         for _ in 0..ATTEMPTS {
             if feed.is_there()? {
                 return Ok(feed);
@@ -72,7 +72,7 @@ impl Feed {
         Err(failed(location, message))
     }
 
-    /// Makes the topic, replicated as the brokers do unless they are told.
+    /// Creates the topic with the brokers' default replication.
     fn create(&self, client: &BTreeMap<String, String>, partitions: i32) -> Result<(), SinkError> {
         let Location { brokers, topic } = &self.location;
         let fail = |error: String| failed(&self.location, format!("cannot be made: {error}"));
@@ -110,10 +110,10 @@ impl Feed {
         Ok(found.is_some_and(|found| found.error().is_none() && !found.partitions().is_empty()))
     }
 
-    /// Sends a record; waits while too many are on their way.
+    /// Sends a record. Waits while too many are in flight.
     ///
     /// # Errors
-    /// When the brokers refuse one that was sent.
+    /// When the brokers refuse a record.
     pub fn send(&mut self, key: Option<&[u8]>, value: &[u8]) -> Result<(), SinkError> {
         let mut record: BaseRecord<'_, [u8], [u8]> =
             BaseRecord::to(&self.location.topic).payload(value);
@@ -137,10 +137,10 @@ impl Feed {
         Ok(())
     }
 
-    /// Waits until all records are there.
+    /// Waits until all records have been delivered.
     ///
     /// # Errors
-    /// When the brokers refuse one.
+    /// When the brokers refuse a record that is still in flight.
     pub fn finish(self) -> Result<u64, SinkError> {
         while self.producer.in_flight_count() > 0 {
             self.serve(STEP)?;

@@ -1,4 +1,4 @@
-//! What producers have in common: how they are set up, what they hear from librdkafka, and what its errors mean.
+//! Common to all producers: their configuration, the errors that librdkafka reports, and what those errors mean.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -11,22 +11,22 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, DeliveryResult, Producer, ProducerContext};
 use rdkafka::{ClientContext, Message};
 
-/// How long a call may block before it is asked whether to go on.
+/// How long a call may block before the caller is asked whether to continue.
 pub(super) const STEP: Duration = Duration::from_secs(1);
-/// Between a call that failed and the next: what is wrong may take a moment to be said.
+/// Pause between a failed call and the next, since librdkafka may report the reason a moment later.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Fast, and small in memory: messages wait in 64 MiB at most. The job may set all of it.
+/// Defaults for speed with little memory: at most 64 MiB of messages are queued. A job may override all of them.
 const DEFAULTS: &[(&str, &str)] = &[
     ("compression.type", "lz4"),
     ("linger.ms", "20"),
     ("queue.buffering.max.kbytes", "65536"),
     ("reconnect.backoff.max.ms", "1000"),
-    // Keys go where Java's producers put them.
+    // The partitioner of Java's producers, so that a key goes to the same partition.
     ("partitioner", "murmur2_random"),
 ];
 
-/// The configuration of a client: ours, then the job's, then what is not the job's to set.
+/// The configuration of a client: our defaults, then the job's properties, then those that a job must not set.
 pub(super) fn config(
     brokers: &str,
     client: &BTreeMap<String, String>,
@@ -48,19 +48,19 @@ pub(super) fn config(
     config
 }
 
-/// Hears what a client says.
+/// Receives the events of a client.
 #[derive(Default)]
 pub(super) struct Listener {
     heard: Mutex<Heard>,
     failed: Mutex<Option<Failed>>,
 }
 
-/// What was said of brokers.
+/// The errors reported about brokers.
 #[derive(Default)]
 struct Heard {
-    /// The last thing that was wrong; the same thing is not said again soon.
+    /// The last error. The client does not report the same error again soon.
     wrong: Option<String>,
-    /// Whether something was said since it was asked.
+    /// Whether an error was reported since the last call of [`news`](Listener::news).
     is_news: bool,
 }
 
@@ -77,20 +77,20 @@ pub(super) struct Failed {
 }
 
 impl Listener {
-    /// What is wrong, if something was said since this was asked last.
+    /// The last error, if one was reported since the previous call.
     pub fn news(&self) -> Option<String> {
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         let is_news = std::mem::take(&mut heard.is_news);
         heard.wrong.clone().filter(|_| is_news)
     }
 
-    /// What is wrong.
+    /// The last error.
     fn wrong(&self) -> Option<String> {
         let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         heard.wrong.clone()
     }
 
-    /// All is well.
+    /// Clears the errors.
     fn forget(&self) {
         *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Heard::default();
     }
@@ -113,7 +113,7 @@ impl ClientContext for Listener {
         tracing::debug!(target: "librdkafka", %error, reason);
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         heard.is_news = true;
-        // Which broker, and why, says more than that there is none.
+        // An error of one broker says more than "all brokers are down".
         let says_less = error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown);
         if heard.wrong.is_none() || !says_less {
             heard.wrong = Some(reason.to_owned());
@@ -140,23 +140,23 @@ impl ProducerContext for Listener {
     }
 }
 
-/// Why something did not work.
+/// Why an operation failed.
 #[derive(Debug)]
 pub(super) enum Trouble<E> {
-    /// It may work on the same client.
+    /// Retry with the same client.
     Again(String),
-    /// It may work on a new client.
+    /// Retry with a new client.
     Anew(String),
-    /// It will not work until someone does something. What happened, and what to do.
+    /// Retrying does not help. What happened, and what to do.
     Lasting(String),
-    /// There were further attempts to make, and they were not wanted.
+    /// A retry was possible, but `keep_trying` gave up.
     GivenUp(String),
     /// Something else went wrong.
     Other(E),
 }
 
 impl<E> Trouble<E> {
-    /// What an error of a client means.
+    /// Classifies an error of a client.
     pub fn of(error: &KafkaError) -> Self {
         if let Some(message) = error.rdkafka_error_code().and_then(lasting) {
             return Self::Lasting(message);
@@ -175,7 +175,7 @@ impl<E> Trouble<E> {
         }
     }
 
-    /// What an error of a producer means. A fatal one hides the error that it began with.
+    /// Classifies an error of a producer. A fatal error hides its cause, which is looked up.
     pub fn of_producer(error: &KafkaError, producer: &BaseProducer<Listener>) -> Self {
         match producer.client().fatal_error() {
             Some((code, text)) => match lasting(code) {
@@ -197,7 +197,7 @@ fn text(error: &KafkaError) -> String {
     }
 }
 
-/// Errors that no further attempt cures: what happened, and what to do.
+/// What happened and what to do, for errors that a retry does not cure.
 fn lasting(code: RDKafkaErrorCode) -> Option<String> {
     use RDKafkaErrorCode as Code;
     Some(
@@ -239,7 +239,7 @@ fn lasting(code: RDKafkaErrorCode) -> Option<String> {
     )
 }
 
-/// Calls `step`, which blocks for [`STEP`] at most, until it is done, fails for good, or `keep_trying` gives up.
+/// Calls `step`, which blocks for at most [`STEP`], until it succeeds, fails for good, or `keep_trying` gives up.
 pub(super) fn persist<T, E>(
     producer: &BaseProducer<Listener>,
     keep_trying: &mut KeepTrying<'_>,

@@ -1,13 +1,13 @@
-//! Messages as librdkafka's threads fetched them: those of all partitions in one queue, so that one bound holds for all
-//! of them, and many for one call.
+//! The queue of fetched messages. One queue of librdkafka takes the messages of all partitions, so one bound holds
+//! for them together, and one call takes many messages.
 //!
-//! This is, but for a load of bytes in `csv::mask`, the one place with `unsafe` code. The safe interface of rdkafka gives
-//! a message a call, at several times the cost, and does not tell the offset at which a partition ends. Without it nothing
-//! is known of the offsets behind the last message: those of control records, of aborted transactions, and of what was
-//! compacted away.
+//! This module has `unsafe` code, as has only `csv::mask` besides. The safe interface of rdkafka returns one message
+//! a call, at several times the cost, and does not give the offset at which a partition ends. That offset is needed
+//! to get past offsets after the last message, which belong to control records, aborted transactions or compacted
+//! messages.
 //!
-//! 1. The client outlives its queue and its messages: both are in a [`FetchQueue`], which holds the client.
-//! 2. What a [`Fetched`] points to is its own until it is dropped, and is not written to.
+//! 1. The client outlives its queue and its messages, because each [`FetchQueue`] holds the client as well as both.
+//! 2. A [`Fetched`] owns the message that it points to until it is dropped, and nobody writes to it.
 
 use std::collections::VecDeque;
 use std::ffi::{CStr, c_void};
@@ -24,13 +24,13 @@ use rdkafka::types::{RDKafkaMessage, RDKafkaQueue, RDKafkaRespErr};
 use super::client::Consumer;
 use super::messages::Messages;
 
-/// Messages that are taken over with one call at most.
+/// The most messages that one call takes from librdkafka.
 const BATCH: usize = 1024;
 
 /// The queue that messages of all partitions are forwarded to.
 pub(super) struct FetchQueue {
     native: NonNull<RDKafkaQueue>,
-    /// Taken over, and not dealt yet.
+    /// Messages taken from librdkafka and not handed out yet.
     taken: VecDeque<Fetched>,
     consumer: Arc<Consumer>,
 }
@@ -39,7 +39,7 @@ pub(super) struct FetchQueue {
 unsafe impl Send for FetchQueue {}
 
 impl FetchQueue {
-    /// A queue of a consumer; `None` when there is no memory for it.
+    /// Creates a queue of a consumer; `None` if there is no memory for it.
     pub(super) fn new(consumer: Arc<Consumer>) -> Option<Self> {
         // SAFETY: the client is alive.
         let native = unsafe { native::rd_kafka_queue_new(consumer.client().native_ptr()) };
@@ -50,10 +50,10 @@ impl FetchQueue {
         })
     }
 
-    /// Forwards what will be fetched of a partition to this queue. To be called before the partition is assigned.
+    /// Forwards a partition's messages to this queue. Must be called before the partition is assigned.
     pub(super) fn forward(&self, topic: &CStr, partition: i32) {
         let client = self.consumer.client().native_ptr();
-        // SAFETY: the client, the name and both queues are alive. The reference to the partition's queue is given back.
+        // SAFETY: the client, the name and both queues are alive. The reference to the partition's queue is released.
         unsafe {
             let queue = native::rd_kafka_queue_get_partition(client, topic.as_ptr(), partition);
             if !queue.is_null() {
@@ -63,24 +63,24 @@ impl FetchQueue {
         }
     }
 
-    /// Takes over what was fetched, unless something is there already. Waits so long for it.
+    /// Takes fetched messages from librdkafka, unless some are here already. Waits at most this long for one.
     pub(super) fn fill(&mut self, wait: Duration) {
         if self.taken.is_empty() {
             self.take_over(wait);
         }
     }
 
-    /// What comes next of all that was taken over. Of a partition it comes in the order of offsets.
+    /// The next message. Messages of one partition come in the order of offsets.
     pub(super) fn front(&self) -> Option<&Fetched> {
         self.taken.front()
     }
 
-    /// Goes on behind what comes next.
+    /// Drops the next message.
     pub(super) fn pass(&mut self) {
         self.taken.pop_front();
     }
 
-    /// Drops what was taken over of a partition.
+    /// Drops the messages of a partition that were taken from librdkafka.
     pub(super) fn forget(&mut self, partition: i32) {
         self.taken
             .retain(|fetched| fetched.partition() != partition);
@@ -89,7 +89,7 @@ impl FetchQueue {
     fn take_over(&mut self, wait: Duration) {
         let mut messages = [ptr::null_mut::<RDKafkaMessage>(); BATCH];
         let wait_ms = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
-        // SAFETY: the queue is alive, and no more is written than there is room for.
+        // SAFETY: the queue is alive, and at most as many messages are written as there is room for.
         let count = unsafe {
             let room = messages.as_mut_ptr();
             native::rd_kafka_consume_batch_queue(self.native.as_ptr(), wait_ms, room, BATCH)
@@ -100,7 +100,7 @@ impl FetchQueue {
             .extend(messages.filter_map(NonNull::new).map(Fetched));
     }
 
-    /// The first offset of a partition and the one behind its last, as the latest response had them.
+    /// The first offset of a partition and the offset after its last, as of the latest response.
     pub(super) fn edges(&self, topic: &CStr, partition: i32) -> Option<(i64, i64)> {
         let client = self.consumer.client().native_ptr();
         let (mut begin, mut end) = (-1, -1);
@@ -131,7 +131,7 @@ pub(super) struct Fetched(NonNull<RDKafkaMessage>);
 
 impl Fetched {
     fn native(&self) -> &RDKafkaMessage {
-        // SAFETY: it is ours and not written to.
+        // SAFETY: invariant 2.
         unsafe { self.0.as_ref() }
     }
 
@@ -140,12 +140,12 @@ impl Fetched {
         self.native().partition
     }
 
-    /// Its offset; of a partition's end, the offset that is behind all there is.
+    /// The message's offset. For the end of a partition, the offset at which it ends.
     pub(super) fn offset(&self) -> i64 {
         self.native().offset
     }
 
-    /// What it is if not a message: the end of a partition is an error, too.
+    /// The error code if this is not a message. The end of a partition is such a code too.
     pub(super) fn error(&self) -> Option<RDKafkaErrorCode> {
         match self.native().err {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => None,
@@ -153,7 +153,7 @@ impl Fetched {
         }
     }
 
-    /// What librdkafka says of an error.
+    /// librdkafka's text for the error.
     pub(super) fn why(&self) -> String {
         // SAFETY: the text is the message's or static, and ends with a zero.
         unsafe {
@@ -166,11 +166,11 @@ impl Fetched {
         }
     }
 
-    /// Appends the message to others.
+    /// Appends the message to a batch.
     pub(super) fn copy_to(&self, messages: &mut Messages) {
         let message = self.native();
         let mut kind = native::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
-        // SAFETY: key and payload are of the message and as long as it says, or null.
+        // SAFETY: key and payload belong to the message and have the lengths that it gives, or are null.
         let (timestamp_ms, key, value) = unsafe {
             (
                 native::rd_kafka_message_timestamp(self.0.as_ptr(), &raw mut kind),
@@ -183,12 +183,12 @@ impl Fetched {
 
     fn headers(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
         let mut all = ptr::null_mut();
-        // SAFETY: they are the message's, and read where it holds them.
+        // SAFETY: the headers belong to the message, which is alive.
         let result = unsafe { native::rd_kafka_message_headers(self.0.as_ptr(), &raw mut all) };
         let some = result == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR;
         (0..).map_while(move |at| {
             let (mut name, mut value, mut len) = (ptr::null(), ptr::null(), 0);
-            // SAFETY: as above; the name ends with a zero, and the value is as long as it is said to be, or null.
+            // SAFETY: as above. The name ends with a zero; the value has the length that is given, or is null.
             unsafe {
                 let found = some.then(|| {
                     native::rd_kafka_header_get_all(
@@ -208,13 +208,13 @@ impl Fetched {
 
 impl Drop for Fetched {
     fn drop(&mut self) {
-        // SAFETY: it is ours, and not used again.
+        // SAFETY: the message is ours, and not used again.
         unsafe { native::rd_kafka_message_destroy(self.0.as_ptr()) };
     }
 }
 
 /// # Safety
-/// `start` is null, or has `len` bytes that outlive the result and are not written to.
+/// `start` is null, or points to `len` bytes that outlive the result and are not written to.
 unsafe fn bytes<'a>(start: *const c_void, len: usize) -> Option<&'a [u8]> {
     // SAFETY: the caller's.
     (!start.is_null()).then(|| unsafe { slice::from_raw_parts(start.cast(), len) })

@@ -1,5 +1,5 @@
-//! Deals the messages of one epoch: pieces of one partition each, taken over from librdkafka under a lock, decoded by
-//! the worker that takes them.
+//! Hands out the messages of one epoch, in pieces of one partition each. Pieces are taken from librdkafka under a lock,
+//! and the worker that gets a piece decodes it.
 
 use std::collections::BTreeMap;
 use std::iter;
@@ -18,28 +18,29 @@ use super::stream::{Fetching, Shared, State};
 use tidewater_contract::error::SourceError;
 use tidewater_contract::source::{Dealt, NextPiece, Piece, Reader};
 
-/// A piece is dealt when it has so many messages, or bytes.
+/// A piece is complete when it has this many messages, or bytes.
 const PIECE_MESSAGES: usize = 8 << 10;
 const PIECE_BYTES: usize = 2 << 20;
 
-/// How long a worker waits for messages before it does something else.
+/// How long a worker waits for messages before it does other work.
 const WAIT: Duration = Duration::from_millis(1);
 
-/// What a reader deals.
+/// Which messages a reader hands out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Until {
-    /// What was there at the last refresh, exactly: under `read_committed` up to the first transaction that was open.
+    /// The messages up to the ends of the partitions as of the last refresh. Under `read_committed` a partition ends
+    /// at its first open transaction.
     Ends,
-    /// What comes until [`close`](Reader::close) is called, or this many messages.
+    /// All messages until [`close`](Reader::close) is called, or until this many were handed out.
     Closed {
-        /// The most that is dealt.
+        /// The most messages to hand out.
         messages_max: u64,
     },
-    /// Of these partitions, what is before these offsets, or before their ends as of the last refresh.
+    /// Messages of these partitions, before these offsets, and before the ends as of the last refresh.
     Offsets(BTreeMap<i32, i64>),
 }
 
-/// Deals the messages of one epoch.
+/// Hands out the messages of one epoch.
 pub struct StreamReader {
     shared: Arc<Shared>,
     log: Option<Arc<MessageLog>>,
@@ -47,29 +48,29 @@ pub struct StreamReader {
     closed: AtomicBool,
     progress: Mutex<Progress>,
     tallies: Arc<Vec<Tally>>,
-    /// Pieces that were dealt and are not decoded yet.
+    /// Pieces that were handed out and are not decoded yet.
     open_pieces: Arc<AtomicUsize>,
 }
 
-/// How far a reader is.
+/// How far a reader has come.
 struct Progress {
     shares: BTreeMap<i32, Share>,
-    /// Partitions whose limit is not reached.
+    /// The number of partitions whose limit is not reached.
     unfinished: usize,
-    /// Messages that were dealt.
+    /// Messages that were handed out.
     dealt: u64,
 }
 
 /// A reader's part of a partition.
 struct Share {
-    /// Its index among the reader's partitions.
+    /// The partition's index among the reader's partitions.
     index: usize,
-    /// The offset before which it ends.
+    /// The offset at which it ends, exclusive.
     limit: i64,
     position: PartitionPosition,
 }
 
-/// What became of a partition's messages.
+/// How many messages of a partition were decoded, and how many rejected.
 #[derive(Default)]
 struct Tally {
     rows: AtomicU64,
@@ -98,20 +99,21 @@ impl StreamReader {
         }
     }
 
-    /// The partitions, in the order by which pieces name them.
+    /// The partitions, in the order of delivery indices.
     pub fn partitions(&self) -> Vec<i32> {
         self.lock().shares.keys().copied().collect()
     }
 
-    /// Messages that were dealt so far.
+    /// The number of messages handed out so far.
     pub fn dealt(&self) -> u64 {
         self.lock().dealt
     }
 
-    /// By partition, how far it is taken in with this reader, and what this reader alone took in of it.
+    /// The position of each partition. `first` and `next` say how far it was read; `rows` and `rejected` count this
+    /// reader's messages only.
     ///
     /// # Errors
-    /// When pieces were dealt that are not decoded: an epoch that ends there would lose them.
+    /// When pieces that were handed out are not decoded yet. An epoch that ended there would lose them.
     pub fn position(&self) -> Result<BTreeMap<i32, PartitionPosition>, SourceError> {
         let open = self.open_pieces.load(Ordering::Acquire);
         if open > 0 {
@@ -134,7 +136,8 @@ impl StreamReader {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next piece: of what is there, the messages of one partition that come next. One of nothing when none are.
+    /// The next piece: consecutive messages of one partition, as far as they have arrived. The piece has no rows if
+    /// none arrive within [`WAIT`].
     fn deal(&self, state: &mut State) -> Result<NextPiece, SourceError> {
         let mut progress = self.lock();
         if self.is_complete(&progress) {
@@ -166,7 +169,7 @@ impl StreamReader {
             || progress.dealt >= self.messages_max
     }
 
-    /// Takes what comes next into the piece, when it is a message of this reader.
+    /// Takes the next message from the queue. Adds it to the piece if it belongs to this reader.
     fn take(
         &self,
         state: &mut State,
@@ -263,12 +266,12 @@ impl Reader for StreamReader {
         self.tallies.len()
     }
 
-    /// Nobody knows how many bytes will come.
+    /// Unknown for a stream.
     fn bytes_total(&self) -> u64 {
         0
     }
 
-    /// Those of the stream.
+    /// The warnings of the stream.
     fn warnings(&self) -> Vec<String> {
         self.shared.warnings()
     }
@@ -317,14 +320,14 @@ impl Progress {
         wanted.map(|(number, _)| *number).collect()
     }
 
-    /// The offset before which a partition ends for this reader.
+    /// The offset at which a partition ends for this reader, exclusive.
     fn limit(&self, number: i32) -> i64 {
         self.shares
             .get(&number)
             .map_or(i64::MIN, |share| share.limit)
     }
 
-    /// A partition was dealt up to an offset.
+    /// Records that a partition was handed out up to an offset.
     fn reach(&mut self, number: i32, next: i64) {
         let Some(share) = self.shares.get_mut(&number) else {
             return;
@@ -336,7 +339,7 @@ impl Progress {
     }
 }
 
-/// Whether what comes next may be part of a piece.
+/// Whether the next message may be part of a piece.
 fn continues(piece: &Messages, next: &Fetched) -> bool {
     let is_full = piece.len() >= PIECE_MESSAGES || piece.bytes() >= PIECE_BYTES;
     !is_full && next.partition() == piece.partition

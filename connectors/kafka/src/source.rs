@@ -1,4 +1,4 @@
-//! Topics as sources: the connector of `kafka://` locations.
+//! The source connector of `kafka://` locations.
 
 mod changes;
 mod session;
@@ -31,7 +31,7 @@ use super::reader::Until;
 use super::stream::Stream;
 use super::{KafkaSource, place_fields};
 
-/// The key of the one entry of a topic's checkpoint.
+/// The key of the only entry of a topic's checkpoint.
 const POSITION: &str = "";
 
 /// The connector of topics as sources.
@@ -99,9 +99,9 @@ impl Source for KafkaSource {
         place_fields().to_vec()
     }
 
-    /// Later is the message of the greater offset in its partition. Where a key is in several partitions (their number was
-    /// raised, say) the latest messages of each are compared: later is the one of the later timestamp, at equal times of
-    /// the greater partition. Messages are never retracted, so superseded ones are forgotten.
+    /// Within a partition, the message with the greater offset is later. A key can be in several partitions, for
+    /// example after their number was raised. Then the latest messages of each are compared by timestamp and, at
+    /// equal times, by partition. Messages are never retracted, so superseded messages are forgotten.
     fn key_order(&self) -> KeyOrder {
         let [timestamp, partition, offset, deleted] = [0, 1, 2, 3];
         KeyOrder {
@@ -180,7 +180,7 @@ fn log_directory(directory: &Path, spec: &SourceSpec) -> PathBuf {
     directory.join(&spec.name)
 }
 
-/// What reads the messages of a topic between two bounds, as of now.
+/// A reader of a topic's messages between two bounds, as of now.
 fn open_between(
     spec: &SourceSpec,
     stream: &Stream,

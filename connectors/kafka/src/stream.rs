@@ -1,12 +1,13 @@
-//! A topic's consumer, kept open over epochs.
+//! A topic's consumer, which stays open from one epoch to the next.
 //!
-//! 1. Partitions are assigned by us, all of them, at offsets that our commits say. What the consumer group knows is for
-//!    others to look at.
-//! 2. Of a partition each offset is dealt once, in order: what was dealt is before `next`, what was not is behind it.
-//! 3. What is fetched and not dealt is bounded, whatever the lag; partitions that a reader is through with are paused.
-//! 4. Offsets that are gone are an error, or a warning where the job says so: the client never resets unseen.
-//! 5. Brokers that are away are waited for; the client reconnects on its own. An error that does not pass by itself ends
-//!    the stream, and every reader gets it.
+//! 1. We assign all partitions to the consumer ourselves, at the offsets of our commits. The offsets of the consumer
+//!    group are only for others to read.
+//! 2. Each offset of a partition is handed out once, in order. `next` is the first offset that was not handed out.
+//! 3. Memory for messages that are fetched but not handed out is bounded, whatever the lag. Partitions that a reader
+//!    has finished are paused.
+//! 4. Lost offsets are an error, or a warning if the job says so. The client never resets an offset unnoticed.
+//! 5. Brokers that cannot be reached are waited for; the client reconnects by itself. Any other error ends the
+//!    stream, and every reader returns it.
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
@@ -31,17 +32,17 @@ use super::topic::{self, Asking, Edges, Unanswered};
 use tidewater_contract::error::SourceError;
 use tidewater_contract::source::SourceSpec;
 
-/// How long brokers have to answer before a stream is open, and once it is.
+/// How long to wait for brokers while a stream is opened, and later.
 const OPEN_WITHIN: Duration = Duration::from_secs(15);
 const ASK_WITHIN: Duration = Duration::from_secs(3);
 
-/// A source's consumer, kept open over epochs. Clones share it.
+/// A source's consumer, which stays open from one epoch to the next. Clones share it.
 #[derive(Clone)]
 pub struct Stream {
     shared: Arc<Shared>,
 }
 
-/// What a stream and its readers share.
+/// State shared by a stream and its readers.
 pub(super) struct Shared {
     pub decoder: Arc<MessageDecoder>,
     pub source: Arc<KafkaSource>,
@@ -57,13 +58,13 @@ pub(super) struct State {
     pub warnings: Vec<String>,
 }
 
-/// A partition, and how far it was dealt.
+/// A partition, and how far it was handed out.
 pub(super) struct Partition {
-    /// The offset at which reading began, ever.
+    /// The offset at which the very first reading began.
     pub first: i64,
-    /// The offset that is dealt next.
+    /// The next offset to hand out.
     pub next: i64,
-    /// As of the last refresh.
+    /// The partition's begin and end, as of the last refresh.
     pub edges: Edges,
     pub fetching: Fetching,
 }
@@ -75,17 +76,18 @@ pub(super) enum Fetching {
     Not,
     /// Assigned.
     Active,
-    /// Assigned and paused; what comes of it all the same is dropped.
+    /// Assigned and paused. Messages that still arrive are dropped.
     Paused,
 }
 
 impl Stream {
-    /// Connects, learns the topic's partitions, and decides where each is read from: where `known` ends, and without it
-    /// where the options say. `group` is whom [`committed`](Self::committed) tells.
+    /// Connects, asks for the topic's partitions, and decides where to read each from: after `known` if it is given,
+    /// otherwise where the options say. `group` is the consumer group to which [`committed`](Self::committed)
+    /// reports.
     ///
     /// # Errors
-    /// When no broker answers, there is no such topic or it may not be read; when offsets are gone that were not taken
-    /// in, or it is another topic than the known one; when the options ask for what is not built in.
+    /// When no broker answers, the topic does not exist or may not be read, unread offsets are gone, the topic is not
+    /// the one of `known`, or the options need a feature that is not built in.
     pub fn open(
         spec: &SourceSpec,
         known: Option<&StreamPosition>,
@@ -154,11 +156,11 @@ impl Stream {
         })
     }
 
-    /// Asks the brokers again: partitions that were added are read from their beginning, the ends of all are learnt.
-    /// When brokers are out of reach nothing is learnt, and [`trouble`](Self::trouble) says so.
+    /// Asks the brokers again for partitions and their ends. New partitions are read from their beginning. If no
+    /// broker answers, nothing changes, and [`trouble`](Self::trouble) gives the reason.
     ///
     /// # Errors
-    /// When the topic is gone, or another one; when offsets are gone that were not fetched yet.
+    /// When the topic is gone or is a different one, or unfetched offsets are gone.
     pub fn refresh(&self) -> Result<(), SourceError> {
         let before = self.nexts();
         let shared = &self.shared;
@@ -202,18 +204,19 @@ impl Stream {
         state.lose(&shared.source, &lost)
     }
 
-    /// [`refresh`](Self::refresh), for whoever waits for no answer: an error ends the stream, and its readers hear of it.
+    /// Like [`refresh`](Self::refresh), for callers that wait for no answer. An error ends the stream, and its
+    /// readers return it.
     pub fn watch(&self) {
         if let Err(error) = self.refresh() {
             self.shared.lock().failed.get_or_insert(error);
         }
     }
 
-    /// By partition, the offset of the first message that is not older than a time, in milliseconds since 1970; where
-    /// there is none, the end as of the last refresh.
+    /// For each partition, the offset of the first message at or after a time in milliseconds since 1970. If there is
+    /// none, the end as of the last refresh.
     ///
     /// # Errors
-    /// When brokers do not answer.
+    /// When the brokers do not answer.
     pub fn offsets_for_time(&self, ms: i64) -> Result<BTreeMap<i32, i64>, SourceError> {
         let shared = &self.shared;
         let ends = self.ends();
@@ -232,7 +235,7 @@ impl Stream {
         Ok(offsets)
     }
 
-    /// By partition, the offset behind the last message as of the last refresh.
+    /// For each partition, the offset after the last message, as of the last refresh.
     pub fn ends(&self) -> BTreeMap<i32, i64> {
         let state = self.shared.lock();
         let partitions = state.partitions.iter();
@@ -241,7 +244,7 @@ impl Stream {
             .collect()
     }
 
-    /// By partition, the offset that is dealt next.
+    /// For each partition, the next offset to hand out.
     fn nexts(&self) -> BTreeMap<i32, i64> {
         let state = self.shared.lock();
         let partitions = state.partitions.iter();
@@ -250,13 +253,13 @@ impl Stream {
             .collect()
     }
 
-    /// Deals the messages of an epoch to all workers, each kept in `log` before its rows are handed out. A reader is used
-    /// up before the next one is made.
+    /// A reader that hands out the messages of an epoch to all workers. Each message is appended to `log` before its
+    /// row is returned. A reader must be finished before the next one is created.
     pub fn reader(&self, log: Option<Arc<MessageLog>>, until: &Until) -> Arc<StreamReader> {
         Arc::new(StreamReader::open(&self.shared, log, until))
     }
 
-    /// Waits until a message is there to be dealt, but no longer than this; whether one is.
+    /// Waits for a message, at most this long. Returns whether there is one.
     ///
     /// # Errors
     /// When the stream has failed.
@@ -281,8 +284,8 @@ impl Stream {
         Ok(false)
     }
 
-    /// Messages at the brokers that were not dealt yet, as far as brokers have told: with the last refresh, and with
-    /// what is fetched. Offsets that hold no message count too.
+    /// Messages that were not handed out yet, as far as the brokers have reported, by the last refresh and by fetch
+    /// responses. Offsets without a message count too.
     pub fn lag(&self) -> u64 {
         let state = self.shared.lock();
         let lags = state.partitions.iter().map(|(&number, partition)| {
@@ -293,15 +296,15 @@ impl Stream {
         lags.sum()
     }
 
-    /// Why the brokers are out of reach; `None` when all is well. It passes by itself.
+    /// Why the brokers are out of reach; `None` when all is well. This is temporary.
     pub fn trouble(&self) -> Option<String> {
         let reason = self.shared.consumer.context().trouble()?;
         let brokers = &self.shared.source.location.brokers;
         Some(format!("no broker of {brokers} is reached: {reason}"))
     }
 
-    /// Tells the group how far a commit is, for tools that show lag. Nothing depends on it: when it fails, one warning
-    /// says so.
+    /// Commits offsets to the consumer group, for tools that show lag. Nothing depends on it. If it fails, one
+    /// warning says so.
     pub fn committed(&self, position: &StreamPosition) {
         let mut offsets = TopicPartitionList::new();
         for (&number, partition) in &position.partitions {
@@ -321,13 +324,13 @@ impl Stream {
         }
     }
 
-    /// What the user should hear of since the last call, though nothing failed.
+    /// Warnings since the last call.
     pub fn warnings(&self) -> Vec<String> {
         self.shared.warnings()
     }
 }
 
-/// Where partitions are read from when nothing was read yet.
+/// Where partitions are read from if nothing was read before.
 fn first_positions(
     asking: &Asking<'_>,
     start: Start,
@@ -344,7 +347,7 @@ fn first_positions(
         let offset = match start {
             Start::Earliest => edges.begin,
             Start::Latest => edges.end,
-            // What is of an open transaction begins behind the end.
+            // Messages of an open transaction are after the end.
             Start::Time(_) => times
                 .get(&number)
                 .map_or(edges.end, |at| (*at).min(edges.end)),
@@ -380,7 +383,7 @@ impl Shared {
         }
     }
 
-    /// What the user should hear of since the last call.
+    /// Warnings since the last call.
     pub(super) fn warnings(&self) -> Vec<String> {
         let mut warnings = std::mem::take(&mut self.lock().warnings);
         if let Some(why) = self.consumer.context().take_not_committed() {
@@ -398,7 +401,7 @@ impl Shared {
         failed(&self.source.location, message)
     }
 
-    /// Hears what the client has to say of brokers and of the group.
+    /// Handles the client's events about brokers and the group.
     pub(super) fn listen(&self) -> Result<(), SourceError> {
         match self.consumer.poll(Duration::ZERO) {
             Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
@@ -410,7 +413,7 @@ impl Shared {
         }
     }
 
-    /// Has partitions fetched from where they are.
+    /// Starts fetching partitions from their next offsets.
     pub(super) fn fetch(&self, state: &mut State, wanted: &[i32]) -> Result<(), SourceError> {
         let topic = &self.source.location.topic;
         let mut assigned = TopicPartitionList::new();
@@ -454,7 +457,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Has a partition fetched no further, and drops what was.
+    /// Stops fetching a partition, and drops its fetched messages.
     pub(super) fn pause(&self, state: &mut State, number: i32) -> Result<(), SourceError> {
         let mut list = TopicPartitionList::new();
         list.add_partition(&self.source.location.topic, number);
@@ -468,7 +471,7 @@ impl Shared {
         Ok(())
     }
 
-    /// What to do about an error of a partition that was to be read from an offset.
+    /// Handles an error of a partition that was to be read from an offset.
     pub(super) fn fault(
         &self,
         (number, next): (i32, i64),
@@ -495,8 +498,8 @@ impl Shared {
         })
     }
 
-    /// A warning, when it is not for want of messages that a partition goes on at a later offset than was expected: the
-    /// client went on with the first that is there.
+    /// A warning, if a partition continues at a later offset because the client was reset to the first available one.
+    /// Gaps without messages are no reason to warn.
     pub(super) fn reset(
         &self,
         queue: &FetchQueue,
@@ -513,7 +516,7 @@ impl Shared {
         is_reset.then(|| begin::told(&[lost], LostOffsets::Skip, &self.source.location))
     }
 
-    /// What it means that an offset cannot be fetched.
+    /// The error for an offset that cannot be fetched.
     fn out_of_range(&self, number: i32, next: i64) -> SourceError {
         match self.asking().edges() {
             Err(Unanswered::Failed(error)) => error,
@@ -540,7 +543,7 @@ impl Shared {
 }
 
 impl State {
-    /// What is gone is an error, or a warning.
+    /// Reports lost offsets: an error, or a warning if the job says to skip them.
     pub(super) fn lose(&mut self, source: &KafkaSource, lost: &[Lost]) -> Result<(), SourceError> {
         if lost.is_empty() {
             return Ok(());
@@ -565,8 +568,8 @@ impl Partition {
         }
     }
 
-    /// Takes note of its edges. What is gone of a partition that is being fetched may be here already: then fetching
-    /// tells.
+    /// Records the partition's edges. Returns lost offsets, unless the partition is being fetched: its messages may
+    /// have arrived before they were lost, so fetching finds out.
     fn refresh(&mut self, number: i32, edges: Edges) -> Option<Lost> {
         self.edges = edges;
         if self.fetching == Fetching::Active || self.next >= edges.begin {

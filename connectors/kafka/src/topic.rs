@@ -1,4 +1,4 @@
-//! What brokers say of a topic: its partitions, where they begin and end, and which offset was written when.
+//! Requests about a topic: its partitions, their begins and ends, and the offsets of a time.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,40 +16,40 @@ use tidewater_formats::options::nearest;
 /// Where a partition begins and ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Edges {
-    /// The first offset that is still there.
+    /// The first offset that still exists.
     pub begin: i64,
-    /// The offset behind the last that may be read: under `read_committed` no open transaction is before it.
+    /// The offset after the last readable one. Under `read_committed` it is before the first open transaction.
     pub end: i64,
 }
 
 pub(super) const MAY_NOT_READ: &str =
     "this user may not read the topic; whoever administers it has to allow Describe and Read";
 
-/// Asks brokers about a topic. What they do not answer within the time is an error.
+/// Asks brokers about a topic. No answer within the time is an error.
 pub(super) struct Asking<'a> {
     pub consumer: &'a Consumer,
     pub location: &'a Location,
     pub within: Duration,
 }
 
-/// Why there is no answer.
+/// Why a request failed.
 pub(super) enum Unanswered {
-    /// No broker answered, or not the one that knows; this is what the client says.
+    /// No broker answered, or not the responsible one. The client's reason.
     Unreached(String),
-    /// The answer.
+    /// The broker answered with an error.
     Failed(SourceError),
 }
 
-/// How often a topic is asked for that is not there, and how long after one another: a broker that has just started
-/// does not know of it yet.
+/// How often to ask for a topic that does not exist, and at which interval. A broker that has just started may not
+/// know it yet.
 const ATTEMPTS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(300);
 
-/// How long to wait for the next of what the client heard of its connections.
+/// How long to wait for the client's next event about its connections.
 const HEARING: Duration = Duration::from_millis(20);
 
 impl Asking<'_> {
-    /// Where its partitions begin and end.
+    /// The edges of the topic's partitions.
     pub(super) fn edges(&self) -> Result<BTreeMap<i32, Edges>, Unanswered> {
         let partitions = self.partitions()?;
         let begins = self.offsets(&partitions, Offset::Beginning)?;
@@ -61,8 +61,8 @@ impl Asking<'_> {
         Ok(edges.collect())
     }
 
-    /// By partition, the offset of the first message that is not older than a time, in milliseconds since 1970; of
-    /// partitions without one, none.
+    /// For each partition, the offset of the first message at or after a time in milliseconds since 1970. Partitions
+    /// without such a message are left out.
     pub(super) fn at(&self, partitions: &[i32], ms: i64) -> Result<BTreeMap<i32, i64>, Unanswered> {
         self.offsets(partitions, Offset::Offset(ms.max(0)))
     }
@@ -77,7 +77,7 @@ impl Asking<'_> {
         Err(Unanswered::Failed(self.missing()))
     }
 
-    /// Its partitions, unless there is no such topic.
+    /// The topic's partitions; `None` if the topic does not exist.
     fn known_partitions(&self) -> Result<Option<Vec<i32>>, Unanswered> {
         let topic = self.location.topic.as_str();
         let answer = self.consumer.fetch_metadata(Some(topic), self.within);
@@ -116,8 +116,8 @@ impl Asking<'_> {
         )
     }
 
-    /// Offsets by what `ListOffsets` is asked for: a time, or one of its two special times, which have the numbers of
-    /// librdkafka's [`Offset::Beginning`] and [`Offset::End`]. One request for each broker.
+    /// The offsets that `ListOffsets` gives for a time, or for one of its two special times. Those are the numbers of
+    /// librdkafka's [`Offset::Beginning`] and [`Offset::End`]. Sends one request to each broker.
     fn offsets(
         &self,
         partitions: &[i32],
@@ -148,7 +148,7 @@ impl Asking<'_> {
     fn unanswered(&self, error: &KafkaError) -> Unanswered {
         let code = error.rdkafka_error_code();
         if code.is_some_and(passes) {
-            // What the client heard of its connections waits in its queue.
+            // The client's events about its connections wait in its queue.
             while self.consumer.poll(HEARING).is_some() {}
             let why = code.map_or_else(String::new, |code| code.to_string());
             return Unanswered::Unreached(why);

@@ -1,4 +1,4 @@
-//! Primary keys: which row a message deletes.
+//! Primary keys: finds the row that a message deletes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,11 +19,12 @@ use tidewater_formats::json_lines::records::{JsonRecords, members};
 use tidewater_formats::lines::{Lines, is_bytes, is_text};
 use tidewater_formats::options::{JSON_KEYS, NUMBER_KEYS, TIME_KEYS};
 
-/// Decodes the columns of the key that payloads hold, in declared order; there are none where messages say them all.
+/// Decoders of the key's columns that come from payloads, in declared order. There are none if all columns of the key
+/// come from the message itself.
 pub(super) struct Keys {
-    /// From the key of a message.
+    /// Decodes the key of a message.
     pub of_message: Option<Box<dyn DecodeRecords>>,
-    /// From a row of the payload.
+    /// Decodes the row before a change, in the payload.
     pub of_row: Option<Box<dyn DecodeRecords>>,
 }
 
@@ -68,7 +69,7 @@ impl Keys {
     }
 }
 
-/// The source, of whose rows nothing but the key is looked at: of a row that is deleted the rest may be anything.
+/// The source without checks of other columns. In a deleted row only the key matters; the rest may be anything.
 fn key_alone(mut held: SourceSpec) -> SourceSpec {
     let is_check = |option: &str| option.strip_prefix("format.").unwrap_or(option) == "check";
     held.options.retain(|option, _| !is_check(option));
@@ -98,7 +99,7 @@ fn of_text(mut key: SourceSpec, spec: &SourceSpec) -> Result<Box<dyn DecodeRecor
     }
     key.format = Format::Csv;
     key.options = value_options(spec, &[TIME_KEYS, NUMBER_KEYS]);
-    // The whole of it is one value.
+    // The whole text is one value.
     for (option, value) in [
         ("has_header", "false"),
         ("quote", ""),
@@ -123,8 +124,8 @@ fn of_json(
     })
 }
 
-/// The options of the source that have one of these names, which say how values are read, whatever the prefix that they
-/// are written with.
+/// The options of the source with one of these names, with or without the prefix `format.`. They say how values are
+/// parsed.
 fn value_options(spec: &SourceSpec, names: &[&[&str]]) -> BTreeMap<String, String> {
     let options = spec.options.iter().filter(|(option, _)| {
         let name = option.strip_prefix("format.").unwrap_or(option);
@@ -135,13 +136,13 @@ fn value_options(spec: &SourceSpec, names: &[&[&str]]) -> BTreeMap<String, Strin
         .collect()
 }
 
-/// Keys that may come as `{"schema": …, "payload": …}`.
+/// Keys that may be wrapped as `{"schema": …, "payload": …}`.
 struct InSchema(JsonRecords);
 
 impl DecodeRecords for InSchema {
     fn decode(&self, records: &[&[u8]]) -> DecodedRecords {
         let bare = records.iter().map(|record| {
-            // What is no object is not wrapped, and what is no JSON is refused where it is decoded.
+            // A key that is not an object is not wrapped. A key that is not JSON is rejected by the decoder.
             match members(record, "", ["schema", "payload"]) {
                 Ok([Some(_), Some(payload)]) => payload.as_bytes(),
                 _ => record,
@@ -151,7 +152,7 @@ impl DecodeRecords for InSchema {
     }
 }
 
-/// The columns of the key that the texts say, with the places of their messages.
+/// The key's columns from the texts, with the indices of their messages.
 pub(super) fn decode(
     part: &Part<'_>,
     decoder: Option<&dyn DecodeRecords>,
@@ -166,8 +167,8 @@ pub(super) fn decode(
     }
 }
 
-/// Those of `gone` whose message does not bring the same key back: not the row as it was before an update, unless that
-/// changed the key.
+/// The rows of `gone`, except those whose message inserts the same key again. An update that changes the key deletes
+/// the old key; other updates delete nothing.
 pub(super) fn that_changed(gone: Rows, rows: &Rows, key: &[usize]) -> Result<Rows, ArrowError> {
     let of_key = |rows: &Rows| -> Vec<_> {
         let columns = key.iter().filter_map(|column| rows.columns.get(*column));

@@ -1,4 +1,4 @@
-//! The columns that a message says itself.
+//! Columns that come from the message itself.
 
 use std::sync::Arc;
 
@@ -16,10 +16,11 @@ use super::{Column, MessageDecoder, Refused};
 use crate::{Message, Messages, Metadata};
 use tidewater_formats::lines::{is_text, not_utf8};
 
-/// What a value cannot be: NULL where none may be, or the reason.
+/// A value, or NULL, or the reason why there is none.
 type Value<T> = Result<Option<T>, String>;
 
-/// The values of `column` that the messages at `of` say. A message that has none that fits is refused, and has NULL.
+/// The values of `column` for the messages at the indices `of`. A message without a valid value is rejected, and its
+/// value is NULL.
 pub(super) fn metadata(
     column: &Column,
     from: &Metadata,
@@ -81,7 +82,7 @@ fn last_header<'a>(message: &Message<'a>, name: &str) -> Option<&'a [u8]> {
     named.last().and_then(|(_, value)| value)
 }
 
-/// A column being filled.
+/// A column under construction.
 struct Values<'a> {
     column: &'a Column,
     messages: &'a Messages,
@@ -90,7 +91,7 @@ struct Values<'a> {
 }
 
 impl<'a> Values<'a> {
-    /// What `value` says of each message.
+    /// Calls `value` for each message.
     fn each<T>(
         &mut self,
         value: impl Fn(&Message<'a>) -> Value<T>,
@@ -118,7 +119,7 @@ impl<'a> Values<'a> {
         })
     }
 
-    /// Text or bytes.
+    /// A column of text or bytes.
     fn texts(
         &mut self,
         data_type: &DataType,
@@ -134,7 +135,7 @@ impl<'a> Values<'a> {
         cast(&array, data_type)
     }
 
-    /// All headers, a list of structs of a name and a value.
+    /// A column of all headers, as a list of structs of a name and a value.
     fn headers(&mut self, data_type: &DataType) -> Result<ArrayRef, ArrowError> {
         let (item, fields) = header_fields(data_type)?;
         let [name, value] = fields.as_ref() else {
@@ -193,7 +194,7 @@ fn check_headers(message: &Message<'_>, name: &Field, value: &Field) -> Result<(
     Ok(())
 }
 
-/// Text or bytes that were checked.
+/// An array of text or bytes that were checked.
 fn pieces<'a>(
     values: impl Iterator<Item = Option<&'a [u8]>>,
     data_type: &DataType,

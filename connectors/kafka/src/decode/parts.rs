@@ -1,4 +1,4 @@
-//! Messages taken apart: what of them is decoded as what.
+//! Splits messages into the parts that are decoded differently.
 
 use std::sync::Arc;
 
@@ -11,21 +11,22 @@ use crate::options::Envelope;
 use crate::{Message, Messages};
 use tidewater_contract::source::{DecodeRecords, DecodedRecords};
 
-/// Texts that are decoded alike, each with the place of its message. Places ascend.
+/// Texts that are decoded in the same way, each with the index of its message. Indices ascend.
 #[derive(Default)]
 pub(super) struct Part<'a> {
     messages: Vec<usize>,
     texts: Vec<&'a [u8]>,
 }
 
-/// Messages, taken apart.
+/// Messages, split into parts.
 #[derive(Default)]
 pub(super) struct Parts<'a> {
-    /// Rows that come.
+    /// Rows to insert.
     pub rows: Part<'a>,
-    /// Rows that go, or with a primary key, rows as they were: their key is gone unless the row that comes has it.
+    /// Rows before a change. Without a primary key they are retracted. With one, their key is deleted unless the
+    /// message inserts it again.
     pub before: Part<'a>,
-    /// Keys of messages that say that the row of the key is gone.
+    /// Keys of messages that delete the row of their key.
     pub keys: Part<'a>,
     pub refused: Vec<Refused>,
 }
@@ -45,7 +46,7 @@ impl<'a> Parts<'a> {
                 (Some(change), Envelope::Debezium, _) => parts.change(at, &message, change, keys),
                 (None, _, Some(keys)) => parts.delete(at, &message, keys),
                 (None, Envelope::None, None) => parts.refuse(at, None, TOMBSTONE.to_owned()),
-                // It follows the change that deletes the row.
+                // Debezium's tombstone follows the change that deletes the row.
                 (None, Envelope::Debezium, None) => {}
             }
         }
@@ -55,7 +56,7 @@ impl<'a> Parts<'a> {
     fn delete(&mut self, at: usize, message: &Message<'a>, keys: &Keys) {
         match message.key {
             Some(key) => self.keys.push(at, key),
-            // Other parts of the message say it.
+            // Other parts of the message hold the key.
             None if keys.of_message.is_none() => self.keys.push(at, &[]),
             None => self.refuse(at, None, NO_KEY.to_owned()),
         }
@@ -109,7 +110,8 @@ impl<'a> Part<'a> {
         &self.messages
     }
 
-    /// The rows that the texts are, with the places of their messages. Messages whose text is none are refused.
+    /// Decodes the texts into rows, with the indices of their messages. A message whose text does not decode is
+    /// rejected.
     pub(super) fn decode(
         &self,
         decoder: &dyn DecodeRecords,

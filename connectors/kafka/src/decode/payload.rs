@@ -1,5 +1,5 @@
-//! The decoders of payloads and of parts of them: a source's declaration without the columns that messages say
-//! themselves, given to the format.
+//! Decoders of payloads and their parts. The format gets the source's declaration, without the columns that come from
+//! the message itself.
 
 use std::sync::Arc;
 
@@ -41,7 +41,8 @@ pub(super) fn decoder(
     records(&declared)
 }
 
-/// What payloads hold, as a source of its own that reads the columns that `is_read` says. A key is never NULL.
+/// The payload's columns as a source of its own. It reads the columns for which `is_read` is true. Columns of the key
+/// are NOT NULL.
 pub(super) fn declared(
     spec: &SourceSpec,
     kafka: &KafkaSource,

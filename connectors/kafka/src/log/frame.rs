@@ -23,10 +23,10 @@ const MAGIC: [u8; 4] = *b"TWM1";
 /// Bytes of a header.
 pub(super) const HEADER_BYTES: usize = 48;
 
-/// Level of the compression: as that of the depot, which says why.
+/// Compression level: that of the content store, which gives the reason.
 const LEVEL: i32 = 1;
 
-/// Makes frames; its buffers are used again.
+/// Writes frames, reusing its buffers.
 pub(super) struct Encoder {
     compressor: zstd::bulk::Compressor<'static>,
     plain: Vec<u8>,
@@ -67,7 +67,7 @@ impl Encoder {
     }
 }
 
-/// What a frame begins with.
+/// The header of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub length: u32,
@@ -103,7 +103,7 @@ impl Header {
         said
     }
 
-    /// The header that `said` is; `None` when it is none.
+    /// Parses a header; `None` if the bytes are not one.
     pub(super) fn read(said: &[u8; HEADER_BYTES]) -> Option<Self> {
         let (magic, rest) = said.split_first_chunk()?;
         let (length, rest) = rest.split_first_chunk()?;
@@ -128,7 +128,7 @@ impl Header {
     /// The messages of a frame.
     ///
     /// # Errors
-    /// How it shows that it is damaged.
+    /// How the damage shows.
     pub(super) fn messages(
         self,
         said: &[u8; HEADER_BYTES],
@@ -148,7 +148,7 @@ impl Header {
     }
 }
 
-/// Of the header, its checksum left out, and of the compressed messages.
+/// The checksum over the header without its checksum field, and the compressed messages.
 fn checksum(unsigned: &[u8; HEADER_BYTES], body: &[u8]) -> u64 {
     XxHash3_64::oneshot_with_seed(XxHash3_64::oneshot(unsigned), body)
 }

@@ -13,7 +13,7 @@ use crate::{MessageDecoder, PartitionPosition, Segment};
 use tidewater_contract::error::SourceError;
 use tidewater_contract::source::{Dealt, Decoded, NextPiece, Reader, SourceSpec};
 
-/// Frames of one partition are dealt together until they take this much.
+/// Frames of one partition are handed out together, up to this size.
 const PIECE_BYTES: usize = 256 << 10;
 
 /// The log of a source, open for reading.
@@ -25,7 +25,7 @@ pub struct LogReader {
     cursor: Mutex<Cursor>,
 }
 
-/// Where reading has come to.
+/// The reading position.
 struct Cursor {
     waiting: VecDeque<Segment>,
     open: Option<OpenSegment>,
@@ -38,7 +38,7 @@ struct OpenSegment {
     end: u64,
 }
 
-/// A frame as it was read, not checked yet.
+/// A frame as it was read, and not checked yet.
 struct Frame {
     path: Arc<Path>,
     at: u64,
@@ -48,10 +48,10 @@ struct Frame {
 }
 
 impl LogReader {
-    /// Opens the `segments` of a log. Deliveries are the `partitions`, in the order of their numbers.
+    /// Opens the `segments` of a log. Its deliveries are the `partitions`, in ascending order.
     ///
     /// # Errors
-    /// When a segment is not there, or shorter than it was; when messages cannot be decoded as `spec` declares.
+    /// When a segment is missing or too short, or `spec` declares columns that messages cannot be decoded to.
     pub fn open(
         spec: &SourceSpec,
         directory: &Path,
@@ -80,7 +80,7 @@ impl LogReader {
         }))
     }
 
-    /// The delivery that a frame is of.
+    /// The delivery that a frame belongs to.
     fn delivery(&self, frame: &Frame) -> Result<usize, SourceError> {
         let Header {
             partition,
@@ -154,7 +154,7 @@ impl Cursor {
         }
     }
 
-    /// The header of the next frame, when it lies in the segment that is being read.
+    /// The header of the next frame, if it is in the segment that is being read.
     fn peek(&self) -> Result<Option<Header>, SourceError> {
         let open = self.open.as_ref().filter(|open| open.at < open.end);
         let header = open.map(OpenSegment::header).transpose()?;

@@ -1,25 +1,25 @@
-//! Messages as bytes: the buffer of their keys, values and headers as it is, then what says where each begins.
+//! Messages as bytes: their buffer of keys, values and headers, followed by the lengths that divide it.
 //!
 //! ```text
 //! bytes | for each message: offset since the one before, timestamp since the one before, headers,
 //!       |                   for each header: bytes of its name, of its value; bytes of the key, of the value
 //! ```
 //!
-//! Numbers are LEB128, signed ones in zigzag. What may be null has its length plus one, and 0 where it is.
+//! Numbers are LEB128; signed numbers use zigzag. A nullable value is stored as its length plus one, and NULL as 0.
 //!
-//! 1. What lies in the buffer is in the order of the lengths, without gaps: `push` writes it so.
-//! 2. Whatever the bytes, reading them gives messages that invariant 1 and the order of offsets hold for, or fails.
+//! 1. The buffer has no gaps, and its contents are in the order of the lengths, because `push` writes them so.
+//! 2. Decoding any bytes either fails or gives messages with ascending offsets for which invariant 1 holds.
 
 use std::ops::Range;
 
 use super::{Entry, Header, Messages};
 
-/// The bytes are no messages.
+/// The bytes are not encoded messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
 impl Messages {
-    /// Appends the messages to `to`; the bytes of their buffer come first, and are [`bytes`](Self::bytes) many.
+    /// Appends the encoded messages to `to`. Their buffer of [`bytes`](Self::bytes) bytes comes first.
     pub(crate) fn encode(&self, to: &mut Vec<u8>) {
         to.extend_from_slice(&self.bytes);
         let (mut offset, mut timestamp_ms) = (self.first_offset(), 0_i64);
@@ -38,7 +38,7 @@ impl Messages {
         }
     }
 
-    /// The messages of which `encoded` begins with `bytes` bytes of keys, values and headers.
+    /// Decodes messages. `encoded` begins with `bytes` bytes of keys, values and headers.
     pub(crate) fn decode(
         (partition, first_offset, next_offset): (i32, i64, i64),
         count: usize,
@@ -49,7 +49,7 @@ impl Messages {
             rest: encoded.get(bytes..).ok_or(Malformed)?,
             at: 0,
         };
-        // A message takes five bytes at least.
+        // A message takes at least five bytes.
         if count > reading.rest.len() {
             return Err(Malformed);
         }
@@ -58,7 +58,7 @@ impl Messages {
         let (mut next, mut timestamp_ms) = (first_offset, 0_i64);
         for at in 0..count {
             let delta = i64::try_from(reading.number()?).map_err(|_| Malformed)?;
-            // The first lies at the first offset, another one behind that before it.
+            // The first message has the first offset. Each later one is stored as the gap to the message before it.
             let offset = next.checked_add(delta).ok_or(Malformed)? - i64::from(at > 0);
             if offset < next || offset >= next_offset {
                 return Err(Malformed);
@@ -93,7 +93,7 @@ impl Messages {
         })
     }
 
-    /// Offset of the first message, or the one that is next when there is none.
+    /// Offset of the first message, or the next offset if there is no message.
     pub(crate) fn first_offset(&self) -> i64 {
         self.entries
             .first()
@@ -101,7 +101,7 @@ impl Messages {
     }
 }
 
-/// Lengths that are left, and how far in the buffer those before have come.
+/// The remaining lengths, and the position in the buffer.
 struct Reading<'a> {
     rest: &'a [u8],
     at: usize,
@@ -240,7 +240,7 @@ mod tests {
         assert!(encoded.len() - messages.bytes() <= 100 * 5 + 10);
     }
 
-    /// Other bytes are other messages or none; whatever they are, invariant 2 holds.
+    /// Changed bytes give other messages or an error; invariant 2 holds in any case.
     #[test]
     fn other_bytes_do_no_harm() {
         for seed in 0..300 {

@@ -21,31 +21,33 @@ use tidewater_contract::sink_connector::KeepTrying;
 
 type Trouble = AnyTrouble<SinkError>;
 
-/// A dead process blocks readers of committed messages that long at most; a first epoch of millions of rows must fit.
+/// For how long, at most, a dead process blocks readers of committed messages. A first epoch of millions of rows must
+/// fit.
 const TRANSACTION_TIMEOUT: (&str, &str) = ("transaction.timeout.ms", "600000");
-/// Messages after which the producer is served.
+/// Messages between two calls that serve the producer.
 const SERVE_EVERY: u64 = 1024;
-/// How long the producer is served at a time while it is waited for.
+/// How long each call serves the producer while we wait for it.
 const SERVE: Duration = Duration::from_millis(10);
-/// Times that it is, without a message going out, before a new one is tried: its topic may be gone, which librdkafka waits
-/// out in silence.
+/// After this many calls without a delivery, a new producer is tried. If a topic is gone, librdkafka waits without
+/// reporting it.
 const SERVES_IDLE: u32 = 1_000;
-/// The partition whose offset says which epoch a topic holds.
+/// The partition whose committed offset is the epoch that a topic holds.
 const MARKED: i32 = 0;
 
 /// Topics that share brokers.
 pub(super) struct Cluster {
     id: String,
     brokers: String,
-    /// With the index that the caller has for each.
+    /// The topics, each with the caller's index.
     topics: Vec<(usize, Arc<TopicSpec>)>,
     connection: Option<Connection>,
     held: Option<u64>,
-    /// Why nothing can be written any more. Another process may be at work: to connect again would shut it out.
+    /// Why nothing can be written any more. It stays closed: another process may be at work, and reconnecting would
+    /// shut it out.
     closed: Option<String>,
 }
 
-/// A producer that has shut out all before it.
+/// A producer that has fenced off all earlier ones.
 struct Connection {
     producer: BaseProducer<Listener>,
     group: ConsumerGroupMetadata,
@@ -73,7 +75,7 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// The last epoch that is held.
+    /// The last epoch that the topics hold.
     pub fn held(&self) -> Option<u64> {
         self.held
     }
@@ -99,7 +101,7 @@ impl Cluster {
         })
     }
 
-    /// Makes attempts, each on a connection, until one is done.
+    /// Repeats an attempt, reconnecting if needed, until it succeeds.
     fn attempts(
         &mut self,
         keep_trying: &mut KeepTrying<'_>,
@@ -159,7 +161,7 @@ impl Cluster {
             let done = producer.init_transactions(STEP);
             done.map_err(|error| Trouble::of_producer(&error, &producer))
         })?;
-        // Only now nothing can be added to what is held.
+        // Earlier producers are fenced off now, so the epoch that is held cannot change.
         let settings = config(&self.brokers, client, &[("group.id", &self.id)]);
         let consumer = BaseConsumer::from_config_and_context(&settings, Listener::default());
         let consumer = consumer.map_err(|error| Trouble::of(&error))?;
@@ -213,7 +215,7 @@ fn missing(topic: &TopicSpec) -> SinkError {
     }
 }
 
-/// The last epoch that any of the topics holds: those of one transaction hold it all.
+/// The last epoch that any of the topics holds. All of them hold it, because an epoch is one transaction.
 fn marked(
     producer: &BaseProducer<Listener>,
     consumer: &BaseConsumer<Listener>,
@@ -241,7 +243,7 @@ fn marked(
 }
 
 impl Connection {
-    /// Writes an epoch; `false` when there is nothing to write.
+    /// Writes an epoch. `false` if there is nothing to write.
     fn write(
         &self,
         id: &str,
@@ -289,7 +291,7 @@ impl Connection {
         record.key = message.key;
         record.payload = message.value;
         if message.key.is_none() {
-            // What comes and what goes of one row stays in order.
+            // Insertion and retraction of one row go to the same partition, so they stay in order.
             let partition = XxHash3_64::oneshot(message.route) % partitions.max(1);
             record.partition = i32::try_from(partition).ok();
         }
@@ -307,7 +309,7 @@ impl Connection {
         }
     }
 
-    /// Lets the producer tell what became of messages.
+    /// Serves the producer, and returns a failed delivery as an error.
     fn serve(&self, timeout: Duration) -> Result<(), Trouble> {
         self.producer.poll(timeout);
         let Some(failed) = self.producer.context().failed() else {
@@ -330,7 +332,7 @@ impl Connection {
         Err(trouble)
     }
 
-    /// Waits a moment for messages to go out.
+    /// Waits a moment for deliveries.
     fn wait(&self, idle: &mut Idle, keep_trying: &mut KeepTrying<'_>) -> Result<(), Trouble> {
         self.serve(SERVE)?;
         if let Some(text) = self.producer.context().news()
@@ -371,7 +373,7 @@ impl Connection {
         })
     }
 
-    /// Ends what was begun, if that can be done at once; otherwise the next producer does.
+    /// Aborts an open transaction, if that can be done at once. Otherwise the next producer aborts it.
     fn abandon(self) {
         if let Err(error) = self.producer.abort_transaction(STEP) {
             tracing::debug!(%error, "a transaction is left to the next producer");
@@ -379,12 +381,12 @@ impl Connection {
     }
 }
 
-/// How long nothing has gone out.
+/// How long there was no delivery.
 #[derive(Default)]
 struct Idle {
-    /// Messages that wait.
+    /// Messages in the queue.
     waiting: i32,
-    /// Times that the producer was served since that was another number.
+    /// Calls that served the producer since that number changed.
     serves: u32,
 }
 

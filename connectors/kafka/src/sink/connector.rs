@@ -1,4 +1,4 @@
-//! Topics as sinks: the connector of `kafka://` targets.
+//! The sink connector of `kafka://` targets.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -130,7 +130,7 @@ impl Sink for TopicSpec {
     }
 }
 
-/// The topics of a job, while a state is open.
+/// A job's topics, while a state is open.
 struct TopicsSession {
     publisher: Publisher,
     topics: Vec<Arc<TopicSpec>>,

@@ -1,18 +1,18 @@
-//! The net changes of a table in an epoch as messages. No I/O.
+//! Turns the net changes of a table in an epoch into messages. Does no I/O.
 //!
 //! | mode | −old +new | +new | −old |
 //! |---|---|---|---|
 //! | upsert | new | new | tombstone |
 //! | changelog | `u` with before and after | `c` | `d` |
 //!
-//! A key is a JSON object of the key's columns, a row one of all columns, as published JSON files have them.
+//! A key is a JSON object of the key's columns. A row is a JSON object of all columns, as in published JSON files.
 //!
-//! 1. Changes come in the order of the key ([`TopicOptions::order`](super::TopicOptions::order)), so that those of one
-//!    key follow one another: what is in memory is one batch and the rows of one key. Other orders are an error.
-//! 2. Upsert: an epoch has one message of a key at most, and folding the messages of all epochs by key gives the table.
-//!    Two rows that come with one key are an error.
-//! 3. Changelog: as many messages as rows changed, those that come and those that go of one key paired. Without a key
-//!    nothing is paired.
+//! 1. Changes come in the order of the key ([`TopicOptions::order`](super::TopicOptions::order)), so changes of one
+//!    key are adjacent. Memory holds one batch and the rows of one key. Any other order is an error.
+//! 2. Upsert: an epoch has at most one message for each key. Applying the messages of all epochs by key gives the
+//!    table. Two inserted rows with the same key are an error.
+//! 3. Changelog: insertions and retractions with the same key are paired, and each pair is one message. The other
+//!    changes are a message each. Without a key nothing is paired.
 //! 4. The messages of an epoch are a function of its changes.
 
 use arrow::array::{Array, AsArray, Int64Array, RecordBatch};
@@ -24,27 +24,27 @@ use super::topic::{Mode, TopicSpec};
 use tidewater_contract::sink::{EncodeRows, SinkError};
 use tidewater_formats::json_lines::encode::JsonLinesEncoder;
 
-/// Bytes of a message that are neither key nor value, at most: its headers and what the protocol adds.
+/// Most bytes of a message other than key and value: its headers and the protocol's overhead.
 const OVERHEAD_BYTES: usize = 512;
-/// What librdkafka takes at most unless it is told otherwise.
+/// librdkafka's default for the largest message.
 const MESSAGE_BYTES: usize = 1_000_000;
 const MESSAGE_BYTES_PROPERTY: &str = "message.max.bytes";
 
-/// A message, less its headers.
+/// A message without its headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Message<'a> {
     /// The key's columns.
     pub key: Option<&'a [u8]>,
-    /// The row, or its change; none is a tombstone.
+    /// The row, or its change. `None` is a tombstone.
     pub value: Option<&'a [u8]>,
-    /// What decides on the partition: the key, or else the row.
+    /// The bytes that choose the partition: the key, or else the row.
     pub route: &'a [u8],
 }
 
-/// Makes messages of the changes of one table in one epoch.
+/// Builds the messages for the changes of one table in one epoch.
 pub struct Messages<'a> {
     topic: &'a TopicSpec,
-    /// The key that rows are collected of, as bytes that compare as keys do.
+    /// The key whose rows are being collected, as bytes that compare like keys.
     place: Option<Vec<u8>>,
     key: Vec<u8>,
     gone: Rows,
@@ -54,7 +54,7 @@ pub struct Messages<'a> {
 }
 
 impl<'a> Messages<'a> {
-    /// Messages of a table.
+    /// A builder for a table.
     pub fn new(topic: &'a TopicSpec) -> Self {
         let limit = topic.options.client.get(MESSAGE_BYTES_PROPERTY);
         let limit = limit.and_then(|limit| limit.parse().ok());
@@ -69,11 +69,11 @@ impl<'a> Messages<'a> {
         }
     }
 
-    /// Takes changes: the table's columns, and how often each row came (above zero) or went (below). Gives `emit` the
-    /// messages that are complete.
+    /// Adds changes: the table's columns, and how often each row was inserted (positive) or retracted (negative).
+    /// Passes complete messages to `emit`.
     ///
     /// # Errors
-    /// When changes are not those of the table, a key is not unique, a message is too large, or what `emit` says.
+    /// When changes do not fit the table, a key is not unique, a message is too large, or `emit` fails.
     pub fn push<E: From<SinkError>>(
         &mut self,
         rows: &RecordBatch,
@@ -103,7 +103,7 @@ impl<'a> Messages<'a> {
         Ok(())
     }
 
-    /// Gives `emit` what is left.
+    /// Passes the remaining messages to `emit`.
     ///
     /// # Errors
     /// As for [`push`](Self::push).
@@ -138,7 +138,7 @@ impl<'a> Messages<'a> {
         rows.push(row, count.unsigned_abs());
     }
 
-    /// The rows of one key are all there.
+    /// Emits the messages of a key, once all its rows are collected.
     fn settle<E: From<SinkError>>(
         &mut self,
         emit: &mut impl FnMut(Message<'_>) -> Result<(), E>,
@@ -232,7 +232,7 @@ impl<'a> Messages<'a> {
         }
     }
 
-    /// Kafka would refuse it once the epoch is committed, when it is too late.
+    /// Checks a message's size now. Kafka would refuse it only after the epoch is committed, which is too late.
     fn check(&self, message: &Message<'_>) -> Result<(), SinkError> {
         let bytes = message.key.map_or(0, <[u8]>::len)
             + message.value.map_or(0, <[u8]>::len)
@@ -249,14 +249,14 @@ impl<'a> Messages<'a> {
     }
 }
 
-/// Bytes that compare as the keys do, NULL first.
+/// Bytes that compare like the keys, NULL first.
 fn places(keys: &RecordBatch) -> Result<arrow::row::Rows, ArrowError> {
     let types = keys.columns().iter().map(Array::data_type);
     let fields = types.map(|data_type| SortField::new(data_type.clone()));
     RowConverter::new(fields.collect())?.convert_columns(keys.columns())
 }
 
-/// Encoded rows, one after the other, and how often each is there.
+/// Encoded rows in one buffer, and the count of each.
 #[derive(Default)]
 struct Rows {
     bytes: Vec<u8>,
@@ -281,7 +281,7 @@ impl Rows {
         times.fold(0, u64::saturating_add)
     }
 
-    /// Each row as often as it is there.
+    /// Each row, repeated by its count.
     fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let starts = std::iter::once(0).chain(self.ends.iter().map(|(end, _)| *end));
         starts.zip(&self.ends).flat_map(|(start, (end, times))| {
@@ -298,7 +298,7 @@ struct Lines {
 
 impl Lines {
     fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        // JSON escapes line ends, so each is the end of a row.
+        // JSON escapes line ends, so each line end is the end of a row.
         let lines = self.bytes.strip_suffix(b"\n").unwrap_or(&self.bytes);
         lines.split(|byte| *byte == b'\n')
     }
@@ -318,10 +318,10 @@ fn replace(buffer: &mut Vec<u8>, bytes: &[u8]) {
     buffer.extend_from_slice(bytes);
 }
 
-/// Gives `emit` the messages of changes in batches whose last column is the count.
+/// Passes the messages for batches of changes to `emit`. The last column of a batch is the count.
 ///
 /// # Errors
-/// As for [`Messages::push`], and what the batches say.
+/// As for [`Messages::push`], and errors of the batches.
 pub fn each_message<E: From<SinkError>>(
     topic: &TopicSpec,
     changes: impl Iterator<Item = Result<RecordBatch, SinkError>>,

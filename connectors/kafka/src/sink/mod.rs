@@ -7,35 +7,36 @@
 //! ```
 //!
 //! A caller commits epoch E in its store, with the net changes of each table durable beside it, and then
-//! [publishes](Publisher::publish) E; it does not begin E + 1 before. After a crash it opens a [`Publisher`] and publishes
-//! E once more: what is [held](Publisher::held) already is not written again.
+//! [publishes](Publisher::publish) E. It begins E + 1 only after that. After a crash it opens a [`Publisher`] and
+//! publishes E again. If E is [held](Publisher::held) already, it is not written again.
 //!
 //! # How Kafka knows which epochs it holds
-//! The transaction that writes an epoch also commits the epoch's number as an *offset* of a consumer group that nobody
-//! consumes in, for partition 0 of each topic (`send_offsets_to_transaction`). Kafka keeps offsets in a compacted log, makes
-//! them visible with the transaction and not before, and gives them in one request. Reading back the ends of the topics
-//! would need neither the group nor the right to use it, but it has no end where others write to the topic too or a large
-//! transaction was aborted, and it finds nothing once messages were compacted or their retention has passed. What
-//! offsets cost: they expire `offsets.retention.minutes` (a week) after the last one, so a caller notes for itself that an
-//! epoch is published and does not ask again; and tools that list groups show one whose lag means nothing.
+//! The transaction that writes an epoch also commits the epoch's number, as an *offset* of a consumer group in which
+//! nobody consumes, for partition 0 of each topic (`send_offsets_to_transaction`). Kafka keeps offsets in a compacted
+//! log, makes them visible together with the transaction, and returns them in one request. The alternative is to read
+//! back the ends of the topics. It would need neither the group nor the right to use it. But it may take for ever if
+//! others write to the topic or a large transaction was aborted, and it finds nothing once messages were compacted or
+//! their retention has passed. Offsets have two drawbacks. They expire `offsets.retention.minutes` (a week) after the
+//! last commit, so a caller records for itself that an epoch is published, and does not ask again. And tools that
+//! list groups show one whose lag means nothing.
 //!
 //! # Invariants
-//! 1. **One transaction an epoch** and cluster, of all topics there, or none for an epoch without changes.
-//! 2. **Fenced first.** A producer is made by `init_transactions` under the state's transactional id: whoever wrote before
-//!    can no longer, and its last transaction is committed or aborted. Only then is read what is held.
-//! 3. **Held or not.** Epoch E is held exactly when its marker is: they are one transaction. An epoch that is held is never
-//!    written again.
-//! 4. **One way back.** An attempt that fails takes its producer with it. What became of its transaction is found out as
-//!    after a crash: by 2 and 3.
-//! 5. **Bounded.** What is in memory is a batch of changes, the rows of one key, and librdkafka's queue (64 MiB).
+//! 1. **One transaction for each epoch** and cluster, over all topics there. An epoch without changes has none.
+//! 2. **Fenced first.** A producer calls `init_transactions` with the state's transactional id. Earlier producers can
+//!    write no longer, and their last transaction is committed or aborted. Only then does it ask which epoch is held.
+//! 3. **Held or not.** Epoch E is held exactly when its marker is, since both are in one transaction. An epoch that
+//!    is held is never written again.
+//! 4. **One way back.** A failed attempt discards its producer. The next one finds out the fate of the transaction as
+//!    after a crash, by 2 and 3.
+//! 5. **Bounded.** Memory holds a batch of changes, the rows of one key, and librdkafka's queue (64 MiB).
 //! 6. **The same messages.** An epoch's messages, their order and their partitions are a function of its changes and of
 //!    the number of partitions.
 //!
 //! # Guarantee
-//! Exactly-once for consumers with `isolation.level=read_committed`: whatever crashes, each epoch is in the topics once and
-//! whole, in the order of epochs within a partition. It weakens to at-least-once for one epoch if a process dies between the
-//! store's commit and its note, and no run follows before the marker has expired. Consumers that read uncommitted messages
-//! see those of aborted attempts.
+//! Delivery is exactly-once for consumers with `isolation.level=read_committed`. Whatever crashes, each epoch is in
+//! the topics once and completely, in the order of epochs within a partition. It is at-least-once for one epoch in
+//! one case: a process dies between the store's commit and its record that the epoch is published, and no run follows
+//! before the marker expires. Consumers that read uncommitted messages also see those of aborted attempts.
 //!
 //! Messages have the headers `tidewater-table`, `tidewater-epoch` (a decimal number) and `tidewater-id` (the state's).
 

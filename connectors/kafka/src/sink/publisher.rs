@@ -1,4 +1,4 @@
-//! All topics of a job, in however many clusters.
+//! Publishes a job's epochs to all its topics, in any number of clusters.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use super::topic::TopicSpec;
 use tidewater_contract::sink::SinkError;
 use tidewater_contract::sink_connector::KeepTrying;
 
-/// The changes of a table in an epoch: its columns and, last, how often each row came (above zero) or went (below), in
-/// the [order](super::TopicOptions::order) of its key; as a file of changes has them.
+/// The changes of a table in an epoch, in the [order](super::TopicOptions::order) of its key. The last column says
+/// how often each row was inserted (positive) or retracted (negative), as in a file of changes.
 pub type Changes<'a> = Box<dyn Iterator<Item = Result<RecordBatch, SinkError>> + 'a>;
 
 /// Writes the epochs of a job's tables to their topics.
@@ -20,12 +20,12 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Connects to the brokers of all topics, shuts out whoever wrote for the same `id` before, and learns which epochs
+    /// Connects to the brokers of all topics, fences off earlier producers for the same `id`, and asks which epochs
     /// Kafka holds. `id` is the state's: letters, digits, `-`, `_` and `.`.
     ///
     /// # Errors
-    /// When a topic is not there, a broker refuses, or none answers and `keep_trying` gives up; and what
-    /// [`check_topics`](Self::check_topics) says.
+    /// When a topic does not exist, a broker refuses, or none answers and `keep_trying` gives up. Also the errors of
+    /// [`check_topics`](Self::check_topics).
     pub fn open(
         id: &str,
         topics: &[Arc<TopicSpec>],
@@ -43,11 +43,11 @@ impl Publisher {
         Ok(Self { clusters })
     }
 
-    /// Whether topics can go together: no two tables to one topic, and one set of `kafka.…` options for the tables that
-    /// share brokers, since they share a transaction.
+    /// Checks that topics do not conflict: no two tables with one topic, and the same `kafka.…` options for all
+    /// tables that share brokers, since they share a transaction.
     ///
     /// # Errors
-    /// When they cannot.
+    /// When they conflict.
     pub fn check_topics(topics: &[Arc<TopicSpec>]) -> Result<(), SinkError> {
         for (index, topic) in topics.iter().enumerate() {
             for other in &topics[..index] {
@@ -76,21 +76,22 @@ impl Publisher {
         Ok(())
     }
 
-    /// The last epoch that is in Kafka whole, in every cluster; `None` when none is found. It is at least this one: an
-    /// epoch without changes leaves no mark.
+    /// The last epoch that Kafka holds in every cluster; `None` if none is found. A later epoch may be held as well,
+    /// since an epoch without changes leaves no marker.
     pub fn held(&self) -> Option<u64> {
         let held = self.clusters.iter().map(Cluster::held);
         held.min().flatten()
     }
 
-    /// Writes the changes of an epoch: one transaction in each cluster, or nothing where there are none or the epoch is
-    /// held already. `changes` gives those of a topic, by its index among the topics given to [`open`](Self::open), `None`
-    /// if there are none; it is asked once for each attempt. What can be tried again is, for as long as `keep_trying` says.
+    /// Writes the changes of an epoch, in one transaction for each cluster. Writes nothing if there are no changes or
+    /// the epoch is held already. `changes` returns the changes of a topic, by its index among the topics given to
+    /// [`open`](Self::open), or `None`. It is called once for each attempt. Temporary errors are retried for as long
+    /// as `keep_trying` says.
     ///
     /// # Errors
-    /// When changes cannot be read or written as messages, a broker refuses, another process writes for the same state,
-    /// or `keep_trying` gives up. The epoch is not in Kafka then, or it cannot be told: the next
-    /// [`open`](Self::open) does.
+    /// When changes cannot be read or turned into messages, a broker refuses, another process writes for the same
+    /// state, or `keep_trying` gives up. The epoch is then not in Kafka, or its fate is unknown until the next
+    /// [`open`](Self::open).
     pub fn publish(
         &mut self,
         epoch: u64,

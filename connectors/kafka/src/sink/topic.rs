@@ -1,4 +1,4 @@
-//! A table that goes to a topic, as `COPY … TO 'kafka://…' OPTIONS (…)` declares it.
+//! A table that is published to a topic, as `COPY … TO 'kafka://…' OPTIONS (…)` declares it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,25 +21,25 @@ pub struct TopicSpec {
     pub location: Location,
     /// The table's columns.
     pub schema: SchemaRef,
-    /// What a message is.
+    /// The options of its messages.
     pub options: TopicOptions,
 }
 
-/// Options of a table that goes to a topic.
+/// Options of a table that is published to a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicOptions {
     /// `mode`.
     pub mode: Mode,
-    /// `key`: the columns of a message's key, as indices into the table's; none: messages have no key.
+    /// `key`: the columns of a message's key, as indices into the table's columns. If empty, messages have no key.
     pub key: Vec<usize>,
-    /// `kafka.PROPERTY`: for the client, as librdkafka names them.
+    /// `kafka.PROPERTY`: properties of the client, by librdkafka's names.
     pub client: BTreeMap<String, String>,
 }
 
-/// What the messages of a topic are.
+/// How messages represent changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// `upsert`: the row that a key has now; a tombstone when it has none any more.
+    /// `upsert`: the current row of a key, or a tombstone if it has none any more.
     #[default]
     Upsert,
     /// `changelog`: the row before and after a change.
@@ -50,10 +50,10 @@ const KEYS: &[&str] = &["mode", "key"];
 const CLIENT: &str = "kafka.";
 
 impl TopicOptions {
-    /// Reads the options of a table with these columns.
+    /// Parses the options of a table with these columns.
     ///
     /// # Errors
-    /// When an option is unknown, a value means nothing, or a column of the key is not there or cannot be one.
+    /// When an option is unknown, a value is invalid, or a column of the key does not exist or cannot be a key.
     pub fn parse(options: &BTreeMap<String, String>, schema: &Schema) -> Result<Self, OptionError> {
         let values = Values::new(options)?;
         let is_known = |option: &str| KEYS.contains(&option) || option.starts_with(CLIENT);
@@ -88,7 +88,7 @@ impl TopicOptions {
         })
     }
 
-    /// The order in which changes must come: that of the key. Rows of one key then come one after the other.
+    /// The order in which changes must come: that of the key, so that rows of one key are adjacent.
     pub fn order(&self) -> Vec<SortKey> {
         let columns = self.key.iter();
         let ascending = |&column| SortKey {
@@ -122,7 +122,7 @@ fn key(text: &str, values: &Values<'_>, schema: &Schema) -> Result<Vec<usize>, O
     Ok(key)
 }
 
-/// As SQL has it: case counts in quotes only.
+/// A name by SQL's rule: case matters only in quotes.
 fn unquoted(name: &str) -> String {
     let quoted = name
         .strip_prefix('"')
@@ -142,7 +142,7 @@ fn names(schema: &Schema) -> String {
     names.join(", ")
 }
 
-/// JSON has no NaN: it and NULL would be one key.
+/// Whether a type contains floats. They cannot be keys: JSON has no NaN, so NaN and NULL would be the same key.
 fn holds_floats(data_type: &DataType) -> bool {
     match data_type {
         DataType::Dictionary(_, values) => holds_floats(values),

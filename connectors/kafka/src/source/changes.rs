@@ -1,4 +1,4 @@
-//! The messages of a topic that an epoch reads, and where the topic stands then.
+//! The messages of a topic that an epoch reads, and the topic's position afterwards.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,12 +15,12 @@ use crate::position::{PartitionPosition, StreamPosition};
 use crate::reader::{StreamReader, Until};
 use crate::stream::Stream;
 
-/// What is new in a topic.
+/// The new messages of a topic.
 pub(super) struct TopicChanges {
     spec: Arc<SourceSpec>,
     stream: Stream,
     log: Arc<KeptLog>,
-    /// As of the last commit.
+    /// The position as of the last commit.
     position: StreamPosition,
     inserted: Mutex<Option<Arc<StreamReader>>>,
 }
@@ -72,7 +72,7 @@ impl SourceChanges for TopicChanges {
     ) -> Result<Option<Arc<dyn Reader>>, SourceError> {
         match part {
             InputPart::Inserted => Ok(Some(self.open_inserted(until))),
-            // Messages are never taken back as such.
+            // A message as such is never retracted.
             InputPart::Retracted => Ok(None),
             InputPart::Unchanged => {
                 let StreamPosition {
@@ -105,7 +105,7 @@ impl SourceChanges for TopicChanges {
     }
 }
 
-/// Moves a partition's position behind what was read; gives what is recorded of it.
+/// Advances a partition's position past the messages that were read. Returns the history entry.
 fn advance(
     position: &mut StreamPosition,
     partition: i32,

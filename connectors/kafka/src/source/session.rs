@@ -1,6 +1,6 @@
-//! A topic while a state is open: its consumer, the log of its messages, and how far commits have read it.
+//! A topic while a state is open: its consumer, the log of its messages, and its committed position.
 //!
-//! 1. The stream stands where the last commit says. The messages of an epoch that fails are forgotten.
+//! 1. The stream is at the position of the last commit. The messages of a failed epoch are discarded.
 //! 2. Kept messages are durable before the commit that refers to them.
 
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub(super) struct TopicSession {
     spec: Arc<SourceSpec>,
     stream: Stream,
     log: Arc<KeptLog>,
-    /// As of the last commit.
+    /// The position as of the last commit.
     position: StreamPosition,
 }
 
@@ -34,11 +34,10 @@ pub(super) struct KeptLog {
 }
 
 impl TopicSession {
-    /// Connects to the brokers, to go on from a checkpoint.
+    /// Connects to the brokers, to continue from a checkpoint.
     ///
     /// # Errors
-    /// When they cannot be reached or the topic is not there; when messages that no commit has read are gone; or when the
-    /// log is damaged.
+    /// When the brokers cannot be reached, the topic does not exist, unread messages are gone, or the log is damaged.
     pub(super) fn resume(
         source: &KafkaSource,
         spec: &Arc<SourceSpec>,
