@@ -4,12 +4,13 @@
 //! right rows in one epoch are processed together.
 //!
 //! Invariants:
-//! 1. Each pair of a left and a right row is emitted at most once an epoch, with the change of its count; so is each left
-//!    row beside NULLs. (Without keys the two can be the same row, where a right row consists of NULLs.)
-//! 2. A change of left rows costs the right rows of their key. Only a change of right rows walks the left rows of the key,
-//!    each of which it makes a change for.
-//! 3. NULL matches nothing, unless the key is null-safe. Right rows whose keys match nothing are not arranged, and such left
-//!    rows only for left joins.
+//! 1. Each pair of a left and a right row is emitted at most once an epoch, with the change of its count. The same
+//!    holds for each left row beside NULLs. (Both may be the same row if there are no keys and a right row consists
+//!    of NULLs.)
+//! 2. The cost of a changed left row is the right rows of its key. Only a change of right rows walks the left rows of
+//!    the key, and emits a change for each of them.
+//! 3. NULL matches nothing, unless the key is null-safe. Right rows whose keys cannot match are not arranged. Such
+//!    left rows are arranged for left joins only.
 
 use arrow::array::new_null_array;
 use arrow::datatypes::{Schema, SchemaRef};

@@ -1,7 +1,7 @@
 //! Plain columns from dictionary columns.
 //!
-//! Where a plan has the type `V` a delta may have `Dictionary(UInt32, V)`. Decoders emit repeated strings this way, and
-//! an expression over one such column is evaluated once a value and not once a row. Aggregations and sinks accept
+//! Where a plan has the type `V`, a delta may have `Dictionary(UInt32, V)`. Decoders emit repeated strings this way,
+//! so an expression over one such column is evaluated once a value and not once a row. Aggregations and sinks accept
 //! dictionaries; operators that encode whole rows convert them to plain columns first.
 
 use std::sync::Arc;

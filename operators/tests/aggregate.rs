@@ -1,4 +1,4 @@
-//! `aggregate` against grouping everything anew.
+//! `aggregate`, compared with grouping all rows from scratch.
 #![allow(
     clippy::unwrap_used,
     clippy::cast_possible_truncation,
@@ -163,7 +163,8 @@ fn group_all(group: &[usize], calls: &[Call], table: &Table) -> Table {
     rows
 }
 
-/// The one group of an aggregation over no columns is there before the first row; the harness expects changes alone.
+/// An aggregation without keys has a row before the first input row. The harness expects changes only, so that row is
+/// removed.
 fn check_all(
     context: &str,
     group: &[usize],
@@ -260,7 +261,7 @@ fn all_small_histories_equal_grouping_anew() {
             for (bit, value) in [Some(1), Some(2), Some(2), None].into_iter().enumerate() {
                 let diff = (state >> bit & 1).cast_signed() - (before >> bit & 1_u64).cast_signed();
                 if diff != 0 {
-                    // The two rows of value 2 differ in another column, so each may come and go alone.
+                    // The two rows of value 2 differ in another column, so each can be inserted and retracted alone.
                     let row = vec![Some(sequence.cast_signed()), value, Some(bit as i64)];
                     changes[0].push((row, diff));
                 }
@@ -292,7 +293,7 @@ fn rows_that_were_never_there_cannot_be_taken_back() {
     );
 }
 
-/// Pairs of call 255 and of those after it were once mixed up.
+/// Regression: pairs of call 255 and later calls were once mixed up.
 #[test]
 fn hundreds_of_calls_are_told_apart() {
     let calls: Vec<Call> = (0..520)

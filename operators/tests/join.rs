@@ -1,4 +1,4 @@
-//! `join` against a nested loop.
+//! `join`, compared with a nested loop.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -105,8 +105,8 @@ fn random_histories_equal_the_nested_loop() {
             for key in &mut spec.keys {
                 key.null_safe = rng.below(3) == 0;
             }
-            // A right row of NULLs can match a left row, which is then emitted beside NULLs for two reasons. There is no
-            // such right row, so that each emitted row has one reason.
+            // A right row of NULLs can match a left row, and then the emitted row looks like a left row without a
+            // match. The tables have no such right row, so each emitted row has one reason.
             let never_null = |input: usize| input == 1 && spec.keys.iter().all(|key| key.null_safe);
             let history = random(&mut rng, 2, 6, 5, |rng, input| {
                 let last = rng.cell(2);
@@ -136,7 +136,7 @@ fn random_histories_equal_the_nested_loop() {
     }
 }
 
-/// A key's tables: up to two of one left row, one of another, and two right rows that are there or not.
+/// The tables of a key: up to two copies of one left row, one of another, and two right rows that may be absent.
 fn states() -> Vec<[i64; 4]> {
     let mut states = Vec::new();
     for twice in 0..3 {
@@ -311,7 +311,7 @@ fn a_spec_that_does_not_fit_is_a_fault() {
     }
 }
 
-/// Text, dictionaries and lists go through a join as they came.
+/// Text, dictionaries and lists keep their types in a join.
 #[test]
 fn columns_keep_their_types() {
     let dictionary = DataType::Dictionary(DataType::Int32.into(), DataType::Utf8.into());

@@ -1,4 +1,4 @@
-//! `top` against sorting everything.
+//! `top`, compared with sorting all rows.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -125,7 +125,8 @@ fn random_histories_equal_sort_and_cut() {
     }
 }
 
-/// All sequences of three tables of four rows, the first of which may be there twice, each in a partition of its own.
+/// All sequences of three tables of four rows, the first of which may occur twice. Each sequence has a partition of
+/// its own.
 #[test]
 fn all_small_histories_equal_sort_and_cut() {
     let states = 3 * 8usize;
@@ -171,7 +172,8 @@ fn all_small_histories_equal_sort_and_cut() {
     }
 }
 
-/// Each row was first once and was retracted: retracted rows are skipped, whether or not they are merged away.
+/// Each row was the first one once, and was then retracted. Retracted rows are skipped, whether or not they were
+/// merged away.
 #[test]
 fn a_prefix_of_retracted_rows_is_passed_over() {
     let row = |value: i64| vec![Some(0), Some(value), Some(value % 3)];

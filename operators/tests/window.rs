@@ -1,4 +1,4 @@
-//! `window` against sorting and evaluating everything.
+//! `window`, compared with sorting and evaluating all rows.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -115,7 +115,8 @@ fn random_histories_equal_sort_and_evaluate() {
     }
 }
 
-/// All sequences of three tables of three rows, the first of which may be there twice, each in its own partition.
+/// All sequences of three tables of three rows, the first of which may occur twice. Each sequence has a partition of
+/// its own.
 #[test]
 fn all_small_histories_equal_sort_and_evaluate() {
     let states = 3 * 4usize;

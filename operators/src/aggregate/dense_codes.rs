@@ -27,7 +27,7 @@ impl DenseCodes {
     /// The number of each row.
     ///
     /// # Errors
-    /// When there are more codes than a number can tell apart.
+    /// When there are more codes than a `u32` can number.
     pub fn assign(&mut self, codes: &ColumnCodes) -> Result<Rc<[u32]>, DictionaryFull> {
         let is_first = self.codes.is_empty() && !codes.rows.is_empty();
         let is_few = codes.known <= IDENTITY_MAX;
@@ -157,7 +157,7 @@ mod tests {
             assert_eq!(numbers.codes().len(), 10);
             numbers.clear();
         }
-        // What was left behind is not found again.
+        // Numbers from before `clear` are not used again.
         assert_eq!(numbered(&mut numbers, &[codes(&[3, 9], 10)]), [[0, 1]]);
     }
 

@@ -175,7 +175,7 @@ impl DistinctCounter {
     }
 }
 
-/// A sum modulo 2^128, and that of the values' high halves.
+/// A sum modulo 2^128, and the sum of the values' upper halves.
 struct IntegerSum {
     low: i128,
     high: i128,

@@ -22,7 +22,7 @@ pub enum AggregateError {
     /// From Arrow.
     #[error(transparent)]
     Arrow(#[from] ArrowError),
-    /// More calls than their numbers in keys can tell apart.
+    /// More calls than can be numbered in keys.
     #[error("more than 65,535 aggregates in one GROUP BY; spread them over several views")]
     TooManyCalls,
     /// A value whose bytes are not those of its type.

@@ -175,7 +175,7 @@ impl Finisher {
             .argument_type(&self.aggregation.calls[call])
     }
 
-    /// The error of a sum or an average that its type does not hold. `columns` begins with the keys of the groups.
+    /// The error of a sum or average that does not fit its type. `columns` begins with the groups' keys.
     fn beyond(&self, call: usize, columns: &[ArrayRef], row: usize, sum: i256) -> AggregateError {
         let fields = self.aggregation.output.fields();
         let output = &fields[self.aggregation.group.len() + call];
@@ -223,8 +223,8 @@ impl Finisher {
     }
 }
 
-/// The sum of a group. What values have below their 64th bit adds up to less than 2^127, which is told from the sum modulo
-/// 2^128.
+/// The exact sum of a group. The lower halves of all values add up to less than 2^127, so the sum modulo 2^128 and
+/// the sum of the upper halves determine it.
 fn exact_sum(group: &Accumulators, sum: usize, high: Option<usize>) -> i256 {
     let low = group.integers[sum];
     let Some(high) = high.map(|high| group.integers[high]) else {
@@ -237,7 +237,7 @@ fn exact_sum(group: &Accumulators, sum: usize, high: Option<usize>) -> i256 {
         .wrapping_add(rest)
 }
 
-/// Whether an integer, or a decimal in units of its last digit, has a value in a type.
+/// Whether a type can hold an integer, or a decimal in units of its last digit.
 fn fits(data_type: &DataType, digits: i128) -> bool {
     let has = |precision: u8| {
         let limit = 10_u128.checked_pow(precision.into());
@@ -253,7 +253,7 @@ fn fits(data_type: &DataType, digits: i128) -> bool {
     }
 }
 
-/// Integers, or decimals in units of their last digit, as a column of the output's type, which holds them.
+/// Integers, or decimals in units of their last digit, as a column of the output's type, which can hold them.
 fn integer_column(
     output: &DataType,
     digits: Vec<Option<i128>>,
@@ -274,7 +274,7 @@ fn integer_column(
     })
 }
 
-/// The digits of a decimal type behind its point; none of an integer.
+/// The scale of a decimal type; 0 for an integer type.
 fn scale(data_type: &DataType) -> i8 {
     match data_type {
         DataType::Decimal32(_, scale)

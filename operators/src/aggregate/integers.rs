@@ -37,7 +37,7 @@ pub fn each_integer(array: &ArrayRef, visit: impl FnMut(usize, i128)) -> Result<
         DataType::Decimal32(..) => each::<Decimal32Type>(array, visit),
         DataType::Decimal64(..) => each::<Decimal64Type>(array, visit),
         DataType::Decimal128(..) => each::<Decimal128Type>(array, visit),
-        // None of its rows counts.
+        // All rows are NULL.
         DataType::Null => {}
         other => {
             return Err(ArrowError::CastError(format!(
@@ -48,7 +48,8 @@ pub fn each_integer(array: &ArrayRef, visit: impl FnMut(usize, i128)) -> Result<
     Ok(())
 }
 
-/// What a value has above its 64th bit: of a sum of these and the sum modulo 2^128 the exact sum can be told.
+/// A value without its lower 64 bits, shifted down. The sum of these and the sum modulo 2^128 determine the exact
+/// sum.
 pub fn high_half(value: i128) -> i128 {
     value >> 64
 }

@@ -9,7 +9,8 @@ pub fn divide_rounded(dividend: i256, divisor: i256) -> i256 {
         dividend.wrapping_div(divisor),
         dividend.wrapping_rem(divisor),
     );
-    // Half or more of the divisor is left: rest >= divisor - rest, which cannot overflow as twice the rest could.
+    // Whether the rest is at least half of the divisor. `rest >= divisor - rest` cannot overflow, unlike twice the
+    // rest.
     let (rest, size) = (rest.wrapping_abs(), divisor.wrapping_abs());
     if rest == i256::ZERO || rest < size.wrapping_sub(rest) {
         return quotient;
@@ -28,20 +29,21 @@ pub fn integer_average(sum: i128, count: u64) -> f64 {
     if size == 0 {
         return 0.0;
     }
-    // With all leading zeros shifted out the quotient has at least 64 bits, more than a double's 53.
+    // With all leading zeros shifted out, the quotient has at least 64 bits, more than a double's 53.
     let shift = size.leading_zeros();
     let shifted = size << shift;
     let inexact = shifted % count != 0;
     let quotient = (shifted / count) | u128::from(inexact);
-    // The lowest bit is far below the half of a double's last: it tells a tie from what is above one.
+    // The lowest bit is far below half of a double's last bit. It distinguishes a tie from a value above the tie.
     #[allow(clippy::cast_precision_loss, reason = "this is the one rounding")]
     let rounded = quotient as f64;
     let value = rounded * 2_f64.powi(-i32::try_from(shift).unwrap_or_default());
     if sum < 0 { -value } else { value }
 }
 
-/// The average of decimals with so many digits more (fewer, if negative) behind the point than they have, in units of the last
-/// one and rounded half away from zero. `count` is greater than zero. `None` when it is beyond 128 bits.
+/// The average of decimals, rounded half away from zero, as an integer in units of its last digit. It has `digits`
+/// more decimal places than the values, or fewer if negative. `count` is greater than zero. `None` if it exceeds 128
+/// bits.
 #[must_use]
 pub fn decimal_average(sum: i256, count: u64, digits: i16) -> Option<i128> {
     let unit = i256::from_i128(10).checked_pow(digits.unsigned_abs().into())?;

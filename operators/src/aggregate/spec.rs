@@ -52,11 +52,11 @@ pub struct Aggregation {
 pub enum CallSlots {
     /// A count, which is the integer sum at this index.
     Count(usize),
-    /// An integer sum, and the count of its values: the divisor of `avg`; the sum of no values is NULL.
+    /// An integer sum, and the count of its values. The count is the divisor of `avg`; if it is 0, the sum is NULL.
     Integer {
         /// Index of the integer sum, modulo 2^128.
         sum: usize,
-        /// Index of the sum of what values have above their 64th bit, where the sum may be beyond 128 bits.
+        /// Index of the sum of the values' upper halves, if the sum may exceed 128 bits.
         high: Option<usize>,
         /// Index of the count of values.
         count: usize,
@@ -243,7 +243,7 @@ fn is_integer(data_type: &DataType) -> bool {
         )
 }
 
-/// Whether sums of a type may be beyond 128 bits: 2^64 values of up to 19 digits are not.
+/// Whether sums of a type may exceed 128 bits. Sums of 2^64 values of up to 19 digits do not.
 fn is_wide(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Decimal128(20.., _))
 }

@@ -20,9 +20,9 @@ use timely::worker::Worker;
 
 /// A row of nullable integers.
 pub type Cells = Vec<Option<i64>>;
-/// Rows and how often they are there.
+/// Rows, with how often each occurs.
 pub type Table = BTreeMap<Cells, i64>;
-/// For each input, what an epoch changes.
+/// The changes of an epoch, by input.
 pub type Epoch = Vec<Vec<(Cells, i64)>>;
 /// The operator under test.
 pub type Render = Arc<
@@ -30,28 +30,28 @@ pub type Render = Arc<
         + Send
         + Sync,
 >;
-/// What the operator's output must be, given its inputs.
+/// Computes the output that the operator must have for its inputs.
 pub type Oracle<'o> = &'o dyn Fn(&[Table]) -> Table;
 
-/// How inputs are fed.
+/// The order in which inputs are fed.
 #[derive(Clone, Copy, Debug)]
 pub enum Pace {
-    /// An epoch is fed when the one before it is out.
+    /// An epoch is fed after the output of the previous epoch is complete.
     Lockstep,
     /// All epochs are fed at once.
     Racing,
-    /// One input is fed whole before the next one starts.
+    /// All epochs of one input are fed before the next input starts.
     Staggered,
 }
 
 pub const PACES: [Pace; 3] = [Pace::Lockstep, Pace::Racing, Pace::Staggered];
 
-/// What came out at one epoch.
+/// The output of one epoch.
 #[derive(Clone, Debug, Default)]
 pub struct Emitted {
     /// Consolidated.
     pub net: Table,
-    /// Rows of either sign, as they came.
+    /// Rows of either sign, before consolidation.
     pub rows: u64,
 }
 
@@ -220,7 +220,7 @@ pub fn run(
         .map_or_else(|| Ok(emitted.lock().unwrap().clone()), Err)
 }
 
-/// Three workers and more exchange bytes, as processes do; fewer hand over what they have.
+/// Three or more workers exchange bytes, as processes do. Fewer exchange values in memory.
 fn config(workers: usize) -> timely::Config {
     let mut config = timely::Config::process(workers);
     if workers > 2 {
