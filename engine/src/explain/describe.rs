@@ -1,4 +1,4 @@
-//! What each vertex says: its title, what it does, what it keeps.
+//! The text of each vertex: its title, its operation, and its state.
 
 use arrow::datatypes::Schema;
 use tidewater_connectors::format::row_format::RowFormat;
@@ -15,11 +15,11 @@ use crate::spelling::{in_sql, physical_expression};
 /// The text of a vertex.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Description {
-    /// What it is.
+    /// The title.
     pub title: String,
-    /// What it does, line by line.
+    /// The operation, line by line.
     pub details: Vec<String>,
-    /// What it remembers between epochs.
+    /// The state that is kept between epochs.
     pub state: Option<String>,
 }
 
@@ -39,7 +39,7 @@ impl Description {
         }
     }
 
-    /// All of it.
+    /// All lines.
     pub fn lines(&self) -> impl Iterator<Item = String> + '_ {
         let state = self.state.iter().map(|state| format!("keeps {state}"));
         std::iter::once(self.title.clone())

@@ -1,4 +1,5 @@
-//! A job's plan as a graph: operators, what they do, and the state that each keeps. As text, for Graphviz or Mermaid.
+//! A job's plan as a graph of operators, with their operations and states. Printed as text, for Graphviz or for
+//! Mermaid.
 
 mod describe;
 #[cfg(test)]
@@ -21,12 +22,12 @@ pub struct Explain {
     vertices: Vec<Vertex>,
 }
 
-/// One box of the graph.
+/// A box of the graph.
 #[derive(Clone, Debug)]
 struct Vertex {
     kind: VertexKind,
     text: Description,
-    /// The vertices that it reads, by their index.
+    /// The vertices that it reads, by index.
     inputs: Vec<usize>,
 }
 
@@ -39,7 +40,7 @@ enum VertexKind {
 }
 
 impl Explain {
-    /// Plans `job` and draws it: what every run of it renders.
+    /// Plans `job` and draws the plan that every run of it renders.
     ///
     /// # Errors
     /// When a view has no dataflow.
@@ -138,7 +139,7 @@ impl Explain {
     }
 }
 
-/// A graph while it is drawn.
+/// A graph under construction.
 #[derive(Default)]
 struct Drawing {
     vertices: Vec<Vertex>,
@@ -152,7 +153,8 @@ impl Drawing {
         self.vertices.len() - 1
     }
 
-    /// Draws a view, and what it reads. The latest rows of a source with a primary key are read in the source's place.
+    /// Draws a view and everything that it reads. If a source has a primary key, its latest rows are read in its
+    /// place.
     fn relation(&mut self, job: &Job, view: &PlannedView) {
         let input = self.node(&view.node);
         let text = describe_relation(job, view);
@@ -160,7 +162,7 @@ impl Drawing {
         self.relations.insert(view.name.clone(), vertex);
     }
 
-    /// Draws a node and what it reads; gives its vertex. A scan is an arrow, not a box.
+    /// Draws a node and everything that it reads. Returns its vertex. A scan is an arrow, not a box.
     fn node(&mut self, node: &Node) -> Option<usize> {
         if let Node::Scan { relation, .. } = node {
             return self.relations.get(relation).copied();

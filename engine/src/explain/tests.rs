@@ -67,7 +67,7 @@ fn the_state_of_a_primary_key_is_drawn() {
             "{line} in\n{text}"
         );
     }
-    // What reads the source reads its latest rows, the published source too.
+    // Every reader of the source reads its latest rows, and so does the table that publishes the source.
     let view = section(&text, "materialized view v");
     assert!(view.ends_with("read latest rows of orders"), "{view}");
     assert_eq!(

@@ -1,4 +1,4 @@
-//! `GROUP BY`; `SELECT DISTINCT` arrives as one without aggregates.
+//! `GROUP BY`. `SELECT DISTINCT` is a `GROUP BY` without aggregates.
 
 use datafusion_expr::expr::AggregateFunction;
 use datafusion_expr::{Aggregate, Cast, Expr, ExprSchemable};
@@ -7,7 +7,7 @@ use tidewater_operators::aggregate::{Aggregation, Call, Function};
 use super::expression::{Extended, physical_schema, select};
 use super::{Node, PlanError};
 
-/// An aggregation over columns that hold its keys, arguments and filters, and nothing else.
+/// An aggregation over a projection of its keys, arguments and filters.
 pub fn lower(aggregate: &Aggregate, input: Node) -> Result<Node, PlanError> {
     let mut columns = Extended::new(input, aggregate.input.schema());
     let group = aggregate
@@ -100,7 +100,7 @@ fn call(expr: &Expr, aggregate: &Aggregate, columns: &mut Extended) -> Result<Ca
     })
 }
 
-/// `avg` of an integer is planned as `avg` of a double; the cast is dropped, so that the sum is exact.
+/// `avg` of an integer is planned as `avg` of a double. The cast is dropped, so that the sum is exact.
 fn exact_argument<'a>(
     function: Function,
     argument: &'a Expr,

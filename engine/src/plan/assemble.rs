@@ -1,8 +1,9 @@
-//! The plans of a job's relations, for whoever renders, draws or fingerprints them: one place decides what is rendered.
+//! The plans of a job's relations. Drivers, fingerprints and `explain` all get them here, so one place decides what
+//! is rendered.
 //!
-//! 1. Views come after those they read.
-//! 2. A source with a primary key is read through a view of its name, which keeps the rows that count.
-//! 3. The view of a table with `retain` passes on rows of open windows alone.
+//! 1. Views come after the views that they read.
+//! 2. A source with a primary key is read through a view of the same name, which keeps the latest row of each key.
+//! 3. The view of a table with `retain` aggregates rows of open windows only.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -55,7 +56,7 @@ pub fn views(
     Ok(views)
 }
 
-/// The views that `wanted` relations depend on, over sources of which every row counts, whatever their keys.
+/// The views that `wanted` relations depend on, with primary keys ignored: every row of a source counts.
 ///
 /// # Errors
 /// When a view has no dataflow.
@@ -76,10 +77,10 @@ pub fn add_scanned(node: &Node, relations: &mut BTreeSet<String>) {
     }
 }
 
-/// The views that `needed` ones depend on; adds all that they read to `needed`.
+/// The views that the `needed` relations depend on. Adds everything that they read to `needed`.
 fn lowered(job: &Job, needed: &mut BTreeSet<String>) -> Result<Vec<PlannedView>, ViewError> {
     let mut views = Vec::new();
-    // Views stand after those they read, so one pass from the end finds all that is needed.
+    // Views come after the views that they read, so one pass from the end finds everything needed.
     for view in job.views.iter().rev() {
         if needed.contains(&view.name) {
             let node = lower(view).map_err(failed(&view.name))?;

@@ -1,12 +1,13 @@
-//! Expressions over a batch, by the distinct values of what they read where that is less work.
+//! Evaluates expressions over a batch, by distinct values where that is less work.
 //!
-//! An expression of one column is a function of its value. Over a dictionary it is evaluated once for each of the
-//! dictionary's values, and over timestamps, where it does not tell the minutes of an hour apart, once for each hour: the
-//! parts of a date that a job groups by cost what the hours of a batch do. The result is a dictionary with the same keys.
+//! An expression of one column is a function of its value. Over a dictionary, it is evaluated once for each of the
+//! dictionary's values. Over timestamps, it is evaluated once for each hour if it gives the same result for all
+//! timestamps of an hour. So the date parts that a job groups by cost as much as a batch has hours. The result is a
+//! dictionary with the same keys.
 //!
-//! 1. Rows get what evaluating them one by one would give. Values that no row has must not fail a batch: where one
-//!    fails, the rows are evaluated themselves.
-//! 2. Everything here is a function of the batch: expressions that are not are refused when a job is checked.
+//! 1. Each row gets the value that evaluating it alone would give. A value that no row has must not fail a batch. If
+//!    a value fails, the rows themselves are evaluated.
+//! 2. Results depend on the batch only. Other expressions are refused when a job is checked.
 
 use std::sync::Arc;
 
@@ -25,22 +26,23 @@ use tidewater_operators::plain::plain_column;
 use super::hours::hours;
 use super::row_error::with_row;
 
-/// Batches of fewer rows are evaluated row by row: there is nothing to be gained.
+/// Batches of fewer rows are evaluated row by row, since distinct values save nothing there.
 const FEW_ROWS: usize = 64;
 
-/// Stack that must be left to evaluate an expression, nested as deep as a job may have it, and how much more it gets.
+/// Stack that must be free before an expression of the greatest allowed depth is evaluated, and the size of the stack
+/// that is allocated otherwise.
 const STACK_LEFT: usize = 1 << 20;
 const STACK_MORE: usize = 8 << 20;
 
 /// Evaluates expressions over one batch.
 pub struct Evaluation<'a> {
     batch: &'a RecordBatch,
-    /// Timestamp columns by hour, as they were asked for; `None` where that gains nothing.
+    /// Timestamp columns as dictionaries of hours, computed on demand; `None` if that saves nothing.
     hours: Vec<(usize, Option<ArrayRef>)>,
 }
 
 impl<'a> Evaluation<'a> {
-    /// Over `batch`.
+    /// An evaluation over `batch`.
     pub fn over(batch: &'a RecordBatch) -> Self {
         Self {
             batch,
@@ -48,7 +50,7 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    /// The column of an expression's values: a dictionary where it was evaluated by one.
+    /// The column of an expression's values. It is a dictionary if the expression was evaluated by distinct values.
     ///
     /// # Errors
     /// When the expression fails on a row.
@@ -118,7 +120,7 @@ impl<'a> Evaluation<'a> {
         } else {
             (Arc::clone(dictionary.values()), keys.clone())
         };
-        // Invariant 1: what fails may be a value that no row has.
+        // Invariant 1: the value that fails may be one that no row has.
         let Ok(results) = evaluate_values(expr, self.batch.schema_ref().field(at), values) else {
             return Ok(None);
         };
@@ -129,7 +131,7 @@ impl<'a> Evaluation<'a> {
     }
 }
 
-/// Values with NULL behind them, and keys that are not NULL but point there.
+/// Appends NULL to the values, and replaces NULL keys by its index.
 fn with_null(
     values: &ArrayRef,
     keys: &UInt32Array,
@@ -159,7 +161,7 @@ fn evaluate_values(
     of_first.data.evaluate(&batch)?.into_array(rows)
 }
 
-/// The batch, the columns that an expression reads without dictionaries.
+/// The batch, with the columns that an expression reads as plain columns.
 fn plain_columns(
     batch: &RecordBatch,
     expr: &Arc<dyn PhysicalExpr>,
@@ -191,7 +193,8 @@ fn plain_columns(
     )?)
 }
 
-/// Whether an expression is the same for all timestamps of an hour: it reads none but through functions that are.
+/// Whether an expression is the same for all timestamps of an hour: it reads timestamps only through functions that
+/// are.
 fn is_of_hour(expr: &Arc<dyn PhysicalExpr>) -> bool {
     if expr.downcast_ref::<Column>().is_some() {
         return false;
@@ -283,7 +286,7 @@ mod tests {
         .unwrap()
     }
 
-    /// `batch` with its texts as dictionaries that hold a value which no row has, and which is no number.
+    /// `batch` with its texts as dictionaries. They hold a value that no row has and that is not a number.
     fn coded(batch: &RecordBatch) -> RecordBatch {
         let columns = batch.columns().iter().map(|column| {
             let Some(texts) = column.as_string_opt::<i32>() else {

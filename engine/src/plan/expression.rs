@@ -1,4 +1,4 @@
-//! Expressions, compiled: filters and projections, and columns for operators that want their keys as columns.
+//! Compiled expressions: filters, projections, and computed columns for operators that need their keys as columns.
 
 use std::sync::Arc;
 
@@ -31,8 +31,8 @@ pub fn compile(expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>, 
     )?)
 }
 
-/// The columns of a plan as batches carry them: all nullable, since what is proved not null in a plan need not be
-/// proved again for every batch.
+/// The columns of a plan, as batches have them. All are nullable, so that no batch needs to prove again that a column
+/// is not NULL.
 pub fn physical_schema(schema: &DFSchema) -> SchemaRef {
     nullable(schema.as_arrow())
 }
@@ -66,7 +66,7 @@ impl Map {
             None => batch,
             Some(predicate) => {
                 let keep = Evaluation::over(batch).predicate(predicate)?;
-                // NULL is not true: the kernel leaves such rows out.
+                // NULL is not true; the kernel drops such rows.
                 filtered = filter_record_batch(batch, keep.as_boolean())?;
                 &filtered
             }
@@ -79,7 +79,8 @@ impl Map {
     }
 }
 
-/// A batch of `schema`; columns whose physical type differs from the planned one are cast, dictionaries by their values.
+/// A batch of `schema`. Columns whose physical type differs from the planned type are cast. A dictionary column is
+/// cast by its values.
 ///
 /// # Errors
 /// When a column cannot be cast.
@@ -121,7 +122,7 @@ fn typed(column: ArrayRef, planned: &DataType) -> Result<ArrayRef, ArrowError> {
     }
 }
 
-/// A node with more columns behind those of `input`.
+/// A node with computed columns after those of `input`.
 pub struct Extended {
     /// `input`'s columns, then the computed ones.
     pub node: Node,
@@ -131,7 +132,7 @@ pub struct Extended {
 }
 
 impl Extended {
-    /// Begins with the columns of `input`, known in expressions by `schema`.
+    /// Begins with the columns of `input`, which expressions name by `schema`.
     pub fn new(input: Node, schema: &DFSchema) -> Self {
         let fields: Vec<Field> = input
             .schema()
@@ -147,7 +148,7 @@ impl Extended {
         }
     }
 
-    /// The position of the column that holds `expr`, which is added unless it is there.
+    /// The position of the column for `expr`, which is added if it does not exist.
     ///
     /// # Errors
     /// When the expression does not compile.
@@ -167,7 +168,8 @@ impl Extended {
         Ok(self.columns.len() - 1)
     }
 
-    /// [`column`](Self::column) for values that are told apart by their bytes: of floats there is one zero and one NaN.
+    /// Like [`column`](Self::column), for values that are compared by their bytes. Floats have one zero and one NaN
+    /// then.
     ///
     /// # Errors
     /// When the expression does not compile.
@@ -194,7 +196,7 @@ impl Extended {
         keys.collect()
     }
 
-    /// The node that computes the added columns: `input` itself when there is none.
+    /// The node that computes the added columns, or `input` itself if there are none.
     pub fn finish(self) -> Node {
         if self.columns.len() == self.node.schema().fields().len() {
             return self.node;
@@ -209,7 +211,7 @@ impl Extended {
     }
 }
 
-/// `input` cut down to the columns at `positions`; itself when that changes nothing.
+/// `input` reduced to the columns at `positions`, or `input` itself if that changes nothing.
 pub fn select(input: Node, positions: &[usize]) -> Node {
     let fields = input.schema().fields();
     if positions.iter().copied().eq(0..fields.len()) {
@@ -231,7 +233,7 @@ pub fn select(input: Node, positions: &[usize]) -> Node {
     }))
 }
 
-/// `input` under the names and types of `schema`, column by column.
+/// `input` with the names and types of `schema`, column by column.
 ///
 /// # Errors
 /// When a type cannot be cast.

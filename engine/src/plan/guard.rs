@@ -1,4 +1,4 @@
-//! `AND` and `OR` that evaluate their right side for the rows alone that it decides.
+//! `AND` and `OR` that evaluate their right side only for the rows that it decides.
 
 use std::fmt::{Display, Formatter};
 use std::hash::{Hash, Hasher};
@@ -18,7 +18,7 @@ use datafusion_physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 
 use crate::job::may_fail;
 
-/// `expr` with a mark at each `AND` and `OR` whose right side may fail. [`unmark`] makes them what they stand for.
+/// `expr` with a mark at each `AND` and `OR` whose right side may fail. [`unmark`] replaces the marks.
 pub fn mark(expr: &Expr, schema: &DFSchema) -> Result<Expr> {
     let marked = expr.clone().transform_up(|part| match part {
         Expr::BinaryExpr(BinaryExpr {
@@ -58,7 +58,7 @@ pub fn unmark(expr: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>> {
     Ok(guarded?.data)
 }
 
-/// Stands for a [`Guarded`] while an expression is compiled.
+/// A placeholder for a [`Guarded`] while an expression is compiled.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Mark {
     operator: Operator,
@@ -131,7 +131,7 @@ impl PhysicalExpr for Guarded {
         let rows = batch.num_rows();
         let left = self.left.evaluate(batch)?.into_array(rows)?;
         let left = left.as_boolean();
-        // NULL decides nothing: NULL AND false is false.
+        // A NULL on the left side decides nothing: NULL AND false is false.
         let is_known = is_not_null(left)?;
         let decides = if self.is_and {
             !left.values()
@@ -142,7 +142,7 @@ impl PhysicalExpr for Guarded {
         if !is_open.has_true() {
             return Ok(ColumnarValue::Array(Arc::new(left.clone())));
         }
-        // Where the right side is not evaluated it is NULL, which leaves the left side as it is.
+        // Where the right side is not evaluated, it is NULL, which leaves the left side unchanged.
         let right = self.right.evaluate_selection(batch, &is_open)?;
         let right = right.into_array(rows)?;
         let value = if self.is_and {

@@ -1,4 +1,4 @@
-//! Timestamps by the hour that they lie in.
+//! Timestamp columns as dictionaries of hours.
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use arrow::datatypes::{
 };
 use arrow::error::ArrowError;
 
-/// Hours between the first and the last that are told apart by their place: seven years.
+/// Longest span of hours for which a table is indexed by hour: seven years.
 const SPAN_MAX: usize = 1 << 16;
 
-/// A timestamp column without a time zone as a dictionary of the hours in it; `None` when there are too many of them, or
-/// it is no such column.
+/// A timestamp column without a time zone as a dictionary of its hours. `None` if there are too many hours, or the
+/// column has another type.
 ///
 /// # Errors
 /// When there are more rows than keys.
@@ -35,7 +35,7 @@ pub fn hours(column: &ArrayRef) -> Result<Option<ArrayRef>, ArrowError> {
     }
 }
 
-/// The divisor is a constant, so that dividing by it is a multiplication.
+/// The divisor is a constant, so the compiler replaces the division by a multiplication.
 fn by_hour<T: ArrowTimestampType, const HOUR: i64>(
     column: &ArrayRef,
 ) -> Result<Option<ArrayRef>, ArrowError> {
@@ -47,7 +47,7 @@ fn by_hour<T: ArrowTimestampType, const HOUR: i64>(
         let hour = column.value(row).div_euclid(HOUR);
         (first, last) = (first.min(hour), last.max(hour));
     }
-    // The first hour there is may begin before the first timestamp there is.
+    // The first hour may begin before the least timestamp.
     let span = usize::try_from(last.saturating_sub(first)).unwrap_or(usize::MAX);
     if span >= SPAN_MAX || first.checked_mul(HOUR).is_none() {
         return Ok(None);

@@ -7,7 +7,7 @@ use super::expression::{Extended, compile, identity, nullable, select};
 use super::{Map, Node, PlanError};
 use crate::job::JoinCondition;
 
-/// A join whose keys become columns of both sides, and whose other conditions a filter above it.
+/// A join. Its keys become columns of both sides, and its other conditions a filter above it.
 pub fn lower(join: &Join, left: Node, right: Node) -> Result<Node, PlanError> {
     let condition = JoinCondition::new(join)?;
     let kind = match (join.join_type, &condition.rest) {

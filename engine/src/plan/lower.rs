@@ -1,4 +1,4 @@
-//! Logical plans into nodes.
+//! Translates logical plans into nodes.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use super::expression::{compile, conform, identity, physical_schema};
 use super::{Map, Node, PlanError, aggregate, join, limit, unnest, window};
 use crate::job::View;
 
-/// The plan of a view, its columns named and typed as the view declares them.
+/// The plan of a view, with the names and types of the view's columns.
 ///
 /// # Errors
-/// When a node has no operator, which [`Job::parse`](crate::job::Job::parse) should have refused.
+/// When a plan node has no operator. [`Job::parse`](crate::job::Job::parse) should have refused it.
 pub fn lower(view: &View) -> Result<Node, PlanError> {
     conform(node(&view.plan)?, &view.schema)
 }
@@ -41,7 +41,7 @@ pub fn node(plan: &LogicalPlan) -> Result<Node, PlanError> {
         LogicalPlan::Join(join) => join::lower(join, node(&join.left)?, node(&join.right)?),
         LogicalPlan::Unnest(unnest) => Ok(unnest::lower(unnest, node(&unnest.input)?)),
         LogicalPlan::Window(window) => window::lower(window, node(&window.input)?),
-        // An order that no LIMIT reads has no meaning for a multiset of rows.
+        // Without LIMIT, an order has no meaning for a multiset of rows.
         LogicalPlan::Sort(sort) => match sort.fetch {
             None => node(&sort.input),
             Some(fetch) => limit::lower(sort, fetch, node(&sort.input)?),
@@ -68,7 +68,7 @@ fn table_scan(scan: &TableScan) -> Node {
     }
 }
 
-/// A projection; a filter right below it becomes one pass with it.
+/// A projection. A filter directly below it is merged into the same pass.
 fn project(projection: &Projection, input: Node) -> Result<Node, PlanError> {
     let columns = projection
         .expr
@@ -109,7 +109,7 @@ fn unite(union: &Union) -> Result<Node, PlanError> {
     })
 }
 
-/// `VALUES`: evaluated once, here.
+/// `VALUES`, evaluated once, here.
 fn constant_rows(values: &Values) -> Result<Node, PlanError> {
     let one = RecordBatchOptions::new().with_row_count(Some(1));
     let nothing = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &one)

@@ -100,7 +100,7 @@ pub enum Node {
 pub struct Map {
     /// The input.
     pub input: Node,
-    /// Selects rows; without it all are.
+    /// Selects rows. Without it, all rows are selected.
     pub predicate: Option<Arc<dyn PhysicalExpr>>,
     /// The output columns.
     pub columns: Vec<Arc<dyn PhysicalExpr>>,
@@ -124,8 +124,8 @@ impl Node {
         }
     }
 
-    /// What the operator is called in the names of its state; `None` for one that keeps none. States of earlier runs are
-    /// found by these names, and fingerprints hold them.
+    /// The operator's name in the names of its state; `None` if it keeps none. States of earlier runs are found by
+    /// these names, and fingerprints contain them.
     pub fn state_name(&self) -> Option<String> {
         match self {
             Self::Aggregate { aggregation, .. } => Some(aggregation.name.clone()),

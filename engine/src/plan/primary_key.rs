@@ -1,4 +1,5 @@
-//! Primary keys: of the rows with one key the latest counts, as the source's connector orders them ([`KeyOrder`]).
+//! Primary keys: only the latest row of each key counts, in the order that the source's connector gives
+//! ([`KeyOrder`]).
 
 use std::sync::Arc;
 
@@ -12,8 +13,8 @@ use tidewater_operators::top::TopSpec;
 use crate::job::Source;
 use crate::plan::{Map, Node, PlannedView};
 
-/// The columns of a source's rows as they enter the graph: those that are read, and where it has a key those of the
-/// row's place.
+/// The columns of a source's rows as they enter the graph: the columns that are read and, with a primary key, the
+/// place columns.
 pub fn incoming_schema(source: &Source) -> SchemaRef {
     if source.primary_key.is_empty() {
         return Arc::clone(&source.schema);
@@ -21,7 +22,7 @@ pub fn incoming_schema(source: &Source) -> SchemaRef {
     source.input.decoded_schema(&source.spec)
 }
 
-/// The rows of a source that count, as a view that is read in its place; `None` without a key.
+/// The latest rows of a source, as a view that is read instead of the source; `None` without a key.
 pub fn keyed(source: &Source) -> Option<PlannedView> {
     if source.primary_key.is_empty() {
         return None;
@@ -38,7 +39,7 @@ pub fn keyed(source: &Source) -> Option<PlannedView> {
     };
     let KeyOrder { rounds, deleted } = source.input.key_order();
     for round in rounds {
-        // Place columns follow those of the row.
+        // Place columns follow the row's own columns.
         let places = |columns: &[usize]| columns.iter().map(|at| width + at).collect::<Vec<_>>();
         let partition = [key.clone(), places(&round.within)].concat();
         let order = places(&round.order);
@@ -62,7 +63,7 @@ pub fn keyed(source: &Source) -> Option<PlannedView> {
     })
 }
 
-/// The last row of each partition, in this order of columns.
+/// The last row of each partition, ordered by these columns.
 fn last(schema: &SchemaRef, partition: Vec<usize>, order: &[usize], forgets: bool) -> TopSpec {
     let descending = |&column| OrderKey {
         column,

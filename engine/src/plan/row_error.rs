@@ -9,12 +9,12 @@ use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::expressions::Column;
 use datafusion_physical_expr::utils::collect_columns;
 
-/// Columns that are shown of a row.
+/// Most columns of a row that are shown.
 const COLUMNS_MAX: usize = 8;
-/// Letters that are shown of a value.
+/// Most letters of a value that are shown.
 const LETTERS_MAX: usize = 60;
 
-/// `error`, which `expr` gave over `batch`, with the values that the first failing row has in the columns that it reads.
+/// `error`, which `expr` gave over `batch`, with the first failing row's values of the columns that `expr` reads.
 pub fn with_row(
     error: DataFusionError,
     expr: &Arc<dyn PhysicalExpr>,
@@ -40,7 +40,8 @@ pub fn with_row(
     })
 }
 
-/// The first row on which an expression fails that fails on the batch. Prefixes up to it do not, and longer ones do.
+/// The first row on which an expression fails, given that it fails on the batch. Found by bisection: a prefix of the
+/// batch fails if it includes that row.
 fn first_failing(expr: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Option<usize> {
     let fails = |rows: usize| expr.evaluate(&batch.slice(0, rows)).is_err();
     let (mut passes, mut failing) = (0, batch.num_rows());
@@ -58,7 +59,7 @@ fn first_failing(expr: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Option<us
     Some(failing - 1)
 }
 
-/// What an error says, without the layers that it came through.
+/// An error's message, without the layers that wrap it.
 fn reason(error: &DataFusionError) -> String {
     match error.find_root() {
         DataFusionError::Execution(reason) => reason.clone(),

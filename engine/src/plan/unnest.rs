@@ -5,7 +5,7 @@ use tidewater_operators::unnest::{Unnest, UnnestedList};
 use super::Node;
 use super::expression::physical_schema;
 
-/// Lists into rows, structs into columns.
+/// Turns lists into rows and structs into columns.
 pub fn lower(unnest: &datafusion_expr::Unnest, input: Node) -> Node {
     let lists = unnest
         .list_type_columns

@@ -1,4 +1,4 @@
-//! Window functions. Functions of one `OVER` clause share an operator; several clauses follow one another.
+//! Window functions. Functions of one `OVER` clause share an operator. Several clauses are operators in sequence.
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ pub fn lower(window: &Window, input: Node) -> Result<Node, PlanError> {
     });
     let schema = window.input.schema();
     let mut node = input;
-    // Where the result of each function is found in the end.
+    // The final column of each function's result.
     let mut results = vec![0; window.window_expr.len()];
     for clause in clauses {
         let mut extended = Extended::new(node, schema);
@@ -213,7 +213,7 @@ fn evaluator(
     })
 }
 
-/// Sums and averages that do not wrap, in place of DataFusion's, which a plan built in Rust may have.
+/// Sums and averages that do not wrap, in place of DataFusion's. A plan that was built in Rust may contain those.
 fn exact_aggregate(function: &Arc<AggregateUDF>) -> Arc<AggregateUDF> {
     let exact = crate::job::aggregate_functions().into_iter();
     let mut exact = exact.filter(|exact| exact.name() == function.name());

@@ -1,4 +1,4 @@
-//! Logical and physical expressions, and values.
+//! Spells logical and physical expressions, and values.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::{in_sql, quoted, type_name};
 
 /// An expression as a job's author would write it.
 pub fn expression(expr: &Expr) -> String {
-    // DataFusion prints literals with Arrow's types: they become names that read as a literal is written.
+    // DataFusion prints literals with Arrow's types. They are replaced by columns whose name is the literal in SQL.
     let spelled = expr.clone().transform_up(|part| {
         Ok(match &part {
             Expr::Literal(literal, _) => Transformed::yes(named(value(literal))),
@@ -49,7 +49,7 @@ fn in_list(
     format!("{expr} {not}IN ({})", values.join(", "))
 }
 
-/// A compiled expression as a job's author would write it: without the positions of its columns.
+/// A compiled expression as a job's author would write it, without the positions of its columns.
 pub fn physical_expression(expr: &Arc<dyn PhysicalExpr>) -> String {
     let spelled = Arc::clone(expr).transform_up(|part| {
         let text = if let Some(literal) = part.downcast_ref::<Literal>() {

@@ -1,8 +1,8 @@
 //! Types, values and expressions as SQL spells them, for everything that a user reads.
 //!
-//! DataFusion and Arrow print their own names: `Int64`, `Utf8("web")`, `count(Int64(1))`. [`type_name`] and [`expression`]
-//! print what a job's author would write; [`in_sql`] translates a text that has Arrow's names in it already, such as a
-//! column's name that DataFusion made up or the message of one of its errors.
+//! DataFusion and Arrow print their own names: `Int64`, `Utf8("web")`, `count(Int64(1))`. [`type_name`] and
+//! [`expression`] print what a job's author would write. [`in_sql`] translates a text that already contains Arrow's
+//! names, such as a column name that DataFusion made up, or an error message.
 
 mod expressions;
 mod text;
@@ -12,7 +12,7 @@ use arrow::datatypes::{DataType, Field, TimeUnit};
 pub use self::expressions::{expression, physical_expression, value};
 pub use self::text::in_sql;
 
-/// The SQL name of a type, as a declaration has it.
+/// The SQL name of a type, as in a declaration.
 pub fn type_name(data_type: &DataType) -> String {
     let name = match data_type {
         DataType::Null => "NULL",
@@ -66,7 +66,7 @@ pub fn type_name(data_type: &DataType) -> String {
     name.to_owned()
 }
 
-/// A list of columns as a declaration has it: `a BIGINT, b TEXT`.
+/// A list of columns, as in a declaration: `a BIGINT, b TEXT`.
 pub fn columns<'a>(fields: impl IntoIterator<Item = &'a std::sync::Arc<Field>>) -> String {
     let columns = fields.into_iter().map(|field| {
         format!(
@@ -78,7 +78,7 @@ pub fn columns<'a>(fields: impl IntoIterator<Item = &'a std::sync::Arc<Field>>) 
     columns.collect::<Vec<_>>().join(", ")
 }
 
-/// A name as it must be written: quoted unless it is a word in lower case.
+/// A name as it must be written in SQL: quoted unless it is a word in lower case.
 pub fn identifier(name: &str) -> String {
     let mut characters = name.chars();
     let is_start = |c: char| c == '_' || (c.is_alphabetic() && !c.is_uppercase());
@@ -91,7 +91,7 @@ pub fn identifier(name: &str) -> String {
     }
 }
 
-/// A text as SQL writes it.
+/// A string as an SQL literal.
 pub fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }

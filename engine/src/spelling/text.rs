@@ -1,11 +1,11 @@
-//! Texts that have Arrow's names in them.
+//! Translates texts that contain Arrow's names.
 
 use std::borrow::Cow;
 
 use super::quoted;
 
-/// `text` with Arrow's names of types and literals as SQL spells them: `sum(Utf8)` is `sum(TEXT)`, `Utf8("web") = Int64(1)`
-/// is `'web' = 1`.
+/// `text` with Arrow's types and literals spelled as in SQL: `sum(Utf8)` becomes `sum(TEXT)`, and `Utf8("web") =
+/// Int64(1)` becomes `'web' = 1`.
 pub fn in_sql(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -41,7 +41,7 @@ fn leading_word(text: &str) -> &str {
     &text[..end.unwrap_or(text.len())]
 }
 
-/// What stands between the parentheses that `text` begins with.
+/// The content of the parentheses that `text` begins with.
 fn parenthesised(text: &str) -> Option<&str> {
     let inner = text.strip_prefix('(')?;
     let mut depth = 0_usize;
@@ -61,7 +61,7 @@ fn parenthesised(text: &str) -> Option<&str> {
     None
 }
 
-/// How a word is spelled in SQL, and whether that says its arguments too.
+/// The SQL spelling of a word, and whether the spelling includes its arguments.
 fn spelled<'a>(word: &str, arguments: Option<&'a str>) -> Option<(Cow<'a, str>, bool)> {
     if word == "__unnest_placeholder" {
         let list = arguments?.split(",depth=").next()?;
@@ -76,7 +76,7 @@ fn spelled<'a>(word: &str, arguments: Option<&'a str>) -> Option<(Cow<'a, str>, 
     }
 }
 
-/// Types whose name says all.
+/// Types without parameters.
 fn scalar_type(word: &str) -> Option<&'static str> {
     Some(match word {
         "Boolean" => "BOOLEAN",

@@ -1,4 +1,5 @@
-//! The store's file: through the file system that tests can make fail, or for reading alone. Errors name it.
+//! Access to the store's file: through `disk`, whose operations tests can make fail, or read-only. Errors name the
+//! file.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -43,18 +44,18 @@ impl StorageBackend for Backend {
     }
 }
 
-/// Bytes that are remembered together where something was written.
+/// Writes are held in memory in pages of this size.
 const PAGE_BYTES: u64 = 4096;
 
-/// A store's file that is not changed: what the store writes (it notes that it is open, and mends what a process left
-/// that was cut short) is in memory, over what the file holds.
+/// A store's file that is never changed. The store writes even when it is only read: it marks itself as open, and
+/// repairs what a killed process left. These writes are held in memory, over the content of the file.
 #[derive(Debug)]
 pub struct Unchanged {
     file: File,
     over: Mutex<Over>,
 }
 
-/// What differs from the file.
+/// The differences from the file.
 #[derive(Debug)]
 struct Over {
     bytes: u64,
@@ -62,10 +63,10 @@ struct Over {
 }
 
 impl Unchanged {
-    /// Over a file.
+    /// Reads from `file`.
     ///
     /// # Errors
-    /// When its length cannot be told.
+    /// When the file's length is unknown.
     pub fn new(file: File) -> io::Result<Self> {
         let bytes = file.metadata()?.len();
         let over = Over {
@@ -82,7 +83,7 @@ impl Unchanged {
         self.over.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A page of the file; zeros behind its end.
+    /// A page of the file, filled with zeros after its end.
     fn stored(&self, page: u64) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; usize::try_from(PAGE_BYTES).map_err(io::Error::other)?];
         let mut filled = 0;
@@ -99,7 +100,8 @@ impl Unchanged {
     }
 }
 
-/// The parts of `length` bytes from `offset` that lie in one page each: the page, where in it, where among the bytes.
+/// Splits `length` bytes from `offset` at page boundaries. Each part has the page, the offset in it, and the range
+/// among the bytes.
 fn parts(
     offset: u64,
     length: usize,
@@ -144,7 +146,7 @@ impl StorageBackend for Unchanged {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut over = self.over();
-        // What is cut off comes back as zeros.
+        // Bytes that are cut off read as zeros if the file grows again.
         for page in len / PAGE_BYTES..over.bytes.div_ceil(PAGE_BYTES) {
             let mut bytes = match over.pages.remove(&page) {
                 Some(bytes) => bytes,

@@ -1,12 +1,13 @@
-//! Blocks: some hundred entries of a part, in the order of their keys, under one key of the store.
+//! Blocks: a few hundred entries of a part, in the order of their keys, under one key of the store.
 //!
-//! A key differs from the one before it by a few bytes in the middle: what they share at both ends is not repeated. An
-//! entry of a distinct pair takes about six bytes so, where one entry of the store would take forty.
+//! Adjacent keys mostly differ in a few bytes in the middle, so the bytes that they share at both ends are not
+//! repeated. An entry of a distinct pair takes about six bytes this way. As an entry of the store it would take
+//! forty.
 //!
-//! 1. A block covers the keys from its fence, which is its key in the store, up to its end, the next block's fence; the
-//!    first fence of a part is empty, the last block has no end. So every key is covered by one block, and a block that
-//!    was found for a key it does not cover tells that the store is damaged.
-//! 2. Entries are in ascending order, each key once.
+//! 1. A block covers the keys from its fence up to its end. The fence is its key in the store, and the end is the
+//!    next block's fence. The first fence of a part is empty, and the last block has no end. So every key is covered
+//!    by exactly one block. If the block found for a key does not cover it, the store is damaged.
+//! 2. Entries are in ascending order of their keys, and each key occurs once.
 //! 3. The bytes begin with a checksum of the fence and all that follows.
 
 use std::cmp::Ordering;
@@ -17,7 +18,7 @@ use tidewater_operators::varint::{put, put_bytes, put_signed, take, take_bytes, 
 
 const CHECKSUM_BYTES: usize = 8;
 
-/// A block whose checksum is wrong, or whose bytes are no entries.
+/// A block whose checksum is wrong, or whose bytes are not entries.
 #[derive(Debug)]
 pub struct Damaged;
 
@@ -42,7 +43,7 @@ impl BlockWriter {
         let back = shared_back(old, new);
         let middle = &new[..new.len() - back];
         match [front, back, middle.len()].map(|length| u8::try_from(length).unwrap_or(u8::MAX)) {
-            // Most are of one byte, and are written at once.
+            // Most lengths fit one byte, and are written together.
             lengths @ [..0x80, ..0x80, ..0x80] => self.entries.extend_from_slice(&lengths),
             _ => {
                 let length = |length: usize| u128::try_from(length).unwrap_or_default();
@@ -54,7 +55,7 @@ impl BlockWriter {
         self.entries.extend_from_slice(middle);
         put_signed(i128::from(entry.count), &mut self.entries);
         put_bytes(entry.payload, &mut self.entries);
-        // What is shared is there already.
+        // The shared bytes are in place already.
         if old.len() == new.len() {
             old[..middle.len()].copy_from_slice(middle);
         } else {
@@ -63,7 +64,8 @@ impl BlockWriter {
         }
     }
 
-    /// Appends entries as a reader has them encoded, behind the same key as there; `last` is the key of the last one.
+    /// Appends entries that a reader has in encoded form. The key before them must be the same as in the reader's
+    /// block. `last` is the key of the last one.
     pub fn append(&mut self, encoded: &[u8], last: &[u8]) {
         if !encoded.is_empty() {
             self.entries.extend_from_slice(encoded);
@@ -72,7 +74,7 @@ impl BlockWriter {
         }
     }
 
-    /// The entries and the last one's key, and an empty writer.
+    /// Returns the entries and the last one's key, and empties the writer.
     pub fn take(&mut self) -> (Vec<u8>, Vec<u8>) {
         let taken = (self.entries.clone(), self.last.clone());
         self.entries.clear();
@@ -80,7 +82,7 @@ impl BlockWriter {
         taken
     }
 
-    /// The block's bytes, and an empty writer.
+    /// Returns the block's bytes, and empties the writer.
     pub fn finish(&mut self, fence: &[u8], end: Option<&[u8]>) -> Vec<u8> {
         let mut bytes = vec![0; CHECKSUM_BYTES];
         put(u128::from(end.is_some()), &mut bytes);
@@ -96,7 +98,8 @@ impl BlockWriter {
     }
 }
 
-/// Bytes that both begin with. Eight at a time: keys of a part share most of theirs.
+/// Length of the common prefix. Compares eight bytes at a time, since keys of a part mostly have long common
+/// prefixes.
 fn shared_front(a: &[u8], b: &[u8]) -> usize {
     let (a_words, _) = a.as_chunks::<8>();
     let (b_words, _) = b.as_chunks::<8>();
@@ -106,7 +109,7 @@ fn shared_front(a: &[u8], b: &[u8]) -> usize {
     words + rest.take_while(|(a, b)| a == b).count()
 }
 
-/// Bytes that both end with.
+/// Length of the common suffix.
 fn shared_back(a: &[u8], b: &[u8]) -> usize {
     let bytes = a.iter().rev().zip(b.iter().rev());
     bytes.take_while(|(a, b)| a == b).count()
@@ -121,11 +124,12 @@ fn checksum(fence: &[u8], body: &[u8]) -> [u8; CHECKSUM_BYTES] {
 pub struct BlockReader {
     end: Option<Vec<u8>>,
     bytes: Vec<u8>,
-    /// Where in `bytes` the entry that it stands at begins, and the next one.
+    /// Where in `bytes` the current entry begins, and where the next one begins.
     at: usize,
     next: usize,
     key: Vec<u8>,
-    /// How many bytes of the key are those of the one before, at both ends, and what was between them there.
+    /// How many bytes the key shares with the previous key, at both ends, and the bytes of the previous key between
+    /// them.
     front: usize,
     back: usize,
     replaced: Vec<u8>,
@@ -136,7 +140,7 @@ pub struct BlockReader {
 }
 
 impl BlockReader {
-    /// A reader that can tell the key [before](Self::previous) the one it stands at.
+    /// A reader that remembers the [previous](Self::previous) key.
     pub fn remembering() -> Self {
         Self {
             remembers: true,
@@ -144,7 +148,7 @@ impl BlockReader {
         }
     }
 
-    /// Opens the block at `fence`; it stands before its first entry.
+    /// Opens the block at `fence`, before its first entry.
     ///
     /// # Errors
     /// When the checksum is wrong.
@@ -164,7 +168,7 @@ impl BlockReader {
         Ok(())
     }
 
-    /// Opens entries as a block has them; it stands before the first one.
+    /// Opens encoded entries without a block's header, before the first one.
     pub fn open_entries(&mut self, entries: &[u8]) {
         self.end = None;
         self.bytes.clear();
@@ -172,14 +176,14 @@ impl BlockReader {
         self.rewind();
     }
 
-    /// Moves back before the first entry.
+    /// Moves back to before the first entry.
     pub fn rewind(&mut self) {
         (self.at, self.next) = (0, 0);
         self.key.clear();
         self.at_entry = false;
     }
 
-    /// The fence of the block that follows; none for the last.
+    /// The fence of the next block; `None` for the last block.
     pub fn end(&self) -> Option<&[u8]> {
         self.end.as_deref()
     }
@@ -189,10 +193,10 @@ impl BlockReader {
         self.end.as_deref().is_none_or(|end| key < end)
     }
 
-    /// Moves to the next entry; `false` when there is none.
+    /// Moves to the next entry; `false` if there is none.
     ///
     /// # Errors
-    /// When the bytes are no entry.
+    /// When the bytes are not an entry.
     pub fn step(&mut self) -> Result<bool, Damaged> {
         self.at = self.next;
         self.at_entry = self.next < self.bytes.len();
@@ -202,11 +206,11 @@ impl BlockReader {
         Ok(self.at_entry)
     }
 
-    /// Moves on to the first entry whose key is not less than `target`; `false` when there is none. The key of the entry
-    /// that it stands at is less.
+    /// Moves forward to the first entry whose key is not less than `target`; `false` if there is none. The current
+    /// key must be less than `target`.
     ///
-    /// What a key shares with the one before it tells mostly how it compares, since that one is less: no more is looked
-    /// at.
+    /// Most keys need no comparison. The previous key is less than `target`, so the number of bytes that a key shares
+    /// with the previous one mostly decides.
     ///
     /// # Errors
     /// As [`step`](Self::step).
@@ -215,9 +219,9 @@ impl BlockReader {
         let mut shared = shared_front(&self.key, target);
         while self.step()? {
             match self.front.cmp(&shared) {
-                // It differs from the target where the one before did, in the same byte.
+                // The key has the same byte as the previous key where that one was less than the target.
                 Ordering::Greater => continue,
-                // It is greater than the one before in a byte that the target has too.
+                // The key exceeds the previous key in a byte that the previous key shares with the target.
                 Ordering::Less => return Ok(true),
                 Ordering::Equal => {}
             }
@@ -242,7 +246,7 @@ impl BlockReader {
             self.replaced.extend_from_slice(replaced);
         }
         if middle.len() == replaced.len() {
-            // Mostly some bytes: fewer than are worth a call.
+            // Mostly a few bytes, too few to be worth a call of `memcpy`.
             replaced
                 .iter_mut()
                 .zip(middle)
@@ -258,7 +262,7 @@ impl BlockReader {
         Some(())
     }
 
-    /// The key of the entry before the one it stands at, of a reader that [remembers](Self::remembering) it.
+    /// The key before the current entry's. Only for a reader that [remembers](Self::remembering) it.
     pub fn previous(&self) -> Vec<u8> {
         if self.at_entry {
             let back = self.key.len() - self.back;
@@ -268,22 +272,22 @@ impl BlockReader {
         }
     }
 
-    /// Where the encoded entry begins that it stands at.
+    /// Where the current entry begins in the encoded bytes.
     pub fn at(&self) -> usize {
         self.at
     }
 
-    /// Encoded entries from one of them on, up to the one that it stands at.
+    /// The encoded entries from `from` up to the current one, exclusive.
     pub fn encoded(&self, from: usize) -> &[u8] {
         &self.bytes[from..self.at]
     }
 
-    /// What follows the entry it stands at, encoded.
+    /// The encoded entries after the current one.
     pub fn rest(&self) -> &[u8] {
         &self.bytes[self.next..]
     }
 
-    /// The entry it stands at.
+    /// The current entry.
     pub fn entry(&self) -> Option<StateEntry<'_>> {
         self.at_entry.then(|| StateEntry {
             key: &self.key,
@@ -342,7 +346,7 @@ mod tests {
         assert!(reader.covers(b"zz") && !reader.covers(b"zzz"));
     }
 
-    /// From every entry to every key between, at and behind the entries, and what is behind it then.
+    /// Seeks from every entry to every key between, at and after the entries, and steps from there.
     #[test]
     fn seeks_find_the_first_that_is_not_less() {
         let (entries, block) = (entries(), block());

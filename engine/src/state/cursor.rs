@@ -1,4 +1,4 @@
-//! Walks over the entries of one level of a part, block by block.
+//! Iterates over the entries of one level of a part, block by block.
 
 use redb::{AccessGuard, ReadableTable, StorageError};
 use tidewater_operators::state::{EntryCursor, StateEntry, StateError};
@@ -6,22 +6,22 @@ use tidewater_operators::state::{EntryCursor, StateEntry, StateError};
 use super::block::BlockReader;
 use super::error::{Damage, StoreError};
 
-/// Walks over entries in ascending order of their keys, as [`EntryCursor`] does, with the errors of the store.
+/// Iterates over entries in ascending order of their keys. Like [`EntryCursor`], with the store's errors.
 pub trait Walk {
     /// Moves to the first entry whose key is not less than `key`.
     fn find(&mut self, key: &[u8]) -> Result<(), StoreError>;
 
-    /// Moves to the last entry whose key is less than `key`; past the last when there is none.
+    /// Moves to the last entry whose key is less than `key`, or past the last entry if there is none.
     fn find_before(&mut self, key: &[u8]) -> Result<(), StoreError>;
 
     /// Moves to the next entry.
     fn advance(&mut self) -> Result<(), StoreError>;
 
-    /// The entry it stands at.
+    /// The current entry.
     fn at(&self) -> Option<StateEntry<'_>>;
 }
 
-/// A cursor for operators, to which errors are messages.
+/// A cursor for operators, with errors as messages.
 pub struct StateCursor<W>(pub W);
 
 fn as_state_error(result: Result<(), StoreError>) -> Result<(), StateError> {
@@ -55,21 +55,22 @@ type StoredBlock<'a> = Result<
     StorageError,
 >;
 
-/// Stands at an entry of a level, or past the last. The level has blocks.
+/// A position at an entry of a level, or past the last one. The level must have blocks.
 pub struct LevelCursor<'a, T> {
     /// The part, for messages.
     name: &'a str,
     table: &'a T,
-    /// Of the block it stands in.
+    /// The fence of the current block.
     fence: Option<Vec<u8>>,
     block: BlockReader,
-    /// The key that was sought last. No entry lies between it and where the cursor stands, unless that moved since.
+    /// The key of the last [`find`](Walk::find). No entry is between it and the current position, unless the cursor
+    /// has moved since.
     sought: Vec<u8>,
     has_moved: bool,
 }
 
 impl<'a, T: ReadableTable<&'static [u8], &'static [u8]>> LevelCursor<'a, T> {
-    /// A cursor that stands nowhere.
+    /// A cursor without a position.
     pub fn new(name: &'a str, table: &'a T) -> Self {
         Self {
             name,
@@ -105,7 +106,7 @@ impl<'a, T: ReadableTable<&'static [u8], &'static [u8]>> LevelCursor<'a, T> {
     }
 }
 
-/// Opens the block of a level of the part `name` that covers `key`; gives its fence.
+/// Opens the block that covers `key`, in a level of the part `name`. Returns its fence.
 ///
 /// # Errors
 /// When the store fails, or is damaged.
@@ -124,7 +125,7 @@ pub fn open_covering<'a, T: ReadableTable<&'static [u8], &'static [u8]>>(
     }
 }
 
-/// Opens a block, which must be there; gives its fence.
+/// Opens a block, which must exist. Returns its fence.
 fn open_block<'a>(
     name: &str,
     block: &mut BlockReader,
@@ -159,7 +160,7 @@ impl<T: ReadableTable<&'static [u8], &'static [u8]>> Walk for LevelCursor<'_, T>
             self.sought.as_slice() <= key && at.is_none_or(|entry| entry.key >= key)
         };
         if !is_there {
-            // Past its last entry it does not know how far it is.
+            // Past its last entry, the block reader does not know its distance from the key.
             let behind = at.is_none_or(|entry| entry.key > key);
             let inside = self.fence.as_deref().is_some_and(|fence| fence <= key);
             if behind || !inside || !self.block.covers(key) {
@@ -179,7 +180,8 @@ impl<T: ReadableTable<&'static [u8], &'static [u8]>> Walk for LevelCursor<'_, T>
         self.has_moved = true;
         self.open(key)?;
         loop {
-            // Blocks are read forwards only: once to count, once to stand there.
+            // Blocks are read forwards only: once to count the entries before the key, once to move to the last of
+            // them.
             let mut before = 0;
             while self.block.step().map_err(|_| self.damaged())?
                 && self.block.entry().is_some_and(|entry| entry.key < key)

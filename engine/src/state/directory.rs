@@ -1,7 +1,7 @@
-//! The state's directory: whose it is, its format, and the lock that keeps a second process out.
+//! The state's directory: its format, and the lock that keeps other processes out.
 //!
-//! 1. The lock is the kernel's: it ends with its process, however that ends.
-//! 2. Whoever changes the state has the lock alone; those who only read it share it.
+//! 1. The lock is the kernel's, so it is released when the process ends, however it ends.
+//! 2. A process that changes the state holds the lock exclusively. Processes that only read it share the lock.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -14,38 +14,38 @@ use super::error::StoreError;
 pub use super::layout::StateLayout;
 use super::migrate::OLDEST_FORMAT;
 
-/// The format this version writes.
+/// The format that this version writes.
 pub const FORMAT: u32 = 6;
 
 /// A locked state directory.
 #[derive(Debug)]
 pub struct Directory {
-    /// Where it is, and what is in it.
+    /// The paths in the directory.
     pub layout: StateLayout,
-    /// Whether a state is in it.
+    /// Whether the directory holds a state.
     pub is_made: bool,
-    /// Whether the state is of an older format that this version moves.
+    /// Whether the state has an older format that this version migrates.
     pub is_outdated: bool,
-    /// Held open for its lock.
+    /// Kept open for its lock.
     _lock: File,
 }
 
 impl Directory {
-    /// Locks the directory, which is made where it is missing. `wait` waits for its lock; `rebuild` takes a state of an
-    /// older version for none.
+    /// Locks the directory, and creates it if it does not exist. With `wait`, waits for the lock. With `rebuild`, a
+    /// state of an older version counts as none.
     ///
     /// # Errors
-    /// When it is in use, holds something else, or was written by another version.
+    /// When the directory is in use, holds something else, or was written by another version.
     pub fn open(path: &Path, wait: bool, rebuild: bool) -> Result<Self, StoreError> {
         disk::create_dir_all(path).map_err(StoreError::io("create the directory", path))?;
         let path = fs::canonicalize(path).map_err(StoreError::io("look up the directory", path))?;
         Self::locked(path, wait, rebuild, Hold::Alone)
     }
 
-    /// The directory of a state that is there, to be read and not changed. Several processes may read at a time.
+    /// Locks the directory of an existing state for reading. Several processes may read at the same time.
     ///
     /// # Errors
-    /// As [`open`](Self::open), and when there is no state.
+    /// As for [`open`](Self::open), and when there is no state.
     pub fn for_reading(path: &Path, wait: bool) -> Result<Self, StoreError> {
         if !StateLayout::new(path.to_owned()).format().exists() {
             return Err(StoreError::Absent(path.to_owned()));
@@ -71,7 +71,7 @@ impl Directory {
         })
     }
 
-    /// Says that a state is in it.
+    /// Records that the directory holds a state.
     ///
     /// # Errors
     /// When the file system refuses.
@@ -111,17 +111,17 @@ fn check_content(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// How a state is held.
+/// How a state is locked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Hold {
-    /// To change it.
+    /// Exclusively, to change the state.
     Alone,
-    /// To read it.
+    /// Shared, to read the state.
     Shared,
 }
 
 impl Hold {
-    /// What takes the lock at once or not at all, and what waits for it.
+    /// The lock operations without waiting and with waiting.
     fn operations(self) -> (FlockOperation, FlockOperation) {
         match self {
             Self::Alone => (
@@ -148,7 +148,7 @@ fn lock(layout: &StateLayout, wait: bool, hold: Hold) -> Result<File, StoreError
         .open(&path);
     let (mut file, may_write) = match opened {
         Ok(file) => (file, true),
-        // A reader need not be allowed to write.
+        // A reader may lack the permission to write.
         Err(_) if hold == Hold::Shared => (File::open(&path).map_err(failed())?, false),
         Err(error) => return Err(failed()(error)),
     };
@@ -174,14 +174,14 @@ fn lock(layout: &StateLayout, wait: bool, hold: Hold) -> Result<File, StoreError
     if !may_write {
         return Ok(file);
     }
-    // For whoever finds it locked.
+    // Shown to others who find the state locked.
     file.set_len(0)
         .and_then(|()| write!(file, "process {}", std::process::id()))
         .map_err(failed())?;
     Ok(file)
 }
 
-/// The format of the state that is there, one that this version reads; `None` when there is no state.
+/// The format of the existing state, if this version can read it; `None` if there is no state.
 fn check_format(layout: &StateLayout) -> Result<Option<u32>, StoreError> {
     let path = layout.format();
     let text = match fs::read_to_string(&path) {

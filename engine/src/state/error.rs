@@ -6,22 +6,22 @@ use std::path::{Path, PathBuf};
 use tidewater_connectors::error::SourceError;
 use tidewater_connectors::sink::SinkError;
 
-/// What is damaged.
+/// The damaged item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Damage {
-    /// Entries of an operator.
+    /// The entries of an operator.
     Part(String),
-    /// A record of the state itself, by table and key.
+    /// A record, by table and key.
     Record(String),
     /// A page of the store.
     Page,
-    /// Some or all of a table of the store.
+    /// Entries of a table of the store are missing.
     Table(String),
-    /// All of the store.
+    /// The store's file is missing or empty.
     Gone(PathBuf),
 }
 
-/// Why the state cannot be used. Its directory is named where the error is shown.
+/// Why the state cannot be used. The state's directory is added when the error is shown.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The file system refused.
@@ -37,16 +37,16 @@ pub enum StoreError {
     /// The store refused.
     #[error("the state cannot be read or written: {0}")]
     Store(Box<redb::Error>),
-    /// Bytes that are not what was written.
+    /// The stored bytes differ from what was written.
     #[error(
         "the state is damaged: {what}; `tidewater run JOB --state DIR --rebuild` makes it \
          anew from the kept inputs"
     )]
     Damaged {
-        /// What.
+        /// The damaged item.
         what: String,
     },
-    /// A retraction of what was never there.
+    /// A retraction of something that was never inserted.
     #[error(
         "{0}: a row was taken back more often than it was taken in: the state does not fit its inputs"
     )]
@@ -58,7 +58,7 @@ pub enum StoreError {
     InUse {
         /// The state's directory.
         path: PathBuf,
-        /// Who.
+        /// The process that uses it.
         owner: String,
     },
     /// A state of another version.
@@ -66,9 +66,9 @@ pub enum StoreError {
     Version {
         /// The state's directory.
         path: PathBuf,
-        /// What it has.
+        /// The state's format.
         found: u32,
-        /// What this version has.
+        /// The format of this version.
         known: u32,
         /// This version.
         version: &'static str,
@@ -86,7 +86,7 @@ pub enum StoreError {
     Foreign {
         /// The directory.
         path: PathBuf,
-        /// The first thing in it.
+        /// The first entry in it.
         entry: String,
     },
     /// A state of another job.
@@ -96,12 +96,12 @@ pub enum StoreError {
     OtherJob {
         /// The state's directory.
         path: PathBuf,
-        /// Whose it is.
+        /// The job that the state belongs to.
         owner: String,
         /// The job that was to be run.
         job: String,
     },
-    /// Swaps of the last commit could not be finished, or tables not be read.
+    /// Swaps of the last commit could not be finished, or tables could not be read.
     #[error(transparent)]
     Sink(#[from] SinkError),
     /// A kept input cannot be read.
@@ -110,7 +110,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Damage.
+    /// An error about damage.
     pub fn damaged(damage: Damage) -> Self {
         let what = match damage {
             Damage::Part(name) => format!("what is kept of {name} does not have its checksum"),
@@ -125,7 +125,7 @@ impl StoreError {
     fn of_store(error: redb::Error) -> Self {
         use io::ErrorKind::{InvalidData, UnexpectedEof};
         match &error {
-            // The store holds tables of one kind, made by this version.
+            // All tables have one type, so a table of another type is damage.
             redb::Error::Corrupted(_)
             | redb::Error::UpgradeRequired(_)
             | redb::Error::TableTypeMismatch { .. }

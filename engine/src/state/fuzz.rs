@@ -1,4 +1,4 @@
-//! What the fuzz targets of `tests/fuzz` hold of items that are not public.
+//! Properties of private items, for the fuzz targets of `tests/fuzz`.
 
 #![allow(clippy::expect_used)]
 
@@ -8,10 +8,10 @@ use tidewater_operators::state::Entry;
 
 use super::block::{BlockReader, BlockWriter};
 
-/// A block gives back the entries that it was written with, and bytes that are no block are damage.
+/// A block returns the entries that were written, and bytes that are not a block are reported as damage.
 ///
 /// # Panics
-/// When that is not so.
+/// When the property does not hold.
 pub fn state_blocks(data: &[u8]) {
     let mut rest = data;
     let mut take = |length: usize| {
@@ -56,7 +56,7 @@ fn read(fence: &[u8], block: &[u8]) -> Option<Entries> {
     Some(entries)
 }
 
-/// Reads entries of any bytes, without a checksum before them.
+/// Reads arbitrary bytes as entries, without a checksum.
 fn read_is_bounded(data: &[u8]) -> bool {
     let mut reader = BlockReader::default();
     reader.open_entries(data);

@@ -1,14 +1,14 @@
-//! What is in a state's directory, and where. No other module spells these names.
+//! The names in a state's directory. No other module spells them.
 //!
 //! | name | holds |
 //! |---|---|
-//! | `FORMAT` | the format's number; written last when a state is made |
-//! | `lock` | locked by the process that uses the state; names it |
-//! | `state.redb` | positions, operators' state, what is published, commits |
+//! | `FORMAT` | the format's number; written last when a state is created |
+//! | `lock` | locked by the process that uses the state; contains its name |
+//! | `state.redb` | checkpoints, operators' state, records of published files, commits |
 //! | `inputs/` | deliveries as they were read, by content hash |
 //! | `streams/` | messages as they were read, by source |
-//! | `sources/` | what other connectors keep, by connector |
-//! | `changes/` | what each epoch changed in each table |
+//! | `sources/` | content that other connectors keep, by connector |
+//! | `changes/` | the changes of each table in each epoch |
 //! | `tables/` | Parquet copies of tables that are published as text, or elsewhere |
 
 use std::path::{Path, PathBuf};
@@ -46,17 +46,17 @@ impl StateLayout {
         &self.root
     }
 
-    /// The file that tells the format.
+    /// The file with the format's number.
     pub fn format(&self) -> PathBuf {
         self.root.join(FORMAT)
     }
 
-    /// Where [`format`](Self::format) is written before it takes its place.
+    /// The temporary file that replaces [`format`](Self::format).
     pub fn new_format(&self) -> PathBuf {
         self.root.join(NEW_FORMAT)
     }
 
-    /// The file that is locked.
+    /// The lock file.
     pub fn lock(&self) -> PathBuf {
         self.root.join(LOCK)
     }
@@ -66,22 +66,22 @@ impl StateLayout {
         self.root.join(STORE)
     }
 
-    /// The directory of a connector's own.
+    /// A connector's own directory.
     pub fn connector(&self, connector: &dyn SourceConnector) -> PathBuf {
         self.root.join(connector.directory())
     }
 
-    /// The directory of all lists of changes.
+    /// The directory of all files of changes.
     pub fn all_changes(&self) -> PathBuf {
         self.root.join(CHANGES)
     }
 
-    /// The directory of the lists of changes of an epoch.
+    /// The directory of an epoch's files of changes.
     pub fn changes_of(&self, epoch: u64) -> PathBuf {
         self.all_changes().join(format!("{epoch:020}"))
     }
 
-    /// The list of what an epoch changed in a table.
+    /// The file of an epoch's changes to a table.
     pub fn changes(&self, epoch: u64, table: &str) -> PathBuf {
         self.changes_of(epoch).join(format!("{table}.parquet"))
     }

@@ -1,17 +1,17 @@
-//! Levels: a part is a large table that is seldom changed, and small ones beside it for what changed of late.
+//! Levels of a part: a large table that is seldom changed, and small tables for recent changes.
 //!
-//! A late file changes scattered pairs, in as many blocks as there are pairs. Its changes are put into a small table, which
-//! is merged into the large one once it has grown: a log-structured merge tree of three levels.
+//! A late file changes scattered pairs, in as many blocks as there are pairs. Its changes go to a small table. When
+//! that has grown, it is merged into the large one. This is a log-structured merge tree of three levels.
 //!
 //! | level | holds for a key | at most, of the base's blocks |
 //! |---|---|---|
 //! | base | the entry's count and payload | |
-//! | recent | a change of these ([`MergeOperand`]) | an eighth, with the latest |
+//! | recent | a change of the entry ([`MergeOperand`]) | an eighth, with the latest |
 //! | latest | a later change | a 64th |
 //!
-//! 1. There is nothing above a base of fewer than [`LEVELLED_BLOCKS`] blocks, or of what a test has for that.
-//! 2. While there is something above the base, the base changes only when all of that is merged into it.
-//! 3. The count of an entry, summed over a level and those below it, is never negative.
+//! 1. A base of fewer than [`LEVELLED_BLOCKS`] blocks has no levels above it. Tests may set a smaller number.
+//! 2. While the levels above the base have entries, the base changes only when all of them are merged into it.
+//! 3. For each level, the count of an entry summed over it and the levels below is never negative.
 
 use redb::{ReadableTableMetadata, WriteTransaction};
 
@@ -22,13 +22,13 @@ use super::lookup::PartLookup;
 use super::merge_operand::MergeOperand;
 use super::part_writer::{BlockTable, LevelKind, PartWriter};
 
-/// Prefixes of the names of the tables: of the base, and of the levels above it.
+/// Prefixes of the tables' names: the base, then the levels above it.
 pub const LEVELS: [&str; 3] = ["part ", "recent of ", "latest of "];
 
-/// A base of fewer blocks is changed itself.
+/// A base with fewer blocks is changed directly.
 pub const LEVELLED_BLOCKS: u64 = 32;
 
-/// The part that a table holds a level of; `None` for other tables.
+/// The part whose level a table holds; `None` for other tables.
 pub fn part_of(table: &str) -> Option<&str> {
     LEVELS.iter().find_map(|level| table.strip_prefix(level))
 }
@@ -43,7 +43,7 @@ fn open<'txn>(
     Ok(transaction.open_table(Bytes::new(&table))?)
 }
 
-/// Deletes the levels of a part from one on.
+/// Deletes the levels of a part, from level `from` upwards.
 ///
 /// # Errors
 /// When the store fails.
@@ -55,10 +55,11 @@ pub fn delete(transaction: &WriteTransaction, from: usize, name: &str) -> Result
     Ok(())
 }
 
-/// Changes the entries of a part; beside its base if that has `levelled_blocks` blocks.
+/// Changes the entries of a part. If the base has at least `levelled_blocks` blocks, the changes go to the latest
+/// level.
 ///
 /// # Errors
-/// When the store fails or is damaged, or what `change` says.
+/// When the store fails or is damaged, or `change` fails.
 pub fn change(
     transaction: &WriteTransaction,
     name: &str,
@@ -109,7 +110,7 @@ fn compact(
     Ok(())
 }
 
-/// Merges a level into one below it.
+/// Merges a level into a lower one.
 fn merge<'a, 'txn>(
     name: &'a str,
     from: &BlockTable<'txn>,

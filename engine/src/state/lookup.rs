@@ -1,4 +1,4 @@
-//! Looks single entries of a part up, in all of its levels.
+//! Looks up single entries of a part in all its levels.
 
 use redb::ReadableTable;
 use tidewater_operators::state::{EntryLookup, StateEntry, StateError};
@@ -11,12 +11,12 @@ use super::merge_operand::MergeOperand;
 /// Looks up the counts of entries.
 pub struct PartLookup<'a, T> {
     name: &'a str,
-    /// The latest first, the base last.
+    /// The levels, the latest first and the base last.
     levels: Vec<LevelLookup<'a, T>>,
 }
 
 impl<'a, T: ReadableTable<&'static [u8], &'static [u8]>> PartLookup<'a, T> {
-    /// In the levels of the part `name`, the base first; each has blocks.
+    /// A lookup in the levels of the part `name`, given with the base first. Each level must have blocks.
     pub fn new(name: &'a str, levels: impl DoubleEndedIterator<Item = &'a T>) -> Self {
         Self {
             name,
@@ -24,7 +24,7 @@ impl<'a, T: ReadableTable<&'static [u8], &'static [u8]>> PartLookup<'a, T> {
         }
     }
 
-    /// The count of the entry of `key`. Cheap when `key` is not less than the last one, and not far ahead.
+    /// The count of the entry of `key`. Cheap if `key` is not less than the previous one, and not far ahead.
     ///
     /// # Errors
     /// When the store fails or is damaged.
@@ -37,7 +37,7 @@ impl<'a, T: ReadableTable<&'static [u8], &'static [u8]>> PartLookup<'a, T> {
             };
             match MergeOperand::of_entry(entry) {
                 MergeOperand::Add(more) if at < base => count += more,
-                // It replaces what the levels below hold.
+                // The operand replaces the levels below.
                 MergeOperand::Add(_) | MergeOperand::Set(..) => {
                     count += entry.count;
                     break;
@@ -58,12 +58,12 @@ impl<T: ReadableTable<&'static [u8], &'static [u8]>> EntryLookup for PartLookup<
     }
 }
 
-/// The place in one level.
+/// The position in one level.
 struct LevelLookup<'a, T> {
     table: &'a T,
     block: BlockReader,
-    /// The last key that was looked up; `None` before the first lookup. The block covers it, and stands at the first entry
-    /// that is not less, or past the last.
+    /// The last key that was looked up; `None` before the first lookup. The block covers this key, and its current
+    /// entry is the first one that is not less, or past the last.
     sought: Option<Vec<u8>>,
 }
 
@@ -80,7 +80,7 @@ impl<'a, T: ReadableTable<&'static [u8], &'static [u8]>> LevelLookup<'a, T> {
         let damaged = || StoreError::damaged(Damage::Part(name.to_owned()));
         let is_ahead = |sought: &Vec<u8>| sought.as_slice() <= key && self.block.covers(key);
         let goes_on = self.sought.as_ref().is_some_and(is_ahead);
-        // What fails leaves it nowhere.
+        // After an error there is no position.
         let mut sought = self.sought.take().unwrap_or_default();
         if !goes_on {
             open_covering(name, self.table, key, &mut self.block)?;

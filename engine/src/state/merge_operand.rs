@@ -1,4 +1,4 @@
-//! Merge operands: what a level of a part holds for a key, to be merged with what the levels below hold.
+//! Merge operands: the entries of a part's upper levels, which are merged with the entries of the levels below.
 
 use tidewater_operators::state::{EntryUpdate, StateEntry};
 
@@ -7,15 +7,15 @@ use tidewater_operators::state::{EntryUpdate, StateEntry};
 pub enum MergeOperand<'a> {
     /// Adds to the entry's count.
     Add(i64),
-    /// Sets the entry's count and payload, whatever they were.
+    /// Sets the entry's count and payload.
     Set(i64, &'a [u8]),
 }
 
-/// The first byte of the payload of a [`MergeOperand::Set`] above the base; a [`MergeOperand::Add`] has no payload.
+/// The first byte of the payload of a [`MergeOperand::Set`] above the base. A [`MergeOperand::Add`] has no payload.
 const SET: u8 = 1;
 
 impl<'a> MergeOperand<'a> {
-    /// The operand that an entry of a level above the base holds.
+    /// The operand in an entry of a level above the base.
     pub fn of_entry(entry: StateEntry<'a>) -> Self {
         match entry.payload.split_first() {
             None => Self::Add(entry.count),
@@ -23,7 +23,7 @@ impl<'a> MergeOperand<'a> {
         }
     }
 
-    /// This operand, then a later one.
+    /// This operand followed by a later one.
     pub fn then(self, later: MergeOperand<'a>) -> Self {
         match (self, later) {
             (_, MergeOperand::Set(count, payload)) => Self::Set(count, payload),
@@ -38,7 +38,7 @@ impl<'a> MergeOperand<'a> {
         count
     }
 
-    /// The payload of the entry that holds it above the base, in `bytes`.
+    /// The payload of this operand's entry above the base, written to `bytes`.
     pub fn payload(self, bytes: &mut Vec<u8>) -> &[u8] {
         bytes.clear();
         if let Self::Set(_, payload) = self {

@@ -1,17 +1,18 @@
-//! States of older formats, as this version reads them.
+//! Migrates states of older formats.
 //!
-//! Format 5 kept positions of files by source and path, and positions of topics by source. Since format 6 both are
+//! Format 5 has positions of files by source and path, and positions of topics by source. Since format 6, both are
 //! checkpoints of their connectors.
 //!
-//! 1. The move is one transaction. It is done whenever the old tables are there, whatever the format says: a process that
-//!    dies between writing the format and the transaction leaves a state of the new format with the old tables.
+//! 1. The migration is one transaction. It runs whenever the old tables exist, whatever the format's number is. If a
+//!    process dies after it wrote the new number and before the transaction, the state has the new number and the old
+//!    tables.
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableHandle, WriteTransaction};
 use serde_json::Value;
 
 use super::{Bytes, CHECKPOINTS, Records, STATE, StoreError, checkpoint_key, document, seal};
 
-/// The oldest format that can be moved.
+/// The oldest format that can be migrated.
 pub const OLDEST_FORMAT: u32 = 5;
 
 /// Positions of files, by source and path.
@@ -19,7 +20,7 @@ const POSITIONS: Records = Records("positions");
 /// Positions of topics, by source.
 const STREAMS: Records = Records("streams");
 
-/// Moves the records of an older format, where there are some.
+/// Migrates the records of an older format, if there are any.
 ///
 /// # Errors
 /// When the store fails, or a record is damaged.
@@ -65,7 +66,7 @@ fn move_records(
     Ok(())
 }
 
-/// Corrects the numbers of records that the state's own record tells.
+/// Corrects the numbers of entries in the state's own record.
 fn count_records(transaction: &WriteTransaction) -> Result<(), StoreError> {
     use redb::ReadableTableMetadata;
     let moved = transaction.open_table(Bytes::new(CHECKPOINTS.0))?.len()?;

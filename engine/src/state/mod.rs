@@ -1,12 +1,12 @@
-//! Durable state: what a job remembers from one run to the next.
+//! The durable state that a job keeps from one run to the next.
 //!
-//! It is one file of `redb`, an embedded transactional ordered key-value store, and directories of kept inputs beside it
-//! ([`directory`]). Everything that a commit moves is in one transaction: positions, operators' entries, what is
-//! published, the swaps of files that are still to be made.
+//! The state is one file of `redb`, an embedded transactional ordered key-value store, and directories of kept inputs
+//! beside it ([`directory`]). One transaction holds everything that a commit changes: checkpoints, operators'
+//! entries, the records of published files, and the file swaps that are still to be done.
 //!
 //! 1. Records and blocks carry checksums of their own, checked whenever they are read.
 //! 2. A graph reads one snapshot, taken before it began.
-//! 3. Nothing is durable before [`Writing::commit`] returns, and everything is after it.
+//! 3. Everything is durable once [`Writing::commit`] has returned. Before that, nothing need be.
 
 mod backend;
 mod block;
@@ -51,10 +51,10 @@ pub use self::update_batch::{UpdateBatch, UpdateBatches};
 
 type Bytes<'a> = TableDefinition<'a, &'static [u8], &'static [u8]>;
 
-/// Bytes of the store that are cached: half for what is read, half for what is written.
+/// Size of the store's cache: half for reads, half for writes.
 const CACHE_BYTES: usize = 16 << 20;
-/// Bytes that are cached while a state is filled for the first time: a page is then written once, where it would be
-/// written twice.
+/// Size of the cache while a state is filled for the first time. With it, each page is written once; with the smaller
+/// one it would be written twice.
 const FIRST_CACHE_BYTES: usize = 512 << 20;
 
 /// A kind of records.
@@ -62,7 +62,7 @@ const FIRST_CACHE_BYTES: usize = 512 << 20;
 pub struct Records(&'static str);
 
 impl Records {
-    /// The name of their table.
+    /// The name of the records' table.
     pub fn name(self) -> &'static str {
         self.0
     }
@@ -76,7 +76,7 @@ pub const CHECKPOINTS: Records = Records("checkpoints");
 pub const VIEWS: Records = Records("views");
 /// [`TableRecord`]s, by table.
 pub const TABLES: Records = Records("tables");
-/// What is published, by table and partition.
+/// Published files, by table and partition.
 pub const PARTITIONS: Records = Records("partitions");
 /// [`EpochRecord`]s, by epoch in 20 digits.
 pub const EPOCHS: Records = Records("epochs");
@@ -84,14 +84,14 @@ pub const EPOCHS: Records = Records("epochs");
 /// The state of a job.
 pub struct Store {
     database: Database,
-    /// Whether it caches as much as a state that is filled needs.
+    /// Whether the cache has the size for filling a state.
     fills: bool,
-    /// A part of so many blocks has levels.
+    /// A part with at least this many blocks has levels.
     levelled_blocks: u64,
 }
 
 impl Store {
-    /// A state in memory alone.
+    /// A state that exists in memory only.
     ///
     /// # Errors
     /// When the store fails.
@@ -110,8 +110,7 @@ impl Store {
         }
     }
 
-    /// Puts changes beside parts of so many blocks, rather than into them: [`LEVELLED_BLOCKS`], unless a test asks for
-    /// fewer.
+    /// Sets the number of blocks from which on a part has levels: [`LEVELLED_BLOCKS`], unless a test asks for fewer.
     #[must_use]
     pub fn levelled_from(self, blocks: u64) -> Self {
         Self {
@@ -120,7 +119,7 @@ impl Store {
         }
     }
 
-    /// Opens the state in `directory`, made where there is none.
+    /// Opens the state in `directory`, and creates it if there is none.
     ///
     /// # Errors
     /// When the store cannot be opened.
@@ -150,20 +149,20 @@ impl Store {
             directory.made()?;
         }
         if directory.is_outdated {
-            // Older versions must not find the records where this one moves them.
+            // Written before the migration, so that an older version never opens migrated records.
             directory.made()?;
         }
         migrate::migrate(&database)?;
         Ok(Self::of(database, fills))
     }
 
-    /// Gives back the memory that filling a state took, once it is filled. No snapshot may be held.
+    /// Frees the memory that filling a state needed. No snapshot may be open.
     ///
     /// # Errors
     /// When the store cannot be opened again.
     pub fn filled(&mut self, directory: &mut Directory) -> Result<(), StoreError> {
         if self.fills {
-            // The file is closed before it is opened again.
+            // The file must be closed before it is opened again.
             let blocks = self.levelled_blocks;
             *self = Self::in_memory()?;
             *self = Self::open(directory)?.levelled_from(blocks);
@@ -171,7 +170,7 @@ impl Store {
         Ok(())
     }
 
-    /// The state in `directory`, for reading: nothing in its file changes, and what is written is not kept.
+    /// Opens the state in `directory` for reading. Its file is not changed, and writes are discarded.
     ///
     /// # Errors
     /// When the store cannot be opened.
@@ -188,7 +187,7 @@ impl Store {
         Ok(Self::of(database, false))
     }
 
-    /// A snapshot.
+    /// Takes a snapshot.
     ///
     /// # Errors
     /// When the store fails.
@@ -197,13 +196,13 @@ impl Store {
         Ok(Reading { transaction })
     }
 
-    /// The one transaction that may change the state. It is undone unless it is committed.
+    /// Begins the only transaction that may change the state. It is rolled back unless it is committed.
     ///
     /// # Errors
     /// When the store fails.
     pub fn write(&self) -> Result<Writing, StoreError> {
         let mut transaction = self.database.begin_write()?;
-        // After a crash the store is opened without a scan of all of it.
+        // After a crash, the store then opens without a scan of the whole file.
         transaction.set_quick_repair(true);
         Ok(Writing {
             transaction,
@@ -211,7 +210,7 @@ impl Store {
         })
     }
 
-    /// Checks every page of the store; what is read is checked anyway.
+    /// Checks every page of the store. Records and blocks are checked whenever they are read.
     ///
     /// # Errors
     /// When the store is damaged.
@@ -226,12 +225,12 @@ impl Store {
     }
 }
 
-/// The key of a record below another: `table` and `partition`, say.
+/// A record's key of two names, such as a table and a partition.
 pub fn pair_key(first: &str, second: &str) -> String {
     format!("{first}\0{second}")
 }
 
-/// The key of an epoch's record: in the order of epochs.
+/// The key of an epoch's record. Keys are in the order of epochs.
 pub fn epoch_key(epoch: u64) -> String {
     format!("{epoch:020}")
 }
@@ -250,7 +249,7 @@ fn checksum(key: &str, body: &[u8]) -> [u8; 8] {
     (hash(body) ^ hash(key.as_bytes()).rotate_left(1)).to_le_bytes()
 }
 
-/// The document of a record, whose checksum is right.
+/// The document of a record, after its checksum was verified.
 fn document<'a>(records: Records, key: &str, sealed: &'a [u8]) -> Result<&'a [u8], StoreError> {
     match sealed.split_first_chunk() {
         Some((sum, body)) if *sum == checksum(key, body) => Ok(body),
@@ -288,7 +287,7 @@ impl Reading {
         }
     }
 
-    /// A record; `None` when there is none.
+    /// A record; `None` if there is none.
     ///
     /// # Errors
     /// When the store fails, or the record is damaged.
@@ -306,7 +305,7 @@ impl Reading {
             .transpose()
     }
 
-    /// The records whose keys begin with `prefix`, by what follows it.
+    /// The records whose keys begin with `prefix`, by the rest of the key.
     ///
     /// # Errors
     /// As [`record`](Self::record).
@@ -318,7 +317,7 @@ impl Reading {
         self.matching(records, prefix, unseal)
     }
 
-    /// The checkpoint of a source of a connector.
+    /// The checkpoint of a connector's source.
     ///
     /// # Errors
     /// As [`record`](Self::record).
@@ -333,7 +332,7 @@ impl Reading {
         })
     }
 
-    /// All entries of checkpoints that a connector has, by source and entry.
+    /// All checkpoint entries of a connector, by source and entry.
     ///
     /// # Errors
     /// As [`record`](Self::record).
@@ -366,10 +365,10 @@ impl Reading {
         Ok(found)
     }
 
-    /// Reads every record.
+    /// Reads every record, which verifies its checksum.
     ///
     /// # Errors
-    /// When one is damaged.
+    /// When a record is damaged.
     pub fn check_records(&self) -> Result<(), StoreError> {
         for records in [STATE, CHECKPOINTS, VIEWS, TABLES, PARTITIONS, EPOCHS] {
             self.records::<serde_json::Value>(records, "")?;
@@ -377,10 +376,10 @@ impl Reading {
         Ok(())
     }
 
-    /// Checks that all is there that the last commit left: what is gone would be taken for what never was.
+    /// Checks that all entries of the last commit exist. A missing entry would look like one that was never written.
     ///
     /// # Errors
-    /// When something is not.
+    /// When an entry is missing.
     pub fn check_sizes(&self) -> Result<(), StoreError> {
         let told = match self.record::<StateRecord>(STATE, "")? {
             Some(state) => state.sizes,
@@ -390,7 +389,7 @@ impl Reading {
         for (name, told) in told {
             let found = match self.table(&name)? {
                 None => None,
-                // Its blocks tell whether one of them is missing.
+                // The blocks themselves show whether one of them is missing.
                 Some(part) if levels::part_of(&name).is_some() => Some(part.len()?),
                 Some(records) => {
                     let records = records.iter()?.map(|entry| entry.map(|_| 1));
@@ -404,7 +403,7 @@ impl Reading {
         Ok(())
     }
 
-    /// What is kept of a part; `None` when nothing is.
+    /// The stored entries of a part; `None` if there are none.
     ///
     /// # Errors
     /// When the store fails.
@@ -422,7 +421,7 @@ impl Reading {
             .then(|| Arc::new(stored_part::StoredPart { name, levels }) as Arc<dyn StoredEntries>))
     }
 
-    /// Bytes that the entries of each part take.
+    /// Stored bytes of each part.
     ///
     /// # Errors
     /// When the store fails.
@@ -468,7 +467,7 @@ impl Writing {
         Ok(())
     }
 
-    /// Changes the checkpoint of a source of a connector.
+    /// Changes the checkpoint of a connector's source.
     ///
     /// # Errors
     /// When the store fails.
@@ -520,7 +519,7 @@ impl Writing {
     /// Changes the entries of a part.
     ///
     /// # Errors
-    /// When the store fails or is damaged, or what `change` says.
+    /// When the store fails or is damaged, or `change` fails.
     pub fn part(
         &self,
         name: &str,
@@ -529,7 +528,7 @@ impl Writing {
         levels::change(&self.transaction, name, self.levelled_blocks, change)
     }
 
-    /// Forgets a part.
+    /// Deletes a part.
     ///
     /// # Errors
     /// When the store fails.
@@ -537,7 +536,7 @@ impl Writing {
         levels::delete(&self.transaction, 0, name)
     }
 
-    /// Forgets all parts.
+    /// Deletes all parts.
     ///
     /// # Errors
     /// When the store fails.
@@ -551,7 +550,7 @@ impl Writing {
         Ok(())
     }
 
-    /// The number of entries of each table there is now.
+    /// The current number of entries of each table.
     ///
     /// # Errors
     /// When the store fails.
@@ -564,10 +563,10 @@ impl Writing {
         Ok(sizes)
     }
 
-    /// Makes all of it durable.
+    /// Makes the transaction durable.
     ///
     /// # Errors
-    /// When the store fails. It is not known then whether the transaction is durable.
+    /// When the store fails. Whether the transaction is durable is unknown then.
     pub fn commit(self) -> Result<(), StoreError> {
         Ok(self.transaction.commit()?)
     }

@@ -1,8 +1,7 @@
-//! The store panics over some of the pages that are damaged, where it should return an error. Such a panic is told as the
-//! damage that it is.
+//! Turns panics of the store into errors. The store panics over some damaged pages, where it should return an error.
 //!
-//! Only the process's panic hook sees where a panic comes from; a program that has one of its own asks
-//! [`is_damage`] there, and says nothing if so. Without that, such a panic is a panic like any other.
+//! Only the process's panic hook sees where a panic comes from. A program with a hook of its own calls [`is_damage`]
+//! in it, and prints nothing if it returns true. Without such a hook, these panics stay panics.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, resume_unwind};
@@ -14,8 +13,8 @@ thread_local! {
     static IN_STORE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether a panic is over damaged bytes, and becomes an error: of the store over a page, of the decoder over a Parquet
-/// file. For a panic hook.
+/// Whether a panic is caused by damaged bytes and becomes an error: in the store over a page, or in the decoder over
+/// a Parquet file. For a panic hook.
 pub fn is_damage(info: &PanicHookInfo<'_>) -> bool {
     if tidewater_connectors::format::parquet::is_guarded() {
         return true;
@@ -31,15 +30,15 @@ pub fn is_damage(info: &PanicHookInfo<'_>) -> bool {
     is_stores
 }
 
-/// The error that the last panic of this thread was, if it was the store's.
+/// The error for the last panic of this thread, if it came from the store.
 pub fn damage() -> Option<StoreError> {
     IN_STORE.take().then(|| StoreError::damaged(Damage::Page))
 }
 
-/// Runs `body`, and makes an error of the store's panics.
+/// Runs `body`, and turns the store's panics into errors.
 ///
 /// # Errors
-/// What `body` says, or that the state is damaged.
+/// The errors of `body`, or an error that the state is damaged.
 pub fn guarded<T, E: From<StoreError>>(body: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
     catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| match damage() {
         Some(error) => Err(error.into()),

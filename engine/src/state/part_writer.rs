@@ -9,23 +9,23 @@ use super::lookup::PartLookup;
 use super::merge_operand::MergeOperand;
 use super::update_batch::{UpdateBatch, UpdateKind};
 
-/// Bytes of a block when many are written at once.
+/// Size of a block when many are written at once.
 const BLOCK_BYTES: usize = 1900;
-/// A block that would have more is split.
+/// Larger blocks are split.
 const BLOCK_BYTES_MAX: usize = 3600;
-/// A block of fewer is joined with the next one when it is rewritten.
+/// Smaller blocks are joined with the next one when they are rewritten.
 const BLOCK_BYTES_MIN: usize = 300;
 
-/// A table of blocks by their fences, in the transaction that changes it.
+/// A table of blocks by fence, in the transaction that changes it.
 pub type BlockTable<'txn> = Table<'txn, &'static [u8], &'static [u8]>;
 
-/// Which level is changed.
+/// The level that is changed.
 pub enum LevelKind<'a, 'txn> {
     /// The base, which holds entries.
     Base,
-    /// The uppermost, above these: it holds operands.
+    /// The uppermost level, which holds operands. The lookup reads the levels below.
     Above(PartLookup<'a, BlockTable<'txn>>),
-    /// One between, which takes in operands that were checked when they were written above it.
+    /// A level between. Its operands were checked when they were written to the uppermost level.
     Between,
 }
 
@@ -34,11 +34,12 @@ pub struct PartWriter<'a, 'txn> {
     name: &'a str,
     table: &'a mut BlockTable<'txn>,
     level: LevelKind<'a, 'txn>,
-    /// The block that is being changed; none before the first change.
+    /// The block that is being changed; `None` before the first change.
     open: Option<OpenBlock>,
     /// Writes the changed block.
     writer: BlockWriter,
-    /// The fence of the block that is being filled, of a part that was empty. Not known before the first change.
+    /// The fence of the block that is being filled; the inner `None` if the part was not empty. The outer `None`
+    /// means that this is not known before the first change.
     filling: Option<Option<Vec<u8>>>,
     /// Reads the updates of a batch.
     updates: BlockReader,
@@ -46,14 +47,14 @@ pub struct PartWriter<'a, 'txn> {
     payload: Vec<u8>,
 }
 
-/// A block that is being changed: the entries that are still to be written again, behind another key than before.
+/// A block that is being changed: its entries that are not yet rewritten.
 struct OpenBlock {
     fence: Vec<u8>,
     rest: BlockReader,
 }
 
 impl<'a, 'txn> PartWriter<'a, 'txn> {
-    /// A writer of a level of the part of that name.
+    /// A writer for a level of the part `name`.
     pub fn new(
         name: &'a str,
         table: &'a mut BlockTable<'txn>,
@@ -71,10 +72,10 @@ impl<'a, 'txn> PartWriter<'a, 'txn> {
         }
     }
 
-    /// Applies a batch of updates, which come after all before.
+    /// Applies a batch of updates, whose keys are greater than those of all earlier batches.
     ///
     /// # Errors
-    /// When the store fails or is damaged; when an entry would count less than nothing.
+    /// When the store fails or is damaged, or a count would become negative.
     pub fn apply(&mut self, batch: &UpdateBatch) -> Result<(), StoreError> {
         if self.filling.is_none() {
             let is_empty = self.is_base() && self.table.first()?.is_none();
@@ -91,12 +92,13 @@ impl<'a, 'txn> PartWriter<'a, 'txn> {
         applied
     }
 
-    /// Appends a batch to a part that was empty, block after block: nothing has to be merged in a first run.
+    /// Appends a batch to a part that was empty, block by block. A first run merges nothing.
     fn fill(&mut self, batch: &UpdateBatch, updates: &mut BlockReader) -> Result<(), StoreError> {
         if batch.is_negative {
             return Err(StoreError::Negative(self.name.to_owned()));
         }
-        // A count replaces an entry, and there is none: the part that was read is gone.
+        // A count replaces an entry that the operator has read, but there is none. So the part that was read has been
+        // lost.
         if batch.kind == UpdateKind::Count {
             return Err(StoreError::damaged(Damage::Part(self.name.to_owned())));
         }
@@ -139,7 +141,7 @@ impl<'a, 'txn> PartWriter<'a, 'txn> {
         Ok(())
     }
 
-    /// Changes the entry of `key`, which is greater than the last one. Not to be mixed with batches.
+    /// Changes the entry of `key`, which must be greater than the previous key. Not to be mixed with batches.
     ///
     /// # Errors
     /// As [`apply`](Self::apply).
@@ -147,7 +149,7 @@ impl<'a, 'txn> PartWriter<'a, 'txn> {
         self.merge(key, update.into())
     }
 
-    /// Merges an operand into the entry of `key`, which is greater than the last one.
+    /// Merges an operand into the entry of `key`, which must be greater than the previous key.
     ///
     /// # Errors
     /// As [`apply`](Self::apply).
@@ -194,7 +196,7 @@ impl<'a, 'txn> PartWriter<'a, 'txn> {
         matches!(self.level, LevelKind::Base)
     }
 
-    /// Invariant 3 of levels: what is retracted must be there.
+    /// Checks invariant 3 of levels: counts never become negative.
     fn check(&mut self, key: &[u8], operand: MergeOperand<'_>) -> Result<(), StoreError> {
         let below = match (&mut self.level, operand) {
             (LevelKind::Above(below), MergeOperand::Add(..0)) => below.find(key)?,
@@ -207,7 +209,7 @@ impl<'a, 'txn> PartWriter<'a, 'txn> {
         Ok(())
     }
 
-    /// Ends the block that is being written before `key`, with which the next one begins.
+    /// Ends the block that is being written. The next block begins with `key`.
     fn cut(&mut self, key: &[u8]) -> Result<(), StoreError> {
         let Some(open) = &mut self.open else {
             return Ok(());
@@ -233,7 +235,7 @@ impl<'a, 'txn> PartWriter<'a, 'txn> {
                 }
                 fence.extend_from_slice(at.value());
             }
-            // Invariant 1 of blocks: only a part without any has none for a key.
+            // By invariant 1 of blocks, only a part without blocks has no block for a key.
             None if self.table.first()?.is_none() => {}
             None => return Err(self.damaged()),
         }
@@ -242,7 +244,7 @@ impl<'a, 'txn> PartWriter<'a, 'txn> {
         Ok(())
     }
 
-    /// Writes the entries before `key` again, and passes over the one at `key`; gives that one without its payload.
+    /// Rewrites the entries before `key`, and skips the entry of `key`. Returns that entry, without its payload.
     fn pass(
         &mut self,
         key: &[u8],
@@ -253,7 +255,8 @@ impl<'a, 'txn> PartWriter<'a, 'txn> {
             return Ok(None);
         };
         if let Some(first) = rest.entry().filter(|entry| entry.key < key) {
-            // Its key follows another one now; those behind it are as they were, byte by byte.
+            // This key has a new predecessor, so it is encoded again. The entries after it stay the same, byte for
+            // byte.
             self.writer.push(first);
             rest.step().map_err(|_| damaged())?;
             let from = rest.at();
@@ -273,7 +276,7 @@ impl<'a, 'txn> PartWriter<'a, 'txn> {
         Ok(old)
     }
 
-    /// Writes the open block, joined with the next one when little is left of it.
+    /// Writes the open block. If it has become small, joins it with the next one.
     fn close(&mut self) -> Result<(), StoreError> {
         let is_too_much = |open: &OpenBlock, writer: &BlockWriter| {
             writer.bytes() >= BLOCK_BYTES_MIN
@@ -303,13 +306,13 @@ impl<'a, 'txn> PartWriter<'a, 'txn> {
             let opened = open.rest.open(&next, &bytes);
             opened.map_err(|_| self.damaged())?;
             open.rest.step().map_err(|_| self.damaged())?;
-            // It stays open: the next change may be in it.
+            // The block stays open, since the next change may be in it.
             self.open = Some(open);
             return Ok(());
         }
         if let Some(entry) = open.rest.entry() {
             self.writer.push(entry);
-            // The last key is not needed: the block ends here.
+            // The last key is not needed, because the block ends here.
             self.writer.append(open.rest.rest(), &[]);
         }
         let block = self.writer.finish(&open.fence, open.rest.end());
@@ -317,7 +320,7 @@ impl<'a, 'txn> PartWriter<'a, 'txn> {
         Ok(())
     }
 
-    /// Writes what is left.
+    /// Writes the remaining entries.
     ///
     /// # Errors
     /// As [`change`](Self::change).

@@ -5,33 +5,33 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use tidewater_connectors::file::sink::Swap;
 
-/// What the state is.
+/// The state's own record.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateRecord {
     /// The job's name.
     pub job: String,
-    /// Names the state among others on the machine: in the names of staging directories.
+    /// An id that is unique on the machine, used in the names of staging directories.
     pub id: String,
     /// The last committed epoch; 0 before the first.
     pub epoch: u64,
-    /// What was still to be done to the files when the epoch was committed.
+    /// File swaps that were still to be done when the epoch was committed.
     pub swaps: Vec<Swap>,
-    /// Directories of the tables, where staging directories lie beside.
+    /// Directories of the tables. Staging directories are beside them.
     pub table_paths: Vec<std::path::PathBuf>,
-    /// Sources that had deliveries: they may have none any more.
+    /// Sources that have had deliveries. They may have none any more.
     #[serde(default)]
     pub sources: BTreeSet<String>,
-    /// When its job first had tables that go to other systems, in milliseconds since 1970, or 0: tells the state from
-    /// others that were in the same directory.
+    /// When the job first had tables that are published to other systems, in milliseconds since 1970; 0 if never. It
+    /// distinguishes the state from earlier ones in the same directory.
     #[serde(default)]
     pub born_ms: u64,
-    /// The last epoch that other systems are known to hold, for a job whose tables go there.
+    /// The last epoch that other systems are known to hold, if tables are published there.
     #[serde(default)]
     pub published: u64,
-    /// What sinks staged for the last committed epoch, by connector.
+    /// Data that sinks staged for the last committed epoch, by connector.
     #[serde(default)]
     pub staged: BTreeMap<String, Vec<u8>>,
-    /// Entries of each of the store's tables, this one aside.
+    /// Number of entries of each table of the store, except the table of this record.
     #[serde(default)]
     pub sizes: BTreeMap<String, u64>,
 }
@@ -51,7 +51,7 @@ pub struct ViewRecord {
 /// A published table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableRecord {
-    /// Of how it is published.
+    /// Fingerprint of its declaration.
     pub fingerprint: String,
     /// Its directory.
     pub path: std::path::PathBuf,
@@ -63,7 +63,7 @@ pub struct TableRecord {
     pub epoch: u64,
 }
 
-/// What a commit did.
+/// The record of a commit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochRecord {
     /// Its number.
@@ -72,42 +72,42 @@ pub struct EpochRecord {
     pub committed_at: u64,
     /// Wall-clock seconds it took.
     pub seconds: f64,
-    /// What became of deliveries.
+    /// The deliveries that it inserted, replaced or retracted.
     pub deliveries: Vec<DeliveryRecord>,
-    /// Rows taken in.
+    /// Rows inserted.
     pub rows_in: u64,
-    /// Rows taken back.
+    /// Rows retracted.
     pub rows_out: u64,
     /// Tables that it changed.
     pub tables: Vec<TableChangeRecord>,
-    /// Views that were built anew.
+    /// Views that were rebuilt.
     pub rebuilt: Vec<String>,
 }
 
-/// A delivery that a commit took in or back.
+/// A delivery that a commit inserted, replaced or retracted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliveryRecord {
     /// The source.
     pub source: String,
-    /// The file; of a stream the topic, the partition and the offsets.
+    /// The file. For a stream, the topic, partition and offsets.
     pub path: String,
-    /// `new`, `replaced`, `appended`, `renamed` or `withdrawn`; of a stream `read`.
+    /// `new`, `replaced`, `appended`, `renamed` or `withdrawn`; for a stream, `read`.
     pub change: String,
-    /// Rows taken in, quarantined ones among them.
+    /// Rows inserted, including quarantined ones.
     pub rows_in: u64,
-    /// Rows taken back.
+    /// Rows retracted.
     pub rows_out: u64,
 }
 
-/// What a commit did to a table.
+/// A commit's changes to a table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableChangeRecord {
     /// The table.
     pub table: String,
-    /// Rows that came.
+    /// Rows inserted.
     pub inserted: u64,
-    /// Rows that went.
+    /// Rows deleted.
     pub deleted: u64,
-    /// Whether it was written anew, without a list of its changes.
+    /// Whether the table was written from scratch, without a file of its changes.
     pub replaced: bool,
 }

@@ -1,4 +1,4 @@
-//! One operator's entries in the store, as the last commit left them: all levels merged.
+//! The stored entries of one operator, as of the last commit, with all levels merged.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::merge_operand::MergeOperand;
 pub struct StoredPart {
     /// Its name, for messages.
     pub name: Arc<str>,
-    /// Its levels that have blocks, the base first: blocks by their fences.
+    /// The levels that have blocks, the base first. Each maps fences to blocks.
     pub levels: Vec<ReadOnlyTable<&'static [u8], &'static [u8]>>,
 }
 
@@ -31,25 +31,25 @@ impl StoredEntries for StoredPart {
     }
 }
 
-/// Walks over several levels, merged.
+/// A cursor over the merged entries of several levels.
 pub struct MergedCursor<'a, T> {
     name: &'a str,
-    /// The base first.
+    /// The levels, the base first.
     levels: Vec<LevelCursor<'a, T>>,
-    /// What it stands at; a count of 0 past the last.
+    /// The current entry. Its count is 0 past the last entry.
     key: Vec<u8>,
     count: i64,
     payload: Vec<u8>,
-    /// Whether it came from behind: the levels stand at their last entries up to the key, not at their first ones from the
-    /// key on.
+    /// Whether the last move was [`find_before`](Walk::find_before). Each level is then at its last entry before a
+    /// key, and not at its first entry from the key on.
     is_behind: bool,
-    /// A key, if one is known, so that no entry lies between it and where the cursor stands: a caller that asks again for
-    /// the next entry after many that were retracted does not pass all of them again.
+    /// If known, a key such that no entry is between it and the current position. It saves work for a caller that
+    /// asks again for the next entry after many retracted ones.
     passed: Option<Vec<u8>>,
 }
 
 impl<'a, T: ReadableTable<&'static [u8], &'static [u8]> + 'a> MergedCursor<'a, T> {
-    /// Over the levels of the part `name`, the base first; each has blocks.
+    /// A cursor over the levels of the part `name`, given with the base first. Each level must have blocks.
     pub fn new(name: &'a str, levels: impl Iterator<Item = &'a T>) -> Self {
         Self {
             name,
@@ -62,13 +62,13 @@ impl<'a, T: ReadableTable<&'static [u8], &'static [u8]> + 'a> MergedCursor<'a, T
         }
     }
 
-    /// Whether it stands already where `key` is to be found.
+    /// Whether the current position is already the result of finding `key`.
     fn is_at(&self, key: &[u8]) -> bool {
         let passed = self.passed.as_deref();
         passed.is_some_and(|passed| passed <= key) && (self.count == 0 || key <= &*self.key)
     }
 
-    /// Moves the levels past the key.
+    /// Moves the levels past the current key.
     fn pass(&mut self) -> Result<(), StoreError> {
         for level in &mut self.levels {
             if level.at().is_some_and(|entry| entry.key == self.key) {
@@ -78,7 +78,7 @@ impl<'a, T: ReadableTable<&'static [u8], &'static [u8]> + 'a> MergedCursor<'a, T
         Ok(())
     }
 
-    /// Stands at the first entry that there is from where the levels are.
+    /// Moves to the first entry, from the levels' positions on, whose merged count is not zero.
     fn settle(&mut self) -> Result<(), StoreError> {
         loop {
             let first = self.keys().min_by_key(|(_, key)| *key);
@@ -89,13 +89,13 @@ impl<'a, T: ReadableTable<&'static [u8], &'static [u8]> + 'a> MergedCursor<'a, T
         }
     }
 
-    /// The keys that levels stand at.
+    /// The current key of each level.
     fn keys(&self) -> impl Iterator<Item = (usize, &[u8])> {
         let levels = self.levels.iter().enumerate();
         levels.filter_map(|(level, cursor)| Some((level, cursor.at()?.key)))
     }
 
-    /// Merges the entry whose key a level stands at; gives whether to go on, since its count is zero.
+    /// Merges the entries for the current key of `level`. Returns whether to continue, because the count is zero.
     fn stand_at(&mut self, level: Option<usize>) -> Result<bool, StoreError> {
         self.count = 0;
         let Some(entry) = level.and_then(|level| self.levels[level].at()) else {
@@ -170,7 +170,7 @@ impl<T: ReadableTable<&'static [u8], &'static [u8]>> Walk for MergedCursor<'_, T
         let mut passed = self.passed.take().unwrap_or_default();
         passed.clear();
         passed.extend_from_slice(&self.key);
-        // The first key behind it.
+        // The least key greater than the current one.
         passed.push(0);
         self.pass()?;
         self.settle()?;

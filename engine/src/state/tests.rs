@@ -1,5 +1,5 @@
 #![allow(clippy::unwrap_used)]
-//! The store against a plain map, over random histories of changes.
+//! The store, compared with a plain map over random histories of changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ fn open(path: &std::path::Path) -> (Directory, Store) {
     open_levelled_from(1, path)
 }
 
-/// With levels above parts of so many blocks.
+/// Opens a store whose parts have levels from this many blocks on.
 fn open_levelled_from(blocks: u64, path: &std::path::Path) -> (Directory, Store) {
     let mut directory = Directory::open(path, false, false).unwrap();
     let store = Store::open(&mut directory).unwrap();
@@ -45,7 +45,7 @@ fn key(random: &mut ChaCha8Rng) -> Vec<u8> {
     format!("group {group:03} ****-****-{value:04}--").into_bytes()
 }
 
-/// With the levels of small parts, and with those that a release has.
+/// With levels for small parts, and with the threshold of a release.
 #[test]
 fn the_store_holds_what_a_map_would() {
     for (seed, blocks) in (0..8).zip([1, 1, LEVELLED_BLOCKS].into_iter().cycle()) {
@@ -161,7 +161,7 @@ fn seeks(store: &Store, model: &Model, random: &mut ChaCha8Rng, seed: u64) {
     }
 }
 
-/// What is put, removed and added, over one another in every order, in as many commits.
+/// Puts, removes and adds, over one another in every order, in as many commits.
 #[test]
 fn levels_say_what_a_map_would() {
     for seed in 0..20 {
@@ -182,7 +182,7 @@ fn levels_say_what_a_map_would() {
                     0 => EntryUpdate::Remove,
                     1 => EntryUpdate::Put(payload),
                     2 if there > 0 => EntryUpdate::Add(-random.random_range(1..=there)),
-                    // Who looked up what is there: of an empty part there is nothing to look up.
+                    // An operator sets counts only after it has found stored entries, so not in an empty part.
                     3 if commit > 0 => EntryUpdate::Count(random.random_range(0..4)),
                     _ => EntryUpdate::Add(random.random_range(1..4)),
                 };
@@ -213,7 +213,7 @@ fn levels_say_what_a_map_would() {
     }
 }
 
-/// One more than there are, wherever they are said to be.
+/// Retracts one more than there are, whichever level holds them.
 #[test]
 fn no_level_takes_back_what_is_not_there() {
     let directory = tempfile::tempdir().unwrap();
@@ -324,7 +324,7 @@ fn one_process_at_a_time_and_no_foreign_directory() {
     assert!(absent.to_string().contains("there is no state"), "{absent}");
 }
 
-/// What format 5 had of sources: positions of files by source and path, positions of topics by source.
+/// Writes the sources' records of format 5: positions of files by source and path, positions of topics by source.
 fn write_format_5(path: &std::path::Path) {
     let (locked, store) = open(path);
     let writing = store.write().unwrap();
@@ -367,7 +367,7 @@ fn check_checkpoints(store: &Store) {
 fn a_state_of_format_5_goes_on() {
     let directory = tempfile::tempdir().unwrap();
     write_format_5(directory.path());
-    // Whoever reads it changes nothing.
+    // Reading does not change the file.
     {
         let locked = Directory::for_reading(directory.path(), false).unwrap();
         assert!(locked.is_outdated);
@@ -388,7 +388,7 @@ fn a_state_of_format_5_goes_on() {
 fn a_move_that_was_cut_short_is_made_by_the_next_process() {
     let directory = tempfile::tempdir().unwrap();
     write_format_5(directory.path());
-    // The process died after it had written the format.
+    // As if the process had died after writing the format's number.
     let text = "tidewater state, format 6\n";
     std::fs::write(directory.path().join("FORMAT"), text).unwrap();
     let (_locked, store) = open(directory.path());

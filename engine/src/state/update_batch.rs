@@ -1,45 +1,45 @@
-//! Batches of neighbouring updates of a part, on their way from a worker to the store, encoded like the entries of blocks.
-//! Where the part was empty, a block is put together of whole batches.
+//! Batches of adjacent updates of a part, on their way from a worker to the store, encoded like the entries of
+//! blocks. In an empty part, blocks are assembled from whole batches.
 //!
-//! 1. Updates are in ascending order of their keys, each key once, all of one kind.
+//! 1. Updates are of one kind, in ascending order of their keys, and each key occurs once.
 //! 2. No other worker has updates between those of a batch.
 
 use tidewater_operators::state::{EntryUpdate, StateEntry, StateVisitor};
 
 use super::block::BlockWriter;
 
-/// Bytes of a batch, about: four make a block.
+/// Approximate size of a batch. Four batches make a block.
 const BATCH_BYTES: usize = 450;
 
-/// What the updates of a batch do.
+/// The kind of a batch's updates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpdateKind {
-    /// They add their counts.
+    /// Add to counts.
     Add,
-    /// They set them.
+    /// Set counts.
     Count,
-    /// They put their payloads.
+    /// Set payloads.
     Put,
-    /// They remove.
+    /// Remove entries.
     Remove,
 }
 
-/// Neighbouring updates.
+/// Adjacent updates.
 #[derive(Debug)]
 pub struct UpdateBatch {
-    /// What they do.
+    /// The kind of all updates.
     pub kind: UpdateKind,
     /// The first key.
     pub first: Vec<u8>,
     /// The last key.
     pub last: Vec<u8>,
-    /// The updates as entries of a block that begins with them.
+    /// The updates, encoded like the first entries of a block.
     pub entries: Vec<u8>,
-    /// Whether one of them has a negative count.
+    /// Whether any update has a negative count.
     pub is_negative: bool,
 }
 
-/// Cuts updates into batches and hands them on.
+/// Cuts updates into batches and passes them on.
 pub struct UpdateBatches<F> {
     writer: BlockWriter,
     /// The batch that is being written, without its entries; `None` before its first update.
@@ -48,7 +48,7 @@ pub struct UpdateBatches<F> {
 }
 
 impl<F: FnMut(UpdateBatch)> UpdateBatches<F> {
-    /// Hands batches to `hand`.
+    /// Passes batches to `hand`.
     pub fn new(hand: F) -> Self {
         Self {
             writer: BlockWriter::default(),
@@ -57,7 +57,7 @@ impl<F: FnMut(UpdateBatch)> UpdateBatches<F> {
         }
     }
 
-    /// Hands on what is left.
+    /// Passes on the last batch.
     pub fn finish(mut self) {
         self.cut();
     }

@@ -1,12 +1,11 @@
-//! A stable text of plans, types and table declarations. Fingerprints of kept states are hashes of it.
+//! A stable text of plans, types and table declarations. Fingerprints of stored states are hashes of this text.
 //!
-//! `Debug` and `Display` of Arrow and `DataFusion` change from version to version; this text does not, so that an upgrade
-//! of either rebuilds no state by its wording alone.
+//! `Debug` and `Display` of Arrow and `DataFusion` change between versions. This text does not, so an upgrade of
+//! either does not rebuild states by its wording alone.
 //!
-//! 1. Equal plans have equal texts. Plans that differ in their rows, their columns or their operators' state differ in
-//!    their texts: lists carry their length, and texts carry their bytes' number.
-//! 2. A change of this module that changes a text changes the golden test as well, and with it
-//!    [`VERSION`].
+//! 1. Equal plans have equal texts. Plans that differ in their rows, columns or operators' state have different
+//!    texts. Lists begin with their length, and strings with their number of bytes.
+//! 2. If a change of this module changes a text, it also changes the golden test and [`VERSION`].
 //!
 //! ```text
 //! (name item …)   a node      [2 item item]   a list of two     5:hello   a text of five bytes
@@ -23,19 +22,19 @@ use std::fmt::{Display, Write};
 
 use tidewater_operators::hash::hash;
 
-/// Counts up when the same plan has another text, means something else, or keeps its state in another form. A state
-/// with fingerprints of another version is rebuilt from its kept inputs.
+/// Incremented when the same plan gets another text, gets another meaning, or keeps its state in another form. A
+/// state whose fingerprints have another version is rebuilt from its kept inputs.
 pub const VERSION: u32 = 2;
 
-/// The canonical text of something, while it is written.
+/// A canonical text under construction.
 #[derive(Debug, Default)]
 pub struct CanonicalText {
     text: String,
 }
 
-/// Has a canonical text.
+/// A value with a canonical text.
 pub trait Canonical {
-    /// Appends it.
+    /// Appends the value's text.
     fn write_to(&self, text: &mut CanonicalText);
 }
 
@@ -52,7 +51,7 @@ impl CanonicalText {
         &self.text
     }
 
-    /// Its fingerprint: the version and a hash.
+    /// The text's fingerprint: the version and a hash.
     pub fn fingerprint(&self) -> String {
         format!("{VERSION}-{:016x}", hash(self.text.as_bytes()))
     }
@@ -65,7 +64,7 @@ impl CanonicalText {
         self.text.push(')');
     }
 
-    /// Appends a word or a number: nothing that holds blanks, brackets or colons.
+    /// Appends a word or a number. It must not contain blanks, brackets or colons.
     pub fn word(&mut self, word: impl Display) {
         let _ = write!(self.text, " {word}");
     }

@@ -63,7 +63,7 @@ impl Canonical for TableScan {
     fn write_to(&self, text: &mut CanonicalText) {
         text.node("scan", |text| {
             text.value(&self.table_name);
-            // By name: their numbers depend on what other views read.
+            // Columns by name, because their positions depend on which columns other views read.
             text.value(&self.projected_schema);
             text.list(self.filters.iter());
             text.word(
@@ -186,7 +186,7 @@ impl Canonical for Values {
 }
 
 impl Canonical for Source {
-    /// The declaration but for the place in its location: files may move.
+    /// The declaration without the path in its location, since files may move.
     fn write_to(&self, text: &mut CanonicalText) {
         text.node("source", |text| {
             text.word(match self.spec.format {
@@ -195,11 +195,11 @@ impl Canonical for Source {
                 Format::Parquet => "parquet",
                 Format::Text => "text",
             });
-            // Rows of messages and of files have other places, and so their keys other state.
+            // Messages and files have different place columns, and so their keys have different states.
             let scheme = self.spec.location.split_once("://");
             text.string(scheme.map_or("file", |(scheme, _)| scheme));
             text.value(&self.spec.schema);
-            // A view that is added or removed must not rebuild those that read other columns.
+            // Adding or removing a view must not rebuild views that read other columns.
             if rows_depend_on_projection(&self.spec) {
                 text.numbers(&self.spec.projection);
             } else {

@@ -24,7 +24,7 @@ impl Canonical for ScalarValue {
     }
 }
 
-/// A value that holds no other value, or an array of values.
+/// A value without nested values, or an array of values.
 fn write_simple(value: &ScalarValue, text: &mut CanonicalText) {
     match value {
         ScalarValue::Utf8(Some(value))
@@ -52,13 +52,13 @@ fn write_simple(value: &ScalarValue, text: &mut CanonicalText) {
         }
         number => match number_word(number) {
             Some(word) => text.word(word),
-            // None is left; should one be, its display is better than nothing.
+            // No other type exists today. The display is a fallback.
             None => text.string(&number.to_string()),
         },
     }
 }
 
-/// A number, in digits; floats by their bits.
+/// A number in digits. Floats are written as their bits.
 fn number_word(value: &ScalarValue) -> Option<String> {
     fn digits(value: Option<impl Display>) -> Option<String> {
         value.map(|value| value.to_string())
@@ -112,7 +112,7 @@ fn elements(array: &dyn Array, text: &mut CanonicalText) {
         for index in 0..array.len() {
             match ScalarValue::try_from_array(array, index) {
                 Ok(value) => text.value(&value),
-                // Of a type that no scalar has, and so no literal.
+                // A type that no scalar has, so no literal has it either.
                 Err(error) => text.string(&error.to_string()),
             }
         }

@@ -194,7 +194,7 @@ fn expressions_are_written_as_they_are_nested() {
     }
 }
 
-/// No two columns, however named, read alike.
+/// Different columns have different texts, whatever their names are.
 #[test]
 fn texts_do_not_run_into_one_another() {
     let schema = |names: &[&str]| {
@@ -217,7 +217,7 @@ fn texts_do_not_run_into_one_another() {
     }
 }
 
-/// Every kind of plan that a job may have is written, not printed by the planner.
+/// Every kind of plan that a job may have is written by this module, and none by the planner's `Display`.
 #[test]
 fn no_plan_of_a_job_is_printed_by_the_planner() {
     let sql = include_str!("../../drive/maintain/fingerprints/golden.sql");
