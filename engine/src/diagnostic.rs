@@ -1,8 +1,8 @@
-//! What is wrong with a job, all of it at once, each with its place in the SQL and what to write instead.
+//! Diagnostics: all mistakes in a job at once, each with its place in the SQL and what to write instead.
 
 use std::fmt;
 
-/// Where something stands in the job's text. Lines and columns count from 1, columns and lengths in characters.
+/// A place in the job's text. Lines and columns count from 1; columns and lengths are in characters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
     /// Line, from 1; 0 where there is no text (a job built in Rust).
@@ -20,7 +20,7 @@ pub struct Diagnostic {
     pub line: usize,
     /// Column of the first character, from 1, in characters.
     pub column: usize,
-    /// How many characters of the line are meant.
+    /// Number of characters on the line.
     pub length: usize,
     /// What is wrong.
     pub message: String,
@@ -104,7 +104,7 @@ impl fmt::Display for Diagnostics {
     }
 }
 
-/// One diagnostic with its line of `sql` and a caret under what is meant, ending in a newline. `level` is `error` or
+/// One diagnostic with its line of `sql` and carets under the place, ending in a newline. `level` is `error` or
 /// `warning`.
 pub fn render(diagnostic: &Diagnostic, level: &str, job: &str, sql: &str) -> String {
     let mut out = format!("{level}: {}\n", diagnostic.message);
@@ -151,7 +151,7 @@ fn underline(line: &str, column: usize, length: usize) -> (String, String) {
     (padding, "^".repeat(width.max(1)))
 }
 
-/// Columns that a terminal gives a character: two for East Asian wide ones and emoji.
+/// Columns of a character on a terminal: two for East Asian wide characters and emoji.
 fn width(c: char) -> usize {
     let wide = matches!(u32::from(c),
         0x1100..=0x115F | 0x2E80..=0xA4CF | 0xAC00..=0xD7A3 | 0xF900..=0xFAFF | 0xFE30..=0xFE6F

@@ -6,8 +6,9 @@
 //!        type, check      compiled    per worker        commit
 //! ```
 //!
-//! A [`Job`] comes from SQL ([`Job::parse`]) or from `DataFusion` plans built in Rust ([`job::JobBuilder`]). [`run()`] takes in
-//! everything its sources hold and publishes its tables; a [`Resident`] graph is fed by hand, an epoch at a time.
+//! A [`Job`] comes from SQL ([`Job::parse`]) or from `DataFusion` plans built in Rust ([`job::JobBuilder`]).
+//! [`run()`] reads everything that its sources hold and publishes its tables. A [`Resident`] graph is fed by its
+//! caller, one epoch at a time.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
@@ -29,6 +30,6 @@ pub use drive::{
 pub use explain::Explain;
 pub use job::{Job, JobBuilder};
 pub use tidewater_connectors::{Registry, connector, error, file, format, sink, source, status};
-// For commands that are about one system.
+// For commands about a single system.
 pub use tidewater_connectors as connectors;
 pub use tidewater_operators::aggregate::ExactSum;

@@ -1,22 +1,22 @@
-//! What a job may write and the parser's dialect does not know: rewritten before it is parsed.
+//! Rewrites syntax that a job may use and the parser's dialect does not know, before the text is parsed.
 
 use datafusion_sql::sqlparser::keywords::Keyword;
 use datafusion_sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::tokens::{Tokens, is_word};
 
-/// The tokens as the parser takes them.
+/// The tokens, in the form that the parser accepts.
 ///
-/// - `STRUCT(a INT)` as a type becomes `STRUCT<a INT>`; in queries `struct(…)` is a function as well, and stays.
+/// - `STRUCT(a INT)` as a type becomes `STRUCT<a INT>`. In queries `struct(…)` is a function as well, and stays.
 /// - `MAP<TEXT, INT>` in the columns of a source becomes `MAP(TEXT, INT)`.
-/// - A column that a source calls `key` or `index` is quoted: the parser takes the word for a constraint.
+/// - A source's column with the name `key` or `index` is quoted, because the parser takes the word for a constraint.
 pub(super) fn adapted(tokens: &Tokens) -> Vec<TokenWithSpan> {
     let is_external = tokens
         .position(|here| is_word(here, 0, "EXTERNAL"))
         .is_some();
     let is_source = is_external && is_word(&tokens.0, 0, "CREATE");
     let mut out: Vec<TokenWithSpan> = Vec::with_capacity(tokens.0.len());
-    // What each bracket that is open is closed with.
+    // The closing token of each open bracket.
     let mut open: Vec<Token> = Vec::new();
     for (at, token) in tokens.0.iter().enumerate() {
         let with = |adapted: Token| TokenWithSpan {
@@ -61,7 +61,7 @@ fn is_cast(tokens: &[TokenWithSpan], at: usize) -> bool {
     })
 }
 
-/// The word at `at`, quoted where it begins a column that the parser would take for a constraint.
+/// The word at `at`, quoted if it begins a column that the parser would take for a constraint.
 fn quoted_column(tokens: &[TokenWithSpan], at: usize) -> TokenWithSpan {
     let mut token = tokens[at].clone();
     let begins = at

@@ -24,11 +24,11 @@ use super::{Destination, DirectorySpec, Job, Sink, Source, prune, publish};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place};
 use crate::spelling::columns;
 
-/// Builds a job from DataFusion plans, which goes through the same checks as one in SQL.
+/// Builds a job from DataFusion plans. It goes through the same checks as a job in SQL.
 ///
-/// A `DataFrame` of a `SessionContext` gives a plan with `into_unoptimized_plan()`. Its tables must be registered there
-/// under the names that they have here, with the same columns: an empty `MemTable` will do. Views are added after
-/// those they read.
+/// A `DataFrame` of a `SessionContext` gives a plan with `into_unoptimized_plan()`. Its tables must be registered in
+/// that context under the names that they have here, with the same columns. Empty `MemTable`s are enough. Add views
+/// after the views that they read.
 pub struct JobBuilder {
     name: String,
     catalog: Catalog,
@@ -46,7 +46,7 @@ struct NewSink {
 }
 
 impl JobBuilder {
-    /// A job without anything in it; `name` is for messages.
+    /// An empty job. `name` appears in messages.
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self {
@@ -59,7 +59,7 @@ impl JobBuilder {
         }
     }
 
-    /// Adds a source. Its `projection` is of no matter: the columns that the job reads are found out.
+    /// Adds a source. Its `projection` is ignored; the columns to read are derived from the plans.
     #[must_use]
     pub fn source(mut self, spec: SourceSpec) -> Self {
         match parsed(spec) {
@@ -108,8 +108,7 @@ impl JobBuilder {
     /// Checks, optimises and prunes everything.
     ///
     /// # Errors
-    /// Everything that is wrong with the job; there is no text, so lines are 0 and messages begin with the name of what
-    /// they are about.
+    /// All mistakes in the job. There is no text, so lines are 0, and messages begin with the name of the relation.
     pub fn build(mut self) -> Result<Job, Diagnostics> {
         let mut errors = std::mem::take(&mut self.errors);
         errors.extend(self.declare());
@@ -146,7 +145,7 @@ impl JobBuilder {
         })
     }
 
-    /// Makes the sources known; names must be told apart.
+    /// Declares the sources, whose names must be unique.
     fn declare(&mut self) -> Vec<Diagnostic> {
         let mut seen = BTreeSet::new();
         let views = self.views.iter().map(|(name, ..)| name);
@@ -251,7 +250,7 @@ impl JobBuilder {
     }
 }
 
-/// A source whose location its connector has parsed.
+/// Parses a source's location by its connector.
 fn parsed(mut spec: SourceSpec) -> Result<Source, Vec<Diagnostic>> {
     let failed = |message: String| Diagnostic::new(Place::default(), message);
     let input = match &spec.source {
@@ -287,7 +286,7 @@ fn parsed(mut spec: SourceSpec) -> Result<Source, Vec<Diagnostic>> {
     })
 }
 
-/// Points the scans of a user's plan at the job's own relations of the same names.
+/// Replaces the scans of a user's plan by scans of the job's own relations of the same names.
 fn rescan(
     plan: LogicalPlan,
     catalog: &Catalog,

@@ -1,19 +1,19 @@
-//! What names mean: relations, functions, types.
+//! Resolves names of relations, functions and types.
 //!
-//! Types are DataFusion's, with two choices of our own, which [`type_planner`] and [`planner_options`] give to others
-//! who want to plan the same SQL:
+//! Types are DataFusion's, with two differences. [`type_planner`] and [`planner_options`] provide them to others who
+//! plan the same SQL.
 //!
-//! - Text is `Utf8`, which every reader of Parquet and every kernel knows, not `Utf8View`.
-//! - `TIMESTAMP` counts microseconds, where DataFusion counts nanoseconds. Nanoseconds end in the year 2262, so the
-//!   `9999-12-31` that companies write for "open" would be an error, and Spark does not read nanosecond Parquet.
-//!   `TIMESTAMP(9)` keeps nanoseconds where they are real. `date_trunc`, `date_bin` and `to_timestamp` are our own, since
-//!   DataFusion's count in nanoseconds within.
+//! - Text is `Utf8` and not `Utf8View`, because every reader of Parquet and every kernel supports it.
+//! - `TIMESTAMP` counts microseconds, whereas DataFusion counts nanoseconds. Nanoseconds end in the year 2262, so the
+//!   `9999-12-31` that companies write for "open" would be an error, and Spark does not read Parquet with
+//!   nanoseconds. `TIMESTAMP(9)` keeps nanoseconds where they are needed. `date_trunc`, `date_bin` and `to_timestamp`
+//!   are our own, since DataFusion's count in nanoseconds internally.
 //!
 //! # Times and zones
 //!
-//! Zone-less timestamps are local times of the business: `date_trunc`, `date_bin`, `date_part` and `hop` work on them as
-//! clocks show them. With a zone (`TIMESTAMPTZ`, or `… AT TIME ZONE 'Asia/Seoul'`, which always gives a zoned time and
-//! never takes the zone away) they are instants, and
+//! Timestamps without a zone are local times of the business. `date_trunc`, `date_bin`, `date_part` and `hop` take
+//! them as a clock shows them. Timestamps with a zone are instants. (`TIMESTAMPTZ` has a zone. `… AT TIME ZONE
+//! 'Asia/Seoul'` always gives a zoned time, and never removes the zone.) For instants,
 //!
 //! | expression | goes by |
 //! |---|---|
@@ -22,7 +22,7 @@
 //! | `date_bin(step, t)`, `hop(t, slide, size)` | UTC: a day in Seoul would begin at 09:00. Give them `to_local_time(t)` |
 //! | `local AT TIME ZONE 'America/New_York'` | fails on local times that the clock skips or repeats |
 //!
-//! The last two are said as warnings, with what to write, by `check::zones`.
+//! For the last two, `check::zones` warns and says what to write.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -36,10 +36,10 @@ use datafusion_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSource, Wind
 use datafusion_sql::planner::SqlToRel;
 use datafusion_sql::sqlparser::ast::{ColumnDef, DataType as SqlType, Ident, TimezoneInfo};
 
-/// The zone of `TIMESTAMP WITH TIME ZONE` and of every instant that names no other.
+/// The zone of `TIMESTAMP WITH TIME ZONE`, and of every instant without another zone.
 const SESSION_TIME_ZONE: &str = "UTC";
 
-/// The planner's settings that jobs are planned with.
+/// The planner's settings for jobs.
 pub fn planner_options() -> ConfigOptions {
     let mut options = ConfigOptions::default();
     options.sql_parser.map_string_types_to_utf8view = false;
@@ -89,11 +89,11 @@ fn map_type(key: &SqlType, value: &SqlType) -> Result<DataType> {
     Ok(DataType::Map(Arc::new(entries), false))
 }
 
-/// A source or view as the planner sees it: a schema. It takes no filters, so that one scan serves all its readers.
+/// A source or view as the planner sees it: a schema. It accepts no filters, so that one scan serves all its readers.
 #[derive(Debug)]
 pub(super) struct Relation {
     schema: SchemaRef,
-    /// Whether names and types are those that were declared. Not where an error was reported about them.
+    /// Whether names and types are as declared. They are not if an error about them was reported.
     exact: bool,
 }
 
@@ -126,13 +126,13 @@ impl Catalog {
         }
     }
 
-    /// Makes a relation known.
+    /// Adds a relation.
     pub fn insert(&mut self, name: &str, schema: SchemaRef) {
         self.relations
             .insert(name.to_owned(), Relation::new(schema));
     }
 
-    /// Makes a relation known that has an error: what reads it is checked for unknown names alone.
+    /// Adds a relation that has an error. Its readers are checked for unknown names only.
     pub fn insert_inexact(&mut self, name: &str, schema: SchemaRef) {
         let relation = Relation {
             schema,
@@ -164,7 +164,7 @@ impl Catalog {
     }
 }
 
-/// Every function that DataFusion has, and ours, by each of its names.
+/// All functions of DataFusion and ours, by each of their names.
 struct Library {
     scalar: BTreeMap<String, Arc<ScalarUDF>>,
     higher_order: BTreeMap<String, Arc<HigherOrderUDF>>,
@@ -233,7 +233,7 @@ impl ContextProvider for Catalog {
         }
     }
 
-    /// Recursion is planned like any query, and refused where its place is known.
+    /// Recursion is planned like any query, and refused later, when its place is known.
     fn create_cte_work_table(&self, _: &str, schema: SchemaRef) -> Result<Arc<dyn TableSource>> {
         Ok(Relation::new(schema))
     }

@@ -1,4 +1,4 @@
-//! One view: from the plan that its SQL, or a user's `DataFrame`, says to the plan that is rendered.
+//! Compiles one view, from the plan of its SQL or of a user's `DataFrame` to the plan that is rendered.
 
 use std::collections::BTreeSet;
 
@@ -23,8 +23,8 @@ pub(super) struct Compiled {
     pub warnings: Vec<Diagnostic>,
 }
 
-/// Checks, optimises and checks again. `columns` renames the output, if given; an `ordered` view's `ORDER BY` must be
-/// one of its output columns.
+/// Checks, optimises and checks again. `columns` renames the output, if given. The `ORDER BY` of an `ordered` view
+/// must be one of its output columns.
 pub(super) fn compile(
     plan: LogicalPlan,
     columns: &[String],
@@ -64,14 +64,14 @@ pub(super) fn compile(
     })
 }
 
-/// What is refused of a plan of which some names, and so the types, are not those of the user's query.
+/// Refusals in a plan in which some names were replaced, so that its types may not be those of the user's query.
 pub(super) fn refusals(plan: LogicalPlan, site: &Site<'_>) -> Vec<Diagnostic> {
     let mut errors = check::as_written(&plan, site);
     fold_limits(plan, site, &mut errors);
     errors
 }
 
-/// A relation has columns, and they are known by their names alone.
+/// Checks that a relation has columns and that their names are unique.
 fn unique_names(plan: &LogicalPlan, site: &Site<'_>) -> Result<(), Vec<Diagnostic>> {
     if plan.schema().fields().is_empty() {
         let found = site.diagnostic(
@@ -100,7 +100,7 @@ fn unique_names(plan: &LogicalPlan, site: &Site<'_>) -> Result<(), Vec<Diagnosti
     }
 }
 
-/// The output columns of a plan under their own names, of types that tables have.
+/// The output columns of a plan, without qualifiers, with the types that tables have.
 pub(super) fn output_schema(plan: &LogicalPlan) -> SchemaRef {
     published_types::plain(plan.schema().as_arrow())
 }

@@ -24,15 +24,15 @@ use super::suggest::nearest;
 use super::tokens::{Find, place};
 use crate::diagnostic::Diagnostic;
 
-/// What a statement declares, as far as nothing is wrong with it.
+/// The parts of a declaration that have no mistakes.
 pub(super) struct Declared {
-    /// The columns, with the type NULL where theirs is not known; none if there is no telling.
+    /// The columns; a column of unknown type has the type NULL. `None` if the columns are unknown.
     pub schema: Option<SchemaRef>,
-    /// The source, if nothing is wrong.
+    /// The source, if it has no mistakes.
     pub source: Option<Source>,
 }
 
-/// The source that a statement declares, reading all its columns.
+/// The source that a statement declares, with all its columns read.
 pub(super) fn source(
     registry: &Registry,
     table: &CreateExternalTable,
@@ -44,7 +44,7 @@ pub(super) fn source(
     errors.extend(refused_clauses(table, site));
     let mut fields = columns(&table.columns, site, catalog, errors);
     let primary_key = primary_key(table, site, errors);
-    // A key is NOT NULL: rows without one could not be told apart.
+    // A key is NOT NULL, because rows without a key could not be told apart.
     for key in &primary_key {
         if let Some(field) = fields.get_mut(*key) {
             field.set_nullable(false);
@@ -57,7 +57,7 @@ pub(super) fn source(
         .map_err(|error| errors.push(error))
         .ok();
     let options = options(&table.options, site, errors);
-    // A key is NOT NULL: rows without one would count as one row.
+    // A key is NOT NULL, because all rows without a key would count as one row.
     let fields = fields.into_iter().enumerate().map(|(index, field)| {
         let nullable = field.is_nullable() && !primary_key.contains(&index);
         field.with_nullable(nullable)
@@ -109,7 +109,7 @@ pub(super) fn source(
     }
 }
 
-/// Whether the source can be decoded into the declared columns.
+/// Checks that the source can be decoded into the declared columns.
 fn check_columns(source: &Source, site: &Site<'_>) -> Result<(), Diagnostic> {
     let checked = source.input.check(&source.spec);
     checked.map_err(|error| match error {
@@ -123,7 +123,7 @@ fn check_columns(source: &Source, site: &Site<'_>) -> Result<(), Diagnostic> {
     })
 }
 
-/// Clauses that would say nothing here are refused rather than ignored.
+/// Clauses without a meaning here are refused rather than ignored.
 fn refused_clauses(table: &CreateExternalTable, site: &Site<'_>) -> Vec<Diagnostic> {
     let clauses: [(bool, &'static [&'static str], &str, &str); 4] = [
         (
@@ -309,7 +309,7 @@ fn primary_key(
     key
 }
 
-/// A column that a list of columns names and that does not exist.
+/// The error about a column in a list that does not exist.
 pub(super) fn unknown_column(
     name: &str,
     columns: &[String],
@@ -341,7 +341,7 @@ fn format(stored_as: &str, site: &Site<'_>) -> Result<Format, Diagnostic> {
     })
 }
 
-/// The one location of a source, and its connector.
+/// The only location of a source, and its connector.
 fn connector(
     registry: &Registry,
     locations: &[String],
@@ -361,7 +361,7 @@ fn connector(
     Ok((location.clone(), connector))
 }
 
-/// That no connector accepts a location.
+/// The message about a location that no connector accepts.
 pub(super) fn unknown_scheme(location: &str) -> String {
     let scheme = location
         .split_once("://")

@@ -1,4 +1,5 @@
-//! What jobs mean by an expression where DataFusion means something else: the standard, or what Postgres and DuckDB agree on.
+//! Expressions that mean something else in DataFusion than in jobs. Jobs follow the standard, or what Postgres and
+//! DuckDB agree on.
 //!
 //! | expression | DataFusion | jobs |
 //! |---|---|---|
@@ -9,7 +10,7 @@
 //! | `a SIMILAR TO 'x%'` | a regular expression | a pattern of the standard, for the whole text |
 //! | chains of `AND`, `OR` and `\|\|` | nested as deep as they are long | balanced |
 //!
-//! Types are not coerced yet where this is applied, and each plan goes through it once.
+//! This is applied before types are coerced, once to each plan.
 
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ use datafusion_optimizer::analyzer::Analyzer;
 
 use super::functions::check_arithmetic;
 
-/// DataFusion's analyzer rules with those of jobs around them, for a session that shall plan the same SQL.
+/// DataFusion's analyzer rules together with those of jobs, for a session that plans the same SQL.
 pub fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(Dialect)];
     rules.extend(Analyzer::new().rules);
@@ -64,7 +65,7 @@ impl AnalyzerRule for CheckedArithmetic {
     }
 }
 
-/// `plan` as jobs mean it. Columns keep their names.
+/// `plan` with the meaning of jobs. Columns keep their names.
 pub(super) fn apply(plan: LogicalPlan) -> Result<LogicalPlan> {
     let meant = plan.transform_up_with_subqueries(|node| {
         let schema = merge_schema(&node.inputs());
@@ -143,7 +144,7 @@ fn cast(expr: Expr, to: DataType) -> Expr {
     Expr::Cast(Cast::new(Box::new(expr), to))
 }
 
-/// A date and an interval that is not known to be of whole days make a timestamp.
+/// A date and an interval that may have hours give a timestamp.
 fn date_and_interval(
     left: Expr,
     operator: Operator,
@@ -161,7 +162,7 @@ fn date_and_interval(
     })
 }
 
-/// Whether an expression is an interval that may have hours.
+/// Whether an expression is an interval that may have hours or smaller units.
 fn has_hours(expr: &Expr, schema: &DFSchema) -> Result<bool> {
     Ok(match expr {
         Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(interval)), _) => {
@@ -191,7 +192,7 @@ fn row(expr: &Expr) -> Option<Vec<&Expr>> {
     }
 }
 
-/// `(a, b) = (x, y)` as `a = x AND b = y`; none where one side is no row constructor.
+/// `(a, b) = (x, y)` as `a = x AND b = y`; `None` if a side is not a row constructor.
 fn row_equality(left: &Expr, right: &Expr) -> Option<Expr> {
     let (left, right) = (row(left)?, row(right)?);
     if left.len() != right.len() {
@@ -242,7 +243,7 @@ fn similar_to(like: Like) -> Result<Expr> {
     Ok(binary_expr(*like.expr, operator, pattern))
 }
 
-/// The regular expression that a pattern of the standard stands for.
+/// The regular expression for a pattern of the standard.
 fn regular_expression(pattern: &str, escape: char) -> String {
     let mut expression = String::from("^(?s:");
     let mut in_brackets = false;
@@ -271,11 +272,11 @@ fn regular_expression(pattern: &str, escape: char) -> String {
     expression
 }
 
-/// Chains longer than this are balanced: as they are written, each link nests one deeper, and what walks them would exhaust
-/// its stack.
+/// Longer chains are balanced. As written, each link nests one level deeper, and recursion over them would exhaust
+/// the stack.
 const CHAIN: usize = 8;
 
-/// Balances chains of operators that are associative. The order of what they join stays.
+/// Balances chains of associative operators. The order of the operands stays.
 fn balanced(expr: Expr) -> Result<Transformed<Expr>> {
     expr.transform_down(|part| {
         let Expr::BinaryExpr(BinaryExpr { op, .. }) = &part else {
@@ -306,7 +307,7 @@ fn balanced(expr: Expr) -> Result<Transformed<Expr>> {
     })
 }
 
-/// How deep operators of one kind are nested in one another at the most, along the left or along the right.
+/// How deep operators of one kind are nested, along the left or the right side.
 fn chain_depth(expr: &Expr, operator: Operator) -> usize {
     let along = |next: fn(&BinaryExpr) -> &Expr| {
         let mut depth = 0;

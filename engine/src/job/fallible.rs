@@ -1,7 +1,7 @@
-//! Which expressions may fail on a row: a cast, an overflow, a division by zero.
+//! Determines which expressions may fail on a row: by a cast, an overflow, or a division by zero.
 //!
-//! What may fail is evaluated for the rows alone that reach it. So it is not moved in front of a filter or a join that it
-//! stands behind, nor evaluated for rows that `CASE`, `FILTER`, `AND` or `OR` keep from it.
+//! An expression that may fail is evaluated only for the rows that reach it. So it is not moved in front of a filter
+//! or a join, and not evaluated for rows that `CASE`, `FILTER`, `AND` or `OR` exclude.
 
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
@@ -11,7 +11,7 @@ use datafusion_expr::{BinaryExpr, Expr, ExprSchemable, Operator};
 
 use super::functions::Arithmetic;
 
-/// Scalar functions that have a value for every argument of their types. The others may fail.
+/// Scalar functions that have a value for all arguments of their types. Any other function may fail.
 const TOTAL: [&str; 47] = [
     "ascii",
     "bit_length",
@@ -73,7 +73,7 @@ pub fn may_fail(expr: &Expr, schema: &DFSchema) -> bool {
             TreeNodeRecursion::Continue
         })
     });
-    // What cannot be typed is not moved either.
+    // An expression whose type is unknown counts as one that may fail.
     fails || walked.is_err()
 }
 
@@ -113,7 +113,7 @@ fn function_may_fail(call: &ScalarFunction, schema: &DFSchema) -> Result<bool> {
     Ok(!TOTAL.contains(&call.name()))
 }
 
-/// Whether every value of one type has one of another.
+/// Whether every value of a type can be converted to another type.
 fn widens(from: &DataType, to: &DataType) -> bool {
     use DataType::{Binary, Date32, LargeUtf8, Null, Timestamp, Utf8, Utf8View};
     if from == to || *from == Null {
@@ -149,7 +149,7 @@ fn widens(from: &DataType, to: &DataType) -> bool {
     }
 }
 
-/// Digits of the largest integer of so many bits.
+/// Number of digits of the largest integer with this many bits.
 fn whole_digits(bits: usize) -> i32 {
     match bits {
         8 => 3,

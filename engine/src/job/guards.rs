@@ -1,4 +1,4 @@
-//! Filters and arguments that keep rows from what may fail on them.
+//! Keeps filters and `FILTER` clauses in front of expressions that may fail.
 
 use datafusion_common::tree_node::Transformed;
 use datafusion_common::{JoinType, Result};
@@ -11,10 +11,10 @@ use std::sync::Arc;
 
 use super::fallible::may_fail;
 
-/// Moves conditions towards their sources, those alone that cannot fail.
+/// Moves conditions towards the sources, but only conditions that cannot fail.
 ///
-/// DataFusion's rule moves all of them. A cast that stood behind a filter or a join would then be evaluated for rows that
-/// never reached it.
+/// DataFusion's rule moves all conditions. It would evaluate a cast after a filter or a join for rows that never
+/// reached it.
 #[derive(Debug, Default)]
 pub(super) struct PushDownTotalFilters(PushDownFilter);
 
@@ -73,7 +73,7 @@ impl PushDownTotalFilters {
         }
     }
 
-    /// A filter that cannot fail. It passes one that may, and is merged with one that cannot.
+    /// Moves down a filter that cannot fail. It passes a filter that may fail, and is merged with one that cannot.
     fn push_total(
         &self,
         filter: Filter,
@@ -96,7 +96,7 @@ impl PushDownTotalFilters {
     }
 }
 
-/// The conditions of a filter that cannot fail, and those that may, each in their order.
+/// The conditions of a filter that cannot fail, and those that may, each in order.
 fn parts(filter: &Filter) -> (Vec<Expr>, Vec<Expr>) {
     let schema = filter.input.schema();
     split_conjunction_owned(filter.predicate.clone())
@@ -111,7 +111,8 @@ fn filtered(predicate: Expr, input: LogicalPlan) -> Result<LogicalPlan> {
     )?))
 }
 
-/// `node` with arguments of aggregates that may fail behind their `FILTER`. Columns keep their names.
+/// `node` with the aggregates' arguments that may fail evaluated only for rows of their `FILTER`. Columns keep their
+/// names.
 pub(super) fn guard_arguments(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let LogicalPlan::Aggregate(aggregate) = &node else {
         return Ok(Transformed::no(node));

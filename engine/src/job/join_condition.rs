@@ -1,4 +1,4 @@
-//! The condition of a join: its keys, and what else must hold.
+//! The condition of a join: its keys, and the rest.
 
 use datafusion_common::{DataFusionError, NullEquality};
 use datafusion_expr::utils::{find_valid_equijoin_key_pair, split_conjunction};
@@ -32,7 +32,8 @@ struct Comparison<'a> {
 }
 
 impl JoinCondition {
-    /// The condition of `join`. The optimizer has found its equalities, but not those that hold for two NULLs beside others.
+    /// The condition of `join`. The optimizer has extracted the equalities, but not null-safe ones among other
+    /// conditions.
     ///
     /// # Errors
     /// When a column belongs to neither side.
@@ -62,7 +63,7 @@ impl JoinCondition {
     }
 }
 
-/// The keys that a term compares so that NULL equals NULL, if it compares the two sides.
+/// The keys that a term compares null-safely, if it compares the two sides.
 fn null_safe_keys(term: &Expr, join: &Join) -> Result<Option<EqualKeys>, DataFusionError> {
     let Some(Comparison { one, other, .. }) =
         comparison(term).filter(|comparison| comparison.null_safe)
@@ -77,7 +78,7 @@ fn null_safe_keys(term: &Expr, join: &Join) -> Result<Option<EqualKeys>, DataFus
     }))
 }
 
-/// `a = b`; `a IS NOT DISTINCT FROM b`, or the same in other words: `a = b OR (a IS NULL AND b IS NULL)`.
+/// Recognises `a = b`, `a IS NOT DISTINCT FROM b`, and its longer form `a = b OR (a IS NULL AND b IS NULL)`.
 fn comparison(term: &Expr) -> Option<Comparison<'_>> {
     let Expr::BinaryExpr(BinaryExpr { left, op, right }) = term else {
         return None;
@@ -97,7 +98,7 @@ fn comparison(term: &Expr) -> Option<Comparison<'_>> {
     })
 }
 
-/// The comparison of `equality`, where `nulls` says that both of its sides are NULL.
+/// The comparison in `equality`, if `nulls` says that both of its sides are NULL.
 fn nulls_beside<'a>(equality: &'a Expr, nulls: &Expr) -> Option<Comparison<'a>> {
     let comparison = comparison(equality)?;
     let Expr::BinaryExpr(BinaryExpr {

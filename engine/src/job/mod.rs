@@ -6,13 +6,13 @@
 //!                                └─ publish ─ sinks ────────┘
 //! ```
 //!
-//! What a [`Job`] promises to whoever renders it:
+//! Guarantees of a [`Job`]:
 //!
 //! 1. Views are in topological order; a `TableScan`'s table name is a source or an earlier view. Views are never inlined.
-//! 2. Every relation has one pruned schema ([`Source::schema`], [`View::schema`]), the columns that someone reads, in
-//!    declared order, at least one. `TableScan::projection` is always `Some` and indexes into it; it may be empty
-//!    (`count(*)`). Scans carry no filters and no fetch.
-//! 3. Plans hold only the nodes and functions that `check` lists; nothing reads a clock or draws at random.
+//! 2. Every relation has one pruned schema ([`Source::schema`], [`View::schema`]). It has the columns that are read,
+//!    at least one, in declared order. `TableScan::projection` is always `Some` and holds indices into the schema. It
+//!    may be empty (`count(*)`). Scans have no filters and no fetch.
+//! 3. Plans contain only the nodes and functions that `check` lists. Nothing reads a clock or uses random numbers.
 //! 4. A plan's output columns are, by position, those of [`View::schema`].
 
 mod adapt;
@@ -82,13 +82,13 @@ pub struct Job {
     pub name: String,
     /// The sources that are read, in the order of the text.
     pub sources: Vec<Source>,
-    /// The sources that no table depends on, though views may name them.
+    /// The sources that no table depends on. Unused views may read them.
     pub unread_sources: Vec<Source>,
-    /// The views that are needed, each after those it reads.
+    /// The views that are needed, each after the views that it reads.
     pub views: Vec<View>,
     /// Where tables are published, in the order of the text.
     pub sinks: Vec<Sink>,
-    /// What the user should hear of, in the order of the text.
+    /// Warnings, in the order of the text.
     pub warnings: Vec<Diagnostic>,
 }
 
@@ -99,7 +99,8 @@ pub struct Source {
     pub spec: SourceSpec,
     /// The columns that are read: `spec.schema` projected by `spec.projection`.
     pub schema: SchemaRef,
-    /// Indices into `spec.schema`: of the rows with equal values in them the one delivered last counts. None: all count.
+    /// The primary key, as indices into `spec.schema`. Among rows with the same key only the latest counts, by the
+    /// connector's key order. Without a key, all rows count.
     pub primary_key: Vec<usize>,
     /// The source, as its connector parsed it.
     pub input: Arc<dyn SourceInput>,
@@ -114,9 +115,10 @@ pub struct View {
     pub materialized: bool,
     /// The optimised plan, over scans of sources and earlier views.
     pub plan: LogicalPlan,
-    /// The columns that someone reads, all of them if the view is materialized or published; unqualified, unique names.
+    /// The columns that are read; all columns if the view is materialized or published. Names are unqualified and
+    /// unique.
     pub schema: SchemaRef,
-    /// `ORDER BY` of the published file, over `schema`.
+    /// The `ORDER BY` of the published file, over `schema`.
     pub order_by: Vec<SortKey>,
 }
 
@@ -125,7 +127,8 @@ pub struct View {
 pub struct Sink {
     /// The view or source whose rows it holds.
     pub view: String,
-    /// The table's name, unique in the job: the view's, with a number where the view is published more than once.
+    /// The table's name, unique in the job. It is the view's name, with a number if the view is published more than
+    /// once.
     pub name: Arc<str>,
     /// The table's columns.
     pub schema: SchemaRef,
@@ -133,7 +136,7 @@ pub struct Sink {
     pub order_by: Vec<SortKey>,
     /// Where its rows go.
     pub destination: Destination,
-    /// How long the view's windows stay open; for ever without it.
+    /// How long the view's windows stay open; for ever if `None`.
     pub retain: Option<Retain>,
 }
 
@@ -142,14 +145,14 @@ pub struct Sink {
 pub enum Destination {
     /// Files in a directory.
     Directory(DirectorySpec),
-    /// Another system, which gets the table's changes. The state keeps a copy of the table as Parquet files.
+    /// Another system, which receives the table's changes. The state keeps a copy of the table as Parquet files.
     External(Arc<dyn SinkTarget>),
 }
 
 /// A directory that holds a table.
 #[derive(Clone, Debug)]
 pub struct DirectorySpec {
-    /// Where it is.
+    /// The directory.
     pub path: PathBuf,
     /// Hive partition columns, as indices into the table's schema, outermost first.
     pub partition_by: Vec<usize>,
@@ -158,7 +161,7 @@ pub struct DirectorySpec {
 }
 
 impl Sink {
-    /// The directory that the table is published in, unless it goes to another system.
+    /// The table's directory, unless it is published to another system.
     pub fn directory(&self) -> Option<&DirectorySpec> {
         match &self.destination {
             Destination::Directory(directory) => Some(directory),
@@ -166,7 +169,7 @@ impl Sink {
         }
     }
 
-    /// The system that the table goes to, unless it is published in a directory.
+    /// The system that the table is published to, unless it is published in a directory.
     pub fn external(&self) -> Option<&Arc<dyn SinkTarget>> {
         match &self.destination {
             Destination::Directory(_) => None,
@@ -174,7 +177,7 @@ impl Sink {
         }
     }
 
-    /// The table's files: where they are published, or the copy in `copies` of a table that goes to another system.
+    /// The table's files: in its directory, or for a table that is published to another system, its copy in `copies`.
     pub fn files(&self, copies: &Path) -> TableSpec {
         let directory = match &self.destination {
             Destination::Directory(directory) => directory.clone(),
@@ -209,7 +212,7 @@ impl Job {
         Self::parse_with(&Registry::default(), name, sql, variables)
     }
 
-    /// [`parse`](Self::parse), with the connectors of a registry.
+    /// Like [`parse`](Self::parse), with the connectors of a registry.
     ///
     /// # Errors
     /// Everything that is wrong with the job, in the order of the text.

@@ -1,8 +1,8 @@
-//! Planning a query past names that do not exist, so that all of them are reported at once.
+//! Plans a query despite names that do not exist, so that all of them are reported at once.
 //!
-//! The planner ends at the first unknown column or function. Each one that it reports is replaced by NULL, and the query
-//! is planned again. From the first replacement on types are no longer those of the user's query: only names are
-//! reported then.
+//! The planner stops at the first unknown column or function. Each one that it reports is replaced by NULL, and the
+//! query is planned again. After the first replacement, types may differ from those of the user's query, so only
+//! names are reported then.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -25,21 +25,21 @@ use super::statement::normalize;
 use super::suggest::nearest;
 use crate::diagnostic::Diagnostic;
 
-/// Names that one view reports at most.
+/// Most names that are reported for a view.
 const NAMES_MAX: usize = 100;
 
 /// A query as far as it could be planned.
 pub(super) struct Planned {
     /// The plan, if there is one.
     pub plan: Option<LogicalPlan>,
-    /// Everything that the planner refused.
+    /// All errors of the planner.
     pub errors: Vec<Diagnostic>,
-    /// Whether the plan is that of the query: no name was replaced.
+    /// Whether the plan is that of the query, with no name replaced.
     pub exact: bool,
 }
 
-/// Plans `query`, which reads relations with these schemas. Without `exact`, they are not known exactly, and unknown names
-/// are all that is reported.
+/// Plans `query`, which reads relations with these schemas. Without `exact` the schemas may be wrong, and only
+/// unknown names are reported.
 pub(super) fn plan(
     query: &Query,
     reads: &[SchemaRef],
@@ -81,7 +81,7 @@ pub(super) fn plan(
     }
 }
 
-/// Adds the fields that there are to an error about one that there is not.
+/// Adds the existing fields to an error about an unknown one.
 fn with_fields(error: Diagnostic, reads: &[SchemaRef]) -> Diagnostic {
     let Some(name) = error
         .message
@@ -105,7 +105,7 @@ fn with_fields(error: Diagnostic, reads: &[SchemaRef]) -> Diagnostic {
     error.with_hint(hint)
 }
 
-/// The names of the fields of a type and of those within it.
+/// Collects the names of a type's fields, including nested ones.
 fn struct_fields(data_type: &DataType, names: &mut BTreeSet<String>) {
     match data_type {
         DataType::Struct(fields) => {
@@ -121,7 +121,7 @@ fn struct_fields(data_type: &DataType, names: &mut BTreeSet<String>) {
     }
 }
 
-/// The names that `error` is about, if it is about nothing else.
+/// The unknown names that `error` is about; empty for other errors.
 fn unknown_names(error: &DataFusionError, span: Option<Span>) -> Vec<Unknown> {
     match error {
         DataFusionError::Collection(errors) => errors
@@ -152,9 +152,9 @@ fn unknown_names(error: &DataFusionError, span: Option<Span>) -> Vec<Unknown> {
 /// A column or call that does not exist.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Unknown {
-    /// The one that begins here.
+    /// The name at this place.
     At(Location),
-    /// Every column of this name: the planner gives no place to some.
+    /// Every column of this name, since the planner gives no place for some.
     Name(String),
 }
 
@@ -164,16 +164,17 @@ impl Unknown {
     }
 }
 
-/// Columns and calls that stand for nothing.
+/// The columns and calls to replace.
 #[derive(Default)]
 struct Replacements {
     unknown: BTreeSet<Unknown>,
-    /// Whether the arguments of calls are left out too. Without them columns may be taken for what is not grouped.
+    /// Whether the arguments of calls are removed too. A planner that sees them may report their columns as not
+    /// grouped.
     without_arguments: bool,
 }
 
 impl Replacements {
-    /// Adds names; says whether any is new.
+    /// Adds names. Returns whether any is new.
     fn add(&mut self, unknown: Vec<Unknown>) -> bool {
         let before = self.unknown.len();
         self.unknown.extend(unknown);
@@ -185,12 +186,12 @@ impl Replacements {
             || self.unknown.contains(&Unknown::Name(normalize(name)))
     }
 
-    /// Leaves out the arguments of calls; says whether that changes anything.
+    /// Removes the arguments of calls. Returns whether that changes anything.
     fn drop_arguments(&mut self) -> bool {
         !self.unknown.is_empty() && !std::mem::replace(&mut self.without_arguments, true)
     }
 
-    /// The query with NULL at all of them.
+    /// The query with NULL in place of all of them.
     fn apply(&self, query: &Query) -> Query {
         let mut query = query.clone();
         if !self.unknown.is_empty() {
@@ -203,7 +204,7 @@ impl Replacements {
         query
     }
 
-    /// What stands in the place of a call: NULL, in a way that its arguments are still looked at.
+    /// The replacement of a call: NULL, in a form that still checks the arguments.
     fn of_call(&self, call: &Function) -> Expr {
         let FunctionArguments::List(list) = &call.args else {
             return null();
@@ -247,7 +248,7 @@ struct Replacement<'a> {
 impl VisitorMut for Replacement<'_> {
     type Break = ();
 
-    /// Keeps the names of the columns that are selected: other views may read them.
+    /// Keeps the names of selected columns, since other views may read them.
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
         for item in &mut select.projection {
             let SelectItem::UnnamedExpr(expr) = item else {

@@ -1,12 +1,13 @@
-//! Plans made good for incremental maintenance.
+//! Optimises plans for incremental maintenance.
 //!
-//! The rules are DataFusion's that keep a plan's meaning for every change of its inputs. Left out are those that make
-//! joins of kinds that we do not maintain (subqueries into joins, and `EliminateJoin`, which makes semi joins), those that
-//! move limits, and `SingleDistinctToGroupBy`: we maintain distinct aggregates as such. No rule is told the time, so
-//! that nothing in a plan depends on when it was made.
+//! We use those rules of DataFusion that keep a plan's meaning for every change of its inputs. We leave out rules
+//! that create kinds of joins which we do not maintain (subqueries into joins, and `EliminateJoin`, which creates
+//! semi joins), rules that move limits, and `SingleDistinctToGroupBy`, because distinct aggregates are maintained as
+//! such. No rule gets the time, so a plan does not depend on when it was made.
 //!
-//! What may fail on a row is never evaluated for rows that a filter, a join, `CASE` or `FILTER` keeps from it: conditions are
-//! moved by [`PushDownTotalFilters`], and arithmetic fails instead of wrapping ([`check_arithmetic`]).
+//! An expression that may fail is never evaluated for rows that a filter, a join, `CASE` or `FILTER` excludes.
+//! [`PushDownTotalFilters`] moves only conditions that cannot fail, and arithmetic fails instead of wrapping
+//! ([`check_arithmetic`]).
 
 use std::sync::Arc;
 
@@ -34,7 +35,7 @@ use super::functions::check_arithmetic;
 use super::guards::{PushDownTotalFilters, guard_arguments};
 use super::join_condition::JoinCondition;
 
-/// Types, simplifies and reshapes a plan. Idempotent, but for the names of common expressions.
+/// Types, simplifies and reshapes a plan. Idempotent, except for the names of common subexpressions.
 pub(super) fn optimize(plan: LogicalPlan) -> Result<LogicalPlan> {
     let options = planner_options();
     let typed = Analyzer::new().execute_and_check(plan, &options, |_, _| {})?;
@@ -66,7 +67,7 @@ fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     ]
 }
 
-/// Right joins become left ones; what an inner join filters beside its keys becomes a filter over it.
+/// Turns right joins into left joins, and moves the conditions of an inner join beside its keys to a filter above it.
 fn join_as_rendered(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     match plan {
         LogicalPlan::Join(join) if join.join_type == JoinType::Right => {

@@ -1,8 +1,8 @@
 //! `ORDER BY` and `LIMIT`.
 //!
-//! A table is a multiset; `ORDER BY` at the top of a published view says how its file is sorted, and leaves the plan.
-//! With `LIMIT` it says which rows there are, and stays as one `Sort` with a fetch. Anywhere else `ORDER BY` says
-//! nothing in SQL, and goes.
+//! A table is a multiset. `ORDER BY` at the top of a published view gives the order of its file, and is removed from
+//! the plan. With `LIMIT`, it decides which rows exist, and stays as one `Sort` with a fetch. Anywhere else `ORDER
+//! BY` has no meaning in SQL, and is removed.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ pub(super) fn take_order(
             errors,
         ),
         LogicalPlan::Projection(projection) => match projection.input.as_ref() {
-            // Ordering by what is not selected puts a projection over the sort.
+            // An order by a column that is not selected has a projection above the sort.
             LogicalPlan::Sort(sort) => keys(
                 sort,
                 |expr| projected_column(expr, projection),
@@ -87,7 +87,7 @@ fn output_column(expr: &Expr, schema: &DFSchema) -> Option<usize> {
     }
 }
 
-/// The output of `projection` that is `expr`, a sort term below it.
+/// The output column of `projection` that equals the sort term `expr` below it.
 fn projected_column(expr: &Expr, projection: &Projection) -> Option<usize> {
     let same = |output: &Expr| {
         output.clone().unalias() == *expr
@@ -96,7 +96,7 @@ fn projected_column(expr: &Expr, projection: &Projection) -> Option<usize> {
     projection.expr.iter().position(same)
 }
 
-/// Turns each `LIMIT` and the `ORDER BY` it counts along into one sort with a fetch.
+/// Merges each `LIMIT` with its `ORDER BY` into one sort with a fetch.
 pub(super) fn fold_limits(
     plan: LogicalPlan,
     site: &Site<'_>,
@@ -180,7 +180,7 @@ fn with_fetch(plan: LogicalPlan, fetch: usize) -> (LogicalPlan, bool) {
     }
 }
 
-/// Takes away the sorts that do not count rows.
+/// Removes the sorts without a fetch.
 pub(super) fn strip_sorts(plan: LogicalPlan) -> LogicalPlan {
     let original = plan.clone();
     let stripped = plan.transform_up(|node| match node {

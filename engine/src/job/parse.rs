@@ -1,4 +1,4 @@
-//! From text to a job: every statement is looked at, whatever is wrong with the others.
+//! Parses a text into a job. Every statement is checked, whatever is wrong with the others.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,7 +27,7 @@ pub(super) fn parse(
     let unfilled = errors.len();
     let statements = statements(&filled, &mut errors);
     let job = compile(registry, name, &statements, &mut errors);
-    // Where a variable has no value, what else its line seems to have wrong may come of that.
+    // Other errors on a line with an unknown variable may be caused by it, so they are not reported.
     let lines: BTreeSet<usize> = filled.errors.iter().map(|error| error.line).collect();
     let mut position = 0;
     errors.retain(|error| {
@@ -40,8 +40,8 @@ pub(super) fn parse(
     }
 }
 
-/// The views of a job by name, as its text says them, for others who want to plan the same SQL. `variables` answers
-/// `${name}`. Of a text that is no valid job, those that parse.
+/// The view statements of a job's text by name, for others who plan the same SQL. `variables` answers `${name}`. If
+/// the job is not valid, returns the statements that parse.
 pub fn view_statements(
     sql: &str,
     variables: &dyn Fn(&str) -> Option<String>,
@@ -56,7 +56,7 @@ pub fn view_statements(
     views.collect()
 }
 
-/// The job, if nothing is wrong with it; `errors` says what is.
+/// The job, if it has no mistakes. Mistakes are added to `errors`.
 fn compile(
     registry: &Registry,
     name: &str,
@@ -108,7 +108,7 @@ fn compile(
         .ok()
 }
 
-/// A job that would do nothing.
+/// The error about a job that would do nothing.
 fn idle(statements: &[Statement]) -> Diagnostic {
     let at = statements.last().map(|last| last.tokens.start());
     let message = if statements.is_empty() {
@@ -120,7 +120,7 @@ fn idle(statements: &[Statement]) -> Diagnostic {
         .with_hint("add COPY name TO 'path' STORED AS PARQUET")
 }
 
-/// Which statement defines a name, and which names stand for something that was reported.
+/// The statement that defines each name, and the names whose definitions have reported mistakes.
 #[derive(Default)]
 struct Names {
     defined: BTreeMap<String, Place>,
@@ -128,7 +128,7 @@ struct Names {
 }
 
 impl Names {
-    /// The statements that define a name first; the others are reported.
+    /// The first statement that defines each name. The others are reported.
     fn define<'a>(
         &mut self,
         statements: &'a [Statement],
@@ -165,7 +165,7 @@ impl Names {
     }
 }
 
-/// Where messages about a statement belong.
+/// The place for messages about a statement.
 pub(super) fn site(statement: &Statement) -> Site<'_> {
     Site {
         name: &statement.name,
@@ -180,7 +180,7 @@ fn copies(statements: &[Statement]) -> impl Iterator<Item = &Statement> {
         .filter(|statement| matches!(statement.kind, Kind::Copy(_)))
 }
 
-/// What sinks are resolved against.
+/// The relations that sinks may publish.
 struct SinkScope<'a> {
     registry: &'a Registry,
     catalog: &'a Catalog,
@@ -229,7 +229,7 @@ fn sinks(
     sinks
 }
 
-/// A table or view that is named and does not exist.
+/// The error about a table or view that does not exist.
 pub(super) fn unknown_relation<'a>(
     name: &str,
     at: Place,
@@ -246,7 +246,7 @@ pub(super) fn unknown_relation<'a>(
     }
 }
 
-/// Prunes what nobody reads, and says so.
+/// Prunes relations and columns that nobody reads, and warns about them.
 fn finish(
     name: &str,
     sources: Vec<Source>,

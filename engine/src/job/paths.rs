@@ -1,5 +1,5 @@
-//! Where a job reads and publishes on this machine. Publishing replaces a directory, so no table may lie where a source
-//! reads, and no source where a table lies.
+//! The local paths that a job reads and publishes. Publishing replaces a directory, so no table may be where a source
+//! reads, and no source where a table is published.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -7,15 +7,15 @@ use std::path::{Component, Path, PathBuf};
 /// Files that a source reads.
 #[derive(Debug, PartialEq, Eq)]
 enum Location {
-    /// A file, or nothing that is there yet.
+    /// A file, or a path that does not exist yet.
     File(PathBuf),
     /// The files of a directory.
     Directory(PathBuf),
-    /// Those that match, from `base` down.
+    /// The files below `base` that match.
     Glob { base: PathBuf, pattern: Vec<String> },
 }
 
-/// Whether publishing files that end in `extension` to `output` and reading `location` are in each other's way.
+/// Whether publishing files with `extension` to `output` conflicts with reading `location`.
 pub(super) fn collide(location: &str, output: &Path, extension: &str) -> bool {
     let output = resolved(output);
     match Location::of(location) {
@@ -32,7 +32,7 @@ pub(super) fn collide(location: &str, output: &Path, extension: &str) -> bool {
     }
 }
 
-/// A path without links, `.` and `..`, as far as it exists; what does not exist is taken as it is written.
+/// A path without links, `.` and `..`, as far as it exists. The rest is taken as written.
 pub(super) fn resolved(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let mut resolved = PathBuf::new();
@@ -79,8 +79,8 @@ fn names(path: &Path) -> Vec<String> {
         .collect()
 }
 
-/// Whether `pattern` matches a file of a table that lies `below` the pattern's base: `part-….extension` in the table's
-/// directory, or in those of its partitions.
+/// Whether `pattern` matches a file of a table that is `below` the pattern's base. Such files are `part-….extension`
+/// in the table's directory or in its partitions' directories.
 fn reaches_into(pattern: &[String], below: &[String], extension: &str) -> bool {
     match (pattern, below) {
         ([], _) => false,
@@ -99,7 +99,7 @@ fn reaches_into(pattern: &[String], below: &[String], extension: &str) -> bool {
     }
 }
 
-/// Whether a pattern of names may match `part-….extension`.
+/// Whether a pattern for names may match `part-….extension`.
 fn may_be_published(pattern: &str, extension: &str) -> bool {
     const HEAD: &str = "part-";
     let special = |c: char| matches!(c, '*' | '?' | '[' | ']' | '{' | '}');
@@ -114,8 +114,8 @@ fn may_be_published(pattern: &str, extension: &str) -> bool {
     (HEAD.starts_with(head) || head.starts_with(HEAD)) && tail_fits
 }
 
-/// Whether a pattern matches a name. Sets, `[…]` and `{…}`, are taken to match anything: too much is refused rather than
-/// too little.
+/// Whether a pattern matches a name. Sets, `[…]` and `{…}`, count as matching anything, so too much is refused rather
+/// than too little.
 fn matches(pattern: &str, name: &str) -> bool {
     if pattern.contains(['[', '{']) {
         return true;

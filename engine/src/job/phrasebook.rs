@@ -1,6 +1,6 @@
-//! What people from Spark, Flink, Postgres, DuckDB and others write, and what to write here.
+//! Functions and clauses of Spark, Flink, Postgres, DuckDB and others, with their equivalents here.
 
-/// An entry: names of other systems, and an expression that does the same here. Tests plan every expression.
+/// An entry: names in other systems, and an expression that does the same here. A test plans every expression.
 struct Phrase {
     names: &'static [&'static str],
     here: &'static str,
@@ -240,7 +240,7 @@ const FUNCTIONS: &[Phrase] = &[
     phrase(&["ratio_to_report"], "x / sum(x) OVER ()"),
 ];
 
-/// Functions that have no expression of one row or group here.
+/// Functions without an equivalent expression here, with advice.
 const ADVICE: &[(&[&str], &str)] = &[
     (
         &[
@@ -328,18 +328,18 @@ const COVARIANCE_INSTEAD: &str =
     "compute it from sum(x * y), sum(x), sum(y), sum(x * x), sum(y * y) and count(*)";
 const BITS_INSTEAD: &str = "take each bit by min(…) or max(…): max((x >> 0) & 1) is bit 0 of an OR";
 
-/// Instead of a subquery that is a value.
+/// Advice for scalar subqueries.
 pub(super) const SCALAR_SUBQUERY_INSTEAD: &str = "for a total over the same rows write sum(x) OVER (), beside GROUP BY sum(sum(x)) OVER (); a value of another table is joined: give both sides 1 AS one and JOIN … ON a.one = b.one, or join on a key after GROUP BY";
-/// Instead of an `ASOF JOIN`.
+/// Advice for `ASOF JOIN`.
 pub(super) const ASOF_INSTEAD: &str = "unite both tables with UNION ALL in a view, number the stretches that begin with a right row, count(price) OVER (PARTITION BY key ORDER BY ts) AS n, and take max(price) OVER (PARTITION BY key, n)";
-/// Instead of `MATCH_RECOGNIZE`.
+/// Advice for `MATCH_RECOGNIZE`.
 pub(super) const MATCH_RECOGNIZE_INSTEAD: &str = "compare rows in a view with lag(x) and lead(x) OVER (PARTITION BY key ORDER BY ts), and filter in the next";
 const TUMBLE_INSTEAD: &str = "group by the window: SELECT date_bin(INTERVAL '1 hour', ts) AS window_start, … GROUP BY window_start";
 const HOP_INSTEAD: &str = "unnest the windows in a view, SELECT unnest(hop(ts, INTERVAL '15 minutes', INTERVAL '1 hour')) AS window_start, …, and GROUP BY window_start in the next";
 const FILES_INSTEAD: &str =
     "declare a source: CREATE EXTERNAL TABLE name (…) STORED AS CSV LOCATION 'path'";
 
-/// What to write instead of a function that there is not.
+/// What to write instead of a function that does not exist.
 pub(super) fn instead_of_function(name: &str) -> Option<String> {
     let name = name.to_lowercase();
     let phrase = FUNCTIONS
@@ -370,7 +370,7 @@ pub(super) fn instead_of_table_function(name: &str) -> &'static str {
     }
 }
 
-/// What to write instead of an aggregate that is known and not maintained.
+/// What to write instead of an aggregate of DataFusion that is not maintained.
 pub(super) fn instead_of_aggregate(name: &str) -> Option<&'static str> {
     Some(match name {
         "approx_distinct" => "count(DISTINCT x) is exact, and maintained",
@@ -396,7 +396,7 @@ pub(super) fn instead_of_aggregate(name: &str) -> Option<&'static str> {
     })
 }
 
-/// The name here of an option that other systems have.
+/// The name of another system's option here.
 pub(super) fn option(name: &str) -> Option<&'static str> {
     Some(match name.strip_prefix("format.").unwrap_or(name) {
         "header" | "csv_header" => "has_header",
@@ -413,7 +413,7 @@ pub(super) fn option(name: &str) -> Option<&'static str> {
     })
 }
 
-/// What to write instead of words that do not parse, by the first of them.
+/// What to write instead of a clause that does not parse, by its first word.
 pub(super) fn instead_of_clause(word: &str) -> Option<(&'static str, &'static str)> {
     Some(match word {
         "ASOF" => ("ASOF JOIN is not supported", ASOF_INSTEAD),

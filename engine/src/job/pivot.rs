@@ -1,8 +1,8 @@
-//! `PIVOT` and `UNPIVOT`, in words that a job understands.
+//! Rewrites `PIVOT` and `UNPIVOT` in SQL that a job supports, for hints.
 
 use datafusion_sql::sqlparser::ast::{Expr, ExprWithAlias, PivotValueSource, TableFactor, Value};
 
-/// Columns that a hint spells out; the others follow the pattern.
+/// How many columns a hint spells out.
 const SHOWN: usize = 3;
 
 /// `sum(x) FILTER (WHERE channel = 'web') AS web, …` for a `PIVOT`.
@@ -83,7 +83,7 @@ fn more(columns: usize) -> &'static str {
     if columns > SHOWN { ", …" } else { "" }
 }
 
-/// A value as a name: a text without its quotes.
+/// A value as a column name: a string without its quotes.
 fn bare(expr: &Expr) -> String {
     match expr {
         Expr::Value(value) => match &value.value {

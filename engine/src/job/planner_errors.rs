@@ -1,4 +1,4 @@
-//! The planner's errors, said so that a user can act on them.
+//! Rewords the planner's errors, so that a user can act on them.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ use crate::spelling::{identifier, in_sql};
 /// Where DataFusion's functions are listed.
 const FUNCTIONS: &str = "https://datafusion.apache.org/user-guide/sql/scalar_functions.html";
 
-/// The diagnostics that an error of the planner comes to.
+/// The diagnostics for an error of the planner.
 pub(super) fn diagnose(error: &DataFusionError, site: &Site<'_>) -> Vec<Diagnostic> {
     diagnose_at(error, None, site)
 }
@@ -48,7 +48,7 @@ fn diagnose_at(error: &DataFusionError, span: Option<Span>, site: &Site<'_>) -> 
     }
 }
 
-/// An error for which the planner has advice.
+/// An error for which the planner gives advice.
 fn with_helps(
     diagnostic: &datafusion_common::diagnostic::Diagnostic,
     error: &DataFusionError,
@@ -89,7 +89,7 @@ fn with_helps(
     }
 }
 
-/// The clause whose column is not grouped, where that is what a message says.
+/// The clause whose column is not grouped, if the message says so.
 fn ungrouped_clause(message: &str) -> Option<&'static str> {
     if !message.contains("GROUP BY") {
         return None;
@@ -150,7 +150,7 @@ fn schema_error(error: &SchemaError, span: Option<Span>, site: &Site<'_>) -> Dia
     }
 }
 
-/// `a.x or b.x`, for a column that several tables have.
+/// `a.x or b.x`, for a column of several tables.
 fn tables(name: &str, columns: &[datafusion_common::Column]) -> String {
     let of_that_name = columns.iter().filter(|column| column.name == name);
     of_that_name
@@ -159,7 +159,7 @@ fn tables(name: &str, columns: &[datafusion_common::Column]) -> String {
         .join(" or ")
 }
 
-/// A name as it must be written, in quotes of some kind.
+/// The quoted name in a message, as it must be written.
 fn named(name: &str) -> String {
     let identifier = identifier(name);
     if identifier == name {
@@ -169,7 +169,7 @@ fn named(name: &str) -> String {
     }
 }
 
-/// A function that there is not.
+/// The error about a function that does not exist.
 pub(super) fn unknown_function(name: &str, finds: &[Find], site: &Site<'_>) -> Diagnostic {
     let found = site.diagnostic(finds, format!("there is no function '{name}'"));
     if let Some(hint) = phrasebook::instead_of_function(name) {
@@ -215,14 +215,15 @@ fn plain(error: &DataFusionError, span: Option<Span>, site: &Site<'_>) -> Diagno
     }
 }
 
-/// A call whose arguments fit no signature: `… 'sum(Utf8)'. You might need to add explicit type casts. Candidate …`.
+/// The error about arguments that fit no signature: `… 'sum(Utf8)'. You might need to add explicit type casts.
+/// Candidate …`.
 fn wrong_arguments(message: &str, site: &Site<'_>) -> Option<Diagnostic> {
     let (before, after) =
         message.split_once("No function matches the given name and argument types '")?;
     let (call, rest) = after.split_once('\'')?;
     let name = call.split('(').next().unwrap_or_default();
     let finds = [Find::Call(name.to_owned())];
-    // What a function itself says of its arguments is the better message.
+    // The function's own message about its arguments is better.
     if let Some((_, own)) = before.split_once("coercion failed with: ") {
         let own = own.strip_prefix("Error during planning: ").unwrap_or(own);
         let own = reworded(own.trim().trim_end_matches('.'));
@@ -249,7 +250,8 @@ fn wrong_arguments(message: &str, site: &Site<'_>) -> Option<Diagnostic> {
     })
 }
 
-/// The span, else whatever the message names: the planner does not give every error a place.
+/// Where to look for the place: at the span, or else at names in the message. The planner does not give every error a
+/// span.
 fn finds(span: Option<Span>, message: &str) -> Vec<Find> {
     let mut finds: Vec<Find> = span.map(Find::Span).into_iter().collect();
     if message.chars().all(|c| c.is_alphanumeric() || c == '_') {

@@ -1,4 +1,4 @@
-//! Columns and relations that nobody reads are left out, for the job as a whole.
+//! Removes columns and relations that nobody reads, for the job as a whole.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,22 +14,22 @@ use super::optimize::optimize;
 use super::resolve::Draft;
 use super::{Sink, Source, View};
 
-/// What is left of a job.
+/// A job after pruning.
 pub(super) struct Pruned {
     /// The sources that are read.
     pub sources: Vec<Source>,
-    /// The views that are read or kept.
+    /// The views that are read or published.
     pub views: Vec<View>,
-    /// The sources and views that are not, in no order of the text.
+    /// The sources and views that nobody reads, in any order.
     pub unread: Vec<String>,
     /// The sources among them.
     pub unread_sources: Vec<Source>,
 }
 
-/// The columns of each relation that someone reads.
+/// The columns of each relation that are read.
 type Read = BTreeMap<String, BTreeSet<usize>>;
 
-/// Leaves out what nobody reads. `drafts` are in topological order.
+/// Removes everything that nobody reads. `drafts` are in topological order.
 pub(super) fn prune(sources: Vec<Source>, drafts: Vec<Draft>, sinks: &[Sink]) -> Result<Pruned> {
     let published: BTreeSet<&str> = sinks.iter().map(|sink| sink.view.as_str()).collect();
     let mut read = Read::new();
@@ -57,7 +57,7 @@ pub(super) fn prune(sources: Vec<Source>, drafts: Vec<Draft>, sinks: &[Sink]) ->
             (0..source.spec.schema.fields().len()).collect(),
         );
     }
-    // Which rows there are is decided by the key, whether anyone reads it or not.
+    // The key decides which rows exist, so its columns are read even if no view uses them.
     for source in &sources {
         if let Some(columns) = read.get_mut(&source.spec.name) {
             columns.extend(&source.primary_key);
@@ -80,7 +80,7 @@ pub(super) fn prune(sources: Vec<Source>, drafts: Vec<Draft>, sinks: &[Sink]) ->
     })
 }
 
-/// The columns of a relation to keep, ascending and at least one; none if nobody reads it.
+/// The columns of a relation to keep, ascending and at least one; `None` if nobody reads the relation.
 fn columns(read: &Read, relation: &str) -> Option<Vec<usize>> {
     let columns = read.get(relation)?;
     Some(if columns.is_empty() {
@@ -90,7 +90,7 @@ fn columns(read: &Read, relation: &str) -> Option<Vec<usize>> {
     })
 }
 
-/// A view with only these columns; what it then reads is added to `read`.
+/// A view reduced to these columns. The columns that it then reads are added to `read`.
 fn narrow(draft: Draft, columns: &[usize], read: &mut Read) -> Result<View> {
     let Draft {
         name,
@@ -149,7 +149,7 @@ fn project(schema: &SchemaRef, columns: &[usize]) -> SchemaRef {
     ))
 }
 
-/// Points every scan at its relation's pruned schema.
+/// Updates every scan to its relation's pruned schema.
 fn rescan(mut views: Vec<View>, sources: &[Source], read: &Read) -> Result<Vec<View>> {
     let mut relations: BTreeMap<String, Arc<Relation>> = BTreeMap::new();
     relations.extend(sources.iter().map(|source| {

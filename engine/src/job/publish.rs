@@ -1,4 +1,4 @@
-//! `COPY name TO 'path'`: where a table is published.
+//! `COPY name TO 'path'`, which publishes a table.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -105,7 +105,7 @@ fn external(
     }
 }
 
-/// Indices of the partition columns, as `PARTITIONED BY (…)` names them.
+/// Indices of the partition columns in `PARTITIONED BY (…)`.
 pub(super) fn partitions(
     names: &[String],
     schema: &SchemaRef,
@@ -157,7 +157,7 @@ pub(super) fn partitions(
     partition_by
 }
 
-/// Whether values of a type can name directories. One whose column was refused, and has no type, is not judged.
+/// Whether values of a type can name directories. A column of unknown type has an error already, so it passes.
 fn can_partition(data_type: &DataType) -> bool {
     data_type.is_null() || can_partition_by(data_type)
 }
@@ -169,7 +169,7 @@ fn partition_place(name: &str, site: &Site<'_>) -> Place {
     after.unwrap_or(site.place)
 }
 
-/// Columns of types that no table holds.
+/// Errors about columns of types that no table can hold.
 fn unpublishable(schema: &SchemaRef, site: &Site<'_>) -> Vec<Diagnostic> {
     let columns = schema.fields().iter().filter_map(|field| {
         let (message, hint) = published_types::unpublishable(field.name(), field.data_type())?;
@@ -179,7 +179,7 @@ fn unpublishable(schema: &SchemaRef, site: &Site<'_>) -> Vec<Diagnostic> {
     columns.collect()
 }
 
-/// What the reader of a published table may stumble over.
+/// Warnings about properties of a published table that may surprise its readers.
 pub(super) fn warnings(sink: &Sink, site: &Site<'_>) -> Vec<Diagnostic> {
     let file_name = sink.directory().and_then(|directory| {
         let name = directory.path.file_name()?.to_str()?;
@@ -206,7 +206,7 @@ pub(super) fn warnings(sink: &Sink, site: &Site<'_>) -> Vec<Diagnostic> {
     warning.into_iter().collect()
 }
 
-/// No table may lie where a source reads, and no source where a table lies.
+/// Checks that no table is published where a source reads, and no source reads where a table is published.
 pub(super) fn in_the_way(sinks: &[(Sink, Place)], sources: &[Source]) -> Vec<Diagnostic> {
     let mut errors = Vec::new();
     for (sink, at) in sinks {
@@ -235,7 +235,7 @@ pub(super) fn in_the_way(sinks: &[(Sink, Place)], sources: &[Source]) -> Vec<Dia
     errors
 }
 
-/// Two sinks may not write to one directory, nor one inside another, nor to one topic.
+/// Checks that no two sinks have the same directory or nested directories, or the same topic.
 pub(super) fn overlaps(sinks: &[(Sink, Place)]) -> Vec<Diagnostic> {
     let mut errors = Vec::new();
     let mut seen: BTreeMap<PathBuf, &str> = BTreeMap::new();
@@ -280,7 +280,8 @@ pub(super) fn overlaps(sinks: &[(Sink, Place)]) -> Vec<Diagnostic> {
     errors
 }
 
-/// Gives each table a name of its own where a view is published more than once: the state knows tables by name.
+/// Gives tables of a view that is published more than once different names, since the state identifies tables by
+/// name.
 pub(super) fn name_apart(sinks: &mut [(Sink, Place)]) {
     let mut names = BTreeSet::new();
     for (sink, _) in sinks {

@@ -1,10 +1,10 @@
-//! Which types a published table holds, and what to write for others.
+//! The types that a published table can hold, and advice for others.
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use std::sync::Arc;
 use tidewater_operators::sql_type::sql_type;
 
-/// Why no table holds a type, and what to write instead; none where tables hold it.
+/// Why no table can hold a type, and what to write instead; `None` if tables can.
 pub(super) fn unpublishable(column: &str, data_type: &DataType) -> Option<(String, String)> {
     let hint = match data_type {
         DataType::Duration(_) => format!(
@@ -46,7 +46,7 @@ pub(super) fn unpublishable(column: &str, data_type: &DataType) -> Option<(Strin
     ))
 }
 
-/// The same of what a list or a struct holds, where NULL has no type either.
+/// The same for the fields of a list or struct, where NULL is not a type either.
 fn nested(column: &str, field: &Field) -> Option<(String, String)> {
     if *field.data_type() == DataType::Null {
         return Some((
@@ -57,7 +57,7 @@ fn nested(column: &str, field: &Field) -> Option<(String, String)> {
     unpublishable(column, field.data_type())
 }
 
-/// The columns of a view: dictionaries as what they stand for, and times of day in the one unit that tables have.
+/// The columns of a view as tables have them: plain types instead of dictionaries, and one unit for times of day.
 pub(super) fn plain(schema: &Schema) -> SchemaRef {
     let fields = schema.fields().iter().map(|field| {
         let data_type = plain_type(field.data_type());

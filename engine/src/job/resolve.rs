@@ -1,4 +1,4 @@
-//! Views, planned each after those it reads, in whatever order they are written.
+//! Plans views, each after the views that it reads, whatever their order in the text.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -24,7 +24,7 @@ use super::statement::{Kind, Statement, normalize};
 use super::tokens::place;
 use crate::diagnostic::{Diagnostic, Place};
 
-/// A view that compiled, before what nobody reads is pruned.
+/// A compiled view, before pruning.
 pub(super) struct Draft {
     /// Its name.
     pub name: String,
@@ -36,12 +36,12 @@ pub(super) struct Draft {
     pub schema: SchemaRef,
     /// Its `ORDER BY`, over `schema`.
     pub order_by: Vec<SortKey>,
-    /// What the user should hear of.
+    /// Warnings.
     pub warnings: Vec<Diagnostic>,
 }
 
-/// Plans the views in topological order and makes them known to the catalog. One that fails is reported and `broken`;
-/// those that read it are broken without a word.
+/// Plans the views in topological order and adds them to the catalog. A view with mistakes is reported and `broken`.
+/// Views that read it are broken too, without a message.
 pub(super) fn resolve(
     views: Vec<&Statement>,
     published: &BTreeSet<&str>,
@@ -101,13 +101,13 @@ pub(super) fn resolve(
     drafts
 }
 
-/// What became of a view.
+/// The result of planning a view.
 enum Outcome {
-    /// Nothing is wrong with it.
+    /// The view has no mistakes.
     Draft(Box<Draft>),
-    /// Something is, and these are its columns.
+    /// The view has mistakes, and its columns are known.
     Inexact(SchemaRef),
-    /// Something is, and its columns are not known.
+    /// The view has mistakes, and its columns are unknown.
     Broken,
 }
 
@@ -115,7 +115,7 @@ enum Outcome {
 struct Waiting<'a> {
     statement: &'a Statement,
     view: &'a CreateView,
-    /// What it reads, and where it first says so.
+    /// The relations that it reads, with the first place of each.
     reads: BTreeMap<String, Place>,
 }
 
@@ -132,7 +132,7 @@ fn next<'a>(order: &[&'a str], waiting: &BTreeMap<&str, Waiting<'_>>) -> Option<
         .find(|name| waiting.get(name).is_some_and(ready))
 }
 
-/// What a view reads and the job does not have. Table functions are refused by their syntax.
+/// Errors about relations that a view reads and that do not exist. Table functions are refused by the syntax check.
 fn unknown(this: &Waiting<'_>, known: &[String], broken: &BTreeSet<String>) -> Vec<Diagnostic> {
     let missing = this
         .reads
@@ -144,7 +144,7 @@ fn unknown(this: &Waiting<'_>, known: &[String], broken: &BTreeSet<String>) -> V
         .collect()
 }
 
-/// The tables and views that a query reads, CTEs left out.
+/// The tables and views that a query reads, without CTEs.
 fn references(query: &Query) -> BTreeMap<String, Place> {
     let statement = Parsed::Statement(Box::new(Sql::Query(Box::new(query.clone()))));
     let tables = resolve_table_references(&statement, true)
@@ -167,7 +167,7 @@ fn references(query: &Query) -> BTreeMap<String, Place> {
     reads
 }
 
-/// Plans a view. `errors` has what its syntax was refused for, and gets what else is wrong with it.
+/// Plans a view. `errors` holds the refusals of its syntax check, and gets its other mistakes.
 fn draft(
     this: &Waiting<'_>,
     published: &BTreeSet<&str>,
@@ -193,7 +193,7 @@ fn draft(
         .iter()
         .map(|column| normalize(&column.name))
         .collect();
-    // What the planner gives as columns stands, whatever is refused of the view.
+    // The planner's columns are used for the views that read this one, even if the view is refused.
     let schema = rename(plan.clone(), &columns, &site).map(|plan| output_schema(&plan));
     let inexact = schema.map_or(Outcome::Broken, Outcome::Inexact);
     if !planned.exact {
@@ -224,7 +224,7 @@ fn draft(
     }
 }
 
-/// Columns of a published view that the planner had to name.
+/// Errors about columns of a published view that have no name of their own.
 fn unnamed_columns(view: &CreateView, schema: &SchemaRef) -> Vec<Diagnostic> {
     let Some(select) = first_select(&view.query.body).filter(|_| view.columns.is_empty()) else {
         return Vec::new();
@@ -291,7 +291,7 @@ pub(super) fn rename(
     plan.map_err(|error| diagnose(&error, site))
 }
 
-/// What is left waits for itself: one error for each circle of views, at the first of them in the text.
+/// Errors about views that read themselves: one for each cycle, at its first view in the text.
 fn cycles(order: &[&str], waiting: &BTreeMap<&str, Waiting<'_>>) -> Vec<Diagnostic> {
     let mut reported: BTreeSet<&str> = BTreeSet::new();
     let mut errors = Vec::new();
@@ -321,7 +321,7 @@ fn cycles(order: &[&str], waiting: &BTreeMap<&str, Waiting<'_>>) -> Vec<Diagnost
     errors
 }
 
-/// The shortest way from a view back to itself; empty if there is none.
+/// The shortest cycle from a view to itself; empty if there is none.
 fn circle<'a>(start: &'a str, waiting: &'a BTreeMap<&str, Waiting<'_>>) -> Vec<&'a str> {
     let mut paths = vec![vec![start]];
     let mut seen: BTreeSet<&str> = BTreeSet::new();

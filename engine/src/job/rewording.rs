@@ -1,4 +1,4 @@
-//! Messages of the planner in words that say what to write.
+//! Rewords messages of the planner so that they say what to write.
 
 use super::syntax_error::lower_first;
 use crate::spelling::{identifier, in_sql};
@@ -18,7 +18,7 @@ impl Reworded {
     }
 }
 
-/// What the planner says, so that a user can act on it. Its own words where nothing better is known.
+/// The planner's message in better words, or unchanged if there are none.
 pub(super) fn reworded(message: &str) -> Reworded {
     better_words(message).unwrap_or_else(|| Reworded {
         message: lower_first(&in_sql(message.trim())),
@@ -26,7 +26,7 @@ pub(super) fn reworded(message: &str) -> Reworded {
     })
 }
 
-/// Words for a message that is known here.
+/// Better words for a known message.
 pub(super) fn better_words(message: &str) -> Option<Reworded> {
     let message = message.trim();
     let rules = [
@@ -136,7 +136,7 @@ fn having(message: &str) -> Option<Reworded> {
     ))
 }
 
-/// A message that is a dump of the syntax tree: what is kept of it is the name of the construct.
+/// A message that is a dump of the syntax tree. Only the name of the construct is kept.
 fn syntax_tree(message: &str) -> Option<Reworded> {
     let (before, dump) = message.split_once(" { ")?;
     if !(dump.contains("span") || dump.contains("Ident {") || dump.len() > 200) {

@@ -1,14 +1,15 @@
-//! A stack that is large enough for deep syntax trees.
+//! Runs work on a stack that is large enough for deep syntax trees.
 //!
-//! Operators of one chain nest as deep as the chain is long: `a = 1 OR a = 2 OR …` with thousands of links is what programs
-//! write. The parser, the planner and the optimizer walk trees by recursion. Chains that may be are balanced as soon as they
-//! are planned (`dialect`), and others have a limit (`check::depth`); until then the stack has to hold them.
+//! The operators of a chain nest as deep as the chain is long, and programs write `a = 1 OR a = 2 OR …` with
+//! thousands of links. The parser, the planner and the optimizer walk trees by recursion. Associative chains are
+//! balanced as soon as they are planned (`dialect`), and other expressions have a depth limit (`check::depth`). Until
+//! then, the stack has to hold them.
 
-/// What a job without long chains needs.
+/// Stack for a job without long chains.
 const BASE: usize = 32 << 20;
-/// What an operator needs more, in a build without optimisation.
+/// Further stack for each operator, in a build without optimisation.
 const PER_OPERATOR: usize = 32 << 10;
-/// At most this is reserved. It is not used before it is needed.
+/// Most stack that is reserved. Unused pages take no memory.
 const MOST: usize = 4 << 30;
 
 /// Runs `work` on a stack with room for the expressions of `sql`.
@@ -17,7 +18,7 @@ pub(super) fn with_room_for<R>(sql: &str, work: impl FnOnce() -> R) -> R {
     stacker::grow(size.min(MOST), work)
 }
 
-/// Words and signs that may join expressions.
+/// Counts words and signs that may join expressions.
 fn operators(sql: &str) -> usize {
     let words = sql.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
     let is_operator = |word: &&str| {

@@ -1,4 +1,4 @@
-//! Statements: cut apart at their semicolons, so that a mistake in one hides none of the others.
+//! Splits a text into statements at semicolons, so that a mistake in one statement does not hide others.
 
 use datafusion_common::DataFusionError;
 use datafusion_sql::parser::{
@@ -19,17 +19,17 @@ use crate::diagnostic::{Diagnostic, Place};
 
 /// One statement of a job.
 pub(super) struct Statement {
-    /// What it says.
+    /// Its parsed form.
     pub kind: Kind,
-    /// The name it defines; the view it publishes, for `COPY`.
+    /// The name that it defines, or for `COPY` the view that it publishes.
     pub name: String,
-    /// Where that name stands.
+    /// The place of that name.
     pub place: Place,
     /// Its text.
     pub tokens: Tokens,
 }
 
-/// What a statement says.
+/// The parsed form of a statement.
 pub(super) enum Kind {
     /// `CREATE EXTERNAL TABLE`
     Source(CreateExternalTable),
@@ -37,11 +37,12 @@ pub(super) enum Kind {
     View(Box<CreateView>),
     /// `COPY name TO`
     Copy(CopyToStatement),
-    /// One with a mistake that was reported; its name is known, so that nobody complains that it is missing.
+    /// A statement with a reported mistake. Its name is known, so that readers of it are not reported.
     Broken,
 }
 
-/// Parses all statements; those with mistakes are reported and come back as [`Kind::Broken`] where they have a name.
+/// Parses all statements. Statements with mistakes are reported, and returned as [`Kind::Broken`] if they have a
+/// name.
 pub(super) fn statements(filled: &Substituted, errors: &mut Vec<Diagnostic>) -> Vec<Statement> {
     let mut tokens = Vec::new();
     let original = |token: TokenWithSpan| TokenWithSpan {
@@ -60,7 +61,7 @@ pub(super) fn statements(filled: &Substituted, errors: &mut Vec<Diagnostic>) -> 
             Diagnostic::new(place(at), lower_first(&error.message))
                 .with_hint("close the quote or comment that begins here"),
         );
-        // What comes after is lost: names in what comes before cannot be judged.
+        // The rest of the text is lost, so unknown names before it cannot be judged.
         parts.pop();
         for part in parts {
             drop(statement(part, errors));
@@ -124,7 +125,7 @@ fn name_of(kind: &Kind, tokens: &Tokens) -> Result<(String, Place), Option<Diagn
     single_name(object).map_err(Some)
 }
 
-/// The one part of a name; jobs have no schemas.
+/// The only part of a name, since jobs have no schemas.
 fn single_name(object: &ObjectName) -> Result<(String, Place), Diagnostic> {
     let at = place(object.span());
     match object.0.as_slice() {
@@ -156,7 +157,7 @@ fn broken_name(tokens: &Tokens) -> Option<(String, Place)> {
     Some((normalize(&ident), place(token.span)))
 }
 
-/// An identifier as SQL compares it: in lower case unless quoted.
+/// An identifier by SQL's rule: in lower case unless quoted.
 pub(super) fn normalize(ident: &Ident) -> String {
     if ident.quote_style.is_some() {
         ident.value.clone()
@@ -193,7 +194,7 @@ fn parse(tokens: &Tokens) -> Result<Kind, Diagnostic> {
     }
 }
 
-/// Views with clauses that would say nothing here are refused rather than ignored.
+/// Clauses of views without a meaning here are refused rather than ignored.
 fn supported_view(view: CreateView, tokens: &Tokens) -> Result<Kind, Diagnostic> {
     let clauses = [
         (view.or_alter, "OR ALTER"),
@@ -221,7 +222,7 @@ fn supported_view(view: CreateView, tokens: &Tokens) -> Result<Kind, Diagnostic>
 pub(super) const WHAT_A_JOB_HAS: &str =
     "a job has CREATE EXTERNAL TABLE, CREATE VIEW, CREATE MATERIALIZED VIEW and COPY … TO";
 
-/// A statement that parses and is not allowed in a job.
+/// The error about a statement that parses but is not allowed in a job.
 fn refuse(statement: &Sql, tokens: &Tokens) -> Diagnostic {
     let (what, hint) = match statement {
         Sql::Query(_) => (

@@ -1,6 +1,6 @@
 //! "Did you mean …?"
 
-/// The candidate nearest to `name` by edits, if it is near enough to be what was meant.
+/// The candidate nearest to `name` by edit distance, if it is close enough.
 pub(super) fn nearest<'a>(
     name: &str,
     candidates: impl IntoIterator<Item = &'a str>,

@@ -26,7 +26,7 @@ pub(super) fn syntax_error(error: &DataFusionError, tokens: &Tokens) -> Diagnost
     }
 }
 
-/// What stands behind the end of a statement.
+/// The error about text after the end of a statement.
 pub(super) fn trailing(next: &TokenWithSpan, tokens: &Tokens) -> Diagnostic {
     if let Some(foreign) = foreign_clause(tokens) {
         return foreign;
@@ -45,7 +45,7 @@ pub(super) fn trailing(next: &TokenWithSpan, tokens: &Tokens) -> Diagnostic {
     Diagnostic::new(place(next.span), message).with_hint(hint)
 }
 
-/// A clause of another system, which is why the statement does not parse.
+/// The error about a clause of another system, if that is why the statement does not parse.
 fn foreign_clause(tokens: &Tokens) -> Option<Diagnostic> {
     tokens.0.iter().enumerate().find_map(|(at, token)| {
         let Token::Word(word) = &token.token else {
@@ -63,7 +63,7 @@ fn foreign_clause(tokens: &Tokens) -> Option<Diagnostic> {
     })
 }
 
-/// What the parser says, and where.
+/// The parser's message and place.
 struct Message {
     text: String,
     at: Option<Place>,

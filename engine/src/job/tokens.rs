@@ -8,25 +8,25 @@ use crate::diagnostic::Place;
 /// The tokens of one statement, without blanks and comments, at their places in the user's text.
 pub(super) struct Tokens(pub Vec<TokenWithSpan>);
 
-/// How to find the place of what is wrong: the first of several that finds something is taken.
+/// How to find the place of a mistake. The first of several that finds something is used.
 #[derive(Clone, Debug)]
 pub(super) enum Find {
     /// A span that the planner knows.
     Span(datafusion_common::Span),
     /// A call of this function.
     Call(String),
-    /// These words, one after the other.
+    /// These words in sequence.
     Words(&'static [&'static str]),
     /// A name, quoted or not.
     Name(String),
-    /// A quoted text.
+    /// A string literal.
     Text(String),
     /// `$1` and the like.
     Placeholder(String),
 }
 
 impl Tokens {
-    /// The place of the first of `finds` that finds something.
+    /// The place of the first of `finds` that is found.
     pub fn find(&self, finds: &[Find]) -> Option<Place> {
         finds.iter().find_map(|find| match find {
             Find::Span(span) => Some(place(Span::new(
@@ -54,14 +54,14 @@ impl Tokens {
         named.map(|token| place(token.span))
     }
 
-    /// The place of these words, one after the other, at or after `from`.
+    /// The place of these words in sequence, at or after `from`.
     pub fn words_from(&self, from: Location, words: &[&str]) -> Option<Place> {
         let at = self.position(|here| here[0].span.start >= from && are_words(here, words))?;
         let last = self.0.get(at + words.len().saturating_sub(1))?;
         Some(place(Span::new(self.0[at].span.start, last.span.end)))
     }
 
-    /// The text within a span, as it was written but for blanks.
+    /// The text of a span, as written except for blanks.
     pub fn written(&self, span: datafusion_common::Span) -> Option<String> {
         let start = Location::new(span.start.line, span.start.column);
         let end = Location::new(span.end.line, span.end.column);
@@ -125,7 +125,7 @@ pub(super) fn is_word(tokens: &[TokenWithSpan], at: usize, word: &str) -> bool {
     matches!(tokens.get(at).map(|t| &t.token), Some(Token::Word(w)) if w.value.eq_ignore_ascii_case(word))
 }
 
-/// The place of a span; of its first line's part, where it has several.
+/// The place of a span. If it has several lines, the part on the first one.
 pub(super) fn place(span: Span) -> Place {
     let one_line = span.start.line == span.end.line;
     let length = if one_line {

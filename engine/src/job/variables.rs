@@ -1,8 +1,9 @@
-//! `${name}` and `${name:-default}`, filled in before the text is parsed.
+//! Replaces `${name}` and `${name:-default}` before the text is parsed.
 //!
-//! A value within quotes is that text: quotes in it are doubled. Elsewhere it is inserted as SQL, and has to be whole: it
-//! opens no quote, and holds no comment and no semicolon. Comments of the job are left alone. `$${` is a literal `${`. [`Substituted::original`] takes a place in the filled text back to the text that the user wrote,
-//! so that no message ever points at a line that they cannot find.
+//! Within quotes, a value is text, and quotes in it are doubled. Elsewhere it is inserted as SQL, and must be
+//! complete: it may not leave a quote open, and may not contain a comment or a semicolon. Comments of the job are not
+//! changed. `$${` is a literal `${`. [`Substituted::original`] maps a place in the filled text to the user's text, so
+//! that every message points at a line that exists there.
 
 use datafusion_sql::sqlparser::dialect::GenericDialect;
 use datafusion_sql::sqlparser::tokenizer::{Location, Span, Token, Tokenizer, Whitespace};
@@ -19,7 +20,7 @@ pub(super) struct Substituted {
     parts: Vec<Part>,
 }
 
-/// A stretch of the filled text: copied from the original, or put there for a variable.
+/// A part of the filled text: copied from the original, or inserted for a variable.
 struct Part {
     /// Where it begins in the filled text.
     filled: Location,
@@ -30,7 +31,7 @@ struct Part {
 }
 
 impl Substituted {
-    /// The original place of a span of the filled text; the whole variable where an end falls inside its value.
+    /// The original place of a span of the filled text. If an end is inside a value, the whole variable is included.
     pub fn original(&self, span: Span) -> Span {
         if span == Span::empty() {
             return span;
@@ -58,7 +59,7 @@ impl Substituted {
 }
 
 impl Part {
-    /// A place in a copied stretch, taken back to the original.
+    /// Maps a place in a copied part to the original.
     fn shift(&self, at: Location) -> Location {
         if at.line == self.filled.line {
             Location::new(
@@ -71,7 +72,8 @@ impl Part {
     }
 }
 
-/// Fills the variables of `sql`. An unknown one is reported and stands for its own name, so that the rest parses.
+/// Replaces the variables of `sql`. An unknown variable is reported and replaced by its own name, so that the rest
+/// parses.
 pub(super) fn substitute(sql: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Substituted {
     let mut filler = Filler::new(sql);
     while let Some(c) = filler.peek(0) {
@@ -118,7 +120,7 @@ impl<'a> Filler<'a> {
         self.rest.chars().nth(n)
     }
 
-    /// Copies one character, or fills the variable that begins here, within quotes or without.
+    /// Copies one character, or replaces the variable that begins here, within quotes or outside.
     fn character(&mut self, quote: Option<char>, lookup: &dyn Fn(&str) -> Option<String>) {
         if self.rest.starts_with("$${") {
             self.replace("$${".len(), "${");
@@ -129,8 +131,8 @@ impl<'a> Filler<'a> {
         }
     }
 
-    /// A quoted literal or identifier: what looks like a comment in it is none. A doubled quote ends one and begins
-    /// the next, which comes to the same.
+    /// A quoted literal or identifier, in which comments have no meaning. A doubled quote ends one and begins the
+    /// next, which gives the same result.
     fn quoted(&mut self, quote: char, lookup: &dyn Fn(&str) -> Option<String>) {
         self.copy(quote.len_utf8());
         while let Some(c) = self.peek(0) {
@@ -219,14 +221,14 @@ impl<'a> Filler<'a> {
     }
 }
 
-/// Why a variable could not be filled, and what stands in its place so that the rest parses.
+/// Why a variable could not be replaced, and a placeholder so that the rest parses.
 struct Unfilled<'a> {
     message: String,
     hint: String,
     instead: &'a str,
 }
 
-/// What a variable stands for, as the SQL around it needs it.
+/// A variable's value, in the form that the surrounding SQL needs.
 fn value<'a>(
     name: &'a str,
     default: Option<&str>,
@@ -252,7 +254,7 @@ fn value<'a>(
     let given = lookup(name);
     let text = match (&given, default) {
         (Some(given), _) => given.clone(),
-        // The default is SQL already: within quotes its own are doubled, or ought to be.
+        // A default is SQL already. Within quotes, its own quotes are doubled, or must be.
         (None, Some(default)) => quote.map_or_else(
             || default.to_owned(),
             |quote| default.replace(&doubled(quote), &quote.to_string()),
@@ -284,7 +286,7 @@ fn doubled(quote: char) -> String {
     format!("{quote}{quote}")
 }
 
-/// What is wrong with a value that is inserted as SQL.
+/// The mistake in a value that is inserted as SQL, if it is not complete.
 fn not_whole(text: &str) -> Option<&'static str> {
     let Ok(tokens) = Tokenizer::new(&GenericDialect {}, text).tokenize() else {
         return Some("opens a quote that it does not close");

@@ -131,7 +131,7 @@ impl<'a> Evaluation<'a> {
     }
 }
 
-/// Appends NULL to the values, and replaces NULL keys by its index.
+/// Appends NULL to the values, and replaces NULL keys by its index, so that no key is NULL.
 fn with_null(
     values: &ArrayRef,
     keys: &UInt32Array,

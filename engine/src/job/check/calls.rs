@@ -1,4 +1,4 @@
-//! Calls that could only fail: a constant argument that is wrong, or an argument that must be a constant and is none.
+//! Refuses calls that could only fail: a constant argument is wrong, or an argument that must be a constant is not.
 
 use arrow::array::new_null_array;
 use datafusion_common::config::ConfigOptions;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::super::tokens::Find;
 use super::Refusal;
 
-/// What is refused of a call whose types are known, in an expression of `node`.
+/// The refusal of a call in an expression of `node`, whose types are known.
 pub(super) fn refusal(expr: &Expr, node: &LogicalPlan) -> Option<Refusal> {
     match expr {
         Expr::ScalarFunction(call) => {
@@ -32,11 +32,11 @@ pub(super) fn refusal(expr: &Expr, node: &LogicalPlan) -> Option<Refusal> {
     }
 }
 
-/// Calls a function with the constants among its arguments, and NULL for the others.
+/// Calls a function with its constant arguments, and NULL for the others.
 fn try_constants(call: &ScalarFunction, node: &LogicalPlan) -> Result<()> {
     let is_constant = |arg: &Expr| matches!(arg, Expr::Literal(..));
-    // Constants alone were computed by now, unless they are guarded and may never be. A map's lists must be equally long,
-    // which NULL in the place of one of them is not.
+    // Calls with constants only were computed before, unless they are guarded and may never run. The lists of a map
+    // must have equal length, which NULL in place of one does not have.
     if call.args.iter().all(is_constant)
         || !call.args.iter().any(is_constant)
         || call.name() == "map"
@@ -69,7 +69,7 @@ fn try_constants(call: &ScalarFunction, node: &LogicalPlan) -> Result<()> {
     Ok(())
 }
 
-/// Offsets, defaults and numbers of window functions are constants.
+/// Offsets, defaults and numbers of window functions must be constants.
 fn window(call: &WindowFunction) -> Option<Refusal> {
     let name = call.fun.name();
     let args = &call.params.args;

@@ -31,7 +31,7 @@ pub(in super::super) const WINDOW: [&str; 11] = [
 
 const JOIN_INSTEAD: &str = "join the table instead: JOIN … ON a.key = b.key, after GROUP BY or DISTINCT in a view or CTE so that each key is there once";
 
-/// What is refused of an expression of a plan built in Rust; in SQL the syntax tells it, with its place.
+/// The refusal of an expression in a plan built in Rust. In SQL, the syntax check refuses it, with its place.
 pub(super) fn in_plans(expr: &Expr, node: &LogicalPlan) -> Option<Refusal> {
     let what = match expr {
         Expr::Exists(_) => "EXISTS (SELECT …) is not supported",
@@ -43,7 +43,7 @@ pub(super) fn in_plans(expr: &Expr, node: &LogicalPlan) -> Option<Refusal> {
     Some(Refusal::new([], what, JOIN_INSTEAD))
 }
 
-/// What is refused of an expression as the user wrote it.
+/// The refusal of an expression as the user wrote it.
 pub(super) fn as_written(expr: &Expr, _: &LogicalPlan) -> Option<Refusal> {
     match expr {
         Expr::ScalarFunction(call) => scalar(call),
@@ -67,7 +67,7 @@ pub(super) fn as_written(expr: &Expr, _: &LogicalPlan) -> Option<Refusal> {
     }
 }
 
-/// What is refused of an expression once its types are known.
+/// The refusal of an expression whose types are known.
 pub(super) fn as_optimized(expr: &Expr, node: &LogicalPlan) -> Option<Refusal> {
     let (name, args) = match expr {
         Expr::AggregateFunction(call) => (call.func.name(), &call.params.args),

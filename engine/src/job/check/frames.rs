@@ -1,4 +1,4 @@
-//! Frames of window functions that hold no rows, or mean nothing.
+//! Refuses frames of window functions that are always empty or have no meaning.
 
 use std::cmp::Ordering;
 
@@ -9,7 +9,7 @@ use datafusion_expr::{WindowFrame, WindowFrameBound, WindowFrameUnits};
 use super::super::tokens::Find;
 use super::Refusal;
 
-/// What is refused of the frame of a call of `name`.
+/// The refusal of the frame of a call of `name`.
 pub(super) fn refusal(name: &str, params: &WindowFunctionParams) -> Option<Refusal> {
     let frame = &params.window_frame;
     let finds = [Find::Words(units(frame.units)), Find::Call(name.to_owned())];
@@ -41,7 +41,7 @@ fn units(units: WindowFrameUnits) -> &'static [&'static str] {
     }
 }
 
-/// Whether no row is in the frame of any row.
+/// Whether the frame ends before it begins, so that it is always empty.
 fn is_backward(frame: &WindowFrame) -> bool {
     let (start, end) = (&frame.start_bound, &frame.end_bound);
     match side(start).cmp(&side(end)) {
@@ -59,7 +59,7 @@ fn is_backward(frame: &WindowFrame) -> bool {
     }
 }
 
-/// Bounds in the order in which rows meet them.
+/// The order of a bound's kind along the rows.
 fn side(bound: &WindowFrameBound) -> i8 {
     match bound {
         WindowFrameBound::Preceding(by) if by.is_null() => -2,

@@ -1,18 +1,18 @@
-//! What can be maintained, and what is refused at `check` with its place and what to write instead.
+//! Refuses what cannot be maintained, with its place and what to write instead.
 //!
-//! A query is checked three times: its [`syntax`]; its plan as written, while names and places are still the user's; and
-//! its optimised plan, which is what is rendered. A plan that passes holds only
+//! A query is checked three times: its [`syntax`]; its plan as written, while names and places are the user's; and
+//! its optimised plan, which is rendered. A plan that passes contains only
 //!
 //! | node | of these kinds |
 //! |---|---|
 //! | `TableScan`, `Values`, `EmptyRelation`, `SubqueryAlias`, `Projection`, `Filter`, `Distinct`, `Union` | all |
 //! | `Aggregate` | count, sum, avg, min, max of one argument, with `DISTINCT` and `FILTER`; no grouping sets |
-//! | `Join` | inner and left, with at least one equality that NULL does not satisfy, and no other condition |
+//! | `Join` | inner and left, with at least one equality or `IS NOT DISTINCT FROM`, and no other condition |
 //! | `Unnest` | lists and structs |
 //! | `Window` | [`expressions::WINDOW`] and the aggregates; no `DISTINCT`, `FILTER` or `IGNORE NULLS` |
 //! | `Sort` | with a fetch: the first rows of an order |
 //!
-//! and scalar functions that give the same answer for the same row whenever they are asked.
+//! and scalar functions whose result depends on their arguments only.
 
 mod calls;
 mod expressions;
@@ -31,7 +31,7 @@ use super::site::Site;
 use super::tokens::Find;
 use crate::diagnostic::Diagnostic;
 
-/// Something that is refused.
+/// Why something is refused.
 struct Refusal {
     finds: Vec<Find>,
     message: String,
@@ -52,7 +52,7 @@ impl Refusal {
     }
 }
 
-/// What is refused of a plan as the user wrote it. Of SQL, [`syntax`] has refused what its text shows.
+/// The refusals in a plan as the user wrote it. For SQL, [`syntax`] has already refused what the text alone shows.
 pub(super) fn as_written(plan: &LogicalPlan, site: &Site<'_>) -> Vec<Diagnostic> {
     let expressions = match site.tokens {
         Some(_) => expressions::as_written,
@@ -61,25 +61,25 @@ pub(super) fn as_written(plan: &LogicalPlan, site: &Site<'_>) -> Vec<Diagnostic>
     walk(plan, site, nodes::as_written, expressions)
 }
 
-/// What is refused of the plan that would be rendered.
+/// The refusals in the plan that would be rendered.
 pub(super) fn as_optimized(plan: &LogicalPlan, site: &Site<'_>) -> Vec<Diagnostic> {
     walk(plan, site, nodes::as_optimized, expressions::as_optimized)
 }
 
-/// What is computed as it says, and may surprise. The plan is the optimised one.
+/// Warnings about an optimised plan whose results may surprise.
 pub(super) fn warnings(plan: &LogicalPlan, site: &Site<'_>) -> Vec<Diagnostic> {
     walk(plan, site, |_| None, zones::surprise)
 }
 
-/// The same of a plan as it is written.
+/// Warnings about a plan as written whose results may surprise.
 pub(super) fn warnings_as_written(plan: &LogicalPlan, site: &Site<'_>) -> Vec<Diagnostic> {
     walk(plan, site, |_| None, patterns::surprise)
 }
 
-/// Expressions nested deeper than this are refused: what walks them does so by recursion, on threads with small stacks.
+/// Deeper expressions are refused, because they are walked by recursion, on threads with small stacks.
 const DEPTH_MAX: usize = 300;
 
-/// Fails where an expression is nested too deep.
+/// Fails if an expression is nested too deep.
 pub(super) fn depth(plan: &LogicalPlan) -> Result<()> {
     plan.apply(|node| {
         node.apply_expressions(|expr| {
@@ -104,7 +104,7 @@ fn levels(expr: &Expr) -> Result<usize> {
     Ok(deepest + 1)
 }
 
-/// Collects refusals of all nodes and of all their expressions.
+/// Collects the refusals of all nodes and all their expressions.
 fn walk(
     plan: &LogicalPlan,
     site: &Site<'_>,
@@ -131,7 +131,7 @@ fn walk(
     if let Err(error) = walked {
         found.push(site.diagnostic(&[], error.strip_backtrace()));
     }
-    // One construct is often several nodes.
+    // One construct often becomes several nodes.
     let mut distinct: Vec<Diagnostic> = Vec::with_capacity(found.len());
     for diagnostic in found {
         if !distinct.contains(&diagnostic) {
@@ -141,7 +141,7 @@ fn walk(
     distinct
 }
 
-/// The first place that an expression has.
+/// The first known place of an expression.
 pub(super) fn span_of(expr: &Expr) -> Option<Find> {
     let mut span = None;
     let walked = expr.apply(|part| {

@@ -1,4 +1,4 @@
-//! Joins, sorts and the like.
+//! Refuses joins, sorts and other nodes that are not maintained.
 
 use datafusion_common::{JoinConstraint, JoinType};
 use datafusion_expr::logical_plan::Distinct;
@@ -8,7 +8,7 @@ use super::super::join_condition::JoinCondition;
 use super::super::tokens::Find;
 use super::{Refusal, span_of};
 
-/// What is refused of a node as the user wrote it: what the optimiser may turn into something else.
+/// The refusal of a node as the user wrote it, for nodes that the optimizer may turn into others.
 pub(super) fn as_written(node: &LogicalPlan) -> Option<Refusal> {
     match node {
         LogicalPlan::Join(join) => join_type(join).or_else(|| right_using(join)),
@@ -32,7 +32,7 @@ pub(super) fn as_written(node: &LogicalPlan) -> Option<Refusal> {
     }
 }
 
-/// `GROUP BY hop(…)`, or by a column that is one: it would make a group of each list of windows.
+/// Refuses `GROUP BY hop(…)`, or by a column of it, which would make a group of each list of windows.
 fn group_by_windows(aggregate: &Aggregate) -> Option<Refusal> {
     let is_list = |expr: &Expr| {
         is_hop(expr)
@@ -55,7 +55,7 @@ fn is_hop(expr: &Expr) -> bool {
     }
 }
 
-/// Whether a SELECT within `plan` gives the windows of `hop` this name.
+/// Whether a SELECT in `plan` names the windows of `hop` so.
 fn selects_hop(plan: &LogicalPlan, name: &str) -> bool {
     let is_it = |expr: &Expr| is_hop(expr) && expr.schema_name().to_string() == name;
     match plan {
@@ -68,7 +68,7 @@ fn selects_hop(plan: &LogicalPlan, name: &str) -> bool {
     }
 }
 
-/// What is refused of a node that would be rendered.
+/// The refusal of a node that would be rendered.
 pub(super) fn as_optimized(node: &LogicalPlan) -> Option<Refusal> {
     match node {
         LogicalPlan::TableScan(scan) if !scan.filters.is_empty() || scan.fetch.is_some() => {
@@ -132,7 +132,8 @@ fn join_type(join: &Join) -> Option<Refusal> {
     }
 }
 
-/// `USING` names the left side's column, which is NULL where only the right side has a row.
+/// Refuses `USING` in a right join. It names the left side's column, which is NULL where only the right side has a
+/// row.
 fn right_using(join: &Join) -> Option<Refusal> {
     let is_refused =
         join.join_type == JoinType::Right && join.join_constraint == JoinConstraint::Using;

@@ -1,4 +1,4 @@
-//! Patterns of dates in the style of other engines, which `to_char` gives back as they are.
+//! Warns about date patterns in the style of other engines, which `to_char` returns unchanged.
 
 use datafusion_expr::expr::ScalarFunction;
 use datafusion_expr::{Expr, LogicalPlan};
@@ -6,7 +6,7 @@ use datafusion_expr::{Expr, LogicalPlan};
 use super::super::tokens::Find;
 use super::Refusal;
 
-/// The surprise of a pattern that has letters and no `%`: every row would get the pattern's own text.
+/// The warning about a pattern that has letters and no `%`, which gives every row the pattern's own text.
 pub(super) fn surprise(expr: &Expr, _: &LogicalPlan) -> Option<Refusal> {
     let Expr::ScalarFunction(ScalarFunction { func, args }) = expr else {
         return None;
@@ -41,7 +41,7 @@ pub(super) fn surprise(expr: &Expr, _: &LogicalPlan) -> Option<Refusal> {
     Some(Refusal::new(finds, message, hint))
 }
 
-/// The strftime pattern that a pattern of Postgres, Java or Oracle means; none where it has letters that are not known.
+/// The strftime equivalent of a pattern of Postgres, Java or Oracle; `None` if it has unknown letters.
 fn strftime(pattern: &str) -> Option<String> {
     // Longer words first. Java writes minutes `mm` and months `MM`, Postgres minutes `mi` in either case.
     const WORDS: [(&str, &str); 33] = [
@@ -79,7 +79,7 @@ fn strftime(pattern: &str) -> Option<String> {
         ("PM", "%p"),
         ("a", "%p"),
     ];
-    // A pattern all in lower case, as Postgres takes it too: the first `mm` is the month.
+    // Postgres also accepts a pattern all in lower case. Its first `mm` is the month.
     let is_lower = !pattern.contains(|letter: char| letter.is_ascii_uppercase());
     let mut month_is_open = is_lower && pattern.contains("dd");
     let mut written = String::new();

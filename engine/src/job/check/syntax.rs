@@ -1,7 +1,7 @@
-//! Refusals that the syntax alone decides, before names and types are known.
+//! Refuses constructs by their syntax alone, before names and types are known.
 //!
-//! The planner says nothing of some clauses (it reads a sampled table whole), prints its syntax tree for others, and gives
-//! no place to most. Here each is found where it stands.
+//! The planner ignores some clauses silently (it reads a sampled table completely), prints its syntax tree for
+//! others, and gives no place for most. Here each is found at its place.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -23,10 +23,10 @@ use super::super::tokens::place;
 use super::expressions::unsupported_aggregate;
 use crate::diagnostic::{Diagnostic, Place};
 
-/// Functions that the planner knows by their names alone.
+/// Functions that the planner itself knows by name.
 const PLANNED: [&str; 4] = ["unnest", "unnest_outer", "map", "make_map"];
 
-/// Everything in a query that its syntax alone rules out.
+/// All refusals of a query by its syntax.
 pub(in super::super) fn refusals(
     query: &Query,
     site: &Site<'_>,
@@ -46,7 +46,7 @@ struct Syntax<'a> {
     site: &'a Site<'a>,
     catalog: &'a Catalog,
     found: Vec<Diagnostic>,
-    /// Where subqueries begin that were refused with the comparison that they belong to.
+    /// Beginnings of subqueries that were refused together with the comparison around them.
     compared: BTreeSet<Location>,
 }
 
@@ -121,7 +121,7 @@ impl Syntax<'_> {
         }
     }
 
-    /// The place of these words from the beginning of `span` on.
+    /// The place of these words, from the beginning of `span` on.
     fn words_from(&self, span: Span, words: &'static [&'static str]) -> Place {
         let found = self
             .site
@@ -136,7 +136,7 @@ impl Syntax<'_> {
         })
     }
 
-    /// `GROUP BY 1` where the first column is an aggregate.
+    /// Refuses `GROUP BY 1` if the first column is an aggregate.
     fn grouping(&mut self, select: &Select) {
         let GroupByExpr::Expressions(grouping, _) = &select.group_by else {
             return;
@@ -256,7 +256,7 @@ impl Syntax<'_> {
         );
     }
 
-    /// Clauses of a table that the planner passes over in silence.
+    /// Refuses clauses of a table that the planner ignores silently.
     fn ignored_clauses(&mut self, table: &TableFactor) {
         let span = table.span();
         let (sample, version, partitions) = match table {
@@ -384,7 +384,7 @@ impl Syntax<'_> {
         }
     }
 
-    /// Clauses that scalar functions do not have; the planner drops them.
+    /// Refuses clauses that scalar functions do not have and that the planner ignores.
     fn scalar_function(&mut self, function: &Function, name: &str) {
         let at = place(function.name.span());
         if function.filter.is_some() {
@@ -416,7 +416,7 @@ impl Syntax<'_> {
             && self.catalog.get_window_meta(name).is_none()
     }
 
-    /// `(x).f`: the planner knows `x['f']`.
+    /// Refuses `(x).f`. The planner knows `x['f']`.
     fn field_access(&mut self, root: &Expr, chain: &[AccessExpr]) {
         let root_of = |root: &Expr| match root {
             Expr::Nested(inner) => inner.to_string(),
@@ -444,7 +444,7 @@ impl Syntax<'_> {
     }
 }
 
-/// The expression of a selected column; none of a wildcard.
+/// The expression of a selected column; `None` for a wildcard.
 fn plain_item(item: &SelectItem) -> Option<&Expr> {
     match item {
         SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => Some(expr),

@@ -1,4 +1,4 @@
-//! Zones where they surprise: what DataFusion does is kept, so that its answers are ours, and said.
+//! Warns where DataFusion's rules for time zones surprise. We keep the rules, so that results are the same.
 
 use std::sync::Arc;
 
@@ -12,10 +12,11 @@ use datafusion_expr::{Expr, ExprSchemable, LogicalPlan};
 use super::super::tokens::Find;
 use super::{Refusal, span_of};
 
-/// Offsets of zones are multiples of this: windows that divide it begin alike on every clock.
+/// Offsets of zones are multiples of this, so windows whose size divides it begin at the same instants on every
+/// clock.
 const NANOS_PER_QUARTER_HOUR: i64 = 15 * 60 * 1_000_000_000;
 
-/// What is surprising of an expression.
+/// The warning about an expression.
 pub(super) fn surprise(expr: &Expr, node: &LogicalPlan) -> Option<Refusal> {
     match expr {
         Expr::Cast(Cast { expr, field }) => cast(expr, zone(field.data_type())?, node),
@@ -24,7 +25,7 @@ pub(super) fn surprise(expr: &Expr, node: &LogicalPlan) -> Option<Refusal> {
     }
 }
 
-/// The zone of a timestamp, if it has one; nothing for other types.
+/// The zone of a timestamp, if it has one; `None` for other types.
 fn zone(data_type: &DataType) -> Option<Option<Arc<str>>> {
     match data_type {
         DataType::Timestamp(_, zone) => Some(zone.clone()),
@@ -61,7 +62,7 @@ fn cast(from: &Expr, to: Option<Arc<str>>, node: &LogicalPlan) -> Option<Refusal
     }
 }
 
-/// Whether some local times of these decades are none or two instants.
+/// Whether the zone's clocks have skipped or repeated local times in these decades.
 fn skips_or_repeats(zone: &Arc<str>) -> bool {
     const HALF_HOUR: i64 = 1_800;
     const YEAR_2000: i64 = 946_684_800;

@@ -1,8 +1,8 @@
-//! `+`, `-`, `*`, `/` and `%` of integers and decimals, and the negative, that never wrap.
+//! `+`, `-`, `*`, `/`, `%` and negation of integers and decimals, without wrapping.
 //!
-//! DataFusion's own operators wrap an integer or a decimal beyond its type, and cut the quotient of decimals off. These
-//! fail instead, with the operands in the message, and round the last digit of a quotient half away from zero. The types of
-//! results are DataFusion's.
+//! DataFusion's operators wrap when an integer or decimal exceeds its type, and truncate quotients of decimals. Ours
+//! fail instead, with the operands in the message, and round the last digit of a quotient half away from zero. Result
+//! types are DataFusion's.
 
 use std::sync::Arc;
 
@@ -28,12 +28,12 @@ use tidewater_operators::sql_type::sql_type;
 /// An operator over one or two numbers.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub struct Arithmetic {
-    /// `Minus` of one argument is the negative.
+    /// `Minus` of one argument is negation.
     operator: Operator,
     signature: Signature,
 }
 
-/// `plan` with checked arithmetic in place of DataFusion's. Types must have been coerced. Names of columns stay.
+/// `plan` with checked arithmetic in place of DataFusion's. Types must have been coerced. Columns keep their names.
 pub fn check_arithmetic(plan: LogicalPlan) -> Result<LogicalPlan> {
     let checked = plan.transform_up(|node| {
         let schema = match &node {
@@ -74,7 +74,7 @@ fn is_arithmetic(operator: Operator) -> bool {
     )
 }
 
-/// Whether numbers of a type are exact: integers and decimals.
+/// Whether a type's numbers are exact: integers and decimals.
 fn is_exact(data_type: &DataType) -> bool {
     data_type.is_integer() || data_type.is_decimal()
 }
@@ -87,8 +87,8 @@ impl Arithmetic {
         }
     }
 
-    /// Whether no operands of these types have a result beyond its type. `right` is the second operand where it is a
-    /// constant.
+    /// Whether no operands of these types can have a result that exceeds its type. `right` is the second operand if
+    /// it is a constant.
     pub fn always_fits(&self, types: &[DataType], right: Option<&ScalarValue>) -> bool {
         let widest = |data_type: &DataType| match data_type {
             DataType::Decimal128(precision, _) => *precision == 38,
@@ -153,7 +153,7 @@ impl Arithmetic {
         Ok(value)
     }
 
-    /// What is wrong with the first row that fails.
+    /// The message about the first row that fails.
     fn explain(&self, args: &[ColumnarValue], rows: usize, result: &DataType) -> Option<String> {
         let operands = |row: usize| {
             let operands = args.iter().map(|arg| match arg {
@@ -191,7 +191,7 @@ impl Arithmetic {
     }
 }
 
-/// What to write for a type that holds more.
+/// Advice for a larger type.
 fn wider(data_type: &DataType) -> &'static str {
     if data_type.is_integer() {
         "; cast an operand to DECIMAL(38, 0)"
@@ -200,7 +200,7 @@ fn wider(data_type: &DataType) -> &'static str {
     }
 }
 
-/// Fails where a decimal has more digits than its type says. Kernels check no more than the bits.
+/// Fails if a decimal has more digits than its type allows. Kernels check the number of bits only.
 fn check_digits(array: &ArrayRef) -> Result<(), ArrowError> {
     match array.data_type() {
         DataType::Decimal128(precision, _) if *precision == 38 => array
@@ -298,7 +298,7 @@ impl ScalarUDFImpl for Arithmetic {
     }
 
     fn schema_name(&self, args: &[Expr]) -> Result<String> {
-        // As DataFusion names what this stands for, so that columns keep their names.
+        // Named like DataFusion's expression, so that columns keep their names.
         Ok(match args {
             [one] => format!("(- {})", one.schema_name()),
             [left, right] => {

@@ -1,11 +1,11 @@
-//! What functions of our own share: arguments that are constants or columns.
+//! Helpers for our functions: arguments that are constants or columns.
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion_common::{Result, ScalarValue, plan_err};
 use datafusion_expr::ColumnarValue;
 
-/// A constant text; `None` for NULL, and for what is no constant text.
+/// A constant string; `None` for NULL and for anything else.
 pub(super) fn text(value: &ColumnarValue) -> Option<String> {
     match value {
         ColumnarValue::Scalar(value) => value.try_as_str().flatten().map(str::to_owned),
@@ -27,7 +27,7 @@ pub(super) fn invoke_on_array(
     })
 }
 
-/// The type that a time is taken as by `function`: a date or a text becomes a `TIMESTAMP`.
+/// The type to which `function` converts a time: a date or a string becomes a `TIMESTAMP`.
 pub(super) fn time_type(function: &str, data_type: &DataType) -> Result<DataType> {
     Ok(match data_type {
         DataType::Timestamp(..) | DataType::Time32(_) | DataType::Time64(_) => data_type.clone(),

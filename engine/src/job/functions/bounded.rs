@@ -1,6 +1,6 @@
-//! Functions whose result is as large as a number says: `repeat`, `lpad`, `range` and their kin, with a limit.
+//! Limits functions whose result can be as large as an argument says: `repeat`, `lpad`, `range` and others.
 //!
-//! Constants are computed while a job is checked. `repeat('a', 2147483647)` would take minutes and gigabytes there.
+//! Constants are computed while a job is checked, where `repeat('a', 2147483647)` would take minutes and gigabytes.
 
 use std::sync::Arc;
 
@@ -12,19 +12,19 @@ use datafusion_expr::{
     ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
 };
 
-/// What one value may be at the most: bytes of a text, elements of a list.
+/// Largest size of a value: bytes of a text, or elements of a list.
 const VALUE_MAX: i64 = 1 << 24;
-/// What the values of a batch may be together.
+/// Largest total size of a batch's values.
 const BATCH_MAX: i64 = 1 << 30;
 
-/// A function with a limit on what it makes.
+/// A function with a limit on the size of its result.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Bounded {
     inner: Arc<ScalarUDF>,
     size: Size,
 }
 
-/// What the size of a result is computed from.
+/// How the size of a result follows from the arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Size {
     /// The length of the first argument times the second.
@@ -35,7 +35,7 @@ enum Size {
     Range,
 }
 
-/// All of them.
+/// All functions with a limit.
 pub(super) fn bounded() -> Vec<ScalarUDF> {
     let functions = [
         (datafusion_functions::string::repeat(), Size::Times),
@@ -61,7 +61,7 @@ pub(super) fn bounded() -> Vec<ScalarUDF> {
 }
 
 impl Bounded {
-    /// Fails where a value, or all of them, are too large.
+    /// Fails if a value, or the total, is too large.
     fn check(&self, args: &ScalarFunctionArgs) -> Result<()> {
         let arrays = args
             .args
@@ -116,13 +116,13 @@ impl Bounded {
     }
 }
 
-/// A column of whole numbers; none for other types.
+/// A column of integers; `None` for other types.
 fn integers(array: &ArrayRef) -> Option<ArrayRef> {
     let is_whole = array.data_type().is_integer();
     is_whole.then(|| arrow::compute::cast(array, &DataType::Int64).ok())?
 }
 
-/// The bytes of a text.
+/// The length of a text in bytes.
 fn bytes(array: &ArrayRef, row: usize) -> i64 {
     let length = match array.data_type() {
         _ if array.is_null(row) => 0,

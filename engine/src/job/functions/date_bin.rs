@@ -1,7 +1,7 @@
 //! `date_bin(stride, time [, origin])` for every time that its type holds.
 //!
-//! DataFusion's counts in nanoseconds within, which end in 2262, and gives NULL beyond: open ends of the year 9999 would be one
-//! group with what has no time at all. This one counts in the unit of the time, and takes a `DATE`.
+//! DataFusion's function counts in nanoseconds internally, which end in 2262, and returns NULL beyond. Open ends in
+//! the year 9999 would be in one group with missing times. Ours counts in the unit of the time, and accepts a `DATE`.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ const NANOS_PER_DAY: i128 = 86_400_000_000_000;
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct DateBin {
     signature: Signature,
-    /// For `TIME`, which has no such limits.
+    /// DataFusion's function, for `TIME`, which has no such limits.
     of_time: Arc<ScalarUDF>,
 }
 
@@ -85,7 +85,7 @@ impl ScalarUDFImpl for DateBin {
         }
     }
 
-    /// Refuses, while the job is planned, what could only fail on every row.
+    /// Refuses arguments that would fail on every row, while the job is planned.
     fn simplify(&self, args: Vec<Expr>, _: &SimplifyContext) -> Result<ExprSimplifyResult> {
         if let [stride, _, origin @ ..] = args.as_slice() {
             match stride {
@@ -140,7 +140,7 @@ impl ScalarUDFImpl for DateBin {
 }
 
 impl Stride {
-    /// The stride that an interval says; none that is NULL.
+    /// The stride for an interval; `None` for NULL.
     fn parse(interval: &ScalarValue) -> Result<Option<Self>> {
         let interval = match interval {
             ScalarValue::IntervalMonthDayNano(None) | ScalarValue::Null => return Ok(None),
@@ -213,14 +213,14 @@ fn bins<T: ArrowTimestampType>(
     Ok(Arc::new(bins.with_data_type(times.data_type().clone())))
 }
 
-/// The last of the times at `origin` and whole strides of months from it that is not after a time.
+/// The last time that is a whole number of month strides from `origin` and not after the given time.
 fn month_bin(nanos: i128, origin: i128, months: i32) -> Option<i128> {
     let (time, start) = (date_time(nanos)?, date_time(origin)?);
     let between = (time.year() - start.year()) * 12 + i32::try_from(time.month0()).ok()?
         - i32::try_from(start.month0()).ok()?;
     let mut shift = between.div_euclid(months) * months;
     let mut bin = shifted(start, shift)?;
-    // The origin may be later in its month than the time.
+    // The origin may be later in its month than the time is.
     if bin > time {
         shift -= months;
         bin = shifted(start, shift)?;

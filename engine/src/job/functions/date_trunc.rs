@@ -1,7 +1,7 @@
 //! `date_trunc(part, time)` for every time that its type holds.
 //!
-//! DataFusion's counts in nanoseconds within, which end in 2262: `9999-12-31`, the open end of many a table, fails. This one
-//! counts in the unit of the time, takes a `DATE`, and knows decades, centuries and millennia.
+//! DataFusion's function counts in nanoseconds internally, which end in 2262, so `9999-12-31`, the open end in many
+//! tables, fails. Ours counts in the unit of the time, accepts a `DATE`, and knows decades, centuries and millennia.
 
 use std::sync::Arc;
 
@@ -25,14 +25,14 @@ use super::arrays::{invoke_on_array, text};
 pub(super) struct DateTrunc {
     signature: Signature,
     aliases: Vec<String>,
-    /// For `TIME`, which has no such limits.
+    /// DataFusion's function, for `TIME`, which has no such limits.
     of_time: Arc<ScalarUDF>,
 }
 
-/// What is cut off.
+/// The precision to truncate to.
 #[derive(Clone, Copy)]
 enum Part {
-    /// Less than so many seconds; no seconds but parts of one: nanoseconds.
+    /// A fraction of a second, in nanoseconds.
     Nanoseconds(i64),
     Seconds(i64),
     Week,
@@ -157,7 +157,7 @@ fn truncate<T: ArrowTimestampType>(
     let truncated: PrimitiveArray<T> = times.try_unary(|ticks| {
         let truncated = match (part, zone) {
             (Part::Nanoseconds(nanos), _) => floor(ticks, per_second * nanos / 1_000_000_000),
-            // Clocks differ from UTC by whole minutes.
+            // Clocks differ from UTC by whole minutes, so up to a minute the zone does not matter.
             (Part::Seconds(seconds), zone) if zone.is_none() || seconds <= 60 => {
                 floor(ticks, seconds * per_second)
             }
@@ -179,7 +179,8 @@ fn truncate<T: ArrowTimestampType>(
     ))
 }
 
-/// The multiple of `size` at or below `ticks`; `ticks` where they are coarser.
+/// The greatest multiple of `size` that is not greater than `ticks`. `ticks` itself if the unit is coarser than
+/// `size`.
 fn floor(ticks: i64, size: i64) -> Option<i64> {
     if size <= 1 {
         return Some(ticks);
@@ -201,7 +202,7 @@ fn first_day(day: i64, part: Part) -> Option<i64> {
     }
 }
 
-/// The first day of the period of so many months that a day lies in. Centuries and millennia begin with a year 1.
+/// The first day of the period of `months` months that contains a day. Centuries and millennia begin with a year 1.
 fn first_of(date: NaiveDate, months: i32) -> Option<NaiveDate> {
     let (year, month) = match months {
         1 | 3 => {
@@ -220,7 +221,7 @@ fn first_of(date: NaiveDate, months: i32) -> Option<NaiveDate> {
     NaiveDate::from_ymd_opt(year, month, 1)
 }
 
-/// A part as clocks of a zone show it.
+/// Truncates by the local clock of a zone.
 fn on_clock(ticks: i64, part: Part, zone: Tz, per_second: i64) -> Option<i64> {
     let nanos = ticks.rem_euclid(per_second) * (1_000_000_000 / per_second);
     let time = DateTime::from_timestamp(ticks.div_euclid(per_second), u32::try_from(nanos).ok()?)?;
@@ -239,8 +240,8 @@ fn on_clock(ticks: i64, part: Part, zone: Tz, per_second: i64) -> Option<i64> {
     instant(truncated, zone, time.offset().fix().local_minus_utc())?.checked_mul(per_second)
 }
 
-/// The second at which clocks show `local`. Of two, that with the offset of the time that was cut; where clocks skip it, the
-/// one at which they skip.
+/// The second at which clocks show `local`. If there are two, the one with the offset of the truncated time. If
+/// clocks skip `local`, the second at which they skip it.
 fn instant(local: NaiveDateTime, zone: Tz, offset: i32) -> Option<i64> {
     match zone.from_local_datetime(&local) {
         chrono::LocalResult::Single(time) => Some(time.timestamp()),
@@ -256,7 +257,7 @@ fn instant(local: NaiveDateTime, zone: Tz, offset: i32) -> Option<i64> {
     }
 }
 
-/// `date_part(part, time)`: DataFusion's, and decades, centuries and millennia beside.
+/// `date_part(part, time)`: DataFusion's function, extended by decades, centuries and millennia.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct DatePart {
     inner: Arc<ScalarUDF>,
@@ -269,9 +270,9 @@ impl DatePart {
         }
     }
 
-    /// What a year is in a part that is counted by years, if it is one.
+    /// The function from a year to the part, for parts that count years.
     fn of_year(part: &str) -> Option<fn(i32) -> i32> {
-        /// Periods begin with a year 1 and there is no period 0.
+        /// The number of the period of `years` years. Periods begin with a year 1, and there is no period 0.
         fn period(year: i32, years: i32) -> i32 {
             if year > 0 {
                 (year - 1) / years + 1

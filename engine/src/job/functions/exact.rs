@@ -1,9 +1,9 @@
-//! `sum` and `avg` that are exact and are rounded once.
+//! `sum` and `avg` that are exact and rounded once.
 //!
-//! DataFusion's sums of integers and decimals wrap, its averages of integers are quotients of a rounded sum, those of decimals
-//! are cut off, and sums of floats depend on the order of rows. Types are DataFusion's, but that `avg` takes an integer as
-//! it is. Jobs evaluate these over windows; groups are maintained by operators, to the same results. Others that run the same
-//! SQL with DataFusion register them.
+//! In DataFusion, sums of integers and decimals wrap, averages of integers divide a rounded sum, averages of decimals
+//! are truncated, and sums of floats depend on the order of rows. Ours have DataFusion's types, except that `avg`
+//! takes an integer without a cast. Jobs evaluate these functions over windows. Operators maintain groups, with the
+//! same results. Programs that run the same SQL with DataFusion register these functions.
 
 use std::collections::HashSet;
 use std::mem::size_of;
@@ -59,7 +59,7 @@ impl Exact {
         self.inner.name() == "avg"
     }
 
-    /// How the sum of an argument is carried; none for types that go on as DataFusion has them.
+    /// The representation of an argument's sum; `None` for types that are left to DataFusion.
     fn total(argument: &DataType) -> Option<Total> {
         match argument {
             DataType::Float64 => Some(Total::Float(ExactSum::default())),
@@ -157,10 +157,10 @@ impl AggregateUDFImpl for Exact {
     }
 }
 
-/// A sum that is not rounded.
+/// An exact sum.
 #[derive(Clone, Debug)]
 enum Total {
-    /// Of integers, and of decimals in units of their last digit. 256 bits hold any number of rows.
+    /// A sum of integers, or of decimals in units of their last digit. 256 bits are enough for any number of rows.
     Integer(i256),
     Float(ExactSum),
 }
@@ -185,7 +185,7 @@ impl Total {
         }
     }
 
-    /// A sum of the same kind that [`to_bytes`](Self::to_bytes) wrote.
+    /// Parses a sum of the same kind that [`to_bytes`](Self::to_bytes) wrote.
     fn parse(&self, mut bytes: &[u8]) -> Option<Self> {
         match self {
             Self::Integer(_) => Some(Self::Integer(i256::from_le_bytes(bytes.try_into().ok()?))),
@@ -194,10 +194,10 @@ impl Total {
     }
 }
 
-/// The sum of each group, and how many values it is of.
+/// The sum of each group, and the number of its values.
 #[derive(Debug)]
 struct Totals {
-    /// The sum of nothing, of the kind that these are.
+    /// An empty sum of the same kind.
     empty: Total,
     average: bool,
     argument: DataType,
@@ -210,7 +210,7 @@ impl Totals {
         self.groups.resize_with(groups, || (self.empty.clone(), 0));
     }
 
-    /// Adds values to their groups, or takes them back with a `sign` of -1.
+    /// Adds values to their groups, or subtracts them if `sign` is -1.
     fn add(
         &mut self,
         values: &ArrayRef,
@@ -296,7 +296,7 @@ impl Totals {
     }
 }
 
-/// An integer, or the digits of a decimal, as a value of that type, if it holds them.
+/// An integer, or the digits of a decimal, as a value of a type, if the type can hold it.
 fn exact_value(digits: i128, data_type: &DataType) -> Option<ScalarValue> {
     let fits = |precision: u8| {
         let limit = 10_u128.checked_pow(precision.into());
@@ -318,7 +318,7 @@ fn exact_value(digits: i128, data_type: &DataType) -> Option<ScalarValue> {
     })
 }
 
-/// The digits of a decimal type behind its point; none of an integer.
+/// The scale of a decimal type; 0 for an integer type.
 fn scale(data_type: &DataType) -> i8 {
     match data_type {
         DataType::Decimal32(_, scale)

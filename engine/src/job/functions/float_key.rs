@@ -1,6 +1,6 @@
-//! Floats that are told apart by their bits: there is one zero and one NaN.
+//! Normalises floats that are compared by their bits, so that there is one zero and one NaN.
 //!
-//! `0.0 / 0.0` and C's `printf` give a NaN with a sign, which other NaNs do not have, and `-0.0` equals `0.0`.
+//! `0.0 / 0.0` and C's `printf` give a NaN with a sign, which other NaNs do not have. `-0.0` equals `0.0`.
 
 use std::sync::Arc;
 

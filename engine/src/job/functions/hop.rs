@@ -1,4 +1,4 @@
-//! `hop(time, slide, size [, origin])`: the windows that a row falls in, where windows of `size` begin every `slide`.
+//! `hop(time, slide, size [, origin])`: the windows that contain a row. Windows of `size` begin every `slide`.
 //!
 //! ```sql
 //! SELECT window_start, count(*) AS n
@@ -6,12 +6,13 @@
 //! GROUP BY window_start
 //! ```
 //!
-//! gives each row the starts `s` with `s ≤ ts < s + size`, ascending, where `s − origin` is a multiple of `slide`. There
-//! are `size / slide` of them where that is whole, else one more or one fewer by turns.
+//! gives each row the starts `s` with `s ≤ ts < s + size`, ascending, where `s − origin` is a multiple of `slide`.
+//! There are `size / slide` of them if that is an integer; otherwise the number alternates between the two nearest
+//! integers.
 //!
-//! The starts have the type of `ts`. A `TIMESTAMP` is cut as it reads on the wall, so windows of local time keep to the
-//! local clock; a timestamp with a zone is cut as elapsed time since 1970 in UTC, as `date_bin` does. For windows that
-//! begin at local midnight give `to_local_time(ts)`.
+//! The starts have the type of `ts`. A `TIMESTAMP` is cut as a clock shows it, so windows of local time follow the
+//! local clock. A timestamp with a zone is cut by the time elapsed since 1970 in UTC, as `date_bin` does. For windows
+//! that begin at local midnight, write `to_local_time(ts)`.
 
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ use datafusion_expr::{
     ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
 };
 
-/// Windows that one row may fall in: a slide far smaller than its size is a mistake.
+/// Most windows that may contain a row. A slide far smaller than its size is a mistake.
 const WINDOWS_MAX: i64 = 100_000;
 
 const NANOS_PER_DAY: i128 = 86_400_000_000_000;
@@ -86,7 +87,7 @@ impl ScalarUDFImpl for Hop {
         Ok(all[..types.len()].to_vec())
     }
 
-    /// Refuses, while the job is planned, what could only fail on every row.
+    /// Refuses arguments that would fail on every row, while the job is planned.
     fn simplify(&self, args: Vec<Expr>, info: &SimplifyContext) -> Result<ExprSimplifyResult> {
         let [time, rest @ ..] = args.as_slice() else {
             return plan_err!("hop takes a time, a slide and a size");

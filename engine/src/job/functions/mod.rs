@@ -1,4 +1,4 @@
-//! Functions of our own, beside and instead of those that DataFusion has.
+//! Our functions, in addition to DataFusion's or in place of them.
 
 mod arithmetic;
 mod arrays;
@@ -21,8 +21,8 @@ use datafusion_expr::{AggregateUDF, Expr, ScalarUDF};
 pub(crate) use self::arithmetic::{Arithmetic, check_arithmetic};
 pub(crate) use self::float_key::float_key;
 
-/// Every scalar function that jobs have beyond DataFusion's or otherwise than it, to be registered with a `SessionContext` that
-/// shall plan the same SQL.
+/// All scalar functions that DataFusion does not have or that differ from DataFusion's. To be registered with a
+/// `SessionContext` that plans the same SQL.
 pub fn functions() -> Vec<Arc<ScalarUDF>> {
     let mut functions: Vec<Arc<ScalarUDF>> = bounded::bounded().into_iter().map(Arc::new).collect();
     functions.extend([
@@ -37,7 +37,7 @@ pub fn functions() -> Vec<Arc<ScalarUDF>> {
     functions
 }
 
-/// Every aggregate function that jobs have otherwise than DataFusion, to be registered likewise.
+/// All aggregate functions that differ from DataFusion's. To be registered likewise.
 pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
     vec![
         Arc::new(AggregateUDF::new_from_impl(exact::Exact::sum())),

@@ -1,4 +1,4 @@
-//! `ceil` and `floor`, whose decimals may need a digit more than their argument: `ceil(99.95)` is `100.00`.
+//! `ceil` and `floor`. For decimals, the result may need one digit more than the argument: `ceil(99.95)` is `100.00`.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use datafusion_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
 };
 
-/// One of the two.
+/// `ceil` or `floor`.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct RoundOutwards {
     inner: Arc<ScalarUDF>,
@@ -28,7 +28,7 @@ impl RoundOutwards {
     }
 }
 
-/// A decimal type with one digit more, where it has digits to cut off and there is a larger type.
+/// The type with one more digit, for a decimal type that has a fraction and is not the largest.
 fn one_digit_more(data_type: &DataType) -> DataType {
     match data_type {
         DataType::Decimal32(precision, scale @ 1..)

@@ -1,6 +1,6 @@
 //! `to_timestamp(value [, format …])` in microseconds, as `TIMESTAMP` counts.
 //!
-//! DataFusion's counts in nanoseconds, which end in 2262 and which no table holds.
+//! DataFusion's function counts in nanoseconds, which end in 2262 and which no table can hold.
 
 use std::sync::Arc;
 
@@ -56,7 +56,7 @@ impl ScalarUDFImpl for ToTimestamp {
             DataType::Date64 => DataType::Date32,
             _ if value.is_integer() => DataType::Int64,
             _ if value.is_floating() => DataType::Float64,
-            // Digits after the sixth are below a microsecond: the cast rounds them.
+            // Digits after the sixth are below a microsecond, and the cast rounds them.
             _ if value.is_decimal() => DataType::Decimal128(38, 6),
             other => return plan_err!("to_timestamp does not take {}", sql_type(other)),
         };
@@ -108,7 +108,7 @@ fn timestamps(values: &ArrayRef, result: &DataType) -> Result<ArrayRef> {
             })?,
         DataType::Float64 => values.as_primitive::<Float64Type>().try_unary(|seconds| {
             let micros = (seconds * 1e6).round();
-            // 2^63 is the first double beyond.
+            // 2^63 is the first double that exceeds the range.
             if micros.abs() < 9_223_372_036_854_775_808.0 {
                 #[allow(clippy::cast_possible_truncation, reason = "whole and in range")]
                 Ok(micros as i64)
@@ -144,7 +144,7 @@ fn cast_checked(
     }
 }
 
-/// Texts in the first of the formats that fits.
+/// Parses texts by the first format that fits.
 fn parsed(values: &ArrayRef, formats: impl Fn(usize) -> Vec<String>) -> Result<ArrayRef> {
     let Some(texts) = values.as_string_opt::<i32>() else {
         return plan_err!("to_timestamp takes formats for text only");

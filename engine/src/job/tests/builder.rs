@@ -1,4 +1,4 @@
-//! Jobs built in Rust. The plans are made by a planner of its own, as a `SessionContext` would make them.
+//! Jobs built in Rust. A separate planner makes the plans, as a `SessionContext` would.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

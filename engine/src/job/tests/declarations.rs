@@ -1,4 +1,4 @@
-//! Sources and sinks as they are declared.
+//! Declarations of sources and sinks.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -130,7 +130,7 @@ fn a_source_is_what_it_declares() {
         source.spec.schema.field(0),
         &Field::new("Key", DataType::Utf8, false)
     );
-    // A key is NOT NULL, written or not.
+    // A key is NOT NULL, whether that is written or not.
     let nullable: Vec<_> = source
         .spec
         .schema

@@ -1,5 +1,5 @@
-//! What could only fail, or would mean something else than elsewhere, is refused, warned about, or meant as the standard has
-//! it.
+//! Expressions that could only fail, or would mean something else than in other systems: refused, warned about, or
+//! given the standard's meaning.
 
 use super::*;
 
@@ -142,7 +142,7 @@ fn patterns_of_other_engines_are_warned_about() {
     );
 }
 
-/// Chains as programs write them: balanced where the operator allows it, else refused with words.
+/// Long chains, as programs write them, are balanced if the operator allows it, and otherwise refused with a message.
 #[test]
 fn long_chains_do_not_exhaust_the_stack() {
     let chain = |link: &str, operator: &str| {
@@ -170,7 +170,7 @@ fn long_chains_do_not_exhaust_the_stack() {
     assert!(error.contains("nested more than"), "{error}");
 }
 
-/// Constants are computed while a job is checked: not those that would fill the memory.
+/// Constants are computed while a job is checked, except those that would fill the memory.
 #[test]
 fn constants_that_explode_are_not_computed() {
     for expr in [
@@ -191,7 +191,7 @@ fn constants_that_explode_are_not_computed() {
     }
 }
 
-/// In three values, as the standard compares rows.
+/// Rows compare in three-valued logic, as in the standard.
 #[test]
 fn rows_compare_column_by_column() {
     let given = |expr: &str| plan(&format!("SELECT {expr} AS x FROM t"));

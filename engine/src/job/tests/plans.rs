@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A plan with the kind of each node, indented: what is rendered, without what it computes.
+/// A plan as the indented kinds of its nodes, without their expressions.
 fn shape(query: &str) -> String {
     let kind = |line: &str| {
         let depth = line.len() - line.trim_start().len();

@@ -1,5 +1,5 @@
-//! Statements and names that are wrong, where that is said to be, and what is said to do. Places are of the second line
-//! on; [`SOURCES`] is the first.
+//! Statements and names with mistakes: the place of the message, and its advice. Places begin on the second line;
+//! [`SOURCES`] is the first.
 
 use super::*;
 

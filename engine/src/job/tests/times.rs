@@ -5,7 +5,7 @@ use datafusion_expr::{Expr, LogicalPlan};
 
 use super::*;
 
-/// What a constant expression comes to, or the message that it is refused with.
+/// The value of a constant expression, or the message that refuses it.
 fn constant(expr: &str) -> String {
     let job = match with_sources(&format!("CREATE MATERIALIZED VIEW v AS SELECT {expr} AS x")) {
         Ok(job) => job,
@@ -89,7 +89,7 @@ fn timestamps_count_microseconds() {
     ]);
 }
 
-/// Open ends of dimensions, which DataFusion's functions fail on or make NULL of.
+/// Open ends of dimensions. DataFusion's functions fail on them or return NULL.
 #[test]
 fn every_year_of_timestamp_is_cut() {
     check(&[
@@ -206,7 +206,7 @@ fn dates_and_hours_make_timestamps() {
 
 const SEOUL: &str = "CAST('2024-03-10T15:30:00Z' AS TIMESTAMPTZ) AT TIME ZONE 'Asia/Seoul'";
 
-/// What DataFusion does with zones, right or surprising. If one of these changes, the hints must.
+/// DataFusion's rules for zones, expected or surprising. If one of these changes, the hints must change too.
 #[test]
 fn zones_where_the_clock_never_changes() {
     let cases = [
@@ -255,7 +255,7 @@ fn zones_where_the_clock_never_changes() {
 #[test]
 fn zones_where_the_clock_changes() {
     check(&[
-        // A day of 23 hours and one of 25 begin at their own midnight.
+        // Days of 23 and 25 hours begin at their local midnight.
         (
             "date_trunc('day', TIMESTAMP '2024-03-10 12:00:00' AT TIME ZONE 'America/New_York')",
             "Timestamp(µs, \"America/New_York\") 2024-03-10T00:00:00-05:00",
@@ -264,7 +264,7 @@ fn zones_where_the_clock_changes() {
             "date_trunc('day', TIMESTAMP '2024-11-03 12:00:00' AT TIME ZONE 'America/New_York')",
             "Timestamp(µs, \"America/New_York\") 2024-11-03T00:00:00-04:00",
         ),
-        // The hour that is repeated is two hours with a zone, and one without.
+        // A repeated hour is two hours with a zone, and one without.
         (
             "date_trunc('hour', CAST('2024-11-03T05:30:00Z' AS TIMESTAMPTZ) AT TIME ZONE 'America/New_York')",
             "Timestamp(µs, \"America/New_York\") 2024-11-03T01:00:00-04:00",
@@ -282,7 +282,7 @@ fn zones_where_the_clock_changes() {
             "date_bin(INTERVAL '1 day', TIMESTAMP '2024-11-03 12:00:00' AT TIME ZONE 'America/New_York')",
             "Timestamp(µs, \"America/New_York\") 2024-11-02T20:00:00-04:00",
         ),
-        // Local times that are two instants, or none.
+        // Local times that are repeated or skipped.
         (
             "TIMESTAMP '2024-11-03 01:30:00' AT TIME ZONE 'America/New_York'",
             "cast error: Cannot cast timezone to different timezone",

@@ -1,4 +1,4 @@
-//! Queries that are not maintained. Columns are those of the query's own text.
+//! Queries that are not maintained. Columns count within the query's own text.
 
 use super::*;
 
