@@ -1,5 +1,5 @@
-//! How files of text are compressed. This is the one place that knows the codecs: their options, their files' extensions,
-//! their first bytes, and what decompresses them. A new codec is a variant of [`Compression`] and a line of [`CODECS`].
+//! Compression of text files. This module alone knows the codecs: their options, file extensions, first bytes and
+//! decompressors. A new codec is a variant of [`Compression`] and a line of [`CODECS`].
 
 use std::io::{self, BufRead, Read};
 use std::path::Path;
@@ -8,17 +8,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use flate2::bufread::GzDecoder;
 
-/// `compression` of text files.
+/// The option `compression` of text files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compression {
-    /// By extension and content: `.gz` and `.zst` are compressed, and whatever begins as they do.
+    /// By extension and content: files that end in `.gz` or `.zst`, or begin like such files, are compressed.
     #[default]
     Auto,
-    /// None, whatever the name.
+    /// None, whatever the file's name.
     None,
-    /// Gzip, whatever the name.
+    /// Gzip, whatever the file's name.
     Gzip,
-    /// Zstandard, whatever the name.
+    /// Zstandard, whatever the file's name.
     Zstd,
 }
 
@@ -30,7 +30,7 @@ pub(crate) const COMPRESSIONS: &[(&str, Compression)] = &[
     ("zstd", Compression::Zstd),
 ];
 
-/// A compression that is read.
+/// A supported compression.
 #[derive(Debug)]
 pub struct Codec {
     /// Its option.
@@ -47,7 +47,7 @@ pub type Compressed = Box<dyn BufRead + Send>;
 /// Decompressed bytes.
 pub type Decompressed = Box<dyn Read + Send>;
 
-/// The compressions that are read.
+/// The supported compressions.
 pub static CODECS: &[Codec] = &[
     Codec {
         compression: Compression::Gzip,
@@ -63,7 +63,7 @@ pub static CODECS: &[Codec] = &[
     },
 ];
 
-/// An archive or compression that is not read.
+/// An archive or compression that is not supported.
 struct Unread {
     magic: &'static [u8],
     description: &'static str,
@@ -92,22 +92,23 @@ const UNREAD: &[Unread] = &[
     },
 ];
 
-/// Extensions of archives and compressions that are not read.
+/// Extensions of archives and compressions that are not supported.
 pub const UNREAD_EXTENSIONS: &[&str] = &["zip", "tar", "tgz", "bz2", "xz", "lz4", "7z"];
 
-/// Bytes at the beginning of a file that tell how it is compressed.
+/// Bytes at the beginning of a file that show its compression.
 pub const HEAD_BYTES: usize = 6;
 
 const GZIP_MAGIC: &[u8] = b"\x1f\x8b";
 const ZSTD_MAGIC: &[u8] = b"\x28\xb5\x2f\xfd";
-/// Of a frame that decoders pass over, behind its first byte.
+/// Magic of a skippable frame, after its first byte.
 const ZSTD_SKIPPABLE_MAGIC: &[u8] = b"\x2a\x4d\x18";
 
-/// Windows of `zstd --long=31`, the longest that there are: 2 GiB.
+/// The largest window, of `zstd --long=31`: 2 GiB.
 const WINDOW_LOG_MAX: u32 = 31;
 
 impl Codec {
-    /// The codec of files of this name, and the name without its extension; `None` for a name that says nothing.
+    /// The codec for a file's name, and the name without the codec's extension; `None` if the name has no codec's
+    /// extension.
     pub fn of_name(name: &str) -> Option<(&'static Self, &str)> {
         let extension = Path::new(name).extension()?.to_str()?;
         let codec = CODECS
@@ -117,13 +118,13 @@ impl Codec {
         Some((codec, bare))
     }
 
-    /// The codec whose files begin like this.
+    /// The codec whose files begin with `head`.
     fn of_content(head: &[u8]) -> Option<&'static Self> {
         CODECS.iter().find(|codec| (codec.begins)(head))
     }
 
-    /// Decompresses a file, all of its members and frames. `has_trailing` is set when other bytes follow them, which are
-    /// passed over.
+    /// Decompresses a file with all its members and frames. Other bytes after them are skipped, and `has_trailing` is
+    /// set.
     ///
     /// # Errors
     /// When the bytes cannot be read.
@@ -137,11 +138,10 @@ impl Codec {
 }
 
 impl Compression {
-    /// The codec of a file of this name that begins with `head`, its first [`HEAD_BYTES`]; `None` for one that is not
-    /// compressed.
+    /// The codec of a file by its name and `head`, its first [`HEAD_BYTES`]; `None` if it is not compressed.
     ///
     /// # Errors
-    /// When name and content differ, or the file is compressed in a way that is not read.
+    /// When name and content contradict each other, or the compression is not supported.
     pub fn resolve(self, name: &str, head: &[u8]) -> io::Result<Option<&'static Codec>> {
         let invalid = |message: String| io::Error::new(io::ErrorKind::InvalidData, message);
         if self != Self::Auto {
@@ -184,10 +184,9 @@ fn open_gzip(compressed: Compressed, has_trailing: &Arc<AtomicBool>) -> io::Resu
     }))
 }
 
-/// The members of a gzip file, one after the other. Other bytes behind them, such as the zeros of a tape block, are
-/// passed over.
+/// The members of a gzip file in sequence. Other bytes after them, such as the zeros of a tape block, are skipped.
 struct GzipMembers {
-    /// `None` at the end.
+    /// The current member; `None` at the end.
     member: Option<GzDecoder<Compressed>>,
     has_trailing: Arc<AtomicBool>,
 }

@@ -1,4 +1,4 @@
-//! What the fuzz targets of `tests/fuzz` hold of items that are not public.
+//! Properties of private items, for the fuzz targets of `tests/fuzz`.
 
 #![allow(clippy::expect_used)]
 
@@ -7,11 +7,11 @@ use arrow::datatypes::TimeUnit;
 use crate::scalar::timestamp::{DateParser, TimestampParser, time_of_day};
 use crate::scalar::{FieldText, Offsets, TimeRules, boolean, number};
 
-/// Numbers, dates and times from any text: fast and slow ways agree, and with the standard library where it reads the same
-/// form; a value that is written and read again is the same.
+/// Parses numbers, dates and times from any text. Fast and slow paths agree, and agree with the standard library
+/// where it reads the same form. A value that is written and parsed again is the same.
 ///
 /// # Panics
-/// When that is not so.
+/// When a property does not hold.
 pub fn scalars(text: &[u8]) {
     numbers(text);
     let _ = boolean(text);

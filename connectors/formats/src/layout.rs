@@ -1,7 +1,7 @@
-//! How text lies in a file, before any format looks at it: its encoding, its line ends, and lines around the rows.
+//! The layout of text in a file, independent of its format: encoding, line ends, and lines around the rows.
 //!
-//! Decoders of formats read UTF-8 with line feeds. Any other text is converted block by block, and the lines of both
-//! correspond, so that places and rejected rows are those of the file.
+//! Decoders of formats read UTF-8 with line feeds. Other text is converted block by block. The lines of original and
+//! converted text correspond, so that places and rejected rows refer to the file.
 
 use std::sync::{Arc, OnceLock};
 
@@ -12,25 +12,25 @@ use super::shown::raw_row;
 use tidewater_contract::error::SourceError;
 use tidewater_contract::source::LineEnd;
 
-/// The byte that stands for a sequence which an encoding lacks: it is never UTF-8, so that its row is rejected.
+/// Replaces a sequence that is invalid in the encoding. It is never UTF-8, so its row is rejected.
 const LACKING: u8 = 0xff;
 
-/// So much of a file without line feeds tells that its lines end otherwise.
+/// If this many bytes of a file have no line feed, its lines end otherwise.
 const CERTAIN_BYTES: usize = 64 << 10;
 
-/// `encoding` of text files.
+/// The option `encoding` of text files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TextEncoding {
     /// One encoding.
     Fixed(&'static Encoding),
-    /// UTF-16, with a byte order mark that says which.
+    /// UTF-16 of either byte order, by its byte order mark.
     Utf16,
 }
 
-/// `line_end` of text files.
+/// The option `line_end` of text files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LineEndRule {
-    /// Line feeds, perhaps behind carriage returns; carriage returns in a file that has no line feeds.
+    /// Line feeds, perhaps after carriage returns; or carriage returns, in a file without line feeds.
     #[default]
     Auto,
     /// Line feeds, perhaps behind carriage returns.
@@ -39,16 +39,16 @@ pub enum LineEndRule {
     Any,
 }
 
-/// What a source says of its text files.
+/// A source's options about the layout of its text files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TextLayout {
     /// `encoding`.
     pub encoding: TextEncoding,
     /// `line_end`.
     pub line_end: LineEndRule,
-    /// `skip_lines`: lines before the header, or before the rows where there is none.
+    /// `skip_lines`: lines before the header, or before the rows if there is no header.
     pub skip_lines: usize,
-    /// `skip_trailer`: lines at the end of the file that are no rows, blank ones not counted.
+    /// `skip_trailer`: lines at the end of the file that are not rows. Blank lines do not count.
     pub skip_trailer: usize,
 }
 
@@ -63,7 +63,7 @@ impl Default for TextLayout {
     }
 }
 
-/// How the text of one file lies in it.
+/// The layout of one file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FileLayout {
     pub encoding: &'static Encoding,
@@ -74,10 +74,10 @@ pub(crate) struct FileLayout {
 }
 
 impl TextLayout {
-    /// Looks at the beginning of a file.
+    /// Determines the layout from the beginning of a file.
     ///
     /// # Errors
-    /// When it is in another encoding than the source declares.
+    /// When the file has another encoding than the source declares.
     pub(crate) fn of_file(&self, file: &Arc<str>, head: &[u8]) -> Result<FileLayout, SourceError> {
         let (encoding, mark_bytes) = self
             .encoding
@@ -99,9 +99,10 @@ impl TextLayout {
         })
     }
 
-    /// Whether the first bytes of a file hold the lines that are skipped and, behind them, what `is_head` looks for.
+    /// Whether the first bytes of a file include the skipped lines, followed by what `is_head` requires.
     pub(crate) fn is_head(&self, head: &[u8], is_head: impl Fn(&[u8]) -> bool) -> bool {
-        // Four bytes hold every byte order mark. A file that errs is refused, however much of it is read.
+        // Four bytes are enough for every byte order mark. A file with a wrong encoding is refused, however much of
+        // it is read.
         if head.len() < 4 && matches!(head.first(), None | Some(0 | 0xef | 0xfe | 0xff)) {
             return false;
         }
@@ -121,7 +122,7 @@ impl TextLayout {
             .is_some_and(is_head)
     }
 
-    /// Where text goes on behind the lines that are skipped; `None` when it has no more lines.
+    /// Where text continues after the skipped lines; `None` if there are no more lines.
     pub(crate) fn behind_skipped(&self, text: &[u8]) -> Option<usize> {
         match self.skip_lines.checked_sub(1) {
             None => Some(0),
@@ -136,7 +137,7 @@ fn has_carriage_returns_alone(text: &[u8]) -> bool {
 }
 
 impl TextEncoding {
-    /// The encoding that an option's value names; `None` when it is unknown.
+    /// The encoding with this name; `None` if it is unknown.
     pub(crate) fn named(name: &str) -> Option<Self> {
         let name = name.trim().to_ascii_lowercase();
         let label = match name.as_str() {
@@ -151,20 +152,20 @@ impl TextEncoding {
             other => other,
         };
         let encoding = Encoding::for_label_no_replacement(label.as_bytes())?;
-        // The bytes of a line end must be a line end wherever they are.
+        // The bytes of a line end must be a line end wherever they occur.
         let has_plain_line_ends =
             encoding.is_ascii_compatible() || encoding.output_encoding() != encoding;
         has_plain_line_ends.then_some(Self::Fixed(encoding))
     }
 
-    /// Whether its units are two bytes.
+    /// Whether the encoding has units of two bytes.
     pub(crate) fn is_utf16(self) -> bool {
         matches!(self, Self::Utf16)
             || self == Self::Fixed(UTF_16LE)
             || self == Self::Fixed(UTF_16BE)
     }
 
-    /// The encoding of a file that begins with `head`, and the bytes of its byte order mark.
+    /// The encoding of a file that begins with `head`, and the length of its byte order mark.
     fn of_file(self, head: &[u8]) -> Result<(&'static Encoding, usize), String> {
         if head.starts_with(b"\xff\xfe\0\0") || head.starts_with(b"\0\0\xfe\xff") {
             return Err("is UTF-32, which is not read; save the file as UTF-8".to_owned());
@@ -201,7 +202,8 @@ impl TextEncoding {
     }
 }
 
-/// The UTF-16 that a text is by its zero bytes: in Western text and in separators, every other byte.
+/// The byte order of UTF-16 without a mark, by its zero bytes. In Western text and in separators, every other byte is
+/// zero.
 fn utf16_without_mark(head: &[u8]) -> Option<&'static str> {
     const LOOK_UNITS: usize = 256;
     let (units, _) = head.as_chunks::<2>();
@@ -217,7 +219,7 @@ fn utf16_without_mark(head: &[u8]) -> Option<&'static str> {
 }
 
 impl FileLayout {
-    /// Of bytes that are not looked at, but for the byte order mark of UTF-8.
+    /// The layout of bytes that are not converted. Only a byte order mark of UTF-8 is skipped.
     pub(crate) fn of_bytes(head: &[u8]) -> Self {
         let is_marked = head.starts_with(b"\xef\xbb\xbf");
         Self {
@@ -228,7 +230,7 @@ impl FileLayout {
         }
     }
 
-    /// Converts bytes that begin and end at a line.
+    /// Converts bytes that consist of whole lines.
     pub(crate) fn convert(&self, bytes: &[u8]) -> Converted {
         let transcoded = (self.encoding != UTF_8).then(|| to_utf8(bytes, self.encoding));
         let text = transcoded.as_deref().unwrap_or(bytes);
@@ -242,14 +244,14 @@ impl FileLayout {
     }
 }
 
-/// The text of some bytes of a file, where it is not the bytes themselves.
+/// The converted text of some bytes of a file.
 pub(crate) struct Converted {
     layout: FileLayout,
-    /// In UTF-8, when the file is in another encoding.
+    /// The text in UTF-8, if the file has another encoding.
     transcoded: Option<Vec<u8>>,
-    /// With line feeds for carriage returns that stand alone, byte for byte.
+    /// The text with a line feed for each single carriage return, if there are any.
     unified: Option<Vec<u8>>,
-    /// Where lines begin: in the text, and in the file's bytes.
+    /// The beginnings of lines in the text and in the file's bytes.
     lines: OnceLock<[Vec<usize>; 2]>,
 }
 
@@ -262,13 +264,13 @@ impl Converted {
             .unwrap_or(bytes)
     }
 
-    /// The text before its line ends were unified, where that made a difference.
+    /// The text before its line ends were unified, if that changed any.
     pub(crate) fn original<'a>(&'a self, bytes: &'a [u8]) -> Option<&'a [u8]> {
         let transcoded = self.transcoded.as_deref();
         self.unified.as_ref().map(|_| transcoded.unwrap_or(bytes))
     }
 
-    /// The place among the file's `bytes` of the line that begins at `at` in the text.
+    /// The offset in the file's `bytes` of the line that begins at `at` in the text.
     pub(crate) fn place(&self, bytes: &[u8], at: usize) -> usize {
         let Some(text) = &self.transcoded else {
             return at;
@@ -278,7 +280,7 @@ impl Converted {
         in_file.get(line).copied().unwrap_or(bytes.len())
     }
 
-    /// The lines of the file that `range` of the text is, for the quarantine.
+    /// The file's lines for `range` of the text, for the quarantine.
     pub(crate) fn raw(&self, bytes: &[u8], range: std::ops::Range<usize>) -> String {
         let Some(text) = &self.transcoded else {
             return raw_row(bytes.get(range).unwrap_or_default(), UTF_8);
@@ -307,7 +309,7 @@ impl Converted {
     }
 }
 
-/// Text in UTF-8; each sequence that the encoding lacks is a byte that is not UTF-8.
+/// The text in UTF-8. Each sequence that is invalid in the encoding becomes a byte that is not UTF-8.
 fn to_utf8(bytes: &[u8], encoding: &'static Encoding) -> Vec<u8> {
     let mut decoder = encoding.new_decoder_without_bom_handling();
     let mut text = Vec::new();
@@ -330,7 +332,7 @@ fn to_utf8(bytes: &[u8], encoding: &'static Encoding) -> Vec<u8> {
     }
 }
 
-/// The text with a line feed for each carriage return that no line feed follows; `None` when there is none.
+/// The text with a line feed for each carriage return that no line feed follows; `None` if there is none.
 fn with_line_feeds(text: &[u8]) -> Option<Vec<u8>> {
     memchr(b'\r', text)?;
     let mut unified = text.to_vec();

@@ -1,5 +1,5 @@
-//! Layouts of rows: decoders take bytes and give batches and rejected rows, encoders the reverse. Formats of text do no I/O;
-//! Parquet opens the file that it is given.
+//! Formats of rows. Decoders turn bytes into batches and rejected rows; encoders do the reverse. Text formats do no
+//! I/O. Parquet opens the file that it is given.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
@@ -22,12 +22,12 @@ pub mod scalar;
 pub(crate) mod shown;
 pub mod texts;
 
-/// The type of text that comes as a dictionary.
+/// The type of text columns that are dictionaries.
 pub fn coded_text() -> DataType {
     DataType::Dictionary(Box::new(DataType::UInt32), Box::new(DataType::Utf8))
 }
 
-/// `declared`, but for the columns that came as dictionaries.
+/// `declared`, with the types of the columns that are dictionaries.
 pub fn schema_of(declared: &SchemaRef, columns: &[ArrayRef]) -> SchemaRef {
     let coded = coded_text();
     if columns.iter().all(|column| *column.data_type() != coded) {

@@ -1,8 +1,8 @@
-//! Plain text: lines of a file, or payloads of messages, as they stand, in the one column that there is.
+//! Plain text. Each line of a file, or each payload of a message, is the value of the only column.
 //!
-//! - Lines end with LF or CRLF; an empty line is a row of an empty text. A byte order mark is skipped.
-//! - TEXT is UTF-8, and what is not is rejected; BYTEA takes any bytes. Nothing is NULL.
-//! - A payload is taken whole, its line ends too.
+//! - Lines end with LF or CRLF. An empty line is a row with an empty text. A byte order mark is skipped.
+//! - TEXT must be UTF-8; other rows are rejected. BYTEA accepts any bytes. No value is NULL.
+//! - A payload is one value, including its line ends.
 
 use std::sync::Arc;
 
@@ -23,26 +23,26 @@ use tidewater_contract::source::{
     SourceSpec, TextBlock, TextFormat, TextHead,
 };
 
-/// The lines of one source, or its payloads.
+/// The lines or payloads of one source.
 #[derive(Clone)]
 pub struct Lines {
     source: Arc<str>,
     column: Arc<str>,
     data_type: DataType,
     layout: TextLayout,
-    /// The schema of decoded batches: the column, or nothing where it is not read.
+    /// The schema of decoded batches: the column, or none if it is not read.
     projected: SchemaRef,
     ordinals: bool,
 }
 
-/// A text that is no row: its place among the texts, and why.
+/// A text that is not a row: its index, and the reason.
 type Flaw = (usize, String);
 
 impl Lines {
     /// The format as `spec` declares it.
     ///
     /// # Errors
-    /// When there is not one column, or it is neither text nor bytes.
+    /// When there is not exactly one column, or it is neither text nor bytes.
     pub fn new(spec: &SourceSpec) -> Result<Self, SourceError> {
         let layout = TextOptions::parse(&spec.options)?.layout;
         let declaration = |column: &str, message: String| SourceError::Declaration {
@@ -81,7 +81,7 @@ impl Lines {
         })
     }
 
-    /// A row for each text that can be one, and the flaws of the others.
+    /// A row for each valid text, and the flaws of the others.
     fn rows<'a>(
         &self,
         texts: impl Iterator<Item = &'a [u8]> + Clone,
@@ -90,7 +90,7 @@ impl Lines {
         let rows;
         let is_read = !self.projected.fields().is_empty();
         let array: ArrayRef = if !is_read {
-            // What is a bad row does not depend on who reads it.
+            // Whether a row is bad does not depend on whether the column is read.
             let checked = texts
                 .clone()
                 .enumerate()
@@ -130,7 +130,7 @@ impl Lines {
         Ok((batch, flaws))
     }
 
-    /// The same, where no row can be had when Arrow cannot hold them all.
+    /// The same. If Arrow cannot hold all texts, every one of them is a flaw.
     fn rows_or_flaws<'a>(
         &self,
         texts: impl Iterator<Item = &'a [u8]> + Clone,
@@ -158,7 +158,7 @@ pub fn is_bytes(data_type: &DataType) -> bool {
     matches!(data_type, Binary | LargeBinary | BinaryView)
 }
 
-/// Why bytes are not taken as text.
+/// The message about bytes that are not UTF-8.
 pub fn not_utf8(error: std::str::Utf8Error) -> String {
     let at = error.valid_up_to() + 1;
     format!(
@@ -183,7 +183,7 @@ impl DecodeRecords for Lines {
 
 impl TextFormat for Lines {
     fn begin(&self, file: &Arc<str>, head: &[u8]) -> Result<TextHead, SourceError> {
-        // Bytes may be anything, unless the source says what they are.
+        // Bytes are not interpreted, unless the source declares a layout.
         let layout = if is_bytes(&self.data_type) && self.layout == TextLayout::default() {
             FileLayout::of_bytes(head)
         } else {
@@ -261,7 +261,7 @@ impl DecodeText for FileLines {
     }
 }
 
-/// Lines without their ends, and where they begin.
+/// Lines without their ends, each with its offset.
 fn lines(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> + Clone {
     let mut at = 0;
     std::iter::from_fn(move || {

@@ -1,7 +1,7 @@
-//! What `OPTIONS (…)` of a source may say, typed: one struct per format, parsed in one place.
+//! `OPTIONS (…)` of a source, typed: one struct for each format.
 //!
-//! 1. Every key is known and every value means something, or parsing fails: an option is never ignored.
-//! 2. A key may be written with DataFusion's prefix, `format.`; written both ways it is refused.
+//! 1. Parsing fails for an unknown key or an invalid value. An option is never ignored.
+//! 2. A key may have DataFusion's prefix, `format.`. A key that is given both ways is refused.
 
 use std::collections::BTreeMap;
 
@@ -17,12 +17,12 @@ pub use self::csv::{CsvOptions, RaggedRows};
 pub(crate) use super::compression::COMPRESSIONS;
 pub use super::compression::Compression;
 
-/// How many rejected rows a run bears; beyond, it fails and publishes nothing. Shared by all formats.
+/// How many rejected rows a run accepts. With more, it fails and publishes nothing. Shared by all formats.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Gate {
-    /// `max_bad_rows`: rejected rows of the source at most.
+    /// `max_bad_rows`: most rejected rows of the source.
     pub max_bad_rows: Option<u64>,
-    /// `max_bad_ratio`: rejected rows among all rows of the source at most, 0 to 1.
+    /// `max_bad_ratio`: greatest ratio of rejected rows to all rows of the source, 0 to 1.
     pub max_bad_ratio: Option<f64>,
 }
 
@@ -30,7 +30,7 @@ impl Gate {
     /// The gate of a source of any format.
     ///
     /// # Errors
-    /// When a `max_bad_…` option has a value that means nothing.
+    /// When a `max_bad_…` option has an invalid value.
     pub fn parse(options: &BTreeMap<String, String>) -> Result<Self, OptionError> {
         Values::new(options)?.gate()
     }
@@ -41,30 +41,30 @@ impl Gate {
 pub enum UnknownColumns {
     /// Refuse it.
     Error,
-    /// Pass over it.
+    /// Ignore it.
     Ignore,
 }
 
-/// `missing_columns`: what to do when a declared column is not there.
+/// `missing_columns`: what to do when a declared column is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MissingColumns {
-    /// Refuse the file (of a row format: the row).
+    /// Refuse the file, or for JSON the row.
     Error,
-    /// Take it as NULL.
+    /// Read it as NULL.
     Null,
 }
 
-/// `scalars`: what becomes of a JSON value of another kind than its column.
+/// `scalars`: what to do with a JSON value of another kind than its column.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scalars {
-    /// It is a bad value.
+    /// Reject it.
     #[default]
     Strict,
-    /// Numbers and booleans may be text, and the reverse; text without anything in it is NULL where it is no text.
+    /// Accept numbers and booleans as text, and the reverse. Empty text is NULL in columns that are not text.
     Convert,
 }
 
-/// `bytes`: how JSON text holds bytes.
+/// `bytes`: how bytes are encoded in JSON text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BytesFormat {
     /// Two hexadecimal digits a byte, as JSON is published.
@@ -79,42 +79,42 @@ pub enum BytesFormat {
 /// `check`: which columns a row is checked against.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CheckColumns {
-    /// All that are declared: which rows are bad does not depend on which columns the job reads.
+    /// All declared columns, so that the job's reading does not decide which rows are bad.
     #[default]
     All,
-    /// Those that the job reads (`'read_columns'`).
+    /// The columns that the job reads (`'read_columns'`).
     Read,
 }
 
 /// `column_names`: how the names of a file's columns are matched to the declared ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ColumnNames {
-    /// They are equal.
+    /// By equal names.
     #[default]
     Exact,
-    /// They are equal but for the case of their letters; one that is equal goes first.
+    /// By names that are equal except for case. An equal name takes precedence.
     AnyCase,
-    /// Not at all: columns of CSV are in declared order, and the header is passed over.
+    /// Not by name: columns of CSV are in declared order, and the header is ignored.
     Position,
 }
 
-/// `on_change`: what a delivery that was taken in may become.
+/// `on_change`: what to do when a delivery changes after it was read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnChange {
-    /// Anything: the old content is taken back and the new one taken in.
+    /// Retract the old content and insert the new.
     #[default]
     Replace,
-    /// Longer: what is added to a text file is taken in, whole rows at a time.
+    /// Insert whole rows that were appended to a text file.
     Append,
-    /// Nothing else: a change is an error.
+    /// Fail.
     Fail,
 }
 
 impl OnChange {
-    /// What a source of any format declares.
+    /// Parses the option, for a source of any format.
     ///
     /// # Errors
-    /// When `on_change` has a value that means nothing.
+    /// When `on_change` has an invalid value.
     pub fn parse(options: &BTreeMap<String, String>) -> Result<Self, OptionError> {
         Values::new(options)?.on_change()
     }
@@ -125,9 +125,9 @@ impl OnChange {
 pub struct JsonLinesOptions {
     /// How dates and timestamps are written.
     pub times: TimeRules,
-    /// `unknown_columns` of an object, by default passed over as is usual with JSON; `error` rejects the row.
+    /// `unknown_columns` of an object: ignored by default, as is usual with JSON; `error` rejects the row.
     pub unknown_columns: UnknownColumns,
-    /// `missing_columns` of an object, by default NULL as is usual with JSON; `error` rejects the row.
+    /// `missing_columns` of an object: NULL by default, as is usual with JSON; `error` rejects the row.
     pub missing_columns: MissingColumns,
     /// `column_names`, by default exact.
     pub column_names: ColumnNames,
@@ -169,7 +169,7 @@ pub struct ParquetOptions {
     pub column_names: ColumnNames,
     /// `check`, by default of all columns.
     pub check: CheckColumns,
-    /// `offsets`: what becomes of instants in a column without a time zone.
+    /// `offsets`: what to do with instants in a column without a time zone.
     pub offsets: Offsets,
     /// `on_change` of a file, by default replaced; not [`Append`](OnChange::Append).
     pub on_change: OnChange,
@@ -177,7 +177,7 @@ pub struct ParquetOptions {
     pub gate: Gate,
 }
 
-/// Options that say how dates and timestamps are written, of all formats that have them.
+/// Options for the notation of dates and timestamps, in all formats.
 pub const TIME_KEYS: &[&str] = &[
     "timestamp_format",
     "timestamp_formats",
@@ -186,14 +186,14 @@ pub const TIME_KEYS: &[&str] = &[
     "offsets",
 ];
 
-/// Options that say how numbers are written, of formats without numbers of their own.
+/// Options for the notation of numbers, in formats without a number type.
 pub const NUMBER_KEYS: &[&str] = &[
     "decimal_separator",
     "thousands_separator",
     "negative_parentheses",
 ];
 
-/// Options that say how JSON holds names and values.
+/// Options for names and values in JSON.
 pub const JSON_KEYS: &[&str] = &["column_names", "scalars", "bytes"];
 
 const JSON_LINES_KEYS: &[&str] = &[
@@ -358,7 +358,7 @@ const ON_CHANGES: &[(&str, OnChange)] = &[
     ("fail", OnChange::Fail),
 ];
 
-/// The candidate nearest to `text`, when it is near enough to be what was meant.
+/// The candidate nearest to `text`, if it is close enough.
 pub fn nearest<'a>(text: &str, candidates: &[&'a str]) -> Option<&'a str> {
     let near = candidates
         .iter()
@@ -367,7 +367,7 @@ pub fn nearest<'a>(text: &str, candidates: &[&'a str]) -> Option<&'a str> {
     (distance <= 1 + text.len() / 4).then_some(candidate)
 }
 
-/// Levenshtein's distance in bytes, cases alike.
+/// Levenshtein distance in bytes, ignoring case.
 fn edits(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.bytes().enumerate() {

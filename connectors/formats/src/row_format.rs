@@ -1,5 +1,5 @@
-//! The row formats. This is the one place that lists them: their names, their files' extensions, and what reads them. A
-//! new format is a folder, a variant of [`Format`] and a line of [`ROW_FORMATS`].
+//! The row formats. This module alone lists them: their names, file extensions and decoders. A new format is a
+//! folder, a variant of [`Format`] and a line of [`ROW_FORMATS`].
 
 use std::collections::BTreeMap;
 
@@ -17,30 +17,30 @@ use super::options::{
 
 /// A row format.
 pub struct RowFormat {
-    /// Which one it is.
+    /// The format.
     pub format: Format,
-    /// What it is called after `STORED AS`, the first name in messages.
+    /// Its names after `STORED AS`. Messages use the first one.
     pub names: &'static [&'static str],
-    /// What it is called in descriptions.
+    /// Its name in descriptions.
     pub title: &'static str,
     /// Extensions of its files, in lower case.
     pub extensions: &'static [&'static str],
-    /// Reads the options of its files, and checks all of them.
+    /// Parses the options of its files, and checks all of them.
     pub options: fn(&BTreeMap<String, String>) -> Result<FileOptions, OptionError>,
     /// How its files are read.
     pub files: FileLayout,
-    /// Reads records that are held apart, such as messages, for formats that have them.
+    /// The decoder of separate records, such as messages, if the format has one.
     pub records: Option<fn(&SourceSpec) -> Result<Box<dyn DecodeRecords>, SourceError>>,
 }
 
 /// Options of the files of any format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileOptions {
-    /// How they are compressed.
+    /// Their compression.
     pub compression: Compression,
-    /// What a file that was read may become.
+    /// What to do when a file changes.
     pub on_change: OnChange,
-    /// Whether values of columns that the job does not read are left unchecked.
+    /// Whether only the columns that the job reads are checked.
     pub checks_read_columns: bool,
 }
 
@@ -120,14 +120,14 @@ pub static ROW_FORMATS: &[RowFormat] = &[
     },
 ];
 
-/// Extensions of formats that are not read.
+/// Extensions of formats that are not supported.
 pub const UNREAD_FORMATS: &[&str] = &["avro", "orc", "arrow", "feather", "xlsx", "xls"];
 
 impl RowFormat {
     /// The entry of a format.
     pub fn of(format: Format) -> &'static Self {
         let entry = ROW_FORMATS.iter().find(|entry| entry.format == format);
-        // Every format has an entry; a test holds that.
+        // Every format has an entry, as a test checks.
         entry.unwrap_or(&ROW_FORMATS[0])
     }
 

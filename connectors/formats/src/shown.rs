@@ -1,12 +1,12 @@
-//! Text of files where people read it: in messages, and in the quarantine.
+//! Formats text of files for messages and for the quarantine.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
 use encoding_rs::{DecoderResult, Encoding, UTF_8};
 
-/// A row as the quarantine holds it: its text, when all of it is in `encoding`. Otherwise each byte that is not is
-/// written `\xHH` and each backslash `\\`, so that the row's bytes can be had again.
+/// A row for the quarantine: its text, if it is valid in `encoding`. Otherwise each invalid byte is written as `\xHH`
+/// and each backslash as `\\`, so that the original bytes can be recovered.
 pub(crate) fn raw_row(bytes: &[u8], encoding: &'static Encoding) -> String {
     if let Some(text) = encoding.decode_without_bom_handling_and_without_replacement(bytes) {
         return text.into_owned();
@@ -22,7 +22,7 @@ pub(crate) fn raw_row(bytes: &[u8], encoding: &'static Encoding) -> String {
     shown
 }
 
-/// Text for a terminal: control characters, and bytes that are not UTF-8, are written as escapes.
+/// Text for a terminal. Control characters, and bytes that are not UTF-8, are written as escapes.
 pub(crate) fn printable(bytes: &[u8]) -> String {
     let mut shown = String::with_capacity(bytes.len());
     for (text, lost) in pieces(bytes, UTF_8) {
@@ -40,7 +40,7 @@ pub(crate) fn printable(bytes: &[u8]) -> String {
     shown
 }
 
-/// The parts of a text that are in `encoding`, each with the bytes behind it that are not.
+/// The parts of a text that are valid in `encoding`, each with the invalid bytes after it.
 fn pieces<'a>(
     bytes: &'a [u8],
     encoding: &'static Encoding,

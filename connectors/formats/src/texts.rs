@@ -1,8 +1,8 @@
-//! Distinct texts, numbered in the order in which they are first met: what a column of few values comes to, however its
-//! rows come.
+//! Numbers distinct texts in the order in which they first occur, for columns of few values, plain or as
+//! dictionaries.
 //!
-//! Rows of a dictionary are numbered by their codes: each of its values is looked up once, and not again while the same
-//! dictionary comes.
+//! Rows of a dictionary are numbered by their codes. Each value is looked up once, as long as the same dictionary is
+//! used.
 
 use std::hash::BuildHasher;
 
@@ -13,10 +13,10 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
-/// Stands for NULL among the numbers of rows.
+/// The number of NULL.
 pub const NULL: u32 = u32::MAX;
 
-/// Of a value of a dictionary that no row had yet.
+/// Marks a dictionary's value that no row had yet.
 const UNMET: u32 = u32::MAX - 1;
 
 /// Distinct texts, each with a number.
@@ -25,50 +25,50 @@ pub struct Texts {
     hasher: RandomState,
     numbers: HashTable<u32>,
     text: String,
-    /// Where each text ends in `text`.
+    /// The end of each text in `text`.
     ends: Vec<usize>,
     longest: usize,
-    /// The dictionary that came last, and the numbers of its values.
+    /// The last dictionary, and the numbers of its values.
     known: Option<(StringArray, Vec<u32>)>,
 }
 
 impl Texts {
-    /// How many there are.
+    /// The number of texts.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no texts.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
-    /// The bytes of all of them.
+    /// Total length of all texts in bytes.
     pub fn bytes(&self) -> usize {
         self.text.len()
     }
 
-    /// The bytes of the longest.
+    /// Length of the longest text in bytes.
     pub fn longest(&self) -> usize {
         self.longest
     }
 
-    /// The text of a number.
+    /// The text with a number.
     pub fn get(&self, number: u32) -> &str {
         text_of(&self.text, &self.ends, number)
     }
 
-    /// All texts, by their numbers.
+    /// All texts, by number.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         let ranges = starts.zip(&self.ends);
         ranges.map(|(start, &end)| &self.text[start..end])
     }
 
-    /// Numbers the rows of a column: plain text, or a dictionary of text with codes of four bytes.
+    /// Numbers the rows of a column of plain text, or of a text dictionary with four-byte codes.
     ///
     /// # Errors
-    /// When it is of another type.
+    /// When the column has another type.
     pub fn number(&mut self, column: &ArrayRef, numbers: &mut Vec<u32>) -> Result<(), ArrowError> {
         numbers.reserve(column.len());
         if let Some(coded) = column.as_dictionary_opt::<UInt32Type>()
@@ -146,7 +146,7 @@ fn text_of<'a>(text: &'a str, ends: &[usize], number: u32) -> &'a str {
     &text[start..ends[number]]
 }
 
-/// Whether two arrays are one, for certain: the same memory.
+/// Whether two arrays use the same memory, and so are certainly equal.
 fn is_same(one: &StringArray, other: &StringArray) -> bool {
     let nulls = match (one.nulls(), other.nulls()) {
         (None, None) => true,

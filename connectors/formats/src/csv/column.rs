@@ -1,5 +1,5 @@
-//! Columns being decoded: each takes the fields of many rows at a time, in a loop of its own type, and appends
-//! straight to what becomes the Arrow array.
+//! Columns under construction. Each decodes the fields of many rows at a time, in a loop of its own type, and appends
+//! directly to the buffers of the Arrow array.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ pub(super) struct CsvColumn {
     numbers: NumberStyle,
 }
 
-/// How a field becomes a value, where the type alone does not say.
+/// How a field becomes a value, if the type alone does not decide.
 #[derive(Clone, Debug)]
 enum Kind {
     Plain,
@@ -41,7 +41,7 @@ enum Kind {
 
 impl CsvColumn {
     /// # Errors
-    /// When the type has no text form here; says what to declare instead.
+    /// When the type has no text form here. The message says what to declare instead.
     pub(super) fn new(field: &Field, options: &CsvOptions) -> Result<Self, String> {
         let kind = match field.data_type() {
             DataType::Boolean
@@ -100,9 +100,9 @@ impl CsvColumn {
         self.nullable
     }
 
-    /// An empty column with room for about `rows`. `check_utf8` tests each text by itself, so that the rows that
-    /// are not UTF-8 can be told; without it [`finish`](Build::finish) fails when there is any. Texts are coded by the
-    /// `dictionary` where one is given and serves.
+    /// An empty column with room for about `rows`. With `check_utf8`, each text is tested separately, so that rows
+    /// which are not UTF-8 can be identified. Without it, [`finish`](Build::finish) fails if there is any. Texts are
+    /// encoded by the `dictionary`, if one is given and in use.
     pub(super) fn builder<'a>(
         &self,
         rows: usize,
@@ -201,7 +201,7 @@ impl CsvColumn {
         self.by_value::<T>(rows, move |value| parse(value.text))
     }
 
-    /// Numbers as the source writes them.
+    /// A column of numbers, in the source's style.
     fn numbers<T: ArrowPrimitiveType>(
         &self,
         rows: usize,
@@ -227,12 +227,12 @@ impl CsvColumn {
         })
     }
 
-    /// Whether nothing but UTF-8 is asked of its fields.
+    /// Whether any UTF-8 text is a valid value.
     pub(super) fn takes_any_text(&self) -> bool {
         self.nullable && self.is_text()
     }
 
-    /// Whether it holds text or bytes.
+    /// Whether the column holds text or bytes.
     pub(super) fn is_text(&self) -> bool {
         matches!(
             self.data_type,
@@ -244,7 +244,7 @@ impl CsvColumn {
         )
     }
 
-    /// The sentence for a field that is rejected: NULL, or a text that is no value.
+    /// The message for a rejected field: NULL, or a text that is not a valid value.
     pub(super) fn reason(&self, text: Option<(&[u8], BadValue)>) -> String {
         match text {
             Some((text, why)) => scalar::reason(text, &self.data_type, why),
@@ -260,7 +260,7 @@ fn narrow_time(text: &[u8], unit: TimeUnit) -> Result<i32, BadValue> {
     i32::try_from(time_of_day(text, unit)?).map_err(|_| OUT_OF_RANGE)
 }
 
-/// A column that no file field feeds.
+/// A column for which the file has no field.
 pub(super) fn nulls(column: &CsvColumn, rows: usize) -> ArrayRef {
     new_null_array(&column.data_type, rows)
 }

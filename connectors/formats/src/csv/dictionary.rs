@@ -1,12 +1,12 @@
-//! The values of text columns that have few, each with a code.
+//! Dictionaries of text columns with few distinct values.
 //!
-//! Most columns of text have few values, and a row that says which costs less than a row that copies it: here, where
-//! a value is tested for UTF-8 once, and in all that groups or compares it later.
+//! Most text columns have few distinct values. A code for each row then costs less than a copy of the text. Each
+//! value is tested for UTF-8 once, and grouping and comparison by code are cheaper later.
 //!
-//! 1. A code stands for the same text in all blocks that are decoded with a dictionary, and is below the length of
-//!    its [`values`](Dictionary::values).
-//! 2. Its values are UTF-8.
-//! 3. A dictionary that gave up never serves again.
+//! 1. A code means the same text in all blocks that are decoded with a dictionary. It is less than the length of the
+//!    dictionary's [`values`](Dictionary::values).
+//! 2. All values are UTF-8.
+//! 3. A dictionary that was given up is never used again.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, ThreadId};
@@ -18,30 +18,30 @@ use twox_hash::XxHash3_64;
 
 use crate::scalar::FieldText;
 
-/// A column of more values is plain text.
+/// A column with more values is plain text.
 const VALUES_MAX: usize = 1 << 16;
-/// And one of longer ones.
+/// A column with more bytes of values is plain text too.
 const BYTES_MAX: usize = 4 << 20;
-/// Columns of no more values than this are not asked whether codes are worth it.
+/// Columns with at most this many values always have codes.
 const VALUES_FEW: usize = 1 << 10;
-/// Slots that are looked at for a value: more collisions than that are somebody's intent.
+/// Most slots that are probed for a value. More collisions than that are deliberate.
 const PROBES_MAX: usize = 256;
-/// Texts up to this length are found by their bytes alone.
+/// Texts up to this length are compared by the slot's words alone.
 const SHORT_BYTES: usize = 24;
-/// Slots of a table that has any.
+/// Slots of the smallest table that is not empty.
 const SLOTS_MIN: usize = 256;
-/// Tables of fewer are for the most part empty.
+/// Smaller tables are kept at most a quarter full.
 const SLOTS_FEW: usize = 1 << 12;
 
-/// Sets of dictionaries, one for each column, each used by one block at a time.
+/// Sets of dictionaries, with one dictionary for each column. A set is used by one block at a time.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
     sets: Mutex<Vec<(ThreadId, Vec<Dictionary>)>>,
 }
 
 impl Pool {
-    /// A set of dictionaries for `columns`: the one that this thread used last if there is one, so that whoever works
-    /// with its rows meets the same values again.
+    /// A set of dictionaries for `columns`. Preferably the one that this thread used last, so that the thread's later
+    /// operators see the same values again.
     pub(super) fn take(&self, columns: usize) -> Vec<Dictionary> {
         let mut sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
         let own = thread::current().id();
@@ -53,32 +53,32 @@ impl Pool {
         set.map_or_else(|| vec![Dictionary::default(); columns], |(_, set)| set)
     }
 
-    /// Gives a set back.
+    /// Returns a set to the pool.
     pub(super) fn put(&self, set: Vec<Dictionary>) {
         let mut sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
         sets.push((thread::current().id(), set));
     }
 }
 
-/// The values of a column.
+/// The distinct values of a column.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Dictionary {
-    /// Open addressing, at least half of it empty; the length is a power of two.
+    /// A table with open addressing, at least half empty. Its length is a power of two.
     slots: Vec<Slot>,
-    /// Of a hash, the bits that are no place among the slots.
+    /// The number of a hash's bits that are not part of the slot's index.
     shift: u32,
     /// The texts of all values.
     bytes: Vec<u8>,
-    /// Where each of them ends.
+    /// The end of each text in `bytes`.
     ends: Vec<i32>,
     /// The values as an array, if none was added since.
     array: Option<ArrayRef>,
-    /// Rows of the blocks that were decoded with it.
+    /// Rows of the blocks that were decoded with the dictionary.
     rows: usize,
     has_given_up: bool,
 }
 
-/// A value, by what it is found: its bytes, or of a longer one its hash. Half a cache line.
+/// A value with its search key: the text's bytes, or for a longer text its hash. Takes half a cache line.
 #[derive(Clone, Copy, Debug)]
 struct Slot {
     a: u64,
@@ -88,7 +88,7 @@ struct Slot {
     code: u32,
 }
 
-/// An empty slot. No text is as long.
+/// An empty slot. No text has this length.
 const NONE: Slot = Slot {
     a: 0,
     b: 0,
@@ -97,17 +97,17 @@ const NONE: Slot = Slot {
     code: u32::MAX,
 };
 
-/// `BadValue` a text has no code.
+/// Why a text has no code.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// It is not UTF-8.
+    /// The text is not UTF-8.
     NotUtf8,
-    /// The dictionary takes no more.
+    /// The dictionary is full.
     Full,
 }
 
 impl Slot {
-    /// Of a text, without a code.
+    /// The slot of a text, without a code.
     #[inline]
     fn of(value: FieldText<'_>) -> Self {
         let length = value.text.len();
@@ -135,7 +135,7 @@ impl Slot {
         differ | u64::from(self.length ^ other.length) == 0
     }
 
-    /// Sums of products by odd numbers, of which the upper bits are good: multiply-shift.
+    /// A sum of products with odd constants, whose upper bits are well distributed (multiply-shift).
     #[inline]
     fn hash(&self) -> u64 {
         self.a
@@ -150,7 +150,7 @@ impl Slot {
     }
 }
 
-/// The words of a text that is long, or the last one in its block.
+/// The words of a text that is long, or too close to the end of its block to load 24 bytes.
 #[cold]
 fn apart(text: &[u8]) -> [u64; 3] {
     let mut bytes = [0; SHORT_BYTES];
@@ -163,7 +163,7 @@ fn apart(text: &[u8]) -> [u64; 3] {
     }
 }
 
-/// Of the words of a text of each length, the bytes that are the text's.
+/// For each length of a text, the mask of its bytes in the three words.
 const MASKS: [[u64; 3]; SHORT_BYTES + 1] = {
     let mut masks = [[0; 3]; SHORT_BYTES + 1];
     let mut length = 1;
@@ -184,7 +184,7 @@ fn words(bytes: &[u8; SHORT_BYTES]) -> [u64; 3] {
 }
 
 impl Dictionary {
-    /// Whether it has not given up.
+    /// Whether the dictionary is in use, and was not given up.
     pub(super) fn serves(&self) -> bool {
         !self.has_given_up
     }
@@ -194,7 +194,7 @@ impl Dictionary {
     pub(super) fn find(&self, value: FieldText<'_>) -> Option<u32> {
         let key = Slot::of(value);
         let mut at = index(key.hash() >> self.shift);
-        // The mask is all ones where there are no slots, and the first look fails.
+        // Without slots, the mask is all ones, and the first access fails.
         let mask = self.slots.len().wrapping_sub(1);
         while let Some(slot) = self.slots.get(at & mask) {
             if slot.is_of(&key)
@@ -219,7 +219,7 @@ impl Dictionary {
         self.bytes.get(begin..end).unwrap_or_default()
     }
 
-    /// Makes a text one of the values, which it is [not yet](Self::find), and gives its code.
+    /// Adds a text that is [not a value yet](Self::find), and returns its code.
     pub(super) fn add(&mut self, value: FieldText<'_>) -> Result<u32, Refusal> {
         let text = value.text;
         if std::str::from_utf8(text).is_err() {
@@ -229,7 +229,7 @@ impl Dictionary {
         if self.ends.len() >= VALUES_MAX || end > BYTES_MAX {
             return Err(Refusal::Full);
         }
-        // Small tables are nearly empty, so that most values are found where they are looked for first.
+        // Small tables are mostly empty, so that most values are found at their first slot.
         let full = self.slots.len() / if self.slots.len() < SLOTS_FEW { 4 } else { 2 };
         if self.ends.len() >= full && !self.grow() {
             return Err(Refusal::Full);
@@ -251,7 +251,7 @@ impl Dictionary {
         Ok(code)
     }
 
-    /// Makes the slots twice as many; `false` when the values cannot be told apart in time.
+    /// Doubles the number of slots. `false` if there are too many collisions.
     fn grow(&mut self) -> bool {
         let mut slots = vec![NONE; (self.slots.len() * 2).max(SLOTS_MIN)];
         self.shift = 64 - slots.len().trailing_zeros();
@@ -261,18 +261,18 @@ impl Dictionary {
         placed
     }
 
-    /// Whether it is clear within a first block that codes will not be worth it.
+    /// Whether it is certain within a first block that codes will not be worth it.
     pub(super) fn is_hopeless(&self, rows: usize) -> bool {
         self.ends.len() > 4 * VALUES_FEW && self.ends.len() * 8 > (self.rows + rows) * 7
     }
 
-    /// Whether codes are worth it after a block of `rows`: values come again.
+    /// Whether codes are worth it after a block of `rows`, because values repeat.
     pub(super) fn is_worth_it(&mut self, rows: usize) -> bool {
         self.rows = self.rows.saturating_add(rows);
         self.ends.len() <= VALUES_FEW || self.ends.len() <= self.rows / 2
     }
 
-    /// Forgets all values, never to serve again.
+    /// Drops all values and gives the dictionary up.
     pub(super) fn give_up(&mut self) {
         *self = Self {
             has_given_up: true,
@@ -280,7 +280,7 @@ impl Dictionary {
         };
     }
 
-    /// The values, by their codes: the same array as long as none is added.
+    /// The values by code. The array is the same as long as no value is added.
     pub(super) fn values(&mut self) -> Result<ArrayRef, ArrowError> {
         if let Some(array) = &self.array {
             return Ok(Arc::clone(array));
@@ -293,7 +293,7 @@ impl Dictionary {
     }
 }
 
-/// Puts a value into the first empty slot from its own on, if one is near.
+/// Puts a value into the first empty slot at or after its index, if one is close enough.
 fn place(slots: &mut [Slot], shift: u32, slot: Slot) -> bool {
     let (at, mask) = (index(slot.hash() >> shift), slots.len().wrapping_sub(1));
     for probe in 0..PROBES_MAX {

@@ -1,9 +1,10 @@
-//! Rows to CSV: RFC 4180 with a header, `\n` line ends.
+//! Encodes rows as CSV: RFC 4180 with a header and `\n` line ends.
 //!
-//! 1. NULL is written as the null text, bare. A text equal to the null text is quoted, so the two differ.
-//! 2. A field is quoted when it holds the delimiter, a quote, CR or LF, and not otherwise; so the bytes are a function
+//! 1. NULL is written as the null text without quotes. A text equal to the null text is quoted, so the two differ.
+//! 2. Otherwise a field is quoted only if it contains the delimiter, a quote, CR or LF. So the bytes are a function
 //!    of the values.
-//! 3. A line is never empty (readers skip empty lines): where a table of one column would give one, `""` is written.
+//! 3. A line is never empty, because readers skip empty lines. Where a table of one column would give an empty line,
+//!    `""` is written.
 
 use std::io::Write;
 
@@ -13,10 +14,10 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use tidewater_contract::sink::{EncodeError, EncodeRows};
 
-/// Bytes gathered before they are handed on.
+/// Bytes that are buffered before they are passed on.
 const BUFFER_BYTES: usize = 256 * 1024;
 
-/// How values look: timestamps as `2024-03-10 07:23:12[.fraction]`, with the offset where the column has a zone.
+/// The format of values. Timestamps are `2024-03-10 07:23:12[.fraction]`, with an offset if the column has a zone.
 const FORMAT: FormatOptions<'static> = FormatOptions::new()
     .with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"))
     .with_timestamp_tz_format(Some("%Y-%m-%d %H:%M:%S%.f%:z"));

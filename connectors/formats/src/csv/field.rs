@@ -1,4 +1,4 @@
-//! The fields of a block's rows, column by column, and what takes them.
+//! Passes the fields of a block's rows, column by column, to the builders of columns.
 
 use std::mem;
 use std::ops::Range;
@@ -14,27 +14,27 @@ use crate::scalar::{BadValue, FieldText};
 /// Rows of a block whose fields are known.
 pub(super) struct Rows<'a> {
     pub bytes: &'a [u8],
-    /// The bytes before line ends were unified, where that made a difference.
+    /// The bytes before line ends were unified, if that changed any.
     pub original: Option<&'a [u8]>,
     pub index: &'a Index,
     /// Fields in a row.
     pub fields: usize,
-    /// The quote, when the block may have any.
+    /// The quote character, if the block may contain one.
     pub quote: Option<u8>,
     pub dialect: Dialect,
-    /// The unquoted text that means NULL, the first of all.
+    /// The first unquoted text that means NULL.
     pub null: &'a [u8],
-    /// The others.
+    /// The other texts that mean NULL.
     pub other_nulls: &'a [Vec<u8>],
-    /// Whether fields may be escaped or missing, or have other marks of NULL.
+    /// Whether fields may be escaped or missing, or there are other texts for NULL.
     pub may_be_rare: bool,
 }
 
-/// Hears of a row's field that a column cannot take: of NULL, or of a bad value.
+/// Called for a row's field that a column refuses: NULL, or a bad value.
 pub(super) type Refuse<'a> = dyn FnMut(usize, Option<BadValue>) + 'a;
 
 impl Rows<'_> {
-    /// Hands each row's `field` to `take`, `None` being NULL.
+    /// Passes each row's `field` to `take`; `None` is NULL.
     pub(super) fn each(&self, field: usize, mut take: impl FnMut(usize, Option<FieldText<'_>>)) {
         let last = field + 1 == self.fields;
         let mut scratch = Vec::new();
@@ -44,7 +44,7 @@ impl Rows<'_> {
             if last {
                 text = text.strip_suffix(b"\r").unwrap_or(text);
             }
-            // One call of `take`, so that it is compiled into the loop.
+            // There is only one call of `take`, so that it is inlined into the loop.
             let value = match self.quote {
                 Some(quote) if text.first() == Some(&quote) => {
                     Some(self.quoted(range.start, room, text, &mut scratch))
@@ -57,7 +57,7 @@ impl Rows<'_> {
         }
     }
 
-    /// The value of a quoted field. Apart from the loop, which has few registers as it is.
+    /// The value of a quoted field. Not inlined, because the loop has few free registers.
     #[inline(never)]
     fn quoted<'b>(
         &'b self,
@@ -72,7 +72,7 @@ impl Rows<'_> {
             return FieldText { text, room: text };
         }
         let text = self.dialect.text(field, scratch);
-        // Without doubled quotes it is the text in its place.
+        // Without doubled quotes, the value is a part of the block.
         let behind = room.get(1..).unwrap_or_default();
         let in_place = std::ptr::eq(behind.as_ptr(), text.as_ptr());
         FieldText {
@@ -81,7 +81,7 @@ impl Rows<'_> {
         }
     }
 
-    /// The value of a field that is not quoted, where it may be escaped or missing, or another mark of NULL.
+    /// The value of an unquoted field that may be escaped, missing, or another text for NULL.
     #[inline(never)]
     fn rare<'b>(
         &'b self,
@@ -101,17 +101,18 @@ impl Rows<'_> {
         })
     }
 
-    /// Whether a text that is no value of its column means NULL: a blank one or a mark of NULL, though it be quoted.
+    /// Whether a text that is not a valid value of its column means NULL: a blank text, or a text for NULL even if it
+    /// is quoted.
     pub(super) fn means_null(&self, text: &[u8]) -> bool {
         let text = text.trim_ascii();
         text.is_empty() || text == self.null || self.other_nulls.iter().any(|null| null == text)
     }
 }
 
-/// Which rows of a column hold a value. Runs of values, the usual case, cost an addition each.
+/// The validity of a column's rows. A run of values, the usual case, costs an addition each.
 pub(super) struct Validity {
     nulls: NullBufferBuilder,
-    /// Values at the end that `nulls` has not been told of.
+    /// Values at the end that are not yet in `nulls`.
     run: usize,
 }
 
@@ -148,22 +149,22 @@ impl Validity {
     }
 }
 
-/// A column of a block, growing.
+/// A column of a block under construction.
 pub(super) trait Build {
-    /// Appends each row's `field`. One that is refused is appended as NULL: its row will be left out.
+    /// Appends each row's `field`. A refused field is appended as NULL, and its row is removed later.
     fn take(&mut self, rows: &Rows<'_>, field: usize, refuse: &mut Refuse<'_>);
 
-    /// Forgets the rows so far: of a column that is checked and not read.
+    /// Drops the rows so far, for a column that is checked and not read.
     fn forget(&mut self);
 
-    /// The array of all that was taken.
+    /// The array of all appended rows.
     ///
     /// # Errors
-    /// When a text is not UTF-8 and texts were not tested one by one.
+    /// When a text is not UTF-8 and texts were not tested separately.
     fn finish(self: Box<Self>) -> Result<ArrayRef, ArrowError>;
 }
 
-/// The value of a field, or `None` when it is NULL or refused.
+/// The value of a field, or `None` if it is NULL or refused.
 #[inline]
 pub(super) fn take_parsed<T>(
     rows: &Rows<'_>,

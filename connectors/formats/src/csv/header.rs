@@ -1,4 +1,4 @@
-//! Names of columns in the header of a file, and which field feeds which declared column.
+//! Matches the column names in a file's header to declared columns.
 
 use std::sync::Arc;
 
@@ -8,10 +8,10 @@ use crate::options::{ColumnNames, CsvOptions, MissingColumns, UnknownColumns, ne
 use crate::shown::printable;
 use tidewater_contract::error::SourceError;
 
-/// Which field of a row feeds each declared column.
+/// The field of each declared column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fields {
-    /// For each declared column its field, `None` when the file has none.
+    /// The field of each declared column; `None` if the file has none.
     pub of_column: Vec<Option<usize>>,
 }
 
@@ -19,13 +19,13 @@ pub(super) struct Fields {
 pub(super) struct Header {
     /// The names of its fields.
     pub names: Vec<String>,
-    /// Where it ends, its line end included.
+    /// Where the header ends, including its line end.
     pub end: usize,
-    /// As it stands.
+    /// The header as it is in the file.
     line: String,
 }
 
-/// Reads the header that `head` begins with. `None` when there is no record. Names that are not looked at may be
+/// Reads the header at the beginning of `head`. `None` if there is no record. Names that are not used may be
 /// anything.
 pub(super) fn read(
     file: &Arc<str>,
@@ -73,10 +73,10 @@ pub(super) fn read(
     Ok(Some(header))
 }
 
-/// Fits a `header` to the `declared` columns. Gives warnings too.
+/// Matches a `header` to the `declared` columns. Also returns warnings.
 ///
 /// # Errors
-/// When a declared column is missing or ambiguous, or a field is not declared, unless the options allow it.
+/// When a declared column is missing or ambiguous, or a field is not declared, and the options do not allow it.
 pub(super) fn fit(
     file: &Arc<str>,
     header: &Header,
@@ -111,7 +111,7 @@ pub(super) fn fit(
     Ok((Fields { of_column }, warnings))
 }
 
-/// The field of a declared column: the one of its name, else in any case, if that is asked for.
+/// The field with a declared column's name, or else with its name in another case, if the options say so.
 fn field_of(
     file: &Arc<str>,
     names: &[String],
@@ -162,7 +162,7 @@ fn no_header(file: &Arc<str>, header: &Header, declared: &[CsvColumn]) -> Source
     SourceError::file(file, message)
 }
 
-/// A warning when the header has a declared column's name in another case alone.
+/// A warning if the header has a declared column's name only in another case.
 fn check_missing(
     file: &Arc<str>,
     column: &CsvColumn,

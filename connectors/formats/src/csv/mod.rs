@@ -1,7 +1,7 @@
-//! Comma-separated values: RFC 4180 by default, with the columns found by the names in the header.
+//! Comma-separated values: RFC 4180 by default. Columns are matched by the names in the header.
 //!
-//! [`Csv`] knows where records end and what a header means; the decoders that it gives turn blocks of whole records
-//! into batches. Nothing here does I/O.
+//! [`Csv`] finds where records end and interprets the header. Its decoders turn blocks of whole records into batches.
+//! Nothing here does I/O.
 
 mod column;
 mod decode;
@@ -39,7 +39,7 @@ impl Csv {
     /// The CSV format as `spec` declares it.
     ///
     /// # Errors
-    /// When an option is wrong, or a declared type has no place in CSV.
+    /// When an option is wrong, or CSV cannot hold a declared type.
     pub fn new(spec: &SourceSpec) -> Result<Self, SourceError> {
         let options = CsvOptions::parse(&spec.options)?;
         let declaration = |column: &str, message: String| SourceError::Declaration {
@@ -92,7 +92,8 @@ impl Csv {
         })
     }
 
-    /// The fields of a file without a header, or with one that is not looked at: the declared columns, in their order.
+    /// The decoder of a file without a header, or with one that is ignored. Its fields are the declared columns in
+    /// order.
     fn in_declared_order(&self, layout: FileLayout) -> Arc<Decoder> {
         let columns = self.table.columns.iter();
         let names: Vec<_> = columns.map(|column| Arc::clone(&column.name)).collect();
@@ -102,10 +103,10 @@ impl Csv {
         self.decoder(layout, fields, names)
     }
 
-    /// The layout of records that come one by one.
+    /// The layout of separate records.
     ///
     /// # Errors
-    /// When their encoding does not let them be joined by line feeds.
+    /// When records in this encoding cannot be joined by line feeds.
     fn layout_of_records(&self) -> Result<FileLayout, SourceError> {
         let encoding = match self.options.layout.encoding {
             TextEncoding::Fixed(encoding) if encoding.is_ascii_compatible() => encoding,
@@ -126,14 +127,14 @@ impl Csv {
         })
     }
 
-    /// Where the first record of `text` begins: behind the lines that are skipped, blank ones and comments.
+    /// Where the first record of `text` begins: after skipped lines, blank lines and comments.
     fn first_record(&self, text: &[u8]) -> usize {
         let mut at = self
             .options
             .layout
             .behind_skipped(text)
             .unwrap_or(text.len());
-        // In a file of one column without a header a blank line is a row.
+        // In a file with one column and no header, a blank line is a row.
         let blank_is_row = !self.options.has_header && self.table.columns.len() == 1;
         while let Some(line) = text.get(at..).filter(|rest| !rest.is_empty()) {
             let is_blank = matches!(line, [b'\n' | b'\r', ..]) && !blank_is_row;
@@ -151,7 +152,7 @@ impl Csv {
         at
     }
 
-    /// The decoder of a file with a header at `at` of `text`, and where its rows begin.
+    /// The decoder of a file whose header is at `at` in `text`, and where its rows begin.
     fn with_header(
         &self,
         file: &Arc<str>,

@@ -1,15 +1,15 @@
-//! Where records and their fields end: RFC 4180, and how reading recovers from what is not RFC 4180.
+//! Finds the ends of records and fields by RFC 4180, and recovers from violations of it.
 //!
 //! 1. A record ends at a line end (LF or CRLF) outside quotes, or at the end of the file.
-//! 2. A field is quoted when its first byte is the quote. Then it ends at the next quote that is neither doubled nor
-//!    escaped, and a delimiter or line end must follow. In a field that is not quoted a quote is a character like others.
-//! 3. A record with a fault is the line on which it begins and nothing more: reading goes on at the next line,
-//!    so a lost quote never swallows its neighbours.
-//! 4. What is found does not depend on how the bytes were cut, as long as they begin at a record.
+//! 2. A field is quoted if its first byte is the quote. It then ends at the next quote that is neither doubled nor
+//!    escaped, and a delimiter or line end must follow. In other fields, a quote is an ordinary character.
+//! 3. A record with a fault consists of the line on which it begins. Reading continues at the next line, so a missing
+//!    quote affects no other line.
+//! 4. The result does not depend on how the bytes were cut, as long as they begin at a record.
 
 use memchr::{memchr, memchr_iter, memchr2, memchr3, memrchr};
 
-/// A few bytes that mean something between fields or records: a delimiter, the beginning of a comment.
+/// A mark of a few bytes: a delimiter, or the beginning of a comment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
     bytes: [u8; Mark::BYTES_MAX],
@@ -17,10 +17,10 @@ pub struct Mark {
 }
 
 impl Mark {
-    /// The longest.
+    /// Length of the longest mark.
     pub const BYTES_MAX: usize = 4;
 
-    /// `None` when there are too many bytes, or none.
+    /// `None` if there are no bytes, or too many.
     pub fn new(text: &[u8]) -> Option<Self> {
         let mut bytes = [0; Self::BYTES_MAX];
         bytes.get_mut(..text.len())?.copy_from_slice(text);
@@ -30,48 +30,48 @@ impl Mark {
         })
     }
 
-    /// Its bytes.
+    /// The mark's bytes.
     pub fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..self.length).unwrap_or_default()
     }
 
-    /// How many bytes it has.
+    /// The mark's length.
     pub(super) fn len(self) -> usize {
         self.length
     }
 
-    /// Its first byte.
+    /// The mark's first byte.
     pub(crate) fn first(self) -> u8 {
         self.bytes[0]
     }
 }
 
-/// What divides records into fields.
+/// The characters that divide text into records and fields.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Dialect {
     pub delimiter: Mark,
-    /// `None` when quotes mean nothing.
+    /// The quote character; `None` if quotes have no meaning.
     pub quote: Option<u8>,
-    /// Makes the byte behind it a character like others.
+    /// The escape character, which makes the next byte an ordinary character.
     pub escape: Option<u8>,
-    /// A line that begins with it is no record.
+    /// The beginning of a comment line, which is not a record.
     pub comment: Option<Mark>,
 }
 
-/// A record of some bytes.
+/// A record.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Record {
-    /// End of its text, line end excluded.
+    /// End of its text, without the line end.
     pub end: usize,
     /// Where the next record begins.
     pub next: usize,
-    /// Whether it is a comment, and no record.
+    /// Whether it is a comment and not a record.
     pub is_comment: bool,
-    /// What is wrong with it, if anything.
+    /// Its fault, if it has one.
     pub fault: Option<QuoteFault>,
 }
 
-/// A breach of the quoting rules.
+/// A violation of the quoting rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct QuoteFault {
     /// The field at fault, from 0.
@@ -86,7 +86,8 @@ const NOT_CLOSED: &str =
     "the field's quote is never closed, or only on a later line with text behind it";
 
 impl Dialect {
-    /// Whether records of `bytes` have to be walked byte by byte: a line end may be none, or a line no record.
+    /// Whether records of `bytes` must be scanned byte by byte, because a line end may be inside quotes, or a line
+    /// may be a comment.
     pub(super) fn is_special(self, bytes: &[u8]) -> bool {
         let has = |byte: Option<u8>| byte.is_some_and(|byte| memchr(byte, bytes).is_some());
         self.delimiter.len() > 1
@@ -108,8 +109,8 @@ impl Dialect {
         at
     }
 
-    /// The record that begins at `start`, or `None` when `bytes` end before it does. `at_end` says that nothing
-    /// follows `bytes`. `field_end` is called with the end of each field; that of the last one may include a CR.
+    /// The record that begins at `start`, or `None` if `bytes` end before it does. `at_end` says that nothing follows
+    /// `bytes`. `field_end` is called with the end of each field; the last field may include a CR.
     pub(super) fn record(
         self,
         bytes: &[u8],
@@ -151,7 +152,7 @@ impl Dialect {
         Some(ended(bytes, start, end, None))
     }
 
-    /// The fault of a record as its first line alone shows it: later lines may not be in the same block.
+    /// The fault of a record, judged by its first line only, since later lines may be in another block.
     fn fault_of_line(
         self,
         bytes: &[u8],
@@ -166,7 +167,7 @@ impl Dialect {
         }
     }
 
-    /// Walks the fields of a record.
+    /// Scans the fields of a record.
     fn walk(
         self,
         bytes: &[u8],
@@ -224,8 +225,8 @@ impl Dialect {
         Walk::Cut
     }
 
-    /// Where the field that begins at `at` without a quote ends: at a delimiter or line end, or where all ends. `None`
-    /// when more bytes decide.
+    /// Where the unquoted field at `at` ends: at a delimiter, a line end, or the end of the file. `None` if more
+    /// bytes are needed to decide.
     fn unquoted_end(self, bytes: &[u8], mut at: usize, at_end: bool) -> Option<usize> {
         let delimiter = self.delimiter.as_bytes();
         loop {
@@ -254,7 +255,7 @@ impl Dialect {
         }
     }
 
-    /// Where the quoted text that begins at `at` ends: behind the first quote that is neither doubled nor escaped.
+    /// The index after the first quote, from `at` on, that is neither doubled nor escaped.
     fn closing(self, bytes: &[u8], mut at: usize, quote: u8) -> Option<usize> {
         let escape = self.escape.unwrap_or(quote);
         loop {
@@ -267,8 +268,8 @@ impl Dialect {
         }
     }
 
-    /// The text of a field: without its quotes, and with doubled and escaped characters as they are meant. `scratch`
-    /// holds it when it differs from the field's bytes.
+    /// The text of a field without its quotes, with doubled and escaped characters resolved. `scratch` holds it if it
+    /// differs from the field's bytes.
     pub(super) fn text<'a>(self, field: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
         let quoted = self.quote.and_then(|quote| {
             let inner = field.strip_prefix(&[quote])?.strip_suffix(&[quote])?;
@@ -296,7 +297,7 @@ impl Dialect {
 }
 
 enum Walk {
-    /// At the line end, or the end of all.
+    /// At the line end, or the end of the file.
     Ended(usize),
     /// The bytes end before the record does.
     Cut,

@@ -1,7 +1,7 @@
-//! CSV that comes record by record, such as payloads of messages: without a header, columns in declared order.
+//! CSV in separate records, such as payloads of messages. There is no header, and columns are in declared order.
 //!
-//! Records that are well formed are joined into one block and decoded like a file's. A record that is not is rejected
-//! before, so that it does no harm to the next one.
+//! Well-formed records are joined into one block and decoded like a file. Other records are rejected first, so they
+//! do not affect the next record.
 
 use std::sync::Arc;
 
@@ -14,16 +14,16 @@ use tidewater_contract::source::{
     DecodeRecords, DecodeText, DecodedRecords, RejectedRecord, SourceSpec, TextBlock,
 };
 
-/// Rows, a row a record. One line end may follow it.
+/// Decodes one row from each record. A record may end with one line end.
 pub struct CsvRecords {
     decoder: Arc<Decoder>,
 }
 
-/// Why a record is not one row.
+/// Why a record is not one row: the column at fault, if there is one, and the reason.
 type Flaw = (Option<Arc<str>>, String);
 
 impl CsvRecords {
-    /// Records of a source's columns.
+    /// A decoder for a source's columns.
     pub fn new(spec: &SourceSpec) -> Result<Self, SourceError> {
         let csv = Csv::new(spec)?;
         let layout = csv.layout_of_records()?;
@@ -62,7 +62,7 @@ impl DecodeRecords for CsvRecords {
     fn decode(&self, records: &[&[u8]]) -> DecodedRecords {
         let bytes = records.iter().map(|record| record.len() + 1).sum();
         let mut block = Vec::with_capacity(bytes);
-        // Where in the block a record begins, and which one it is.
+        // The offset of each record in the block, and its index.
         let mut joined = Vec::with_capacity(records.len());
         let mut rejected = Vec::new();
         for (record, text) in records.iter().enumerate() {

@@ -47,7 +47,7 @@ fn texts(names: &[&str]) -> SourceSpec {
     spec(&columns, &[])
 }
 
-/// What a file came to.
+/// The result of decoding a file.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Read {
     rows: Vec<Vec<String>>,
@@ -56,7 +56,7 @@ struct Read {
     warnings: Vec<String>,
 }
 
-/// Decodes a file that arrives `step` bytes at a time: with dictionaries it comes to the same.
+/// Decodes a file that arrives `step` bytes at a time, and checks that dictionaries give the same result.
 fn read(spec: &SourceSpec, bytes: &[u8], step: usize) -> Result<Read, SourceError> {
     let plain = read_as(spec, bytes, step)?;
     let spec = SourceSpec {
@@ -119,7 +119,7 @@ fn read_as(spec: &SourceSpec, bytes: &[u8], step: usize) -> Result<Read, SourceE
     Ok(read)
 }
 
-/// Rows begin where lines do, each somewhere else, in order.
+/// Checks that rows begin where lines do, in ascending order.
 fn check_places(text: &[u8], line_end: LineEnd, header: usize, ordinals: &[u64]) {
     assert!(ordinals.is_sorted_by(|one, next| one < next));
     for place in ordinals {

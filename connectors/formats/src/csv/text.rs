@@ -1,4 +1,4 @@
-//! Columns of text: plain, or as codes of values.
+//! Columns of text, plain or as dictionary codes.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::scalar::{BadValue, FieldText};
 pub(super) const NOT_UTF8: BadValue =
     "it is not valid UTF-8; if the file is in another encoding, set the option encoding";
 
-/// Text, and binary as the bytes of its text.
+/// A column of text, or of binary values given as text.
 pub(super) struct Texts<O> {
     data_type: DataType,
     check_utf8: bool,
@@ -47,7 +47,8 @@ impl<O: OffsetSizeTrait> Texts<O> {
         Ok(())
     }
 
-    /// Appends a text: a short one as so many bytes that no length need be looked at, the surplus cut off again.
+    /// Appends a text. A short text is copied as a fixed number of bytes, without a look at its length, and the
+    /// surplus is cut off.
     #[inline]
     fn append(&mut self, value: FieldText<'_>) {
         const SHORT_BYTES: usize = 24;
@@ -97,23 +98,24 @@ impl<O: OffsetSizeTrait> Build for Texts<O> {
     }
 
     fn finish(self: Box<Self>) -> Result<ArrayRef, ArrowError> {
-        // Offsets ascend, being lengths of one growing buffer, which a block's bound keeps below 2 GiB.
+        // Offsets ascend, because they are lengths of one growing buffer. A block's size limit keeps them below 2
+        // GiB.
         let offsets = OffsetBuffer::new(ScalarBuffer::from(self.offsets));
         let array =
             GenericStringArray::<O>::try_new(offsets, self.bytes.into(), self.validity.finish())?;
         if *array.data_type() == self.data_type {
             return Ok(Arc::new(array));
         }
-        // Views and binary share the bytes.
+        // Views and binary arrays share the bytes.
         cast(&array, &self.data_type)
     }
 }
 
-/// Text as codes of a dictionary's values, for as long as it serves: then all of the block is plain text.
+/// Text as codes of a dictionary. If the dictionary is given up, the whole block becomes plain text.
 pub(super) struct Coded<'a> {
     dictionary: &'a mut Dictionary,
     check_utf8: bool,
-    /// Rows that were expected.
+    /// Expected number of rows.
     rows: usize,
     codes: Vec<u32>,
     validity: Validity,
@@ -133,7 +135,7 @@ impl<'a> Coded<'a> {
         }
     }
 
-    /// Takes what is not among the values: a new one, NULL, what is refused, and all that is plain.
+    /// Handles everything that is not a known value: new values, NULL, refused fields, and plain text.
     #[inline(never)]
     fn push(
         &mut self,
@@ -163,7 +165,7 @@ impl<'a> Coded<'a> {
         self.validity.append(code.is_some());
     }
 
-    /// Gives the dictionary up: what was taken so far, as plain text.
+    /// Gives the dictionary up. Returns the rows so far as plain text.
     #[cold]
     fn unpacked(&mut self) -> &mut Texts<i32> {
         let mut plain = Texts::new(

@@ -1,9 +1,9 @@
-//! Columns that take JSON values one by one, and can forget the last rows again.
+//! Columns to which JSON values are appended one by one, and which can be truncated again.
 //!
 //! Invariants:
-//! 1. After `n` calls of `push` that succeeded, or of `push_null`, a column holds `n` values.
-//! 2. After a `push` that failed, or an object that failed after some of its columns were pushed, `truncate` to the
-//!    number of values before restores the column.
+//! 1. After `n` successful calls of `push` or `push_null`, a column holds `n` values.
+//! 2. If a `push` fails, or an object fails after some of its columns were pushed, `truncate` to the previous number
+//!    of values restores the column.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -27,47 +27,48 @@ use crate::options::{BytesFormat, Scalars};
 use crate::scalar::timestamp::{DateParser, TimestampParser, time_of_day};
 use crate::scalar::{BadValue, OUT_OF_RANGE, TimeRules, boolean, number, reason, sql_name};
 
-/// What a source declares about its values.
+/// A source's options about values.
 #[derive(Clone, Debug, Default)]
 pub(super) struct JsonRules {
     /// How dates and timestamps are written.
     pub(super) times: TimeRules,
-    /// Whether text is taken as a number and the reverse.
+    /// Whether text is accepted as a number and the reverse.
     pub(super) scalars: Scalars,
     /// How bytes are written.
     pub(super) bytes: BytesFormat,
-    /// Whether fields are matched to columns whatever the case of their letters.
+    /// Whether fields are matched to columns regardless of case.
     pub(super) any_case: bool,
-    /// Fields that no column declares reject their row.
+    /// Whether a row with an undeclared field is rejected.
     pub(super) refuse_unknown: bool,
-    /// Declared fields that an object has not reject their row.
+    /// Whether a row without a declared field is rejected.
     pub(super) refuse_missing: bool,
 }
 
-/// What became of a text.
+/// The result of a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pushed {
     Value,
-    /// It stands for NULL.
+    /// The text means NULL.
     Null,
 }
 
-/// A column being decoded.
+/// A column under construction.
 pub(super) trait JsonColumn {
-    /// Takes the next value, which is not `null`. What stands for NULL is taken from the text, and no value pushed.
+    /// Appends the next value, which is not `null`. A value that means NULL is read from the text, but nothing is
+    /// appended.
     fn push(&mut self, parser: &mut Parser<'_>) -> Result<Pushed, JsonError>;
 
-    /// A NULL, or a filler below a NULL.
+    /// Appends a NULL, or a filler below a NULL.
     fn push_null(&mut self);
 
-    /// Forgets all but the first `len` values.
+    /// Drops all but the first `len` values.
     fn truncate(&mut self, len: usize);
 
-    /// The values so far.
+    /// The array of all values.
     fn finish(&mut self) -> Result<ArrayRef, ArrowError>;
 }
 
-/// Takes the next value, `null` included.
+/// Appends the next value, including `null`.
 pub(super) fn push_value(
     column: &mut dyn JsonColumn,
     nullable: bool,
@@ -90,7 +91,7 @@ pub(super) fn push_value(
 /// A column of `data_type`.
 ///
 /// # Errors
-/// A sentence, when JSON cannot be decoded into the type.
+/// A message, when JSON cannot be decoded into the type.
 pub(super) fn column(
     data_type: &DataType,
     rules: &JsonRules,
@@ -165,7 +166,7 @@ pub(super) fn column(
     })
 }
 
-/// The JSON tokens that a column of scalars takes.
+/// The JSON tokens that a scalar column accepts.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ScalarToken {
     Number,
@@ -178,7 +179,7 @@ type Parse<N> = Box<dyn Fn(&[u8]) -> Result<N, BadValue>>;
 struct PrimitiveColumn<T: ArrowPrimitiveType> {
     data_type: DataType,
     token: ScalarToken,
-    /// Whether a text without anything in it is NULL.
+    /// Whether an empty text is NULL.
     empty_is_null: bool,
     parse: Parse<T::Native>,
     values: Vec<T::Native>,
@@ -205,7 +206,7 @@ fn numbers<T: ArrowPrimitiveType>(
     PrimitiveColumn::<T>::boxed(data_type, token, rules, parse)
 }
 
-/// Points in time: text, and numbers where a format counts units since 1970.
+/// Points in time: text, or numbers if a format counts units since 1970.
 fn times<T: ArrowPrimitiveType>(
     data_type: &DataType,
     rules: &JsonRules,

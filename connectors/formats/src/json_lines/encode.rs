@@ -1,6 +1,8 @@
-//! Rows to JSON Lines: one object a row, every column in it (NULL as `null`), so that the first line names all columns.
+//! Encodes rows as JSON Lines, one object a row. Every object has all columns (NULL as `null`), so that the first
+//! line names all columns.
 //!
-//! Timestamps and dates are ISO 8601 text, decimals are numbers with all their digits, binary is hexadecimal text.
+//! Timestamps and dates are ISO 8601 text, decimals are numbers with all their digits, and binary is hexadecimal
+//! text.
 
 use std::io::{BufWriter, Write};
 
@@ -15,7 +17,7 @@ pub struct JsonLinesEncoder<W: Write> {
 }
 
 impl<W: Write> JsonLinesEncoder<W> {
-    /// An encoder onto `writer`.
+    /// An encoder that writes to `writer`.
     pub fn new(writer: W) -> Self {
         let builder = WriterBuilder::new().with_explicit_nulls(true);
         Self {

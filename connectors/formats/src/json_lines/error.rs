@@ -1,4 +1,4 @@
-//! Why a row did not decode, and where in it.
+//! Why a row did not decode, and at which value.
 
 use std::fmt::Write;
 
@@ -9,24 +9,24 @@ enum PathStep {
     Element(usize),
 }
 
-/// A row's fault. Boxed: rows without faults should not pay for it.
+/// A row's fault. Boxed, so that rows without faults do not pay for it.
 #[derive(Debug)]
 pub(super) struct JsonError(Box<JsonErrorParts>);
 
 #[derive(Debug)]
 struct JsonErrorParts {
     reason: String,
-    /// From the value outwards; `None` if the text is not JSON, when no column is at fault.
+    /// The path from the value outwards; `None` if the text is not JSON, so that no column is at fault.
     path: Option<Vec<PathStep>>,
 }
 
 impl JsonError {
-    /// The line is not JSON.
+    /// The fault of a line that is not JSON.
     pub(super) fn syntax(reason: String) -> Self {
         Self(Box::new(JsonErrorParts { reason, path: None }))
     }
 
-    /// A value is not what its column declares.
+    /// The fault of a value that does not fit its column.
     pub(super) fn value(reason: impl Into<String>) -> Self {
         Self(Box::new(JsonErrorParts {
             reason: reason.into(),
@@ -34,7 +34,7 @@ impl JsonError {
         }))
     }
 
-    /// The same fault, seen from the object that holds the value as `name`.
+    /// Adds to the path that the value is in the field `name` of an object.
     pub(super) fn in_field(mut self, name: &str) -> Self {
         if let Some(path) = &mut self.0.path {
             path.push(PathStep::Field(name.to_owned()));
@@ -42,7 +42,7 @@ impl JsonError {
         self
     }
 
-    /// The same fault, seen from the list that holds the value at `index`.
+    /// Adds to the path that the value is the element `index` of a list.
     pub(super) fn in_element(mut self, index: usize) -> Self {
         if let Some(path) = &mut self.0.path {
             path.push(PathStep::Element(index));

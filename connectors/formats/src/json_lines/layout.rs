@@ -1,21 +1,22 @@
-//! How the objects of a file follow one another, and where each begins and ends.
+//! The layout of the objects in a file, and where each begins and ends.
 //!
 //! | layout | a file that begins with | a row is |
 //! |---|---|---|
 //! | lines | anything else | a line that is not blank |
 //! | array | `[` | an element of that array |
-//! | objects | an object that goes on in the next line | an object, over as many lines as it takes |
+//! | objects | an object that continues on the next line | an object, over as many lines as it takes |
 //!
-//! Rows of an array and of objects are found by their brackets, so memory is bounded by the largest row. A row that is
-//! not JSON costs that row alone while its brackets are in pairs. Where objects follow one another, a line that begins
-//! with `{` begins a row even if the row before it is not closed, unless a value is due there.
+//! Rows of an array and of objects are found by their brackets, so memory is bounded by the largest row. A row that
+//! is not JSON does not affect others as long as its brackets are balanced. In the layout of objects, a line that
+//! begins with `{` begins a row even if the previous row is not closed, unless a value is expected there.
 //!
 //! 1. Rows do not depend on how a file is cut into blocks.
-//! 2. A file that is cut short has a bad row at its end: the last row of lines and objects, of an array always one.
+//! 2. A file that is cut short ends with a bad row: among lines and objects its incomplete last row, in an array
+//!    always one.
 
 use tidewater_contract::source::TextBlock;
 
-/// How the objects of a file follow one another.
+/// The layout of the objects in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum JsonLayout {
     Lines,
@@ -34,11 +35,11 @@ pub(super) struct RowText<'a> {
     /// Offset of its first byte in the file.
     pub byte_offset: u64,
     pub bytes: &'a [u8],
-    /// Why it cannot be a row, when what surrounds it tells.
+    /// Why it cannot be a row, if the text around it shows that.
     pub misplaced: Option<&'static str>,
 }
 
-/// The rows of a block, in their order.
+/// The rows of a block, in order.
 pub(super) type RowTexts<'a> = Box<dyn Iterator<Item = RowText<'a>> + 'a>;
 
 const NOT_CLOSED: &str = "the array has no closing ']': is the file cut short?";
@@ -46,7 +47,7 @@ const BEHIND_ARRAY: &str = "text behind the end of the array";
 const NO_COMMA: &str = "no ',' between this element of the array and the one before it";
 const NO_ELEMENT: &str = "a ',' without an element of the array behind it";
 
-/// Whether the beginning of a file tells its layout.
+/// Whether the beginning of a file is enough to determine its layout.
 pub(super) fn is_decided(text: &[u8]) -> bool {
     let text = text.trim_ascii_start();
     let Some(end) = memchr::memchr(b'\n', text) else {
@@ -59,7 +60,7 @@ pub(super) fn is_decided(text: &[u8]) -> bool {
 }
 
 impl JsonLayout {
-    /// The layout of a file that begins with `text`, behind a byte order mark of `mark_bytes`.
+    /// The layout of a file that begins with `text`, after a byte order mark of `mark_bytes`.
     pub(super) fn of(text: &[u8], mark_bytes: usize) -> Self {
         let begun = text.trim_ascii_start();
         let first_line = memchr::memchr(b'\n', begun).unwrap_or(begun.len());
@@ -78,7 +79,7 @@ impl JsonLayout {
         }
     }
 
-    /// Bytes that precede the first row in a file: of an array its bracket too.
+    /// Bytes before the first row of a file, including an array's bracket.
     pub(super) fn header_bytes(self, mark_bytes: usize) -> usize {
         match self {
             Self::Array { start } => usize::try_from(start).map_or(mark_bytes, |start| start + 1),
@@ -86,8 +87,8 @@ impl JsonLayout {
         }
     }
 
-    /// Length of the longest prefix of `bytes` that is whole rows; `bytes` begins behind a row. The comma or bracket
-    /// behind an element of an array is left, so that the end of the file has something to tell whether it is whole.
+    /// Length of the longest prefix of `bytes` that is whole rows. `bytes` begins after a row. The comma or bracket
+    /// after an array's element is not included, so that the end of the file shows whether the array is complete.
     pub(super) fn whole_rows(self, bytes: &[u8]) -> usize {
         let is_array = match self {
             Self::Lines => return memchr::memrchr(b'\n', bytes).map_or(0, |at| at + 1),
@@ -116,7 +117,7 @@ impl JsonLayout {
         }
     }
 
-    /// The rows of a block, the last one of its file or not.
+    /// The rows of a block. `is_last` says whether it is the last block of its file.
     pub(super) fn rows(self, block: &TextBlock, is_last: bool) -> RowTexts<'_> {
         let cursor = BlockCursor {
             bytes: &block.bytes,
@@ -140,11 +141,11 @@ impl JsonLayout {
     }
 }
 
-/// A place in a block.
+/// A position in a block.
 struct BlockCursor<'a> {
     bytes: &'a [u8],
     at: usize,
-    /// Of the byte at `at`, as is the offset in the file.
+    /// The line of the byte at `at`; `byte_offset` is its offset in the file.
     line: u64,
     byte_offset: u64,
 }
@@ -154,7 +155,7 @@ impl<'a> BlockCursor<'a> {
         self.bytes.get(self.at..).unwrap_or_default()
     }
 
-    /// Goes on behind `length` bytes, and gives them as a row.
+    /// Moves past `length` bytes, and returns them as a row.
     fn take(&mut self, length: usize) -> RowText<'a> {
         let bytes = self.rest();
         let bytes = bytes.get(..length).unwrap_or(bytes);
@@ -175,7 +176,7 @@ impl<'a> BlockCursor<'a> {
     }
 }
 
-/// The lines of a block that are not blank, without their ends.
+/// The non-blank lines of a block, without line ends.
 fn lines(mut cursor: BlockCursor<'_>) -> impl Iterator<Item = RowText<'_>> {
     let split = move || {
         let rest = cursor.rest();
@@ -215,7 +216,7 @@ struct ArrayElements<'a> {
     is_last: bool,
 }
 
-/// What is due next in an array.
+/// What must come next in an array.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Due {
     /// An element, or the array's end.
@@ -282,7 +283,7 @@ impl<'a> Iterator for ArrayElements<'a> {
     }
 }
 
-/// Bytes before a row: white space, and in an array commas.
+/// Length of the white space before a row, including commas in an array.
 fn separators(bytes: &[u8], with_commas: bool) -> usize {
     let is_one = |byte: &&u8| byte.is_ascii_whitespace() || with_commas && **byte == b',';
     bytes.iter().take_while(is_one).count()
@@ -295,15 +296,15 @@ enum RowEnd {
     Open,
 }
 
-/// The end of the row that `bytes` begin with: behind its last bracket or quote, before what follows a bare word. With
-/// `by_lines`, also before a line that begins with `{`.
+/// The end of the row at the beginning of `bytes`: after its last bracket or quote, or at the end of a bare word.
+/// With `by_lines`, also before a line that begins with `{`.
 fn row_end(bytes: &[u8], by_lines: bool) -> RowEnd {
     let (mut depth, mut in_text, mut is_escaped) = (0_usize, false, false);
-    // Of the bytes outside of texts that are no white space, the last.
+    // The last byte outside of strings that is not white space.
     let mut last = b',';
     for (at, &byte) in bytes.iter().enumerate() {
         if in_text {
-            // No text goes over a line end: a quote that was lost costs no more than its line.
+            // A string ends at a line end, so that a missing quote affects only its line.
             if is_escaped {
                 is_escaped = false;
             } else if byte == b'\\' {
@@ -324,7 +325,7 @@ fn row_end(bytes: &[u8], by_lines: bool) -> RowEnd {
             }
             b'{' | b'[' => depth += 1,
             b'}' | b']' if depth <= 1 => {
-                // Of a bracket that nothing opened, what is before it.
+                // An unmatched closing bracket ends the text before it.
                 return RowEnd::At(at + usize::from(depth == 1 || by_lines));
             }
             b'}' | b']' => depth -= 1,

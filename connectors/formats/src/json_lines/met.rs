@@ -1,4 +1,5 @@
-//! Which declared columns any row had: a column that none had is all NULL, and perhaps misspelt.
+//! Tracks which declared columns occurred in any row. A column that never occurred is all NULL, and its name may be
+//! misspelt.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,30 +8,30 @@ use arrow::datatypes::Fields;
 
 use super::objects::FieldUse;
 
-/// The columns that rows had so far, shared by all decoders of a source.
+/// The columns that occurred so far, shared by all decoders of a source.
 pub(super) struct MetColumns {
     state: Mutex<MetState>,
-    /// Whether the source leaves open what becomes of columns that are missing.
+    /// Whether the source does not set `missing_columns`.
     warns_of_unmet: bool,
 }
 
 struct MetState {
     rows: usize,
-    /// Those that no row had.
+    /// Columns that no row had.
     unmet: BTreeMap<String, OtherNames>,
 }
 
-/// What may be meant instead: a name that differs in the case of its letters alone.
+/// Possible intended names, which differ only in case.
 #[derive(Default)]
 struct OtherNames {
     other_case: Option<String>,
 }
 
-/// What the rows of a block had of one column.
+/// The occurrence of one column in a block.
 pub(super) struct MetColumn<'a> {
     pub name: &'a str,
     pub is_met: bool,
-    /// A field whose name differs from it in case alone.
+    /// A field whose name differs only in case.
     pub other_case: Option<&'a str>,
 }
 
@@ -48,7 +49,7 @@ impl MetColumns {
         }
     }
 
-    /// Notes what some rows had.
+    /// Records which columns occurred in some rows.
     pub(super) fn note<'a>(&self, rows: usize, columns: impl Iterator<Item = MetColumn<'a>>) {
         let mut state = self.lock();
         state.rows += rows;
@@ -66,7 +67,7 @@ impl MetColumns {
         }
     }
 
-    /// What to tell of columns that no row had.
+    /// Warnings about columns that no row had.
     pub(super) fn warnings(&self, source: &str) -> Vec<String> {
         let state = self.lock();
         if state.rows == 0 {

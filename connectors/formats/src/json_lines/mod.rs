@@ -1,13 +1,13 @@
-//! JSON: objects, whose fields are matched to the declared columns by name.
+//! JSON objects, whose fields are matched to the declared columns by name.
 //!
-//! - Objects come one a line (JSON Lines), as the elements of one array, or one after the other over several lines each;
-//!   the beginning of a file tells. A byte order mark is skipped.
-//! - A field that is missing or `null` is NULL; with `missing_columns = 'error'` a missing one rejects its row. Fields
-//!   that no column declares are ignored; with `unknown_columns = 'error'` they reject their row. Columns that no row of
-//!   a run has are warned about.
-//! - Types are strict, because a value that is quietly converted is a value that is quietly wrong:
+//! - Objects are one a line (JSON Lines), or the elements of one array, or in sequence over several lines each. The
+//!   beginning of a file decides. A byte order mark is skipped.
+//! - A missing or `null` field is NULL; with `missing_columns = 'error'`, a missing field rejects its row. Undeclared
+//!   fields are ignored; with `unknown_columns = 'error'`, they reject their row. A column that no row of a run has
+//!   causes a warning.
+//! - Types are strict, because silent conversion may produce wrong values:
 //!
-//! | column | takes |
+//! | column | accepts |
 //! |---|---|
 //! | BOOLEAN | `true`, `false` |
 //! | integers | whole numbers in range, `1.0` and `1e3` too; not `"1"`, `1.5` |
@@ -18,16 +18,17 @@
 //! | BYTEA | text of hexadecimal digits; with `bytes = 'base64'` Base64, with `'text'` the text itself |
 //! | lists, structs, maps | lists, objects, objects of any keys; nested at will |
 //!
-//! - With `scalars = 'convert'` numbers and booleans may be text, where text without anything in it is NULL, and VARCHAR
-//!   takes numbers and booleans as they are written.
-//! - A row that is not strict JSON (RFC 8259, nested at most 64 deep, no object with a key twice), or whose value does
-//!   not fit, is rejected; its neighbours are decoded. So is a row whose value does not fit a column that the job does
-//!   not read; with `check = 'read_columns'` such columns are checked as JSON alone.
+//! - With `scalars = 'convert'`, numbers and booleans may be text, of which empty text is NULL, and VARCHAR accepts
+//!   numbers and booleans as they are written.
+//! - A row is rejected if it is not strict JSON (RFC 8259, nested at most 64 deep, no repeated key in an object), or
+//!   if a value does not fit; other rows are decoded. This includes values of columns that the job does not read.
+//!   With `check = 'read_columns'`, such values are only checked to be JSON.
 //!
-//! Why not `arrow-json`'s reader: it fails a whole batch for a row, and is lenient where we must not be. It takes
-//! missing and repeated commas, keys twice, rows that share or span lines, `1.5` as the integer 1 and numbers as
-//! timestamps, cuts digits off timestamps, and takes integers through `f64`. One pass here parses each row straight
-//! into its columns, and takes the row back out when it fails: one path, the same for good and bad blocks.
+//! We do not use `arrow-json`'s reader, because it fails a whole batch for one row, and is lenient where it must not
+//! be. It accepts missing and repeated commas, repeated keys, rows that share or span lines, `1.5` as the integer 1,
+//! and numbers as timestamps. It truncates timestamps, and reads integers through `f64`. The decoder here parses each
+//! row directly into its columns in one pass, and removes the row again if it fails. Good and bad blocks take the
+//! same path.
 
 use std::sync::Arc;
 
@@ -68,17 +69,17 @@ pub struct JsonLinesFormat {
     plan: Arc<JsonPlan>,
 }
 
-/// What the decoders of all files share.
+/// State shared by the decoders of all files.
 struct JsonPlan {
     source: Arc<str>,
     declared: SchemaRef,
-    /// Of each declared column.
+    /// The use of each declared column.
     uses: Vec<FieldUse>,
     /// The schema of decoded batches.
     projected: SchemaRef,
     rules: JsonRules,
     met: MetColumns,
-    /// Whether the place of each row is asked for.
+    /// Whether decoded batches have the place of each row.
     ordinals: bool,
 }
 
@@ -86,7 +87,7 @@ impl JsonLinesFormat {
     /// The format as `spec` declares it.
     ///
     /// # Errors
-    /// When a declared type cannot be decoded from JSON, or an option's value means nothing.
+    /// When a declared type cannot be decoded from JSON, or an option's value is invalid.
     pub fn new(spec: &SourceSpec) -> Result<Self, SourceError> {
         let options = JsonLinesOptions::parse(&spec.options)?;
         let declaration = |column: &str, message: String| SourceError::Declaration {
@@ -195,7 +196,7 @@ impl DecodeText for JsonLinesDecoder {
 }
 
 impl JsonPlan {
-    /// Rows and rejected rows of a block, whose texts are `rows`.
+    /// Decodes the rows of a block, whose texts are `rows`.
     fn decode<'a>(&self, block: &'a TextBlock, rows: &dyn Fn() -> RowTexts<'a>) -> Decoded {
         let decoded = self.try_decode(block, rows());
         decoded.unwrap_or_else(|reason| Decoded {
@@ -209,7 +210,7 @@ impl JsonPlan {
         })
     }
 
-    /// Rows and rejected rows, or why no row of the block can be had.
+    /// Decodes the rows, or returns why no row of the block can be decoded.
     fn try_decode<'a>(&self, block: &'a TextBlock, rows: RowTexts<'a>) -> Result<Decoded, String> {
         let mut rejected = Vec::new();
         let mut ordinals = self.ordinals.then(Vec::new);
@@ -236,7 +237,7 @@ impl JsonPlan {
         })
     }
 
-    /// A row for each text that `take` takes; `tell` hears of each text whether it has a fault.
+    /// A row for each text that `take` parses. `tell` is called for each text, with its fault if it has one.
     fn rows<'a, T>(
         &self,
         texts: impl Iterator<Item = (&'a [u8], T)>,

@@ -1,4 +1,4 @@
-//! Columns of values that hold others: structs, lists and maps.
+//! Columns of nested types: structs, lists and maps.
 
 use std::sync::Arc;
 
@@ -58,7 +58,7 @@ impl JsonColumn for StructColumn {
     }
 }
 
-/// The elements of lists, end to end.
+/// The elements of all lists, concatenated.
 struct ListElements {
     field: FieldRef,
     column: Box<dyn JsonColumn>,
@@ -74,7 +74,7 @@ impl ListElements {
         })
     }
 
-    /// Takes a list; how many elements it has.
+    /// Appends a list. Returns the number of its elements.
     fn push(&mut self, parser: &mut Parser<'_>) -> Result<usize, JsonError> {
         let before = self.len;
         let nullable = self.field.is_nullable();
@@ -202,7 +202,7 @@ impl JsonColumn for FixedSizeListColumn {
     }
 }
 
-/// Objects of any fields: their names are the keys.
+/// Objects with any fields, whose names are the keys.
 pub(super) struct MapColumn {
     entries: FieldRef,
     entry_fields: Fields,

@@ -1,4 +1,4 @@
-//! The columns of an object's fields: the row's own, and those of structs.
+//! The columns of an object's fields, for rows and for structs.
 
 use std::collections::BTreeMap;
 
@@ -11,27 +11,27 @@ use super::error::JsonError;
 use super::met::MetColumn;
 use super::parser::Parser;
 
-/// Fields of an object up to which comparing their names in turn beats a map.
+/// Up to this many fields, comparing names in sequence is faster than a map.
 const LINEAR_FIELDS: usize = 16;
 
-/// The columns of an object's fields, the row's own object among them.
+/// The columns of an object's fields.
 pub(super) struct ObjectColumns {
     fields: Vec<ObjectField>,
-    /// Of objects with many fields.
+    /// The index of each field, for objects with many fields.
     by_name: Option<BTreeMap<String, usize>>,
     any_case: bool,
     refuse_unknown: bool,
     refuse_missing: bool,
 }
 
-/// What a declared field is decoded for.
+/// The use of a declared field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FieldUse {
-    /// Its values.
+    /// Its values are read.
     Read,
-    /// Nothing but whether its values fit.
+    /// Its values are only checked to fit.
     Checked,
-    /// Nothing: its values are checked as JSON alone.
+    /// Its values are only checked to be JSON.
     Ignored,
 }
 
@@ -39,18 +39,18 @@ struct ObjectField {
     name: String,
     nullable: bool,
     field_use: FieldUse,
-    /// `None` if it is ignored; of a field that is only checked, empty between rows.
+    /// The column; `None` if the field is ignored. For a field that is only checked, it is empty between rows.
     column: Option<Box<dyn JsonColumn>>,
-    /// The present object has it.
+    /// Whether the current object has the field.
     seen: bool,
-    /// An object had it.
+    /// Whether any object had the field.
     is_met: bool,
-    /// The name of a field that differs from it in case alone, until it was met.
+    /// A field name that differs only in case, until the field itself occurs.
     other_case: Option<String>,
 }
 
 impl ObjectColumns {
-    /// Decodes each of `fields` for its use.
+    /// Columns for `fields`, each with its use.
     pub(super) fn new(
         fields: &Fields,
         uses: &[FieldUse],
@@ -86,7 +86,7 @@ impl ObjectColumns {
         })
     }
 
-    /// Takes an object: a value more in every column.
+    /// Appends an object, which is one value in every column.
     pub(super) fn push(&mut self, parser: &mut Parser<'_>) -> Result<(), JsonError> {
         for field in &mut self.fields {
             field.seen = false;
@@ -109,7 +109,7 @@ impl ObjectColumns {
         Ok(())
     }
 
-    /// Takes the value of the only field, without the object that would hold it.
+    /// Appends the value of the only field, without an object around it.
     pub(super) fn push_bare(&mut self, parser: &mut Parser<'_>) -> Result<(), JsonError> {
         match self.fields.as_mut_slice() {
             [field] => {
@@ -122,14 +122,14 @@ impl ObjectColumns {
         }
     }
 
-    /// A NULL in every column.
+    /// Appends a NULL to every column.
     pub(super) fn push_null(&mut self) {
         for column in self.columns() {
             column.push_null();
         }
     }
 
-    /// Forgets all but the first `len` objects.
+    /// Drops all but the first `len` objects.
     pub(super) fn truncate(&mut self, len: usize) {
         for field in &mut self.fields {
             let len = match field.field_use {
@@ -142,12 +142,12 @@ impl ObjectColumns {
         }
     }
 
-    /// The columns that are read, in the order of their fields.
+    /// The arrays of the columns that are read, in the order of fields.
     pub(super) fn finish(&mut self) -> Result<Vec<ArrayRef>, ArrowError> {
         self.columns().map(|column| column.finish()).collect()
     }
 
-    /// What the objects had of each field.
+    /// The occurrence of each field.
     pub(super) fn met(&self) -> impl Iterator<Item = MetColumn<'_>> {
         self.fields.iter().map(|field| MetColumn {
             name: &field.name,

@@ -1,18 +1,18 @@
-//! A strict JSON parser (RFC 8259) that hands values to whoever asks for them, without building a tree.
+//! A strict JSON parser (RFC 8259) that returns values on demand, without building a tree.
 //!
 //! Invariants:
-//! 1. Every byte of a line is checked against the grammar, whether or not a column reads it.
-//! 2. Nesting is bounded by [`MAX_DEPTH`], so recursion is.
-//! 3. No object has a key twice, at any depth.
+//! 1. Every byte of a line is checked against the grammar, even if no column reads it.
+//! 2. Nesting, and so recursion, is bounded by [`MAX_DEPTH`].
+//! 3. No object at any depth has a repeated key.
 
 use std::borrow::Cow;
 
 use super::error::JsonError;
 
-/// Objects and lists within each other, the row's own object counted.
+/// Deepest nesting of objects and lists, including the row's own object.
 pub(super) const MAX_DEPTH: usize = 64;
 
-/// Keys of an object up to which comparing all pairs beats sorting them.
+/// Up to this many keys, comparing all pairs is faster than sorting.
 const PAIRWISE_KEYS: usize = 16;
 
 type Result<T> = std::result::Result<T, JsonError>;
@@ -23,12 +23,12 @@ pub(super) struct Parser<'a> {
     text: &'a str,
     at: usize,
     depth: usize,
-    /// Keys of the objects that are open, innermost last.
+    /// Keys of the open objects, innermost last.
     keys: Vec<Cow<'a, str>>,
 }
 
 impl<'a> Parser<'a> {
-    /// Begins a new line; what a fault left behind of the last one is forgotten.
+    /// Begins a new line. State that a fault left behind is dropped.
     pub(super) fn begin(&mut self, line: &'a str) {
         self.text = line;
         self.at = 0;
@@ -36,7 +36,7 @@ impl<'a> Parser<'a> {
         self.keys.clear();
     }
 
-    /// First byte of the next token.
+    /// The first byte of the next token.
     pub(super) fn peek(&mut self) -> Option<u8> {
         let rest = &self.text.as_bytes()[self.at..];
         let spaces = rest.iter().take_while(|b| is_space(**b)).count();
@@ -44,7 +44,7 @@ impl<'a> Parser<'a> {
         rest.get(spaces).copied()
     }
 
-    /// Nothing but white space is left.
+    /// Checks that only white space is left.
     pub(super) fn end(&mut self) -> Result<()> {
         match self.peek() {
             None => Ok(()),
@@ -52,12 +52,12 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Takes a `null` if one is next.
+    /// Parses a `null` if one is next.
     pub(super) fn null(&mut self) -> Result<bool> {
         Ok(self.peek() == Some(b'n') && self.literal("null").map(|()| true)?)
     }
 
-    /// Takes `true` or `false`.
+    /// Parses `true` or `false`.
     pub(super) fn boolean(&mut self) -> Result<bool> {
         match self.peek() {
             Some(b't') => self.literal("true").map(|()| true),
@@ -66,7 +66,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Takes a number, as it is written.
+    /// Parses a number, and returns it as written.
     pub(super) fn number(&mut self) -> Result<&'a str> {
         let Some(b'-' | b'0'..=b'9') = self.peek() else {
             return Err(self.found("a number"));
@@ -86,7 +86,7 @@ impl<'a> Parser<'a> {
         Ok(&self.text[start..self.at])
     }
 
-    /// Takes a string, unescaped.
+    /// Parses a string, and returns it unescaped.
     pub(super) fn string(&mut self) -> Result<Cow<'a, str>> {
         if self.peek() != Some(b'"') {
             return Err(self.found("text"));
@@ -113,7 +113,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Takes an object: `visit` is given each key, and takes its value.
+    /// Parses an object. `visit` gets each key, and parses its value.
     pub(super) fn object(
         &mut self,
         mut visit: impl FnMut(&mut Self, &str) -> Result<()>,
@@ -151,7 +151,7 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    /// Takes a list: `visit` takes each element.
+    /// Parses a list. `visit` parses each element.
     pub(super) fn list(
         &mut self,
         mut visit: impl FnMut(&mut Self, usize) -> Result<()>,
@@ -174,7 +174,7 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    /// Takes a value that nobody wants.
+    /// Parses a value and drops it.
     pub(super) fn skip(&mut self) -> Result<()> {
         match self.peek() {
             Some(b'{') => {
@@ -190,7 +190,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Takes a value as it is written; `None` is `null`.
+    /// Parses a value, and returns it as written; `None` is `null`.
     pub(super) fn raw(&mut self) -> Result<Option<&'a str>> {
         if self.null()? {
             return Ok(None);
@@ -335,7 +335,7 @@ fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
-/// A key that occurs twice. Large objects are sorted: a hostile one must not cost its square.
+/// A repeated key. Large objects are sorted, so that a hostile one does not cost quadratic time.
 fn duplicate(keys: &mut [Cow<'_, str>]) -> Option<String> {
     if keys.len() <= PAIRWISE_KEYS {
         let at = (1..keys.len()).find(|i| keys[..*i].contains(&keys[*i]))?;

@@ -1,4 +1,4 @@
-//! JSON that comes record by record, such as payloads and keys of messages. Line ends between tokens are white space.
+//! JSON in separate records, such as payloads and keys of messages. Line ends between tokens are white space.
 
 use std::sync::Arc;
 
@@ -11,15 +11,15 @@ use super::{JsonLinesFormat, JsonPlan, begin};
 use tidewater_contract::error::SourceError;
 use tidewater_contract::source::{DecodeRecords, DecodedRecords, RejectedRecord, SourceSpec};
 
-/// Objects, an object a record.
+/// Decodes one object from each record.
 pub struct JsonRecords {
     plan: Arc<JsonPlan>,
-    /// Whether the value of the only column may stand for the object that holds it.
+    /// Whether the only column's value may be given without an object.
     bare: bool,
 }
 
 impl JsonRecords {
-    /// Records of a source's columns.
+    /// A decoder for a source's columns.
     pub fn new(spec: &SourceSpec) -> Result<Self, SourceError> {
         Ok(Self {
             plan: JsonLinesFormat::new(spec)?.plan,
@@ -27,7 +27,7 @@ impl JsonRecords {
         })
     }
 
-    /// The same, where the value of the only column may stand for the object that holds it.
+    /// Like [`new`](Self::new), and if there is only one column, its value may be given without an object.
     pub fn or_bare(spec: &SourceSpec) -> Result<Self, SourceError> {
         Ok(Self {
             bare: spec.schema.fields().len() == 1,
@@ -73,11 +73,11 @@ fn reject(record: usize, fault: JsonError) -> RejectedRecord {
     }
 }
 
-/// The texts of some fields of an object; of the object in its field `within`, when it has one there. `None` is for a
-/// field that is not there, or `null`. All of the text is checked.
+/// The texts of some fields of an object, or of the object in its field `within` if it has one there. `None` is a
+/// field that is missing or `null`. The whole text is checked.
 ///
 /// # Errors
-/// The path of the field at fault, where there is one, and the reason.
+/// The path of the field at fault, if there is one, and the reason.
 pub fn members<'a, const N: usize>(
     text: &'a [u8],
     within: &str,

@@ -1,4 +1,4 @@
-//! The format as its users meet it: lines in, batches and rejected rows out.
+//! The whole format: lines in, batches and rejected rows out.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::format_collect)]
 
 use std::collections::BTreeMap;
@@ -37,7 +37,7 @@ fn spec(fields: Vec<Field>, options: &[(&str, &str)]) -> SourceSpec {
     }
 }
 
-/// Decodes all of `text`, cut into blocks after each line for which `cut` says so.
+/// Decodes all of `text`, cut into blocks after each line for which `cut` returns true.
 fn decode_cut(spec: &SourceSpec, text: &[u8], mut cut: impl FnMut() -> bool) -> Vec<Decoded> {
     let format = JsonLinesFormat::new(spec).unwrap();
     let file: Arc<str> = "events.jsonl".into();
@@ -71,7 +71,7 @@ fn decode_cut(spec: &SourceSpec, text: &[u8], mut cut: impl FnMut() -> bool) -> 
     decoded
 }
 
-/// Rows begin where lines do, each somewhere else, in order.
+/// Checks that rows begin where lines do, in ascending order.
 fn check_places(text: &[u8], header: usize, rows: &Decoded) {
     let ordinals = rows.ordinals.as_ref().unwrap();
     assert_eq!(ordinals.len(), rows.batch.num_rows());

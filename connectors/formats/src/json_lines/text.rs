@@ -130,7 +130,7 @@ impl<O: OffsetSizeTrait> JsonColumn for JsonBytesColumn<O> {
     }
 }
 
-/// The bytes of pairs of digits, perhaps behind `\x` or `0x`.
+/// The bytes of hexadecimal digits, perhaps after `\x` or `0x`.
 fn hexadecimal(text: &str) -> Option<Vec<u8>> {
     let digits = text.strip_prefix("\\x").or_else(|| text.strip_prefix("0x"));
     let digits = digits.unwrap_or(text).as_bytes();
@@ -152,7 +152,7 @@ impl<O: OffsetSizeTrait> Default for JsonOffsets<O> {
 }
 
 impl<O: OffsetSizeTrait> JsonOffsets<O> {
-    /// Another value, which ends at `end`.
+    /// Appends a value that ends at `end`.
     pub(super) fn push(&mut self, end: usize) -> Result<(), JsonError> {
         let end = O::from_usize(end).ok_or_else(|| {
             JsonError::value(
@@ -163,12 +163,12 @@ impl<O: OffsetSizeTrait> JsonOffsets<O> {
         Ok(())
     }
 
-    /// Another value, which is empty.
+    /// Appends an empty value.
     pub(super) fn repeat(&mut self) {
         self.0.push(self.last());
     }
 
-    /// Keeps `len` values; the end of the last one.
+    /// Keeps `len` values. Returns the end of the last one.
     pub(super) fn truncate(&mut self, len: usize) -> usize {
         self.0.truncate(len + 1);
         self.last().as_usize()

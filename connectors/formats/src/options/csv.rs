@@ -12,14 +12,15 @@ use crate::layout::TextLayout;
 use crate::scalar::{NumberStyle, TimeRules};
 use tidewater_contract::error::OptionError;
 
-/// `ragged`: what becomes of rows with another number of fields than the header, or than columns are declared.
+/// `ragged`: what to do with rows whose number of fields differs from the header's, or from the number of declared
+/// columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RaggedRows {
-    /// They are bad rows.
+    /// Reject them.
     Refuse,
-    /// Fields that are missing at the end are NULL.
+    /// Read missing fields at the end as NULL.
     Pad,
-    /// Fields too many at the end are left out.
+    /// Drop extra fields at the end.
     Cut,
     /// Both.
     PadAndCut,
@@ -31,7 +32,7 @@ impl RaggedRows {
         matches!(self, Self::Pad | Self::PadAndCut)
     }
 
-    /// Whether fields too many are left out.
+    /// Whether extra fields are dropped.
     pub fn cuts(self) -> bool {
         matches!(self, Self::Cut | Self::PadAndCut)
     }
@@ -40,9 +41,9 @@ impl RaggedRows {
 /// Options of `STORED AS CSV`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CsvOptions {
-    /// `has_header`: whether the first record names the columns. Otherwise they are in declared order.
+    /// `has_header`: whether the first record names the columns. Without a header, they are in declared order.
     pub has_header: bool,
-    /// `column_names`: how names of the header find declared columns.
+    /// `column_names`: how names in the header are matched to declared columns.
     pub column_names: ColumnNames,
     /// `header_lines`: lines of the header, the first of which names the columns.
     pub header_lines: usize,
@@ -50,15 +51,15 @@ pub struct CsvOptions {
     pub layout: TextLayout,
     /// `delimiter` between fields, up to four bytes.
     pub delimiter: Mark,
-    /// `quote` around fields, an ASCII character; `None` (written `''`) when quotes mean nothing.
+    /// `quote` around fields, an ASCII character; `None` (written `''`) if quotes have no meaning.
     pub quote: Option<u8>,
-    /// `escape`: an ASCII character that makes the one behind it part of the field.
+    /// `escape`: an ASCII character that makes the next one part of the field.
     pub escape: Option<u8>,
-    /// `comment`: lines that begin with it are passed over.
+    /// `comment`: lines that begin with it are skipped.
     pub comment: Option<Mark>,
     /// `null_value` or `null_values`: the unquoted texts that mean NULL.
     pub nulls: Vec<String>,
-    /// `ragged`: what becomes of rows with too few or too many fields.
+    /// `ragged`: what to do with rows that have too few or too many fields.
     pub ragged: RaggedRows,
     /// `check`: which columns are checked.
     pub check: CheckColumns,

@@ -1,4 +1,4 @@
-//! The values that are written, each read as what it must be, or the error that says what to write instead.
+//! Parses the values of options, with errors that say what to write instead.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use crate::layout::{LineEndRule, TextEncoding, TextLayout};
 use crate::scalar::{NumberStyle, Offsets, TimeFormat, TimeFormats, TimeRules};
 use tidewater_contract::error::OptionError;
 
-/// The options as written, by key without its prefix.
+/// The options as written, by key without prefix.
 pub struct Values<'a>(BTreeMap<&'a str, (&'a str, &'a str)>);
 
 impl<'a> Values<'a> {
@@ -36,7 +36,7 @@ impl<'a> Values<'a> {
         self.0.get(key).map(|(_, value)| *value)
     }
 
-    /// The error of a key, with a hint what to write instead.
+    /// An error about a key, with a hint what to write instead.
     pub fn error(
         &self,
         key: &str,
@@ -66,10 +66,10 @@ impl<'a> Values<'a> {
         Err(self.error(key, format!("is unknown to STORED AS {stored_as}"), hint))
     }
 
-    /// The value of a key as one of `choices`, any case; `default` where the key is absent.
+    /// The value of a key as one of `choices`, in any case; `default` if the key is absent.
     ///
     /// # Errors
-    /// When it is none of them.
+    /// When the value is none of them.
     pub fn choice<T: Copy>(
         &self,
         key: &str,
@@ -95,7 +95,7 @@ impl<'a> Values<'a> {
         })
     }
 
-    /// One ASCII character; inner `None` for the empty text, outer when the option is absent.
+    /// One ASCII character. The inner `None` is the empty text; the outer one, an absent option.
     pub(super) fn character(&self, key: &str) -> Result<Option<Option<u8>>, OptionError> {
         let Some(value) = self.get(key) else {
             return Ok(None);
@@ -112,7 +112,7 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// The items of a list: divided by commas, in double quotes where they hold a comma or are empty.
+    /// The items of a list, separated by commas. An item with a comma, or an empty item, is in double quotes.
     pub(super) fn list(&self, key: &str) -> Result<Option<Vec<String>>, OptionError> {
         let Some(value) = self.get(key) else {
             return Ok(None);
@@ -127,7 +127,7 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// The two options `single` and `several`, of which one at most is given.
+    /// The options `single` and `several`, of which at most one may be given.
     pub(super) fn one_or_list(
         &self,
         single: &str,
@@ -207,7 +207,7 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// A few bytes; `None` when the option is absent or empty.
+    /// A mark of a few bytes; `None` if the option is absent or empty.
     pub(super) fn mark(&self, key: &str) -> Result<Option<Mark>, OptionError> {
         let Some(value) = self.get(key).filter(|value| !value.is_empty()) else {
             return Ok(None);
@@ -238,7 +238,7 @@ impl<'a> Values<'a> {
         delimiter.ok_or_else(empty)
     }
 
-    /// A whole number of lines, `least` at least.
+    /// A number of lines, at least `least`.
     pub(super) fn count(
         &self,
         key: &str,
@@ -279,7 +279,7 @@ impl<'a> Values<'a> {
         })
     }
 
-    /// Refuses options that need the end of a file where files grow.
+    /// Refuses options that need the end of a file if files may grow.
     pub(super) fn check_append(
         &self,
         on_change: OnChange,
@@ -307,7 +307,7 @@ impl<'a> Values<'a> {
     /// The value of a key as a number that is `valid`.
     ///
     /// # Errors
-    /// When it is none.
+    /// When the value is not such a number.
     pub fn number<T: FromStr>(
         &self,
         key: &str,
@@ -369,7 +369,7 @@ impl<'a> Values<'a> {
     }
 }
 
-/// The items of a list, or `None` when its quotes are not in order.
+/// The items of a list; `None` if its quotes are wrong.
 fn items(list: &str) -> Option<Vec<String>> {
     let mut items = Vec::new();
     let mut rest = list.trim_start();

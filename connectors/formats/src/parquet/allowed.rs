@@ -1,10 +1,10 @@
-//! Which scalar types may become which: those whose values, where they fit at all, stay exactly the same.
+//! Determines which scalar types may be converted: those whose values stay exactly the same if they fit.
 
 use arrow::compute::can_cast_types;
 use arrow::datatypes::DataType;
 
-/// Whether every value of `from` that has a counterpart in `to` is converted to exactly that one, and the others are
-/// found out by the cast kernel.
+/// Whether every value of `from` that has a counterpart in `to` is converted to exactly that one, and the cast kernel
+/// detects the others.
 pub(super) fn is_lossless(from: &DataType, to: &DataType) -> bool {
     let lossless = match (decimal_scale(from), decimal_scale(to)) {
         (Some(from_scale), Some(to_scale)) => to_scale >= from_scale,
@@ -20,7 +20,7 @@ pub(super) fn is_lossless(from: &DataType, to: &DataType) -> bool {
     lossless && can_cast_types(from, to)
 }
 
-/// Whether a lossless conversion may meet a value that has no counterpart in `to`.
+/// Whether a lossless conversion may find a value without a counterpart in `to`.
 pub(super) fn may_fail(from: &DataType, to: &DataType) -> bool {
     let digits = whole_digits(from).zip(decimal_digits(to));
     let range = integer_range(from).zip(integer_range(to));
@@ -32,7 +32,7 @@ pub(super) fn may_fail(from: &DataType, to: &DataType) -> bool {
     !always_fits
 }
 
-/// Digits before the decimal point that a number has at most.
+/// Most digits before the decimal point of a type's numbers.
 fn whole_digits(data_type: &DataType) -> Option<i16> {
     let of_integer = |(least, greatest): (i128, i128)| {
         let digits = least.unsigned_abs().max(greatest.unsigned_abs()).ilog10() + 1;

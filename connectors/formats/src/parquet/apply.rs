@@ -1,9 +1,10 @@
-//! Conversions, applied to the arrays of a batch.
+//! Applies conversions to the arrays of a batch.
 //!
 //! Invariants:
-//! 1. [`ColumnConversion::apply`] without bad values gives an array of exactly the declared type and length; only text
-//!    that is [left coded](ColumnConversion::coded) comes as a dictionary.
-//! 2. With bad values its array is a placeholder: take those rows out of the source, and apply again.
+//! 1. Without bad values, [`ColumnConversion::apply`] gives an array of exactly the declared type and length. Only
+//!    text that is [left coded](ColumnConversion::coded) is a dictionary.
+//! 2. With bad values, the array is a placeholder. The caller must remove those rows from the source, and apply the
+//!    conversion again.
 
 use std::sync::Arc;
 
@@ -20,10 +21,11 @@ use super::convert::{ColumnConversion, Conversion, StructField};
 use super::values::{self, UnfitValue, cast_checked, refuse_nulls, refuse_remainders};
 
 impl ColumnConversion {
-    /// The declared values of `array`. `owner`: validity of the struct that holds the array, where one does.
+    /// Converts `array` to the declared type. `owner` is the validity of the struct that contains the array, if there
+    /// is one.
     ///
     /// # Errors
-    /// When an array is not what its type says.
+    /// When an array does not match its type.
     pub(super) fn apply(
         &self,
         array: &ArrayRef,

@@ -1,4 +1,4 @@
-//! Columns of text that are dictionaries in the file, and stay so.
+//! Keeps text columns that are dictionaries in the file as dictionaries.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,15 +13,15 @@ use parquet::file::metadata::ColumnChunkMetaData;
 
 use crate::coded_text;
 
-/// A dictionary of no more values than this is kept, however few the rows.
+/// A dictionary with at most this many values is kept, however few the rows.
 const VALUES_FEW: u64 = 1 << 10;
 
-/// One row in so many may be in no dictionary: the last, small row group of a file often has none (DuckDB writes one only
-/// where its values come again often enough).
+/// One row in this many may be outside of dictionaries. The last, small row group of a file often has none, since
+/// DuckDB writes a dictionary only if values repeat often enough.
 const PLAIN_SHARE: i64 = 8;
 
-/// The file's schema with dictionaries for those of its columns of text that are wanted and are dictionaries in most of
-/// its pages; `None` when there are none.
+/// The file's schema, with dictionaries for the `wanted` text columns that are dictionaries in most of their pages;
+/// `None` if there are none.
 pub(super) fn schema(metadata: &ArrowReaderMetadata, wanted: &BTreeSet<&str>) -> Option<Schema> {
     let file = metadata.parquet_schema();
     let mut fields = metadata.schema().fields().to_vec();
@@ -52,7 +52,8 @@ fn is_text(data_type: &DataType) -> bool {
     }
 }
 
-/// Whether a column is in dictionaries, but for a few of its rows. Batches of those are made new dictionaries, each its own.
+/// Whether a column has dictionaries, except for few of its rows. Batches of the other rows get new dictionaries, one
+/// each.
 fn is_dictionary(metadata: &ArrowReaderMetadata, leaf: usize) -> bool {
     let in_dictionary = |column: &ColumnChunkMetaData| {
         let mask = column.page_encoding_stats_mask();
@@ -71,7 +72,7 @@ fn is_dictionary(metadata: &ArrowReaderMetadata, leaf: usize) -> bool {
     rows > 0 && plain <= rows / PLAIN_SHARE
 }
 
-/// Rows whose dictionaries are plain text again where values hardly come again among the rows of the group.
+/// The rows, with plain text instead of a dictionary if its values hardly repeat among the rows of the group.
 pub(super) fn if_worth_it(rows: RecordBatch, group_rows: u64) -> Result<RecordBatch, ArrowError> {
     let most = (group_rows / 2).max(VALUES_FEW);
     let values = |column: &ArrayRef| {

@@ -1,4 +1,4 @@
-//! The declared columns in the columns of one file: matched by name, each with its conversion.
+//! Matches declared columns to the columns of a file by name, each with its conversion.
 
 use std::sync::Arc;
 
@@ -17,31 +17,30 @@ use super::open::ReadPlan;
 
 /// A declared column, in one file.
 pub(super) struct ParquetColumn {
-    /// Its place among the file's columns; `None` when the file lacks it.
+    /// Its index among the file's columns; `None` if the file does not have it.
     root: Option<usize>,
     pub(super) conversion: ColumnConversion,
-    /// Whether the job reads it. Other columns are only checked.
+    /// Whether the job reads the column. Other columns are only checked.
     pub(super) is_read: bool,
 }
 
 /// The columns that are decoded of one row group.
 pub(super) struct GroupColumns {
-    /// In declared order.
+    /// The columns, in declared order.
     pub(super) columns: Vec<GroupColumn>,
     pub(super) mask: ProjectionMask,
 }
 
 /// A column that is decoded of one row group.
 pub(super) struct GroupColumn {
-    /// Its place in a batch; `None` when the file lacks it.
+    /// Its index in a batch; `None` if the file does not have it.
     pub(super) place: Option<usize>,
-    /// Its place among the declared columns.
+    /// Its index among the declared columns.
     pub(super) column: usize,
 }
 
 impl GroupColumns {
-    /// The columns to decode of `group`: those that are read, and those of the others that its statistics leave in
-    /// doubt.
+    /// The columns of `group` to decode: those that are read, and others whose statistics do not exclude bad values.
     pub(super) fn of(
         columns: &[ParquetColumn],
         group: &RowGroupMetaData,
@@ -71,7 +70,7 @@ impl GroupColumns {
 }
 
 impl ParquetColumn {
-    /// Whether a row group may hold a value of it that is a bad value.
+    /// Whether a row group may hold a bad value of the column.
     fn is_in_doubt(&self, group: &RowGroupMetaData, file: &SchemaDescriptor) -> bool {
         let Some(root) = self.root else {
             return false;
@@ -86,10 +85,10 @@ impl ParquetColumn {
     }
 }
 
-/// Refuses columns of the file that are not declared, unless the source passes over them.
+/// Refuses undeclared columns of the file, unless the source ignores them.
 ///
 /// # Errors
-/// The first such column.
+/// The error about the first such column.
 pub(super) fn refuse_unknown(
     plan: &ReadPlan,
     name: &Arc<str>,
@@ -120,10 +119,10 @@ pub(super) fn refuse_unknown(
     Ok(())
 }
 
-/// All declared columns in `file`, the schema of the file that errors call `name`.
+/// Finds all declared columns in `file`, the schema of the file that errors call `name`.
 ///
 /// # Errors
-/// When a column is not there, or its type is not the declared one.
+/// When a column is missing, or its type does not fit the declared type.
 pub(super) fn match_columns(
     plan: &ReadPlan,
     name: &Arc<str>,
@@ -181,7 +180,7 @@ fn match_column(
     }
 }
 
-/// The column of the file that is meant by `name`.
+/// The column of the file with this name, by the source's rule for names.
 fn find<'a>(
     plan: &ReadPlan,
     name: &str,
@@ -199,14 +198,14 @@ fn find<'a>(
     }
 }
 
-/// The field whose name differs from `name` in the case of its letters alone.
+/// The field whose name differs from `name` only in case.
 fn in_other_case<'a>(fields: &'a Fields, name: &str) -> Option<(usize, &'a FieldRef)> {
     let lower = name.to_lowercase();
     let mut fields = fields.iter().enumerate();
     fields.find(|(_, field)| field.name() != name && field.name().to_lowercase() == lower)
 }
 
-/// Warnings of declared columns that are read as NULL though the file has them in other letters.
+/// Warnings about declared columns that are read as NULL although the file has their names in another case.
 pub(super) fn names_in_other_case(plan: &ReadPlan, name: &str, file: &Schema) -> Vec<String> {
     if plan.options.column_names == ColumnNames::AnyCase {
         return Vec::new();

@@ -1,8 +1,7 @@
-//! From the types that a file has to those that the job declares.
+//! Plans conversions from a file's types to the declared types.
 //!
-//! Only conversions that lose nothing are planned: types that never fit are refused for the whole file, values that
-//! happen not to fit are bad values of their row. Where a value converts, it is the value that Arrow's cast kernel (so
-//! DataFusion) makes of it.
+//! Only lossless conversions are planned. A type that never fits is refused for the whole file. A single value that
+//! does not fit rejects its row. A converted value is the same as from Arrow's cast kernel, which DataFusion uses.
 
 use std::sync::Arc;
 
@@ -21,24 +20,24 @@ use super::values::units_per_second;
 /// Bytes of a UUID.
 const UUID_BYTES: i32 = 16;
 
-/// Why a file's type cannot become the declared one.
+/// Why a file's type cannot be converted to the declared type.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Mismatch {
-    /// From the column to the type at fault: empty, or like `.price`.
+    /// The path from the column to the type at fault: empty, or like `.price`.
     pub(super) path: String,
     pub(super) message: String,
 }
 
-/// What a source declares about conversions.
+/// A source's options about conversions.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ConversionRules {
-    /// Fields of structs that the file lacks are NULL.
+    /// Whether struct fields that the file does not have are NULL.
     pub(super) nulls_for_missing: bool,
-    /// Instants are read in UTC where a column has no time zone.
+    /// Whether instants in a column without a time zone are read in UTC.
     pub(super) convert_offsets: bool,
 }
 
-/// A declared field, and how the file's array becomes its values.
+/// A declared field, and the conversion of the file's array.
 #[derive(Debug)]
 pub(super) struct ColumnConversion {
     pub(super) field: FieldRef,
@@ -51,15 +50,15 @@ pub(super) enum Conversion {
     Same,
     /// All NULL, whatever the array holds.
     Null,
-    /// One that never fails (such as from a dictionary to its values), then another.
+    /// A cast that never fails (such as from a dictionary to its values), then another conversion.
     Through(DataType, Box<ColumnConversion>),
-    /// One cast, whose new NULLs are values that do not fit.
+    /// A cast. New NULLs are values that do not fit.
     Cast {
         may_fail: bool,
     },
-    /// A cast to a coarser unit, exact when the divisor divides.
+    /// A cast to a coarser unit, which is exact if the value is a multiple of the divisor.
     Coarser(i64),
-    /// Floats: the same, or wider.
+    /// Floats of the same or a larger type.
     Float,
     /// Milliseconds since 1970 to days.
     Date,
@@ -76,13 +75,13 @@ pub(super) enum Conversion {
 /// A field of a declared struct.
 #[derive(Debug)]
 pub(super) struct StructField {
-    /// Its place in the file's struct; `None` when that has no such field.
+    /// Its index in the file's struct; `None` if the struct does not have it.
     pub(super) place: Option<usize>,
     pub(super) conversion: ColumnConversion,
 }
 
 impl ColumnConversion {
-    /// How the file's field `from` becomes `field`.
+    /// Plans the conversion of the file's field `from` to `field`.
     ///
     /// # Errors
     /// When its type does not fit.
@@ -97,7 +96,7 @@ impl ColumnConversion {
         })
     }
 
-    /// A column that the file lacks: all NULL.
+    /// The conversion for a column that the file does not have: all NULL.
     ///
     /// # Errors
     /// When it is declared NOT NULL.
@@ -113,7 +112,7 @@ impl ColumnConversion {
         })
     }
 
-    /// A column of text that comes as a dictionary.
+    /// The conversion for a text column that is a dictionary.
     pub(super) fn coded(field: &FieldRef) -> Self {
         Self {
             field: Arc::clone(field),
@@ -121,12 +120,12 @@ impl ColumnConversion {
         }
     }
 
-    /// `rows` NULLs.
+    /// An array of `rows` NULLs.
     pub(super) fn all_null(&self, rows: usize) -> ArrayRef {
         new_null_array(self.field.data_type(), rows)
     }
 
-    /// Whether a value may be a bad value, by the types alone and what `chunk`, its column chunk, says of NULLs.
+    /// Whether a value may be bad, judged by the types and by the number of NULLs in `chunk`, its column chunk.
     pub(super) fn may_reject(&self, chunk: Option<&ColumnChunkMetaData>) -> bool {
         let may_be_null = || chunk.is_none_or(|chunk| !is_without_nulls(chunk));
         if !self.field.is_nullable() && may_be_null() {
@@ -222,7 +221,7 @@ fn plan(from: &FieldRef, field: &FieldRef, rules: ConversionRules) -> Result<Con
 
 fn other_type(from: &DataType, to: &DataType) -> Mismatch {
     let (found, declared) = (sql_name(from), sql_name(to));
-    // Types that SQL has no name for keep Arrow's.
+    // Types without a name in SQL keep Arrow's name.
     let hint = if found == from.to_string() {
         String::new()
     } else {
@@ -301,13 +300,13 @@ fn list_element(data_type: &DataType) -> Option<&FieldRef> {
     }
 }
 
-/// The layout of the list type `to`, with the elements of another.
+/// The list type `to`, with another element type.
 fn with_element(to: &DataType, element: &FieldRef) -> DataType {
-    // Marks of the footer are no part of the types that come.
+    // Marks that the footer added are not part of the arrays' types.
     let element = Arc::new(element.as_ref().clone().with_metadata([].into()));
     match to {
         DataType::LargeList(_) => DataType::LargeList(element),
-        // Elements below a NULL list are NULL here.
+        // In lists of fixed size, elements below a NULL list are NULL.
         DataType::FixedSizeList(_, size) => DataType::FixedSizeList(
             Arc::new(element.as_ref().clone().with_nullable(true)),
             *size,

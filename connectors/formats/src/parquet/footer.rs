@@ -1,4 +1,4 @@
-//! What a Parquet file's footer says, checked as far as it can be before anything is read by it.
+//! Reads a Parquet file's footer, and checks it as far as possible before anything is read by it.
 
 use std::sync::Arc;
 
@@ -18,16 +18,16 @@ use super::guard::guarded;
 /// First and last bytes of a Parquet file.
 const MAGIC: &[u8] = b"PAR1";
 
-/// The same, of a file whose footer is encrypted.
+/// The same for a file with an encrypted footer.
 const ENCRYPTED_MAGIC: &[u8] = b"PARE";
 
-/// Metadata of a field whose 16 bytes are a UUID. Arrow's type does not tell.
+/// Metadata of a field whose 16 bytes are a UUID, which Arrow's type does not show.
 const UUID: &str = "uuid";
 
-/// A footer, and the file's columns by it.
+/// A footer, and the file's columns.
 pub(super) struct Footer {
     pub(super) metadata: ArrowReaderMetadata,
-    /// Arrow's schema of the file; fields of UUIDs are [marked](is_uuid).
+    /// Arrow's schema of the file. Fields with UUIDs are [marked](is_uuid).
     pub(super) schema: SchemaRef,
     /// Rows of all row groups.
     pub(super) rows: u64,
@@ -71,14 +71,15 @@ impl Footer {
     }
 }
 
-/// Where a column chunk begins, and its length: `None` when the footer cannot be right.
+/// The offset and length of a column chunk; `None` if the footer cannot be right.
 pub(super) fn byte_range(column: &ColumnChunkMetaData) -> Option<(u64, u64)> {
     let start = column.dictionary_page_offset();
     let start = u64::try_from(start.unwrap_or(column.data_page_offset())).ok()?;
     Some((start, u64::try_from(column.compressed_size()).ok()?))
 }
 
-/// Some writers say that a dictionary page lies at 0 where there is none, or where it lies at the first data page.
+/// Removes the offsets of dictionary pages that do not exist. Some writers give offset 0, or that of the first data
+/// page.
 fn without_zero_offsets(metadata: &Arc<ParquetMetaData>) -> Arc<ParquetMetaData> {
     let is_zero = |column: &ColumnChunkMetaData| column.dictionary_page_offset() == Some(0);
     let has_zero = |group: &RowGroupMetaData| group.columns().iter().any(is_zero);
@@ -113,10 +114,10 @@ fn without_zero_offsets(metadata: &Arc<ParquetMetaData>) -> Arc<ParquetMetaData>
     )
 }
 
-/// The rows of a file of so many bytes.
+/// The number of rows of a file with this many bytes.
 ///
 /// # Errors
-/// When a row group or a column chunk cannot be where the footer says.
+/// When a row group or column chunk cannot be where the footer says.
 fn check(metadata: &ParquetMetaData, bytes: u64) -> Result<u64, ParquetError> {
     let mut rows: u64 = 0;
     for (number, group) in metadata.row_groups().iter().enumerate() {
@@ -139,7 +140,7 @@ fn check(metadata: &ParquetMetaData, bytes: u64) -> Result<u64, ParquetError> {
             }
         }
     }
-    // Rows are added to row numbers.
+    // Row numbers are `i64`.
     if i64::try_from(rows).is_err() {
         return Err(general(format!("it cannot have {rows} rows")));
     }
@@ -150,7 +151,7 @@ fn general(message: String) -> ParquetError {
     ParquetError::General(message)
 }
 
-/// The file's schema, each leaf as `change` makes it of what it is in the file.
+/// The file's schema, with each leaf replaced by the result of `change`.
 fn with_leaves(
     schema: &Schema,
     file: &SchemaDescriptor,
@@ -209,7 +210,7 @@ fn marked(field: &FieldRef, leaf: &ColumnDescriptor) -> FieldRef {
     Arc::new(field.as_ref().clone().with_metadata(metadata))
 }
 
-/// The error of a file whose footer cannot be read.
+/// The error about a file whose footer cannot be read.
 pub(super) fn unreadable(
     name: &Arc<str>,
     file: &impl ChunkReader,

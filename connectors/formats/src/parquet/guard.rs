@@ -1,12 +1,13 @@
-//! The `parquet` and `arrow` crates panic over some damaged files where they should return an error: negative offsets,
-//! impossible types in the embedded Arrow schema, bit widths beyond 64, truncated dictionaries.
+//! Turns panics of the `parquet` and `arrow` crates into errors. They panic over some damaged files, where they
+//! should return an error: negative offsets, impossible types in the embedded Arrow schema, bit widths beyond 64,
+//! truncated dictionaries.
 //!
-//! Every call into them that reads bytes of a file goes through [`guarded`], which makes an error of such a panic. It is
-//! the last resort: [`open`](super::open) checks beforehand what a footer lets it check. Closures hold calls of the crates
-//! alone, so that a panic of our own is never taken for damage.
+//! Every call into them that reads bytes of a file goes through [`guarded`]. It is the last resort:
+//! [`open`](super::open) first checks what can be checked in a footer. The closures contain only calls of these
+//! crates, so that a panic of our own is never mistaken for damage.
 //!
-//! The process's panic hook runs before the panic is caught. A program that has a hook asks [`is_guarded`] in it, and
-//! prints nothing if so.
+//! The process's panic hook runs before the panic is caught. A program with a hook of its own calls [`is_guarded`] in
+//! it, and prints nothing if it returns true.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -19,15 +20,16 @@ thread_local! {
     static GUARDED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether this thread is in a guarded call: a panic in it becomes an error that names the file.
+/// Whether this thread is in a guarded call, in which a panic becomes an error that names the file.
 pub fn is_guarded() -> bool {
     GUARDED.get()
 }
 
-/// Runs `call`, whose panics become errors. After an error, what `call` borrowed must be dropped unused.
+/// Runs `call`, and turns its panics into errors. After an error, everything that `call` borrowed must be dropped
+/// unused.
 ///
 /// # Errors
-/// What `call` returns, or what it panicked with.
+/// The error of `call`, or its panic.
 pub(crate) fn guarded<T, E: From<ParquetError>>(
     call: impl FnOnce() -> Result<T, E>,
 ) -> Result<T, E> {
@@ -40,7 +42,7 @@ pub(crate) fn guarded<T, E: From<ParquetError>>(
     })
 }
 
-/// The items of `inner`, whose panics become errors. Ends after the first error.
+/// The items of `inner`, with panics turned into errors. Ends after the first error.
 pub(crate) fn guarded_iter<T>(
     mut inner: impl Iterator<Item = Result<T, ArrowError>>,
 ) -> impl Iterator<Item = Result<T, ArrowError>> {

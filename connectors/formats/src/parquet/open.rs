@@ -1,4 +1,4 @@
-//! A Parquet file before its rows: its footer, and how its columns become the declared ones.
+//! Opens a Parquet file: reads its footer, and plans the conversion of its columns.
 
 use std::sync::Arc;
 
@@ -25,10 +25,10 @@ use super::convert::ConversionRules;
 use super::footer::{self, Footer};
 use super::guard::{guarded, guarded_iter};
 
-/// Rows that a step of a piece reads at most.
+/// Most rows of a batch.
 const BATCH_ROWS: usize = 16 * 1024;
 
-/// What all files of a source share.
+/// State shared by all files of a source.
 pub struct ReadPlan {
     source: Arc<str>,
     pub(super) declared: SchemaRef,
@@ -40,15 +40,15 @@ pub struct ReadPlan {
     pub(super) rules: ConversionRules,
     /// Whether the place of each row is asked for.
     ordinals: bool,
-    /// Whether columns of text may stay dictionaries.
+    /// Whether text columns may stay dictionaries.
     pub(super) dictionaries: bool,
 }
 
 impl ReadPlan {
-    /// Plans reading the files of `spec`.
+    /// A plan for reading the files of `spec`.
     ///
     /// # Errors
-    /// When an option's value means nothing.
+    /// When an option's value is invalid.
     pub fn new(spec: &SourceSpec) -> Result<Self, SourceError> {
         let projected = spec.schema.project(&spec.projection);
         let projected = projected.map_err(|error| SourceError::Declaration {
@@ -72,7 +72,7 @@ impl ReadPlan {
         })
     }
 
-    /// The footer of a file whose columns of text are read as dictionaries where that is how they are stored.
+    /// The footer, with text columns read as dictionaries if they are stored so.
     fn with_dictionaries(&self, footer: Footer) -> Result<Footer, ParquetError> {
         if !self.dictionaries {
             return Ok(footer);
@@ -102,12 +102,12 @@ pub struct ParquetFile<I> {
     pub name: Arc<str>,
     /// The schema of decoded batches.
     pub(super) schema: SchemaRef,
-    /// The declared columns, in their order.
+    /// The declared columns, in order.
     pub(super) columns: Vec<ParquetColumn>,
     /// Rows of all row groups.
     pub rows: u64,
     pub(super) bytes: u64,
-    /// What the user should hear of.
+    /// Warnings for the user.
     pub warnings: Vec<String>,
     /// Whether the place of each row is asked for.
     pub(super) ordinals: bool,
@@ -115,15 +115,15 @@ pub struct ParquetFile<I> {
     metadata: ArrowReaderMetadata,
 }
 
-/// Where the bytes of a Parquet file come from.
+/// The source of a Parquet file's bytes.
 pub trait ParquetInput: Send + Sync {
-    /// What is read by range.
+    /// Reads ranges of bytes.
     type Bytes: ChunkReader + 'static;
 
-    /// Opens the file, as often as it is asked for: handles that are shared share their position.
+    /// Opens the file. Each call gives a new handle, because shared handles would share their position.
     ///
     /// # Errors
-    /// When the file cannot be opened, or is not the one that was opened first.
+    /// When the file cannot be opened, or is not the same file as the first time.
     fn open(&self) -> Result<Self::Bytes, SourceError>;
 }
 
@@ -134,7 +134,7 @@ impl<I: ParquetInput> ParquetFile<I> {
     /// Reads the footer of a file, which errors call `name`, listed with a size of `bytes`.
     ///
     /// # Errors
-    /// When the file cannot be read, is no Parquet file, or does not fit the declared columns.
+    /// When the file cannot be read, is not a Parquet file, or does not fit the declared columns.
     pub fn open(
         plan: &ReadPlan,
         name: Arc<str>,
@@ -164,12 +164,12 @@ impl<I: ParquetInput> ParquetFile<I> {
         Ok(file)
     }
 
-    /// Where its bytes come from.
+    /// The source of the file's bytes.
     pub fn input(&self) -> &I {
         &self.input
     }
 
-    /// Rows of a row group, `None` after the last.
+    /// Rows of a row group; `None` after the last one.
     pub fn row_group_rows(&self, row_group: usize) -> Option<u64> {
         let group = self.metadata.metadata().row_groups().get(row_group)?;
         Some(u64::try_from(group.num_rows()).unwrap_or_default())
@@ -182,7 +182,8 @@ impl<I: ParquetInput> ParquetFile<I> {
         Some(GroupColumns::of(&self.columns, group, file))
     }
 
-    /// Opens a row group for reading, with a file handle of its own: handles that are shared share their position.
+    /// Opens a row group for reading, with a file handle of its own, because shared handles would share their
+    /// position.
     pub(super) fn read_row_group(
         &self,
         row_group: usize,
@@ -200,7 +201,7 @@ impl<I: ParquetInput> ParquetFile<I> {
         Ok(Box::new(guarded_iter(reader)))
     }
 
-    /// The error of a row group that does not decode.
+    /// The error about a row group that does not decode.
     pub(super) fn damaged(&self, row_group: usize, error: &dyn std::fmt::Display) -> SourceError {
         let group = self.metadata.metadata().row_groups().get(row_group);
         let first_column = group.and_then(|group| group.columns().first());
@@ -214,7 +215,7 @@ impl<I: ParquetInput> ParquetFile<I> {
         }
     }
 
-    /// Refuses columns that are compressed in a way that is not read, before they are mistaken for damage.
+    /// Refuses columns with an unsupported compression, which would otherwise look like damage.
     fn refuse_compression(&self) -> Result<(), SourceError> {
         let metadata = self.metadata.metadata();
         for (number, group) in metadata.row_groups().iter().enumerate() {

@@ -17,26 +17,26 @@ use super::columns::{GroupColumn, GroupColumns};
 use super::open::{ParquetFile, ParquetInput, RowGroupBatches};
 use super::values::UnfitValue;
 
-/// Reads one row group; nothing is opened before the first batch is asked for.
+/// Reads one row group. Nothing is opened before the first batch is requested.
 pub struct RowGroupPiece<I> {
     file: Arc<ParquetFile<I>>,
     row_group: usize,
-    /// Row of the file that comes next, from 0.
+    /// The next row of the file, from 0.
     next_row: u64,
-    /// Row of the file after the last one of this group.
+    /// The row of the file after the last one of this group.
     end_row: u64,
     opened: Option<OpenRowGroup>,
     finished: bool,
 }
 
-/// A row group while it is read.
+/// A row group that is being read.
 struct OpenRowGroup {
     columns: GroupColumns,
     batches: RowGroupBatches,
 }
 
 impl<I: ParquetInput> RowGroupPiece<I> {
-    /// Rows `first_row..first_row + rows` of `file`, which are those of `row_group`.
+    /// The piece for `row_group`, with the rows `first_row..first_row + rows` of `file`.
     pub fn new(file: Arc<ParquetFile<I>>, row_group: usize, first_row: u64, rows: u64) -> Self {
         Self {
             file,
@@ -106,13 +106,13 @@ impl<I: ParquetInput> Iterator for RowGroupPiece<I> {
     }
 }
 
-/// The share of the file's bytes that its rows before `row` take, as if all took the same.
+/// The bytes of the rows before `row`, if all rows had the same size.
 fn bytes_before<I>(file: &ParquetFile<I>, row: u64) -> u64 {
     let share = u128::from(file.bytes) * u128::from(row) / u128::from(file.rows.max(1));
     u64::try_from(share).unwrap_or(file.bytes)
 }
 
-/// The columns of `batch` that the job reads, without the rows that hold a bad value; and those rows.
+/// The columns of `batch` that the job reads, without rows that have a bad value, and those rows.
 fn convert<I>(
     file: &ParquetFile<I>,
     columns: &GroupColumns,
@@ -164,7 +164,8 @@ fn convert<I>(
     })
 }
 
-/// The columns that the job reads, converted; and the bad values of all columns, whose paths begin with the column's name.
+/// The converted columns that the job reads, and the bad values of all columns, whose paths begin with the column's
+/// name.
 fn apply<I>(
     file: &ParquetFile<I>,
     columns: &GroupColumns,
@@ -215,7 +216,7 @@ fn reject<I>(file: &ParquetFile<I>, value: &UnfitValue, line: u64, raw: String) 
     }
 }
 
-/// A batch of one row as a JSON object; columns of types that JSON does not know as text.
+/// A batch of one row as a JSON object. Columns of types that JSON does not have are text.
 fn row_as_json(row: &RecordBatch) -> Result<String, ArrowError> {
     let mut writer = WriterBuilder::new()
         .with_explicit_nulls(true)

@@ -1,4 +1,4 @@
-//! Values that do not fit, and casts that find them.
+//! Casts that find values which do not fit.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ const NANOSECONDS_OF_DAY: i64 = MILLISECONDS_OF_DAY * 1_000_000;
 pub(super) struct UnfitValue {
     /// Its index in the array that was converted.
     pub(super) index: usize,
-    /// From the array's own column to the value: empty, or like `[2].price`.
+    /// The path from the array's column to the value: empty, or like `[2].price`.
     pub(super) path: String,
     pub(super) reason: String,
 }
@@ -50,7 +50,7 @@ pub(super) fn refuse_nulls(
     }));
 }
 
-/// Casts; values that become NULL are faults.
+/// Casts an array. Values that become NULL do not fit.
 pub(super) fn cast_checked(
     array: &ArrayRef,
     to: &DataType,
@@ -69,7 +69,7 @@ pub(super) fn cast_checked(
     Ok(converted)
 }
 
-/// Days, and no time of the day beside them.
+/// Converts to days. A value with a time of day does not fit.
 pub(super) fn dates(array: &ArrayRef, bad: &mut Vec<UnfitValue>) -> Result<ArrayRef, ArrowError> {
     let values = array.as_primitive::<Date64Type>();
     let partial = (0..values.len())
@@ -78,7 +78,7 @@ pub(super) fn dates(array: &ArrayRef, bad: &mut Vec<UnfitValue>) -> Result<Array
     cast_checked(array, &DataType::Date32, bad)
 }
 
-/// Times of the day, in nanoseconds.
+/// Converts to times of day, in nanoseconds.
 pub(super) fn times(array: &ArrayRef, bad: &mut Vec<UnfitValue>) -> Result<ArrayRef, ArrowError> {
     let converted = cast_checked(array, &DataType::Time64(TimeUnit::Nanosecond), bad)?;
     let times = converted.as_primitive::<Time64NanosecondType>();
@@ -96,7 +96,8 @@ pub(super) fn times(array: &ArrayRef, bad: &mut Vec<UnfitValue>) -> Result<Array
     Ok(converted)
 }
 
-/// Floats, whose NaNs are all one: files have NaNs of other bits, which would be other values.
+/// Converts floats, with all NaNs made the same. Files have NaNs with different bits, which would be different
+/// values.
 pub(super) fn floats(
     array: &ArrayRef,
     to: &DataType,
@@ -142,7 +143,7 @@ fn hyphenated(uuid: &[u8]) -> String {
     text
 }
 
-/// Timestamps with digits that a unit coarser by `divisor` would lose do not fit.
+/// Finds timestamps that a unit coarser by `divisor` cannot hold exactly.
 pub(super) fn refuse_remainders(
     array: &ArrayRef,
     divisor: i64,

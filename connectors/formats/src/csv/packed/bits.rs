@@ -1,14 +1,14 @@
-//! Whole numbers in as few bits as their range needs, or that of the steps from each to the next.
+//! Packs integers in as few bits as their range needs, or as the range of their differences needs.
 
 use super::{take_byte, take_bytes, take_word};
 
-/// Bytes of a word of bits.
+/// Bytes of a word.
 const WORD: usize = size_of::<u64>();
 
-/// Bytes of two.
+/// Bytes of two words.
 const TWO_WORDS: usize = 2 * WORD;
 
-/// Set where steps are packed and not the numbers.
+/// Flag for packed differences instead of the numbers.
 const STEPS: u8 = 0x80;
 
 /// Appends numbers.
@@ -18,7 +18,7 @@ pub(super) fn append(packed: &mut Vec<u8>, numbers: &[u64]) {
     append_between(packed, numbers, least, greatest);
 }
 
-/// Appends numbers of which `least` and `greatest` are known.
+/// Appends numbers whose `least` and `greatest` are known.
 pub(super) fn append_between(packed: &mut Vec<u8>, numbers: &[u64], least: u64, greatest: u64) {
     let width = width(greatest - least);
     let first = numbers.first().copied().unwrap_or(0);
@@ -40,12 +40,13 @@ pub(super) fn append_between(packed: &mut Vec<u8>, numbers: &[u64], least: u64, 
     }
 }
 
-/// The least step from a number to the next and the bits of those above it, when they are fewer than `width`.
+/// The least difference between adjacent numbers, and the bits of the differences above it, if they are fewer than
+/// `width`.
 fn narrower_steps(numbers: &[u64], width: u32) -> Option<(i64, u32)> {
     let (mut low, mut high) = (0_i64, 0_i64);
     let mut before = numbers.first().copied().unwrap_or(0);
     let mut step_width = 0;
-    // Most columns are out after the first few numbers.
+    // Most columns are ruled out by the first few numbers.
     for few in numbers.chunks(64) {
         for number in few {
             let step = number.wrapping_sub(before).cast_signed();
@@ -60,7 +61,7 @@ fn narrower_steps(numbers: &[u64], width: u32) -> Option<(i64, u32)> {
     (step_width < width).then_some((low, step_width))
 }
 
-/// Takes as many numbers as were appended.
+/// Removes `count` numbers from the front of `rest`.
 pub(super) fn take(rest: &mut &[u8], count: usize) -> Option<Vec<u64>> {
     let how = take_byte(rest)?;
     let width = u32::from(how & !STEPS);
@@ -82,12 +83,12 @@ pub(super) fn take(rest: &mut &[u8], count: usize) -> Option<Vec<u64>> {
     Some(numbers.collect())
 }
 
-/// Bits that a number needs.
+/// Number of bits that a number needs.
 fn width(number: u64) -> u32 {
     u64::BITS - number.leading_zeros()
 }
 
-/// Appends the lowest `width` bits of numbers that have no others.
+/// Appends the lowest `width` bits of each number. The other bits must be zero.
 fn append_bits(packed: &mut Vec<u8>, mut numbers: impl ExactSizeIterator<Item = u64>, width: u32) {
     if width == 0 {
         return;
@@ -96,7 +97,8 @@ fn append_bits(packed: &mut Vec<u8>, mut numbers: impl ExactSizeIterator<Item = 
     let end = packed.len() + bytes;
     packed.reserve(bytes + TWO_WORDS);
     if width <= u64::BITS / 4 {
-        // Eight numbers are whole bytes: as many as each has bits, of two words that are put together without a branch.
+        // Eight numbers are `width` whole bytes. They are combined without branches, from two words of four numbers
+        // each.
         while numbers.len() > 0 {
             let [low, high] = [(); 2].map(|()| {
                 let four = [0, 1, 2, 3].map(|at| numbers.next().unwrap_or(0) << (at * width));
@@ -150,7 +152,7 @@ fn take_bits(rest: &mut &[u8], count: usize, width: u32) -> Option<impl Iterator
     }))
 }
 
-/// Words of so many numbers.
+/// Words needed for `count` numbers.
 fn words(count: usize, width: u32) -> Option<usize> {
     let bits = count.checked_mul(usize::try_from(width).ok()?)?;
     Some(bits.div_ceil(8 * WORD))
@@ -161,7 +163,7 @@ fn words(count: usize, width: u32) -> Option<usize> {
 mod tests {
     use super::*;
 
-    /// Bit by bit, the lowest first, in whole words.
+    /// A simple reference: bit by bit, lowest first, in whole words.
     fn plain(numbers: &[u64], width: u32) -> Vec<u8> {
         let bits: Vec<bool> = numbers
             .iter()

@@ -1,4 +1,4 @@
-//! A column of any other fields: how long they are, and their bytes, compressed by another.
+//! A column of arbitrary fields: their lengths, and their bytes, compressed by the given function.
 
 use std::io;
 
@@ -7,7 +7,7 @@ use crate::scalar::FieldText;
 
 pub(super) const KIND: u8 = 3;
 
-/// Takes in any fields.
+/// Packs any fields.
 #[derive(Default)]
 pub(super) struct Packer {
     lengths: Vec<u64>,
@@ -21,7 +21,7 @@ impl Packer {
         true
     }
 
-    /// Bytes so far.
+    /// Bytes of the fields so far.
     pub(super) fn len(&self) -> usize {
         self.bytes.len()
     }
@@ -63,7 +63,7 @@ pub(super) fn unpack(
     })
 }
 
-/// A column of them that is unpacked.
+/// Unpacks such a column.
 pub(super) struct Unpacked {
     lengths: std::vec::IntoIter<u64>,
     bytes: Vec<u8>,

@@ -1,4 +1,4 @@
-//! A column whose fields are of one mould, but for their digits: times, numbered ids, masked numbers.
+//! A column whose fields differ only in their digits: times, numbered ids, masked numbers.
 
 use std::array;
 use std::ops::Deref;
@@ -8,24 +8,24 @@ use crate::scalar::FieldText;
 
 pub(super) const KIND: u8 = 1;
 
-/// So many digits are less than 2^63.
+/// Numbers of this many digits are less than 2^63.
 const DIGITS_MAX: usize = 18;
 
-/// The longest field.
+/// Length of the longest field.
 const BYTES_MAX: usize = 32;
 
-/// Words of it.
+/// Words of the longest field.
 const WORDS: usize = BYTES_MAX / 8;
 
-/// Takes in fields as long as they are of one mould.
+/// Packs fields as long as they fit one mould.
 pub(super) struct Packer {
-    /// Known from the first field on.
+    /// The mould, known from the first field on.
     mould: Option<Mould>,
     numbers: Vec<u64>,
 }
 
 impl Packer {
-    /// For a column of so many fields.
+    /// A packer for a column of `rows` fields.
     pub(super) fn new(rows: usize) -> Self {
         Self {
             mould: None,
@@ -59,13 +59,13 @@ pub(super) fn unpack(rest: &mut &[u8], rows: usize) -> Option<Unpacked> {
     Some(Unpacked { mould, numbers })
 }
 
-/// What the fields of a column share.
+/// The common text of a column's fields.
 struct Mould {
-    /// One of them, with zeros for its digits.
+    /// A field with its digits replaced by zeros.
     text: Vec<u8>,
-    /// Where its digits are.
+    /// The positions of the digits.
     digits: Vec<u8>,
-    /// The text, eight bytes a word, and what is no digit of it.
+    /// The text in words of eight bytes, each with the mask of the bytes that are not digits.
     words: [(u64, u64); WORDS],
 }
 
@@ -94,7 +94,7 @@ impl Mould {
         })
     }
 
-    /// The digits of a field; `None` when it is of another mould.
+    /// The digits of a field as a number; `None` if it does not fit the mould.
     #[inline]
     fn number(&self, field: &FieldText<'_>) -> Option<u64> {
         const HIGH: u64 = u64::from_ne_bytes([0xf0; 8]);
@@ -114,14 +114,14 @@ impl Mould {
             .zip(&self.words)
             .zip(bytes.as_chunks_mut::<8>().0)
         {
-            // What follows the field in memory is none of it.
+            // Masks the bytes after the field.
             let mask = match left {
                 8.. => u64::MAX,
                 _ => (1 << (8 * left)) - 1,
             };
             left = left.saturating_sub(8);
             let differ = (word ^ blank) & mask;
-            // Of a digit four bits differ from zero, and still do when six are added.
+            // A digit XOR `0` is 0 to 9, so its upper four bits are zero, also after 6 is added.
             wrong |= differ & others | (differ | differ.wrapping_add(SIX)) & HIGH;
             *to = differ.to_le_bytes();
         }
@@ -136,7 +136,7 @@ impl Mould {
     }
 }
 
-/// Up to so many bytes as words, with zeros behind them.
+/// At most [`BYTES_MAX`] bytes as words, padded with zeros.
 fn words(bytes: &[u8]) -> [u64; WORDS] {
     let mut padded = [0; BYTES_MAX];
     padded
@@ -154,7 +154,7 @@ fn word(bytes: &[u8; BYTES_MAX], at: usize) -> u64 {
         .map_or(0, |word| u64::from_le_bytes(*word))
 }
 
-/// A column of them that is unpacked.
+/// Unpacks such a column.
 pub(super) struct Unpacked {
     mould: Mould,
     numbers: std::vec::IntoIter<u64>,
@@ -174,7 +174,7 @@ impl Column for Unpacked {
     }
 }
 
-/// The digits of a number, with zeros before them where there would be fewer than `least`.
+/// The digits of a number, with leading zeros up to `least` digits.
 pub(super) fn decimal(mut number: u64, least: usize) -> Decimal {
     let mut decimal = Decimal {
         digits: [b'0'; DECIMAL],
@@ -192,10 +192,10 @@ pub(super) fn decimal(mut number: u64, least: usize) -> Decimal {
     decimal
 }
 
-/// Digits that every number fits in.
+/// Digits of the greatest number.
 const DECIMAL: usize = 20;
 
-/// A number in digits.
+/// A number as digits.
 pub(super) struct Decimal {
     digits: [u8; DECIMAL],
     begin: usize,

@@ -1,14 +1,14 @@
-//! Text of records, packed column by column: smaller than what zstd makes of it, in two thirds of the time.
+//! Packs text of records column by column. The result is smaller than zstd's, in two thirds of its time.
 //!
 //! ```text
 //! separator │ fields │ rows │ column: kind │ …  ─ a kind each: numbers, digits, few texts, or bytes
 //! ```
 //!
-//! 1. What is unpacked is the text to the byte, or nothing.
-//! 2. Lines are all that is asked for: of one number of fields each, ended by a line feed. What fields mean, quotes
-//!    included, makes no difference.
-//! 3. Bytes that were not packed here are refused without a panic. What is made of them is bounded by the length that the
-//!    text is said to have: a word a field, and in a column the text's bytes.
+//! 1. Unpacking gives the text byte by byte, or nothing.
+//! 2. The text need only consist of lines with the same number of fields, each ended by a line feed. The meaning of
+//!    fields, and of quotes, does not matter.
+//! 3. Bytes that were not packed here are refused without a panic. Memory is bounded by the given length of the text:
+//!    a word for each field, and for each column the text's bytes.
 
 mod bits;
 mod bytes;
@@ -25,31 +25,31 @@ use super::mask;
 use super::split::{Index, position, size};
 use crate::scalar::FieldText;
 
-/// Fewer lines are not worth it.
+/// Texts with fewer lines are not packed.
 const ROWS_MIN: usize = 16;
 
-/// Lines that are packed column by column, before those that follow.
+/// Lines that are packed at a time.
 const TILE_ROWS: usize = 1024;
 
-/// What may end a field.
+/// The separators that are tried.
 const SEPARATORS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
-/// A block of text while it is packed: its lines have equally many fields.
+/// A block of text whose lines have the same number of fields.
 struct Table<'a> {
     text: &'a [u8],
-    /// One behind the end of each field, and before them the text's begin.
+    /// The index after the end of each field, preceded by the beginning of the text.
     after: Vec<u32>,
     fields: usize,
 }
 
-/// The fields of a column as they are unpacked.
+/// A column that is being unpacked.
 trait Column {
     /// Appends the field of the next row.
     fn append(&mut self, text: &mut Vec<u8>) -> Option<()>;
 }
 
-/// Packs `text`; `None` when it has no columns, or most of it is in columns that only `compress` makes smaller: then all
-/// of it at once is better given to that.
+/// Packs `text`. `None` if it has no columns, or if most of it is in columns that only `compress` makes smaller. Then
+/// compressing the whole text is better.
 pub fn pack(
     text: &[u8],
     mut compress: impl FnMut(&[u8]) -> io::Result<Vec<u8>>,
@@ -59,7 +59,7 @@ pub fn pack(
     };
     let column = |_| Packer::Numbers(numbers::Packer::new(table.rows()));
     let mut columns: Vec<Packer> = (0..table.fields).map(column).collect();
-    // A few lines at a time, which stay in the processor's cache for all of their columns.
+    // A few lines at a time stay in the processor's cache for all their columns.
     for begin in (0..table.rows()).step_by(TILE_ROWS) {
         let rows = begin..table.rows().min(begin + TILE_ROWS);
         for (at, column) in columns.iter_mut().enumerate() {
@@ -86,7 +86,7 @@ fn plain_bytes(columns: &[Packer]) -> usize {
     columns.iter().map(bytes).sum()
 }
 
-/// A column while it is packed, as the first kind that holds all of its fields so far.
+/// A column that is being packed, as the first kind that can hold all its fields so far.
 enum Packer {
     Numbers(numbers::Packer),
     Digits(digits::Packer),
@@ -95,7 +95,7 @@ enum Packer {
 }
 
 impl Packer {
-    /// Takes in the fields of some rows, those that follow.
+    /// Packs the fields of the next rows.
     fn take(&mut self, table: &Table<'_>, column: usize, rows: Range<usize>) {
         let mut fields = table.column(column, rows.clone());
         loop {
@@ -132,7 +132,7 @@ impl Packer {
     }
 }
 
-/// The text of `text_bytes` that was packed; `None` when it was not.
+/// Unpacks a text of `text_bytes`; `None` if the bytes were not packed from such a text.
 pub fn unpack(
     packed: &[u8],
     text_bytes: usize,
@@ -142,7 +142,7 @@ pub fn unpack(
     let separator = take_byte(&mut rest)?;
     let fields = take_length(&mut rest)?;
     let rows = take_length(&mut rest)?;
-    // A field and a line have a byte each, at least.
+    // Each field takes at least one byte, its separator or line end.
     if fields.max(1).checked_mul(rows)? > text_bytes {
         return None;
     }
@@ -171,7 +171,7 @@ pub fn unpack(
 }
 
 impl<'a> Table<'a> {
-    /// The columns of a text and what separates them.
+    /// The separator and the columns of a text.
     fn of(text: &'a [u8]) -> Option<(u8, Self)> {
         if text.last() != Some(&b'\n') || u32::try_from(text.len()).is_err() {
             return None;
@@ -184,7 +184,7 @@ impl<'a> Table<'a> {
             return None;
         }
         let mut index = Index::default();
-        // As many as there are when all lines are as long as the first, and a little more.
+        // The number of lines if all are as long as the first, and a little more.
         let lines = text.len() / (first.len() + 1) + 1;
         index.after.reserve((lines + lines / 16) * fields);
         index.after.push(position(0));

@@ -1,4 +1,4 @@
-//! A column of numbers as one writes them: no zeros before them, and as many digits after the point in all of them.
+//! A column of numbers in plain notation: no leading zeros, and the same number of decimal places in all of them.
 //! Fields may be empty.
 
 use super::{Column, bits, take_byte, take_word};
@@ -7,21 +7,21 @@ use crate::scalar::number::narrow;
 
 pub(super) const KIND: u8 = 0;
 
-/// No number, as one.
+/// Placeholder for an empty field.
 const NONE: u64 = u64::MAX;
 
-/// Zero, so that order is kept.
+/// Zero, offset so that unsigned order equals signed order.
 const ZERO: u64 = 1 << 63;
 
-/// Takes in fields as long as all are such numbers.
+/// Packs fields as long as all are such numbers.
 pub(super) struct Packer {
-    /// Digits after the point; unknown until there is a number.
+    /// Decimal places; `None` until there is a number.
     decimals: Option<u8>,
     numbers: Vec<u64>,
 }
 
 impl Packer {
-    /// For a column of so many fields.
+    /// A packer for a column of `rows` fields.
     pub(super) fn new(rows: usize) -> Self {
         Self {
             decimals: None,
@@ -40,7 +40,7 @@ impl Packer {
         number.is_some()
     }
 
-    /// With digits after the point, or the first of all.
+    /// Parses a field with decimal places, or the first field of the column.
     fn with_decimals(&mut self, decimals: Option<u8>, field: &FieldText<'_>) -> Option<u64> {
         let decimals = decimals.or_else(|| decimals_of(field.text))?;
         self.decimals = Some(decimals);
@@ -51,7 +51,7 @@ impl Packer {
     }
 
     pub(super) fn finish(mut self, packed: &mut Vec<u8>) {
-        // An empty field is the number below all others, so that the range stays narrow.
+        // An empty field becomes the number below all others, so that the range stays narrow.
         let least = self.numbers.iter().copied().min().unwrap_or(NONE);
         let empty = least - 1;
         for number in &mut self.numbers {
@@ -63,13 +63,13 @@ impl Packer {
     }
 }
 
-/// Digits after the point.
+/// The decimal places of a number.
 fn decimals_of(text: &[u8]) -> Option<u8> {
     let behind = text.iter().rev().position(|byte| *byte == b'.');
     u8::try_from(behind.unwrap_or(0)).ok()
 }
 
-/// A whole number, if that gives the field again.
+/// An integer, if its text is the field.
 #[inline]
 fn whole(value: &FieldText<'_>) -> Option<u64> {
     let number = narrow(*value)?;
@@ -81,12 +81,12 @@ fn whole(value: &FieldText<'_>) -> Option<u64> {
     is_canonical.then(|| number.cast_unsigned() ^ ZERO)
 }
 
-/// Digits of a number that is not 0.
+/// Number of digits of a number other than 0.
 fn digits(number: i64) -> usize {
     number.unsigned_abs().ilog10() as usize + 1
 }
 
-/// A number with digits after the point, if that gives the field again.
+/// A number with decimal places, if its text is the field.
 fn with_decimals(text: &[u8], decimals: usize) -> Option<u64> {
     let (whole, behind) = text.split_at_checked(text.len().checked_sub(decimals + 1)?)?;
     let digits = behind.strip_prefix(b".")?;
@@ -103,7 +103,7 @@ fn with_decimals(text: &[u8], decimals: usize) -> Option<u64> {
         number = number * 10 + i64::from(byte - b'0');
     }
     if unsigned.len() < whole.len() {
-        // There is one zero, and it has no sign.
+        // Zero has no sign.
         number = (number != 0).then_some(-number)?;
     }
     Some(number.cast_unsigned() ^ ZERO)
@@ -118,7 +118,7 @@ pub(super) fn unpack(rest: &mut &[u8], rows: usize) -> Option<Unpacked> {
     })
 }
 
-/// A column of them that is unpacked.
+/// Unpacks such a column.
 pub(super) struct Unpacked {
     decimals: usize,
     empty: u64,

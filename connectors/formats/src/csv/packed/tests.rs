@@ -23,7 +23,7 @@ fn unpacked(packed: &[u8], length: usize) -> Option<Vec<u8>> {
     unpack(packed, length, decompress)
 }
 
-/// Packs a text of lines that `line` writes, and unpacks it; how many bytes a line takes.
+/// Packs a text of lines made by `line`, and unpacks it. Returns the bytes per line.
 fn round(rows: usize, line: impl Fn(usize) -> String) -> usize {
     let text: String = (0..rows).map(|row| line(row) + "\n").collect();
     let packed = packed(text.as_bytes()).unwrap();
@@ -77,7 +77,7 @@ fn numbers_as_they_are_written() {
         "-5.00",
     ];
     round(100, |row| format!("{},{}", row, money[row % money.len()]));
-    // What is not written as a number is, is text.
+    // A field in another notation is text.
     for odd in [
         "00",
         "-0",
@@ -108,7 +108,7 @@ fn numbers_as_they_are_written() {
 fn moulds() {
     let bytes = round(1000, |row| format!("id-{row:018},a,{row:01}-x"));
     assert!(bytes < 3, "{bytes}");
-    // One digit more, another letter, one byte more, none at all.
+    // One more digit, another letter, one more byte, an empty field.
     for odd in ["x12y3z", "x1y23", "x12z3", "x12y345", "", "x１2y3"] {
         round(200, |row| {
             format!(
@@ -133,12 +133,12 @@ fn few_texts_and_many() {
         round(500, |row| {
             format!("{}é{},{}", "x".repeat(row % 5), "z".repeat(length), row)
         });
-        // Beginnings and ends are alike.
+        // Equal beginnings and ends.
         round(500, |row| {
             format!("{0}{1}{0},{2}", "x".repeat(8), row % 7, "z".repeat(length))
         });
     }
-    // A column of many texts beside those that are packed.
+    // A column of many texts beside columns that are packed.
     round(9000, |row| {
         format!("{0:06},{0:06},{0:06},n{0}", row * 7919 % 9000)
     });
@@ -159,7 +159,7 @@ fn what_is_not_a_table_is_left_alone() {
         format!("{good}\n"),
         format!("\n{good}"),
         "no fields\n".repeat(100),
-        // Most of it is many texts.
+        // Mostly a column of many texts.
         (0..200).fold(String::new(), |mut text, row| {
             writeln!(text, "{row},some text of its own {row}").unwrap();
             text
@@ -189,7 +189,7 @@ fn carriage_returns_quotes_and_any_bytes_are_bytes() {
     assert_eq!(unpacked(&there, text.len()), Some(text));
 }
 
-/// Tables of random fields; and what becomes of them when a bit is another.
+/// Tables of random fields, also with a flipped bit.
 #[test]
 fn random_tables() {
     let seed = std::env::var("TIDEWATER_SEED").ok();
@@ -244,7 +244,7 @@ fn random_tables() {
             let at = random.random_range(0..packed.len());
             let bit = 1 << random.random_range(0..8);
             packed[at] ^= bit;
-            // Another text, or none: the frame has a checksum.
+            // Another text or none is fine here, since the frame has a checksum.
             if let Some(other) = unpacked(&packed, text.len()) {
                 assert_eq!(other.len(), text.len());
             }

@@ -1,4 +1,4 @@
-//! A column of few texts: each of them once, and its code a row.
+//! A column of few distinct texts: each text once, and a code for each row.
 
 use super::{Column, append_length, bits, take_bytes, take_length};
 use crate::csv::dictionary::Dictionary;
@@ -7,10 +7,10 @@ use crate::scalar::FieldText;
 
 pub(super) const KIND: u8 = 2;
 
-/// More texts are many.
+/// Most distinct texts.
 const TEXTS_MAX: usize = 4096;
 
-/// Takes in fields as long as few are different, and all are UTF-8.
+/// Packs fields as long as few are distinct and all are UTF-8.
 pub(super) struct Packer {
     texts: Dictionary,
     count: u32,
@@ -19,7 +19,7 @@ pub(super) struct Packer {
 }
 
 impl Packer {
-    /// For a column of so many fields.
+    /// A packer for a column of `rows` fields.
     pub(super) fn new(rows: usize) -> Self {
         Self {
             texts: Dictionary::default(),
@@ -67,7 +67,7 @@ pub(super) fn unpack(rest: &mut &[u8], rows: usize) -> Option<Unpacked> {
     Some(Unpacked { texts, codes })
 }
 
-/// A column of them that is unpacked.
+/// Unpacks such a column.
 pub(super) struct Unpacked {
     texts: Vec<Vec<u8>>,
     codes: std::vec::IntoIter<u64>,

@@ -1,4 +1,4 @@
-//! Texts as dictionaries: what they hold is what plain columns hold.
+//! Text columns as dictionaries hold the same values as plain columns.
 
 use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray};
 use arrow::compute::cast;
@@ -33,7 +33,7 @@ fn coded(array: &ArrayRef) -> Option<&DictionaryArray<UInt32Type>> {
     array.as_dictionary_opt::<UInt32Type>()
 }
 
-/// Both ways, and whether any column came as a dictionary.
+/// Decodes with and without dictionaries. Returns whether any column was a dictionary.
 fn assert_alike(spec: &SourceSpec, blocks: &[Vec<u8>], seed: u64) -> bool {
     let mut any = false;
     let coded_blocks = decode(&with_dictionaries(spec.clone()), blocks);
@@ -56,7 +56,7 @@ fn below(state: &mut u64, n: usize) -> usize {
     (*state >> 33) as usize % n
 }
 
-/// Text of a kind that goes by a number, so that columns have as many values as numbers.
+/// Text of a kind, made from a number, so that columns have as many values as there are numbers.
 fn text(number: usize, kind: usize) -> Vec<u8> {
     let text = match kind {
         0 => format!("{number}"),
@@ -164,7 +164,7 @@ fn a_column_of_many_values_becomes_plain_for_good() {
         decoded.iter().map(is_coded).collect::<Vec<_>>()
     };
     let few = block(&mut (0..3000).map(|row| row % 10));
-    // Each value comes thrice, but there are more of them than a dictionary takes.
+    // Each value occurs three times, but there are more values than a dictionary may have.
     let many = block(&mut (0..210_000).map(|row| row / 3));
     let distinct = block(&mut (0..3000));
     for blocks in [[&few, &many, &few], [&distinct, &few, &few]] {
@@ -173,10 +173,10 @@ fn a_column_of_many_values_becomes_plain_for_good() {
         let first = blocks[0] == few;
         assert_eq!(is_coded(&blocks), [first, false, false]);
     }
-    // Few values may all be distinct, and half of the rows may be.
+    // All values may be distinct if they are few. Otherwise half of them may be.
     let half = block(&mut (0..9000).map(|row| row / 2));
     assert_eq!(is_coded(&[block(&mut (0..1000)), half]), [true, true]);
-    // One that takes many bytes.
+    // Values of many bytes.
     let long: Vec<u8> = (0..10).flat_map(|row| vec![b'a' + row; 1 << 20]).collect();
     let long = long.chunks(1 << 20).collect::<Vec<_>>().join(&b'\n');
     assert!(!assert_alike(&spec, &[long], 0));

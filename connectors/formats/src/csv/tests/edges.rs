@@ -1,4 +1,4 @@
-//! Structure: headers, quotes, line ends, and what is wrong with them.
+//! Structure: headers, quotes and line ends, valid and faulty.
 
 use super::*;
 use crate::csv::text::NOT_UTF8;
@@ -36,7 +36,7 @@ fn records() {
         ("a,b\n", &[]),
         ("a,b", &[]),
         ("a,b\r\n\r\n", &[]),
-        // Wrong counts of fields.
+        // Wrong numbers of fields.
         (
             "a,b\n1\n2,3\n",
             &["2|3", "2:4 the row has 1 field, the file 2 (a, b) <1>"],
@@ -79,7 +79,7 @@ fn records() {
                 "2:4 the row has 1 field, the file 2 (a, b) <\"x\ny\">",
             ],
         ),
-        // Faults of quoting: one line each, neighbours stand.
+        // Faults of quoting cost one line each; other lines are decoded.
         ("a,b\n1,2\n3,x\"y\n5,6\n", &["1|2", "3|x\"y", "5|6"]),
         (
             "a,b\n1,5\" pipe\n37°36'37.8\"N,1\"2\"\n",

@@ -1,8 +1,8 @@
-//! What options make of files that are not RFC 4180.
+//! Options for files that are not RFC 4180.
 
 use super::*;
 
-/// What a file comes to, however it is cut.
+/// Checks the result of a file, however it is cut.
 fn check(columns: &[(&str, DataType)], options: &[(&str, &str)], text: &[u8], expected: &[&str]) {
     let spec = spec(columns, options);
     for step in [1, 2, 3, 7, 64, 10_000] {

@@ -1,8 +1,8 @@
-//! Random tables, written in random ways and cut everywhere, against what was written; and random garbage.
+//! Random tables, written in random ways and cut everywhere, compared with what was written. Also random garbage.
 
 use super::*;
 
-/// A small generator; the seed is in every failure.
+/// A small random generator. Every failure prints its seed.
 struct Random(u64);
 
 impl Random {
@@ -25,7 +25,7 @@ impl Random {
     }
 }
 
-/// Writes a field as RFC 4180 allows: quoted when it must be, and at times when it need not.
+/// Writes a field as RFC 4180 allows: quoted if it must be, and sometimes if it need not be.
 fn encode(random: &mut Random, value: Option<&str>) -> String {
     let Some(value) = value else {
         return String::new();
@@ -38,7 +38,7 @@ fn encode(random: &mut Random, value: Option<&str>) -> String {
     }
 }
 
-/// A plain reader of valid CSV: a byte at a time, NULL where a field is empty and not quoted.
+/// A simple reader of valid CSV, byte by byte. NULL is an empty field without quotes.
 fn reference(text: &str) -> Vec<Vec<String>> {
     let (mut records, mut record, mut field) = (Vec::new(), Vec::new(), String::new());
     let (mut quoted, mut inside, mut any) = (false, false, false);

@@ -1,4 +1,4 @@
-//! Values of every type, and what is not one.
+//! Valid and invalid values of every type.
 
 use super::*;
 
@@ -138,7 +138,7 @@ fn every_type() {
         for field in &bad {
             writeln!(text, "b,{field}").unwrap();
         }
-        // No value is blank but a text, whether it is quoted or not.
+        // Only a text can be blank, quoted or not.
         text.push_str("n,\n");
         let is_text = matches!(
             data_type,

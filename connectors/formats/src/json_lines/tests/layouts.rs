@@ -1,4 +1,4 @@
-//! Arrays, objects over several lines, names in other letters, and scalars written as others.
+//! Arrays, objects over several lines, names in another case, and scalars of other types.
 
 use super::*;
 
@@ -66,7 +66,7 @@ fn arrays_and_objects_are_read_however_they_are_cut() {
             &[1, 2],
             &[],
         ),
-        // A row that is no JSON costs itself.
+        // A row that is not JSON affects no other row.
         (
             "[\n{\"id\":1},\n{\"id\":x},\n7,\n{\"id\":3}\n]".to_owned(),
             &[1, 3],
@@ -77,13 +77,13 @@ fn arrays_and_objects_are_read_however_they_are_cut() {
             &[1, 3],
             &[(1, "no ','"), (1, "without an element"), (1, "without an element")],
         ),
-        // What was cut short is told.
+        // Files that are cut short are reported.
         ("[{\"id\":1},{\"id\":2}".to_owned(), &[1, 2], &[(1, "no closing ']'")]),
         ("[{\"id\":1},\n".to_owned(), &[1], &[(2, "no closing ']'")]),
         ("[{\"id\":1},{\"id\":".to_owned(), &[1], &[(1, "not JSON"), (1, "no closing ']'")]),
         ("[{\"id\":1}]\nmore".to_owned(), &[1], &[(2, "text behind the end")]),
         (format!("{}\n{{\n  \"id\": 2", pretty(1)), &[1], &[(5, "not JSON")]),
-        // A brace that is missing costs its object, a first line that is cut short its line.
+        // A missing brace costs its object. A first line that is cut short costs its line.
         (format!("{}\n{{\n  \"id\": 2\n{}\n", pretty(1), pretty(3)), &[1, 3], &[(5, "not JSON")]),
         ("{\"id\":1,\"na\n{\"id\":2}\n".to_owned(), &[2], &[(1, "not JSON")]),
     ];

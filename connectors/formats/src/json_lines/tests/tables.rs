@@ -1,4 +1,4 @@
-//! Random nested tables: as arrow-json writes them, and with rows broken.
+//! Random nested tables, as arrow-json writes them, and with broken rows.
 
 use super::*;
 
@@ -88,7 +88,7 @@ fn random_value(field: &Field, rng: &mut ChaCha8Rng) -> String {
     }
 }
 
-/// A random table, made by arrow-json's reader: an implementation that is not ours.
+/// A random table, made by arrow-json's reader, which is an independent implementation.
 fn random_table(spec: &SourceSpec, rows: usize, rng: &mut ChaCha8Rng) -> RecordBatch {
     let row = Field::new("row", DataType::Struct(spec.schema.fields().clone()), false);
     let lines: String = (0..rows).map(|_| random_value(&row, rng) + "\n").collect();

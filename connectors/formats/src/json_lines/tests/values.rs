@@ -1,4 +1,4 @@
-//! What each column takes, and what it refuses.
+//! Values that each column accepts and refuses.
 
 use super::*;
 
