@@ -1,7 +1,7 @@
-//! Stages of a run, each alone.
+//! Benchmarks of the single stages of a run.
 //!
-//! `cargo bench -p tidewater-benches` times them; `STAGES_ROWS` sets the size (default 1,000,000). `cargo test` runs each
-//! once over a few rows. MB/s are of the CSV text that the rows come from.
+//! `cargo bench -p tidewater-benches` times them; `STAGES_ROWS` sets the size (default 1,000,000). `cargo test` runs
+//! each once over a few rows. MB/s refer to the CSV text of the rows.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ fn main() {
     divan::main();
 }
 
-/// The rows that all stages are measured with, as text and decoded.
+/// The input rows of all stages, as text and decoded.
 struct Rows {
     directory: TempDir,
     spec: SourceSpec,
@@ -87,7 +87,7 @@ fn schema() -> SchemaRef {
     ]))
 }
 
-/// Rows of a fixed pattern: 9,000 cards, 8 categories, 8 regions, a day after the other.
+/// Rows of a fixed pattern: 9,000 cards, 8 categories, 8 regions, and ascending days.
 fn write_csv(path: &Path, rows: u64) -> u64 {
     let mut text = String::from("id,at,card,category,region,amount\n");
     for row in 0..rows {
@@ -168,7 +168,7 @@ fn extremes() -> Vec<Call> {
     ]
 }
 
-/// Rows into partial results, before they leave their worker.
+/// Partial aggregation of rows, before they leave their worker.
 mod preaggregate {
     use tidewater_operators::Sign;
     use tidewater_operators::aggregate::{Call, PartialAggregate};
@@ -253,20 +253,20 @@ mod dataflow {
         });
     }
 
-    /// Groups of one row each: all that is read is sent to the worker that owns its group.
+    /// Groups of one row each, so that every row is sent to the worker that owns its group.
     #[divan::bench]
     fn exchange(bencher: Bencher<'_, '_>) {
         run(bencher, 2, &aggregation(&[0], super::sums()));
     }
 
-    /// Pairs of group and value, sorted and arranged, which distinct counts are made of.
+    /// Sorts and arranges pairs of group and value, the basis of distinct counts.
     #[divan::bench]
     fn arrange(bencher: Bencher<'_, '_>) {
         run(bencher, 1, &aggregation(&[1, 3, 4], super::distinct()));
     }
 }
 
-/// A job that goes on from its state: an epoch of rows each of which looks up its group.
+/// A job that continues from its state: an epoch of rows, each of which looks up its group.
 #[divan::bench]
 fn hydrate(bencher: Bencher<'_, '_>) {
     use tidewater_engine::state::Store;
@@ -301,7 +301,7 @@ fn hydrate(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// Rows into a table of Snappy-compressed files, sorted and partitioned by region.
+/// Writes rows to a table of Snappy-compressed files, sorted and partitioned by region.
 #[divan::bench]
 fn write_parquet(bencher: Bencher<'_, '_>) {
     use tidewater_engine::file::sink::{
@@ -330,7 +330,7 @@ fn write_parquet(bencher: Bencher<'_, '_>) {
             spec: Arc::clone(&spec),
             runs: shard.finish().unwrap(),
         };
-        // Staged files go when the staging is dropped.
+        // Staged files are removed when the staging is dropped.
         write_tables(&staging, vec![runs], WriteOptions::default()).unwrap()
     });
 }

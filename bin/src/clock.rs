@@ -1,4 +1,4 @@
-//! The clock. Libraries read none: commands hand it to them.
+//! The clock. Libraries read no clock; commands pass the time to them.
 
 use std::time::{Duration, SystemTime};
 

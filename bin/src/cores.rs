@@ -1,6 +1,6 @@
-//! How many workers a machine gets.
+//! The default number of workers.
 
-/// The workers asked for, or one for each core that this process may use.
+/// The given number of workers, or else one for each core that this process may use.
 pub fn or_all(workers: Option<usize>) -> usize {
     workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
 }

@@ -1,4 +1,4 @@
-//! How numbers, times and values are displayed.
+//! Formats numbers, times and values for display.
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::Field;
@@ -9,7 +9,7 @@ use indicatif::HumanCount;
 
 use crate::table::Align;
 
-/// How values are shown.
+/// The format of values.
 pub const VALUES: FormatOptions<'static> = FormatOptions::new()
     .with_null("NULL")
     .with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"))
@@ -35,7 +35,7 @@ pub fn utc(seconds: u64) -> String {
     )
 }
 
-/// The same as programs read it.
+/// Seconds since 1970 in ISO 8601, for programs.
 pub fn iso(seconds: u64) -> String {
     utc(seconds).replace(" UTC", "Z").replace(' ', "T")
 }
@@ -45,7 +45,7 @@ pub fn utc_ns(nanoseconds: i64) -> String {
     utc(u64::try_from(nanoseconds / 1_000_000_000).unwrap_or(0))
 }
 
-/// The side on which a column's values stand.
+/// The alignment of a column's values.
 pub fn align(field: &Field) -> Align {
     if field.data_type().is_numeric() {
         Align::Right
@@ -54,10 +54,10 @@ pub fn align(field: &Field) -> Align {
     }
 }
 
-/// The rows of a batch as text, value by value.
+/// The values of a batch as text, row by row.
 ///
 /// # Errors
-/// When a value has no text.
+/// When a value cannot be written as text.
 pub fn rows(batch: &RecordBatch) -> Result<Vec<Vec<String>>, ArrowError> {
     let columns: Vec<ArrayFormatter<'_>> = batch
         .columns()

@@ -1,4 +1,4 @@
-//! How a command fails: a message for the user and an exit code for the caller.
+//! The failure of a command: a message for the user and an exit code for the caller.
 
 use tidewater_demo::DemoError;
 
@@ -17,12 +17,12 @@ pub struct Failure {
     pub exit_code: u8,
     /// What happened and what to do.
     message: String,
-    /// The message already begins with `error`, as a job's diagnostics do.
+    /// Whether the message already begins with `error`, as a job's diagnostics do.
     rendered: bool,
 }
 
 impl Failure {
-    /// It was tried and did not work.
+    /// A command that was tried and failed.
     pub fn failed(message: String) -> Self {
         Self {
             exit_code: FAILED,
@@ -31,7 +31,7 @@ impl Failure {
         }
     }
 
-    /// It was not valid to begin with.
+    /// A command line that is not valid.
     pub fn usage(message: String) -> Self {
         Self {
             exit_code: USAGE,
@@ -49,7 +49,7 @@ impl Failure {
         }
     }
 
-    /// The engine's verdict on a run.
+    /// The failure of a run, from the engine's error.
     pub fn run(error: &tidewater_engine::RunError) -> Self {
         let exit_code = u8::try_from(error.exit_code()).unwrap_or(FAILED);
         Self {
@@ -64,7 +64,7 @@ impl Failure {
         &self.message
     }
 
-    /// The message as it goes to standard error.
+    /// The message as printed on standard error.
     pub fn render(&self, style: Style) -> String {
         let message = self.message.trim_end();
         if self.rendered {

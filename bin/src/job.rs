@@ -1,4 +1,4 @@
-//! Loading a job: its file, its variables, its errors.
+//! Loads a job with its variables, and reports its errors.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,12 +12,12 @@ use crate::failure::Failure;
 use crate::output;
 use crate::style::Style;
 
-/// Reads and plans the job that was named on the command line.
+/// Reads and plans the job named on the command line.
 pub fn load(args: &JobArgs) -> Result<Job, Failure> {
     Ok(load_with_views(args)?.0)
 }
 
-/// The job and, as its text says them, its views.
+/// The job and the view statements of its text.
 pub fn load_with_views(args: &JobArgs) -> Result<(Job, BTreeMap<String, CreateView>), Failure> {
     let name = args.job.display().to_string();
     let sql = std::fs::read_to_string(&args.job).map_err(|error| {
@@ -27,7 +27,7 @@ pub fn load_with_views(args: &JobArgs) -> Result<(Job, BTreeMap<String, CreateVi
     })?;
     let variables = Variables::new(&args.settings);
     let job = Job::parse(&name, &sql, &|name| variables.get(name));
-    // A misspelt --set would silently leave the job with a default or the environment's value.
+    // A misspelt --set would silently leave the job with a default, or with the environment's value.
     match (job, variables.unused(&name)) {
         (Ok(job), None) => {
             for warning in &job.warnings {
@@ -45,7 +45,7 @@ pub fn load_with_views(args: &JobArgs) -> Result<(Job, BTreeMap<String, CreateVi
     }
 }
 
-/// The values of `${name}`: from `--set` first (the last one of a name), then the environment.
+/// The values of `${name}`: from `--set` (the last one for a name), then from the environment.
 struct Variables {
     settings: BTreeMap<String, String>,
     asked: RefCell<BTreeSet<String>>,
@@ -67,7 +67,7 @@ impl Variables {
             .or_else(|| std::env::var(name).ok())
     }
 
-    /// The message for a user who set a variable that the job does not have.
+    /// The message about a variable that was set and that the job does not have.
     fn unused(&self, job: &str) -> Option<String> {
         let asked = self.asked.borrow();
         let unused = self.settings.keys().find(|name| !asked.contains(*name))?;

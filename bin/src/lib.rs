@@ -1,8 +1,8 @@
-//! The command line of `tidewater`, as a library for its programs: `tidewater`, and `tidewater-verify`, which parses,
-//! shows progress and fails in the same way.
+//! The command line of `tidewater`, as a library for two programs: `tidewater`, and `tidewater-verify`, which shares
+//! its arguments, progress and failures.
 //!
-//! [`args`] is the command line as it was typed; each command checks it, does the work and returns a [`Failure`] or
-//! nothing; [`exit_code`] makes an exit code of that.
+//! [`args`] is the parsed command line. Each command checks it, does the work, and returns nothing or a [`Failure`],
+//! which [`exit_code`] turns into an exit code.
 
 pub mod args;
 mod changes;
@@ -39,7 +39,7 @@ use args::CliCommand;
 use failure::Failure;
 use style::Style;
 
-/// Does the work of a program; a failure goes to standard error, and so does a panic, as a bug.
+/// Does the work of a program. A failure is printed on standard error, and so is a panic, as a bug.
 pub fn exit_code(work: impl FnOnce() -> Result<(), Failure> + UnwindSafe) -> ExitCode {
     std::panic::set_hook(Box::new(report_panic));
     match std::panic::catch_unwind(work) {
@@ -55,7 +55,7 @@ pub fn exit_code(work: impl FnOnce() -> Result<(), Failure> + UnwindSafe) -> Exi
 /// Runs a command.
 ///
 /// # Errors
-/// When it fails, with what the user must know.
+/// When the command fails, with a message for the user.
 pub fn dispatch(command: &CliCommand) -> Result<(), Failure> {
     match command {
         CliCommand::Run(args) => run::run(args),
@@ -72,7 +72,7 @@ pub fn dispatch(command: &CliCommand) -> Result<(), Failure> {
     }
 }
 
-/// Says that a panic is a bug of this program, and where to report it.
+/// Prints that a panic is a bug of this program, and where to report it.
 fn report_panic(info: &PanicHookInfo<'_>) {
     if tidewater_engine::state::panic::is_damage(info) {
         return;

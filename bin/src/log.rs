@@ -7,8 +7,8 @@ use tracing_subscriber::EnvFilter;
 use crate::failure::Failure;
 use crate::style::Style;
 
-/// Starts logging: warnings by default, the engine and its operators when `verbose`, and what `RUST_LOG` says if it is
-/// set. Returns whether logs will be more than warnings, so that progress can keep out of their way.
+/// Starts logging: warnings by default, the engine and its operators with `verbose`, or what `RUST_LOG` says if it is
+/// set. Returns whether more than warnings will be logged, so that progress does not interfere.
 pub fn start(verbose: bool) -> Result<bool, Failure> {
     let asked = std::env::var("RUST_LOG")
         .ok()

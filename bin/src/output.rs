@@ -1,4 +1,4 @@
-//! Writing to the standard streams. A reader that has gone away (`| head`) is no error.
+//! Writes to the standard streams. A reader that has gone away (`| head`) is not an error.
 
 use std::io::{self, Write};
 
@@ -19,7 +19,7 @@ pub fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Writes to standard error; a failure to do so cannot be reported anywhere.
+/// Writes to standard error. A failure to do so cannot be reported anywhere.
 pub fn tell(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }

@@ -1,4 +1,4 @@
-//! `tidewater produce`: the rows of files into a topic, to try jobs on.
+//! `tidewater produce` sends the rows of files to a topic, as demo data.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;

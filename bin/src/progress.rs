@@ -1,4 +1,4 @@
-//! Progress on standard error: a bar on a terminal, a line now and then elsewhere.
+//! Shows progress on standard error: a bar on a terminal, and elsewhere a line from time to time.
 
 use std::io::{self, IsTerminal};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -14,10 +14,10 @@ use crate::display::count;
 use crate::output;
 use crate::style::Style;
 
-/// Between two looks at the work while a bar shows.
+/// Interval at which the bar is updated.
 const BAR_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Between two lines where there is no terminal.
+/// Interval between two lines without a terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How progress is shown.
@@ -32,7 +32,7 @@ pub enum ProgressMode {
 }
 
 impl ProgressMode {
-    /// The mode for this process: a bar needs a terminal to itself, without logs running through it.
+    /// The mode for this process. A bar needs a terminal without logs on it.
     pub fn choose(quiet: bool, logging: bool) -> Self {
         if quiet {
             Self::Silent
@@ -44,7 +44,7 @@ impl ProgressMode {
     }
 }
 
-/// How far the work is.
+/// The progress of the work.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sample {
     /// The stage of the work, in a word.
@@ -74,7 +74,8 @@ pub enum Unit {
 }
 
 impl Sample {
-    /// The progress in words that fit into `room` display columns: the speed goes first, then the bytes.
+    /// The progress as text that fits `room` display columns. If necessary, the speed is dropped first, then the
+    /// bytes.
     fn describe(&self, elapsed: Duration, room: usize) -> String {
         let total = self.total;
         let done = self.done.min(total);
@@ -113,7 +114,7 @@ pub fn watch<T>(
         return work();
     }
     std::thread::scope(|scope| {
-        // Dropped when the work ends, by return or by panic: that is what ends the watcher.
+        // Dropped when the work ends, by return or by panic, which ends the watcher.
         let (working, ended) = channel::<()>();
         let sample = &sample;
         scope.spawn(move || match mode {
@@ -126,18 +127,18 @@ pub fn watch<T>(
     })
 }
 
-/// Waits; false once the work has ended.
+/// Waits. False once the work has ended.
 fn still_working(ended: &Receiver<()>, interval: Duration) -> bool {
     ended.recv_timeout(interval) == Err(RecvTimeoutError::Timeout)
 }
 
-/// Display columns of a bar: between stage and percentage.
+/// Display columns of the bar between stage and percentage.
 const BAR_WIDTH: usize = 20;
 
-/// Display columns of a line beside the message: stage, bar and percentage.
+/// Display columns of a line without its message: stage, bar and percentage.
 const BESIDE_MESSAGE: usize = 9 + 1 + BAR_WIDTH + 1 + 4 + 3;
 
-/// The longest estimate of the time that is left.
+/// Width of the longest estimate of the remaining time.
 const ETA_WIDTH: usize = " · ETA 59s".len();
 
 fn show_bar(title: &str, sample: &dyn Fn() -> Sample, ended: &Receiver<()>) {

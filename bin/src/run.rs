@@ -1,4 +1,4 @@
-//! `tidewater run`: a job over everything its sources hold, once.
+//! `tidewater run` runs a job once over everything that its sources hold.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use crate::progress::{self, ProgressMode, Sample, Unit};
 use crate::summary::{self, Summary};
 use crate::{clock, cores, job, log, memory, output, signals, thresholds};
 
-/// Rows of each table in the summary.
+/// Rows of each table that the summary shows.
 const PREVIEW_ROWS: usize = 3;
 
 /// Runs the command.
@@ -61,7 +61,7 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
     )
 }
 
-/// The message of a run that is interrupted in a stage.
+/// The message when a run is interrupted in a stage.
 fn interruption(stage: &str, has_state: bool) -> &'static str {
     match (stage, has_state) {
         ("commit" | "done", true) => {
@@ -111,7 +111,7 @@ fn maintain(
     tidewater_engine::maintain(job, &options, progress)
 }
 
-/// How far a run is.
+/// The progress of a run.
 pub fn sample(progress: &Progress) -> Sample {
     let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     let (done, total) = (read(&progress.bytes_read), read(&progress.bytes_total));

@@ -10,8 +10,8 @@ use signal_hook::iterator::Signals;
 
 use crate::output;
 
-/// A flag that Ctrl-C or SIGTERM sets. A second one ends the process at once; the next run then finishes or undoes the
-/// commit that was interrupted.
+/// A flag that Ctrl-C or SIGTERM sets. A second signal ends the process at once, and the next run finishes or undoes
+/// the interrupted commit.
 ///
 /// # Errors
 /// When the system refuses to register the handlers.
@@ -25,7 +25,7 @@ pub fn stopping() -> anyhow::Result<Arc<AtomicBool>> {
     Ok(stopping)
 }
 
-/// Ends the process when Ctrl-C or SIGTERM comes, with a message that is made at that moment.
+/// Ends the process on Ctrl-C or SIGTERM, with a message that is made at that moment.
 ///
 /// # Errors
 /// When the system refuses to register the handlers.

@@ -1,16 +1,16 @@
-//! How a stream shows text: in colour where a person reads, and no wider than the terminal.
+//! The style of text on a stream: in colour on a terminal, and no wider than the terminal.
 
 use std::io::IsTerminal;
 
 use console::Term;
 
-/// The width of text that no terminal shows.
+/// The width of text without a terminal.
 const WIDTH: usize = 120;
 
-/// The width of the narrowest terminal that text is fitted to.
+/// The least width that text is fitted to.
 const WIDTH_MIN: usize = 40;
 
-/// How a stream shows text.
+/// The style of text on a stream.
 #[derive(Clone, Copy, Debug)]
 pub struct Style {
     coloured: bool,
@@ -84,7 +84,7 @@ impl Style {
         self.paint("2", text)
     }
 
-    /// Diagnostics of a job: the word that begins one is coloured.
+    /// Colours the words `error` and `warning` at the beginning of diagnostics.
     pub fn diagnostics(self, text: &str) -> String {
         let line = |line: &str| match line.split_once(':') {
             Some(("error", rest)) => format!("{}{rest}", self.red("error:")),

@@ -1,16 +1,16 @@
-//! Text tables, aligned by display width: Hangul and other wide characters take two columns of a terminal.
+//! Text tables, aligned by display width. Hangul and other wide characters take two columns of a terminal.
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::style::Style;
 
-/// Display columns of a cell at most.
+/// Most display columns of a cell.
 const CELL_WIDTH_MAX: usize = 48;
 
 /// Between two columns.
 const GAP: &str = "  ";
 
-/// Side of a column that its cells stand on.
+/// The alignment of a column's cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Align {
     /// Text.
@@ -43,7 +43,7 @@ impl TextTable {
         self.rows.push(row.iter().map(|cell| fit(cell)).collect());
     }
 
-    /// The table as lines, each begun by `indent`. Columns beyond the width of a line are named, not shown.
+    /// The table as lines that begin with `indent`. Columns that do not fit the width are listed by name.
     pub fn render(&self, style: Style, indent: &str) -> String {
         let widths = self.widths();
         let shown = shown_columns(&widths, style.width().saturating_sub(indent.len()));
@@ -94,7 +94,7 @@ impl TextTable {
     }
 }
 
-/// How many columns from the left fit into `room`; at least one.
+/// How many columns, from the left, fit into `room`; at least one.
 fn shown_columns(widths: &[usize], room: usize) -> usize {
     let mut used = 0;
     let fitting = widths.iter().take_while(|width| {
@@ -104,7 +104,7 @@ fn shown_columns(widths: &[usize], room: usize) -> usize {
     fitting.count().max(1).min(widths.len())
 }
 
-/// A cell's text without control characters (they would move the cursor) and not wider than a cell may be.
+/// A cell's text without control characters, which would move the cursor, and within the greatest width.
 fn fit(text: &str) -> String {
     let visible: String = text
         .chars()

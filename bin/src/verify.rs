@@ -1,5 +1,5 @@
-//! `tidewater verify`: hands over to `tidewater-verify`, a program of its own because it brings DataFusion's executor,
-//! which takes as long to build as all of `tidewater`.
+//! `tidewater verify` executes `tidewater-verify`. That is a separate program because it contains DataFusion's
+//! executor, which takes as long to build as all of `tidewater`.
 
 use std::env;
 use std::ffi::OsString;
@@ -13,7 +13,8 @@ use crate::failure::Failure;
 /// The program that verifies.
 const PROGRAM: &str = "tidewater-verify";
 
-/// Becomes `tidewater-verify` with the arguments after the command's name; returns only if that fails.
+/// Replaces this process by `tidewater-verify`, with the arguments after the command's name. Returns only if that
+/// fails.
 pub fn run() -> Result<(), Failure> {
     let beside = beside_this_program();
     let program = match &beside {
@@ -38,7 +39,7 @@ pub fn run() -> Result<(), Failure> {
     )))
 }
 
-/// Where the program is when both were built or installed together.
+/// The program's path if both were built or installed together.
 fn beside_this_program() -> Option<PathBuf> {
     Some(env::current_exe().ok()?.with_file_name(PROGRAM))
 }

@@ -1,4 +1,4 @@
-//! The command line itself: help, version, usage errors, streams.
+//! The command line: help, version, usage errors, streams.
 
 #![allow(clippy::unwrap_used)]
 
@@ -54,7 +54,7 @@ fn verify_names_the_program_that_is_missing() {
         .expect_stderr("cargo build --release --bin tidewater-verify")
         .expect_stderr("cargo install --locked --path bin/verify");
 
-    // A program that is there but cannot run is another matter.
+    // A program that exists but cannot run has another message.
     fs::write(&missing, "not a program").unwrap();
     let ran = Command::new(&tidewater)
         .args(["verify", "job.sql", "--state", "state"])

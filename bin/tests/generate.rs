@@ -1,4 +1,4 @@
-//! `tidewater generate` against the contract of the card job's input.
+//! `tidewater generate`, compared with the contract of the card job's input.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::cast_precision_loss)]
 
@@ -25,7 +25,7 @@ const CATEGORIES: [(&str, f64); 8] = [
     ("보험", 3.0),
 ];
 
-/// Weights that add up to 95: shares are of their sum.
+/// Weights. They add up to 95, and shares are relative to that sum.
 const REGIONS: [(&str, f64); 8] = [
     ("서울", 35.0),
     ("경기", 25.0),
@@ -46,7 +46,7 @@ fn generate(out: &Path, more: &[&str]) {
     assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("", ""));
 }
 
-/// Rows of all files in name order, headers checked and left out; each with its file's name.
+/// Rows of all files in name order, each with its file's name. Headers are checked and left out.
 fn rows(dir: &Path) -> Vec<(String, Vec<String>)> {
     let mut rows = Vec::new();
     for (name, bytes) in snapshot(dir) {
@@ -64,7 +64,7 @@ fn rows(dir: &Path) -> Vec<(String, Vec<String>)> {
     rows
 }
 
-/// Shares of the values of a column, in percent, must be those of the weights within `tolerance`.
+/// Asserts that the shares of a column's values, in percent, are those of the weights within `tolerance`.
 fn assert_shares(
     rows: &[(String, Vec<String>)],
     column: usize,
@@ -184,7 +184,7 @@ fn merchants_and_amounts_belong_to_their_category() {
         amounts.sort_unstable();
         let (least, greatest) = (amounts[0] as f64, amounts[amounts.len() - 1] as f64);
         let median = amounts[amounts.len() / 2] as f64;
-        // The sample's range is shorter than the category's at its upper end, so the third seems more.
+        // The sample's range ends below the category's upper end, so the ratio seems larger than a third.
         let place = (median - least) / (greatest - least);
         assert!(
             (0.28..0.48).contains(&place),
@@ -315,7 +315,7 @@ fn the_closing_line_counts_rows_files_and_bytes() {
         .expect_stdout("1,000 rows in 2 files")
         .expect_stdout("kB");
     assert_eq!(ran.stdout.lines().count(), 1);
-    // No terminal: a line at the start and one at the end.
+    // Without a terminal, there is a line at the start and one at the end.
     assert_eq!(ran.stderr.lines().count(), 2, "{}", ran.stderr);
 }
 
@@ -372,7 +372,7 @@ fn a_place_that_cannot_be_written_is_an_error() {
         .expect_code(1)
         .expect_stderr("--out");
 
-    // A directory stands where the file should go: the temporary file must not stay behind.
+    // A directory has the file's name. The temporary file must be removed.
     let blocked = dir.path().join("blocked");
     fs::create_dir_all(blocked.join("2024-01-01.csv/inner")).unwrap();
     tidewater(&[

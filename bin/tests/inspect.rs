@@ -1,4 +1,4 @@
-//! `tidewater status`, `history` and `changes` on a state that took in a late file, a corrected and a withdrawn one.
+//! `tidewater status`, `history` and `changes` on a state with a late, a corrected and a withdrawn file.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -96,7 +96,7 @@ fn a_state_that_is_in_use_says_by_whom() {
             .expect_stderr("is in use by process 4711; wait for it to end, or give --wait");
     }
     lock.unlock().unwrap();
-    // Those who only look do not keep each other out.
+    // Readers do not exclude each other.
     lock.lock_shared().unwrap();
     place.tidewater("status", &[]).expect_code(0);
     place
@@ -115,7 +115,7 @@ fn an_interrupted_run_says_that_nothing_was_published() {
         .unwrap();
     lock.lock().unwrap();
     for (signal, code) in [("INT", 130), ("TERM", 143)] {
-        // It waits for the lock, so that the signal always comes before anything is done.
+        // The run waits for the lock, so the signal always arrives before anything is done.
         let arguments = place.arguments("run", &["--wait"]);
         let mut run = command(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
         let mut run = run
@@ -364,7 +364,7 @@ fn a_run_tells_its_own_bad_rows_from_those_of_earlier_runs() {
         .tidewater("run", &[])
         .expect_code(0)
         .expect_stdout("Read 2 rows: 1 accepted, 1 quarantined (4 in all in ");
-    // A run without news warns of nothing when it is quiet, and says what is there when it is not.
+    // A run without changes prints no warning if it is quiet, and a summary if it is not.
     let quiet = place.tidewater("run", &["--quiet"]).expect_code(0);
     assert_eq!((quiet.stdout.as_str(), quiet.stderr.as_str()), ("", ""));
     place

@@ -1,4 +1,4 @@
-//! `tidewater run`, `check` and `explain` over a small job: exit codes, streams, and what they leave behind.
+//! `tidewater run`, `check` and `explain` over a small job: exit codes, streams and resulting files.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 

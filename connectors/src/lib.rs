@@ -1,7 +1,7 @@
 //! The connectors that a job can name.
 //!
-//! A connector is a system that rows come from or go to, a crate each; a format is a layout of rows. The engine asks the
-//! [`Registry`] which connector a location belongs to, and knows connectors by their contract alone.
+//! A connector is a system that rows come from or go to. Each is a crate. A format is a layout of rows. The engine
+//! asks the [`Registry`] which connector a location belongs to, and uses connectors only by their contract.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 

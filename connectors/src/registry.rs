@@ -1,9 +1,9 @@
-//! The connectors that jobs can name. This is the one place where they are registered.
+//! The connectors that jobs can name. They are registered here and nowhere else.
 
 use tidewater_contract::connector::SourceConnector;
 use tidewater_contract::sink_connector::SinkConnector;
 
-/// Connectors, by the locations that they accept.
+/// Finds connectors by the locations that they accept.
 #[derive(Clone, Debug)]
 pub struct Registry {
     sources: Vec<&'static dyn SourceConnector>,
@@ -11,7 +11,7 @@ pub struct Registry {
 }
 
 impl Default for Registry {
-    /// All connectors that this build has. A new one is a line here.
+    /// All connectors of this build. A new one is a line here.
     fn default() -> Self {
         Self {
             sources: vec![
@@ -28,14 +28,14 @@ impl Default for Registry {
 }
 
 impl Registry {
-    /// The connectors of this registry, and another source.
+    /// Adds a source connector.
     #[must_use]
     pub fn with_source(mut self, connector: &'static dyn SourceConnector) -> Self {
         self.sources.push(connector);
         self
     }
 
-    /// The connectors of this registry, and another sink.
+    /// Adds a sink connector.
     #[must_use]
     pub fn with_sink(mut self, connector: &'static dyn SinkConnector) -> Self {
         self.sinks.push(connector);

@@ -1,10 +1,11 @@
-//! A job built with DataFusion's `DataFrame` API instead of SQL text: run over a file, then maintained by hand.
+//! A job built with DataFusion's `DataFrame` API instead of SQL text. It is run over a file, and then maintained by
+//! hand.
 //!
 //! ```sh
 //! cargo run -p tidewater-engine --example dataframe
 //! ```
 //!
-//! DataFusion only plans here. Nothing of its executor runs, so no async runtime is needed.
+//! DataFusion only plans. Its executor does not run, so no async runtime is needed.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -43,7 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     maintain(&job)
 }
 
-/// One source, a view that is a step, and a table by region that is published.
+/// One source, a view as an intermediate step, and a published table by region.
 fn job(directory: &Path) -> Result<Job, Box<dyn Error>> {
     let source = SourceSpec {
         name: "sales".to_owned(),
@@ -60,7 +61,7 @@ fn job(directory: &Path) -> Result<Job, Box<dyn Error>> {
     let context = SessionContext::new();
     let paid = relation(&context, "sales", sales_schema())?.filter(col("amount").gt(lit(0_i64)))?;
 
-    // A plan reads a view as it reads a source: by its name and columns.
+    // A plan reads a view like a source, by its name and columns.
     let paid_schema = Arc::clone(paid.schema().inner());
     let by_region = relation(&context, "paid", paid_schema)?
         .aggregate(
@@ -71,10 +72,10 @@ fn job(directory: &Path) -> Result<Job, Box<dyn Error>> {
                 max(col("amount")).alias("largest"),
             ],
         )?
-        // The order of the published file; a table itself is a multiset of rows.
+        // The order of the published file. The table itself is a multiset of rows.
         .sort(vec![col("total").sort(false, false)])?;
 
-    // Views are not optimised before they are handed over: the builder does that, by the rules for maintained tables.
+    // Plans are passed on without optimisation. The builder optimises them, by the rules for maintained tables.
     let csv = Encoding::Csv {
         delimiter: b',',
         null_text: String::new(),
@@ -88,7 +89,7 @@ fn job(directory: &Path) -> Result<Job, Box<dyn Error>> {
     Ok(job)
 }
 
-/// What the job reads and writes, once: files in, tables and the quarantine out.
+/// Runs the job once: reads files, and publishes tables and the quarantine.
 fn run_once(job: &Job) -> Result<(), Box<dyn Error>> {
     let options = RunOptions {
         workers: 2,
@@ -113,11 +114,11 @@ fn run_once(job: &Job) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The same job as a graph that stays: rows are handed to it by epochs, and what they change in its tables comes out.
+/// The same job as a resident graph. Rows are fed to it epoch by epoch, and it returns the changes of its tables.
 fn maintain(job: &Job) -> Result<(), Box<dyn Error>> {
     let mut resident = Resident::start(job, 2)?;
 
-    // Taken in: two regions come to be.
+    // Inserted rows of two regions.
     let first = sales(&[
         ("Seoul", "Kim", 120),
         ("Seoul", "Lee", 80),
@@ -125,12 +126,12 @@ fn maintain(job: &Job) -> Result<(), Box<dyn Error>> {
     ])?;
     print_epoch(&mut resident, 0, first, 1)?;
 
-    // Taken back: Seoul's largest sale, and with it one of its two customers. Busan is not touched.
+    // Retracts Seoul's largest sale, and with it one of its two customers. Busan does not change.
     let correction = sales(&[("Seoul", "Kim", 120)])?;
     print_epoch(&mut resident, 1, correction, -1)
 }
 
-/// Hands `sales` in as one epoch that counts `diff`, and prints what it changes.
+/// Feeds `sales` as one epoch with the count `diff`, and prints the changes.
 fn print_epoch(
     resident: &mut Resident,
     epoch: u64,
@@ -147,7 +148,7 @@ fn print_epoch(
     Ok(())
 }
 
-/// A source or view for `DataFrame`s to begin with: its name and columns are all that planning needs.
+/// A source or view to begin a `DataFrame` with. Planning needs only its name and columns.
 fn relation(
     context: &SessionContext,
     name: &str,

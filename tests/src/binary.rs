@@ -1,4 +1,4 @@
-//! The real `tidewater`, run as a process.
+//! Runs the real `tidewater` as a process.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -6,10 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// The binary beside the tests: Cargo builds it for `cargo test` of the whole workspace.
+/// The binary beside the tests. `cargo test` of the whole workspace builds it.
 ///
 /// # Panics
-/// When it is not there.
+/// When it does not exist.
 #[must_use]
 pub fn path() -> PathBuf {
     let test = env::current_exe().unwrap();
@@ -23,7 +23,7 @@ pub fn path() -> PathBuf {
     path
 }
 
-/// The root of the repository, from which jobs name their sample data.
+/// The root of the repository. Jobs name sample data relative to it.
 #[must_use]
 pub fn repository() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
@@ -32,7 +32,7 @@ pub fn repository() -> &'static Path {
 /// A finished process.
 #[derive(Debug)]
 pub struct Ran {
-    /// Its exit code; none if a signal ended it.
+    /// Its exit code; `None` if a signal ended it.
     pub code: Option<i32>,
     /// Standard output.
     pub stdout: String,
@@ -70,10 +70,10 @@ impl From<Output> for Ran {
 }
 
 impl Ran {
-    /// The process must have ended with this code.
+    /// Asserts that the process ended with this code.
     ///
     /// # Panics
-    /// When it has not, with what it printed.
+    /// When it did not, with its output.
     #[track_caller]
     #[must_use]
     pub fn code(self, code: i32) -> Self {
@@ -87,7 +87,7 @@ impl Ran {
         self
     }
 
-    /// Standard error must say all of this.
+    /// Asserts that standard error contains all these parts.
     ///
     /// # Panics
     /// When a part is missing.
@@ -104,7 +104,7 @@ impl Ran {
         self
     }
 
-    /// The process must have told its user what is wrong, and not fallen over it.
+    /// Asserts that the process reported an error and did not panic.
     ///
     /// # Panics
     /// When it panicked.
@@ -129,7 +129,7 @@ impl Ran {
     }
 }
 
-/// All files under `dir` by relative path, with their bytes; none if it is not there.
+/// All files under `dir` by relative path, with their bytes. Empty if `dir` does not exist.
 #[must_use]
 pub fn snapshot(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();

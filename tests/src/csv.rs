@@ -1,9 +1,9 @@
-//! A CSV reader as small as RFC 4180 allows.
+//! A minimal CSV reader by RFC 4180.
 
 /// A record: its fields; `None` is an empty field without quotes.
 pub type Record = Vec<Option<String>>;
 
-/// Reads all records of a text, the header included. Blank lines are passed over.
+/// Reads all records of a text, including the header. Blank lines are skipped.
 #[must_use]
 pub fn parse(text: &str) -> Vec<Record> {
     let (mut records, mut record, mut field) = (Vec::new(), Record::new(), String::new());

@@ -1,6 +1,7 @@
 //! Random histories of files: added, corrected, withdrawn, delivered twice, renamed, split, touched, appended to.
 //!
-//! Same size and same time are the same content: a file whose content changes here gets another time, or another size.
+//! Files with the same size and time count as unchanged, so a file whose content changes here gets another time or
+//! another size.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +17,7 @@ use crate::sources::{File, Format, Line, Source};
 /// Files by name.
 type Files = BTreeMap<String, File>;
 
-/// The input of a job, whose rows are known.
+/// The input of a job, with known rows.
 pub struct Input {
     /// The job's sources.
     pub sources: Vec<Source>,
@@ -61,7 +62,7 @@ impl Input {
         files.any(|file| file.unfinished.is_some())
     }
 
-    /// Bad lines, by source: those that a run must have put into the quarantine.
+    /// The number of bad lines, which a run must have put into the quarantine.
     #[must_use]
     pub fn bad(&self) -> usize {
         let files = self.files.iter().flat_map(BTreeMap::values);
@@ -69,12 +70,12 @@ impl Input {
         lines.filter(|line| !matches!(line, Line::Row(_))).count()
     }
 
-    /// Remembers that all of it was taken in.
+    /// Records that all of it was read.
     pub fn committed(&mut self) {
         self.committed.clone_from(&self.files);
     }
 
-    /// Changes one thing, and says what.
+    /// Makes one change, and returns a description of it.
     pub fn step(&mut self, rng: &mut ChaCha8Rng, place: &Maintained) -> String {
         let at = rng.random_range(0..self.sources.len());
         let mut names: Vec<String> = self.files[at].keys().cloned().collect();
@@ -118,7 +119,7 @@ impl Input {
                 let path = place.path("in").join(self.sources[at].name);
                 fs::rename(path.join(&name), path.join(&new)).unwrap();
                 let file = self.files[at].remove(&name).unwrap();
-                // The packing goes with the name.
+                // The name decides the compression.
                 self.put(rng, place, at, &new, file);
                 format!("renamed {} {name} to {new}", self.sources[at].name)
             }
@@ -184,7 +185,7 @@ impl Input {
         }
     }
 
-    /// A name that no file of the source has or had in this epoch; now and then one that a file had before.
+    /// A name that no file of the source has had in this epoch. Sometimes a name that a file had earlier.
     fn name(&mut self, rng: &mut ChaCha8Rng, at: usize) -> String {
         let source = &self.sources[at];
         let packs = !source.appends && source.format != Format::Parquet && rng.random_bool(0.3);

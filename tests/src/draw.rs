@@ -1,8 +1,9 @@
 //! Random rows of any type.
 //!
-//! Domains are small, so that groups, joins and ties happen, and hold what is likely to break: NULL in every nullable
-//! column, empty text and lists, Hangul, quotes, both sides of 1970 and of two changes of daylight-saving time. Floats
-//! are multiples of 0.25, whose sums are exact in any order. A few columns have a domain by their name: see [`TEXTS`].
+//! Domains are small, so that groups, joins and ties occur. They contain difficult values: NULL in every nullable
+//! column, empty text and lists, Hangul, quotes, both sides of 1970 and of two changes of daylight-saving time.
+//! Floats are multiples of 0.25, whose sums are exact in any order. Some columns have a domain by their name: see
+//! [`TEXTS`].
 
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-/// The domains of text columns by the column's name; of any other name the last.
+/// The domains of text columns by column name. Other names have the last domain.
 pub const TEXTS: [(&str, &[&str]); 5] = [
     ("digits", &["0", "7", "42", "-3", "1000000"]),
     ("numbers", &["0.5", "1e3", "-2.25", "17"]),
@@ -63,8 +64,8 @@ const WILD: [f64; 8] = [
 /// Days since 1970: around leap days, year ends, and before the epoch.
 const DAYS: [i32; 8] = [-1, 0, 19_722, 19_723, 19_781, 19_782, 19_792, 20_088];
 
-/// Seconds since 1970 around which times lie: 1970 itself, a leap day, midnight of New Year in Seoul, the spring and
-/// autumn changes in New York (2024-03-10 07:00 and 2024-11-03 06:00 UTC).
+/// Seconds since 1970 near which times are drawn: 1970 itself, a leap day, midnight of New Year in Seoul, and the
+/// spring and autumn changes in New York (2024-03-10 07:00 and 2024-11-03 06:00 UTC).
 const INSTANTS: [i64; 5] = [
     0,
     1_709_164_800,
@@ -155,7 +156,7 @@ fn column(rng: &mut ChaCha8Rng, field: &Field, rows: usize) -> ArrayRef {
             ))
         }
         DataType::Struct(fields) => {
-            // Fields of a NULL are NULL too: DataFusion's own UNNEST of structs shows what lies beneath.
+            // Fields of a NULL struct are NULL too, since DataFusion's UNNEST of structs shows hidden values.
             let absent = BooleanArray::from_iter(present.iter().map(|present| Some(!present)));
             let children = fields
                 .iter()
@@ -170,7 +171,7 @@ fn column(rng: &mut ChaCha8Rng, field: &Field, rows: usize) -> ArrayRef {
     }
 }
 
-/// Within three hours of one of [`INSTANTS`], on the quarter hour or just beside it.
+/// A time within three hours of one of [`INSTANTS`], on a quarter hour or next to it.
 fn instant_us(rng: &mut ChaCha8Rng) -> i64 {
     let near = INSTANTS[rng.random_range(0..INSTANTS.len())];
     let beside = [0, 0, 0, -1, 1_500_000][rng.random_range(0..5)];

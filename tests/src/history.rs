@@ -1,8 +1,8 @@
-//! Histories: what is delivered, epoch by epoch.
+//! Random histories of changes, epoch by epoch.
 //!
-//! Rows come from a small pool for each source, by index, so that the same row arrives again and again. Within an epoch
-//! changes come in any order, a retraction before the insertion it takes back included; at the end of each epoch no row
-//! is there less often than never.
+//! Rows come from a small pool for each source, by index, so the same row is inserted again and again. Within an
+//! epoch, changes come in any order, and a retraction may precede its insertion. At the end of each epoch, no count
+//! is negative.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-/// One row more or less of a source.
+/// An insertion or retraction of a source's row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
     /// Index of the source.
@@ -23,13 +23,13 @@ pub struct Change {
     pub diff: i64,
 }
 
-/// The changes of each epoch, in the order of their delivery.
+/// The changes of each epoch, in the order of delivery.
 pub type History = Vec<Vec<Change>>;
 
-/// How often each row of each source is there.
+/// The count of each row of each source.
 pub type Counts = BTreeMap<(usize, u32), i64>;
 
-/// A source's name and the rows that it may deliver.
+/// A source's name and its possible rows.
 pub type Pool = (String, RecordBatch);
 
 /// Draws 3 to 8 epochs over pools of these sizes.
@@ -48,7 +48,7 @@ fn draw_epoch(
     counts: &mut Counts,
 ) -> Vec<Change> {
     let mut changes = Vec::new();
-    // Now and then an epoch takes everything back.
+    // Sometimes an epoch retracts everything.
     if epoch > 1 && rng.random_bool(0.08) {
         for ((source, row), count) in std::mem::take(counts) {
             changes.extend((0..count).map(|_| Change {
@@ -96,7 +96,7 @@ fn draw_epoch(
                         &mut changes,
                     );
                 }
-                // A correction: one row goes, another comes.
+                // A correction: one row is retracted, another inserted.
                 3..=4 if !present.is_empty() => {
                     insert(rng, &mut changes);
                     let row = present[rng.random_range(0..present.len())];
@@ -132,7 +132,7 @@ pub fn count(counts: &mut Counts, change: &Change) {
     }
 }
 
-/// An epoch as deliveries: neighbours of one source and sign are one batch.
+/// An epoch as deliveries. Adjacent changes of one source and sign are one batch.
 pub fn deliveries(pools: &[Pool], changes: &[Change]) -> Vec<(String, RecordBatch, i64)> {
     let runs = changes.chunk_by(|a, b| (a.source, a.diff) == (b.source, b.diff));
     let batches = runs.map(|run| {
@@ -160,7 +160,7 @@ fn pick(pool: &RecordBatch, rows: impl Iterator<Item = u32>) -> RecordBatch {
     take_record_batch(pool, &UInt32Array::from_iter_values(rows)).unwrap()
 }
 
-/// A smaller history that still `fails`: epochs and single changes are left out as long as that is so.
+/// A smaller history that still `fails`. Epochs and single changes are removed as long as it does.
 pub fn shrink(history: &History, fails: impl Fn(&History) -> bool) -> History {
     let mut smallest = history.clone();
     loop {
@@ -183,7 +183,7 @@ fn candidates(history: &History) -> impl Iterator<Item = History> {
         .iter()
         .enumerate()
         .flat_map(|(epoch, changes)| (0..changes.len()).map(move |at| (epoch, at)));
-    // A row that comes and goes again leaves as a pair.
+    // An insertion and its retraction are removed as a pair.
     let pairs = places.clone().flat_map(|(epoch, at)| {
         let change = history[epoch][at];
         let undone = Change {
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn shrinking_leaves_what_fails() {
-        // Fails when row 2 of source 0 is ever there twice.
+        // Fails if row 2 of source 0 ever occurs twice.
         let fails = |history: &History| {
             let mut counts = Counts::new();
             history.iter().any(|changes| {

@@ -1,9 +1,8 @@
-//! A small job with a table of each kind, for tests of what goes wrong; and deliveries that make partitions come, change
-//! and go.
+//! A small job with a table of each kind, for tests of failures. Its deliveries add, change and remove partitions.
 
 use crate::maintained::{Maintained, Sizes};
 
-/// Two sources, a view over both, and a table of each encoding; one of them in partitions.
+/// Two sources, a view over both, and a table of each encoding. Some are partitioned.
 pub const SQL: &str = "
 CREATE EXTERNAL TABLE sales (id BIGINT NOT NULL, k TEXT, v BIGINT, day DATE) STORED AS CSV LOCATION '${input}/sales';
 CREATE EXTERNAL TABLE shops (k TEXT, region TEXT) STORED AS JSON LOCATION '${input}/shops';
@@ -16,10 +15,10 @@ COPY sums TO '${output}/sums' STORED AS CSV;
 COPY regions TO '${output}/regions' STORED AS JSON PARTITIONED BY (region);
 ";
 
-/// A version of the input: files and what they hold.
+/// A version of the input: files and their content.
 pub type Version = &'static [(&'static str, &'static str)];
 
-/// What is delivered first.
+/// The first version.
 pub const FIRST: Version = &[
     (
         "sales/a.csv",
@@ -32,8 +31,8 @@ pub const FIRST: Version = &[
     ),
 ];
 
-/// What is there later: a file is corrected, one gone, one come. A partition of each partitioned table goes, one comes,
-/// one changes, one stays.
+/// A later version. A file is corrected, one is removed, one is added. In each partitioned table, a partition is
+/// removed, one is added, one changes, and one stays.
 pub const SECOND: Version = &[
     (
         "sales/a.csv",
@@ -49,7 +48,7 @@ pub const SECOND: Version = &[
     ),
 ];
 
-/// Makes the input what `version` says; files that differ are modified `modified_s` seconds after 2024 began.
+/// Sets the input to `version`. Files that differ are modified `modified_s` seconds after the beginning of 2024.
 pub fn deliver(place: &Maintained, version: Version, modified_s: u64) {
     let input = place.path("in");
     for name in ["a", "b", "c"].map(|name| format!("sales/{name}.csv")) {
@@ -81,7 +80,7 @@ pub fn committed() -> Maintained {
     place
 }
 
-/// What [`large`] is like at first, and later: two files of a partition change, one stays.
+/// The two versions of [`large`]. Two files of a partition change, one stays.
 pub const LARGE: [Version; 2] = [
     &[FIRST[0], FIRST[2], ("sales/few.csv", FEW)],
     &[SECOND[0], SECOND[2], ("sales/few.csv", FEWER)],
@@ -91,7 +90,7 @@ const FEW: &str =
     "id,k,v,day\n300,b,1,2024-01-01\n301,b,1,2024-01-01\n302,b,1,2024-01-01\n303,b,1,2024-01-01\n";
 const FEWER: &str = "id,k,v,day\n300,b,1,2024-01-01\n302,b,1,2024-01-01\n303,b,1,2024-01-01\n";
 
-/// The same, with tables that are maintained as if they were large, and a partition of three files.
+/// The job with tables that are maintained like large ones, and a partition of three files.
 #[must_use]
 pub fn large() -> Maintained {
     let mut place = Maintained::new(SQL);

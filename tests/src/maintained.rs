@@ -1,4 +1,4 @@
-//! A job that keeps a state, as a user has it: a job file, input, tables and state beside each other.
+//! A job with a state, as a user has it: job file, input, tables and state in one directory.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -19,27 +19,27 @@ use tidewater_engine::state::{
 use crate::binary::{self, Ran, snapshot};
 use crate::published::{rows_by_partition, stored_rows};
 
-/// A job and all that belongs to it, in a directory that goes when the test ends.
+/// A job with its files, in a directory that is removed when the test ends.
 pub struct Maintained {
     dir: TempDir,
     colds: RefCell<u32>,
-    /// From which sizes on its state and its tables are kept in another way.
+    /// The thresholds of its state and tables.
     pub sizes: Sizes,
 }
 
-/// From which sizes on a state and its tables are kept in another way.
+/// The sizes from which on a state and its tables are kept in another way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sizes {
-    /// Those that users run with.
+    /// The thresholds of the release build.
     Release,
-    /// A small state is kept like a large one.
+    /// Small states are kept like large ones.
     SmallState,
-    /// Small tables are maintained like large ones too: in several files, which are patched.
+    /// Small tables are maintained like large ones too, in several files that are patched.
     Small,
 }
 
 impl Sizes {
-    /// All of them.
+    /// All variants.
     pub const ALL: [Self; 3] = [Self::Release, Self::SmallState, Self::Small];
 
     fn variable(self) -> Option<&'static str> {
@@ -55,7 +55,7 @@ impl Sizes {
 pub type Footprint = BTreeMap<PathBuf, (u64, i64)>;
 
 impl Maintained {
-    /// A job of this SQL, whose input is in `${input}` and whose tables are to go to `${output}`.
+    /// A job of this SQL. Its input is in `${input}`, and its tables go to `${output}`.
     #[must_use]
     pub fn new(sql: &str) -> Self {
         let place = Self {
@@ -68,7 +68,7 @@ impl Maintained {
         place
     }
 
-    /// Something beside the job: `in`, `out`, `state`, `job.sql`.
+    /// A path beside the job: `in`, `out`, `state`, `job.sql`.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
@@ -79,7 +79,7 @@ impl Maintained {
         fs::write(self.path("job.sql"), sql).unwrap();
     }
 
-    /// Puts a file into the input, modified this many seconds after 2024 began.
+    /// Puts a file into the input, modified this many seconds after the beginning of 2024.
     pub fn deliver(&self, name: &str, content: impl AsRef<[u8]>, modified_s: u64) {
         let path = self.path("in").join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -87,13 +87,13 @@ impl Maintained {
         modify(&path, modified_s);
     }
 
-    /// Takes a file out of the input.
+    /// Removes a file from the input.
     pub fn withdraw(&self, name: &str) {
         fs::remove_file(self.path("in").join(name)).unwrap();
     }
 
-    /// `tidewater run` with the state, not started yet. It runs beside the job, so that what it says and records of its
-    /// input does not depend on where that is.
+    /// `tidewater run` with the state, not started yet. It runs in the job's directory, so that its messages and
+    /// records do not depend on where that is.
     #[must_use]
     pub fn command(&self, more: &[&str]) -> Command {
         let state = self.path("state");
@@ -118,13 +118,13 @@ impl Maintained {
         self.command(more).output().unwrap().into()
     }
 
-    /// Runs the job to its end, which must be a good one.
+    /// Runs the job to its end, which must be a success.
     #[track_caller]
     pub fn commits(&self, more: &[&str]) -> Ran {
         self.run(more).code(0)
     }
 
-    /// Runs the job with one worker, and with something that goes wrong: see `disk.rs`.
+    /// Runs the job with one worker and an injected fault: see `disk.rs`.
     #[must_use]
     pub fn inject(&self, what: &str) -> Ran {
         let mut command = self.command(&["--quiet", "--workers", "1"]);
@@ -140,7 +140,7 @@ impl Maintained {
         command.spawn().unwrap()
     }
 
-    /// Runs the job without its state: where its tables are then.
+    /// Runs the job without its state. Returns the directory of its tables.
     ///
     /// # Panics
     /// When that fails.
@@ -160,11 +160,11 @@ impl Maintained {
         snapshot(&self.path("out"))
     }
 
-    /// The published tables must be those of a cold run, partition by partition; where they are in one file each, in the
-    /// same order.
+    /// Asserts that the published tables equal those of a cold run, partition by partition. If a partition is a
+    /// single file, the order must be equal too.
     ///
     /// # Panics
-    /// When they are not.
+    /// When they differ.
     #[track_caller]
     pub fn assert_cold(&self) {
         let cold = self.cold();
@@ -187,7 +187,7 @@ impl Maintained {
         fs::remove_dir_all(cold).unwrap();
     }
 
-    /// Which files are published, and since when.
+    /// The published files, with inodes and times.
     #[must_use]
     pub fn footprint(&self) -> Footprint {
         let out = self.path("out");
@@ -199,7 +199,7 @@ impl Maintained {
         files.collect()
     }
 
-    /// What the state records, without times and inodes; the sizes of its parts; the files beside it.
+    /// The state's records without times and inodes, the sizes of its parts, and the files beside it.
     ///
     /// # Panics
     /// When it cannot be read.
@@ -226,7 +226,7 @@ impl Maintained {
         serde_json::from_str(&state).unwrap()
     }
 
-    /// Files and directories that runs have left beside the tables and in the state, and that belong to neither.
+    /// Files and directories that runs have left beside the tables and in the state, and that do not belong there.
     #[must_use]
     pub fn litter(&self) -> Vec<PathBuf> {
         let of = |place: &str| {
@@ -241,7 +241,7 @@ impl Maintained {
     }
 }
 
-/// In memory where the system offers that: what a test syncs need not outlive the machine.
+/// A directory in memory if the system offers that, since a test's files need not survive the machine.
 fn directory() -> TempDir {
     let memory = Path::new("/dev/shm");
     match env::var_os("TMPDIR") {
@@ -250,7 +250,7 @@ fn directory() -> TempDir {
     }
 }
 
-/// Sets when a file was modified, in seconds after 2024 began.
+/// Sets a file's modification time, in seconds after the beginning of 2024.
 pub fn modify(path: &Path, modified_s: u64) {
     const YEAR_2024: u64 = 1_704_067_200;
     let time = SystemTime::UNIX_EPOCH + Duration::from_secs(YEAR_2024 + modified_s);

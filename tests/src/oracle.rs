@@ -1,10 +1,10 @@
 //! The oracle: DataFusion's batch executor over the same SQL.
 //!
-//! It parses the job with DataFusion's own parser, plans it with the settings, types and functions that jobs are planned
-//! with, optimises it with DataFusion's own rules and runs it over tables in memory. Nothing of ours is between the
-//! rows given and the rows returned but functions and operators that DataFusion does not have, or has wrong: those of
-//! `job::functions`, exact sums and averages, arithmetic that does not wrap, and the dialect of jobs. Their values are
-//! tested against literals and exact integers.
+//! It parses the job with DataFusion's own parser, plans it with the settings, types and functions of jobs, optimises
+//! it with DataFusion's own rules, and runs it over tables in memory. Between input and output, our only code is
+//! functions and operators that DataFusion does not have or computes wrongly: those of `job::functions`, exact sums
+//! and averages, arithmetic that does not wrap, and the dialect of jobs. Separate tests compare their values with
+//! literals and exact integers.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -32,7 +32,7 @@ pub struct Oracle {
 }
 
 impl Oracle {
-    /// Reads a job. Sources and sinks are passed over; views must stand after those they read.
+    /// Reads a job. Sources and sinks are skipped. Views must come after the views that they read.
     ///
     /// # Errors
     /// When the text does not parse.
@@ -60,10 +60,10 @@ impl Oracle {
         })
     }
 
-    /// What each view, materialized or not, holds when the sources hold these rows.
+    /// The content of each view, materialized or not, if the sources hold these rows.
     ///
     /// # Errors
-    /// What DataFusion says.
+    /// The errors of DataFusion.
     pub fn run(
         &self,
         sources: &BTreeMap<String, RecordBatch>,
@@ -123,7 +123,7 @@ fn view_name(view: &CreateView) -> String {
     view.name.0[0].as_ident().map(name).unwrap_or_default()
 }
 
-/// A name as SQL means it: quoted as it is, otherwise in lower case.
+/// A name by SQL's rule: unchanged if quoted, otherwise in lower case.
 fn name(ident: &Ident) -> String {
     if ident.quote_style.is_some() {
         ident.value.clone()
@@ -132,7 +132,7 @@ fn name(ident: &Ident) -> String {
     }
 }
 
-/// A view's rows under the names that `CREATE VIEW v (a, b)` gives, all nullable.
+/// A view's rows with the column names of `CREATE VIEW v (a, b)`, all nullable.
 fn renamed(batch: &RecordBatch, view: &CreateView) -> Result<RecordBatch> {
     let schema = batch.schema();
     let fields = schema.fields().iter().enumerate().map(|(at, field)| {

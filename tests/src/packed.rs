@@ -1,5 +1,5 @@
-//! Compressed files made by hand, of blocks that are stored as they are: readers cannot tell, and nothing of ours or of
-//! the machine's is needed to make them.
+//! Compressed files made by hand from uncompressed blocks. Readers see no difference, and no other code is needed to
+//! make them.
 
 /// A gzip member.
 #[must_use]

@@ -1,5 +1,5 @@
-//! Published tables, read back as Hive-aware readers do: partition columns come from the directories' names. Values of
-//! text formats get the types that are asked for.
+//! Reads published tables like Hive-aware readers: partition columns come from directory names. Values of text
+//! formats are converted to the given types.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -16,16 +16,15 @@ use serde_json::Value;
 use crate::binary::snapshot;
 use crate::csv;
 
-/// How readers of a table see its values: as our expected files have them.
+/// The format of values in our expected files.
 const FORMAT: FormatOptions<'static> = FormatOptions::new()
     .with_null("")
     .with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"));
 
-/// The rows of each file of a table, in the order of the files' paths: their columns are those of `schema`, wherever
-/// they are stored.
+/// The rows of each file of a table, in the order of paths. Columns are those of `schema`, wherever they are stored.
 ///
 /// # Panics
-/// When a file cannot be read, or a column is missing, or has another type than `schema` says.
+/// When a file cannot be read, or a column is missing or has another type than in `schema`.
 #[must_use]
 pub fn files(dir: &Path, schema: &SchemaRef) -> Vec<(PathBuf, RecordBatch)> {
     let paths = snapshot(dir).into_keys();
@@ -38,7 +37,7 @@ pub fn files(dir: &Path, schema: &SchemaRef) -> Vec<(PathBuf, RecordBatch)> {
 /// All rows of a table.
 ///
 /// # Panics
-/// As [`files`] does.
+/// As for [`files`].
 #[must_use]
 pub fn table(dir: &Path, schema: &SchemaRef) -> RecordBatch {
     let batches: Vec<RecordBatch> = files(dir, schema)
@@ -48,10 +47,10 @@ pub fn table(dir: &Path, schema: &SchemaRef) -> RecordBatch {
     concat_batches(&nullable(schema), &batches).unwrap()
 }
 
-/// Rows as text, NULL as the empty one.
+/// Rows as text, with NULL as empty text.
 ///
 /// # Panics
-/// When a value has no text.
+/// When a value cannot be written as text.
 #[must_use]
 pub fn text(batch: &RecordBatch) -> Vec<Vec<String>> {
     text_with(batch, &FORMAT)
@@ -73,7 +72,7 @@ fn text_with(batch: &RecordBatch, format: &FormatOptions<'_>) -> Vec<Vec<String>
         .collect()
 }
 
-/// The rows of each partition of each table below a directory, as text, in order.
+/// The rows of each partition of each table below a directory, as sorted text.
 ///
 /// # Panics
 /// When a file cannot be read.
@@ -84,8 +83,8 @@ pub fn rows_by_partition(dir: &Path) -> BTreeMap<PathBuf, Vec<String>> {
     partitions
 }
 
-/// The rows of each partition of each table below a directory, as text, in the order in which they are stored. What a state
-/// has staged beside the tables is no table's, and may be half written.
+/// The rows of each partition of each table below a directory, as text, in the order in which they are stored. Staged
+/// files beside the tables are skipped, since they may be incomplete.
 ///
 /// # Panics
 /// When a file cannot be read.
@@ -197,7 +196,7 @@ fn json_contents(path: &Path, columns: &[String], schema: &SchemaRef) -> RecordB
     typed(columns, &records, schema)
 }
 
-/// Columns of text as what the table's schema says that they are.
+/// Converts columns of text to the types of the table's schema.
 fn typed(columns: &[String], records: &[csv::Record], schema: &SchemaRef) -> RecordBatch {
     let types = columns
         .iter()
@@ -225,7 +224,7 @@ fn nullable(schema: &SchemaRef) -> SchemaRef {
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
-/// The partition columns of a file's path and their values; none for NULL.
+/// The partition columns in a file's path and their values; `None` is NULL.
 fn partitions(path: &Path) -> BTreeMap<String, Option<String>> {
     let folders = path
         .parent()

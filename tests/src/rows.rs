@@ -1,5 +1,5 @@
-//! Tables as multisets of rows. Rows are told apart by their encoding, bit by bit: `-0.0` is not `0.0`, `1.50` is not
-//! `1.5`, and types are compared before any row is.
+//! Tables as multisets of rows. Rows are compared by their encoding, bit by bit: `-0.0` is not `0.0`, `1.50` is not
+//! `1.5`. Types are compared before rows.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::row::{OwnedRow, RowConverter, Rows, SortField};
 use arrow::util::pretty::pretty_format_batches;
 
-/// Rows of one type, and how often each is there.
+/// Rows of one type, with their counts.
 pub struct Table {
     schema: SchemaRef,
     converter: RowConverter,
@@ -18,7 +18,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// No rows of these columns.
+    /// An empty table with these columns.
     #[must_use]
     pub fn new(schema: SchemaRef) -> Self {
         let fields = schema
@@ -33,7 +33,7 @@ impl Table {
         }
     }
 
-    /// The rows of a batch, each counted as often as it is there.
+    /// The rows of a batch, with their counts.
     #[must_use]
     pub fn of(batch: &RecordBatch) -> Self {
         let mut table = Self::new(batch.schema());
@@ -51,7 +51,7 @@ impl Table {
             .collect()
     }
 
-    /// Counts each row of `batch` `diff` times more.
+    /// Adds `diff` to the count of each row of `batch`.
     ///
     /// # Errors
     /// When columns have other types than the table's.
@@ -83,7 +83,7 @@ impl Table {
             .map_err(|error| error.to_string())
     }
 
-    /// The rows that are there less often than never.
+    /// The rows with negative counts.
     #[must_use]
     pub fn negative(&self) -> Option<String> {
         let rows: Vec<_> = self
@@ -101,8 +101,8 @@ impl Table {
         })
     }
 
-    /// How this table differs from the `expected` one: their columns, or the rows that are missing (counted with `-`)
-    /// and those too many (with `+`).
+    /// The difference from the `expected` table: their columns, or the missing rows (with `-`) and the surplus rows
+    /// (with `+`).
     #[must_use]
     pub fn difference(&self, expected: &Self) -> Option<String> {
         if self.columns() != expected.columns() {
@@ -142,7 +142,7 @@ impl Table {
     fn show(&self, rows: &[(&OwnedRow, i64)]) -> String {
         const SHOWN_MAX: usize = 20;
         let shown = &rows[..rows.len().min(SHOWN_MAX)];
-        // The rows may be another table's of the same types, whose converter encodes alike.
+        // The rows may come from another table of the same types, whose converter encodes in the same way.
         let parser = self.converter.parser();
         let columns = self
             .converter
@@ -156,7 +156,7 @@ impl Table {
         let batch = RecordBatch::try_new_with_options(schema, columns, &options).unwrap();
         let lines = pretty_format_batches(&[batch]).unwrap().to_string();
         let mut text = String::new();
-        // Three lines above the rows, one below.
+        // There are three lines above the rows, and one below.
         for (at, line) in lines.lines().enumerate() {
             let count = at
                 .checked_sub(3)

@@ -1,9 +1,9 @@
-//! Where randomness comes from, and how a failure is reproduced.
+//! The source of randomness, and the variables that reproduce a failure.
 //!
 //! | variable | meaning |
 //! |---|---|
-//! | `TIDEWATER_SEED` | the one seed to try |
-//! | `TIDEWATER_ROUNDS` | how many times as many seeds to try (default 1) |
+//! | `TIDEWATER_SEED` | the only seed to try |
+//! | `TIDEWATER_ROUNDS` | a factor for the number of seeds (default 1) |
 //! | `TIDEWATER_SHAPE` | only shapes whose name contains this |
 
 use std::env;
@@ -11,7 +11,7 @@ use std::env;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-/// The seeds to try: `TIDEWATER_SEED` alone if it is set, else `rounds` times `TIDEWATER_ROUNDS` of them.
+/// The seeds to try: only `TIDEWATER_SEED` if it is set, otherwise `rounds` times `TIDEWATER_ROUNDS` seeds.
 #[must_use]
 pub fn seeds(rounds: u64) -> Vec<u64> {
     match number("TIDEWATER_SEED") {
@@ -26,7 +26,7 @@ pub fn chosen(name: &str) -> bool {
     env::var("TIDEWATER_SHAPE").map_or(true, |part| name.contains(&part))
 }
 
-/// The generator that `seed` and `name` stand for: shapes under one seed differ.
+/// The generator for `seed` and `name`. Shapes under one seed draw different numbers.
 #[must_use]
 pub fn generator(seed: u64, name: &str) -> ChaCha8Rng {
     let name = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {

@@ -1,4 +1,4 @@
-//! A shape of SQL, maintained over a history, against the oracle at every epoch.
+//! Maintains a shape of SQL over a history, and compares it with the oracle at every epoch.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -14,7 +14,7 @@ use crate::oracle::Oracle;
 use crate::rows::Table;
 use crate::{draw, history, seed};
 
-/// The sources that shapes select from. `id` is unique, so that an order by it is one.
+/// The sources that shapes select from. `id` is unique, so that an order by it is total.
 pub const SOURCES: &str = "
 CREATE EXTERNAL TABLE t (
   id BIGINT NOT NULL, k TEXT, n INT, v BIGINT, small SMALLINT, price DECIMAL(10, 2), rate DOUBLE, ratio REAL, ok BOOLEAN,
@@ -26,27 +26,28 @@ CREATE EXTERNAL TABLE u (id BIGINT NOT NULL, k TEXT, n INT, label TEXT, weight B
 CREATE EXTERNAL TABLE w (n INT, k TEXT NOT NULL, name TEXT) STORED AS CSV LOCATION 'w';
 ";
 
-/// Selects from every source, so that a job has them all.
+/// Selects from every source, so that a job reads all of them.
 const ALL: &str = "CREATE MATERIALIZED VIEW all_t AS SELECT * FROM t; CREATE MATERIALIZED VIEW all_u AS SELECT * FROM u;
 CREATE MATERIALIZED VIEW all_w AS SELECT * FROM w;";
 
 /// Rows in a source's pool.
 const POOL_ROWS: usize = 14;
 
-/// Seeds for each shape, unless `TIDEWATER_ROUNDS` multiplies them.
+/// Seeds for each shape; `TIDEWATER_ROUNDS` multiplies them.
 pub const ROUNDS: u64 = 5;
 
-/// How each history is run: the number of workers that the graph of each epoch has, in turn. One number is one graph
-/// for all epochs; several are graphs that go on from one another's state, the same number or not.
+/// Ways to run each history: the number of workers of each epoch's graph, in turn. A single number is one graph for
+/// all epochs. Several are graphs that continue from one another's state, with the same or other numbers of workers.
 const WORKERS: [&[usize]; 5] = [&[1], &[2], &[3], &[2, 2], &[3, 1, 2]];
 
-/// A shape: its name and its SQL, either one query, which becomes the table `v`, or all statements over [`SOURCES`].
+/// A shape: its name and its SQL. The SQL is one query, which becomes the table `v`, or all statements over
+/// [`SOURCES`].
 pub type Shape = (&'static str, &'static str);
 
 /// Checks each shape of a family under [`ROUNDS`] seeds.
 ///
 /// # Panics
-/// When a shape fails, with all that is needed to look into it.
+/// When a shape fails, with everything needed to reproduce it.
 pub fn check(family: &str, shapes: &[Shape]) {
     let mut failures = Vec::new();
     for (name, sql) in shapes.iter().filter(|(name, _)| seed::chosen(name)) {
@@ -74,7 +75,7 @@ pub fn check(family: &str, shapes: &[Shape]) {
     );
 }
 
-/// A panic is a failure of its shape and no other.
+/// A panic fails its shape only.
 fn guarded(name: &str, sql: &str, seed: u64) -> Result<(), String> {
     catch_unwind(|| check_seed(name, sql, seed))
         .unwrap_or_else(|_| Err(format!("seed {seed}: a panic, whose message is above")))
@@ -87,7 +88,7 @@ fn check_seed(name: &str, sql: &str, seed: u64) -> Result<(), String> {
     let oracle =
         Oracle::new(sql).map_err(|error| format!("the oracle does not parse it: {error}"))?;
     let mut rng = seed::generator(seed, name);
-    // All sources have pools, for the oracle; only those that the job reads have a history.
+    // All sources have pools, for the oracle. Only sources that the job reads have a history.
     let all = Job::parse("sources", &format!("{SOURCES}{ALL}"), &|_| None)
         .map_err(|errors| errors.to_string())?;
     let (read, unread): (Vec<_>, Vec<_>) = all
@@ -122,7 +123,7 @@ fn check_seed(name: &str, sql: &str, seed: u64) -> Result<(), String> {
     Ok(())
 }
 
-/// What every table holds at the end of each epoch.
+/// The content of every table at the end of each epoch.
 type Expected = Vec<BTreeMap<String, Table>>;
 
 fn expectations(oracle: &Oracle, pools: &[Pool], history: &History) -> Result<Expected, String> {

@@ -1,5 +1,5 @@
-//! Sources whose rows a test knows: each file is a list of rows from a pool, and some that cannot be read, written as
-//! CSV, JSON Lines or Parquet.
+//! Sources with known rows. Each file is a list of rows from a pool and of bad lines, written as CSV, JSON Lines or
+//! Parquet.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -15,19 +15,19 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::{draw, packed};
 
-/// How a source's files are stored.
+/// The format of a source's files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// With a header; packed where the name ends in `.gz`.
+    /// With a header; compressed if the name ends in `.gz`.
     Csv,
-    /// Packed where the name ends in `.gz`.
+    /// Compressed if the name ends in `.gz`.
     JsonLines,
-    /// With no bad rows.
+    /// Without bad rows.
     Parquet,
 }
 
 impl Format {
-    /// As `STORED AS` has it.
+    /// The name after `STORED AS`.
     #[must_use]
     pub fn keyword(self) -> &'static str {
         match self {
@@ -37,7 +37,7 @@ impl Format {
         }
     }
 
-    /// How names of files end.
+    /// The extension of files.
     #[must_use]
     pub fn extension(self) -> &'static str {
         match self {
@@ -53,18 +53,18 @@ impl Format {
 pub enum Line {
     /// A row, by its index in the source's pool.
     Row(u32),
-    /// One that cannot be decoded.
+    /// A row that cannot be decoded.
     Broken,
-    /// One whose key is none.
+    /// A row without a key.
     Keyless,
 }
 
 /// A file of a source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct File {
-    /// What is in it.
+    /// Its lines.
     pub lines: Vec<Line>,
-    /// A line of which only a part was written so far; it counts for nothing in sources that are appended to.
+    /// An incomplete line at the end. It does not count in sources that are appended to.
     pub unfinished: Option<Line>,
     /// When it was last modified.
     pub modified_s: u64,
@@ -74,17 +74,17 @@ pub struct File {
 pub struct Source {
     /// Its name, and its directory in the input.
     pub name: &'static str,
-    /// How its files are stored.
+    /// The format of its files.
     pub format: Format,
-    /// The columns of its primary key, none where it has no key.
+    /// The columns of its primary key; empty if it has none.
     pub key: Vec<&'static str>,
     /// Whether its files grow.
     pub appends: bool,
-    /// The rows it may have.
+    /// Its possible rows.
     pub pool: RecordBatch,
 }
 
-/// What a source of sales has.
+/// The columns of a source of sales.
 #[must_use]
 pub fn sales() -> SchemaRef {
     schema(&[
@@ -101,7 +101,7 @@ pub fn sales() -> SchemaRef {
     ])
 }
 
-/// What a source of shops has.
+/// The columns of a source of shops.
 #[must_use]
 pub fn shops() -> SchemaRef {
     schema(&[("region", DataType::Utf8), ("w", DataType::Int16)])
@@ -132,7 +132,7 @@ impl Source {
         }
     }
 
-    /// Declares a primary key. Its columns hold no NULL, which would make a row a bad one.
+    /// Declares a primary key. Its columns have no NULL, which would make a row bad.
     pub fn key_by(&mut self, rng: &mut ChaCha8Rng, key: Vec<&'static str>) {
         let schema = self.pool.schema();
         let fields = schema.fields().iter().map(|field| {
@@ -145,7 +145,7 @@ impl Source {
         self.key = key;
     }
 
-    /// Its statement.
+    /// Its `CREATE EXTERNAL TABLE` statement.
     #[must_use]
     pub fn declaration(&self) -> String {
         let schema = self.pool.schema();
@@ -182,7 +182,7 @@ impl Source {
         )
     }
 
-    /// The bytes of a file of this name.
+    /// The bytes of a file with this name.
     #[must_use]
     pub fn render(&self, name: &str, file: &File) -> Vec<u8> {
         let bytes = match self.format {
@@ -269,7 +269,7 @@ impl Source {
         bytes
     }
 
-    /// The rows that count among these files, by their names.
+    /// The rows of these files that count.
     #[must_use]
     pub fn present(&self, files: &BTreeMap<String, File>) -> RecordBatch {
         let mut order: Vec<(&String, &File)> = files.iter().collect();
@@ -287,7 +287,7 @@ impl Source {
         });
         let mut rows: Vec<u32> = rows.collect();
         if !self.key.is_empty() {
-            // The last of each key.
+            // The last row of each key.
             let keys: Vec<Vec<String>> = rows.iter().map(|row| self.key_of(*row)).collect();
             let mut places: Vec<usize> = (0..rows.len()).collect();
             places.sort_by_key(|place| (keys[*place].clone(), Reverse(*place)));

@@ -1,8 +1,8 @@
-//! How long one late row takes in a graph that stays: from handing it in to the changes of all tables.
+//! Measures how long one late row takes in a resident graph, from feeding it to the changes of all tables.
 //!
-//! `resident JOB --input DIR [--late N] [--workers N]` takes in the files of a directory, one an epoch, with the job's
-//! graph resident, then N rows (2,000 by default) like those of past days with ids of their own, one an epoch. It prints
-//! a JSON object: percentiles of those N, in milliseconds, and what it took to get there.
+//! `resident JOB --input DIR [--late N] [--workers N]` feeds the files of a directory to the job's resident graph,
+//! one file an epoch, then N rows (2,000 by default), one an epoch. These are like rows of past days, with new ids.
+//! It prints a JSON object: percentiles of those N times in milliseconds, and the cost of loading.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tidewater_engine::file::{Delivery, list, open};
 use tidewater_engine::source::SourceSpec;
 use tidewater_engine::{Job, Resident};
 
-// As the `tidewater` binary.
+// The same allocator as in the `tidewater` binary.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -99,7 +99,8 @@ fn main() {
     );
 }
 
-/// Takes in all files, an epoch each. Returns the number of rows, and approved rows of each file to draw late ones from.
+/// Feeds all files, one an epoch. Returns the number of rows, and approved rows of each file as samples for late
+/// rows.
 fn load(resident: &mut Resident, spec: &SourceSpec, location: &str) -> (usize, Vec<RecordBatch>) {
     let (mut rows, mut samples) = (0, Vec::new());
     for file in list(location).expect("the input is there") {
@@ -143,7 +144,7 @@ fn approved(batch: &RecordBatch) -> RecordBatch {
     arrow::compute::take_record_batch(batch, &kept).unwrap()
 }
 
-/// One row, of another day each time, with an id that no other row has.
+/// A row of another day each time, with a unique id.
 fn late_row(samples: &[RecordBatch], at: usize) -> RecordBatch {
     let day = &samples[at.wrapping_mul(37) % samples.len()];
     let row = day.slice(at / samples.len() % day.num_rows(), 1);
@@ -157,7 +158,7 @@ fn late_row(samples: &[RecordBatch], at: usize) -> RecordBatch {
     RecordBatch::try_new(Arc::clone(&schema), columns.collect()).unwrap()
 }
 
-/// The value below which so many percent of the sorted values lie.
+/// The value below which `percent` percent of the sorted values are.
 fn percentile(sorted: &[f64], percent: usize) -> f64 {
     sorted[(sorted.len() * percent).div_ceil(100).max(1) - 1]
 }

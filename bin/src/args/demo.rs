@@ -1,4 +1,4 @@
-//! `generate` and `produce`: data to try jobs on.
+//! `generate` and `produce`, which provide demo data.
 
 use clap::Args;
 use tidewater_demo::generate::GenerateOptions;

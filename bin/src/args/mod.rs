@@ -1,4 +1,4 @@
-//! The command line as clap reads it. Commands check later what goes beyond the form of a single option.
+//! The command line as clap parses it. Commands check everything that goes beyond the form of a single option.
 
 mod demo;
 mod job;
@@ -68,7 +68,7 @@ pub enum CliCommand {
     Produce(ProduceArgs),
 }
 
-/// More workers than this is a mistake, not a machine.
+/// More workers than this are a mistake.
 fn worker_count() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=1024)
 }

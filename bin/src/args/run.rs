@@ -1,4 +1,4 @@
-//! `run` and `follow`, and the options that they share.
+//! `run` and `follow`, and their common options.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The commands that look at a state: `status`, `history`, `changes` and `verify`.
+//! The commands that inspect a state: `status`, `history`, `changes` and `verify`.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::{JobArgs, worker_count};
 
-/// A job and its state, to be looked at.
+/// A job and its state, to be inspected.
 #[derive(Debug, Args)]
 pub struct StateArgs {
     /// The job.

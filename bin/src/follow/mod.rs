@@ -1,4 +1,4 @@
-//! `tidewater follow`: a job that keeps up with its sources until it is stopped.
+//! `tidewater follow` keeps a job up to date with its sources until it is stopped.
 
 mod pace;
 mod watch;

@@ -1,4 +1,4 @@
-//! When epochs end, and how far the follower is.
+//! Decides when epochs end, and collects figures about the follower.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,11 +9,11 @@ use tidewater_engine::{Pace, Progress, RunReport};
 use crate::summary::{self, Summary};
 use crate::{clock, memory, output};
 
-/// How long the engine waits at a time before it looks whether to stop.
+/// How long the engine waits before it checks whether to stop.
 const WAIT: Duration = Duration::from_millis(20);
-/// How long partitions that were added go unnoticed, about.
+/// How often brokers are asked, which is when new partitions are noticed.
 const ASK: Duration = Duration::from_secs(5);
-/// Epochs of which percentiles are taken.
+/// How many of the last epochs percentiles cover.
 const EPOCHS_MAX: usize = 1024;
 
 /// The clock of `follow`.
@@ -27,34 +27,34 @@ pub struct FollowPace {
 
 struct FollowState {
     deadline: Instant,
-    /// When the last epoch was cut.
+    /// When the last epoch ended.
     cut: Option<Instant>,
-    /// When brokers were asked last.
+    /// When brokers were last asked.
     asked: Instant,
     figures: Figures,
 }
 
-/// How far the follower is.
+/// Figures about the follower.
 #[derive(Clone, Debug, Default)]
 pub struct Figures {
     /// Commits of this process.
     pub commits: u64,
     /// The epoch of the last commit; `None` before the first.
     pub epoch: Option<u64>,
-    /// Rows read, rejected ones among them.
+    /// Rows read, including rejected ones.
     pub rows: u64,
     /// Rows that this process put into the quarantine.
     pub quarantined: u64,
-    /// Messages that waited at the brokers when they were last asked; `None` while they do not answer.
+    /// Messages that waited at the brokers when they were last asked. `None` while they do not answer.
     pub lag: Option<u64>,
     /// Why a stream cannot be read.
     pub trouble: Option<String>,
-    /// Seconds from the cut of each epoch to its commit, the last ones.
+    /// Seconds from the end of each epoch to its commit, for the last epochs.
     pub seconds: Vec<f64>,
 }
 
 impl Figures {
-    /// The time within which this share of the epochs was committed after its cut.
+    /// The time within which this share of the epochs was committed after its end.
     pub fn percentile(&self, share: f64) -> Option<f64> {
         let mut sorted = self.seconds.clone();
         sorted.sort_by(f64::total_cmp);
@@ -63,14 +63,14 @@ impl Figures {
             clippy::cast_precision_loss,
             clippy::cast_sign_loss
         )]
-        // A thousand at most.
+        // There are about a thousand at most.
         let at = (share * sorted.len() as f64) as usize;
         sorted.get(at.min(sorted.len().saturating_sub(1))).copied()
     }
 }
 
 impl FollowPace {
-    /// A clock that ends an epoch `every` so often. `progress` counts the rows that are rejected.
+    /// A clock that ends an epoch at the interval `every`. `progress` counts rejected rows.
     pub fn new(every: Duration, stopping: Arc<AtomicBool>, json: bool, progress: Progress) -> Self {
         Self {
             every,
@@ -86,7 +86,7 @@ impl FollowPace {
         }
     }
 
-    /// How far it is.
+    /// The current figures.
     pub fn figures(&self) -> Figures {
         self.lock().figures.clone()
     }
@@ -97,7 +97,7 @@ impl FollowPace {
 }
 
 impl Pace for FollowPace {
-    /// Cuts lie `every` apart, whatever the commits between them take, but each epoch has some time to take something in.
+    /// Epochs end at intervals of `every`, however long commits take, but each epoch has some time to read rows.
     fn begin(&self) {
         let mut state = self.lock();
         let now = Instant::now();
@@ -182,7 +182,7 @@ impl Pace for FollowPace {
             line["committed_at_ms"] = u64::try_from(clock::since_1970().as_millis())
                 .unwrap_or(u64::MAX)
                 .into();
-            // Its reader may have gone.
+            // The reader of standard output may have gone.
             let _ = output::print(&format!("{line}\n"));
         }
     }
@@ -202,7 +202,7 @@ mod tests {
         while !follower.is_over() {
             std::thread::sleep(Duration::from_millis(1));
         }
-        // After idleness what came is committed soon.
+        // After an idle time, new rows are committed soon.
         assert!(began.elapsed() < every * 10);
         follower.begin();
         let next = follower.lock().deadline;

@@ -1,4 +1,4 @@
-//! Shows how far a follower is: a line that redraws itself, or a line now and then.
+//! Shows the progress of a follower, as a line that redraws itself or as a line from time to time.
 
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -15,7 +15,7 @@ use crate::progress::ProgressMode;
 const REDRAW: Duration = Duration::from_millis(200);
 const LINE: Duration = Duration::from_secs(10);
 
-/// Does `work` while another thread shows how far it is; at the end says what it came to.
+/// Does `work` while another thread shows its progress. Prints a summary at the end.
 pub fn watch<T>(
     mode: ProgressMode,
     title: &str,
@@ -29,7 +29,7 @@ pub fn watch<T>(
     let began = Instant::now();
     output::tell(&format!("{title}\n"));
     let result = std::thread::scope(|scope| {
-        // Dropped when the work ends, by return or by panic: that is what ends the watcher.
+        // Dropped when the work ends, by return or by panic, which ends the watcher.
         let (working, ended) = channel::<()>();
         scope.spawn(move || match mode {
             ProgressMode::Bar => redraw(follower, progress, &ended),
@@ -65,7 +65,7 @@ fn lines(follower: &FollowPace, progress: &Progress, ended: &Receiver<()>) {
     let mut written_at = Instant::now();
     while still_working(ended, REDRAW) {
         let figures = follower.figures();
-        // Trouble is figures when it begins and when it ends.
+        // The beginning and the end of trouble are always shown.
         if figures.trouble != trouble || written_at.elapsed() >= LINE {
             written_at = Instant::now();
             trouble.clone_from(&figures.trouble);
@@ -82,7 +82,7 @@ fn still_working(ended: &Receiver<()>, interval: Duration) -> bool {
     ended.recv_timeout(interval) == Err(RecvTimeoutError::Timeout)
 }
 
-/// Rows a second since it was asked last.
+/// Rows a second since the previous call.
 struct Speed {
     at: Instant,
     rows: u64,
@@ -135,7 +135,7 @@ fn line(figures: &Figures, rows_a_second: u64) -> String {
     line
 }
 
-/// The last line. It does not name the lag: brokers were asked before the last commit.
+/// The last line. It does not show the lag, because brokers were asked before the last commit.
 fn summary(figures: &Figures, elapsed: Duration) -> String {
     let Some(epoch) = figures.epoch else {
         let seconds = elapsed.as_secs_f64();

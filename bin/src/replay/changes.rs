@@ -1,5 +1,5 @@
-//! Changes as JSON Lines: an object for each row, as often as the row counts, in the order of steps and tables. Within a
-//! table deletes come first, so that a reader who stores rows by a key ends with the right ones.
+//! Writes changes as JSON Lines: one object for each row, repeated by its count, in the order of steps and tables.
+//! Within a table deletes come first, so that a reader who stores rows by key ends with the right rows.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -13,15 +13,15 @@ use tidewater_engine::Replayed;
 
 use crate::failure::Failure;
 
-/// Where the changes go.
+/// Writes changes to a stream.
 pub struct ChangesWriter {
     to: Box<dyn Write>,
-    /// For messages.
+    /// The stream's name, for messages.
     name: String,
 }
 
 impl ChangesWriter {
-    /// To standard output.
+    /// A writer to standard output.
     pub fn to_stdout() -> Self {
         Self {
             to: Box::new(BufWriter::new(io::stdout())),
@@ -29,7 +29,7 @@ impl ChangesWriter {
         }
     }
 
-    /// To a file, in place of what it holds.
+    /// A writer to a file, whose content is replaced.
     pub fn to_file(path: &Path) -> Result<Self, Failure> {
         let name = path.display().to_string();
         let file = File::create(path)
@@ -40,7 +40,7 @@ impl ChangesWriter {
         })
     }
 
-    /// Writes the changes of a step; false when the reader has gone away.
+    /// Writes the changes of a step. False if the reader has gone away.
     pub fn write(&mut self, tables: &[String], step: &Replayed) -> Result<bool, Failure> {
         let mut text = Vec::new();
         for (table, changes) in tables.iter().zip(&step.changes) {
@@ -61,7 +61,7 @@ impl ChangesWriter {
         self.judge(written)
     }
 
-    /// Ends; false when the reader has gone away.
+    /// Flushes the stream. False if the reader has gone away.
     pub fn finish(mut self) -> Result<bool, Failure> {
         let flushed = self.to.flush();
         self.judge(flushed)
@@ -79,7 +79,7 @@ impl ChangesWriter {
     }
 }
 
-/// Each row as an object, between `before` and a brace. Within an object JSON has no line break.
+/// Appends each row as an object, after `before` and followed by a brace. JSON objects contain no line breaks.
 fn lines(before: &str, rows: &RecordBatch, to: &mut Vec<u8>) -> anyhow::Result<()> {
     let builder = WriterBuilder::new().with_explicit_nulls(true);
     let mut writer = builder.build::<_, LineDelimited>(Vec::new());

@@ -1,4 +1,4 @@
-//! `tidewater replay`: a job's history step by step, what changes in each step and what that costs.
+//! `tidewater replay` runs a job's history step by step, and shows the changes and the cost of each step.
 
 mod changes;
 mod report;
@@ -17,7 +17,7 @@ use crate::{cores, job, log, memory, output};
 use changes::ChangesWriter;
 use report::ReplayReport;
 
-/// Rows that wait for their step in memory; more wait in temporary files.
+/// Memory for rows that wait for their step. More rows wait in temporary files.
 const MEMORY_BYTES: usize = 256 << 20;
 
 /// Runs the command.
@@ -64,7 +64,7 @@ pub fn run(args: &ReplayArgs) -> Result<(), Failure> {
         Some(_) if to_stdout => Some(ChangesWriter::to_stdout()),
         Some(path) => Some(ChangesWriter::to_file(path)?),
     };
-    // Prints while the steps go by.
+    // Prints while steps run.
     let print = |text: &str| match (args.process.quiet || args.process.json, to_stdout) {
         (true, _) => Ok(()),
         (false, true) => {
@@ -93,7 +93,7 @@ struct ReplayBounds {
 }
 
 impl ReplayBounds {
-    /// `--to` is an offset, a time of messages or a time of events, as `--from…` is.
+    /// `--to` is an offset, a message time or an event time, like the given `--from…`.
     fn of(args: &ReplayArgs) -> Result<Self, Failure> {
         let offset = |text: &str| {
             let wrong =
@@ -102,7 +102,7 @@ impl ReplayBounds {
         };
         let time =
             |text: &str| parse_time(text).map_err(|wrong| Failure::usage(format!("--to {wrong}")));
-        // Messages have their time in milliseconds.
+        // Message times are in milliseconds.
         let sent = |micros: i64| OffsetBound::Time(micros.div_euclid(1_000));
         let to = args.to.as_deref();
         match (args.from_offset, args.from_time) {
@@ -124,7 +124,7 @@ impl ReplayBounds {
     }
 }
 
-/// Replays all steps; `None` when the reader of the changes on standard output has gone.
+/// Replays all steps. `None` if the reader of the changes on standard output has gone.
 fn steps(
     mut replay: Replay,
     mut changes: Option<ChangesWriter>,

@@ -1,4 +1,4 @@
-//! The report of a replay: a line for each step, then tables and cost; or one JSON object.
+//! The report of a replay: a line for each step, then tables and cost, or one JSON object.
 
 use indicatif::{DecimalBytes, HumanCount};
 use serde_json::{Map, Value, json};
@@ -8,7 +8,7 @@ use crate::display::count;
 use crate::style::Style;
 use crate::table::{Align, TextTable};
 
-/// Tables that are named in a step's line; more are counted.
+/// Most tables that a step's line names. More are only counted.
 const NAMED_MAX: usize = 3;
 
 /// Rows that were inserted and deleted.
@@ -50,7 +50,7 @@ pub struct ReplayReport {
 }
 
 impl ReplayReport {
-    /// Nothing replayed yet.
+    /// An empty report.
     pub fn new(replay: &Replay) -> Self {
         Self {
             history: replay.history().clone(),
@@ -59,7 +59,7 @@ impl ReplayReport {
         }
     }
 
-    /// How rows are assigned to steps, and the names of the columns.
+    /// The heading: how rows are assigned to steps, and the columns' names.
     pub fn heading(&self) -> String {
         let style = Style::stdout();
         let mut text = String::new();
@@ -70,7 +70,7 @@ impl ReplayReport {
         text + &format!("\n{}\n", style.bold(&names))
     }
 
-    /// Counts a step, and gives its line.
+    /// Adds a step, and returns its line.
     pub fn add(&mut self, step: &Replayed) -> String {
         let changed = step.changes.iter().map(|changes| {
             let mut changed = ChangedRows::default();
@@ -107,7 +107,7 @@ impl ReplayReport {
         text
     }
 
-    /// The tables that a step changed: each when they are few, else all together.
+    /// The tables that a step changed: by name if they are few, otherwise in total.
     fn changes(&self, line: &StepLine) -> String {
         let tables = self.tables.iter().zip(&line.changed);
         let changed: Vec<_> = tables.filter(|(_, changed)| changed.any()).collect();
@@ -125,7 +125,7 @@ impl ReplayReport {
         }
     }
 
-    /// The tables, and what the steps cost.
+    /// The tables, and the cost of the steps.
     pub fn to_text(&self, peak_memory: Option<u64>) -> String {
         let mut table = TextTable::new(vec![
             ("table".to_owned(), Align::Left),
@@ -172,7 +172,7 @@ impl ReplayReport {
         text + ".\n"
     }
 
-    /// All of it as one JSON object; `peak_memory_bytes` is null where the system does not report it.
+    /// The report as one JSON object. `peak_memory_bytes` is null if the system does not report it.
     pub fn to_json(&self, peak_memory: Option<u64>) -> Value {
         let numbers = |changed: ChangedRows| json!({"rows_inserted": changed.inserted, "rows_deleted": changed.deleted});
         let steps = (0u64..).zip(&self.steps).map(|(epoch, step)| {
@@ -235,7 +235,7 @@ impl ReplayReport {
     }
 }
 
-/// The least of `sorted` that so many percent do not exceed; 0 of nothing.
+/// The least value of `sorted` that `percent` percent do not exceed; 0 if there are none.
 fn rank(sorted: &[f64], percent: usize) -> f64 {
     let at = (sorted.len() * percent).div_ceil(100);
     sorted.get(at.saturating_sub(1)).copied().unwrap_or(0.0)

@@ -1,4 +1,4 @@
-//! A job with a state, for tests of the commands that look at it.
+//! A job with a state, for tests of the commands that inspect it.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use super::{Ran, snapshot, text, tidewater};
 
-/// Two tables of sales, one as text, one in partitions.
+/// Two tables of sales: one as text, one in partitions.
 pub const JOB: &str = "\
 CREATE EXTERNAL TABLE sales (id TEXT NOT NULL, day DATE, region TEXT, amount BIGINT, rate DOUBLE)
   STORED AS CSV LOCATION '${input}';
@@ -42,7 +42,7 @@ impl Place {
         place
     }
 
-    /// Four commits: two files (with a bad row), a late one, a corrected one, a withdrawn one.
+    /// Makes four commits: two files (with a bad row), a late one, a corrected one, a withdrawn one.
     pub fn kept() -> Self {
         let place = Self::new(JOB);
         place.deliver(
@@ -103,14 +103,14 @@ impl Place {
         serde_json::from_str(&ran.stdout).unwrap()
     }
 
-    /// Everything but the lock, which names its last holder.
+    /// All files except the lock, which names its last holder.
     pub fn everything(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let mut files = snapshot(self.dir.path());
         files.remove(Path::new("state/lock"));
         files
     }
 
-    /// The one data file of a table's partition.
+    /// The only data file of a table's partition.
     pub fn data_file(&self, partition: &str) -> PathBuf {
         let mut files = fs::read_dir(self.path("out").join(partition)).unwrap();
         files.next().unwrap().unwrap().path()

@@ -1,4 +1,4 @@
-//! What the command line's tests share: starting the binary and looking at what it left.
+//! Helpers for tests of the command line: start the binary and inspect its output.
 
 #![allow(dead_code, clippy::unwrap_used, clippy::panic)]
 
@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// A program beside the tests: Cargo builds all of them for `cargo test --workspace`.
+/// A program beside the tests. `cargo test --workspace` builds all of them.
 pub fn program(name: &str) -> PathBuf {
     let test = env::current_exe().unwrap();
     let profile = test.parent().and_then(Path::parent).unwrap();
@@ -23,7 +23,7 @@ pub fn program(name: &str) -> PathBuf {
     path
 }
 
-/// The binary under test, away from the caller's environment where that would change what it prints.
+/// The binary under test, without the parts of the caller's environment that would change its output.
 pub fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(program("tidewater"));
     command
@@ -55,7 +55,7 @@ impl Ran {
         }
     }
 
-    /// The process must have ended with this code; otherwise its streams are shown.
+    /// Asserts that the process ended with this code. Otherwise its streams are shown.
     #[track_caller]
     pub fn expect_code(self, code: i32) -> Self {
         assert_eq!(
@@ -68,7 +68,7 @@ impl Ran {
         self
     }
 
-    /// Standard error must say this.
+    /// Asserts that standard error contains this.
     #[track_caller]
     pub fn expect_stderr(self, part: &str) -> Self {
         assert!(
@@ -79,7 +79,7 @@ impl Ran {
         self
     }
 
-    /// Standard output must say this.
+    /// Asserts that standard output contains this.
     #[track_caller]
     pub fn expect_stdout(self, part: &str) -> Self {
         assert!(

@@ -1,10 +1,10 @@
-//! Two multisets of rows, compared without holding either.
+//! Compares two multisets of rows without holding either in memory.
 //!
-//! 1. The first pass adds up, in each of [`BUCKETS`] buckets, two hashes of every row, and counts them: sums do not
-//!    depend on the order in which rows come, and equal multisets have equal sums.
-//! 2. The second pass, only made when sums differ, holds the rows of buckets that do: [`ROWS_MAX`] at most, or one
-//!    bucket.
-//! 3. Rows are equal when they are bit by bit.
+//! 1. The first pass adds up two hashes of every row in each of [`BUCKETS`] buckets, and counts the rows. Sums do not
+//!    depend on the order of rows, and equal multisets have equal sums.
+//! 2. The second pass is made only if sums differ. It holds rows of the buckets that differ: at most [`ROWS_MAX`], or
+//!    one bucket.
+//! 3. Rows are equal if they are equal bit by bit.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,16 +15,16 @@ use arrow::error::ArrowError;
 use arrow::row::{OwnedRow, RowConverter, SortField};
 use twox_hash::XxHash3_64;
 
-/// A row's bucket is the first bits of its hash.
+/// The first bits of a row's hash are its bucket.
 const BUCKET_BITS: u32 = 12;
 
-/// Buckets that rows are divided into.
+/// Number of buckets.
 const BUCKETS: usize = 1 << BUCKET_BITS;
 
-/// Rows that the second pass looks at.
+/// Most rows of the second pass.
 const ROWS_MAX: u64 = 1_000_000;
 
-/// Where a row comes from.
+/// The side that a row belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     /// The kept inputs.
@@ -33,7 +33,7 @@ pub enum Side {
     Found,
 }
 
-/// Rows and hashes of a bucket: those expected less those found.
+/// The number of rows and the sums of hashes in a bucket: expected minus found.
 #[derive(Clone, Copy, Default)]
 struct Bucket {
     expected: u64,
@@ -47,17 +47,17 @@ impl Bucket {
     }
 }
 
-/// Makes bytes of rows.
+/// Encodes rows as bytes.
 pub struct RowConversion {
     schema: SchemaRef,
     converter: RowConverter,
 }
 
-/// Rows that are on one side more often than on the other, in order.
+/// Rows whose counts differ between the sides, in order.
 pub struct DifferingRows {
     /// The rows.
     pub rows: RecordBatch,
-    /// How often each is expected more than found.
+    /// For each row, its expected count minus its found count.
     pub counts: Vec<i64>,
 }
 
@@ -119,13 +119,13 @@ impl BucketSums {
         Ok(())
     }
 
-    /// Rows expected and found.
+    /// Number of rows expected and found.
     pub fn rows(&self) -> (u64, u64) {
         let sum = |of: fn(&Bucket) -> u64| self.buckets.iter().map(of).sum();
         (sum(|bucket| bucket.expected), sum(|bucket| bucket.found))
     }
 
-    /// The second pass; `None` when there is nothing to look at.
+    /// The second pass; `None` if no bucket differs.
     pub fn differing(&self) -> Option<BucketRows> {
         let mut wanted = vec![false; BUCKETS];
         let (mut rows, mut is_all) = (0, true);
@@ -154,7 +154,7 @@ impl BucketSums {
 /// The rows of some buckets.
 pub struct BucketRows {
     wanted: Vec<bool>,
-    /// Whether these are all buckets that differ.
+    /// Whether these are all differing buckets.
     pub is_all: bool,
     counts: BTreeMap<OwnedRow, i64>,
 }
@@ -178,7 +178,7 @@ impl BucketRows {
         Ok(())
     }
 
-    /// How many rows are missing and how many too many.
+    /// The numbers of missing rows and of surplus rows.
     pub fn totals(&self) -> (u64, u64) {
         let sum = |sign: i64| {
             let counts = self.counts.values().filter(|count| count.signum() == sign);
@@ -187,7 +187,7 @@ impl BucketRows {
         (sum(1), sum(-1))
     }
 
-    /// The first rows that are missing (with `sign` 1) or too many (with -1).
+    /// The first missing rows (`sign` 1) or surplus rows (`sign` -1).
     pub fn first(
         &self,
         encoder: &RowConversion,

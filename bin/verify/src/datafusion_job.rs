@@ -1,5 +1,5 @@
-//! DataFusion over a job's text: it parses the views (the text is ours to fill and cut apart), plans them with the
-//! settings, types and functions that jobs are planned with, optimises them with its own rules and runs them.
+//! Runs a job's text by DataFusion. DataFusion parses the views (we fill variables and split the text), plans them
+//! with the settings, types and functions of jobs, optimises them with its own rules, and executes them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,14 +27,14 @@ use tokio::runtime::{Builder, Runtime};
 use crate::inputs::{InputStream, KeptInput, place_name};
 use crate::ties;
 
-/// A job that DataFusion runs, a table at a time.
+/// A job that DataFusion runs, one table at a time.
 pub struct DataFusionJob {
     context: SessionContext,
     runtime: Runtime,
 }
 
 impl DataFusionJob {
-    /// Makes sources and views known. `inputs` are those of the job's sources, in their order.
+    /// Registers sources and views. `inputs` are those of the job's sources, in order.
     pub fn new(
         job: &Job,
         views: &BTreeMap<String, CreateView>,
@@ -61,7 +61,8 @@ impl DataFusionJob {
         for (source, input) in job.sources.iter().zip(inputs) {
             oracle.register_source(source, input)?;
         }
-        // What no table depends on may be named, `SELECT a FROM t WHERE false`: its rows do not matter.
+        // A source that no table depends on may still be named, as in `SELECT a FROM t WHERE false`. Its rows do not
+        // matter.
         for source in &job.unread_sources {
             let table = EmptyTable::new(Arc::clone(&source.spec.schema));
             let name = TableReference::bare(source.spec.name.as_str());
@@ -92,7 +93,7 @@ impl DataFusionJob {
         self.register_view(name, plan)
     }
 
-    /// Makes a view known, and those that it names before it.
+    /// Registers a view, after the views that it reads.
     fn add_view(&self, name: &str, views: &BTreeMap<String, CreateView>) -> Result<()> {
         if self.context.table_exist(TableReference::bare(name))? {
             return Ok(());
@@ -118,7 +119,7 @@ impl DataFusionJob {
         Ok(())
     }
 
-    /// The plan of a view, under the names that `CREATE VIEW v (a, b)` gives.
+    /// The plan of a view, with the column names of `CREATE VIEW v (a, b)`.
     fn plan(&self, view: &CreateView) -> Result<LogicalPlan> {
         let query = Statement::Statement(Box::new(Sql::Query(view.query.clone())));
         let state = self.context.state();
@@ -133,7 +134,7 @@ impl DataFusionJob {
         LogicalPlanBuilder::from(plan).project(columns)?.build()
     }
 
-    /// Gives `take` the rows of a view or source, these columns of them.
+    /// Passes these columns of a view's or source's rows to `take`.
     ///
     /// # Errors
     /// When DataFusion fails, or `take` does.
@@ -156,7 +157,7 @@ impl DataFusionJob {
         })
     }
 
-    /// Plans a view or source, and starts to compute these columns of it.
+    /// Plans a view or source, and starts to compute these columns.
     async fn stream(
         &self,
         relation: &str,
@@ -169,7 +170,7 @@ impl DataFusionJob {
         execute_stream(plan, self.context.task_ctx())
     }
 
-    /// Whether what a relation holds depends on an order of rows: it ranks or limits them.
+    /// Whether a relation's content depends on an order of rows, because it ranks or limits them.
     pub fn orders_rows(&self, relation: &str) -> Result<bool> {
         let table = self.context.table(TableReference::bare(relation));
         let plan = self.runtime.block_on(table)?.into_unoptimized_plan();
@@ -187,7 +188,7 @@ pub fn failed(error: &DataFusionError) -> Failure {
     Failure::failed(error.to_string())
 }
 
-/// The latest row of each key, as the source's connector orders them.
+/// SQL for the latest row of each key, in the connector's key order.
 fn last_of_each_key(source: &Source, all: &str) -> String {
     let fields = source.spec.schema.fields();
     let names = |columns: &mut dyn Iterator<Item = usize>| {
@@ -213,7 +214,7 @@ fn last_of_each_key(source: &Source, all: &str) -> String {
     }
 }
 
-/// The rows of `relation` that are last in these orders among those with equal `key`.
+/// SQL for the rows of `relation` that are last in these orders among rows with equal `key`.
 fn last(relation: &str, key: &str, orders: &[String]) -> String {
     let orders: Vec<String> = orders
         .iter()
@@ -231,7 +232,7 @@ fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// A name as SQL means it: quoted as it is, otherwise in lower case.
+/// A name by SQL's rule: unchanged if quoted, otherwise in lower case.
 fn named(ident: &Ident) -> String {
     match ident.quote_style {
         Some(_) => ident.value.clone(),

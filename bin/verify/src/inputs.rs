@@ -1,4 +1,4 @@
-//! The inputs as they were last read: a source for DataFusion, and the rows that cannot be decoded.
+//! The stored inputs, as a source for DataFusion, and their rejected rows.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,19 +16,19 @@ use tidewater_engine::source::{Dealt, Decoded, NextPiece, Reader, Rejected, Sour
 
 use tidewater_cli::failure::Failure;
 
-/// The name of a place column, which no declared column has.
+/// The name of a place column, distinct from every declared column.
 pub fn place_name(name: &str) -> String {
     format!("tidewater: {name}")
 }
 
-/// Batches that wait for DataFusion.
+/// Most batches that wait for DataFusion.
 const WAITING: usize = 4;
 
 /// The deliveries of a source.
 pub struct KeptInput {
     spec: SourceSpec,
     kept: KeptSource,
-    /// Threads that decode.
+    /// Number of decoding threads.
     decoders: usize,
     schema: SchemaRef,
 }
@@ -46,10 +46,10 @@ impl KeptInput {
         let deletes = source.input.key_order().deleted.is_some();
         let columns = spec.schema.fields().iter().enumerate();
         let columns = columns.map(|(at, field)| {
-            // A column that no view reads is not decoded: it is NULL.
+            // A column that no view reads is not decoded, and NULL.
             let read = spec.projection.binary_search(&at).is_ok();
             let field = field.as_ref().clone();
-            // A row that deletes its key has the key alone.
+            // A row that deletes its key has only the key's columns.
             let nullable = field.is_nullable() || !read || (spec.ordinals && deletes);
             field.with_nullable(nullable)
         });
@@ -83,7 +83,7 @@ impl KeptInput {
         format!("source {}: {error}", self.spec.name)
     }
 
-    /// Gives `take` all rows that cannot be decoded.
+    /// Passes all rejected rows to `take`.
     pub fn rejected(
         &self,
         mut take: impl FnMut(&[Rejected]) -> std::result::Result<(), Failure>,
@@ -101,7 +101,7 @@ impl KeptInput {
         Ok(())
     }
 
-    /// The rows under all declared columns, and their places.
+    /// The rows with all declared columns and their place columns.
     fn widen(&self, decoded: &Decoded) -> Result<RecordBatch> {
         let rows = decoded.batch.num_rows();
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.schema.fields().len());
@@ -117,7 +117,7 @@ impl KeptInput {
         Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
     }
 
-    /// Decodes pieces until there are none, or nobody wants their rows.
+    /// Decodes pieces until there are no more, or their rows are not wanted any more.
     fn decode(
         &self,
         reader: &dyn Reader,
@@ -145,7 +145,7 @@ impl KeptInput {
     }
 }
 
-/// The next piece, once there is one; `None` after the last.
+/// Waits for the next piece; `None` after the last.
 fn next(reader: &dyn Reader) -> std::result::Result<Option<Dealt>, SourceError> {
     loop {
         match reader.next_piece()? {
@@ -156,7 +156,7 @@ fn next(reader: &dyn Reader) -> std::result::Result<Option<Dealt>, SourceError> 
     }
 }
 
-/// [`KeptInput`] as DataFusion reads it: a stream of its own each time.
+/// [`KeptInput`] for DataFusion, which gets a new stream each time.
 #[derive(Debug)]
 pub struct InputStream(pub Arc<KeptInput>);
 

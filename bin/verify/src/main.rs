@@ -1,4 +1,5 @@
-//! `tidewater verify`: do the published tables hold the rows that one cold run over the present inputs would give?
+//! `tidewater verify` checks that the published tables hold the rows that one cold run over the present inputs would
+//! give.
 //!
 //! ```text
 //! kept inputs ─ decode ─ DataFusion: parse, plan, execute ─┐
@@ -6,9 +7,9 @@
 //! published files ─ partition columns put back ────────────┘
 //! ```
 //!
-//! 1. Between the decoder and the comparison nothing is ours but functions, sums and arithmetic that DataFusion does not have
-//!    or has otherwise (`engine::job::functions`), and ties, whose order is ours too ([`ties`]).
-//! 2. Neither side is held in memory: it is passed twice, once for the hashes and, if those differ, once for the rows.
+//! 1. Between the decoder and the comparison, everything is DataFusion's, except functions, sums and arithmetic that
+//!    DataFusion does not have or defines differently (`engine::job::functions`), and the order of ties ([`ties`]).
+//! 2. Neither side is held in memory. It is read twice: once for the hashes and, if those differ, once for the rows.
 //! 3. Nothing is changed.
 
 mod compare;

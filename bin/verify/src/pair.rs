@@ -1,8 +1,8 @@
-//! Which expected row and which found row are the same one, with other values.
+//! Finds pairs of an expected and a found row that are the same row with different values.
 
 use std::cmp::Reverse;
 
-/// Rows that belong together: one of each side, or one alone.
+/// Rows that belong together: one of each side, or a single row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowPair {
     /// Index of the expected row.
@@ -13,9 +13,9 @@ pub struct RowPair {
     pub columns: Vec<usize>,
 }
 
-/// Pairs rows that agree in their leading columns: those of the partition, and the first one after them. Of several the
-/// one is taken that agrees in more leading columns, then in more columns. `order` has all columns, leading ones first;
-/// so many as `leading` must agree.
+/// Pairs rows that agree in their leading columns, which are the partition columns and the first one after them.
+/// Among several candidates, the one is chosen that agrees in more leading columns, then in more columns. `order` has
+/// all columns, leading ones first. The first `leading` of them must agree.
 pub fn pair(
     expected: &[Vec<String>],
     found: &[Vec<String>],

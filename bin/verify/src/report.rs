@@ -1,4 +1,4 @@
-//! The verdicts, for people and programs.
+//! Formats the verdicts, as text and as JSON.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use tidewater_cli::failure::Failure;
 use tidewater_cli::style::Style;
 use tidewater_cli::table::{Align, TextTable};
 
-/// Differing rows of a table that are shown, of each side.
+/// Most differing rows of each side that are shown for a table.
 const SHOWN: usize = 10;
 
-/// Leading columns that are shown before those that differ.
+/// Most leading columns that are shown before differing ones.
 const LEADING_SHOWN: usize = 3;
 
 /// The verdict on one table.
@@ -31,24 +31,24 @@ pub struct Verdict {
     pub faults: Vec<(PathBuf, String)>,
     /// Whether the table's directory holds files that the job did not publish.
     pub has_foreign_files: bool,
-    /// Rows that the inputs give.
+    /// Rows that follow from the inputs.
     pub rows_expected: u64,
     /// Rows that are published.
     pub rows_found: u64,
-    /// Rows that are expected more often than found.
+    /// Missing rows: expected more often than found.
     pub missing: u64,
-    /// Rows that are found more often than expected.
+    /// Surplus rows: found more often than expected.
     pub surplus: u64,
-    /// Whether these are all that differ, and not some of very many.
+    /// Whether the numbers include all differing rows, and not only some of very many.
     pub is_all: bool,
-    /// Whether the table depends on an order that may leave ties open.
+    /// Whether the table depends on an order that may have ties.
     pub orders_rows: bool,
-    /// Why only the files were verified, where the inputs do not determine the rows.
+    /// Why only the files were verified, if the inputs do not determine the rows.
     pub unknown: Option<String>,
     shown: Vec<ShownPair>,
 }
 
-/// A row of each side, or of one.
+/// A row of each side, or a single row.
 struct ShownPair {
     expected: Option<DifferingRow>,
     found: Option<DifferingRow>,
@@ -59,12 +59,12 @@ struct ShownPair {
 struct DifferingRow {
     cells: Vec<String>,
     value: Value,
-    /// How often it is missing, or too many.
+    /// How often it is missing, or surplus.
     times: i64,
 }
 
 impl Verdict {
-    /// Nothing is known yet.
+    /// An empty verdict.
     pub fn new(spec: Arc<TableSpec>, schema: &SchemaRef) -> Self {
         Self {
             spec,
@@ -82,16 +82,16 @@ impl Verdict {
         }
     }
 
-    /// Whether the table is what it should be.
+    /// Whether the table is right.
     pub fn is_right(&self) -> bool {
         self.faults.is_empty() && self.missing == 0 && self.surplus == 0
     }
 
-    /// Notes that a file cannot be read.
+    /// Records that a file cannot be read.
     pub fn cannot_read(&mut self, path: &Path, why: &str) {
         let path = self.spec.path.join(path);
         match self.faults.iter_mut().find(|(faulty, _)| *faulty == path) {
-            // Why it cannot be read does not matter where it should not be as it is.
+            // The file has another fault already, so the reason does not matter.
             Some((_, fault)) => *fault = format!("{fault}, and cannot be read"),
             None => self.faults.push((path, format!("cannot be read: {why}"))),
         }
@@ -107,7 +107,7 @@ impl Verdict {
         let partition = &self.spec.partition_by;
         let others = (0..self.schema.fields().len()).filter(|column| !partition.contains(column));
         let order: Vec<usize> = partition.iter().copied().chain(others).collect();
-        // A table of one column besides those of the partition has no value that could differ.
+        // A table with a single column besides the partition columns has no other value that could differ.
         let leading = order.len().min(partition.len() + 1);
         let mut left = [SHOWN; 2];
         for pair in pair(&expected, &found, &order, leading) {
@@ -213,7 +213,7 @@ impl Verdict {
         text
     }
 
-    /// The rows that differ: the partition's columns, leading ones, those that differ (`*` marks them), the others.
+    /// The differing rows: partition columns, leading columns, differing columns (marked by `*`), other columns.
     fn differences(&self) -> TextTable {
         let width = self.schema.fields().len();
         let mut order = self.spec.partition_by.clone();
@@ -299,7 +299,7 @@ pub fn to_json(verdicts: &[Verdict], epoch: u64, seconds: f64) -> Value {
     })
 }
 
-/// The verdicts as a page; `quiet` leaves out what is right.
+/// The verdicts as text. With `quiet`, tables that are right are left out.
 pub fn to_text(verdicts: &[Verdict], epoch: u64, seconds: f64, quiet: bool) -> String {
     let style = Style::stdout();
     let mut text = String::new();

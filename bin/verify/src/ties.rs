@@ -1,5 +1,5 @@
-//! Orders made total, as jobs make them: rows that tie go on by all columns, left to right, ascending, NULLs first.
-//! DataFusion breaks ties by the order in which rows arrive.
+//! Makes orders total in the way of jobs: ties are ordered by all columns, left to right, ascending, NULLs first.
+//! DataFusion itself breaks ties by the order in which rows arrive.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use datafusion::logical_expr::{
     Expr, LogicalPlan, LogicalPlanBuilder, Window, WindowFrameUnits, WindowFunctionDefinition,
 };
 
-/// An optimised `plan` in which ties are broken, wherever they show.
+/// The optimised `plan` with ties broken wherever they matter.
 pub fn broken(plan: LogicalPlan) -> Result<LogicalPlan> {
     let broken = plan.transform_up_with_subqueries(|node| match node {
         LogicalPlan::Window(window) => total_window(window),
@@ -37,7 +37,7 @@ fn append(order: &mut Vec<SortExpr>, columns: &[Column]) {
     }
 }
 
-/// Functions of one node share an order, so those that see ties get a node of their own.
+/// Functions of one node share an order, so functions that distinguish ties get a node of their own.
 fn total_window(window: Window) -> Result<Transformed<LogicalPlan>> {
     let (tied, untied): (Vec<Expr>, Vec<Expr>) = window
         .window_expr
@@ -69,7 +69,7 @@ fn total_window(window: Window) -> Result<Transformed<LogicalPlan>> {
         )?))
     };
     let plan = LogicalPlan::Window(Window::try_new(total, input)?);
-    // The columns in their old order.
+    // The columns in their previous order.
     let columns = window.schema.columns().into_iter().map(Expr::Column);
     let plan = LogicalPlanBuilder::from(plan).project(columns)?.build()?;
     Ok(Transformed::yes(plan))
@@ -83,7 +83,7 @@ fn function(expr: &Expr) -> Option<&WindowFunction> {
     }
 }
 
-/// Whether a function distinguishes rows that tie: functions that count rows do, those that count values do not.
+/// Whether a function distinguishes tied rows. Functions that count rows do; functions that count values do not.
 fn sees_ties(function: &WindowFunction) -> bool {
     let by_row = function.params.window_frame.units == WindowFrameUnits::Rows;
     match &function.fun {

@@ -23,7 +23,7 @@ use tidewater_cli::failure::Failure;
 use tidewater_cli::progress::{self, ProgressMode, Sample, Unit};
 use tidewater_cli::{cores, job, output};
 
-/// Differing rows of each side among which pairs are looked for.
+/// Most differing rows of each side that are paired.
 const PAIRED_MAX: usize = 1000;
 
 /// A table to verify.
@@ -33,18 +33,18 @@ struct VerifiedTable {
     rows: ExpectedRows,
 }
 
-/// Which rows a table should have.
+/// The rows that a table should have.
 enum ExpectedRows {
-    /// Those of a view or source, as far as its windows are open.
+    /// The rows of a view or source whose windows are open.
     Relation(String, Open),
-    /// Those that cannot be decoded.
+    /// The rejected rows.
     Rejected,
-    /// The kept inputs do not determine them, for this reason: only the table's files are verified.
+    /// The stored inputs do not determine the rows, for this reason. Only the table's files are verified.
     Undetermined(String),
 }
 
 impl ExpectedRows {
-    /// The rows of a batch that the kept inputs determine: those of open windows.
+    /// The rows of a batch that the stored inputs determine: rows of open windows.
     fn determined(&self, batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
         match self {
             Self::Relation(_, open) => open.rows(batch),
@@ -60,7 +60,7 @@ struct Verification<'a> {
     inspection: &'a Inspection,
     inputs: Vec<Arc<KeptInput>>,
     tables: Vec<VerifiedTable>,
-    /// Tables that were begun.
+    /// Number of tables that were begun.
     begun: AtomicUsize,
     done: Mutex<BTreeMap<usize, Result<Verdict, Failure>>>,
 }
@@ -144,7 +144,7 @@ fn advice(args: &VerifyArgs, foreign: bool) -> String {
     }
 }
 
-/// The command that runs the job on the state, to be pasted into a shell.
+/// The command that runs the job on the state, for a shell.
 fn run_command(args: &StateArgs) -> String {
     let mut words = vec![
         "tidewater run".to_owned(),
@@ -157,7 +157,7 @@ fn run_command(args: &StateArgs) -> String {
     words.join(" ")
 }
 
-/// A word as a shell reads it.
+/// A word, quoted for a shell.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "_-./=:,@%+".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
@@ -167,7 +167,7 @@ fn quoted(word: &str) -> String {
     }
 }
 
-/// A state that a run would change before it did anything else cannot be verified.
+/// Refuses a state that a run would first have to change.
 fn check_state(job: &Job, inspection: &Inspection, args: &StateArgs) -> Result<(), Failure> {
     let run = format!("`{}`", run_command(args));
     if inspection.state.epoch == 0 {
@@ -192,7 +192,7 @@ fn check_state(job: &Job, inspection: &Inspection, args: &StateArgs) -> Result<(
     )))
 }
 
-/// The tables that were asked for; all when none was.
+/// The requested tables, or all.
 fn tables(
     job: &Job,
     inspection: &Inspection,
@@ -337,7 +337,7 @@ fn faults(spec: &TableSpec, files: &[FoundFile]) -> Vec<(PathBuf, String)> {
     faults.collect()
 }
 
-/// The files whose rows a reader of the table sees.
+/// The files that a reader of the table sees.
 fn readable(table: &VerifiedTable, files: Vec<FoundFile>) -> Vec<PathBuf> {
     let is_text = !matches!(table.spec.encoding, Encoding::Parquet { .. });
     let has_rows = |file: &FoundFile| match file.fault {
@@ -358,7 +358,7 @@ fn readable(table: &VerifiedTable, files: Vec<FoundFile>) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Adds up the rows that are published, and gives the files that they are in. One that cannot be read is left out.
+/// Adds up the published rows, and returns the files that hold them. A file that cannot be read is left out.
 fn found(
     published: &PublishedTable,
     table: &VerifiedTable,
@@ -379,7 +379,7 @@ fn found(
                 break;
             }
         }
-        // Some of its rows may be among the sums: they are made again.
+        // The sums may include some of its rows, so they are computed again.
         match unreadable {
             None => return (sums, paths),
             Some((number, error)) => verdict.cannot_read(&paths.remove(number), error.message()),

@@ -1,4 +1,4 @@
-//! `tidewater verify`: nothing to say of what is right, the row or file that is wrong of what is not.
+//! `tidewater verify` is silent about right tables, and names the row or file that is wrong.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -46,7 +46,7 @@ fn verify_finds_nothing_to_say_of_what_is_right() {
         );
         assert_eq!(place.everything(), before);
     }
-    // What is kept counts, not what is delivered now.
+    // The stored inputs count, and not the current deliveries.
     fs::remove_dir_all(place.path("data")).unwrap();
     let ran = place
         .tidewater("verify", &["--quiet", "by_day"])
@@ -107,7 +107,7 @@ fn verify_finds_files_and_rows_that_came_or_went() {
         .expect_stdout("Expected 2 rows, found 3; 0 rows missing, 1 too many")
         .expect_stdout("too many  2024-03-01  jeju        1     60");
 
-    // A file that nobody published, in a partition that nobody has.
+    // A file that was not published, in a partition that does not exist.
     let place = Place::kept();
     let foreign = place.path("out/by_day/day=2023-01-01");
     fs::create_dir(&foreign).unwrap();
@@ -123,7 +123,7 @@ fn verify_finds_files_and_rows_that_came_or_went() {
         .expect_stdout("too many  2023-01-01  jeju        1     60")
         .expect_stdout("too many  2023-01-01  seoul       2    101");
 
-    // A partition that is gone.
+    // A missing partition.
     let place = Place::kept();
     fs::remove_dir_all(place.path("out/by_day/day=2024-03-01")).unwrap();
     place
@@ -132,7 +132,7 @@ fn verify_finds_files_and_rows_that_came_or_went() {
         .expect_stdout(".parquet is missing\n")
         .expect_stdout("missing  2024-03-01  jeju        1     60");
 
-    // A file that is none.
+    // A file that is not Parquet.
     let place = Place::kept();
     fs::write(place.data_file("by_day/day=2024-03-01"), "no parquet").unwrap();
     place
@@ -192,7 +192,7 @@ COPY sales TO '${output}/sales' STORED AS PARQUET PARTITIONED BY (region);",
         .expect_stdout("sales           2  ok");
 }
 
-/// DataFusion sees the rows in another order than the run that took them in.
+/// DataFusion gets the rows in another order than the run that read them.
 #[test]
 fn ties_are_no_difference() {
     let sql = JOB.replace(

@@ -1,4 +1,4 @@
-//! CSV: rows do not depend on blocks; rows and rejected rows have places of their own.
+//! CSV: rows do not depend on blocks, and rows and rejected rows have distinct places.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

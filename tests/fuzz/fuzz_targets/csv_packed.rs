@@ -1,4 +1,4 @@
-//! Packed CSV: what was packed is unpacked to the byte; what was not is refused.
+//! Packed CSV: unpacking gives the same bytes, and bytes that were not packed are refused.
 #![no_main]
 
 use std::io;

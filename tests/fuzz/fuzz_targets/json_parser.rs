@@ -1,4 +1,4 @@
-//! The JSON parser takes what is JSON and nothing else, but for its own bounds.
+//! The JSON parser accepts exactly JSON, within its own limits.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -11,7 +11,7 @@ fuzz_target!(|data: &[u8]| {
     match (&ours, &theirs) {
         (Ok(_), Err(error)) => panic!("taken, but {error}"),
         (Err((_, reason)), Ok(_)) => {
-            // An object each, keys once, nesting bounded, and no halves of surrogate pairs.
+            // Limits: an object in each row, no repeated keys, bounded nesting, no halves of surrogate pairs.
             let allowed = ["twice", "deep", "surrogate", "UTF-8", "expected an object"];
             assert!(allowed.iter().any(|word| reason.contains(word)), "refused: {reason}");
         }

@@ -1,4 +1,4 @@
-//! Messages of a topic: each is rows, changes or rejected; none costs another.
+//! Messages of a topic: each gives rows or changes or is rejected, and none affects another.
 #![no_main]
 
 use std::collections::BTreeMap;
@@ -48,7 +48,8 @@ fn source((format, envelope, has_key): (Format, &str, bool)) -> Option<SourceSpe
     })
 }
 
-/// Payloads and keys: lines, and of a line what is before and after its first tab. An empty one is none.
+/// Messages from lines: the key is before the first tab, the payload after it. Without a tab there is no key. An
+/// empty payload is a tombstone.
 fn messages(data: &[u8]) -> Messages {
     let mut messages = Messages::new(0, 0);
     for (offset, line) in (0..).zip(data.split(|byte| *byte == b'\n')) {

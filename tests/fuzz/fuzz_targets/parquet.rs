@@ -1,4 +1,4 @@
-//! Parquet: an error or rows, as many as the footer says; never a panic.
+//! Parquet: an error, or as many rows as the footer says, and never a panic.
 #![no_main]
 
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tidewater_contract::source::Format;
 use tidewater_formats::parquet::{ParquetFile, ParquetInput, ReadPlan, RowGroupPiece};
 use tidewater_fuzz::spec;
 
-/// Rows of a file beyond which it is not read: footers are believed.
+/// Files with more rows are not read, since the footer's number is trusted.
 const ROWS_MAX: u64 = 1 << 20;
 
 struct Memory(Bytes);
@@ -58,7 +58,7 @@ fn read(data: &[u8]) -> Result<(), SourceError> {
 }
 
 fuzz_target!(|data: &[u8]| {
-    // A panic of the crates, which the reader makes an error of, is not to end the process.
+    // Panics of the crates must not end the process, since the reader turns them into errors.
     std::panic::set_hook(Box::new(|info| {
         if !tidewater_formats::parquet::is_guarded() {
             eprintln!("{info}");

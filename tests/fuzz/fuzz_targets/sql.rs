@@ -1,10 +1,10 @@
-//! A job's SQL: a job, or errors with places; never a panic.
+//! A job's SQL: a job, or errors with places, and never a panic.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use tidewater_engine::job::Job;
 
-/// Planning is not linear in the text.
+/// Limits the text, since the time for planning is not linear in it.
 const TEXT_BYTES_MAX: usize = 4 << 10;
 
 const SOURCE: &str = "CREATE EXTERNAL TABLE s (a BIGINT, b TEXT, c DOUBLE, d DATE, e DECIMAL(10, 2), f TIMESTAMP, g INT[]) \

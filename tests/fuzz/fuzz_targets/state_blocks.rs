@@ -1,4 +1,4 @@
-//! Blocks of the state: what was written is read back; other bytes are damage.
+//! Blocks of the state: reading gives the same entries, and other bytes are reported as damage.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| tidewater_engine::state::fuzz::state_blocks(data));

@@ -1,4 +1,4 @@
-//! What the targets share: sources of many types, and decoding whole files and files in blocks.
+//! Helpers for the targets: sources of many types, and decoding of files, whole and in blocks.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use tidewater_contract::source::{
     Decoded, DecodeText, Format, Rejected, SourceSpec, TextBlock, TextFormat,
 };
 
-/// A source of `fields` with `options`, of which every other column is read.
+/// A source of `fields` with `options`. Every other column is read.
 pub fn spec(format: Format, fields: Vec<Field>, options: &[(&str, &str)]) -> SourceSpec {
     let options = options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
     SourceSpec {
@@ -49,7 +49,7 @@ pub fn scalar_fields() -> Vec<Field> {
     fields.collect()
 }
 
-/// What a text was decoded to.
+/// The result of decoding a text.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     rows: RecordBatch,
@@ -57,7 +57,7 @@ struct Outcome {
     ordinals: Vec<u64>,
 }
 
-/// Checks that a text reads the same however it is cut into blocks, and that every row has its own place.
+/// Checks that a text gives the same rows however it is cut into blocks, and that every row has a distinct place.
 pub fn check_text_format(format: &dyn TextFormat, text: &[u8], block_bytes: &[usize]) {
     let name = "fuzz".into();
     let Ok(head) = format.begin(&name, text) else {
@@ -88,7 +88,7 @@ fn decode(
     loop {
         let rest = &text[at..];
         let mut length = block_bytes.min(rest.len());
-        // As a reader does: more is read until there is a whole record.
+        // Like a reader, adds bytes until there is a whole record.
         while length < rest.len() && whole_records(&rest[..length]) == 0 {
             length = (length.max(1) * 2).min(rest.len());
         }
@@ -138,7 +138,7 @@ fn outcome(decoded: Vec<Decoded>) -> Outcome {
     }
 }
 
-/// `batch`, whose dictionaries are plain columns.
+/// `batch` with plain columns instead of dictionaries.
 pub fn plain(batch: &RecordBatch) -> RecordBatch {
     let columns = batch.columns().iter().map(|column| match column.data_type() {
         DataType::Dictionary(_, values) => arrow::compute::cast(column, values).expect("a dictionary of its values"),
@@ -156,7 +156,7 @@ fn count_lines(bytes: &[u8]) -> u64 {
     bytes.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
-/// The options that a byte chooses, and what follows it.
+/// A choice by the first byte, and the rest.
 pub fn choose<'a, T: Copy>(data: &'a [u8], choices: &[T]) -> Option<(T, &'a [u8])> {
     let (first, rest) = data.split_first()?;
     let choice = choices.get(usize::from(*first) % choices.len())?;

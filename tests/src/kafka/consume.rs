@@ -1,4 +1,4 @@
-//! Messages read: all that a topic holds now.
+//! Reads all current messages of a topic.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -19,22 +19,22 @@ pub struct Received {
     pub offset: i64,
     /// The key, if it has one.
     pub key: Option<Vec<u8>>,
-    /// The value; none is a tombstone.
+    /// The value; `None` is a tombstone.
     pub value: Option<Vec<u8>>,
-    /// Names and values, in their order.
+    /// Names and values, in order.
     pub headers: Vec<(String, Option<Vec<u8>>)>,
     /// Milliseconds since 1970.
     pub timestamp_ms: Option<i64>,
 }
 
 impl Topic<'_> {
-    /// All messages of committed transactions and outside of transactions, by partition and offset. It reads up to the
-    /// end, or to the first transaction that is still open. The mock cluster shows aborted and open ones, too.
+    /// All messages of committed transactions and outside of transactions, by partition and offset. Reads up to the
+    /// end, or to the first open transaction. The mock cluster returns messages of aborted and open transactions too.
     pub fn read_committed(&self) -> Vec<Received> {
         self.read("read_committed")
     }
 
-    /// The same with the messages of aborted and open transactions.
+    /// The same, including messages of aborted and open transactions.
     pub fn read_uncommitted(&self) -> Vec<Received> {
         self.read("read_uncommitted")
     }
@@ -60,7 +60,7 @@ impl Topic<'_> {
         messages
     }
 
-    /// A consumer of all partitions from their first messages, which says when it has reached an end.
+    /// A consumer of all partitions from their first messages. It reports the end of a partition.
     fn assigned(&self, isolation: &str) -> BaseConsumer {
         let consumer: BaseConsumer = self
             .broker
@@ -80,7 +80,7 @@ impl Topic<'_> {
     }
 }
 
-/// A broker that was just started may be looked for in vain.
+/// Whether an error is temporary. A broker that was just started may not be found yet.
 fn passes(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),
@@ -102,7 +102,7 @@ fn received(message: &BorrowedMessage<'_>) -> Received {
     }
 }
 
-/// What a compacted topic comes to: the last value of each key, without those whose last message is a tombstone.
+/// The content of a compacted topic: the last value of each key, without keys whose last message is a tombstone.
 ///
 /// # Panics
 /// When a message has no key.

@@ -1,4 +1,4 @@
-//! `kcat`, a consumer that has nothing in common with ours but the protocol's library, in another version.
+//! Reads with `kcat`, a consumer that has only the protocol's library in common with ours, in another version.
 
 use std::io::{ErrorKind, Read};
 use std::process::{Command, Stdio};
@@ -7,12 +7,12 @@ use std::thread;
 
 use super::{PATIENCE, Received, Topic, say};
 
-/// Partition, offset, timestamp, and the lengths of key and value, before these themselves.
+/// Partition, offset, timestamp, the lengths of key and value, and then key and value.
 const FORMAT: &str = "%p %o %T %K %S\n%k%s\n";
 
 impl Topic<'_> {
-    /// What [`read_committed`](Topic::read_committed) returns, without headers, as `kcat` reads it; none where there is no
-    /// `kcat`, which it says.
+    /// What [`read_committed`](Topic::read_committed) returns, without headers, read by `kcat`. `None`, with a
+    /// message, if there is no `kcat`.
     pub fn kcat_read_committed(&self) -> Option<Vec<Received>> {
         let spawned = Command::new("kcat")
             .args(["-C", "-q", "-e", "-o", "beginning", "-f", FORMAT])

@@ -1,4 +1,4 @@
-//! librdkafka's mock cluster, of one broker. It belongs to a thread of its own, since it cannot be shared.
+//! librdkafka's mock cluster, with one broker. It runs in its own thread, since it cannot be shared.
 
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
@@ -15,7 +15,7 @@ type Task = Box<dyn FnOnce(&MockCluster<'static, DefaultProducerContext>) + Send
 pub(super) struct Mock(Sender<Task>);
 
 impl Mock {
-    /// Starts one and returns it with its address.
+    /// Starts a cluster and returns it with its address.
     pub(super) fn start() -> (Self, String) {
         let (tasks, todo) = channel::<Task>();
         thread::spawn(move || {

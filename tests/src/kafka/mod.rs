@@ -1,8 +1,8 @@
-//! A Kafka broker to test against: Apache Kafka where it was fetched, else librdkafka's mock cluster.
+//! A Kafka broker for tests: Apache Kafka if it was fetched, otherwise librdkafka's mock cluster.
 //!
-//! [`Broker::get`] is the one that all tests of a process share, each with topics of its own; [`Broker::dedicated`] is for
-//! a test that stops it. `TIDEWATER_KAFKA=real` makes it an error that Apache Kafka is not to be had, `mock` takes the
-//! mock cluster in any case; without it a test never downloads anything.
+//! [`Broker::get`] is the broker that all tests of a process share, each with topics of its own.
+//! [`Broker::dedicated`] is for a test that stops its broker. With `TIDEWATER_KAFKA=real`, a missing Apache Kafka is
+//! an error; with `mock`, the mock cluster is always used. Without the variable, tests never download anything.
 //!
 //! | | Apache Kafka | the mock cluster |
 //! |---|---|---|
@@ -12,7 +12,7 @@
 //! | topics deleted, partitions added, records deleted, topic configurations | yes | no |
 //! | a partition of more than 5 MB | yes | no: it forgets the oldest messages |
 //!
-//! A test that needs what only Apache Kafka does begins with [`Broker::real_or_skip`].
+//! A test that needs a feature of Apache Kafka begins with [`Broker::real_or_skip`].
 
 mod consume;
 mod kcat;
@@ -35,10 +35,10 @@ pub use topic::Topic;
 use mock::Mock;
 use real::Real;
 
-/// How long any single request may take.
+/// Time limit of a request.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A running broker. It ends when it is dropped, and with the process of the test however that ends.
+/// A running broker. It ends when it is dropped, and when the test's process ends for any reason.
 pub struct Broker {
     bootstrap: String,
     cluster: Cluster,
@@ -56,7 +56,7 @@ impl Broker {
         SHARED.get_or_init(Self::dedicated)
     }
 
-    /// A broker of one's own, of the same kind.
+    /// A separate broker of the same kind.
     #[must_use]
     pub fn dedicated() -> Self {
         if real_is_chosen() {
@@ -84,7 +84,7 @@ impl Broker {
         matches!(self.cluster, Cluster::Real(_))
     }
 
-    /// Whether it is Apache Kafka; says that `what` is not tested when it is not.
+    /// Whether it is Apache Kafka. If not, prints that `what` is not tested.
     #[must_use]
     pub fn real_or_skip(&self, what: &str) -> bool {
         if !self.is_real() {
@@ -93,7 +93,7 @@ impl Broker {
         self.is_real()
     }
 
-    /// Takes the broker down in good order.
+    /// Stops the broker in an orderly way.
     pub fn stop(&self) {
         match &self.cluster {
             Cluster::Real(real) => real.ask("stop", "stopped"),
@@ -101,7 +101,7 @@ impl Broker {
         }
     }
 
-    /// Takes the broker down as a power failure would; the mock cluster knows no difference.
+    /// Stops the broker as a power failure would. For the mock cluster this makes no difference.
     pub fn kill(&self) {
         match &self.cluster {
             Cluster::Real(real) => real.ask("kill", "killed"),
@@ -109,7 +109,8 @@ impl Broker {
         }
     }
 
-    /// Brings the broker up again after [`stop`](Self::stop) or [`kill`](Self::kill): the same address and messages.
+    /// Starts the broker again after [`stop`](Self::stop) or [`kill`](Self::kill), with the same address and
+    /// messages.
     pub fn start(&self) {
         match &self.cluster {
             Cluster::Real(real) => real.ask("start", &format!("bootstrap={}", self.bootstrap)),
@@ -117,7 +118,7 @@ impl Broker {
         }
     }
 
-    /// What every client of it begins with.
+    /// The common configuration of all clients.
     fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config
@@ -127,7 +128,7 @@ impl Broker {
     }
 }
 
-/// Chooses, once for the process, and says so.
+/// Chooses once for the process, and prints the choice.
 fn real_is_chosen() -> bool {
     static CHOSEN: OnceLock<bool> = OnceLock::new();
     *CHOSEN.get_or_init(|| {
@@ -148,7 +149,7 @@ fn real_is_chosen() -> bool {
     })
 }
 
-/// Past the capture of tests that pass: what ran has to be seen then, too.
+/// Prints past the output capture, so that the choice is visible when tests pass.
 #[allow(clippy::explicit_write)] // eprintln! is what is captured.
 fn say(what: &str) {
     writeln!(io::stderr(), "Kafka: {what}").unwrap();

@@ -1,4 +1,4 @@
-//! Messages written: idempotently, many at a time, in transactions if wanted.
+//! Writes messages, idempotently, in batches, and in transactions if wanted.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -38,7 +38,7 @@ impl Record {
         }
     }
 
-    /// A message that has a key and no value: what it said before is taken back.
+    /// A message with a key and no value, which deletes the key.
     pub fn tombstone(key: impl Into<Vec<u8>>) -> Self {
         Self {
             key: Some(key.into()),
@@ -60,7 +60,7 @@ impl Record {
         self
     }
 
-    /// Made at this time, in milliseconds since 1970.
+    /// With this timestamp, in milliseconds since 1970.
     #[must_use]
     pub fn timestamp_ms(mut self, timestamp_ms: i64) -> Self {
         self.timestamp_ms = Some(timestamp_ms);
@@ -87,7 +87,7 @@ impl Record {
     }
 }
 
-/// Writes messages. What is not written in the end ends the test.
+/// Writes messages. A message that is not written ends the test.
 pub struct Producer(BaseProducer<Deliveries>);
 
 /// The first message that was not written, and why.
@@ -101,7 +101,7 @@ impl ProducerContext for Deliveries {
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         match result {
-            // What an aborted transaction had not sent yet.
+            // Messages that an aborted transaction had not sent yet.
             Err((KafkaError::MessageProduction(PurgeInflight | PurgeQueue), _)) | Ok(_) => {}
             Err((error, _)) => drop(self.0.lock().unwrap().get_or_insert(error.clone())),
         }
@@ -139,7 +139,7 @@ impl Broker {
 }
 
 impl Producer {
-    /// Hands over messages, which are sent in the background.
+    /// Queues messages, which are sent in the background.
     pub fn send(&self, topic: &str, records: impl IntoIterator<Item = Record>) {
         for record in records {
             self.send_one(topic, &record);
@@ -156,7 +156,7 @@ impl Producer {
         }
     }
 
-    /// Waits until all that was handed over is written.
+    /// Waits until all queued messages are written.
     pub fn flush(&self) {
         self.0.flush(PATIENCE).unwrap();
         let failed = self.0.context().0.lock().unwrap().take();

@@ -1,5 +1,5 @@
-//! Apache Kafka, through `tests/kafka/broker serve`: the script ends the broker when our end of its standard input is
-//! closed, as it is however this process ends.
+//! Apache Kafka, by `tests/kafka/broker serve`. The script ends the broker when our end of its standard input is
+//! closed, which happens however this process ends.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
@@ -13,7 +13,7 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/kafka/broker");
 /// The script's own deadlines are shorter.
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// What can be started on this machine, or what is missing.
+/// The version that can be started on this machine, or what is missing.
 pub(super) fn version() -> Result<String, String> {
     let check = Command::new(SCRIPT).arg("check").output().unwrap();
     let text = |bytes| String::from_utf8_lossy(bytes).trim().to_owned();
@@ -33,7 +33,7 @@ struct Session {
 }
 
 impl Real {
-    /// Starts one and returns it with its address.
+    /// Starts a broker and returns it with its address.
     pub(super) fn start() -> (Self, String) {
         let mut script = Command::new(SCRIPT)
             .arg("serve")
@@ -54,7 +54,7 @@ impl Real {
         (Self(Mutex::new(session)), bootstrap)
     }
 
-    /// Gives the script a command and waits for the answer that means success.
+    /// Sends a command to the script, and waits for the answer that means success.
     pub(super) fn ask(&self, command: &str, expected: &str) {
         let mut session = self.0.lock().unwrap();
         writeln!(session.script.stdin.as_mut().unwrap(), "{command}").unwrap();

@@ -1,4 +1,4 @@
-//! Topics: made, changed and deleted, and known to clients when the call returns.
+//! Creates, changes and deletes topics. Clients know the change when a call returns.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,7 +15,7 @@ use tokio::runtime::Builder;
 
 use super::{Broker, Cluster, PATIENCE};
 
-/// A topic of a broker. It stays when this is dropped.
+/// A topic of a broker. Dropping this does not delete it.
 #[derive(Clone)]
 pub struct Topic<'b> {
     pub(super) broker: &'b Broker,
@@ -23,19 +23,19 @@ pub struct Topic<'b> {
 }
 
 impl Broker {
-    /// A new topic, whose name no other call in this process has had.
+    /// A new topic with a unique name in this process.
     pub fn topic(&self, partitions: i32) -> Topic<'_> {
         self.topic_with(partitions, &[])
     }
 
-    /// The same, with configurations such as `("cleanup.policy", "compact")`, which the mock cluster ignores.
+    /// The same, with a configuration such as `("cleanup.policy", "compact")`. The mock cluster ignores it.
     pub fn topic_with(&self, partitions: i32, configs: &[(&str, &str)]) -> Topic<'_> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("topic-{}", COUNT.fetch_add(1, Ordering::Relaxed));
         self.create_topic(&name, partitions, configs)
     }
 
-    /// A new topic with a name that is not taken.
+    /// A new topic with this name, which must be free.
     pub fn create_topic(&self, name: &str, partitions: i32, configs: &[(&str, &str)]) -> Topic<'_> {
         match &self.cluster {
             Cluster::Mock(mock) => mock.create_topic(name, partitions),
@@ -52,7 +52,7 @@ impl Broker {
         topic
     }
 
-    /// A topic that somebody else has made, or will make.
+    /// A topic that is created elsewhere.
     pub fn existing(&self, name: &str) -> Topic<'_> {
         Topic {
             broker: self,
@@ -71,13 +71,13 @@ impl Topic<'_> {
         &self.name
     }
 
-    /// How many partitions it has; 0 when there is no such topic.
+    /// The number of its partitions; 0 if the topic does not exist.
     pub fn partitions(&self) -> i32 {
         let consumer: BaseConsumer = self.broker.client().create().unwrap();
         self.count(&consumer)
     }
 
-    /// The offsets that each partition holds: from the first that is kept to the one that will be written next.
+    /// The offsets of each partition: from the first that is kept to the next one that will be written.
     pub fn offsets(&self) -> Vec<Range<i64>> {
         let consumer: BaseConsumer = self.broker.client().create().unwrap();
         (0..self.count(&consumer))
@@ -90,7 +90,7 @@ impl Topic<'_> {
             .collect()
     }
 
-    /// Deletes it. Not on the mock cluster.
+    /// Deletes the topic. Not on the mock cluster.
     pub fn delete(&self) {
         let admin = self.broker.admin();
         one(wait(admin.delete_topics(&[&self.name], &options())));
@@ -115,7 +115,7 @@ impl Topic<'_> {
         done.elements().iter().for_each(|e| e.error().unwrap());
     }
 
-    /// Partitions that have a leader.
+    /// The number of partitions with a leader.
     fn count(&self, consumer: &BaseConsumer) -> i32 {
         let metadata = consumer.fetch_metadata(Some(&self.name), PATIENCE).unwrap();
         let leaders = metadata

@@ -1,5 +1,6 @@
-//! The contract of connectors, by a toy source and a toy sink: each is a file, and a line of registration. They run
-//! through the real engine: runs with a state, retractions, views built anew, crashes between a record and its publishing.
+//! Tests the contract of connectors by a toy source and a toy sink. Each is a file and a line of registration. They
+//! run through the real engine: runs with a state, retractions, rebuilt views, crashes between a record and its
+//! publishing.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 mod toy_sink;
@@ -21,7 +22,7 @@ use tidewater_engine::{
 use self::toy_sink::{Held, TOY_SINKS};
 use self::toy_source::TOY_SOURCES;
 
-/// Names the directory of the toys to a process that this test starts.
+/// The variable that passes the toys' directory to a process that a test starts.
 const DIRECTORY: &str = "TIDEWATER_TOY_DIRECTORY";
 
 const OPTIONS: RunOptions = RunOptions {
@@ -38,7 +39,7 @@ fn registry() -> Registry {
 /// Toys in a directory.
 struct Toys {
     root: PathBuf,
-    /// What is summed up.
+    /// The expression that is summed.
     sum: &'static str,
 }
 
@@ -93,7 +94,7 @@ impl Toys {
     }
 }
 
-/// The totals of some rows, each once.
+/// The expected totals of some rows, each with the count 1.
 fn totals(rows: &[(i64, i64)]) -> Held {
     let mut sums: BTreeMap<i64, i64> = BTreeMap::new();
     for (id, amount) in rows {
@@ -109,7 +110,7 @@ fn toys() -> (TempDir, Toys) {
 }
 
 const FIRST: &[(i64, i64)] = &[(1, 10), (2, 20), (3, 30), (4, 40)];
-/// One row is gone, one has another amount, one is new.
+/// One row is removed, one has another amount, one is new.
 const SECOND: &[(i64, i64)] = &[(1, 10), (3, 31), (4, 40), (5, 50)];
 
 #[test]
@@ -202,7 +203,7 @@ fn a_crash_at_any_point_of_a_commit_loses_and_repeats_nothing() {
     }
 }
 
-/// What a process does that another test starts to see it crash.
+/// Not a test by itself: another test starts it as a process, to see it crash.
 #[test]
 #[ignore = "another test starts it"]
 fn one_run() {

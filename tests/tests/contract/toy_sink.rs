@@ -1,7 +1,7 @@
-//! A toy sink: a JSON file that holds the rows of a table, and the epoch that it holds them as of.
+//! A toy sink: a JSON file with the rows of a table and their epoch.
 //!
-//! Staging writes the changed rows to a file beside it, which publishing brings to its place by a rename. Nothing is
-//! published while a file of the name `refuse` lies beside it.
+//! Staging writes the changed rows to a file beside it. Publishing renames that file to its place. Nothing is
+//! published while a file named `refuse` is beside it.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ use tidewater_connectors::sink_connector::{
 
 const SCHEME: &str = "toy://";
 
-/// How often each row is there.
+/// The count of each row.
 pub type Held = BTreeMap<(i64, i64), i64>;
 
 #[derive(Debug)]

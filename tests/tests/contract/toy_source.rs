@@ -1,7 +1,7 @@
-//! A toy source: a text file of rows `id,amount`, of which any row may come, change or go between two runs.
+//! A toy source: a text file of rows `id,amount`. Any row may be added, changed or removed between two runs.
 //!
-//! Its checkpoint has an entry for each row, so what changed is the difference between the file and the checkpoint, and
-//! the checkpoint is all that has to be kept.
+//! Its checkpoint has an entry for each row. The changes are the difference between file and checkpoint, so nothing
+//! else needs to be kept.
 
 use std::any::Any;
 use std::collections::BTreeMap;

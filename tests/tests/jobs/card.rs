@@ -1,4 +1,4 @@
-//! The card job over generated rows: what the binary publishes against what DataFusion says of the same CSV rows.
+//! The card job over generated rows: compares the published tables with DataFusion's results for the same CSV rows.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,5 +1,5 @@
-//! Files of each kind that public corpora of hard and broken files hold: `tests/corpora/files.json` says how each is read
-//! and what it comes to.
+//! Files of each kind in public corpora of hard and broken files. `tests/corpora/files.json` has the options and the
+//! expected result of each.
 
 use std::fs;
 

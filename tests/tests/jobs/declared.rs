@@ -1,5 +1,5 @@
-//! A row is good or bad by what its source declares, not by who reads it; and what a format cannot hold is an error of
-//! the job.
+//! The source's declaration decides whether a row is bad, and not which columns are read. A declared type that a
+//! format cannot hold is an error of the job.
 
 use tidewater_tests::binary::snapshot;
 
@@ -36,7 +36,7 @@ fn a_view_that_is_added_changes_no_other() {
     assert_eq!(summary["rows_quarantined"], 2, "{summary}");
     assert_eq!(table(&place, "total"), "total\n3\n");
     let files = snapshot(&place.path("out/total"));
-    // Nothing of `total` is made anew: not even its file is written.
+    // `total` is not rebuilt, and not even its file is written.
     let both = format!("{SOURCE}; {TOTAL} {BY_DAY}");
     let ran = place.run(&both, &["--state", state[1]]).code(0);
     assert!(!ran.stderr.contains("total is"), "{}", ran.stderr);

@@ -1,4 +1,4 @@
-//! The same rows give the same bytes, whatever the workers and however the rows are cut into files.
+//! The same rows give the same bytes, for any number of workers and any division into files.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -88,7 +88,7 @@ fn order_of_rows_and_names_of_files_do_not_matter() {
       CREATE MATERIALIZED VIEW rows AS SELECT * FROM t;
       COPY sums TO '${output}/sums' STORED AS PARQUET;
       COPY rows TO '${output}/rows' STORED AS CSV PARTITIONED BY (k);";
-    // Sums that depend on the order of addition, unless they are exact.
+    // Inexact sums of these would depend on the order of addition.
     let rows = [
         "a,1e16", "b,0.1", "a,1", "b,0.2", "a,-1e16", "b,0.3", "a,0.25", "b,1e-9",
     ];
@@ -112,7 +112,7 @@ fn order_of_rows_and_names_of_files_do_not_matter() {
     }
 }
 
-/// The published files: the quarantine names its input's paths, and is left out.
+/// The published files without the quarantine, which contains input paths.
 fn tables(out: &Path) -> Files {
     snapshot(out)
         .into_iter()
@@ -135,7 +135,7 @@ fn same(a: &Files, b: &Files, what: &str) {
     assert!(differing.is_empty(), "{what}: other bytes in {differing:?}");
 }
 
-/// Packs a directory's files in two parts each, as concatenated logs are: gzip members or zstd frames.
+/// Compresses a directory's files in two parts each, like concatenated logs: gzip members or zstd frames.
 fn pack(from: &Path, to: &Path, extension: &str, part: fn(&[u8]) -> Vec<u8>) {
     fs::create_dir(to).unwrap();
     for (name, bytes) in snapshot(from) {

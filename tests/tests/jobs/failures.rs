@@ -1,4 +1,4 @@
-//! Runs that fail: the exit code, the reason, and the tables as they were.
+//! Runs that fail: the exit code, the reason, and unchanged tables.
 
 use tidewater_tests::binary::{Ran, snapshot};
 
@@ -14,7 +14,7 @@ fn job(query: &str) -> String {
     )
 }
 
-/// Runs `query` over good rows and then over `rows`; the second run must fail and leave what the first published.
+/// Runs `query` over good rows and then over `rows`. The second run must fail, and leave the tables of the first.
 fn fails(query: &str, rows: &str, workers: &str) -> Ran {
     let place = Place::new();
     place.deliver("a.csv", "k,v\n1,1\n2,2\n");
@@ -123,7 +123,7 @@ fn a_table_that_cannot_be_written_leaves_the_others() {
     );
     let _ = place.run(&sql, &[]).code(0);
     let one = snapshot(&place.path("out/one"));
-    // A file stands where the second table's directory would be.
+    // A file has the name of the second table's directory.
     std::fs::remove_dir_all(place.path("out/two")).unwrap();
     std::fs::write(place.path("out/two"), "in the way").unwrap();
     place.deliver("b.csv", "k,v\nb,2\n");

@@ -1,5 +1,5 @@
-//! The file system refuses while a run without a state writes and publishes: every operation, one after the other. The
-//! run fails and says where, all tables stay as they were, and the next run publishes.
+//! File system errors in a run without a state: every operation fails in turn. The run fails and says where, all
+//! tables stay unchanged, and the next run publishes.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ const VERSIONS: [&str; 2] = ["k,v\na,1\nb,2\nc,x\n", "k,v\na,3\nb,2\nd,4\ne,y\n"
 
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
-/// A place with the tables of one version published, the other one delivered; and the tables of both.
+/// A place with one version published and the other delivered, and the tables of both.
 fn prepared() -> (Place, [Files; 2]) {
     let place = Place::new();
     let tables = VERSIONS.map(|version| {
@@ -30,7 +30,7 @@ fn prepared() -> (Place, [Files; 2]) {
     (place, tables)
 }
 
-/// Runs the job with something to inject.
+/// Runs the job with an injected fault.
 fn run(place: &Place, inject: Option<&str>) -> Output {
     let job = place.path("job.sql");
     std::fs::write(&job, JOB).unwrap();
@@ -56,7 +56,7 @@ fn operations(name: &str) -> usize {
     text.matches(&format!("inject: {name} ")).count()
 }
 
-/// Each operation of this name fails in turn. Gives how many of the runs failed.
+/// Lets each operation of this name fail in turn. Returns how many runs failed.
 fn every(operation: &str, kinds: &[&str]) -> usize {
     let count = operations(operation);
     assert!(count > 0, "there is no {operation}");
@@ -73,7 +73,7 @@ fn every(operation: &str, kinds: &[&str]) -> usize {
                 assert!(!message.contains(word), "{what}: {message}");
             }
             if output.status.success() {
-                // What failed could be done without.
+                // The run did not depend on the operation that failed.
                 published = next;
             } else {
                 failures += 1;
@@ -88,7 +88,7 @@ fn every(operation: &str, kinds: &[&str]) -> usize {
             assert_eq!(found, tables[published], "{what}: {message}");
         }
     }
-    // The next run publishes, and removes what the others left.
+    // The next run publishes, and removes the remains of the others.
     let next = 1 - published;
     place.deliver("a.csv", VERSIONS[next]);
     assert!(run(&place, None).status.success());
@@ -107,7 +107,7 @@ fn nothing_can_be_made_written_or_synced() {
 fn no_name_can_be_moved_or_taken() {
     assert!(every("rename", &["EIO", "ENOSPC"]) > 0);
     assert!(every("exchange", &["EIO", "ENOSPC"]) > 0);
-    // What cannot be removed is left for the next run.
+    // Files that cannot be removed are left for the next run.
     let _ = every("remove", &["EIO"]);
 }
 

@@ -1,4 +1,4 @@
-//! Small inputs that are checked in, and the tables that they must give, row by row and in the published order.
+//! Small checked-in inputs and their expected tables, compared row by row in the published order.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,4 @@
-//! What files hold that a job cannot use: each is told by file and column, or quarantined and counted.
+//! Input that a job cannot use: reported by file and column, or quarantined and counted.
 
 use serde_json::Value;
 use tidewater_tests::binary::snapshot;

@@ -28,7 +28,7 @@ pub const CARD_TABLES: [&str; 13] = [
     "regional_hourly",
 ];
 
-/// A directory that goes when the test ends.
+/// A directory that is removed when the test ends.
 pub struct Place {
     dir: TempDir,
 }
@@ -61,7 +61,7 @@ impl Place {
         self.command("run", job, input, output, more)
     }
 
-    /// Gives a command a job of the repository, or the SQL itself.
+    /// Adds a job of the repository, or the SQL itself, to a command.
     pub fn command(
         &self,
         command: &str,

@@ -1,4 +1,4 @@
-//! `replay`: the changes of all steps add up to the tables of a run over the same rows, whatever the steps and workers.
+//! `replay`: the changes of all steps add up to the tables of a run over the same rows, for any steps and workers.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,10 +14,10 @@ use tidewater_tests::published;
 
 use crate::place::{Place, sql};
 
-/// How often each row is there, as the text of its JSON object.
+/// The count of each row, as the text of its JSON object.
 type Rows = BTreeMap<String, i64>;
 
-/// Two sources, one with a key and an event time, one with neither; the source itself is published too.
+/// Two sources: one with a key and an event time, one with neither. The source itself is published too.
 const ORDERS: &str = "\
 CREATE EXTERNAL TABLE orders (id INT PRIMARY KEY, noted DATE, at TIMESTAMP, shop TEXT, amount BIGINT)
   STORED AS CSV LOCATION '${input}/orders*.csv';
@@ -33,7 +33,7 @@ COPY plain TO '${output}/plain' STORED AS PARQUET;
 COPY orders TO '${output}/orders' STORED AS PARQUET;
 ";
 
-/// Orders 1 and 2 are corrected in later files, one of them with an earlier time; one has no time.
+/// Orders 1 and 2 are corrected in later files, one of them with an earlier time. One order has no time.
 fn orders() -> Place {
     let place = Place::new();
     let header = "id,noted,at,shop,amount\n";
@@ -306,7 +306,7 @@ fn without_event_time_all_is_one_step() {
         (step.len(), &step[0]["step"], &step[0]["rows_in"]),
         (1, &Value::Null, &2.into())
     );
-    // Without a row there is still the total of nothing.
+    // Without rows, there is still the total of no rows.
     place.deliver("a.csv", "region,amount\n");
     let _ = place.replay(job, &["--step", "1 day"]).code(0);
     let nothing = r#"{"n":0,"amount":null}"#.to_owned();
@@ -415,7 +415,7 @@ fn what_means_nothing_is_refused() {
 }
 
 impl Place {
-    /// Replays a job, its changes into a file.
+    /// Replays a job, and writes its changes to a file.
     fn replay(&self, job: &str, more: &[&str]) -> Ran {
         let changes = self.path("changes.jsonl");
         let to = ["--json", "--changes", changes.to_str().unwrap()];
@@ -423,7 +423,7 @@ impl Place {
         self.command("replay", job, &input, &out, &[&to, more].concat())
     }
 
-    /// The changes of the last replay, added up. No row is ever there less often than never.
+    /// The sum of the changes of the last replay. Asserts that no count is ever negative.
     fn folded(&self) -> BTreeMap<String, Rows> {
         let mut tables: BTreeMap<String, Rows> = BTreeMap::new();
         let mut last = (0, String::new());

@@ -1,4 +1,4 @@
-//! Windows that stay open for a time only: final ones change no more, and late rows are kept aside.
+//! Windows that stay open for a limited time: closed windows do not change, and late rows are kept separately.
 
 use std::fs;
 

@@ -1,5 +1,5 @@
-//! The card job over a topic: the tables of `run`, of `follow` and of `replay` are those of the batch over the same rows in
-//! files.
+//! The card job over a topic: the tables of `run`, `follow` and `replay` equal those of the batch over the same rows
+//! in files.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -56,14 +56,14 @@ impl Card {
         producer.flush();
     }
 
-    /// Where the job finds its topic.
+    /// The job's settings for its topic.
     fn settings(&self) -> [String; 4] {
         let brokers = format!("brokers=kafka://{}", Broker::get().bootstrap());
         let topic = format!("topic={}", self.topic.name());
         ["--set".into(), brokers, "--set".into(), topic]
     }
 
-    /// What the changes in a file add up to: how often each row of each table is there.
+    /// The sum of the changes in a file: the count of each row of each table.
     fn folded(&self, changes: &str) -> BTreeMap<(String, String), i64> {
         let mut rows = BTreeMap::new();
         for line in fs::read_to_string(self.place.path(changes))
@@ -129,7 +129,8 @@ fn following_equals_the_batch() {
             let end = (sent + rng.random_range(1..900)).min(card.records.len());
             card.send(&card.records[sent..end]);
             sent = end;
-            // It commits twice before the end, however slow the machine is; then it is sometimes ahead, sometimes behind.
+            // Waits for two commits before the end, however slow the machine is. After that, sometimes waits and
+            // sometimes does not.
             if commits < 2 || rng.random_bool(0.3) {
                 commits += follower.until(sent as u64);
             }
@@ -153,7 +154,7 @@ fn the_changes_of_a_replay_add_up_to_the_batch() {
         .command("replay", &[&of_topic[..], &replay].concat());
     let summary = binary::Ran::from(replay.output().unwrap()).code(0).json();
     assert_eq!(summary["rows_in"], RECORDS);
-    // Steps are counted in each partition.
+    // Steps count messages in each partition.
     let longest = card.topic.offsets().iter().map(|range| range.end).max();
     let steps = summary["steps"].as_array().unwrap().len();
     assert_eq!(
@@ -161,7 +162,7 @@ fn the_changes_of_a_replay_add_up_to_the_batch() {
         (longest.unwrap() + 499) / 500,
         "{summary}"
     );
-    // The batch as changes: all rows come at once.
+    // The batch as changes: all rows are inserted at once.
     fs::rename(card.place.path("batch.sql"), card.place.path("job.sql")).unwrap();
     let once = [
         "--set",
@@ -180,7 +181,7 @@ fn the_changes_of_a_replay_add_up_to_the_batch() {
     assert!(expected.len() > 1000);
 }
 
-/// The rows of CSV files, an object each. Their keys are cards, so that partitions get some of each file.
+/// The rows of CSV files as objects. Their keys are cards, so that each partition gets rows of every file.
 fn records_of(dir: &Path) -> Vec<Record> {
     let mut records = Vec::new();
     for text in snapshot(dir).into_values() {
@@ -206,7 +207,7 @@ fn records_of(dir: &Path) -> Vec<Record> {
     records
 }
 
-/// The published tables. What the quarantine is made of has other names.
+/// The published tables without the quarantine, which contains other source names.
 fn tables(dir: &Path) -> Tables {
     let mut tables = stored_rows(dir);
     tables.retain(|partition, _| !partition.starts_with("_quarantine"));

@@ -1,4 +1,4 @@
-//! Each message counts once, and each commit is published once, whenever the follower is killed.
+//! Each message counts once and each commit is published once, whenever a follower is killed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -18,10 +18,10 @@ use crate::place::Place;
 
 const REGIONS: [&str; 5] = ["north", "south", "east", "west", "이천"];
 
-/// How many followers are killed, one after the other.
+/// How many followers are killed in sequence.
 const FOLLOWERS: usize = 4;
 
-/// An order: what a message says under its id, and not another thing under that id in any other message.
+/// An order. All messages with its id are equal.
 type Order = (u32, usize, i64);
 
 const VIEW: &str = "
@@ -41,7 +41,7 @@ fn streaming(broker: &Broker, orders: &Topic<'_>, tables: &Topic<'_>) -> String 
     )
 }
 
-/// Orders out of order, each of them once or more.
+/// Orders in random sequence, each one or more times.
 fn draw(rng: &mut ChaCha8Rng, ids: std::ops::Range<u32>) -> Vec<Order> {
     let mut orders: Vec<Order> = Vec::new();
     for id in ids {
@@ -89,7 +89,7 @@ fn killed_followers_lose_nothing_and_repeat_nothing() {
             let mut follower = place.follow(&["--rows", "200"]);
             thread::scope(|scope| {
                 scope.spawn(|| send(broker, &orders, share));
-                // Every other one is killed when it has committed something, however slow the machine is.
+                // Every other follower is killed only after a commit, however slow the machine is.
                 if round % 2 == 1 {
                     follower.until_some();
                 }
@@ -109,7 +109,7 @@ fn killed_followers_lose_nothing_and_repeat_nothing() {
     }
 }
 
-/// The table of the batch over what was sent, each order once.
+/// The table of the batch over the sent orders, each once.
 fn batch(place: &Place, sent: &[Order]) -> BTreeMap<std::path::PathBuf, Vec<String>> {
     let mut csv = "id,region,amount\n".to_owned();
     for (id, region, amount) in sent.iter().collect::<BTreeSet<_>>() {
@@ -125,7 +125,7 @@ fn batch(place: &Place, sent: &[Order]) -> BTreeMap<std::path::PathBuf, Vec<Stri
     rows_by_partition(&place.path("batch/by_region"))
 }
 
-/// The messages must add up to the table, and no epoch may have told a key twice.
+/// Asserts that the messages add up to the table, and that no epoch has two messages of a key.
 fn assert_published(messages: &[Received], sent: &[Order], seed: u64) {
     let mut expected: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
     for (_, region, amount) in sent.iter().collect::<BTreeSet<_>>() {
@@ -156,6 +156,6 @@ fn assert_published(messages: &[Received], sent: &[Order], seed: u64) {
             "seed {seed}: twice: {message:?}"
         );
     }
-    // Of the followers that were killed after a commit, and of the run after them.
+    // Epochs of the followers that were killed after a commit, and of the run after them.
     assert!(epochs.len() > FOLLOWERS / 2, "seed {seed}: {epochs:?}");
 }

@@ -1,4 +1,4 @@
-//! What can go wrong between a job and its topic: the tables lose nothing, and the user is told what to do.
+//! Failures between a job and its topic: the tables lose nothing, and the user is told what to do.
 
 use std::net::TcpListener;
 use std::thread;
@@ -28,7 +28,7 @@ fn of(topic: &Topic<'_>, broker: &Broker) -> Place {
     totals(broker.bootstrap(), topic.name(), "")
 }
 
-/// Writes an event for each of these, into partition 0.
+/// Writes an event for each id to partition 0.
 fn send(broker: &Broker, topic: &Topic<'_>, ids: std::ops::Range<u32>) {
     let record = |id| Record::keyless(format!("{{\"id\":{id}}}")).partition(0);
     let producer = broker.producer();
@@ -36,7 +36,7 @@ fn send(broker: &Broker, topic: &Topic<'_>, ids: std::ops::Range<u32>) {
     producer.flush();
 }
 
-/// The one row of the table.
+/// Asserts the only row of the table.
 #[track_caller]
 fn assert_totals(place: &Place, n: u32, ids: u32) {
     let row = format!("{{\"n\":{n},\"ids\":{ids},\"longest\":null}}");
@@ -102,7 +102,7 @@ fn messages_that_cannot_be_decoded() {
         assert_eq!(here.count(), 1, "offset {offset} in {rejected:#?}");
     }
 
-    // Once more they are not taken in, nor told again.
+    // They are not read or reported again.
     send(broker, &topic, 5..6);
     let summary = place.run(&["--json"]).code(0).json();
     assert_eq!(summary["rows_read"], 1);
@@ -171,7 +171,7 @@ fn offsets_that_are_gone() {
     place.declare(&sql(broker.bootstrap(), topic.name(), skip));
     let _ = place.run(&["--quiet"]).code(0).says(&[gone, "skipped"]);
     assert_totals(&place, 15, 45 + 85);
-    // What was taken in before is kept, also where the topic has forgotten it.
+    // Messages that were read are kept, even after the topic has deleted them.
     let _ = place.run(&["--quiet", "--rebuild"]).code(0);
     assert_totals(&place, 15, 45 + 85);
 }

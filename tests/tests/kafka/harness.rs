@@ -1,4 +1,4 @@
-//! The broker and its clients themselves: what the other tests believe of them.
+//! Tests of the broker and its clients, on which the other tests depend.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
@@ -235,7 +235,7 @@ fn messages_outlive_the_broker() {
     );
 }
 
-/// Not a test: what `the_broker_ends_with_the_process` runs and kills.
+/// Not a test: `the_broker_ends_with_the_process` runs and kills it.
 #[test]
 #[ignore = "it waits to be killed"]
 fn holds_a_broker() {

@@ -1,4 +1,4 @@
-//! Kafka in and out, against Apache Kafka where it was fetched, else against librdkafka's mock cluster.
+//! Kafka as source and sink, with Apache Kafka if it was fetched, otherwise with librdkafka's mock cluster.
 
 // Tests end by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

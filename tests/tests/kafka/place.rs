@@ -1,4 +1,4 @@
-//! A job over topics: a directory for its file, its state and its tables, and the processes that keep it.
+//! A job over topics: a directory for its file, state and tables, and the processes that run it.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -13,11 +13,10 @@ use tempfile::TempDir;
 use tidewater_tests::binary::{self, Ran};
 use tidewater_tests::published::rows_by_partition;
 
-/// How long something may take that a test waits for. It ends a wait for what never comes, on a machine with much else to
-/// do too.
+/// Time limit for events that a test waits for. It is long, because the machine may be busy.
 const PATIENCE: Duration = Duration::from_mins(5);
 
-/// A directory that goes when the test ends.
+/// A directory that is removed when the test ends.
 pub struct Place {
     dir: TempDir,
 }
@@ -49,13 +48,13 @@ impl Place {
         command
     }
 
-    /// `run` with the state, to its end.
+    /// Runs `run` with the state to its end.
     pub fn run(&self, more: &[&str]) -> Ran {
         let mut run = self.command("run", &[&["--state", "state"], more].concat());
         Ran::from(run.output().unwrap()).no_panic()
     }
 
-    /// `follow`, a commit every 50 ms.
+    /// Starts `follow`, with a commit every 50 ms.
     pub fn follow(&self, more: &[&str]) -> Follower {
         let options = ["--state", "state", "--every", "50ms", "--json"];
         Follower::start(self.command("follow", &[&options, more].concat()))
@@ -74,7 +73,7 @@ impl Place {
     }
 }
 
-/// A process that follows. It is killed when this is dropped.
+/// A `follow` process. It is killed when this is dropped.
 pub struct Follower {
     child: Child,
     commits: Receiver<Value>,
@@ -99,14 +98,14 @@ impl Follower {
         }
     }
 
-    /// Waits until so many messages were taken in since it was started; how many commits that took.
+    /// Waits until this many messages were read since the start. Returns the number of commits.
     pub fn until(&mut self, rows: u64) -> usize {
         let commits = self.until_at_least(rows);
         assert_eq!(self.rows, rows, "more rows than there are");
         commits
     }
 
-    /// Waits for its first commit that takes messages in.
+    /// Waits for the first commit with messages.
     pub fn until_some(&mut self) {
         self.until_at_least(1);
     }
@@ -128,7 +127,7 @@ impl Follower {
         commits
     }
 
-    /// Ends it as Ctrl-C does: with the epoch that it is at.
+    /// Ends the process like Ctrl-C, after the current epoch.
     pub fn stop(mut self) -> Ran {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").args(["-TERM", &pid]).status();
@@ -136,7 +135,7 @@ impl Follower {
         self.wait().code(0)
     }
 
-    /// Waits until it ends of its own accord.
+    /// Waits until the process ends by itself.
     pub fn wait(&mut self) -> Ran {
         let stderr = text(self.child.stderr.take());
         let code = self.child.wait().unwrap().code();
@@ -148,7 +147,7 @@ impl Follower {
         ran.no_panic()
     }
 
-    /// Ends it at once; what it said.
+    /// Kills the process. Returns its output.
     pub fn killed(&mut self) -> String {
         self.child.kill().unwrap();
         self.child.wait().unwrap();

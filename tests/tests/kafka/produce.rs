@@ -1,4 +1,4 @@
-//! `tidewater produce`: files into a topic.
+//! `tidewater produce`: sends files to a topic.
 
 use std::fs;
 

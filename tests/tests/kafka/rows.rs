@@ -1,10 +1,10 @@
-//! What messages come to in tables: what they say of themselves, upserts, changes of databases, and each format.
+//! The rows of tables over messages: metadata columns, upserts, changes of databases, and each format.
 
 use tidewater_tests::kafka::{Broker, Record, Topic};
 
 use crate::place::Place;
 
-/// A job that publishes all rows of a source as they are.
+/// A job that publishes all rows of a source.
 fn copy(columns: &str, format: &str, options: &str, topic: &Topic<'_>) -> Place {
     let brokers = Broker::get().bootstrap();
     let topic = topic.name();
@@ -22,7 +22,7 @@ fn send(topic: &Topic<'_>, records: impl IntoIterator<Item = Record>) {
     producer.flush();
 }
 
-/// Runs the job; the rows of its table.
+/// Runs the job. Returns the rows of its table.
 #[track_caller]
 fn rows(place: &Place) -> Vec<String> {
     let summary = place.run(&["--json"]).code(0).json();
@@ -113,13 +113,13 @@ fn upserts_and_tombstones_over_several_runs() {
 
     send(&topic, [put(1, "a"), put(2, "a"), put(1, "b"), put(3, "a")]);
     assert_eq!(rows(&place), [row(1, "b"), row(2, "a"), row(3, "a")]);
-    // Of what was there, of what comes and goes at once, of what never was.
+    // Deletions of an existing key, of a key inserted in the same run, and of an unknown key.
     send(
         &topic,
         [gone(2), put(4, "a"), gone(4), gone(5), put(3, "b")],
     );
     assert_eq!(rows(&place), [row(1, "b"), row(3, "b")]);
-    // It comes again, and goes with all others.
+    // A key is inserted again, and all others are deleted.
     send(
         &topic,
         [put(2, "c"), gone(3), gone(1), put(1, "d"), gone(1)],

@@ -1,4 +1,4 @@
-//! Tables in topics: an epoch is there once and whole, whatever is cut short.
+//! Tables in topics: each epoch is there once and completely, whatever was interrupted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
@@ -16,10 +16,10 @@ use tidewater_connectors::sink::SinkError;
 use tidewater_tests::kafka::{Broker, Received, Topic, fold};
 use tidewater_tests::seed;
 
-/// A key, a value, and how often the row came or went.
+/// A key, a value, and the change of the row's count.
 type Change = (i64, String, i64);
 
-/// An identifier that no other call has had.
+/// A unique identifier.
 fn id() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     format!("sink-{}", COUNT.fetch_add(1, Ordering::Relaxed))
@@ -62,12 +62,12 @@ fn batch(changes: &[Change]) -> RecordBatch {
     RecordBatch::try_from_iter(columns).unwrap()
 }
 
-/// The rows of these keys, which come with this value.
+/// Insertions of these keys with this value.
 fn rows(keys: std::ops::Range<i64>, value: &str) -> Vec<Change> {
     keys.map(|key| (key, value.to_owned(), 1)).collect()
 }
 
-/// Goes on for a minute.
+/// Keeps trying for a minute.
 fn a_minute() -> impl FnMut(&str) -> bool {
     let end = Instant::now() + Duration::from_mins(1);
     move |_| Instant::now() < end
@@ -77,7 +77,7 @@ fn open(id: &str, topics: &[Arc<TopicSpec>]) -> Publisher {
     Publisher::open(id, topics, &mut a_minute()).unwrap()
 }
 
-/// Publishes these changes of each topic.
+/// Publishes the changes of each topic.
 fn publish(publisher: &mut Publisher, epoch: u64, tables: &[Vec<Change>]) -> Result<(), SinkError> {
     let mut changes = |table: usize| {
         let changes = &tables[table];
@@ -88,13 +88,13 @@ fn publish(publisher: &mut Publisher, epoch: u64, tables: &[Vec<Change>]) -> Res
     publisher.publish(epoch, &mut changes, &mut a_minute())
 }
 
-/// Publishes until the process would be killed: some messages are written, and no more comes.
+/// Publishes like a process that is killed: writes some messages and stops.
 fn publish_and_die(mut publisher: Publisher, epoch: u64, changes: &[Change]) {
     let first = batch(changes);
     let mut changes = |_| {
         let first = std::iter::once(Ok(first.clone()));
         let dies = std::iter::once_with(|| {
-            // Longer than messages wait to be sent.
+            // Longer than messages wait before they are sent.
             thread::sleep(Duration::from_millis(500));
             panic_any("killed")
         });
@@ -113,7 +113,7 @@ fn header<'a>(message: &'a Received, name: &str) -> &'a str {
     str::from_utf8(value.as_ref().unwrap()).unwrap()
 }
 
-/// How many messages each epoch has.
+/// The number of messages of each epoch.
 fn epochs(messages: &[Received]) -> BTreeMap<u64, usize> {
     let mut epochs = BTreeMap::new();
     for message in messages {
@@ -166,7 +166,7 @@ fn messages_have_a_key_a_value_and_headers() {
     let messages = log.read_committed();
     assert_eq!(epochs(&messages), [(1, 2), (2, 3)].into());
     assert!(messages.iter().all(|message| message.key.is_none()));
-    // What comes and what goes of one row is in one partition, in order.
+    // Insertions and retractions of one row are in one partition, in order.
     let mut of_row: BTreeMap<&str, Vec<(i32, &str)>> = BTreeMap::new();
     for message in &messages {
         let value = str::from_utf8(message.value.as_ref().unwrap()).unwrap();
@@ -206,7 +206,7 @@ fn an_epoch_that_is_held_is_not_written_again() {
     publish(&mut publisher, 4, &[rows(0..10, "4")]).unwrap();
     let held = [(1, 10), (2, 10), (3, 10), (4, 10)];
     assert_eq!(epochs(&topic.read_uncommitted()), held.into());
-    // Another state knows nothing of it.
+    // Another state does not hold the epoch.
     assert_eq!(open(&self::id(), &topics).held(), None);
 }
 
@@ -243,7 +243,7 @@ fn topics_of_a_job_hold_the_same_epochs() {
     let id = id();
     let mut publisher = open(&id, &topics);
     publish(&mut publisher, 1, &[rows(0..10, "1"), rows(0..20, "1")]).unwrap();
-    // The second table fails when messages of the first are written.
+    // The second table fails after messages of the first were written.
     let twice = vec![(7, "a".to_owned(), 1), (7, "b".to_owned(), 1)];
     let error = publish(&mut publisher, 2, &[rows(0..10, "2"), twice]).unwrap_err();
     let says = format!(
@@ -252,7 +252,7 @@ fn topics_of_a_job_hold_the_same_epochs() {
     );
     assert!(error.to_string().contains(&says), "{error}");
     assert_eq!(epochs(&all[0].read_committed()), [(1, 10)].into());
-    // An epoch in which one of them did not change is held by both.
+    // Both topics hold an epoch in which only one of them changed.
     publish(&mut publisher, 2, &[vec![], rows(0..1, "2")]).unwrap();
     assert_eq!(epochs(&all[0].read_committed()), [(1, 10)].into());
     for some in [&topics[..], &topics[..1], &topics[1..]] {

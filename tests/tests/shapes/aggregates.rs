@@ -146,7 +146,7 @@ const GROUPED: &[Shape] = &[
     ),
 ];
 
-/// NaN, infinities, both zeros.
+/// Floats: NaN, infinities, both zeros.
 const WILD: &[Shape] = &[
     (
         "wild keys",

@@ -1,4 +1,4 @@
-//! Expressions that fail on a row: the run ends with the reason, and the process goes on.
+//! Expressions that fail on a row: the run ends with the reason, and the process continues.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use tidewater_engine::{Job, Resident};
 
 const SOURCE: &str = "CREATE EXTERNAL TABLE t (k TEXT, v BIGINT) STORED AS CSV LOCATION 't'; CREATE MATERIALIZED VIEW v AS ";
 
-/// What fails, and what the message must say.
+/// Expressions that fail, and parts of their messages.
 const FAILING: [(&str, &[&str]); 6] = [
     ("SELECT 10 / v AS q FROM t", &["zero"]),
     ("SELECT 10 % v AS q FROM t WHERE k = 'a'", &["zero"]),

@@ -1,5 +1,6 @@
-//! What may fail is evaluated for the rows alone that reach it: random guarded expressions against a reference that
-//! evaluates row by row. DataFusion is no reference here: it moves and merges guards, and fails.
+//! An expression that may fail is evaluated only for rows that reach it. Random guarded expressions are compared with
+//! a reference that evaluates row by row. DataFusion cannot be the reference, because it moves and merges guards, and
+//! fails.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ const SOURCES: &str = "CREATE EXTERNAL TABLE g (id BIGINT NOT NULL, a BIGINT, b 
 CREATE EXTERNAL TABLE h (a BIGINT) STORED AS CSV LOCATION 'h';
 CREATE MATERIALIZED VIEW v AS ";
 
-/// Rows of `g`: enough for expressions to be evaluated by value as well.
+/// Rows of `g`: enough that expressions are evaluated by distinct values too.
 const ROWS: i64 = 160;
 
 #[derive(Clone, Debug)]
@@ -26,7 +27,7 @@ struct Row {
     s: Option<&'static str>,
 }
 
-/// A whole number.
+/// An integer expression.
 enum Number {
     A,
     B,
@@ -213,7 +214,7 @@ impl Condition {
     }
 }
 
-/// Where the expressions stand, and what each row gives there: an id and a value, or nothing.
+/// A query with guarded expressions, and its result for each row: an id and a value, or nothing.
 struct Query {
     sql: String,
     give: Box<dyn Fn(&Row) -> Result<Option<(i64, Option<i64>)>, Failed>>,
@@ -354,7 +355,7 @@ fn guards_keep_rows_from_what_would_fail_on_them() {
         let mut rng = seed::generator(seed, "guards");
         let query = query(&mut rng);
         let mut rows = rows(&mut rng);
-        // Rows that fail by the reference are left out: none that is left may fail.
+        // Rows that fail by the reference are removed. No other row may fail.
         rows.retain(|row| (query.give)(row).is_ok());
         let expected: BTreeMap<i64, Option<i64>> = rows
             .iter()

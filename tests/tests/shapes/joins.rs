@@ -1,4 +1,4 @@
-//! Inner, left and right joins: nulls and duplicates among keys, several keys, residual conditions, joins of views.
+//! Inner, left and right joins: NULL and repeated keys, several keys, residual conditions, joins of views.
 
 use tidewater_tests::shapes::{Shape, check};
 

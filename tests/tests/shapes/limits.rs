@@ -1,4 +1,4 @@
-//! `ORDER BY … LIMIT`, whose orders are total; `ORDER BY` alone, which orders the published file and no table.
+//! `ORDER BY … LIMIT` with total orders, and `ORDER BY` alone, which orders the published file but not the table.
 
 use tidewater_tests::shapes::{Shape, check};
 

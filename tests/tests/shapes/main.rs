@@ -1,5 +1,6 @@
-//! Every supported shape of SQL, maintained over random histories by one, two and three workers, against DataFusion's
-//! batch answer at every epoch. See `tidewater_tests::seed` for the variables that choose and reproduce.
+//! Every supported shape of SQL, maintained over random histories by one, two and three workers, and compared with
+//! DataFusion's batch result at every epoch. `tidewater_tests::seed` describes the variables that choose and
+//! reproduce tests.
 
 // Tests end by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

@@ -1,4 +1,4 @@
-//! Numbers at the edges of their types. DataFusion wraps and cuts off here, so that what is expected is written out.
+//! Numbers at the limits of their types. DataFusion wraps and truncates here, so the expected values are literals.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ const MAX: i64 = i64::MAX;
 /// The largest number of 38 digits.
 const NINES: i128 = 99_999_999_999_999_999_999_999_999_999_999_999_999;
 
-/// Two rows of one group, whose sums are beyond their types, and one of another.
+/// Two rows of one group, whose sums exceed their types, and one row of another group.
 fn rows() -> RecordBatch {
     let money = |cents: Vec<i128>| {
         let money = Decimal128Array::from(cents);
@@ -37,7 +37,7 @@ fn rows() -> RecordBatch {
     .unwrap()
 }
 
-/// The rows of a query as text, sorted; or why it failed.
+/// The rows of a query as sorted text, or why it failed.
 fn answer(query: &str) -> Result<Vec<String>, String> {
     let job = Job::parse("numbers", &format!("{SOURCE}{query}"), &|_| None)
         .map_err(|errors| errors.to_string())?;

@@ -1,5 +1,5 @@
-//! Window functions. Orders are made total by `id` wherever ties would leave the answer open. Copies of one row still tie:
-//! then a query has at most one function that tells them apart.
+//! Window functions. Orders are made total by `id` if ties would leave the result open. Copies of one row still tie,
+//! so a query then has at most one function that distinguishes them.
 
 use tidewater_tests::shapes::{Shape, check};
 

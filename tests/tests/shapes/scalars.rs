@@ -1,4 +1,4 @@
-//! Projections, filters and the scalar functions of every kind.
+//! Projections, filters and scalar functions of every kind.
 
 use tidewater_tests::shapes::{Shape, check};
 

@@ -1,5 +1,5 @@
-//! Small and exhaustive: every history of three single changes, and every step between two sets of rows, over a domain of
-//! six rows, for the operators at the core. What must come out is computed in plain Rust, not by DataFusion.
+//! Small and exhaustive tests of the core operators: every history of three single changes, and every step between
+//! two sets of rows, over a domain of six rows. Plain Rust computes the expected results, and not DataFusion.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -37,7 +37,7 @@ type Key = Option<i64>;
 const LEFT: [(Key, i64); 4] = [(Some(1), 1), (Some(1), 2), (None, 1), (None, 2)];
 const RIGHT: [Key; 2] = [Some(1), None];
 
-/// How often each row of the domain is there.
+/// The count of each row of the domain.
 type Counts = [i64; LEFT.len() + RIGHT.len()];
 
 #[test]
@@ -64,7 +64,7 @@ fn every_step_between_two_sets_of_rows() {
     }
 }
 
-/// A resident job that goes from one state to another, and is looked at after each step.
+/// A resident job that moves from state to state and is checked after each step.
 struct Walk {
     job: Job,
     resident: Resident,
@@ -173,7 +173,7 @@ fn add(rows: &mut Rows, row: &Row, diff: i64) {
     }
 }
 
-/// What each table holds, from scratch.
+/// The expected content of each table, computed from scratch.
 fn expected(counts: &Counts) -> BTreeMap<&'static str, Rows> {
     let repeat = |at: usize| 0..counts[at];
     let mut left: Vec<(Key, i64)> = (0..LEFT.len())
@@ -256,7 +256,7 @@ fn expected(counts: &Counts) -> BTreeMap<&'static str, Rows> {
         .collect::<BTreeSet<_>>()
         .into_iter()
         .for_each(|key| put("either", vec![*key]));
-    // `left` is in the order of values, keys with NULL first.
+    // `left` is ordered by value, then by key with NULL first.
     left.iter()
         .skip(1)
         .take(1)
@@ -286,7 +286,8 @@ fn expected(counts: &Counts) -> BTreeMap<&'static str, Rows> {
     tables
 }
 
-/// `count(*)`, `count(DISTINCT)`, `sum`, `min`, `max`, `sum(DISTINCT)`, twelve times `avg`, and the twos of a group.
+/// `count(*)`, `count(DISTINCT)`, `sum`, `min`, `max`, `sum(DISTINCT)`, twelve times `avg`, and the number of twos in
+/// a group.
 fn aggregates(group: &[i64]) -> Row {
     let distinct: BTreeSet<i64> = group.iter().copied().collect();
     let total: i64 = group.iter().sum();

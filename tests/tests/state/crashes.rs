@@ -1,5 +1,5 @@
-//! The process dies at each of the points where a commit can be cut short. Readers see each partition as it was or as it
-//! will be; the next run ends as if nothing had happened.
+//! The process dies at each point where a commit can be interrupted. Readers see each partition either as before or
+//! as after the commit, and the next run ends as if nothing had happened.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use tidewater_tests::published::rows_by_partition;
 
 const KEEP: &str = "keep: before a delivery gets its name";
 
-/// Reached only on file systems that cannot exchange two names.
+/// Reached only on file systems that cannot exchange names.
 const UNREACHABLE: &str = "publish: between the halves of an exchange";
 
 fn points() -> impl Iterator<Item = &'static str> {
@@ -55,7 +55,7 @@ fn dies_everywhere(place: fn() -> Maintained, versions: [Version; 2], more: &[&s
     dies_at(points(), place, versions, more);
 }
 
-/// Takes in `version` with a crash at each point, or two of them, and without; then `later`.
+/// Reads `version` with one or two crashes at each point, and without, and then `later`.
 fn dies_at(
     points: impl Iterator<Item = &'static str>,
     place: fn() -> Maintained,
@@ -80,7 +80,7 @@ fn dies_at(
                 );
             }
         }
-        // What was asked for more than once is done once: the crash may have come after the record.
+        // A repeated request is done only once, since the crash may have come after the record.
         let _ = place.commits(more);
         assert_eq!(rows(&place), new, "{point}");
         assert_eq!(place.litter(), Vec::<PathBuf>::new(), "{point}");
@@ -88,14 +88,14 @@ fn dies_at(
             assert_eq!(place.state(), undisturbed.state(), "{point}");
             assert_eq!(place.tables(), undisturbed.tables(), "{point}");
         }
-        // What operators remember is right too.
+        // Checks the operators' state too.
         ledger::deliver(&place, later, 120);
         let _ = place.commits(&[]);
         place.assert_cold();
     }
 }
 
-/// Runs to a crash at the point. A second crash need not come where the first one was the last thing to do.
+/// Runs until it crashes at the point. A second crash may not occur if the first one was at the end.
 fn dies(place: &Maintained, point: &str, more: &[&str]) {
     let mut command = place.command(more);
     command.env("TIDEWATER_INJECT", format!("abort:{point}"));
@@ -110,7 +110,7 @@ fn dies(place: &Maintained, point: &str, more: &[&str]) {
     );
 }
 
-/// The rows of what readers see.
+/// The rows that readers see.
 fn rows(place: &Maintained) -> BTreeMap<PathBuf, Vec<String>> {
     rows_by_partition(&place.path("out"))
 }

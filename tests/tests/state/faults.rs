@@ -1,5 +1,5 @@
-//! The file system refuses: every operation of a run, one after the other. The run fails and says where, the tables stay
-//! whole, and the next run ends where it should have.
+//! File system errors: every operation of a run fails in turn. The run fails and says where, the tables stay whole,
+//! and the next run gives the right result.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use tidewater_tests::ledger::{self, FIRST, LARGE, SECOND, Version};
 use tidewater_tests::maintained::Maintained;
 use tidewater_tests::published::rows_by_partition;
 
-/// A job, and two versions of its input; the second is what it has taken in.
+/// A job, and two versions of its input. The second one is committed.
 type Job = (fn() -> Maintained, [Version; 2]);
 
 const SMALL: Job = (ledger::committed, [SECOND, FIRST]);
@@ -75,8 +75,8 @@ fn the_first_commit_can_fail_anywhere() {
     }
 }
 
-/// Each operation of this name fails in turn, while the input goes back and forth between two versions.
-/// Gives how many there are.
+/// Lets each operation of this name fail in turn, while the input alternates between two versions. Returns how many
+/// there are.
 fn every((place, versions): Job, operation: &str, kinds: &[&str]) -> usize {
     let count = operations((place, versions), operation, &[]);
     let place = place();
@@ -107,7 +107,7 @@ fn every((place, versions): Job, operation: &str, kinds: &[&str]) -> usize {
     count
 }
 
-/// How many operations of this name a run makes, at most.
+/// The greatest number of operations of this name in a run.
 fn operations((place, versions): Job, operation: &str, more: &[&str]) -> usize {
     let place = place();
     let counts = [(versions[0], 60), (versions[1], 61)].map(|(version, modified_s)| {
@@ -122,7 +122,8 @@ fn operations((place, versions): Job, operation: &str, more: &[&str]) -> usize {
 
 type Rows = BTreeMap<PathBuf, Vec<String>>;
 
-/// Runs with the fault: gives what readers see then. What a run can do without may fail unseen.
+/// Runs with the fault. Returns the rows that readers see. An operation that the run does not depend on may fail
+/// unnoticed.
 #[track_caller]
 fn fails(place: &Maintained, what: &str, more: &[&str]) -> Rows {
     let mut command = place.command(&[&["--quiet", "--workers", "1"], more].concat());
@@ -142,7 +143,7 @@ fn fails(place: &Maintained, what: &str, more: &[&str]) -> Rows {
     rows(place)
 }
 
-/// Each partition is as in one of the versions.
+/// Asserts that each partition is as in one of the versions.
 #[track_caller]
 fn whole(seen: &Rows, versions: &[Rows], what: &str) {
     for (partition, rows) in seen {

@@ -1,5 +1,5 @@
-//! Random jobs over random histories of files, with another number of workers at every commit. After each commit every
-//! table is compared with DataFusion's answer over the rows that are present, and now and then with a cold run.
+//! Random jobs over random histories of files, with another number of workers at every commit. After each commit,
+//! every table is compared with DataFusion's result over the current rows, and sometimes with a cold run.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,10 +16,10 @@ use tidewater_tests::rows::Table;
 use tidewater_tests::sources::{Format, Source, sales, shops};
 use tidewater_tests::{published, seed};
 
-/// A table that a job may have: its name, its query, what it may be partitioned by.
+/// A table that a job may have: its name, its query, and its possible partition columns.
 type Wish = (&'static str, &'static str, &'static [&'static str]);
 
-/// Every job has these, which read every column.
+/// Tables of every job, which read every column.
 const ALWAYS: [Wish; 2] = [
     (
         "all_sales",
@@ -123,7 +123,7 @@ fn histories(name: &str, format: Format, appends: bool) {
     }
 }
 
-/// A job, its input, and what happened so far: told when a test fails.
+/// A job, its input, and the steps so far, which are printed if a test fails.
 pub struct History {
     pub place: Maintained,
     input: Input,
@@ -144,7 +144,7 @@ impl Drop for History {
 }
 
 impl History {
-    /// The job that a seed stands for, and what goes on drawing from it.
+    /// The job of a seed, and its generator for further draws.
     pub fn draw(name: &str, seed: u64, format: Format, appends: bool) -> (Self, ChaCha8Rng) {
         let mut rng = seed::generator(seed, name);
         let mut history = Self::drawn(&mut rng, format, appends);
@@ -214,7 +214,7 @@ impl History {
         }
     }
 
-    /// A commit, whose tables must be right.
+    /// Commits, and checks the tables.
     pub fn commit(&mut self, rng: &mut ChaCha8Rng) {
         let workers = rng.random_range(1..=3).to_string();
         self.log.push(format!("run with {workers} workers"));
@@ -245,7 +245,7 @@ impl History {
         }
     }
 
-    /// Files of a partition whose rows are as they were are the same files.
+    /// Asserts that partitions without changed rows keep their files.
     fn leaves_what_did_not_change(&mut self) {
         let rows = published::rows_by_partition(&self.place.path("out"));
         let files = self.place.footprint();

@@ -1,4 +1,4 @@
-//! Jobs that change between runs: what is built anew is told before, and the tables are those of the new job.
+//! Jobs that change between runs: rebuilds are announced, and the tables are those of the new job.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use tidewater_tests::maintained::Maintained;
 
 const ANEW: &str = "built anew";
 
-/// The tables of whose files at least one is another than before.
+/// The tables with at least one changed file.
 fn rewritten(place: &Maintained, change: impl FnOnce()) -> BTreeSet<String> {
     let before = place.footprint();
     change();
@@ -23,7 +23,7 @@ fn rewritten(place: &Maintained, change: impl FnOnce()) -> BTreeSet<String> {
     tables.collect()
 }
 
-/// Declares another job and runs it; gives what it said and which tables it wrote. The tables are right then, and after
+/// Declares another job and runs it. Returns its output and the tables that it wrote. Checks the tables, also after
 /// further deliveries.
 #[track_caller]
 fn changes_to(place: &Maintained, sql: &str) -> (Ran, BTreeSet<String>) {
@@ -43,7 +43,7 @@ fn set(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-/// The line that tells what is built anew.
+/// The line that announces rebuilds.
 #[track_caller]
 fn anew(ran: &Ran) -> &str {
     let mut lines = ran.stderr.lines();
@@ -138,7 +138,7 @@ fn what_is_a_bad_row_does_not_depend_on_who_reads_it() {
         0,
     );
     let ran = place.commits(&["--json"]);
-    // Neither `id` nor `v` nor `day` is read, and their bad rows are rows of no table.
+    // `id`, `v` and `day` are not read, and their bad rows are in no table.
     assert_eq!(ran.json()["rows_in_quarantine"], 3);
     for sql in [
         narrow.replace("count(*) AS c", "count(*) AS c, sum(v) AS s"),

@@ -1,5 +1,5 @@
-//! Durable state through the real binary: after every commit, crash, fault and change of the job the tables are those of
-//! one cold batch over the present inputs.
+//! Durable state, tested with the real binary: after every commit, crash, fault and change of the job, the tables
+//! equal those of one cold batch over the present inputs.
 
 // Tests end by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

@@ -1,5 +1,5 @@
-//! States, tables and inputs that cannot be used: the error says which and what to do, tables stay as they are, and
-//! `--rebuild` makes good what can be made good.
+//! States, tables and inputs that cannot be used: the error names them and says what to do, tables stay unchanged,
+//! and `--rebuild` repairs what can be repaired.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +14,7 @@ use tidewater_tests::ledger::{self, FIRST, SECOND, SQL};
 use tidewater_tests::maintained::Maintained;
 use tidewater_tests::{published, seed};
 
-/// A run must fail with these words, leave the tables, and succeed with `--rebuild`.
+/// Asserts that a run fails with these words, leaves the tables, and succeeds with `--rebuild`.
 #[track_caller]
 fn refused_until_rebuilt(place: &Maintained, words: &[&str]) {
     let before = place.tables();
@@ -35,7 +35,7 @@ fn rebuilt(place: &Maintained) {
 #[test]
 fn two_runs_at_once() {
     let place = ledger::committed();
-    // A run that reads from a pipe waits until someone writes into it.
+    // A run that reads from a pipe waits until it is written to.
     let pipe = place.path("in/sales/pipe.csv");
     let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
     assert!(made.success());
@@ -53,7 +53,7 @@ fn two_runs_at_once() {
     thread::sleep(Duration::from_millis(30));
     fs::remove_file(&pipe).unwrap();
     ledger::deliver(&place, SECOND, 60);
-    // The lock ends with its process, however that ends.
+    // The lock is released however its process ends.
     first.kill().unwrap();
     first.wait().unwrap();
     let ran = Ran::from(waiting.wait_with_output().unwrap()).code(0);
@@ -136,7 +136,7 @@ fn damaged_states_never_give_wrong_tables() {
         for _ in 0..40 {
             let at = loop {
                 let at = rng.random_range(0..=used);
-                // What is not used may be anything.
+                // Unused bytes may be anything.
                 if whole[at] != 0 || rng.random_bool(0.02) {
                     break at;
                 }
@@ -181,7 +181,7 @@ fn what_is_missing_in_a_state_is_missed() {
     ] {
         restore(&place.path("state"), &state);
         restore(&place.path("out"), &tables);
-        // The name under which the store has it is another.
+        // The name of a table of the store is changed.
         let mut damaged = whole.clone();
         for at in 0..whole.len() - name.len() {
             if whole[at..].starts_with(name.as_bytes()) {
@@ -201,7 +201,7 @@ fn what_is_missing_in_a_state_is_missed() {
     }
 }
 
-/// Makes a directory hold these files.
+/// Restores a directory to these files.
 fn restore(dir: &Path, files: &BTreeMap<PathBuf, Vec<u8>>) {
     fs::remove_dir_all(dir).unwrap();
     for (path, bytes) in files {
@@ -246,7 +246,7 @@ fn kept_inputs_that_are_damaged_or_gone() {
         for path in snapshot(&place.path("state/inputs")).into_keys() {
             damage(&place.path("state/inputs").join(path));
         }
-        // Taking back needs what was kept.
+        // A retraction needs the stored content.
         ledger::deliver(&place, SECOND, 60);
         let before = place.tables();
         let _ = place
@@ -288,8 +288,8 @@ fn published_files_that_are_tampered_with_or_gone() {
             let is_gone = !place.path("out").join(table).exists();
             let ran = place.run(&["--quiet"]);
             if ran.code == Some(0) {
-                // Rows of text tables are read from their copies in the state: what was wrong was written over. A table
-                // whose directory is gone is made anew.
+                // Rows of text tables are read from their copies in the state, so a wrong file is overwritten. A
+                // table whose directory is missing is rebuilt.
                 assert!(!file.ends_with("parquet") || is_gone, "{file}");
                 place.assert_cold();
             } else {
@@ -334,7 +334,7 @@ fn a_location_that_never_had_a_file_is_an_error() {
 fn files_modified_lately_are_left_for_later() {
     let place = ledger::committed();
     let before = place.tables();
-    // A new file, and another content of an old one, both modified now.
+    // A new file and a changed one, both modified now.
     let input = place.path("in/sales");
     fs::write(input.join("new.csv"), "id,k,v,day\n7,a,1,2024-01-01\n").unwrap();
     fs::write(input.join("a.csv"), "id,k,v,day\n1,a,5,2024-01-01\n").unwrap();

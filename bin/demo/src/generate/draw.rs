@@ -1,12 +1,12 @@
-//! Random draws that are the same on every machine: `ChaCha8` streams and integer arithmetic, nothing else.
+//! Random draws that are the same on every machine: only `ChaCha8` streams and integer arithmetic.
 //!
-//! A stream is named by the seed, its purpose and a number; no draw depends on another stream, so any worker
-//! may compute any chunk.
+//! A stream is identified by the seed, its purpose and a number. No draw depends on another stream, so any worker may
+//! compute any chunk.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// The purpose of a stream of draws. Part of the key: streams of two purposes never meet.
+/// The purpose of a stream of draws. It is part of the key, so streams of two purposes are independent.
 #[derive(Clone, Copy)]
 pub enum Purpose {
     /// How many rows each day has.
@@ -78,8 +78,8 @@ impl Weighted {
 /// Draws in one block of [`rows_per_day`].
 const BLOCK: u64 = 1 << 20;
 
-/// How many of `records` fall on each of `days` days, each record on a uniform day. Workers share the blocks of draws;
-/// their number changes nothing.
+/// How many of `records` fall on each of `days` days, if each record has a uniform day. Workers share the blocks of
+/// draws. The result does not depend on their number.
 pub fn rows_per_day(seed: u64, records: u64, days: usize, workers: usize) -> Vec<u64> {
     let blocks = records.div_ceil(BLOCK);
     let count = |worker: usize| {
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn streams_are_pinned() {
-        // These values are a promise: files of a seed never change.
+        // These values must not change, so that the files of a seed never change.
         let mut stream = DrawStream::new(42, Purpose::Rows, 0);
         let draws: Vec<usize> = (0..4).map(|_| stream.index(1000)).collect();
         let mut again = DrawStream::new(42, Purpose::Rows, 0);

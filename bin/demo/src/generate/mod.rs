@@ -1,9 +1,10 @@
-//! A card company's transactions as CSV files.
+//! Generates a card company's transactions as CSV files.
 //!
-//! 1. A seed and a range name the bytes: they depend on nothing else, not on the workers or the machine.
-//! 2. Ids ascend through the days, so the one file of `--files single` is the daily files joined, header aside.
-//! 3. Workers draw chunks in turn and one writer takes them in that same turn: the order is fixed, and a worker
-//!    that runs ahead waits, so memory is bounded by a few chunks a worker.
+//! 1. The bytes depend only on the seed and the range, and not on workers or machine.
+//! 2. Ids ascend through the days, so the single file of `--files single` is the daily files concatenated, apart from
+//!    headers.
+//! 3. Workers draw chunks in turn, and one writer takes them in the same order. A worker that is ahead waits, so
+//!    memory is bounded by a few chunks for each worker.
 
 mod draw;
 mod plan;
@@ -28,7 +29,7 @@ use write::{PendingFile, foreign_csv_files};
 
 pub use plan::DataSetPlan;
 
-/// Chunks a worker may be ahead of the writer.
+/// How many chunks a worker may be ahead of the writer.
 const CHUNKS_AHEAD: usize = 2;
 
 /// What to generate.
@@ -81,11 +82,11 @@ pub enum FileLayout {
 pub struct WrittenFiles {
     /// How many files.
     pub files: u64,
-    /// Their bytes together.
+    /// Their total size in bytes.
     pub bytes: u64,
 }
 
-/// A number of rows that ten digits of an id can count; `_` may group its digits.
+/// Parses a number of rows that fits the ten digits of an id. `_` may group its digits.
 fn parse_records(text: &str) -> Result<u64, String> {
     match text.replace('_', "").parse() {
         Ok(records @ 1..=9_999_999_999) => Ok(records),
@@ -98,10 +99,10 @@ fn parse_date(text: &str) -> Result<NaiveDate, String> {
         .map_err(|_| "write a date of the calendar as 2024-01-31".to_owned())
 }
 
-/// Makes the directory; refuses one where a job over `*.csv` would read more than what is generated.
+/// Creates the directory. Refuses one in which a job over `*.csv` would read other files too.
 ///
 /// # Errors
-/// When the directory holds other CSV files, cannot be read or cannot be made.
+/// When the directory has other CSV files, or cannot be read or created.
 pub fn prepare_directory(plan: &DataSetPlan) -> Result<(), DemoError> {
     let foreign = foreign_csv_files(&plan.out, &plan.file_names())?;
     if let (Some(first), false) = (foreign.first(), plan.force) {
@@ -127,8 +128,8 @@ pub fn prepare_directory(plan: &DataSetPlan) -> Result<(), DemoError> {
     Ok(())
 }
 
-/// Draws and writes all chunks: worker w of W draws chunks w, w + W, …, and the writer asks the workers in turn.
-/// `rows_written` counts rows, for progress.
+/// Draws and writes all chunks. Worker w of W draws the chunks w, w + W, …, and the writer takes one from each worker
+/// in turn. `rows_written` counts rows, for progress.
 ///
 /// # Errors
 /// When a file cannot be written.
@@ -152,7 +153,7 @@ pub fn write_files(
     Ok(written?)
 }
 
-/// Draws one worker's share of the chunks until done, or until the writer has failed and gone.
+/// Draws one worker's share of the chunks, until it is done or the writer has failed.
 fn draw_chunks(
     plan: &DataSetPlan,
     company: &Company,

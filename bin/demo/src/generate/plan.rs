@@ -1,4 +1,4 @@
-//! The plan of a data set: options that are valid, and the work cut into chunks.
+//! The plan of a data set: validated options, and the work divided into chunks.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -8,19 +8,19 @@ use chrono::{Datelike, Days, NaiveDate};
 use super::{FileLayout, GenerateOptions, draw};
 use crate::DemoError;
 
-/// Rows of a chunk at most. Part of what a seed means: another value draws other rows.
+/// Most rows of a chunk. Another value would change the rows of a seed.
 const CHUNK_ROWS: u64 = 16 * 1024;
 
-/// Days of a range at most: a file each is as many as a directory should hold.
+/// Most days of a range. A directory should not hold more files than that.
 const DAYS_MAX: usize = 36_600;
 
-/// What will be written, and where.
+/// The data set to write.
 pub struct DataSetPlan {
     /// Rows over all files.
     pub records: u64,
-    /// Directory the files go to.
+    /// Directory for the files.
     pub out: PathBuf,
-    /// Names every draw.
+    /// The seed of all draws.
     pub seed: u64,
     /// First day.
     pub start: NaiveDate,
@@ -32,20 +32,20 @@ pub struct DataSetPlan {
     pub layout: FileLayout,
     /// Threads that draw.
     pub workers: usize,
-    /// Write beside other CSV files.
+    /// Write even if there are other CSV files.
     pub force: bool,
 }
 
-/// Rows of one day, drawn by one worker at once.
+/// Rows of one day, drawn by one worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DayChunk {
     /// Day of all its rows.
     pub date: NaiveDate,
-    /// It begins its day.
+    /// Whether it is the first chunk of its day.
     pub begins_day: bool,
     /// Id of the first row.
     pub first_id: u64,
-    /// Rows; 0 only for a day without any.
+    /// Number of rows; 0 only for a day without rows.
     pub rows: u64,
 }
 
@@ -53,7 +53,7 @@ impl DataSetPlan {
     /// Checks the options. `workers` threads will draw.
     ///
     /// # Errors
-    /// When the range of days is empty, too long or out of the calendar.
+    /// When the range of days is empty, too long, or outside of the calendar.
     pub fn new(options: &GenerateOptions, workers: usize) -> Result<Self, DemoError> {
         for (option, date) in [("--start", options.start), ("--end", options.end)] {
             if !(1..=9999).contains(&date.year()) {
@@ -91,7 +91,7 @@ impl DataSetPlan {
 
     /// The days, in order.
     pub fn dates(&self) -> impl Iterator<Item = NaiveDate> {
-        // All within chrono's range: the plan ends by the year 9999.
+        // All dates are within chrono's range, since the plan ends by the year 9999.
         let start = self.start;
         (0..self.days as u64).map_while(move |day| start.checked_add_days(Days::new(day)))
     }
@@ -109,7 +109,8 @@ impl DataSetPlan {
         self.dates().map(|date| self.file_name(date)).collect()
     }
 
-    /// All chunks: days in order, ids contiguous. The same for both layouts and any number of workers.
+    /// All chunks, with days in order and contiguous ids. They are the same for both layouts and any number of
+    /// workers.
     pub fn chunks(&self) -> Vec<DayChunk> {
         let rows_per_day = draw::rows_per_day(self.seed, self.records, self.days, self.workers);
         let mut chunks = Vec::new();

@@ -1,4 +1,4 @@
-//! Rows as bytes: draws a transaction and appends its line to a buffer, without formatting machinery.
+//! Writes rows: draws a transaction and appends its line to a buffer, without formatting machinery.
 
 use chrono::NaiveDate;
 
@@ -8,10 +8,10 @@ use super::tables::{
     INSTALMENT_STEPS_MIN, INSTALMENTS, REGIONS, STATUSES, WON_PER_STEP,
 };
 
-/// Bytes that no line exceeds; what a chunk's buffer is sized by.
+/// Length of the longest line, which determines the size of a chunk's buffer.
 pub const LINE_BYTES_MAX: usize = 160;
 
-/// Everything rows are drawn from, prepared once and shared by all workers.
+/// The tables that rows are drawn from, prepared once and shared by all workers.
 pub struct Company {
     cards: Vec<PoolCard>,
     categories: Weighted,
@@ -111,8 +111,8 @@ impl Company {
 }
 
 impl Shops {
-    /// An amount in steps: normal around a third of the range with a deviation of a sixth of it; what falls below the
-    /// range is mirrored at its lower end, what falls above is cut.
+    /// An amount in steps, normally distributed around a third of the range with a deviation of a sixth. Values below
+    /// the range are mirrored at its lower end; values above are clamped.
     fn draw_steps(&self, stream: &mut DrawStream) -> i64 {
         let span = self.steps_max - self.steps_min;
         let steps =
@@ -126,9 +126,10 @@ impl Shops {
     }
 }
 
-/// Cards whose masked numbers go round all values in a scattered order, so that a pool of as many cards holds them all.
+/// Cards whose masked numbers run through all values in scattered order, so that a pool of as many cards has all of
+/// them.
 fn card_pool(seed: u64, cards: u32) -> Vec<PoolCard> {
-    /// Prime, and so coprime to the number of suffixes: stepping by it visits each before it repeats one.
+    /// A prime, so coprime to the number of suffixes. Stepping by it visits each suffix before it repeats one.
     const STRIDE: usize = 7_919;
     let mut stream = DrawStream::new(seed, Purpose::Cards, 0);
     let mut place = stream.index(CARD_SUFFIXES);
@@ -151,7 +152,7 @@ struct Head([u8; 54]);
 impl Head {
     fn new(date: NaiveDate) -> Self {
         let mut head = *b"TXN0000000000,0000-00-00 00:00:00,****-****-****-0000,";
-        // Years are at most 9999 by the plan: ten characters.
+        // Years are at most 9999 by the plan, so a date has ten characters.
         let text = date.to_string();
         head[14..24].copy_from_slice(&text.as_bytes()[..10]);
         Self(head)

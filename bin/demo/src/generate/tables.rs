@@ -1,4 +1,4 @@
-//! The generated card company: its categories, merchants, regions and habits, as literal tables.
+//! The tables of the generated card company: its categories, merchants, regions and habits.
 //!
 //! All odds are small integers, so that drawing from them is exact and the same on every machine.
 
@@ -169,15 +169,15 @@ pub const REGIONS: [(&str, u8); 8] = [
 /// The outcomes of a transaction, and their odds.
 pub const STATUSES: [(&str, u8); 3] = [("approved", 95), ("declined", 3), ("cancelled", 2)];
 
-/// Weight of each hour of the day: lunch and the evening stand out.
+/// Weight of each hour of the day, highest at lunch and in the evening.
 pub const HOURS: [u8; 24] = [
     8, 5, 3, 2, 2, 4, 12, 28, 40, 44, 52, 78, 100, 72, 54, 50, 54, 66, 86, 96, 74, 52, 34, 18,
 ];
 
-/// Instalment months and their weights, where instalments are possible; 0 is paid at once.
+/// Numbers of instalments in months and their weights; 0 is paid at once.
 pub const INSTALMENTS: [(&str, u8); 5] = [("0", 60), ("2", 8), ("3", 16), ("6", 9), ("12", 7)];
 
-/// Of how many cards out of a hundred are credit cards.
+/// Percentage of credit cards among all cards.
 pub const CREDIT_PERCENT: usize = 65;
 
 /// Card type of a credit card.
@@ -186,8 +186,8 @@ pub const CREDIT: &str = "신용";
 /// Card type of a debit card.
 pub const DEBIT: &str = "체크";
 
-/// Masked card numbers show four digits, from this one on …
+/// The least value of the four visible digits of a masked card number.
 pub const CARD_SUFFIX_MIN: usize = 1_000;
 
-/// … and this many of them.
+/// The number of values of the four visible digits.
 pub const CARD_SUFFIXES: usize = 9_000;

@@ -1,4 +1,4 @@
-//! Files of a generated data set: what directory they may go to, and how each appears whole or not at all.
+//! Writes the files of a generated data set. Each file appears complete or not at all.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-/// Names of CSV files in `dir` beside the `expected` ones, in order. A directory that does not exist has none.
+/// Names of CSV files in `dir` other than the `expected` ones, in order. Empty if the directory does not exist.
 pub fn foreign_csv_files(dir: &Path, expected: &BTreeSet<String>) -> anyhow::Result<Vec<String>> {
     let unreadable = || {
         format!(
@@ -37,7 +37,7 @@ pub fn foreign_csv_files(dir: &Path, expected: &BTreeSet<String>) -> anyhow::Res
     Ok(foreign)
 }
 
-/// A file under a temporary name, which takes its real name when finished and vanishes if dropped before.
+/// A file under a temporary name. It is renamed when finished, and removed if dropped before.
 pub struct PendingFile {
     file: File,
     temporary: PathBuf,
@@ -47,7 +47,7 @@ pub struct PendingFile {
 }
 
 impl PendingFile {
-    /// Begins `dir/name`.
+    /// Creates a temporary file for `dir/name`.
     pub fn create(dir: &Path, name: &str) -> anyhow::Result<Self> {
         let temporary = dir.join(format!(".{name}.tmp"));
         let file = File::create(&temporary)
@@ -61,7 +61,7 @@ impl PendingFile {
         })
     }
 
-    /// Appends to it.
+    /// Appends bytes.
     pub fn write(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
         self.file.write_all(bytes).with_context(|| {
             format!(
@@ -73,7 +73,7 @@ impl PendingFile {
         Ok(())
     }
 
-    /// Gives it its real name, in place of an older file; returns its bytes.
+    /// Renames the file to its real name, replacing an older file. Returns its size.
     pub fn finish(mut self) -> anyhow::Result<u64> {
         fs::rename(&self.temporary, &self.path).with_context(|| {
             format!(
@@ -90,7 +90,7 @@ impl PendingFile {
 impl Drop for PendingFile {
     fn drop(&mut self) {
         if !self.finished {
-            // Already failing: a file that cannot be removed either changes nothing of what the user must do.
+            // The command fails already. That the file cannot be removed does not change what the user must do.
             let _ = fs::remove_file(&self.temporary);
         }
     }

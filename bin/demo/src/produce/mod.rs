@@ -1,4 +1,4 @@
-//! The rows of files as the messages of a Kafka topic.
+//! Sends the rows of files as messages to a Kafka topic.
 
 mod rows;
 
@@ -17,7 +17,7 @@ use tidewater_engine::file::{ListedFile, list};
 use self::rows::{FeedRecord, FileRows};
 use crate::DemoError;
 
-/// Rows after which the clock is looked at, at most.
+/// Most rows between two looks at the clock.
 const CLOCK_EVERY: u64 = 100;
 
 /// What to send, and how.
@@ -73,7 +73,7 @@ impl FileProducer {
     /// Lists the files and connects to the brokers.
     ///
     /// # Errors
-    /// When the location means nothing, there are no files, or the topic cannot be written to.
+    /// When the location is invalid, there are no files, or the topic cannot be written to.
     pub fn open(options: &ProduceOptions) -> Result<Self, DemoError> {
         let location = Location::parse(&options.to).map_err(|wrong| {
             DemoError::Options(format!(
@@ -103,8 +103,8 @@ impl FileProducer {
         self.files.len()
     }
 
-    /// Sends all rows, or those until `stopping` is set; returns how many the brokers have. `rows` counts them, for
-    /// progress.
+    /// Sends all rows, or until `stopping` is set. Returns how many the brokers have received. `rows` counts them,
+    /// for progress.
     ///
     /// # Errors
     /// When a file cannot be read or a message cannot be delivered.
@@ -125,7 +125,7 @@ impl FileProducer {
     }
 }
 
-/// Sends the rows of a file; `false` when it was stopped.
+/// Sends the rows of a file. `false` if it was stopped.
 fn send_file(
     options: &ProduceOptions,
     path: &Path,
@@ -147,7 +147,7 @@ fn send_file(
     Ok(true)
 }
 
-/// Rows a second.
+/// Limits the number of rows a second.
 struct RateLimit<'a> {
     rate: Option<u64>,
     began: Instant,

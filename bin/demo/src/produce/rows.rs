@@ -1,4 +1,4 @@
-//! The rows of a file as messages: JSON Lines as they are, CSV records as JSON objects or as they are.
+//! Reads the rows of a file as messages. JSON Lines are sent unchanged, and CSV records as JSON objects or unchanged.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -21,7 +21,7 @@ pub struct FeedRecord {
     pub value: Vec<u8>,
 }
 
-/// Reads the rows of a file, one after the other.
+/// Reads the rows of a file one by one.
 pub struct FileRows<'a> {
     path: &'a Path,
     source: RowSource,
@@ -38,7 +38,7 @@ struct CsvRows {
     record: ByteRecord,
     /// The columns' names as JSON.
     names: Vec<Vec<u8>>,
-    /// Which of them stay text.
+    /// Which columns stay text.
     text: Vec<bool>,
     key: Option<usize>,
     payload: Payload,
@@ -150,7 +150,8 @@ impl CsvRows {
         Ok(true)
     }
 
-    /// A field that is a number in every byte is one, an empty one is null, all others are text.
+    /// Appends a record as an object. A field that is a complete JSON number becomes a number, an empty field null,
+    /// and any other field text.
     fn object(&self, path: &Path, value: &mut Vec<u8>) -> Result<(), DemoError> {
         value.push(b'{');
         for (at, (field, name)) in self.record.iter().zip(&self.names).enumerate() {
