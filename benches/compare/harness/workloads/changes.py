@@ -74,7 +74,7 @@ def corrected(session):
 
 
 def changed(session, what, change):
-    """Rounds of a change, each taken in by Tidewater and computed anew by the peers; after the large history without
+    """Rounds of a change, each read by Tidewater and computed again by the peers; after the large history without
     peers."""
     for records in session.sizes()[1:]:
         history = History(session, records)
