@@ -2,8 +2,8 @@
 //!
 //! 1. A checkpoint changes only with a commit. If an epoch is not committed, the source is read from the last
 //!    checkpoint again.
-//! 2. What a checkpoint refers to is durable once [`SourceChanges::sync`] has returned, and stays until no checkpoint
-//!    refers to it.
+//! 2. Content that a checkpoint refers to is durable once [`SourceChanges::sync`] has returned, and stays until no
+//!    checkpoint refers to it.
 //! 3. Rows of [`InputPart::Retracted`] are those that were inserted before, value for value.
 //! 4. Place columns alone decide which of the rows with one key counts; the order of reading does not matter
 //!    ([`KeyOrder`]).

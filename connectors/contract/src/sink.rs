@@ -336,7 +336,7 @@ pub enum SinkError {
         /// Why.
         reason: &'static str,
     },
-    /// Two tables share a directory, or one lies in the other.
+    /// Two tables have the same directory, or one contains the other.
     #[error(
         "tables {} and {} would overwrite one another; give each a directory outside the other's",
         first.display(), second.display()

@@ -33,7 +33,7 @@ pub enum LineEndRule {
     /// Line feeds, perhaps after carriage returns; or carriage returns, in a file without line feeds.
     #[default]
     Auto,
-    /// Line feeds, perhaps behind carriage returns.
+    /// Line feeds, perhaps after carriage returns.
     LineFeed,
     /// Line feeds, carriage returns, or both.
     Any,

@@ -21,7 +21,7 @@ use timely::dataflow::Scope;
 use super::windows::{LateRows, RetainedWindows};
 use crate::plan::{Node, PlannedView};
 
-/// What the views of a graph have in common.
+/// State shared by the views of a graph.
 pub struct RenderContext<'a> {
     /// The states of the operators.
     pub registry: &'a StateRegistry,
@@ -66,7 +66,7 @@ pub struct Renderer<'a, 'scope> {
     pub view: &'a str,
     relations: &'a BTreeMap<String, DeltaStream<'scope>>,
     interner: &'a Interner,
-    /// What the views of the graph have in common.
+    /// State shared by the views of the graph.
     pub context: &'a RenderContext<'a>,
     /// The late rows of all views so far.
     pub late: &'a RefCell<Vec<LateRows<'scope>>>,

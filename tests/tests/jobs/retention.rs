@@ -83,7 +83,8 @@ fn final_windows_stay_and_late_rows_are_kept_aside() {
     );
     assert!(rows[1].contains("\"z\""), "{}", rows[1]);
 
-    // A view without retention takes all of it in; what is withdrawn of final windows is told, and changes nothing else.
+    // A view without retention reads all rows. A withdrawal that affects closed windows is reported, and changes
+    // nothing else.
     let all = columns(&[("k", "text"), ("total", "bigint")]);
     assert_eq!(place.rows("in_all", &all), ["a|35", "b|2", "z|7"]);
     fs::remove_file(place.path("in").join("1.csv")).unwrap();

@@ -1,4 +1,4 @@
-//! Failures between a job and its topic: the tables lose nothing, and the user is told what to do.
+//! Failures between a job and its topic: the tables lose nothing, and a message tells the user what to do.
 
 use std::net::TcpListener;
 use std::thread;

@@ -1,4 +1,4 @@
-//! Messages as sources meet them.
+//! Decoding of messages.
 #![allow(clippy::unwrap_used)]
 
 mod debezium;
@@ -20,7 +20,8 @@ use tidewater_contract::source::Format;
 
 const MICROS: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
 
-/// A topic `t` of columns that are all read; a name that ends in `!` is NOT NULL, one that ends in `*` is of the key.
+/// A topic `t` with these columns, all of which are read. A name that ends in `!` is NOT NULL; one that ends in `*`
+/// belongs to the key.
 fn spec(format: Format, columns: &[(&str, DataType)], options: &[(&str, &str)]) -> SourceSpec {
     let fields = columns.iter().map(|(name, data_type)| {
         let bare = name.trim_end_matches(['!', '*']);
@@ -61,18 +62,18 @@ fn messages(of: &[(Option<&str>, Option<&str>)]) -> Messages {
     messages
 }
 
-/// The same, of payloads alone.
+/// The same, with payloads only.
 fn payloads(of: &[&str]) -> Messages {
     let of: Vec<_> = of.iter().map(|value| (None, Some(*value))).collect();
     messages(&of)
 }
 
-/// What some messages came to.
+/// The result of decoding messages.
 #[derive(Debug, PartialEq, Eq)]
 struct Read {
     rows: Vec<String>,
     retracted: Vec<String>,
-    /// `offset column: reason`, cut where the test does.
+    /// `offset column: reason`, truncated as in the test.
     rejected: Vec<String>,
 }
 
@@ -97,7 +98,7 @@ fn read(spec: &SourceSpec, messages: &Messages) -> Read {
     }
 }
 
-/// Asserts what messages come to; of reasons a part is given.
+/// Asserts the result of decoding messages. Expected reasons are parts of the messages.
 fn check(
     spec: &SourceSpec,
     messages: &Messages,
@@ -129,7 +130,7 @@ fn shown(batch: &RecordBatch) -> Vec<String> {
     (0..batch.num_rows()).map(row).collect()
 }
 
-/// Why there is no decoder.
+/// The error of creating a decoder.
 fn refusal(spec: &SourceSpec) -> String {
     MessageDecoder::new(spec).err().unwrap().to_string()
 }

@@ -1,4 +1,4 @@
-//! Logs as their users meet them: appended to by several threads, cut short, damaged, read again.
+//! Logs: appended to by several threads, cut short, damaged, and read again.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,7 +50,7 @@ fn messages(partition: i32, first: i64, payloads: &[&str]) -> Messages {
     messages
 }
 
-/// What a position says when offsets 0 to `next` of some partitions were taken in.
+/// The positions after offsets 0 to `next` of some partitions were read.
 fn positions(of: impl IntoIterator<Item = (i32, i64)>) -> BTreeMap<i32, PartitionPosition> {
     let of = of.into_iter();
     of.map(|(partition, next)| {
@@ -63,7 +63,7 @@ fn positions(of: impl IntoIterator<Item = (i32, i64)>) -> BTreeMap<i32, Partitio
     .collect()
 }
 
-/// Delivery, offset and payload of all rows, in the order in which they lie.
+/// Delivery, offset and payload of all rows, in stored order.
 fn rows(reader: &dyn Reader) -> Result<Vec<(usize, i64, Vec<u8>)>, SourceError> {
     let mut rows = Vec::new();
     let mut bytes = 0;
@@ -113,7 +113,7 @@ fn what_was_appended_is_read_again() {
             (1, 9, text("c"))
         ]
     );
-    // What comes later is not read by who has the earlier commit.
+    // A reader of the earlier commit does not read later messages.
     log.append(&messages(7, 10, &["d"])).unwrap();
     assert_eq!(
         read(&directory, &segments, &[(3, 6), (7, 10)]).unwrap(),
@@ -146,7 +146,7 @@ fn a_full_segment_is_followed_by_another() {
     let directory = directory.path();
     let mut segments = Vec::new();
     for offset in 0..6 {
-        // Each time as a run of its own, and two appends in each.
+        // Each round is a run of its own with two appends.
         let log = MessageLog::with_segment_bytes(directory, &segments, 150).unwrap();
         log.append(&messages(0, 2 * offset, &["payload"])).unwrap();
         log.append(&messages(0, 2 * offset + 1, &["payload"]))
@@ -204,7 +204,7 @@ fn what_no_commit_refers_to_is_cut_off() {
         assert_eq!(length, segments[0].bytes);
         assert_eq!(read(directory, &segments, &[(0, 1)]).unwrap(), committed);
     }
-    // It goes on from there.
+    // Appending continues from there.
     log.append(&messages(0, 1, &["c"])).unwrap();
     let segments = log.sync().unwrap();
     let found = read(directory, &segments, &[(0, 2)]).unwrap();
@@ -282,7 +282,7 @@ fn every_byte_that_is_another_is_found() {
                     unreachable!("byte {at}: {error}");
                 };
                 assert_eq!(**kept, *path.to_string_lossy());
-                // A length that is wrong shows where the next frame is looked for.
+                // A wrong length shows at the place of the next frame.
                 assert!(*byte_offset <= good.len() as u64, "byte {at}: {error}");
                 assert!(error.to_string().contains("restore the file from a copy"));
             }

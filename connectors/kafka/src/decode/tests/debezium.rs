@@ -1,4 +1,4 @@
-//! Changes as Debezium tells them.
+//! Changes in Debezium's envelope.
 
 use super::*;
 use crate::debezium::{Change, change};
@@ -112,7 +112,7 @@ fn without_a_key_the_row_before_is_taken_back() {
                 Some(r#"{"op":"u","before":{"id":2,"n":2},"after":{"id":2,"n":3}}"#),
             ),
             (None, Some(r#"{"op":"d","before":{"id":2,"n":3}}"#)),
-            // Behind a deletion: neither a row nor rejected.
+            // The tombstone after a deletion is neither a row nor rejected.
             (Some(r#"{"id":2}"#), None),
         ]),
         &["1|1|10", "2|2|11", "2|3|12"],
@@ -156,7 +156,7 @@ fn a_change_counts_whole_or_not_at_all() {
             ("16 op", "was emptied"),
         ],
     );
-    // With nothing else in the batch there is nothing to take back.
+    // A batch of rejected messages only has no retractions.
     let bad = messages(&[(None, Some(r#"{"op":"u","before":{"id":1},"after":{}}"#))]);
     check(&unkeyed(), &bad, &[], &[], &[("10 id", "is missing")]);
 }
@@ -176,7 +176,7 @@ fn with_a_key_changes_are_upserts() {
                 None,
                 Some(r#"{"op":"u","before":{"id":1,"n":2},"after":{"id":1,"n":3}}"#),
             ),
-            // The key is another one: the old one goes at the same place.
+            // The change has another key: the old key is deleted at the same place.
             (
                 None,
                 Some(r#"{"op":"u","before":{"id":1,"n":3},"after":{"id":4,"n":4}}"#),

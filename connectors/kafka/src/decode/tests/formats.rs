@@ -1,4 +1,4 @@
-//! Payloads of each format, and what is wrong with them.
+//! Payloads of each format, valid and invalid.
 
 use super::*;
 

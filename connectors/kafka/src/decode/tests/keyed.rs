@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A key and what it is of: `id` or, of two columns, `id` and `at`.
+/// A source with the key `id`, or `id` and `at`.
 fn keyed(columns: &[(&str, DataType)], options: &[(&str, &str)]) -> SourceSpec {
     spec(Format::JsonLines, columns, options)
 }
@@ -47,7 +47,7 @@ fn the_schema_has_places_and_lets_all_but_the_key_be_null() {
         &messages(&[
             (None, Some(r#"{"n":1,"id":1}"#)),
             tombstone("1"),
-            // What is declared NOT NULL is so in the rows that come.
+            // Inserted rows must have the columns that are declared NOT NULL.
             (None, Some(r#"{"id":2}"#)),
         ]),
         &["1|1|10|1000|3|10|false", "∅|1|∅|1100|3|11|true"],
@@ -181,7 +181,7 @@ fn columns_of_the_key_that_the_message_says_are_taken_from_it() {
         &[],
         &[("12 id", "does not say it"), ("13 id", "does not say it")],
     );
-    // Of two columns the other is that of the key's text.
+    // With two columns, the text of the message's key is the other one.
     let columns = [
         ("id*", DataType::Int64),
         ("tenant*", DataType::Utf8),

@@ -1,4 +1,4 @@
-//! Columns that the message itself says.
+//! Columns that come from the message itself.
 
 use super::*;
 
@@ -82,7 +82,7 @@ fn what_does_not_fit_rejects_the_message() {
         let mut some = Messages::new(3, 10);
         let headers: [(&[u8], Option<&[u8]>); 2] = [(b"none", None), (b"bad", Some(b"\xff"))];
         some.push((10, -1), None, Some(b"{\"id\":1}"), headers);
-        // Its payload is at fault as well: that is told, and once.
+        // Its payload is invalid too; only the first fault is reported.
         some.push((11, -1), None, Some(b"{}"), headers);
         let good: [(&[u8], Option<&[u8]>); 2] = [(b"none", Some(b"x")), (b"bad", Some(b"y"))];
         some.push((12, 5), Some(b"k"), Some(b"{\"id\":3}"), good);
@@ -133,6 +133,6 @@ fn what_is_not_read_is_not_built() {
     let options = [("column.x", "key"), ("column.y", "offset")];
     let mut some = spec(Format::JsonLines, &columns, &options);
     some.projection = vec![1, 2];
-    // Without a key, which nobody reads.
+    // The message has no key, which no column reads.
     check(&some, &payloads(&[r#"{"id":1}"#]), &["1|10"], &[], &[]);
 }

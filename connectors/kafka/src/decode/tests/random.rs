@@ -1,4 +1,4 @@
-//! Random payloads, good and bad: what messages come to is what the same lines in a file come to.
+//! Random payloads, valid and invalid: messages give the same rows as the same lines in a file.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -103,7 +103,7 @@ fn messages_are_decoded_as_the_lines_of_a_file() {
     }
 }
 
-/// Rows that come less those that go, whatever was rejected, are what a model of the table says.
+/// Inserted rows minus retracted rows equal a model of the table, whatever was rejected.
 #[test]
 fn changes_add_up_to_the_table() {
     let columns = [("id!", DataType::Int64), ("n!", DataType::Int64)];
