@@ -181,7 +181,7 @@ fn columns_of_the_key_that_the_message_says_are_taken_from_it() {
         &[],
         &[("12 id", "does not say it"), ("13 id", "does not say it")],
     );
-    // With two columns, the text of the message's key is the other one.
+    // Of the two key columns, the text of the message's key is `id`, and `tenant` comes from a header.
     let columns = [
         ("id*", DataType::Int64),
         ("tenant*", DataType::Utf8),
