@@ -18,6 +18,7 @@ pub mod job;
 mod log;
 mod memory;
 pub mod output;
+#[cfg(feature = "kafka")]
 mod produce;
 pub mod progress;
 mod replay;
@@ -67,6 +68,7 @@ pub fn dispatch(command: &CliCommand) -> Result<(), Failure> {
         CliCommand::Replay(args) => replay::run(args),
         CliCommand::Check(args) => inspect::check(args),
         CliCommand::Explain(args) => inspect::explain(args),
+        #[cfg(feature = "kafka")]
         CliCommand::Produce(args) => produce::run(args),
         CliCommand::Generate(args) => generate::run(args),
     }

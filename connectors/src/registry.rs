@@ -48,6 +48,16 @@ impl Registry {
         sources.rev().find(|connector| connector.accepts(location))
     }
 
+    /// The cargo feature of the connector of a location, where this build lacks it.
+    pub fn missing_feature(&self, location: &str) -> Option<&'static str> {
+        (cfg!(not(feature = "kafka")) && location.starts_with("kafka:")).then_some("kafka")
+    }
+
+    /// All connectors of sinks.
+    pub fn sinks(&self) -> impl Iterator<Item = &'static dyn SinkConnector> {
+        self.sinks.iter().copied()
+    }
+
     /// The connector of a sink's target; `None` for a directory, whose tables the engine publishes itself.
     pub fn sink(&self, target: &str) -> Option<&'static dyn SinkConnector> {
         let sinks = self.sinks.iter().copied();

@@ -1,10 +1,11 @@
 //! Demo data for jobs: card transactions determined by a seed ([`generate`]), and rows of files as messages of a
-//! topic ([`produce`]).
+//! topic (`produce`, with the cargo feature `kafka`).
 //!
 //! The commands `tidewater generate` and `tidewater produce` add options, progress and a summary. No job needs this
 //! crate.
 
 pub mod generate;
+#[cfg(feature = "kafka")]
 pub mod produce;
 
 use thiserror::Error;

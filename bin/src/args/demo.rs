@@ -2,6 +2,7 @@
 
 use clap::Args;
 use tidewater_demo::generate::GenerateOptions;
+#[cfg(feature = "kafka")]
 use tidewater_demo::produce::ProduceOptions;
 
 use super::worker_count;
@@ -27,6 +28,7 @@ pub struct GenerateArgs {
 }
 
 /// `tidewater produce`.
+#[cfg(feature = "kafka")]
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  \
     tidewater produce data/transactions --to kafka://localhost:9092/transactions --rate 50000\n\n\

@@ -11,7 +11,9 @@ use std::time::Duration;
 use clap::builder::RangedU64ValueParser;
 use clap::{Parser, Subcommand};
 
-pub use demo::{GenerateArgs, ProduceArgs};
+pub use demo::GenerateArgs;
+#[cfg(feature = "kafka")]
+pub use demo::ProduceArgs;
 pub use job::{CheckArgs, ExplainArgs, GraphFormat, JobArgs};
 pub use replay::ReplayArgs;
 pub use run::{FollowArgs, IntakeArgs, ProcessArgs, RunArgs};
@@ -65,6 +67,7 @@ pub enum CliCommand {
     /// Write a card company's transactions as CSV files, to try jobs on
     Generate(GenerateArgs),
     /// Feed the rows of files into a Kafka topic, to try jobs on
+    #[cfg(feature = "kafka")]
     Produce(ProduceArgs),
 }
 

@@ -39,6 +39,13 @@ pub trait SinkConnector: Debug + Send + Sync {
     /// The system's name, as people write it.
     fn title(&self) -> &'static str;
 
+    /// A target as a user may write it, for hints.
+    fn example(&self) -> &'static str;
+
+    /// The options that its sinks have and directories do not, for hints. A name that ends with a dot stands for all that
+    /// begin with it.
+    fn options(&self) -> &'static [&'static str];
+
     /// Whether this connector handles a target.
     fn accepts(&self, target: &str) -> bool;
 

@@ -256,8 +256,9 @@ fn parsed(mut spec: SourceSpec) -> Result<Source, Vec<Diagnostic>> {
     let input = match &spec.source {
         Some(source) => Arc::clone(source),
         None => {
-            let Some(connector) = Registry::default().source(&spec.location) else {
-                return Err(vec![failed(unknown_scheme(&spec.location))]);
+            let registry = Registry::default();
+            let Some(connector) = registry.source(&spec.location) else {
+                return Err(vec![failed(unknown_scheme(&registry, &spec.location))]);
             };
             let declaration = SourceDeclaration {
                 name: &spec.name,

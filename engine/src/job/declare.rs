@@ -355,18 +355,23 @@ fn connector(
     };
     let Some(connector) = registry.source(location) else {
         let finds = [Find::Text(location.clone()), Find::Words(&["LOCATION"])];
-        let found = site.diagnostic(&finds, unknown_scheme(location));
+        let found = site.diagnostic(&finds, unknown_scheme(registry, location));
         return Err(found.with_hint("write a path: LOCATION 'data/*.csv'"));
     };
     Ok((location.clone(), connector))
 }
 
 /// The message about a location that no connector accepts.
-pub(super) fn unknown_scheme(location: &str) -> String {
+pub(super) fn unknown_scheme(registry: &Registry, location: &str) -> String {
     let scheme = location
         .split_once("://")
         .map_or(location, |(scheme, _)| scheme);
-    format!("{scheme}:// is not supported by this version")
+    match registry.missing_feature(location) {
+        Some(feature) => {
+            format!("{scheme}:// needs a build with the cargo feature '{feature}'")
+        }
+        None => format!("{scheme}:// is not supported by this version"),
+    }
 }
 
 /// A mistake that a connector found, with its place.

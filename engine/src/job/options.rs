@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use datafusion_sql::sqlparser::ast::Value;
+use tidewater_connectors::Registry;
 use tidewater_connectors::declaration::{DeclarationError, DeclarationPart};
 use tidewater_connectors::error::OptionError;
 use tidewater_connectors::file::sink::parse_encoding;
@@ -20,9 +21,6 @@ pub(super) type Options = BTreeMap<String, String>;
 
 /// Options of a `COPY` that are the engine's and not the format's.
 const OF_TABLES: [&str; 2] = ["retain", "retain_by"];
-
-/// Options of tables that go to Kafka.
-const OF_TOPICS: [&str; 2] = ["key", "mode"];
 
 /// `OPTIONS (…)` with names in lower case; a name given twice is an error.
 pub(super) fn options(
@@ -62,6 +60,7 @@ pub(super) fn option_finds(name: &str) -> Vec<Find> {
 
 /// The encoding of a published table: Parquet, unless the statement says something else.
 pub(super) fn encoding(
+    registry: &Registry,
     stored_as: Option<&str>,
     options: &Options,
     site: &Site<'_>,
@@ -77,7 +76,7 @@ pub(super) fn encoding(
         options,
         |options| parse_encoding(format, options),
         wrong,
-        |error| errors.push(sink_diagnostic(&error, site)),
+        |error| errors.push(sink_diagnostic(registry, &error, site)),
     )
 }
 
@@ -147,7 +146,7 @@ fn each_wrong<T, E>(
     }
 }
 
-fn sink_diagnostic(error: &SinkError, site: &Site<'_>) -> Diagnostic {
+fn sink_diagnostic(registry: &Registry, error: &SinkError, site: &Site<'_>) -> Diagnostic {
     match error {
         SinkError::UnknownFormat(format) => site.diagnostic(
             &[Find::Name(format.clone())],
@@ -157,7 +156,7 @@ fn sink_diagnostic(error: &SinkError, site: &Site<'_>) -> Diagnostic {
             option,
             format,
             known,
-        } => unknown_option(option, format, known, site),
+        } => unknown_option(registry, option, format, known, site),
         SinkError::OptionValue { option, value, .. } => {
             let finds = [vec![Find::Text(value.clone())], option_finds(option)].concat();
             site.diagnostic(&finds, lower_first(&error.to_string()))
@@ -167,7 +166,13 @@ fn sink_diagnostic(error: &SinkError, site: &Site<'_>) -> Diagnostic {
 }
 
 /// An option of a `COPY` that its format does not have; `known` lists those that it has.
-fn unknown_option(option: &str, format: &str, known: &str, site: &Site<'_>) -> Diagnostic {
+fn unknown_option(
+    registry: &Registry,
+    option: &str,
+    format: &str,
+    known: &str,
+    site: &Site<'_>,
+) -> Diagnostic {
     let message = format!("option '{option}' is not known for STORED AS {format}");
     let found = site.diagnostic(&option_finds(option), message);
     let known: Vec<&str> = known
@@ -175,23 +180,26 @@ fn unknown_option(option: &str, format: &str, known: &str, site: &Site<'_>) -> D
         .filter(|name| *name != "none")
         .chain(OF_TABLES)
         .collect();
-    let of_topics = OF_TOPICS.contains(&option) || option.starts_with("kafka.");
+    let is_of = |name: &&str| *name == option || (name.ends_with('.') && option.starts_with(*name));
+    let of_sink = registry
+        .sinks()
+        .find(|connector| connector.options().iter().any(|name| is_of(&name)));
     let near = phrasebook::option(option)
         .filter(|here| known.contains(here))
         .or_else(|| nearest(option, known.iter().copied()));
+    if let Some(connector) = of_sink {
+        return found.with_hint(format!(
+            "'{option}' is for tables that go to {}: COPY … TO '{}'",
+            connector.title(),
+            connector.example()
+        ));
+    }
     match near {
-        _ if of_topics => found.with_hint(format!(
-            "'{option}' is for tables that go to Kafka: COPY … TO 'kafka://host:9092/topic'"
-        )),
         Some(near) => found.with_hint(format!(
             "did you mean '{near}'? Known are {}",
             known.join(", ")
         )),
-        None => found.with_hint(format!(
-            "known are {}; of tables that go to Kafka also {}",
-            known.join(", "),
-            OF_TOPICS.join(", ")
-        )),
+        None => found.with_hint(format!("known are {}", known.join(", "))),
     }
 }
 

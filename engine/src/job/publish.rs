@@ -35,14 +35,14 @@ pub(super) fn sink(
         return external(connector, copy, schema, site);
     }
     let mut errors = unpublishable(schema, site);
-    let path = directory_path(&copy.target).map_err(|message| {
+    let path = directory_path(registry, &copy.target).map_err(|message| {
         let found = site.diagnostic(&[Find::Text(copy.target.clone())], message);
         errors.push(found.with_hint("write a path: TO 'out/table'"));
     });
     let partition_by = partitions(&copy.partitioned_by, schema, site, &mut errors);
     let mut given = options(&copy.options, site, &mut errors);
     let retain = retain(&mut given, schema, site).map_err(|error| errors.push(error));
-    let encoding = encoding(copy.stored_as.as_deref(), &given, site, &mut errors);
+    let encoding = encoding(registry, copy.stored_as.as_deref(), &given, site, &mut errors);
     match (path, encoding, retain) {
         (Ok(path), Some(encoding), Ok(retain)) if errors.is_empty() => {
             let directory = DirectorySpec {
@@ -294,10 +294,10 @@ pub(super) fn name_apart(sinks: &mut [(Sink, Place)]) {
 }
 
 /// The directory that a target names.
-fn directory_path(target: &str) -> Result<String, String> {
+fn directory_path(registry: &Registry, target: &str) -> Result<String, String> {
     if is_local(target) {
         local_path(target)
     } else {
-        Err(unknown_scheme(target))
+        Err(unknown_scheme(registry, target))
     }
 }

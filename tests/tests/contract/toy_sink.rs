@@ -42,6 +42,14 @@ impl SinkConnector for ToySinks {
         "a toy"
     }
 
+    fn example(&self) -> &'static str {
+        "toy:///changes"
+    }
+
+    fn options(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     fn accepts(&self, target: &str) -> bool {
         target.starts_with(SCHEME)
     }

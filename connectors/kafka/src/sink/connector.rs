@@ -30,6 +30,14 @@ impl SinkConnector for KafkaSinks {
         "Kafka"
     }
 
+    fn example(&self) -> &'static str {
+        "kafka://host:9092/topic"
+    }
+
+    fn options(&self) -> &'static [&'static str] {
+        &["key", "mode", "kafka."]
+    }
+
     fn accepts(&self, target: &str) -> bool {
         Location::is_kafka(target)
     }
