@@ -42,7 +42,13 @@ pub(super) fn sink(
     let partition_by = partitions(&copy.partitioned_by, schema, site, &mut errors);
     let mut given = options(&copy.options, site, &mut errors);
     let retain = retain(&mut given, schema, site).map_err(|error| errors.push(error));
-    let encoding = encoding(registry, copy.stored_as.as_deref(), &given, site, &mut errors);
+    let encoding = encoding(
+        registry,
+        copy.stored_as.as_deref(),
+        &given,
+        site,
+        &mut errors,
+    );
     match (path, encoding, retain) {
         (Ok(path), Some(encoding), Ok(retain)) if errors.is_empty() => {
             let directory = DirectorySpec {

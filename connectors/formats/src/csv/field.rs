@@ -7,8 +7,8 @@ use arrow::array::{ArrayRef, NullBufferBuilder};
 use arrow::buffer::NullBuffer;
 use arrow::error::ArrowError;
 
+use super::index::Index;
 use super::record::Dialect;
-use super::split::Index;
 use crate::scalar::{BadValue, FieldText};
 
 /// Rows of a block whose fields are known.

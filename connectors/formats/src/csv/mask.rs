@@ -4,7 +4,7 @@
 //! which find a chunk's masks in a few instructions and know its lowest and its next bit in one each. The tests hold
 //! both to the same answer.
 
-use super::split::{Index, position, size};
+use super::index::{Index, position, size};
 
 /// Records the fields that end from `at` on, behind the first position of `index`, until there are `rows` lines or no
 /// bytes. Gives the place up to which it came, and how many positions are known; the index may hold more, of before.

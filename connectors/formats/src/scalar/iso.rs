@@ -1,7 +1,7 @@
 //! Dates and times as ISO 8601 writes them, from bytes.
 
-use super::BadValue;
-use super::timestamp::{Clock, ClockZone, NOT_TIMESTAMP};
+use super::clock::{Clock, ClockZone, NOT_TIMESTAMP};
+use super::value::BadValue;
 
 pub(super) const SECONDS_A_DAY: i64 = 86_400;
 

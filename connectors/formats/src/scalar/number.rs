@@ -5,7 +5,7 @@ use std::str::FromStr;
 use arrow::datatypes::i256;
 use memchr::{memchr, memchr2};
 
-use super::{BadValue, FieldText, OUT_OF_RANGE};
+use super::value::{BadValue, FieldText, OUT_OF_RANGE};
 
 const NOT_WHOLE: BadValue = "it is not a whole number";
 pub(super) const NOT_NUMBER: BadValue = "it is not a number";

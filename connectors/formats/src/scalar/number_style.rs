@@ -1,6 +1,6 @@
 //! How a source writes numbers other than plainly: separators, and parentheses around negative ones.
 
-use super::BadValue;
+use super::value::BadValue;
 
 const BAD_GROUPS: BadValue =
     "its thousands separators are not where they belong, such as in 1,234,567";

@@ -6,10 +6,10 @@ use arrow::datatypes::TimeUnit;
 use chrono::format::{Item, Parsed, StrftimeItems};
 use chrono::{DateTime, NaiveDateTime, NaiveTime};
 
+use super::clock::{Clock, ClockZone, HAS_TIME, NOT_DATE};
 use super::iso::{self, SECONDS_A_DAY};
 use super::number;
-use super::timestamp::{Clock, ClockZone, HAS_TIME, NOT_DATE};
-use super::{BadValue, OUT_OF_RANGE};
+use super::value::{BadValue, OUT_OF_RANGE};
 
 const NOT_IN_FORMAT: BadValue = "it does not follow the source's format";
 const IN_NO_FORMAT: BadValue = "it follows none of the source's formats";
@@ -33,6 +33,27 @@ const NAMED: &[(&str, TimeFormat)] = &[
     ),
     ("epoch_nanoseconds", TimeFormat::Epoch(TimeUnit::Nanosecond)),
 ];
+
+/// `offsets`: what becomes of a timestamp with a zone offset in a column without a time zone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Offsets {
+    /// It is a bad value: the column would not say which zone's clock it shows.
+    #[default]
+    Refuse,
+    /// The column shows UTC: the offset is subtracted.
+    Convert,
+}
+
+/// How a source writes points in time.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TimeRules {
+    /// `timestamp_format` or `timestamp_formats`.
+    pub timestamps: TimeFormats,
+    /// `date_format` or `date_formats`.
+    pub dates: TimeFormats,
+    /// `offsets`.
+    pub offsets: Offsets,
+}
 
 /// One way to write a point in time.
 #[derive(Clone, Debug, PartialEq)]

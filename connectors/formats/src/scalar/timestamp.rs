@@ -4,15 +4,12 @@ use arrow::array::timezone::Tz;
 use arrow::datatypes::TimeUnit;
 use chrono::{DateTime, LocalResult, Offset, TimeZone};
 
+use super::clock::{Clock, ClockZone};
 use super::iso;
-use super::{BadValue, OUT_OF_RANGE, Offsets, TimeFormats, TimeRules};
+use super::time_format::{Offsets, TimeFormats, TimeRules};
+use super::value::{BadValue, OUT_OF_RANGE};
 
-pub(super) const NOT_DATE: BadValue = "it is not a date such as 2024-03-10";
 const NOT_TIME: BadValue = "it is not a time such as 07:23:12";
-pub(super) const NOT_TIMESTAMP: BadValue =
-    "it is not a timestamp such as 2024-03-10 07:23:12; for another form set timestamp_format";
-pub(super) const HAS_TIME: BadValue =
-    "it has a time of day or an offset, which a date cannot hold; declare TIMESTAMP";
 const TOO_FINE: BadValue = "it has more digits after the second than the column keeps";
 /// Of an instant in a column that has no zone.
 pub(crate) const HAS_OFFSET: BadValue = "it has a zone offset, the column has no time zone; declare TIMESTAMP WITH TIME ZONE, or set \
@@ -20,26 +17,6 @@ pub(crate) const HAS_OFFSET: BadValue = "it has a zone offset, the column has no
 const NO_SUCH_LOCAL: BadValue = "the clock of the column's time zone skips this time";
 const TWICE_LOCAL: BadValue =
     "the clock of the column's time zone shows this time twice; write its offset";
-
-/// What a clock and a calendar show.
-#[derive(Clone, Copy)]
-pub(super) struct Clock {
-    /// Seconds since 1970-01-01 00:00:00 on the same clock.
-    pub seconds: i64,
-    pub nanoseconds: u32,
-    pub zone: ClockZone,
-}
-
-/// Where a clock stands.
-#[derive(Clone, Copy)]
-pub(super) enum ClockZone {
-    /// The text does not say.
-    Unknown,
-    /// So many seconds ahead of UTC, as the text says.
-    Ahead(i32),
-    /// In UTC, as counts since 1970 are.
-    Utc,
-}
 
 /// Reads the timestamps of a column.
 #[derive(Clone, Debug)]

@@ -21,8 +21,8 @@ use std::ops::Range;
 
 use memchr::memchr_iter;
 
+use super::index::{Index, position, size};
 use super::mask;
-use super::split::{Index, position, size};
 use crate::scalar::FieldText;
 
 /// Texts with fewer lines are not packed.

@@ -2,7 +2,7 @@
 
 use super::{Column, append_length, bits, take_bytes, take_length};
 use crate::csv::dictionary::Dictionary;
-use crate::csv::split::position;
+use crate::csv::index::position;
 use crate::scalar::FieldText;
 
 pub(super) const KIND: u8 = 2;

@@ -10,8 +10,9 @@ use parquet::arrow::arrow_writer::ArrowRowGroupWriterFactory;
 use parquet::column::writer::ColumnCloseResult;
 use parquet::file::writer::SerializedFileWriter;
 
+use super::options::{CHUNK_ROWS, ParquetOptions};
+use super::read_back::RowGroups;
 use super::row_group::{RowGroup, too_few};
-use super::{CHUNK_ROWS, ParquetOptions, RowGroups};
 use tidewater_contract::sink::EncodeError;
 
 /// Writes a file row group by row group.

@@ -13,7 +13,7 @@ use parquet::arrow::arrow_reader::{
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 
 use super::super::guard::{guarded, guarded_iter};
-use super::ParquetOptions;
+use super::options::ParquetOptions;
 use tidewater_contract::sink::EncodeError;
 
 /// Rows of a batch that is read back.

@@ -11,8 +11,8 @@ use parquet::errors::ParquetError;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::SchemaDescriptor;
 
+use super::options::{CHUNK_ROWS, ParquetOptions, to_microseconds};
 use super::text::DictionaryColumn;
-use super::{CHUNK_ROWS, ParquetOptions, to_microseconds};
 use tidewater_contract::sink::EncodeError;
 
 /// A row group that is encoded.

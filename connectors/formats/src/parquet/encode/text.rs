@@ -26,7 +26,8 @@ use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
 
 use super::compress::compressed;
-use super::{CHUNK_ROWS, hybrid};
+use super::hybrid;
+use super::options::CHUNK_ROWS;
 use crate::texts::{NULL, Texts};
 
 /// Rows of a page.

@@ -2,6 +2,7 @@
 
 use chrono::{Datelike, NaiveDate};
 
+use super::super::clock::{HAS_TIME, NOT_DATE, NOT_TIMESTAMP};
 use super::*;
 use crate::scalar::TimeFormat;
 
