@@ -1,4 +1,4 @@
-//! `tidewater check` and `tidewater explain`: what a job says, without reading data.
+//! `tidewater check` and `tidewater explain`, which read a job but no data.
 
 use tidewater_engine::Explain;
 
@@ -6,7 +6,7 @@ use crate::args::{CheckArgs, ExplainArgs, GraphFormat};
 use crate::failure::Failure;
 use crate::{job, output};
 
-/// Runs `check`: the job's errors are the failure.
+/// Runs `check`, which fails with the job's errors.
 pub fn check(args: &CheckArgs) -> Result<(), Failure> {
     let job = job::load(&args.job)?;
     let mut text = format!("{}: no errors\n", args.job.job.display());

@@ -39,11 +39,11 @@ pub trait SinkConnector: Debug + Send + Sync {
     /// The system's name, as people write it.
     fn title(&self) -> &'static str;
 
-    /// A target as a user may write it, for hints.
+    /// An example of a target, for hints.
     fn example(&self) -> &'static str;
 
-    /// The options that its sinks have and directories do not, for hints. A name that ends with a dot stands for all that
-    /// begin with it.
+    /// The options that only its sinks have and directories do not, for hints. A name that ends with a dot stands for
+    /// all names that begin with it.
     fn options(&self) -> &'static [&'static str];
 
     /// Whether this connector handles a target.

@@ -1,4 +1,4 @@
-//! The sentence that says why a row of a CSV file is rejected.
+//! The message that says why a row of a CSV file is rejected.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::scalar::BadValue;
 const NOT_ENCODED: BadValue = "it has bytes that are none in the source's encoding";
 
 impl Decoder {
-    /// The column at fault, where a single one is, and the sentence.
+    /// The column at fault, if it is a single one, and the message.
     pub(super) fn explain(&self, text: &[u8], reason: &FaultReason) -> (Option<Arc<str>>, String) {
         match reason {
             FaultReason::Misfit(MisfitReason::Quotes(fault)) => {

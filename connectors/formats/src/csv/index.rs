@@ -1,16 +1,16 @@
-//! Where the fields of many rows are.
+//! The positions of the fields of many rows.
 
 use std::ops::Range;
 
-/// Where the fields of some rows are. Every row has the same number of fields.
+/// The positions of the fields of some rows. Every row has the same number of fields.
 pub(super) struct Index {
-    /// Positions behind the delimiter that ends a field, or would, or where a row begins.
+    /// For each row its start, followed by the end of each of its fields plus the length of a delimiter.
     pub(super) after: Vec<u32>,
-    /// For each row, where in `after` its own positions begin: its start, then one for each field.
+    /// For each row, the index in `after` of its first position.
     pub(super) rows: Vec<u32>,
-    /// In the block without quotes: for each line end, its place in `after`.
+    /// In a block without quotes: for each line end, its index in `after`.
     pub(super) lines: Vec<u32>,
-    /// Bytes of a delimiter, which follow a field.
+    /// Length of a delimiter in bytes.
     pub(super) delimiter_bytes: usize,
 }
 
@@ -31,8 +31,8 @@ impl Index {
         self.rows.len()
     }
 
-    /// The bytes of each row's `field`; those of the last one may end in the CR of a line end. Of a field that the row
-    /// does not have, the end comes before the start.
+    /// The bytes of each row's `field`. Those of the last field may end with the CR of a line end. For a field that
+    /// the row does not have, the end is before the start.
     pub(super) fn ranges(&self, field: usize) -> impl Iterator<Item = Range<usize>> {
         self.rows.iter().map(move |row| self.field(*row, field))
     }
@@ -61,12 +61,12 @@ impl Index {
     }
 }
 
-/// A position in a block. Blocks are far smaller than 4 GiB: the reader bounds records by 64 MiB.
+/// A position in a block. Blocks are far smaller than 4 GiB, since the reader limits records to 64 MiB.
 pub(super) fn position(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
 }
 
-/// As an index.
+/// A position as an index.
 pub(super) fn size(position: u32) -> usize {
     usize::try_from(position).unwrap_or(usize::MAX)
 }

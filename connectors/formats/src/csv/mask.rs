@@ -1,13 +1,14 @@
 //! Finds delimiters and line ends, 64 bytes at a time, as bits of a mask.
 //!
-//! The same loop is compiled twice: for any processor, with masks of eight bytes at a time, and for those with AVX2,
-//! which find a chunk's masks in a few instructions and know its lowest and its next bit in one each. The tests hold
-//! both to the same answer.
+//! The same loop is compiled twice. One version runs on any processor and finds the masks of eight bytes at a time.
+//! The other needs AVX2, which finds the masks of a chunk in a few instructions, and BMI, which finds and clears the
+//! lowest set bit in one each. Tests check that both agree.
 
 use super::index::{Index, position, size};
 
-/// Records the fields that end from `at` on, behind the first position of `index`, until there are `rows` lines or no
-/// bytes. Gives the place up to which it came, and how many positions are known; the index may hold more, of before.
+/// Finds the ends of fields from `at` on and stores them after the first position of `index`, until it has `rows`
+/// lines or the bytes end. Returns the position reached and the number of valid positions; those behind them are left
+/// over from earlier calls.
 pub(super) fn split(
     bytes: &[u8],
     at: usize,
@@ -21,7 +22,7 @@ pub(super) fn split(
         && is_x86_feature_detected!("bmi2")
         && is_x86_feature_detected!("popcnt")
     {
-        // SAFETY: the processor has what the function is compiled for.
+        // SAFETY: the processor has all features that the function is compiled for.
         return unsafe { with_avx2(bytes, at, delimiter, rows, index) };
     }
     split_by(bytes, at, delimiter, rows, index, equal_mask)
@@ -50,7 +51,7 @@ fn equal_mask_avx2(chunk: &[u8; 64], byte: u8) -> u64 {
         _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_set1_epi8,
     };
     let pattern = _mm256_set1_epi8(byte.cast_signed());
-    // SAFETY: the chunk has two times the 32 bytes that are loaded, which need no alignment.
+    // SAFETY: the chunk has the two times 32 bytes that are loaded, and the loads need no alignment.
     let (low, high) = unsafe {
         let low = _mm256_loadu_si256(chunk.as_ptr().cast());
         (low, _mm256_loadu_si256(chunk.as_ptr().add(32).cast()))
@@ -60,7 +61,7 @@ fn equal_mask_avx2(chunk: &[u8; 64], byte: u8) -> u64 {
     u64::from(low) | u64::from(high) << 32
 }
 
-/// Inlined so that it is compiled for the processor that its caller is compiled for.
+/// Inlined so that it is compiled with the features of its caller.
 #[inline(always)]
 #[allow(clippy::inline_always)]
 fn split_by(
@@ -96,7 +97,8 @@ fn split_by(
     (at, known)
 }
 
-/// Records the ends of fields in the chunk at `at` behind the positions that are known, and says how many are now.
+/// Stores the ends of fields in the chunk at `at` after the `known` positions. Returns the new number of known
+/// positions.
 #[inline(always)]
 #[allow(clippy::inline_always)]
 fn push(index: &mut Index, known: usize, at: usize, mut ends: u64, mut line_ends: u64) -> usize {
@@ -107,13 +109,13 @@ fn push(index: &mut Index, known: usize, at: usize, mut ends: u64, mut line_ends
         index.lines.push(position(known + before));
         line_ends &= line_ends.wrapping_sub(1);
     }
-    // Room for a position at every byte, so that none is looked at before it is written.
+    // There is room for a position at every byte, so the loop needs no check before it writes.
     if index.after.len() < known + 64 {
         index.after.resize((known + 64) * 2, 0);
     }
     let base = position(at + 1);
     let slots = index.after.get_mut(known..).unwrap_or_default();
-    // By eights, so that the usual chunk takes no branch that cannot be foretold.
+    // Eight at a time, because most chunks then take no branch that the processor predicts wrongly.
     for eight in slots.as_chunks_mut::<8>().0 {
         for slot in eight {
             *slot = base + ends.trailing_zeros();
@@ -126,7 +128,7 @@ fn push(index: &mut Index, known: usize, at: usize, mut ends: u64, mut line_ends
     known + count
 }
 
-/// Bit i says whether byte i of the chunk is `byte`. Eight bytes at a time, exactly (no borrow between bytes).
+/// Bit i is set if byte i of the chunk is `byte`. Eight bytes at a time; no carry crosses from one byte to the next.
 fn equal_mask(chunk: &[u8; 64], byte: u8) -> u64 {
     const LOW: u64 = u64::from_ne_bytes([0x01; 8]);
     const SEVEN: u64 = u64::from_ne_bytes([0x7f; 8]);
@@ -144,7 +146,7 @@ fn equal_mask(chunk: &[u8; 64], byte: u8) -> u64 {
 mod tests {
     use super::*;
 
-    /// A delimiter, a line end and bytes that are near them.
+    /// Delimiters, line ends and similar bytes.
     fn bytes(count: usize, state: &mut u32) -> Vec<u8> {
         let mut byte = || {
             *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

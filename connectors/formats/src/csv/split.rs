@@ -1,7 +1,7 @@
 //! Finds the fields of many rows at once.
 //!
-//! A block without quotes (nearly all are) is split 64 bytes at a time by bit masks; one with quotes record by
-//! record. Both fill the same [`Index`], and the tests hold them to the same answer.
+//! A block without quotes (nearly all are) is split 64 bytes at a time by bit masks; a block with quotes is split
+//! record by record. Both ways fill the same [`Index`]; tests check that they agree.
 
 use std::ops::Range;
 
@@ -13,7 +13,7 @@ use crate::options::RaggedRows;
 /// A record that is not a row.
 #[derive(Debug)]
 pub(super) struct Misfit {
-    /// Its bytes, line end excluded.
+    /// Its bytes, without the line end.
     pub bytes: Range<usize>,
     /// Why it is not a row.
     pub why: MisfitReason,
@@ -24,7 +24,7 @@ pub(super) struct Misfit {
 pub(super) enum MisfitReason {
     /// A field breaches the quoting rules.
     Quotes(QuoteFault),
-    /// It has so many fields, and not as many as it should.
+    /// It has this number of fields, which is not the expected number.
     Fields(usize),
 }
 
@@ -34,9 +34,9 @@ pub(super) struct Splitter<'a> {
     dialect: Dialect,
     fields: usize,
     ragged: RaggedRows,
-    /// Whether records are walked one by one.
+    /// Whether the block is split record by record.
     by_record: bool,
-    /// Bytes that are split already.
+    /// The number of bytes that are split.
     at: usize,
 }
 
@@ -59,18 +59,18 @@ impl<'a> Splitter<'a> {
         }
     }
 
-    /// The quote, when the block may have any.
+    /// The quote, if the block may contain one.
     pub(super) fn quote(&self) -> Option<u8> {
         self.dialect.quote.filter(|_| self.by_record)
     }
 
-    /// The bytes that are split already.
+    /// The number of bytes that are split.
     pub(super) fn at(&self) -> usize {
         self.at
     }
 
-    /// Puts the next rows into `index`, about `rows` of them, and records that are no row into `misfits`. `false` when
-    /// nothing is left.
+    /// Puts the next rows into `index`, about `rows` of them, and records that are not rows into `misfits`. Returns
+    /// `false` at the end of the block.
     pub(super) fn fill(
         &mut self,
         index: &mut Index,
@@ -93,7 +93,7 @@ impl<'a> Splitter<'a> {
         index.rows.clear();
         let delimiter_bytes = self.dialect.delimiter.len();
         index.delimiter_bytes = delimiter_bytes;
-        // As many records at most, so that a block of misfits alone comes in parts too.
+        // The limit counts misfits too, so that a block with nothing else is also split in steps.
         for _ in 0..rows {
             let begin = index.after.len();
             index.after.push(position(self.at));
@@ -118,14 +118,15 @@ impl<'a> Splitter<'a> {
         }
     }
 
-    /// Whether the row whose positions begin at `begin` has as many fields as it should, or was made to have.
+    /// Whether the row whose positions begin at `begin` has the expected number of fields, after cutting or padding
+    /// if the options allow it.
     fn fit(&self, index: &mut Index, begin: usize) -> bool {
         let expected = begin + 1 + self.fields;
         if index.after.len() > expected && self.ragged.cuts() {
             index.after.truncate(expected);
         }
         if index.after.len() < expected && self.ragged.pads() {
-            // A field that ends where the one before ends is not there.
+            // A missing field ends where the field before it ends.
             let last = index.after.last().copied().unwrap_or_default();
             index.after.resize(expected, last);
         }
@@ -143,7 +144,7 @@ impl<'a> Splitter<'a> {
     }
 
     fn fill_by_mask(&mut self, index: &mut Index, rows: usize, misfits: &mut Vec<Misfit>) {
-        // What the last call split beyond its last line end was not kept: it is split again.
+        // The last call discarded the positions after its last complete line. They are found again.
         index.lines.clear();
         index.rows.clear();
         match index.after.first_mut() {
@@ -165,7 +166,7 @@ impl<'a> Splitter<'a> {
         self.take_lines(index, misfits);
     }
 
-    /// Makes rows of the lines that have as many fields as they must.
+    /// Makes rows of the lines that have the expected number of fields.
     fn take_lines(&mut self, index: &mut Index, misfits: &mut Vec<Misfit>) {
         let mut begin = 0;
         for line in &index.lines {
@@ -177,7 +178,7 @@ impl<'a> Splitter<'a> {
                 let row = position_at(&index.after, begin)..position_at(&index.after, line) - 1;
                 let bytes = row.start..row.end - self.carriage_return(&row);
                 if bytes.is_empty() && self.fields > 1 {
-                    // A blank line is a row where a row may be empty.
+                    // A blank line is skipped. Only in a file of one column is it a row.
                 } else if found == self.fields {
                     index.rows.push(position(begin));
                 } else {

@@ -1,11 +1,11 @@
-//! Rows to Parquet, as DuckDB, pandas, Spark, Trino and Athena read it.
+//! Encodes rows as Parquet that DuckDB, pandas, Spark, Trino and Athena read.
 //!
-//! 1. The bytes are a function of the schema and the rows: no clock, host or path in the metadata, `created_by` is the
-//!    version of this program, row groups are cut by row count, and how rows
-//!    come in batches makes no difference: the writer, which ends pages where its input ends, is fed fixed numbers of rows.
-//! 2. Format version 1 with dictionaries and statistics. No embedded Arrow schema: readers agree on Parquet's own
-//!    types and differ on Arrow's.
-//! 3. Timestamps are microseconds. A finer time is refused, never cut.
+//! 1. The bytes depend only on the schema, the rows and the options. The metadata has no clock, host or path;
+//!    `created_by` is the version of this program. Row groups end after a fixed number of rows. The writer gets rows
+//!    in fixed numbers, since it ends pages where its input ends.
+//! 2. Files have format version 1, with dictionaries and statistics. They have no embedded Arrow schema, since
+//!    readers agree on Parquet's own types but not on Arrow's.
+//! 3. Timestamps are in microseconds. A finer timestamp is an error; it is never truncated.
 
 use std::io::Write;
 
@@ -28,21 +28,21 @@ pub use groups::GroupWriter;
 pub use options::{DEFAULT_ROW_GROUP_ROWS, ParquetOptions};
 pub use read_back::{RowGroups, read_all, read_back};
 
-/// Writes batches as one Parquet file. Text may come as dictionaries with codes of four bytes.
+/// Writes batches as one Parquet file. Text may be dictionary-encoded with 32-bit keys.
 pub struct ParquetEncoder<W: Write + Send> {
     groups: GroupWriter<W>,
     /// The open row group.
     group: Option<RowGroup>,
-    /// Rows that wait until they are a chunk.
+    /// Rows that wait until they fill a chunk.
     waiting: Vec<RecordBatch>,
     waiting_rows: usize,
 }
 
 impl<W: Write + Send> ParquetEncoder<W> {
-    /// An encoder of batches of `schema` onto `writer`.
+    /// An encoder that writes batches of `schema` to `writer`.
     ///
     /// # Errors
-    /// When `schema` holds a type that Parquet has not.
+    /// `schema` has a type that Parquet does not have.
     pub fn new(
         writer: W,
         schema: &SchemaRef,

@@ -1,4 +1,4 @@
-//! What the text of a point in time shows, before the column says which instant that is.
+//! A date and time as its text shows it, before the column's type determines the instant.
 
 use super::value::BadValue;
 
@@ -8,22 +8,22 @@ pub(super) const NOT_TIMESTAMP: BadValue =
 pub(super) const HAS_TIME: BadValue =
     "it has a time of day or an offset, which a date cannot hold; declare TIMESTAMP";
 
-/// What a clock and a calendar show.
+/// A date and time, and its zone if known.
 #[derive(Clone, Copy)]
 pub(super) struct Clock {
-    /// Seconds since 1970-01-01 00:00:00 on the same clock.
+    /// Seconds since 1970-01-01 00:00:00 in the same zone.
     pub seconds: i64,
     pub nanoseconds: u32,
     pub zone: ClockZone,
 }
 
-/// Where a clock stands.
+/// The zone of a date and time.
 #[derive(Clone, Copy)]
 pub(super) enum ClockZone {
     /// The text does not say.
     Unknown,
-    /// So many seconds ahead of UTC, as the text says.
+    /// The text has an offset: this number of seconds ahead of UTC.
     Ahead(i32),
-    /// In UTC, as counts since 1970 are.
+    /// UTC, as for counts since 1970.
     Utc,
 }

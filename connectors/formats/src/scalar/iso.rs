@@ -5,7 +5,7 @@ use super::value::BadValue;
 
 pub(super) const SECONDS_A_DAY: i64 = 86_400;
 
-/// `2024-03-10 07:23:12` and nothing more, eight bytes at a time; `None` for anything else.
+/// Reads exactly `2024-03-10 07:23:12`, eight bytes at a time; `None` for anything else.
 #[inline]
 pub(super) fn whole_seconds(text: &[u8]) -> Option<i64> {
     let text = <&[u8; 19]>::try_from(text).ok()?;
@@ -20,12 +20,13 @@ pub(super) fn whole_seconds(text: &[u8]) -> Option<i64> {
     valid.then_some(i64::from(days) * SECONDS_A_DAY + second)
 }
 
-/// For each place of `text` the number of two digits that begins there; `None` unless there are digits where `form` has
-/// zeros, and between them what it has.
+/// For each position of `text`, the two-digit number that begins there. `None` unless `text` has a digit wherever
+/// `form` has a zero and equals `form` everywhere else.
 #[inline]
 fn pairs(text: [u8; 8], form: [u8; 8]) -> Option<[u8; 8]> {
     const SEVEN: u64 = u64::from_ne_bytes([0x7f; 8]);
-    // Added to a digit's value, or to the difference of bytes that must be equal, it leaves the upper bit at 0.
+    // Added to a digit's value, or to a difference that must be zero, this leaves the upper bit 0. It sets the bit
+    // for anything else.
     let most = form.map(|byte| if byte == b'0' { 0x7f - 9 } else { 0x7f });
     let differ = u64::from_le_bytes(text) ^ u64::from_le_bytes(form);
     let wrong = ((differ & SEVEN) + u64::from_le_bytes(most)) | differ;
@@ -33,8 +34,8 @@ fn pairs(text: [u8; 8], form: [u8; 8]) -> Option<[u8; 8]> {
     (wrong & !SEVEN == 0).then_some(pairs.to_le_bytes())
 }
 
-/// A date, perhaps with a time behind a space or `T`: hours and minutes, then seconds with up to nine digits of a
-/// fraction, then a zone offset.
+/// A date, optionally with a time after a space or `T`: hours and minutes, then optional seconds with up to nine
+/// digits of a fraction, then an optional zone offset.
 pub(super) fn clock(text: &[u8]) -> Result<Clock, BadValue> {
     read_clock(text).ok_or(NOT_TIMESTAMP)
 }
@@ -60,7 +61,8 @@ fn read_clock(text: &[u8]) -> Option<Clock> {
     })
 }
 
-/// Seconds and nanoseconds since midnight of `HH:MM`, `HH:MM:SS` or `HH:MM:SS.fraction`, and the bytes behind it.
+/// Reads `HH:MM`, `HH:MM:SS` or `HH:MM:SS.fraction`. Returns the seconds and nanoseconds since midnight, and the
+/// bytes after it.
 pub(super) fn time_of_day(text: &[u8]) -> Option<(i32, u32, &[u8])> {
     let (&[h0, h1, colon, m0, m1], rest) = text.split_first_chunk::<5>()?;
     let (hour, minute) = (two_digits(h0, h1)?, two_digits(m0, m1)?);
@@ -92,7 +94,7 @@ fn days(year: i32, month: i32, day: i32) -> Option<i32> {
     if !(1..=12).contains(&month) || day == 0 || day > days_of_month(year, month) {
         return None;
     }
-    // Years that begin in March, from a March before every one that is written with four digits.
+    // The years begin in March, and the first begins before every year of four digits.
     let year = year + 400 - i32::from(month <= 2);
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     let days = year * 365 + year / 4 - year / 100 + year / 400 + day_of_year;
@@ -114,7 +116,7 @@ fn two_digits(tens: u8, units: u8) -> Option<i32> {
     (tens <= 9 && units <= 9).then(|| i32::from(tens) * 10 + i32::from(units))
 }
 
-/// Nanoseconds of a fraction such as `.25`, none being 0, and the bytes behind it.
+/// Nanoseconds of a fraction such as `.25`, or 0 without one, and the bytes after it.
 fn fraction(text: &[u8]) -> Option<(u32, &[u8])> {
     let [b'.', rest @ ..] = text else {
         return Some((0, text));
@@ -131,7 +133,7 @@ fn fraction(text: &[u8]) -> Option<(u32, &[u8])> {
     ))
 }
 
-/// `Z`, `+09:00`, `+0900` or `+09`, perhaps after a space, or nothing.
+/// `Z`, `+09:00`, `+0900` or `+09`, optionally after a space, or nothing.
 fn zone_offset(text: &[u8]) -> Option<ClockZone> {
     if text.is_empty() {
         return Some(ClockZone::Unknown);

@@ -1,8 +1,9 @@
-//! Values of columns from text, by one rule for all formats: numbers, dates, times, timestamps and booleans.
+//! Parses values of columns from text, by the same rules for all formats: numbers, dates, times, timestamps and
+//! booleans.
 //!
-//! 1. A text is read exactly or refused: no digit is lost, nothing wraps, and every refusal says why.
-//! 2. White space around a value is no part of it. Other forms than the plain ones are options of a source.
-//! 3. CSV, JSON Lines and Parquet agree on what a text or an instant means in a column. The tests hold them to it.
+//! 1. A text is parsed exactly or rejected: no digit is lost, nothing overflows, and every rejection has a reason.
+//! 2. White space around a value is ignored. Forms other than the plain ones need an option of the source.
+//! 3. CSV, JSON Lines and Parquet agree on what a text or an instant means in a column. Tests check it.
 
 mod clock;
 mod iso;

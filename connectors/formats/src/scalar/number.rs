@@ -1,4 +1,4 @@
-//! Numbers from text, exactly or not at all.
+//! Parses numbers from text, exactly or not at all.
 
 use std::str::FromStr;
 
@@ -11,10 +11,10 @@ const NOT_WHOLE: BadValue = "it is not a whole number";
 pub(super) const NOT_NUMBER: BadValue = "it is not a number";
 const TOO_FINE: BadValue = "it has more digits after the point than the column keeps";
 
-/// Digits that every whole number of a column has at most.
+/// The most digits that a whole number can have.
 const WHOLE_DIGITS: u8 = 38;
 
-/// A whole number of up to 18 digits; `None` for anything else, of which [`integer`] decides.
+/// A whole number of up to 18 digits; `None` for anything else, which is left to [`integer`].
 #[inline]
 pub(crate) fn narrow(value: FieldText<'_>) -> Option<i64> {
     if let (Some(bytes), 1..=8) = (value.room.first_chunk(), value.text.len())
@@ -30,16 +30,17 @@ pub(crate) fn narrow(value: FieldText<'_>) -> Option<i64> {
     Some(if negative { -number } else { number })
 }
 
-/// The number of `length` digits, 1 to 8, that a word begins with: pairs of digits, then fours, then all at once.
+/// The number in the first `length` bytes (1 to 8) of a word. Digits are combined to pairs, then to fours, then to
+/// one number.
 #[inline]
 fn eight(word: u64, length: usize) -> Option<u32> {
     const ZEROS: u64 = u64::from_ne_bytes([b'0'; 8]);
     const HIGH: u64 = u64::from_ne_bytes([0xf0; 8]);
     const SIX: u64 = u64::from_ne_bytes([6; 8]);
     let bits = u32::try_from(8 * length).ok()?;
-    // The digits move to the word's end, and zeros come before them.
+    // The digits move to the end of the word, and zeros go before them.
     let word = word.checked_shl(64 - bits)? | ZEROS.checked_shr(bits).unwrap_or(0);
-    // Of a digit the upper half is 3, and stays so when 6 is added.
+    // The upper half of a digit is 3, and stays 3 when 6 is added.
     if word & HIGH != ZEROS || word.wrapping_add(SIX) & HIGH != ZEROS {
         return None;
     }
@@ -50,8 +51,7 @@ fn eight(word: u64, length: usize) -> Option<u32> {
     u32::try_from(all).ok()
 }
 
-/// A whole number: digits, perhaps with a sign before them; or as a decimal or with an exponent, when nothing but zeros
-/// follows the point.
+/// A whole number: digits with an optional sign, or a decimal or number with an exponent whose fraction is zero.
 pub(crate) fn integer(text: &[u8]) -> Result<i128, BadValue> {
     let (negative, digits) = sign(text);
     if (1..=19).contains(&digits.len())
@@ -80,8 +80,8 @@ fn short(digits: &[u8]) -> Result<u64, BadValue> {
     if wrong { Err(NOT_WHOLE) } else { Ok(number) }
 }
 
-/// A floating-point number, rounded correctly. It may be infinite or NaN when it is written so, but no digits are
-/// read as infinity; there is one NaN.
+/// A floating-point number, correctly rounded. The texts for infinity and NaN are accepted, but digits never become
+/// infinity. All NaNs become `nan`.
 pub(crate) fn float<T: FromStr + Into<f64> + Copy>(text: &[u8], nan: T) -> Result<T, BadValue> {
     let text = std::str::from_utf8(text).map_err(|_| NOT_NUMBER)?;
     let number: T = text.trim_ascii().parse().map_err(|_| NOT_NUMBER)?;
@@ -95,7 +95,7 @@ pub(crate) fn float<T: FromStr + Into<f64> + Copy>(text: &[u8], nan: T) -> Resul
     Ok(number)
 }
 
-/// A decimal number in units of 10^-`scale`, of `precision` digits at most: never rounded.
+/// A decimal number in units of 10^-`scale`, with up to `precision` digits. It is never rounded.
 #[inline]
 pub(crate) fn decimal128(text: &[u8], precision: u8, scale: i8) -> Result<i128, BadValue> {
     if let Some(number) = short_decimal(text, precision, scale) {
@@ -105,7 +105,7 @@ pub(crate) fn decimal128(text: &[u8], precision: u8, scale: i8) -> Result<i128, 
     number.to_i128().ok_or(OUT_OF_RANGE)
 }
 
-/// The same of up to 76 digits.
+/// Like [`decimal128`], with up to 76 digits.
 pub(crate) fn decimal256(text: &[u8], precision: u8, scale: i8) -> Result<i256, BadValue> {
     let numeral = Numeral::of(text).ok_or(NOT_NUMBER)?;
     numeral.unscaled(precision, scale)
@@ -141,7 +141,7 @@ fn short_decimal(text: &[u8], precision: u8, scale: i8) -> Option<i64> {
     Some(if negative { -number } else { number })
 }
 
-/// A number as it is written: a sign, digits, perhaps a fraction and an exponent.
+/// A number as it is written: a sign, digits, and optionally a fraction and an exponent.
 struct Numeral<'a> {
     negative: bool,
     whole: &'a [u8],
@@ -150,7 +150,7 @@ struct Numeral<'a> {
 }
 
 impl<'a> Numeral<'a> {
-    /// `None` when it is no number.
+    /// `None` if it is not a number.
     fn of(text: &'a [u8]) -> Option<Self> {
         let (negative, text) = sign(text.trim_ascii());
         let (mantissa, exponent) = match memchr2(b'e', b'E', text) {
@@ -200,7 +200,7 @@ impl<'a> Numeral<'a> {
     }
 }
 
-/// An exponent; beyond all that matters it is as good as infinite.
+/// An exponent. It saturates, since larger ones make no difference.
 fn exponent(text: &[u8]) -> Option<i64> {
     let (negative, digits) = sign(text);
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
@@ -292,7 +292,7 @@ mod tests {
         }
     }
 
-    /// With nothing behind it, and with more digits.
+    /// Compares with and without more digits after the text in memory.
     fn narrow_agrees(text: &[u8]) {
         let longer = [text, b"12345678"].concat();
         for room in [text, &longer] {

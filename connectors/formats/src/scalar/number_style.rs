@@ -1,4 +1,4 @@
-//! How a source writes numbers other than plainly: separators, and parentheses around negative ones.
+//! Numbers that a source does not write plainly: separators, and parentheses around negative ones.
 
 use super::value::BadValue;
 
@@ -6,12 +6,12 @@ const BAD_GROUPS: BadValue =
     "its thousands separators are not where they belong, such as in 1,234,567";
 const OTHER_POINT: BadValue = "its decimal separator is not the one that the source declares";
 
-/// `decimal_separator`, `thousands_separator`, `negative_parentheses`.
+/// The options `decimal_separator`, `thousands_separator` and `negative_parentheses`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NumberStyle {
-    /// Before the digits of a fraction: `.` or `,`.
+    /// The separator before a fraction: `.` or `,`.
     pub decimal_separator: u8,
-    /// Between groups of digits, if they may be grouped.
+    /// The separator between groups of digits, if digits may be grouped.
     pub thousands_separator: Option<char>,
     /// Whether `(12)` is -12.
     pub negative_parentheses: bool,
@@ -33,7 +33,7 @@ impl NumberStyle {
         self == Self::default()
     }
 
-    /// The number as it is written plainly: a point, no groups, a minus sign.
+    /// The number in plain form: a decimal point, no groups, a minus sign.
     pub(crate) fn plain(self, text: &[u8]) -> Result<Vec<u8>, BadValue> {
         let mut text = text.trim_ascii();
         let mut plain = Vec::with_capacity(text.len() + 1);
@@ -48,7 +48,7 @@ impl NumberStyle {
             plain.push(*sign);
             text = rest;
         }
-        // Digits behind the decimal separator are never grouped.
+        // Digits after the decimal separator are never grouped.
         let point = memchr::memchr(self.decimal_separator, text);
         let (whole, fraction) = text.split_at(point.unwrap_or(text.len()));
         self.ungroup(whole, &mut plain)?;
@@ -63,8 +63,8 @@ impl NumberStyle {
         Ok(plain)
     }
 
-    /// Appends digits without the separators between their groups: three digits in the last group, two or three in
-    /// those before it, up to three in the first.
+    /// Appends digits without the separators between their groups. The last group has three digits, the groups before
+    /// it two or three, and the first one to three.
     fn ungroup(self, whole: &[u8], plain: &mut Vec<u8>) -> Result<(), BadValue> {
         let Some(separator) = self.thousands_separator else {
             plain.extend_from_slice(whole);

@@ -1,4 +1,4 @@
-//! What a text means in a column does not depend on the format that holds it.
+//! A text has the same value in a column, whichever format contains it.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -44,7 +44,7 @@ fn decode(format: &dyn TextFormat, text: &str) -> Decoded {
     })
 }
 
-/// The value that a text is in a column of each format; `None` where it is rejected.
+/// The value of a text in a column of each format; `None` where it is rejected.
 fn values(text: &str, data_type: &DataType, options: &[(&str, &str)]) -> [Option<ArrayRef>; 2] {
     let csv = Csv::new(&spec(Format::Csv, data_type, options)).unwrap();
     let json = JsonLinesFormat::new(&spec(Format::JsonLines, data_type, options)).unwrap();

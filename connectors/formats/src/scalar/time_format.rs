@@ -18,7 +18,7 @@ const LEAP_SECOND: BadValue = "it is a leap second, which no column can hold";
 
 const NANOSECONDS_A_SECOND: u32 = 1_000_000_000;
 
-/// The names of the formats that are no strftime format.
+/// The formats that have names; others are strftime formats.
 const NAMED: &[(&str, TimeFormat)] = &[
     ("iso", TimeFormat::Iso),
     ("epoch_days", TimeFormat::EpochDays),
@@ -34,35 +34,35 @@ const NAMED: &[(&str, TimeFormat)] = &[
     ("epoch_nanoseconds", TimeFormat::Epoch(TimeUnit::Nanosecond)),
 ];
 
-/// `offsets`: what becomes of a timestamp with a zone offset in a column without a time zone.
+/// The option `offsets`: how a timestamp with a zone offset is read in a column without a time zone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Offsets {
-    /// It is a bad value: the column would not say which zone's clock it shows.
+    /// It is a bad value, since the column does not say in which zone its timestamps are.
     #[default]
     Refuse,
-    /// The column shows UTC: the offset is subtracted.
+    /// It is converted to UTC.
     Convert,
 }
 
 /// How a source writes points in time.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TimeRules {
-    /// `timestamp_format` or `timestamp_formats`.
+    /// The option `timestamp_format` or `timestamp_formats`.
     pub timestamps: TimeFormats,
-    /// `date_format` or `date_formats`.
+    /// The option `date_format` or `date_formats`.
     pub dates: TimeFormats,
-    /// `offsets`.
+    /// The option `offsets`.
     pub offsets: Offsets,
 }
 
 /// One way to write a point in time.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TimeFormat {
-    /// ISO 8601: a date, perhaps with a time behind a space or `T`, perhaps with an offset.
+    /// ISO 8601: a date, optionally with a time after a space or `T`, and optionally with an offset.
     Iso,
-    /// As chrono's strftime has it.
+    /// A format of chrono's strftime.
     Strftime(Vec<Item<'static>>),
-    /// A number of units since 1970-01-01 00:00:00 UTC, perhaps with a fraction.
+    /// A number of units since 1970-01-01 00:00:00 UTC, optionally with a fraction.
     Epoch(TimeUnit),
     /// A number of days since 1970-01-01.
     EpochDays,
@@ -72,7 +72,7 @@ impl TimeFormat {
     /// The format that an option's value names.
     ///
     /// # Errors
-    /// What is wrong with it and what to write, when no date follows from it.
+    /// The fault and a hint, if it is not a format or does not determine a date.
     pub(crate) fn parse(written: &str) -> Result<Self, (String, String)> {
         let named = NAMED
             .iter()
@@ -98,7 +98,7 @@ impl TimeFormat {
         }
     }
 
-    /// The clock that `text` shows.
+    /// The date and time in `text`.
     fn clock(&self, text: &[u8]) -> Result<Clock, BadValue> {
         match self {
             Self::Iso => iso::clock(text),
@@ -137,7 +137,7 @@ impl TimeFormat {
     }
 }
 
-/// The ways in which a source writes points in time. The first one that a text follows counts.
+/// The formats in which a source writes points in time. The first format that fits a text is used.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TimeFormats(Vec<TimeFormat>);
 
@@ -183,7 +183,7 @@ impl TimeFormats {
     }
 }
 
-/// Whether a text of the format says which day it is: a sample is written and read back.
+/// Whether the format determines the day, checked by writing and reading a sample.
 fn says_the_day(items: &[Item<'static>]) -> bool {
     let Some(sample) = DateTime::from_timestamp(1_735_685_937, 0) else {
         return false;
@@ -234,7 +234,7 @@ fn parsed(text: &[u8], items: &[Item<'static>]) -> Result<Parsed, BadValue> {
     Ok(parsed)
 }
 
-/// A number of units since 1970, with as many digits behind the point as nanoseconds take.
+/// A number of units since 1970, with as many decimal digits as nanoseconds need.
 fn since_epoch(text: &[u8], unit: TimeUnit) -> Result<Clock, BadValue> {
     let digits_to_nanoseconds = match unit {
         TimeUnit::Second => 9,

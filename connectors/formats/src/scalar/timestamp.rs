@@ -1,4 +1,4 @@
-//! Dates, times and timestamps from text, exactly or not at all.
+//! Parses dates, times and timestamps from text, exactly or not at all.
 
 use arrow::array::timezone::Tz;
 use arrow::datatypes::TimeUnit;
@@ -11,7 +11,7 @@ use super::value::{BadValue, OUT_OF_RANGE};
 
 const NOT_TIME: BadValue = "it is not a time such as 07:23:12";
 const TOO_FINE: BadValue = "it has more digits after the second than the column keeps";
-/// Of an instant in a column that has no zone.
+/// The reason for an instant in a column without a time zone.
 pub(crate) const HAS_OFFSET: BadValue = "it has a zone offset, the column has no time zone; declare TIMESTAMP WITH TIME ZONE, or set \
      offsets 'convert' to take it in UTC";
 const NO_SUCH_LOCAL: BadValue = "the clock of the column's time zone skips this time";
@@ -22,7 +22,7 @@ const TWICE_LOCAL: BadValue =
 #[derive(Clone, Debug)]
 pub(crate) struct TimestampParser {
     unit: TimeUnit,
-    /// The column's zone: text without an offset is local to it.
+    /// The column's time zone, which applies to text without an offset.
     zone: Option<Tz>,
     formats: TimeFormats,
     begins_with_iso: bool,
@@ -30,10 +30,10 @@ pub(crate) struct TimestampParser {
 }
 
 impl TimestampParser {
-    /// For a column of `unit` in `zone`.
+    /// A parser for a column of `unit` in `zone`.
     ///
     /// # Errors
-    /// A sentence, when the zone is unknown.
+    /// The zone is unknown.
     pub(crate) fn new(
         unit: TimeUnit,
         zone: Option<&str>,
@@ -52,7 +52,7 @@ impl TimestampParser {
         })
     }
 
-    /// Units since the epoch: of UTC when the column has a zone, of the local clock otherwise.
+    /// Units since the epoch, in UTC if the column has a time zone, else in local time.
     #[inline]
     pub(crate) fn parse(&self, text: &[u8]) -> Result<i64, BadValue> {
         if self.begins_with_iso
@@ -110,7 +110,7 @@ impl DateParser {
     }
 }
 
-/// `07:23` or `07:23:12`, with up to nine digits of a second's fraction, as units since midnight.
+/// Parses `07:23` or `07:23:12`, with up to nine digits of a fraction, as units since midnight.
 pub(crate) fn time_of_day(text: &[u8], unit: TimeUnit) -> Result<i64, BadValue> {
     match iso::time_of_day(text.trim_ascii()) {
         Some((second, nanoseconds, [])) => in_units(second.into(), nanoseconds, unit),
@@ -118,7 +118,7 @@ pub(crate) fn time_of_day(text: &[u8], unit: TimeUnit) -> Result<i64, BadValue> 
     }
 }
 
-/// Seconds by which `zone` is ahead of UTC when its clock shows `clock`.
+/// Seconds by which `zone` is ahead of UTC at the local time `clock`.
 fn offset_of(zone: Tz, clock: Clock) -> Result<i64, BadValue> {
     let local = DateTime::from_timestamp(clock.seconds, 0)
         .ok_or(OUT_OF_RANGE)?

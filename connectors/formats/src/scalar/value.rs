@@ -1,24 +1,24 @@
-//! The text of a value, why it is none, and how both are told.
+//! The text of a value, and messages for texts that are not values.
 
 use arrow::datatypes::DataType;
 
 use crate::shown::printable;
 
-/// Why a text is not a value of its column's type, worded to follow "cannot be read as …:".
+/// Why a text is not a value of its column's type. The wording follows "cannot be read as …:".
 pub(crate) type BadValue = &'static str;
 
-/// The value is sound but the type has no room for it.
+/// The value is well-formed, but out of range for the type.
 pub(crate) const OUT_OF_RANGE: BadValue = "it is out of range";
 
 /// The text of a value.
 #[derive(Clone, Copy)]
 pub(crate) struct FieldText<'a> {
     pub text: &'a [u8],
-    /// The text and the bytes behind it in memory, so that a short text can be read or copied in one step.
+    /// The text and the bytes after it in memory, so that a short text can be loaded or copied in one step.
     pub room: &'a [u8],
 }
 
-/// `true` or `false`, as SQL and most programs write them.
+/// Parses a boolean in the spellings that SQL and most programs use.
 pub(crate) fn boolean(text: &[u8]) -> Result<bool, BadValue> {
     const TRUE: [&[u8]; 6] = [b"true", b"t", b"1", b"yes", b"y", b"on"];
     const FALSE: [&[u8]; 6] = [b"false", b"f", b"0", b"no", b"n", b"off"];
@@ -32,7 +32,7 @@ pub(crate) fn boolean(text: &[u8]) -> Result<bool, BadValue> {
     }
 }
 
-/// The sentence for a text that is not a value of `data_type`.
+/// The message for a text that is not a value of `data_type`.
 pub(crate) fn reason(text: &[u8], data_type: &DataType, why: BadValue) -> String {
     const SHOWN_CHARACTERS: usize = 80;
     let text = printable(text);

@@ -1,6 +1,6 @@
-//! Compression of pages that we make ourselves. The crate has the codecs, and lends them to its column writers alone: a
-//! page's bytes are one value of a column of byte arrays of just that length, which the crate writes as they are, in a
-//! page of their own.
+//! Compresses pages that we make ourselves. The crate offers its codecs only through its column writers. So we write
+//! a page's bytes as the one value of a column of byte arrays of that length; the crate writes it unencoded in a page
+//! of its own.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use parquet::errors::{ParquetError, Result};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::{ColumnDescriptor, ColumnPath, Type};
 
-/// `page`, whose bytes are plain, with its bytes compressed.
+/// Compresses the bytes of `page`.
 pub(super) fn compressed(mut page: Page, compression: Compression) -> Result<CompressedPage> {
     let bytes = page.buffer().clone();
     let plain_bytes = bytes.len();
@@ -49,7 +49,7 @@ fn general(message: &str) -> ParquetError {
     ParquetError::General(message.to_owned())
 }
 
-/// Keeps the page that is written.
+/// Captures the page that is written.
 struct Capture<'a>(&'a mut Option<CompressedPage>);
 
 impl PageWriter for Capture<'_> {

@@ -27,7 +27,7 @@ impl<W: Write + Send> GroupWriter<W> {
     /// A writer of row groups of `schema` onto `writer`.
     ///
     /// # Errors
-    /// When `schema` holds a type that Parquet has not.
+    /// `schema` has a type that Parquet does not have.
     pub fn new(
         writer: W,
         schema: &SchemaRef,
@@ -46,7 +46,7 @@ impl<W: Write + Send> GroupWriter<W> {
     /// Encodes `batches` as one row group.
     ///
     /// # Errors
-    /// When a value cannot be held, or the bytes cannot be written.
+    /// A value does not fit, or the bytes cannot be written.
     pub fn encode(&mut self, batches: &[RecordBatch]) -> Result<(), EncodeError> {
         let Some(first) = batches.first() else {
             return Ok(());
@@ -60,7 +60,7 @@ impl<W: Write + Send> GroupWriter<W> {
         self.end(group)
     }
 
-    /// A row group, which is to be [ended](Self::end) before the next begins.
+    /// Begins a row group. It must [end](Self::end) before the next begins.
     pub(super) fn begin(&self) -> Result<RowGroup, EncodeError> {
         RowGroup::new(&self.columns, self.options, &self.writer, &self.factory)
     }
@@ -73,7 +73,7 @@ impl<W: Write + Send> GroupWriter<W> {
     /// Copies a row group of another file of the same columns, without decoding it.
     ///
     /// # Errors
-    /// When the other file cannot be read, or has other columns.
+    /// The other file cannot be read, or has other columns.
     pub fn copy(
         &mut self,
         from: &File,
@@ -101,10 +101,10 @@ impl<W: Write + Send> GroupWriter<W> {
         Ok(())
     }
 
-    /// Ends the file and hands its writer back.
+    /// Ends the file and returns its writer.
     ///
     /// # Errors
-    /// When the bytes cannot be written.
+    /// The bytes cannot be written.
     pub fn finish(self) -> Result<W, EncodeError> {
         Ok(self.writer.into_inner()?)
     }

@@ -1,17 +1,17 @@
-//! Parquet's hybrid of run lengths and bit packing, in which levels and codes are kept.
+//! Parquet's hybrid of run-length encoding and bit packing, which encodes levels and codes.
 //!
-//! A run is a number twice its length, and its value; packed values are a number twice their groups of eight and one,
-//! and the values, `width` bits each, the lowest first.
+//! A run is encoded as twice its length, followed by its value. Packed values are encoded as twice the number of
+//! their groups of eight plus one, followed by the values, `width` bits each, lowest bits first.
 
-/// Values of a group that is packed.
+/// Values of a packed group.
 const GROUP: usize = 8;
 
-/// Bits that the largest of so many codes takes.
+/// Bits of the largest of `codes` codes.
 pub(super) fn width(codes: usize) -> u32 {
     usize::BITS - codes.saturating_sub(1).leading_zeros()
 }
 
-/// Appends values of `width` bits each. At most one group is incomplete, the last.
+/// Appends values of `width` bits each. Only the last group may be incomplete.
 pub(super) fn append(out: &mut Vec<u8>, values: &[u32], width: u32) {
     let mut rest = values;
     while let Some(&value) = rest.first() {
@@ -30,7 +30,7 @@ pub(super) fn append(out: &mut Vec<u8>, values: &[u32], width: u32) {
     }
 }
 
-/// How many values there are before the first group of equal ones.
+/// The number of values before the first group of equal values.
 fn packed_values(values: &[u32]) -> usize {
     let differs = |group: &&[u32]| group.iter().any(|value| *value != group[0]);
     values
@@ -55,7 +55,7 @@ fn append_packed(out: &mut Vec<u8>, values: &[u32], width: u32) {
     out.extend_from_slice(&bits.to_le_bytes()[..(filled / 8) as usize]);
 }
 
-/// Appends a number of any length: seven bits a byte, the lowest first, and whether more follow.
+/// Appends a number in seven bits a byte, lowest first; the upper bit says whether more bytes follow.
 fn append_number(out: &mut Vec<u8>, mut number: usize) {
     loop {
         let [low, ..] = number.to_le_bytes();
@@ -86,13 +86,13 @@ mod tests {
 
     #[test]
     fn as_the_format_says() {
-        // The example of the specification: 0 to 7, three bits each.
+        // The example in the specification: 0 to 7, three bits each.
         let packed = [0b11, 0b1000_1000, 0b1100_0110, 0b1111_1010];
         assert_eq!(appended(&[0, 1, 2, 3, 4, 5, 6, 7], 3), packed);
         assert_eq!(appended(&[1; 300], 1), [0xd8, 0x04, 1]);
         assert_eq!(appended(&[0x1234; 9], 13), [18, 0x34, 0x12]);
         assert_eq!(appended(&vec![0; 20_000], 0), [0xc0, 0xb8, 0x02]);
-        // A group, a run of eleven, and what is left, padded.
+        // A group, a run of eleven, and a padded rest.
         let mixed = [
             0, 1, 0, 1, 0, 1, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 1,
         ];

@@ -1,4 +1,4 @@
-//! How rows are laid out in a file, and the types that its columns have there.
+//! The options of a Parquet file, and the types of its columns.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -13,19 +13,19 @@ use parquet::file::properties::WriterProperties;
 
 use tidewater_contract::sink::EncodeError;
 
-/// How rows are laid out in a file.
+/// Options of a file.
 #[derive(Clone, Copy, Debug)]
 pub struct ParquetOptions {
     /// Page compression.
     pub compression: Compression,
-    /// Rows of a row group at most.
+    /// The most rows of a row group.
     pub row_group_rows: usize,
-    /// Arrow's types as they are, finer times and all: for files that only this program reads.
+    /// Whether Arrow's types are kept exactly, finer timestamps included, for files that only this program reads.
     pub exact: bool,
 }
 
 impl ParquetOptions {
-    /// The columns of `schema` as a file holds them.
+    /// The columns of a file for `schema`.
     pub(super) fn columns(self, schema: &SchemaRef) -> SchemaRef {
         if self.exact {
             return Arc::clone(schema);
@@ -34,8 +34,8 @@ impl ParquetOptions {
         Arc::new(Schema::new(fields))
     }
 
-    /// From which size on a dictionary is given up: a byte a row, so that columns of mostly distinct values have none
-    /// in small row groups either, where one would take more than it saves.
+    /// The size at which a dictionary is abandoned: one byte a row. A dictionary of mostly distinct values would take
+    /// more space than it saves, in small row groups as well.
     pub(super) fn dictionary_bytes_max(self) -> usize {
         self.row_group_rows.clamp(16 * 1024, 1024 * 1024)
     }
@@ -65,14 +65,14 @@ impl ParquetOptions {
     }
 }
 
-/// Rows of a row group unless the job says otherwise: few enough that a change of a row encodes little anew. With a state
-/// and without one they are the same, so that the bytes of a table are.
+/// Rows of a row group by default: few, so that the change of one row rewrites little. Runs with and without a state
+/// use the same number, so that a table has the same bytes.
 pub const DEFAULT_ROW_GROUP_ROWS: usize = 64 * 1024;
 
-/// Rows that the writer is fed at once.
+/// Rows that are written at a time.
 pub(super) const CHUNK_ROWS: usize = 1024;
 
-/// `field` with microseconds for every other unit of a timestamp, however deep.
+/// `field` with all its timestamps in microseconds, nested ones included.
 fn in_microseconds(field: &FieldRef) -> FieldRef {
     let data_type = match field.data_type() {
         DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Microsecond, zone.clone()),
@@ -88,7 +88,7 @@ fn in_microseconds(field: &FieldRef) -> FieldRef {
     Arc::new(Field::new(field.name(), data_type, field.is_nullable()))
 }
 
-/// `column` in the type of `field`, exactly.
+/// `column` converted to the type of `field`, without loss.
 pub(super) fn to_microseconds(field: &Field, column: &ArrayRef) -> Result<ArrayRef, EncodeError> {
     if column.data_type() == field.data_type() {
         return Ok(Arc::clone(column));

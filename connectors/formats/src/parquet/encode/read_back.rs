@@ -1,4 +1,4 @@
-//! Reads files that this program wrote: every value comes back in the bits in which it went in.
+//! Reads files that this program wrote. Every value is read with exactly the bits that were written.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use super::super::guard::{guarded, guarded_iter};
 use super::options::ParquetOptions;
 use tidewater_contract::sink::EncodeError;
 
-/// Rows of a batch that is read back.
+/// Rows of a batch.
 const BATCH_ROWS: usize = 8192;
 
-/// The footer of a file that is read back, row group by row group.
+/// The footer of a file that is read row group by row group.
 #[derive(Clone)]
 pub struct RowGroups {
     metadata: ArrowReaderMetadata,
@@ -30,7 +30,7 @@ impl RowGroups {
     /// Reads the footer of a file that was written with `schema` and `options`.
     ///
     /// # Errors
-    /// When the file is no such file.
+    /// The file is not such a file.
     pub fn open(
         file: &File,
         schema: &SchemaRef,
@@ -54,7 +54,7 @@ impl RowGroups {
 /// The rows of some row groups, or of all, in order.
 ///
 /// # Errors
-/// When the file cannot be read.
+/// The file cannot be read.
 pub fn read_back(
     file: File,
     groups: &RowGroups,
@@ -71,10 +71,10 @@ pub fn read_back(
     Ok(guarded_iter(reader).map(move |batch| to_stored(&schema, &batch?)))
 }
 
-/// The rows of a file that this program wrote with columns that are no longer known.
+/// The rows of a file that this program wrote and whose columns are no longer known.
 ///
 /// # Errors
-/// When the file cannot be read.
+/// The file cannot be read.
 pub fn read_all(
     file: File,
 ) -> Result<impl Iterator<Item = Result<RecordBatch, ArrowError>> + use<>, EncodeError> {

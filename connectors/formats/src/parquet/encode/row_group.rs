@@ -1,4 +1,4 @@
-//! One row group while its rows come, column by column.
+//! Encodes one row group, column by column.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::options::{CHUNK_ROWS, ParquetOptions, to_microseconds};
 use super::text::DictionaryColumn;
 use tidewater_contract::sink::EncodeError;
 
-/// A row group that is encoded.
+/// A row group that is being encoded.
 pub(super) struct RowGroup {
     columns: SchemaRef,
     options: ParquetOptions,
@@ -25,9 +25,9 @@ pub(super) struct RowGroup {
 
 /// A column of the file.
 struct Leaf {
-    /// Its rows as long as they are few and short texts.
+    /// Holds its rows as long as the texts are few and short.
     text: Option<DictionaryColumn>,
-    /// Takes them otherwise.
+    /// Encodes its rows otherwise.
     writer: ArrowColumnWriter,
 }
 
@@ -54,17 +54,17 @@ impl RowGroup {
         })
     }
 
-    /// Rows that it takes at once: the crate's writers end pages where their input ends.
+    /// Rows to write at a time. The number is fixed, since the crate's writers may end a page wherever a call ends.
     pub fn chunk_rows(&self) -> usize {
         CHUNK_ROWS.min(self.options.row_group_rows - self.rows)
     }
 
-    /// Whether it takes no more.
+    /// Whether it is full.
     pub fn is_full(&self) -> bool {
         self.rows >= self.options.row_group_rows
     }
 
-    /// Appends [as many](Self::chunk_rows) rows, or what is left.
+    /// Appends [this number](Self::chunk_rows) of rows, or fewer at the end.
     pub fn write(&mut self, chunk: &RecordBatch) -> Result<(), EncodeError> {
         let mut leaves = self.leaves.iter_mut();
         for (field, column) in self.columns.fields().iter().zip(chunk.columns()) {
@@ -134,7 +134,7 @@ impl Leaf {
     }
 }
 
-/// Whether a column of the file is text, and not a part of another column.
+/// Whether a column of the file is a text column, and not a part of a nested column.
 fn is_text(columns: &SchemaRef, file: &SchemaDescriptor, leaf: usize) -> bool {
     let root = columns.fields().get(file.get_column_root_idx(leaf));
     root.is_some_and(|field| *field.data_type() == DataType::Utf8)

@@ -1,11 +1,11 @@
-//! Column chunks of text that has few and short values, as a dictionary.
+//! Dictionary-encoded column chunks for texts that are few and short.
 //!
-//! The crate's writer looks every text of every row up in a table of bytes. Here rows of a dictionary are numbered by
-//! their codes, see [`Texts`], and the pages are made of the numbers when the row group is complete: the dictionary in
-//! the order of the texts, so that codes compare as texts do, and pages of [`PAGE_ROWS`] rows.
+//! The crate's writer looks up the text of every row in a hash table. Here rows of a dictionary are numbered by their
+//! codes (see [`Texts`]), and the pages are made from the numbers when the row group is complete. The dictionary has
+//! the order of the texts, so that codes compare as texts do. Pages have [`PAGE_ROWS`] rows.
 //!
-//! 1. The bytes depend on the rows alone, however they came.
-//! 2. Statistics are exact, and never cut: longer texts are none of this module's.
+//! 1. The bytes depend only on the rows, not on how they were encoded or batched before.
+//! 2. Statistics are exact. None is truncated, since columns with longer texts are left to the crate's writer.
 
 use std::sync::Arc;
 
@@ -33,13 +33,13 @@ use crate::texts::{NULL, Texts};
 /// Rows of a page.
 const PAGE_ROWS: usize = 20 * CHUNK_ROWS;
 
-/// The longest text, in bytes: as much as readers want of statistics.
+/// The longest text in bytes. Statistics of that length are short enough to be stored whole.
 const TEXT_BYTES_MAX: usize = 64;
 
-/// A column of a row group while its rows come.
+/// A column of a row group that is being encoded.
 pub(super) struct DictionaryColumn {
     texts: Texts,
-    /// The text of each row.
+    /// The number of each row's text.
     numbers: Vec<u32>,
     dictionary_bytes_max: usize,
 }
@@ -52,7 +52,7 @@ pub(super) struct TextChunk {
 }
 
 impl DictionaryColumn {
-    /// A column whose dictionary page is smaller than `dictionary_bytes_max`.
+    /// A column whose dictionary page must be smaller than `dictionary_bytes_max`.
     pub fn new(dictionary_bytes_max: usize) -> Self {
         Self {
             texts: Texts::default(),
@@ -61,8 +61,8 @@ impl DictionaryColumn {
         }
     }
 
-    /// Takes in rows, plain or as a dictionary. `false` when they are not few and short texts any more: what came is to
-    /// be [given](Self::rows) to another writer then.
+    /// Appends rows, plain or as a dictionary. Returns `false` when the texts are no longer few and short: all
+    /// [rows](Self::rows) must then go to another writer.
     pub fn push(&mut self, rows: &ArrayRef) -> Result<bool, ArrowError> {
         self.texts.number(rows, &mut self.numbers)?;
         let dictionary_bytes = self.texts.bytes() + 4 * self.texts.len();
@@ -70,7 +70,7 @@ impl DictionaryColumn {
         Ok(fits && self.texts.longest() <= TEXT_BYTES_MAX)
     }
 
-    /// Whether there is any text, and not NULL alone.
+    /// Whether any row is not NULL.
     pub fn has_texts(&self) -> bool {
         !self.texts.is_empty()
     }
@@ -84,7 +84,7 @@ impl DictionaryColumn {
             .map(move |numbers| Arc::new(piece(numbers)) as ArrayRef)
     }
 
-    /// Makes the chunk of `column`.
+    /// Encodes the chunk of `column`.
     pub fn finish(self, column: &ColumnDescPtr, compression: Compression) -> Result<TextChunk> {
         let mut texts: Vec<(&str, usize)> = self.texts.iter().zip(0..).collect();
         texts.sort_unstable();
@@ -106,14 +106,14 @@ impl DictionaryColumn {
 struct ChunkWriter<'a> {
     column: &'a ColumnDescPtr,
     compression: Compression,
-    /// By their codes.
+    /// The texts in the order of their codes.
     texts: &'a [&'a str],
     pages: TrackedWrite<Vec<u8>>,
     compressed_bytes: i64,
     plain_bytes: i64,
     column_index: ColumnIndexBuilder,
     offset_index: OffsetIndexBuilder,
-    /// The least and the greatest code of each data page that has any.
+    /// The least and the greatest code of each data page that has any text.
     bounds: Vec<(u32, u32)>,
     nulls: usize,
     text_bytes: usize,
@@ -187,7 +187,7 @@ impl<'a> ChunkWriter<'a> {
         Ok(written)
     }
 
-    /// Notes what the indices say of a data page.
+    /// Adds a data page to the column index and the offset index.
     fn note(&mut self, written: &PageWriteSpec, present: &[u32], nulls: usize) -> Result<()> {
         let bounds = present.iter().min().zip(present.iter().max());
         let [min, max] = bounds.map_or([""; 2], |(min, max)| [self.text(*min), self.text(*max)]);
@@ -218,7 +218,7 @@ impl<'a> ChunkWriter<'a> {
         self.texts[code.as_usize()]
     }
 
-    /// How many values there are of each definition level.
+    /// The number of values of each definition level.
     fn levels(&self, present: usize, nulls: usize) -> Option<LevelHistogram> {
         let mut levels = LevelHistogram::try_new(self.column.max_def_level())?;
         levels.increment_by(0, signed(nulls));
@@ -278,7 +278,7 @@ impl<'a> ChunkWriter<'a> {
     }
 }
 
-/// How the bounds of pages follow one another.
+/// The order of the pages by their bounds.
 fn order(bounds: &[(u32, u32)]) -> BoundaryOrder {
     if bounds.is_sorted_by(|a, b| a.0 <= b.0 && a.1 <= b.1) {
         BoundaryOrder::ASCENDING
@@ -289,12 +289,12 @@ fn order(bounds: &[(u32, u32)]) -> BoundaryOrder {
     }
 }
 
-/// A length or a number of values as Parquet has it.
+/// A length or a number of values in Parquet's type.
 fn length(length: usize) -> Result<u32> {
     Ok(u32::try_from(length)?)
 }
 
-/// A size in memory as Parquet's footer has it.
+/// A size in the type of Parquet's footer.
 fn signed(size: usize) -> i64 {
     i64::try_from(size).unwrap_or(i64::MAX)
 }
@@ -318,7 +318,7 @@ mod tests {
         exact: false,
     };
 
-    /// A file of one column, whose rows come in batches of `rows`, as dictionaries or not.
+    /// A file of one column, written in batches of `rows` rows, as dictionaries or plain.
     fn encode(texts: &StringArray, rows: usize, coded: bool, options: ParquetOptions) -> Vec<u8> {
         let column = |array: ArrayRef| {
             let array = if coded {
@@ -339,7 +339,7 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    /// The rows of a file, and its footer with the indices.
+    /// The rows of a file, and its footer with the page indices.
     fn read(bytes: &[u8]) -> (StringArray, Arc<ParquetMetaData>) {
         let mut file = tempfile::tempfile().unwrap();
         std::io::Write::write_all(&mut file, bytes).unwrap();
@@ -357,7 +357,7 @@ mod tests {
         (concat(&columns).unwrap().as_string().clone(), metadata)
     }
 
-    /// Writes `texts` in several ways, which come to the same file, and reads it back.
+    /// Writes `texts` in several ways, checks that the files are equal, and reads one back.
     fn written(texts: &StringArray, options: ParquetOptions) -> Arc<ParquetMetaData> {
         let bytes = encode(texts, usize::MAX, false, options);
         for (rows, coded) in [(usize::MAX, true), (777, false), (777, true), (8192, true)] {
@@ -459,7 +459,7 @@ mod tests {
         written(&empty, OPTIONS);
         let none: StringArray = (0..50_000).map(|_| None::<&str>).collect();
         written(&none, OPTIONS);
-        // A page, and a row group, of NULL alone.
+        // A page and a row group with nothing but NULL.
         let gap: StringArray = (0..130_000)
             .map(|at| (!(20_480..=125_000).contains(&at)).then_some("a"))
             .collect();

@@ -70,7 +70,7 @@ fn whole_seconds_agree_with_all_forms() {
             text[next(19)] = near[next(near.len())];
         }
         let full = iso::clock(&text).ok();
-        // Nineteen bytes may also be a time without seconds and its offset.
+        // A text of 19 bytes may also be a time without seconds but with an offset.
         let full = full.filter(|clock| matches!(clock.zone, ClockZone::Unknown));
         let full = full.map(|clock| clock.seconds);
         let quick = iso::whole_seconds(&text);
