@@ -103,6 +103,7 @@ fn maintain(
         state: state.to_owned(),
         wait: args.intake.wait,
         rebuild: args.rebuild,
+        rehash: args.rehash,
         settle: args.intake.settle,
         thresholds: thresholds::of_process(),
         now: &clock::since_1970,

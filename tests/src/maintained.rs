@@ -199,6 +199,29 @@ impl Maintained {
         files.collect()
     }
 
+    /// Makes the state one that an earlier Tidewater left: it knew no versions of files.
+    ///
+    /// # Panics
+    /// When the state cannot be changed.
+    pub fn forget_versions(&self) {
+        let mut directory = Directory::open(&self.path("state"), false, false).unwrap();
+        let store = Store::open(&mut directory).unwrap();
+        let entries: BTreeMap<String, Value> = store
+            .read()
+            .unwrap()
+            .records(CHECKPOINTS, "")
+            .unwrap()
+            .into_iter()
+            .collect();
+        let writing = store.write().unwrap();
+        for (key, mut entry) in entries {
+            assert!(entry["version"].is_string(), "{entry}");
+            forget(&mut entry, &["version"]);
+            writing.put(CHECKPOINTS, &key, &entry).unwrap();
+        }
+        writing.commit().unwrap();
+    }
+
     /// The state's records without times and inodes, the sizes of its parts, and the files beside it.
     ///
     /// # Panics
@@ -215,7 +238,7 @@ impl Maintained {
         files.retain(|path| !path.starts_with("lock") && !path.starts_with("state.redb"));
         let mut state =
             json!({"records": records, "parts": reading.part_sizes().unwrap(), "files": files});
-        forget(&mut state, &["committed_at", "seconds", "inode"]);
+        forget(&mut state, &["committed_at", "seconds", "inode", "version"]);
         let id = reading
             .record::<StateRecord>(STATE, "")
             .unwrap()

@@ -28,6 +28,10 @@ pub struct RunArgs {
     #[arg(long, requires = "state")]
     pub rebuild: bool,
 
+    /// Compare the content of all files, even of those whose size, time and inode are as they were
+    #[arg(long, requires = "state")]
+    pub rehash: bool,
+
     /// Which files are read, and whether to wait for the state.
     #[command(flatten)]
     pub intake: IntakeArgs,

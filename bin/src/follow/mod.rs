@@ -30,6 +30,7 @@ pub fn run(args: &FollowArgs) -> Result<(), Failure> {
             state: args.state.clone(),
             wait: args.intake.wait,
             rebuild: false,
+            rehash: false,
             settle: args.intake.settle,
             thresholds: thresholds::of_process(),
             now: &clock::since_1970,

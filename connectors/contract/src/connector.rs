@@ -181,17 +181,25 @@ pub enum OffsetBound {
     Time(i64),
 }
 
+/// How a source is compared with a checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChangeRules {
+    /// Deliveries modified after this, in nanoseconds since 1970, are left for a later epoch.
+    pub settled_ns: i64,
+    /// Whether the content of all deliveries is compared, even where nothing tells that it may have changed.
+    pub rehash: bool,
+}
+
 /// A source while a state is open.
 pub trait SourceSession: Send {
-    /// Compares the source with the checkpoint of the last commit. Deliveries modified after `settled_ns` are left
-    /// for a later epoch.
+    /// Compares the source with the checkpoint of the last commit.
     ///
     /// # Errors
     /// When the source cannot be inspected, or changed in a way that is not allowed.
     fn changes(
         &mut self,
         checkpoint: &Checkpoint,
-        settled_ns: i64,
+        rules: ChangeRules,
     ) -> Result<Box<dyn SourceChanges>, SourceError>;
 
     /// The source as a stream, if its rows arrive by themselves. `None` if the source is polled.

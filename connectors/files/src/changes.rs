@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tidewater_contract::checkpoint::CheckpointUpdate;
+use tidewater_contract::checkpoint::{Checkpoint, CheckpointUpdate};
 use tidewater_contract::connector::{
-    DeliveryChange, DeliveryCounts, InputPart, ReadUntil, SourceChanges, SourceOutcome,
+    ChangeRules, DeliveryChange, DeliveryCounts, InputPart, ReadUntil, SourceChanges, SourceOutcome,
 };
 use tidewater_contract::error::SourceError;
 use tidewater_contract::source::{Reader, SourceSpec};
@@ -17,11 +17,13 @@ use super::depot::Depot;
 use super::glob::is_glob;
 use super::intake::{FileIntake, Incoming};
 use super::list::{ListedFile, list, list_or_empty};
-use super::position::{Change, Position, compare};
+use super::position::{Change, CompareRules, Position, compare};
+use super::storage::Storage;
 
 /// What changed of a source's files.
 pub(super) struct FileChanges {
     spec: Arc<SourceSpec>,
+    storage: Arc<dyn Storage>,
     depot: Arc<Depot>,
     /// As of the last commit.
     known: Vec<Position>,
@@ -45,26 +47,27 @@ pub(super) struct FileChanges {
 }
 
 impl FileChanges {
-    /// Compares the files that a source names with the `known` ones. Files modified after `settled_ns` are left for a
-    /// later run. A source that never had a file must have one.
+    /// Compares the files that a source names with those of a checkpoint. A source that never had a file must have one.
     ///
     /// # Errors
     /// When files cannot be listed or compared, or changed where they must not.
     pub(super) fn compare(
         spec: &Arc<SourceSpec>,
+        storage: &Arc<dyn Storage>,
         depot: &Arc<Depot>,
-        known: Vec<Position>,
-        was_read: bool,
-        settled_ns: i64,
+        checkpoint: &Checkpoint,
+        rules: ChangeRules,
     ) -> Result<Self, SourceError> {
-        check_directory(&spec.location, &known)?;
-        let listed = if was_read {
-            list_or_empty(&spec.location)?
+        let known: Vec<Position> = checkpoint.values()?;
+        check_directory(&**storage, &spec.location, &known)?;
+        let listed = if checkpoint.was_read {
+            list_or_empty(&**storage, &spec.location)?
         } else {
-            list(&spec.location)?
+            list(&**storage, &spec.location)?
         };
         let mut found = Self {
             spec: Arc::clone(spec),
+            storage: Arc::clone(storage),
             depot: Arc::clone(depot),
             known: known.clone(),
             added: Vec::new(),
@@ -77,9 +80,12 @@ impl FileChanges {
             notices: Vec::new(),
             inserted: Mutex::default(),
         };
-        let (listed, known) = found.settle(listed, known, settled_ns);
-        let on_change = OnChange::parse(&spec.options)?;
-        for change in compare(&spec.name, listed, known, on_change)? {
+        let (listed, known) = found.settle(listed, known, rules.settled_ns);
+        let rules = CompareRules {
+            on_change: OnChange::parse(&spec.options)?,
+            rehash: rules.rehash,
+        };
+        for change in compare(&**storage, &spec.name, listed, known, rules)? {
             found.apply(change);
         }
         Ok(found)
@@ -94,7 +100,7 @@ impl FileChanges {
     ) -> (Vec<ListedFile>, Vec<Position>) {
         let (fresh, listed): (Vec<_>, Vec<_>) = listed
             .into_iter()
-            .partition(|file| file.modified_ns > settled_ns);
+            .partition(|file| file.stamp.modified_ns > settled_ns);
         if fresh.is_empty() {
             return (listed, known);
         }
@@ -109,7 +115,7 @@ impl FileChanges {
             .collect();
         let changed = fresh.iter().filter(|file| {
             let path = file.path.display().to_string();
-            !as_it_was.contains(&(path.as_str(), file.modified_ns))
+            !as_it_was.contains(&(path.as_str(), file.stamp.modified_ns))
         });
         self.notices.extend(changed.map(|file| {
             format!(
@@ -162,9 +168,8 @@ impl FileChanges {
     fn add(&mut self, kind: &'static str, new: ListedFile, replaces: Option<Position>) {
         self.kinds.push(kind);
         self.added.push(Incoming {
-            modified_ns: new.modified_ns,
-            delivery: Delivery::from(new),
             replaces,
+            ..Incoming::from(new)
         });
     }
 
@@ -172,10 +177,11 @@ impl FileChanges {
         let lines: u64 = old.parts.iter().map(|part| part.lines).sum();
         self.kinds.push("appended");
         self.added.push(Incoming {
-            modified_ns: new.modified_ns,
+            modified_ns: new.stamp.modified_ns,
+            version: new.stamp.version.clone(),
             delivery: Delivery {
                 name: new.name(),
-                bytes: new.bytes - old.bytes,
+                bytes: new.stamp.bytes - old.bytes,
                 from: Content::Tail {
                     path: new.path.clone(),
                     after: old.bytes,
@@ -241,7 +247,7 @@ impl SourceChanges for FileChanges {
         if incoming.is_empty() {
             return Ok(None);
         }
-        let intake = FileIntake::open(&self.spec, incoming.clone(), Some(&self.depot))?;
+        let intake = FileIntake::open(&self.spec, incoming.clone(), &self.storage, Some(&self.depot))?;
         let intake = Arc::new(intake);
         if part == InputPart::Inserted {
             let mut inserted = self.inserted.lock().unwrap_or_else(PoisonError::into_inner);
@@ -286,6 +292,7 @@ impl SourceChanges for FileChanges {
                 path: incoming.delivery.name.to_string(),
                 bytes: read.bytes,
                 modified_ns: incoming.modified_ns,
+                version: incoming.version.clone(),
                 hash: read.hash,
                 parts: read.parts,
                 rows: counts.read - counts.rejected,
@@ -349,6 +356,7 @@ fn put_changed(
 fn append(old: &mut Position, tail: Position) {
     old.bytes = tail.bytes;
     old.modified_ns = tail.modified_ns;
+    old.version = tail.version;
     old.hash = tail.hash;
     old.parts.extend(tail.parts);
     old.rows += tail.rows;
@@ -357,14 +365,18 @@ fn append(old: &mut Position, tail: Position) {
 
 /// Fails when a directory is gone with all the files that were read from it: it is more likely not mounted, or misspelt,
 /// than all of it withdrawn.
-fn check_directory(location: &str, known: &[Position]) -> Result<(), SourceError> {
+fn check_directory(
+    storage: &dyn Storage,
+    location: &str,
+    known: &[Position],
+) -> Result<(), SourceError> {
     let plain = location.strip_prefix("file://").unwrap_or(location);
     let fixed = Path::new(plain)
         .components()
         .take_while(|part| !is_glob(&part.as_os_str().to_string_lossy()));
     let directory: PathBuf = fixed.collect();
     let is_directory = known.iter().any(|old| Path::new(&old.path) != directory);
-    if !is_directory || directory.as_os_str().is_empty() || directory.exists() {
+    if !is_directory || directory.as_os_str().is_empty() || storage.head(&directory)?.is_some() {
         return Ok(());
     }
     Err(SourceError::Location {
@@ -387,6 +399,7 @@ pub(super) fn kept(position: &Position) -> Incoming {
             bytes: position.parts.iter().map(|part| part.bytes).sum(),
         },
         modified_ns: position.modified_ns,
+        version: position.version.clone(),
         replaces: None,
     }
 }
@@ -395,8 +408,9 @@ pub(super) fn kept(position: &Position) -> Incoming {
 fn moved(old: Position, new: &ListedFile) -> Position {
     Position {
         path: new.path.display().to_string(),
-        bytes: new.bytes,
-        modified_ns: new.modified_ns,
+        bytes: new.stamp.bytes,
+        modified_ns: new.stamp.modified_ns,
+        version: new.stamp.version.clone(),
         ..old
     }
 }

@@ -55,7 +55,7 @@ impl From<ListedFile> for Delivery {
     fn from(file: ListedFile) -> Self {
         Self {
             name: file.name(),
-            bytes: file.bytes,
+            bytes: file.stamp.bytes,
             from: Content::File(file.path),
         }
     }

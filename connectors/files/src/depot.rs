@@ -11,7 +11,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,7 +23,9 @@ use blake3::Hasher;
 
 use self::frame::{Encoder, Frames};
 use super::delivery::KeptPart;
-use super::list::modified_ns;
+use super::storage::{
+    FileStamp, LocalStorage, Storage, StoredFile, hash_prefix, read_through,
+};
 use tidewater_contract::disk::{self, DiskFile};
 use tidewater_contract::error::SourceError;
 
@@ -53,9 +55,6 @@ const ONE_BY_ONE_MAX: usize = 64;
 /// Files of more bytes are brought to the disk as soon as they have their names, while the run still computes: a first run
 /// waited 0.2 s for the disk at its end.
 const EARLY_BYTES_MIN: u64 = 16 << 20;
-
-/// How much of a file is copied or hashed at a time.
-const CHUNK_BYTES: usize = 1 << 20;
 
 /// Kept deliveries.
 pub struct Depot {
@@ -238,31 +237,31 @@ impl Depot {
         frames
     }
 
-    /// Keeps the file at `path` as it is.
-    pub(super) fn copy(self: &Arc<Self>, path: &Path) -> Result<Copied, SourceError> {
-        let mut file = File::open(path).map_err(|error| SourceError::io("open", path, error))?;
+    /// Keeps the file at `path` of a storage as it is.
+    pub(super) fn copy(
+        self: &Arc<Self>,
+        storage: &dyn Storage,
+        path: &Path,
+    ) -> Result<KeptWhole, SourceError> {
         let refused = |error| SourceError::io("read", path, error);
-        let before = file.metadata().map_err(refused)?;
+        let file = storage.open(path);
+        let file = file.map_err(|error| SourceError::io("open", path, error))?;
+        let before = file.stamp().map_err(refused)?;
         let mut kept = self.begin()?;
         let mut hasher = Hasher::new();
-        let mut chunk = vec![0; CHUNK_BYTES];
-        loop {
-            let taken = match file.read(&mut chunk) {
-                Ok(0) => break,
-                Ok(taken) => chunk.get(..taken).unwrap_or_default(),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(refused(error)),
-            };
-            hasher.update(taken);
-            kept.write(taken)?;
-        }
-        let after = file.metadata().map_err(refused)?;
-        let bytes = kept.bytes;
+        let keep = |chunk: &[u8]| {
+            hasher.update(chunk);
+            kept.write(chunk)
+        };
+        let bytes = read_through(&*file, u64::MAX, keep, refused)?;
+        let after = file.stamp().map_err(refused)?;
         let hash = hasher.finalize().to_hex().to_string();
         kept.name_whole(&hash)?;
-        Ok(Copied {
-            path: self.path(&hash, WHOLE),
-            modified_ns: modified_ns(&before),
+        let path = self.path(&hash, WHOLE);
+        Ok(KeptWhole {
+            file: LocalStorage
+                .open(&path)
+                .map_err(|error| SourceError::io("open", &path, error))?,
             settled: settled(&before, &after, bytes),
             part: KeptPart {
                 hash,
@@ -273,15 +272,19 @@ impl Depot {
         })
     }
 
-    /// The path of a file that was kept as it is, checked.
-    pub(super) fn whole(&self, name: &Arc<str>, part: &KeptPart) -> Result<PathBuf, SourceError> {
+    /// A file that was kept as it is, checked.
+    pub(super) fn whole(
+        &self,
+        name: &Arc<str>,
+        part: &KeptPart,
+    ) -> Result<Arc<dyn StoredFile>, SourceError> {
         let path = self.path(&part.hash, WHOLE);
-        let file = open_kept(name, &path)?;
+        let file = LocalStorage.open(&path);
+        let file = file.map_err(|error| not_opened(name, &path, error))?;
         // A byte more than there may be shows what is too long.
-        let hasher = hash_prefix(&file, part.bytes + 1)
-            .map_err(|error| SourceError::io("read", &path, error))?;
+        let hasher = hash_prefix(&*file, &path, part.bytes + 1)?;
         if hasher.finalize().to_hex().as_str() == part.hash {
-            Ok(path)
+            Ok(file)
         } else {
             Err(damaged(
                 name,
@@ -292,38 +295,18 @@ impl Depot {
     }
 }
 
-/// Whether a file of which `bytes` were read stayed as it was meanwhile.
-pub(super) fn settled(before: &fs::Metadata, after: &fs::Metadata, bytes: u64) -> bool {
-    before.len() == bytes && after.len() == bytes && modified_ns(before) == modified_ns(after)
-}
-
-/// The hash, not finished, of the first `bytes` of a file, or of all of it when it is shorter.
-pub(super) fn hash_prefix(file: &File, bytes: u64) -> io::Result<Hasher> {
-    use std::os::unix::fs::FileExt;
-    let mut hasher = Hasher::new();
-    let mut chunk = vec![0; CHUNK_BYTES];
-    let mut at = 0;
-    while at < bytes {
-        let wanted = usize::try_from(bytes - at).map_or(CHUNK_BYTES, |rest| rest.min(CHUNK_BYTES));
-        match file.read_at(chunk.get_mut(..wanted).unwrap_or_default(), at) {
-            Ok(0) => break,
-            Ok(taken) => {
-                hasher.update(chunk.get(..taken).unwrap_or_default());
-                at += u64::try_from(taken).unwrap_or(0);
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(hasher)
+/// Whether a file of which `bytes` were read stayed as it was meanwhile, as size and time tell. Its version may change
+/// for less, such as a link that a backup makes.
+pub(super) fn settled(before: &FileStamp, after: &FileStamp, bytes: u64) -> bool {
+    before.bytes == bytes && before.looks_like(after)
 }
 
 /// A file that was kept as it is.
-pub(super) struct Copied {
+pub(super) struct KeptWhole {
     pub part: KeptPart,
-    /// Where it is kept.
-    pub path: PathBuf,
-    pub modified_ns: i64,
+    /// What was kept.
+    pub file: Arc<dyn StoredFile>,
+    /// Whether the file stayed as it was meanwhile.
     pub settled: bool,
 }
 
@@ -453,7 +436,7 @@ impl KeptText {
 
     fn open(&self, part: KeptPart) -> Result<OpenPart, SourceError> {
         let path = self.depot.path(&part.hash, TEXT);
-        let file = open_kept(&self.name, &path)?;
+        let file = File::open(&path).map_err(|error| not_opened(&self.name, &path, error))?;
         Ok(OpenPart {
             path,
             frames: Frames::new(file),
@@ -500,14 +483,13 @@ impl OpenPart {
     }
 }
 
-fn open_kept(name: &Arc<str>, path: &Path) -> Result<File, SourceError> {
-    File::open(path).map_err(|error| {
-        if error.kind() == io::ErrorKind::NotFound {
-            damaged(name, path, "is missing")
-        } else {
-            SourceError::io("open", path, error)
-        }
-    })
+/// The error of kept content that cannot be opened.
+fn not_opened(name: &Arc<str>, path: &Path, error: io::Error) -> SourceError {
+    if error.kind() == io::ErrorKind::NotFound {
+        damaged(name, path, "is missing")
+    } else {
+        SourceError::io("open", path, error)
+    }
 }
 
 fn damaged(name: &Arc<str>, path: &Path, message: &str) -> SourceError {

@@ -2,16 +2,16 @@
 //!
 //! 1. Names need not be UTF-8: what is not matches `*` and `?`.
 //! 2. A name that exists as the pattern writes it, such as `data [1]`, is matched too.
-//! 3. Links that lead nowhere or back to where they stand are passed over with a warning.
+//! 3. Links that lead back to where they stand are passed over with a warning.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::path::{Component, Path, PathBuf};
 
 use ::glob::{MatchOptions, Pattern, PatternError};
 use tidewater_contract::error::SourceError;
+
+use crate::storage::{EntryKind, FileStamp, Storage};
 
 /// Patterns that the braces of one glob expand to at most.
 const EXPANSIONS_MAX: usize = 10_000;
@@ -32,7 +32,7 @@ enum PathComponent {
     /// A name, `/` or `..`.
     Literal(PathBuf),
     /// A name that matches, or is just this.
-    Name(Pattern, PathBuf),
+    Name(Pattern, OsString),
     /// `**`
     AnyDepth,
 }
@@ -115,7 +115,7 @@ impl Glob {
             } else if is_glob(&text) {
                 Ok(PathComponent::Name(
                     Pattern::new(&text)?,
-                    PathBuf::from(name),
+                    name.to_owned(),
                 ))
             } else {
                 Ok(PathComponent::Literal(PathBuf::from(name)))
@@ -126,166 +126,125 @@ impl Glob {
         })
     }
 
-    /// The files that match, in no order.
-    pub fn files(&self) -> Result<BTreeSet<PathBuf>, SourceError> {
+    /// The files that match.
+    pub fn files(
+        &self,
+        storage: &dyn Storage,
+    ) -> Result<BTreeMap<PathBuf, FileStamp>, SourceError> {
         let mut walk = Walk {
-            files: BTreeSet::new(),
+            storage,
+            files: BTreeMap::new(),
             above: Vec::new(),
         };
-        walk.descend(Path::new(""), &self.components)?;
+        walk.descend(Path::new(""), None, &self.components)?;
         Ok(walk.files)
     }
 }
 
-struct Walk {
-    files: BTreeSet<PathBuf>,
-    /// Device and inode of the directories that `**` is in, the outermost first.
-    above: Vec<(u64, u64)>,
+struct Walk<'a> {
+    storage: &'a dyn Storage,
+    files: BTreeMap<PathBuf, FileStamp>,
+    /// The directories that `**` is in, the outermost first.
+    above: Vec<String>,
 }
 
-impl Walk {
-    fn descend(&mut self, at: &Path, components: &[PathComponent]) -> Result<(), SourceError> {
+impl Walk<'_> {
+    /// Goes on at a path, of which a listing told what it is, or nothing did yet.
+    fn descend(
+        &mut self,
+        at: &Path,
+        listed: Option<EntryKind>,
+        components: &[PathComponent],
+    ) -> Result<(), SourceError> {
         let Some((first, rest)) = components.split_first() else {
-            if is_file(at)? {
-                self.files.insert(at.to_owned());
+            if let Some(EntryKind::File(stamp)) = self.kind(at, listed)? {
+                self.files.insert(at.to_owned(), stamp);
             }
             return Ok(());
         };
         match first {
-            PathComponent::Literal(name) => self.descend(&at.join(name), rest),
+            PathComponent::Literal(name) => self.descend(&at.join(name), None, rest),
             PathComponent::Name(pattern, literal) => {
-                let literal = at.join(literal);
-                if literal.symlink_metadata().is_ok() {
-                    self.descend(&literal, rest)?;
-                }
-                for path in entries(at)? {
-                    let name = path.file_name().unwrap_or_default().to_string_lossy();
-                    if path != literal && pattern.matches_with(&name, NAMES) {
-                        self.descend(&path, rest)?;
-                    }
+                let wanted = |name: &OsStr| {
+                    name == literal || pattern.matches_with(&name.to_string_lossy(), NAMES)
+                };
+                for entry in self.storage.list(at, &wanted)? {
+                    self.descend(&entry.path, Some(entry.kind), rest)?;
                 }
                 Ok(())
             }
-            PathComponent::AnyDepth => self.any_depth(at, components, rest),
+            PathComponent::AnyDepth => self.any_depth(at, listed, components, rest),
         }
     }
 
     fn any_depth(
         &mut self,
         at: &Path,
+        listed: Option<EntryKind>,
         components: &[PathComponent],
         rest: &[PathComponent],
     ) -> Result<(), SourceError> {
-        let directory = if at.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            at
-        };
-        let Some(found) = look(directory)?.filter(fs::Metadata::is_dir) else {
+        let Some(EntryKind::Directory { identity }) = self.kind(at, listed)? else {
             return Ok(());
         };
-        let identity = (found.dev(), found.ino());
-        if self.above.contains(&identity) {
+        if identity.as_ref().is_some_and(|is| self.above.contains(is)) {
             tracing::warn!(
                 "{} leads back to a directory that it lies in: passed over",
                 at.display()
             );
             return Ok(());
         }
-        self.above.push(identity);
+        let depth = self.above.len();
+        self.above.extend(identity.clone());
         if !rest.is_empty() {
-            self.descend(at, rest)?;
+            self.descend(at, Some(EntryKind::Directory { identity }), rest)?;
         }
-        for path in entries(at)? {
-            let is_hidden = path
-                .file_name()
-                .is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-            if is_hidden {
-                continue;
-            }
-            let is_directory = look(&path)?.is_some_and(|found| found.is_dir());
-            if is_directory {
-                self.descend(&path, components)?;
-            } else if rest.is_empty() {
-                self.descend(&path, rest)?;
+        let is_shown = |name: &OsStr| !name.as_encoded_bytes().starts_with(b".");
+        for entry in self.storage.list(at, &is_shown)? {
+            match entry.kind {
+                EntryKind::File(stamp) if rest.is_empty() => {
+                    self.files.insert(entry.path, stamp);
+                }
+                EntryKind::File(_) => {}
+                EntryKind::Directory { .. } => {
+                    self.descend(&entry.path, Some(entry.kind), components)?;
+                }
             }
         }
-        self.above.pop();
+        self.above.truncate(depth);
         Ok(())
     }
-}
 
-/// What is in a directory, in order; nothing where there is none.
-fn entries(directory: &Path) -> Result<Vec<PathBuf>, SourceError> {
-    let listed = if directory.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        directory
-    };
-    let refused = |error| SourceError::io("list", listed, error);
-    let entries = match fs::read_dir(listed) {
-        Ok(entries) => entries,
-        Err(error) if is_absent(&error) => return Ok(Vec::new()),
-        Err(error) => return Err(refused(error)),
-    };
-    let mut paths = Vec::new();
-    for entry in entries {
-        paths.push(directory.join(entry.map_err(refused)?.file_name()));
+    fn kind(
+        &self,
+        at: &Path,
+        listed: Option<EntryKind>,
+    ) -> Result<Option<EntryKind>, SourceError> {
+        match listed {
+            Some(kind) => Ok(Some(kind)),
+            None => self.storage.head(at),
+        }
     }
-    paths.sort();
-    Ok(paths)
-}
-
-fn is_file(path: &Path) -> Result<bool, SourceError> {
-    Ok(look(path)?.is_some_and(|found| !found.is_dir()))
-}
-
-/// What a path leads to, if it leads anywhere.
-///
-/// # Errors
-/// When the system refuses to tell.
-pub(super) fn look(path: &Path) -> Result<Option<fs::Metadata>, SourceError> {
-    match fs::metadata(path) {
-        Ok(found) => Ok(Some(found)),
-        Err(error) => match path.symlink_metadata() {
-            Ok(link) if link.is_symlink() => {
-                tracing::warn!(
-                    "{} is a link that leads nowhere ({error}): passed over",
-                    path.display()
-                );
-                Ok(None)
-            }
-            _ if is_absent(&error) => Ok(None),
-            _ => Err(SourceError::io("list", path, error)),
-        },
-    }
-}
-
-/// Whether a path leads nowhere.
-pub(super) fn is_absent(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-    )
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use std::ffi::OsStr;
+    use std::fs;
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::symlink;
 
     use super::*;
+    use crate::storage::LocalStorage;
 
     fn matched(root: &Path, pattern: &str) -> Vec<String> {
         let globs = globs(&format!("{}/{pattern}", root.display())).unwrap();
-        let mut files = BTreeSet::new();
+        let mut files = BTreeMap::new();
         for glob in globs {
-            files.extend(glob.files().unwrap());
+            files.extend(glob.files(&LocalStorage).unwrap());
         }
-        let names = files.iter().map(|path| {
+        let names = files.keys().map(|path| {
             path.strip_prefix(root)
                 .unwrap()
                 .to_string_lossy()

@@ -15,9 +15,11 @@ use tidewater_contract::source::{Dealt, Decoded, NextPiece, Piece, Reader, RowCh
 
 use super::delivery::{Content, Delivery};
 use super::depot::Depot;
+use super::list::ListedFile;
 use super::open;
 use super::position::Position;
 use super::reader::{FilePiece, FileReader, ReadDelivery};
+use super::storage::Storage;
 
 /// A delivery that is inserted or retracted.
 #[derive(Clone, Debug)]
@@ -26,8 +28,21 @@ pub(super) struct Incoming {
     pub delivery: Delivery,
     /// When it was last modified.
     pub modified_ns: i64,
+    /// Its version in its storage.
+    pub version: Option<String>,
     /// The delivery that it takes the place of, which the same epoch retracts.
     pub replaces: Option<Position>,
+}
+
+impl From<ListedFile> for Incoming {
+    fn from(file: ListedFile) -> Self {
+        Self {
+            modified_ns: file.stamp.modified_ns,
+            version: file.stamp.version.clone(),
+            delivery: Delivery::from(file),
+            replaces: None,
+        }
+    }
 }
 
 /// The columns that say where a row of a file comes from.
@@ -44,6 +59,7 @@ pub(super) fn place_fields() -> [FieldRef; 3] {
 pub(super) struct FileIntake {
     spec: Arc<SourceSpec>,
     incoming: Vec<Incoming>,
+    storage: Arc<dyn Storage>,
     depot: Option<Arc<Depot>>,
     reader: Arc<dyn FileReader>,
     phase: Mutex<Phase>,
@@ -82,13 +98,15 @@ impl FileIntake {
     pub(super) fn open(
         spec: &Arc<SourceSpec>,
         incoming: Vec<Incoming>,
+        storage: &Arc<dyn Storage>,
         depot: Option<&Arc<Depot>>,
     ) -> Result<Self, SourceError> {
         let deliveries = incoming.iter().map(|incoming| incoming.delivery.clone());
         Ok(Self {
-            reader: open(spec, deliveries.collect(), depot)?,
+            reader: open(spec, deliveries.collect(), storage, depot)?,
             spec: Arc::clone(spec),
             incoming,
+            storage: Arc::clone(storage),
             depot: depot.cloned(),
             phase: Mutex::new(Phase::Reading),
             open_pieces: Arc::default(),
@@ -200,7 +218,7 @@ impl FileIntake {
         }
         Ok(Correction {
             change,
-            reader: open(&self.spec, deliveries, Some(depot))?,
+            reader: open(&self.spec, deliveries, &self.storage, Some(depot))?,
             deliveries: corrected,
         })
     }

@@ -1,6 +1,6 @@
 //! Files as sources: they are listed, dealt in pieces and decoded.
 //!
-//! What a source takes in is kept in a [`Depot`] and remembered by its [`Position`]; the next run [compares](compare)
+//! Files lie in a [`Storage`]. What a source takes in is kept in a [`Depot`] and remembered by its [`Position`]; the next run [compares](compare)
 //! what is delivered with what was taken in.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
@@ -11,6 +11,8 @@ use std::sync::Arc;
 use tidewater_contract::error::{OptionError, SourceError};
 use tidewater_contract::source::{Format, SourceSpec};
 use tidewater_formats::row_format::{FileLayout, RowFormat};
+
+use self::storage::Storage;
 
 mod changes;
 mod delivery;
@@ -24,6 +26,7 @@ mod parquet;
 mod position;
 mod reader;
 mod source;
+pub mod storage;
 mod stored;
 mod text;
 
@@ -32,7 +35,7 @@ pub use depot::Depot;
 #[cfg(fuzzing)]
 pub use depot::fuzz;
 pub use list::{ListedFile, list, list_or_empty};
-pub use position::{Change, Position, compare};
+pub use position::{Change, CompareRules, Position, compare};
 pub use reader::{FilePiece, FileReader, ReadDelivery};
 pub use source::{FILES, FileSource, FilesConnector};
 pub use tidewater_formats::options::OnChange;
@@ -65,7 +68,7 @@ pub fn rows_depend_on_projection(spec: &SourceSpec) -> bool {
         .is_ok_and(|options| options.checks_read_columns)
 }
 
-/// Opens deliveries of a source for reading, in their order. With a depot, those that are files (or tails of files)
+/// Opens deliveries of a source in a storage for reading, in their order. With a depot, those that are files (or tails of files)
 /// are kept in it while they are read, and [`FileReader::read_deliveries`] tells as what.
 ///
 /// # Errors
@@ -75,12 +78,13 @@ pub fn rows_depend_on_projection(spec: &SourceSpec) -> bool {
 pub fn open(
     spec: &SourceSpec,
     deliveries: Vec<Delivery>,
+    storage: &Arc<dyn Storage>,
     depot: Option<&Arc<Depot>>,
 ) -> Result<Arc<dyn FileReader>, SourceError> {
     let row_format = RowFormat::of(spec.format);
     let names = deliveries.iter().map(|delivery| &delivery.name);
     list::of_format(row_format, names)?;
-    let depot = depot.cloned();
+    let (storage, depot) = (Arc::clone(storage), depot.cloned());
     let options = (row_format.options)(&spec.options)?;
     match row_format.files {
         FileLayout::Text(format) => {
@@ -89,11 +93,12 @@ pub fn open(
                 on_change: options.on_change,
             };
             let format = format(spec)?;
-            let reader = text::TextReader::new(spec, deliveries, depot, rules, format)?;
+            let reader = text::TextReader::new(spec, deliveries, storage, depot, rules, format)?;
             Ok(Arc::new(reader))
         }
-        FileLayout::Parquet => Ok(Arc::new(parquet::ParquetReader::open(
-            spec, deliveries, depot,
-        )?)),
+        FileLayout::Parquet => {
+            let reader = parquet::ParquetReader::open(spec, deliveries, storage, depot)?;
+            Ok(Arc::new(reader))
+        }
     }
 }

@@ -7,8 +7,6 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs::{self, Metadata};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,40 +15,23 @@ use tidewater_contract::source::Format;
 use tidewater_formats::compression::{Codec, UNREAD_EXTENSIONS};
 use tidewater_formats::row_format::{RowFormat, UNREAD_FORMATS};
 
-use crate::glob::{globs, is_absent, is_glob, look as look_at};
+use crate::glob::{globs, is_glob};
+use crate::storage::{EntryKind, FileStamp, Storage};
 
 /// A file of a source.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ListedFile {
     /// Its path, under the location as the job has it.
     pub path: PathBuf,
-    /// Its size as stored.
-    pub bytes: u64,
-    /// When it was last modified, in nanoseconds since 1970.
-    pub modified_ns: i64,
+    /// Its size as stored, its time and version.
+    pub stamp: FileStamp,
 }
 
 impl ListedFile {
-    fn new(path: PathBuf, found: &Metadata) -> Self {
-        Self {
-            path,
-            bytes: found.len(),
-            modified_ns: modified_ns(found),
-        }
-    }
-
     /// The path as errors and rejected rows name it.
     pub fn name(&self) -> Arc<str> {
         self.path.to_string_lossy().into()
     }
-}
-
-/// When a file was last modified, in nanoseconds since 1970.
-pub(super) fn modified_ns(found: &Metadata) -> i64 {
-    found
-        .mtime()
-        .saturating_mul(1_000_000_000)
-        .saturating_add(found.mtime_nsec())
 }
 
 /// The files that `location` names, in order of path: itself, its files when it is a directory (its subdirectories
@@ -58,22 +39,25 @@ pub(super) fn modified_ns(found: &Metadata) -> i64 {
 ///
 /// # Errors
 /// When there is no such file, or the system refuses to list.
-pub fn list(location: &str) -> Result<Vec<ListedFile>, SourceError> {
-    look(location)?.map_err(|message| nothing(location, message))
+pub fn list(storage: &dyn Storage, location: &str) -> Result<Vec<ListedFile>, SourceError> {
+    look(storage, location)?.map_err(|message| nothing(location, message))
 }
 
 /// Like [`list`] where files are known to have been: a location that leads to no file has no files (any more).
 ///
 /// # Errors
 /// When the location means nothing, or the system refuses to list.
-pub fn list_or_empty(location: &str) -> Result<Vec<ListedFile>, SourceError> {
-    Ok(look(location)?.unwrap_or_default())
+pub fn list_or_empty(
+    storage: &dyn Storage,
+    location: &str,
+) -> Result<Vec<ListedFile>, SourceError> {
+    Ok(look(storage, location)?.unwrap_or_default())
 }
 
 /// The files, or why there is none.
 type Found = Result<Vec<ListedFile>, String>;
 
-fn look(location: &str) -> Result<Found, SourceError> {
+fn look(storage: &dyn Storage, location: &str) -> Result<Found, SourceError> {
     let plain = location.strip_prefix("file://").unwrap_or(location);
     if let Some((scheme, _)) = plain.split_once("://") {
         let message = format!(
@@ -82,36 +66,36 @@ fn look(location: &str) -> Result<Found, SourceError> {
         return Err(nothing(location, message));
     }
     let path = Path::new(plain);
-    let mut found = match fs::metadata(path) {
-        Ok(found) if found.is_dir() => in_directory(location, path)?,
-        Ok(found) => Ok(vec![ListedFile::new(path.to_owned(), &found)]),
-        Err(_) if is_glob(plain) => matching(location, plain)?,
-        Err(error) if is_absent(&error) => Err(format!(
+    match storage.head(path) {
+        Ok(Some(EntryKind::Directory { .. })) => in_directory(storage, location, path),
+        Ok(Some(EntryKind::File(stamp))) => Ok(Ok(vec![ListedFile {
+            path: path.to_owned(),
+            stamp,
+        }])),
+        _ if is_glob(plain) => matching(storage, location, plain),
+        Ok(None) => Ok(Err(format!(
             "there is no such file or directory{}",
-            looked_in(path)
-        )),
-        Err(error) => return Err(SourceError::io("list", path, error)),
-    };
-    if let Ok(files) = &mut found {
-        files.sort();
+            looked_in(storage, path)
+        ))),
+        Err(error) => Err(error),
     }
-    Ok(found)
 }
 
-fn in_directory(location: &str, directory: &Path) -> Result<Found, SourceError> {
-    let refused = |error| SourceError::io("list", directory, error);
+fn in_directory(
+    storage: &dyn Storage,
+    location: &str,
+    directory: &Path,
+) -> Result<Found, SourceError> {
     let mut files = Vec::new();
     let (mut directories, mut unfinished) = (0_u64, 0_u64);
-    for entry in fs::read_dir(directory).map_err(refused)? {
-        let path = entry.map_err(refused)?.path();
-        if is_hidden(path.file_name()) {
-            continue;
-        }
-        match look_at(&path)? {
-            None => {}
-            Some(found) if found.is_dir() => directories += 1,
-            Some(_) if is_unfinished(path.file_name()) => unfinished += 1,
-            Some(found) => files.push(ListedFile::new(path, &found)),
+    for entry in storage.list(directory, &|name| !is_hidden(Some(name)))? {
+        match entry.kind {
+            EntryKind::Directory { .. } => directories += 1,
+            EntryKind::File(_) if is_unfinished(entry.path.file_name()) => unfinished += 1,
+            EntryKind::File(stamp) => files.push(ListedFile {
+                path: entry.path,
+                stamp,
+            }),
         }
     }
     if files.is_empty() {
@@ -128,29 +112,26 @@ fn in_directory(location: &str, directory: &Path) -> Result<Found, SourceError> 
         };
         let message = format!(
             "the directory holds no files that do not begin with '.' or '_'{unfinished}{deeper}{}",
-            looked_in(directory)
+            looked_in(storage, directory)
         );
         return Ok(Err(message));
     }
     Ok(Ok(files))
 }
 
-fn matching(location: &str, pattern: &str) -> Result<Found, SourceError> {
+fn matching(storage: &dyn Storage, location: &str, pattern: &str) -> Result<Found, SourceError> {
     let globs =
         globs(pattern).map_err(|error| nothing(location, format!("is not a glob: {error}")))?;
     let named = Path::new(pattern).file_name();
     let (names_hidden, names_unfinished) = (is_hidden(named), is_unfinished(named));
     let mut files = BTreeMap::new();
     for glob in globs {
-        for path in glob.files()? {
-            let name = path.file_name();
-            let passed_over =
-                (is_hidden(name) && !names_hidden) || (is_unfinished(name) && !names_unfinished);
-            if let Some(found) = look_at(&path)?.filter(|_| !passed_over) {
-                files.insert(path.clone(), ListedFile::new(path, &found));
-            }
-        }
+        files.extend(glob.files(storage)?);
     }
+    files.retain(|path, _| {
+        let name = path.file_name();
+        (names_hidden || !is_hidden(name)) && (names_unfinished || !is_unfinished(name))
+    });
     if files.is_empty() {
         let decomposed = if pattern.is_ascii() {
             ""
@@ -159,11 +140,14 @@ fn matching(location: &str, pattern: &str) -> Result<Found, SourceError> {
         };
         let message = format!(
             "no file matches the glob{}{decomposed}",
-            looked_in(Path::new(pattern))
+            looked_in(storage, Path::new(pattern))
         );
         return Ok(Err(message));
     }
-    Ok(Ok(files.into_values().collect()))
+    let files = files.into_iter();
+    Ok(Ok(files
+        .map(|(path, stamp)| ListedFile { path, stamp })
+        .collect()))
 }
 
 /// Names of hidden files, and of markers and quarantines.
@@ -190,10 +174,9 @@ fn nothing(location: &str, message: impl Into<String>) -> SourceError {
 }
 
 /// Where a relative path was looked for.
-#[expect(clippy::disallowed_methods, reason = "for a message alone")]
-fn looked_in(path: &Path) -> String {
-    match std::env::current_dir() {
-        Ok(directory) if path.is_relative() => format!(" (looked in {})", directory.display()),
+fn looked_in(storage: &dyn Storage, path: &Path) -> String {
+    match storage.root() {
+        Some(root) if path.is_relative() => format!(" (looked in {root})"),
         _ => String::new(),
     }
 }
@@ -255,7 +238,18 @@ fn format_of(extension: &str) -> Option<Option<&'static RowFormat>> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::fs;
+
     use super::*;
+    use crate::storage::LocalStorage;
+
+    fn list(location: &str) -> Result<Vec<ListedFile>, SourceError> {
+        super::list(&LocalStorage, location)
+    }
+
+    fn list_or_empty(location: &str) -> Result<Vec<ListedFile>, SourceError> {
+        super::list_or_empty(&LocalStorage, location)
+    }
 
     fn tree(names: &[&str]) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
@@ -310,7 +304,7 @@ mod tests {
                 assert!(
                     files
                         .iter()
-                        .all(|f| f.bytes == fs::metadata(&f.path).unwrap().len())
+                        .all(|f| f.stamp.bytes == fs::metadata(&f.path).unwrap().len())
                 );
             }
         }
@@ -363,7 +357,7 @@ mod tests {
         let modified = fs::metadata(&found[0].path).unwrap().modified().unwrap();
         let since = modified.duration_since(std::time::UNIX_EPOCH).unwrap();
         assert_eq!(
-            u128::try_from(found[0].modified_ns).unwrap(),
+            u128::try_from(found[0].stamp.modified_ns).unwrap(),
             since.as_nanos()
         );
         for wrong in ["s3://bucket/key".to_owned(), format!("{at}/[")] {

@@ -1,11 +1,11 @@
 //! Reads the Parquet files of a source, a row group at a time by the worker that takes it.
 //!
-//! 1. Pieces of a file that changed after its footer was read fail; rows of two versions are never mixed.
+//! 1. All pieces of a file are read from the one file that was opened. Those of a file that was written to after its footer
+//!    was read fail; rows of two versions are never mixed.
 //! 2. After an error every worker gets that error.
 //! 3. With a depot, a file is copied into it first and decoded from the copy: a writer that still is at work cannot
 //!    matter to what is decoded.
 
-use std::fs::{self, File, Metadata};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,64 +15,60 @@ use tidewater_formats::parquet::{ParquetFile, ParquetInput, ReadPlan, RowGroupPi
 
 use super::delivery::{Content, Delivery, KeptPart};
 use super::depot::{Depot, given};
-use super::list::modified_ns;
 use super::reader::{FilePiece, FileReader, ReadDelivery};
+use super::storage::{EntryKind, FileStamp, ParquetBytes, Storage, StoredFile};
 
 #[cfg(test)]
 mod tests;
 
-/// A local Parquet file.
-struct LocalFile {
-    path: PathBuf,
+/// A Parquet file that is open.
+struct OpenParquet {
+    file: Arc<dyn StoredFile>,
     name: Arc<str>,
-    /// The version that was opened first; `None` for a file that is named by its content: it may be written again,
-    /// and never changes.
-    version: Option<FileVersion>,
+    /// When it was opened.
+    stamp: FileStamp,
+    /// Whether it is kept content, which never changes.
+    is_kept: bool,
 }
 
-/// What tells two versions of a file apart.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct FileVersion {
-    bytes: u64,
-    modified_ns: i64,
-}
-
-impl FileVersion {
-    fn of(metadata: &Metadata) -> Self {
-        Self {
-            bytes: metadata.len(),
-            modified_ns: modified_ns(metadata),
-        }
-    }
-
-    /// The present version of the file at `path`.
-    fn at(path: &Path) -> Result<Self, SourceError> {
-        let metadata = fs::metadata(path);
-        let metadata = metadata.map_err(|error| SourceError::io("read", path, error))?;
-        Ok(Self::of(&metadata))
+impl OpenParquet {
+    fn new(
+        name: &Arc<str>,
+        file: Arc<dyn StoredFile>,
+        is_kept: bool,
+    ) -> Result<Self, SourceError> {
+        let stamp = file.stamp();
+        Ok(Self {
+            stamp: stamp.map_err(|error| SourceError::io("read", Path::new(&**name), error))?,
+            file,
+            name: Arc::clone(name),
+            is_kept,
+        })
     }
 }
 
-impl ParquetInput for LocalFile {
-    type Bytes = File;
+impl ParquetInput for OpenParquet {
+    type Bytes = ParquetBytes;
 
-    fn open(&self) -> Result<File, SourceError> {
-        let failed = |action| move |error| SourceError::io(action, &self.path, error);
-        let file = File::open(&self.path).map_err(failed("open"))?;
-        let metadata = file.metadata().map_err(failed("read"))?;
-        match self.version {
-            Some(version) if version != FileVersion::of(&metadata) => {
+    fn open(&self) -> Result<ParquetBytes, SourceError> {
+        if !self.is_kept {
+            let found = self.file.stamp();
+            let found =
+                found.map_err(|error| SourceError::io("read", Path::new(&*self.name), error))?;
+            if !found.looks_like(&self.stamp) {
                 let message = "changed while it was being read; run again when it is complete";
-                Err(SourceError::file(&self.name, message))
+                return Err(SourceError::file(&self.name, message));
             }
-            _ => Ok(file),
         }
+        let file = Arc::clone(&self.file);
+        Ok(ParquetBytes::new(file, self.stamp.bytes))
     }
 }
 
 /// Reads the Parquet files of one source.
 pub struct ParquetReader {
     plan: ReadPlan,
+    storage: Arc<dyn Storage>,
     depot: Option<Arc<Depot>>,
     bytes_total: u64,
     state: Mutex<ParquetReaderState>,
@@ -89,7 +85,7 @@ struct ParquetReaderState {
 /// The file whose row groups are being dealt.
 struct CurrentFile {
     delivery: usize,
-    file: Arc<ParquetFile<LocalFile>>,
+    file: Arc<ParquetFile<OpenParquet>>,
     row_group: usize,
     first_row: u64,
 }
@@ -102,7 +98,7 @@ enum FileRead {
     InPlace {
         delivery: usize,
         path: PathBuf,
-        version: FileVersion,
+        stamp: FileStamp,
     },
 }
 
@@ -115,10 +111,12 @@ impl ParquetReader {
     pub fn open(
         spec: &SourceSpec,
         deliveries: Vec<Delivery>,
+        storage: Arc<dyn Storage>,
         depot: Option<Arc<Depot>>,
     ) -> Result<Self, SourceError> {
         Ok(Self {
             plan: ReadPlan::new(spec)?,
+            storage,
             depot,
             bytes_total: deliveries.iter().map(|delivery| delivery.bytes).sum(),
             state: Mutex::new(ParquetReaderState {
@@ -165,56 +163,44 @@ impl ParquetReader {
         &self,
         index: usize,
         delivery: Delivery,
-    ) -> Result<(ParquetFile<LocalFile>, Option<FileRead>), SourceError> {
+    ) -> Result<(ParquetFile<OpenParquet>, Option<FileRead>), SourceError> {
         let Delivery { name, from, bytes } = delivery;
-        match (from, &self.depot) {
+        let (input, read) = match (from, &self.depot) {
             (Content::File(path), Some(depot)) => {
-                let copied = depot.copy(&path)?;
+                let kept = depot.copy(&*self.storage, &path)?;
                 let read = FileRead::Copied(ReadDelivery {
                     delivery: index,
-                    bytes: copied.part.bytes,
-                    modified_ns: copied.modified_ns,
-                    hash: copied.part.hash.clone(),
-                    parts: vec![copied.part],
-                    settled: copied.settled,
+                    bytes: kept.part.bytes,
+                    hash: kept.part.hash.clone(),
+                    parts: vec![kept.part],
+                    settled: kept.settled,
                 });
-                let file = self.open_file(name, copied.path, None, bytes)?;
-                Ok((file, Some(read)))
+                (OpenParquet::new(&name, kept.file, true)?, Some(read))
             }
             (Content::File(path), None) => {
-                let version = FileVersion::at(&path)?;
-                let file = self.open_file(name, path.clone(), Some(version), bytes)?;
+                let file = self.storage.open(&path);
+                let file = file.map_err(|error| SourceError::io("open", &path, error))?;
+                let input = OpenParquet::new(&name, file, false)?;
                 let read = FileRead::InPlace {
                     delivery: index,
                     path,
-                    version,
+                    stamp: input.stamp.clone(),
                 };
-                Ok((file, Some(read)))
+                (input, Some(read))
             }
             (Content::Kept(parts), depot) => {
-                let path = kept_file(depot.as_ref(), &name, &parts)?;
-                Ok((self.open_file(name, path, None, bytes)?, None))
+                let file = kept_file(depot.as_ref(), &name, &parts)?;
+                (OpenParquet::new(&name, file, true)?, None)
             }
-            (Content::Tail { .. }, _) => Err(SourceError::file(
-                &name,
-                "Parquet files cannot be appended to; deliver what is new as another file",
-            )),
-        }
-    }
-
-    fn open_file(
-        &self,
-        name: Arc<str>,
-        path: PathBuf,
-        version: Option<FileVersion>,
-        bytes: u64,
-    ) -> Result<ParquetFile<LocalFile>, SourceError> {
-        let file = LocalFile {
-            path,
-            name: Arc::clone(&name),
-            version,
+            (Content::Tail { .. }, _) => {
+                return Err(SourceError::file(
+                    &name,
+                    "Parquet files cannot be appended to; deliver what is new as another file",
+                ));
+            }
         };
-        ParquetFile::open(&self.plan, name, file, bytes)
+        let file = ParquetFile::open(&self.plan, name, input, bytes)?;
+        Ok((file, read))
     }
 
     fn lock(&self) -> MutexGuard<'_, ParquetReaderState> {
@@ -222,12 +208,12 @@ impl ParquetReader {
     }
 }
 
-/// The path of the file that was kept as it was.
+/// The file that was kept as it was.
 fn kept_file(
     depot: Option<&Arc<Depot>>,
     name: &Arc<str>,
     parts: &[KeptPart],
-) -> Result<PathBuf, SourceError> {
+) -> Result<Arc<dyn StoredFile>, SourceError> {
     let depot = given(depot, name)?;
     match parts {
         [part] => depot.whole(name, part),
@@ -239,21 +225,28 @@ fn kept_file(
 }
 
 impl FileRead {
-    fn taken(&self) -> Result<ReadDelivery, SourceError> {
+    fn taken(&self, storage: &dyn Storage) -> Result<ReadDelivery, SourceError> {
         match self {
             Self::Copied(taken) => Ok(taken.clone()),
             Self::InPlace {
                 delivery,
                 path,
-                version,
-            } => Ok(ReadDelivery {
-                delivery: *delivery,
-                bytes: version.bytes,
-                modified_ns: version.modified_ns,
-                hash: String::new(),
-                parts: Vec::new(),
-                settled: FileVersion::at(path)? == *version,
-            }),
+                stamp,
+            } => {
+                // One that is gone was read as it was.
+                let settled = match storage.head(path)? {
+                    Some(EntryKind::File(found)) => found.looks_like(stamp),
+                    Some(EntryKind::Directory { .. }) => false,
+                    None => true,
+                };
+                Ok(ReadDelivery {
+                    delivery: *delivery,
+                    bytes: stamp.bytes,
+                    hash: String::new(),
+                    parts: Vec::new(),
+                    settled,
+                })
+            }
         }
     }
 }
@@ -269,7 +262,9 @@ impl FileReader for ParquetReader {
     }
 
     fn read_deliveries(&self) -> Result<Vec<ReadDelivery>, SourceError> {
-        self.lock().read.iter().map(FileRead::taken).collect()
+        let state = self.lock();
+        let read = state.read.iter();
+        read.map(|read| read.taken(&*self.storage)).collect()
     }
 
     fn bytes_total(&self) -> u64 {
@@ -282,7 +277,7 @@ impl FileReader for ParquetReader {
 }
 
 impl CurrentFile {
-    fn next_piece(&mut self) -> Option<RowGroupPiece<LocalFile>> {
+    fn next_piece(&mut self) -> Option<RowGroupPiece<OpenParquet>> {
         let rows = self.file.row_group_rows(self.row_group)?;
         let piece =
             RowGroupPiece::new(Arc::clone(&self.file), self.row_group, self.first_row, rows);

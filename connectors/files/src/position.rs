@@ -1,20 +1,20 @@
 //! How far a source has been taken in, and what has changed since.
 //!
 //! 1. Every listed file and every position is in exactly one change.
-//! 2. A file is read only when its size and time leave its content in doubt: same size and time are the same content.
+//! 2. A file is read only when its stamp leaves its content in doubt: the same size, time and version are the same content.
+//!    Where only the version differs (a link was made, rights were changed), the content decides.
 //! 3. A path that is new is the content of a path that is gone only when it is that content, byte for byte.
 //! 4. The changes are in order of path, whatever the order of the positions.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::delivery::KeptPart;
-use super::depot::hash_prefix;
 use super::list::ListedFile;
+use super::storage::{Storage, hash_prefix};
 use tidewater_contract::error::SourceError;
 use tidewater_formats::options::OnChange;
 
@@ -27,6 +27,10 @@ pub struct Position {
     pub bytes: u64,
     /// When the file was last modified, in nanoseconds since 1970.
     pub modified_ns: i64,
+    /// The file's [version](super::storage::FileStamp::version) in its storage. `None` where there is none, or where an
+    /// earlier Tidewater read the file: size and time alone tell then, and the version is noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// BLAKE3 of these bytes, in hex.
     pub hash: String,
     /// What was kept of it, in order.
@@ -37,12 +41,21 @@ pub struct Position {
     pub rejected: u64,
 }
 
+/// How files are compared with what was taken in.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CompareRules {
+    /// What may become of a file.
+    pub on_change: OnChange,
+    /// Whether the content of all files is compared, whatever their stamps tell.
+    pub rehash: bool,
+}
+
 /// What became of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// It is there for the first time.
     New(ListedFile),
-    /// It is as it was.
+    /// It is as it was: its position as it is now, of which the version may be another.
     Unchanged(Position),
     /// It was written again with the same content.
     Touched {
@@ -94,12 +107,13 @@ impl Change {
 /// path. A path is listed and known once at most.
 ///
 /// # Errors
-/// When a file changed in a way that `on_change` does not allow, cannot be read, or has a name that is not UTF-8.
+/// When a file changed in a way that the rules do not allow, cannot be read, or has a name that is not UTF-8.
 pub fn compare(
+    storage: &dyn Storage,
     source: &str,
     mut listed: Vec<ListedFile>,
     known: Vec<Position>,
-    on_change: OnChange,
+    rules: CompareRules,
 ) -> Result<Vec<Change>, SourceError> {
     listed.sort();
     let mut gone: BTreeMap<String, Position> = known
@@ -113,38 +127,50 @@ pub fn compare(
             return Err(SourceError::file(&new.name(), message));
         };
         match gone.remove(path) {
-            Some(old) => changes.push(compare_file(source, old, new, on_change)?),
+            Some(old) => changes.push(compare_file(storage, source, old, new, rules)?),
             None => new_paths.push(new),
         }
     }
-    changes.extend(renamed_or_new(new_paths, gone)?);
+    changes.extend(renamed_or_new(storage, new_paths, gone)?);
     changes.sort_by(|one, other| one.path().cmp(other.path()));
     Ok(changes)
 }
 
 /// What became of a file that is where it was.
 fn compare_file(
+    storage: &dyn Storage,
     source: &str,
     old: Position,
     new: ListedFile,
-    on_change: OnChange,
+    rules: CompareRules,
 ) -> Result<Change, SourceError> {
-    if (new.bytes, new.modified_ns) == (old.bytes, old.modified_ns) {
-        return Ok(Change::Unchanged(old));
+    let bytes = new.stamp.bytes;
+    let looks_same = (bytes, new.stamp.modified_ns) == (old.bytes, old.modified_ns);
+    let is_other_version = old.version.is_some() && old.version != new.stamp.version;
+    let unchanged = |old| {
+        let version = new.stamp.version.clone();
+        Ok(Change::Unchanged(Position { version, ..old }))
+    };
+    if looks_same && !is_other_version && !rules.rehash {
+        return unchanged(old);
     }
-    let holds_old = new.bytes >= old.bytes
-        && (on_change == OnChange::Append || new.bytes == old.bytes)
-        && { hash_of(&new, old.bytes)? == old.hash };
+    let on_change = rules.on_change;
+    let holds_old = bytes >= old.bytes
+        && (on_change == OnChange::Append || bytes == old.bytes)
+        && { hash_of(storage, &new, old.bytes)? == old.hash };
+    if holds_old && looks_same {
+        return unchanged(old);
+    }
     match on_change {
-        _ if holds_old && new.bytes == old.bytes => Ok(Change::Touched { old, new }),
+        _ if holds_old && bytes == old.bytes => Ok(Change::Touched { old, new }),
         OnChange::Replace => Ok(Change::Replaced { old, new }),
         OnChange::Append if holds_old => Ok(Change::Appended { old, new }),
-        OnChange::Append => Err(old_part_changed(&new.name(), old.bytes, new.bytes)),
+        OnChange::Append => Err(old_part_changed(&new.name(), old.bytes, bytes)),
         OnChange::Fail => {
             let message = format!(
-                "has another content than was taken in ({} bytes, now {}), and source '{source}' is declared with \
+                "has another content than was taken in ({} bytes, now {bytes}), and source '{source}' is declared with \
                  on_change 'fail'; restore the file, or declare 'replace'",
-                old.bytes, new.bytes
+                old.bytes
             );
             Err(SourceError::file(&new.name(), message))
         }
@@ -166,6 +192,7 @@ pub(super) fn old_part_changed(name: &Arc<str>, old_bytes: u64, bytes: u64) -> S
 
 /// What became of the files at new paths, and of the deliveries whose paths are gone.
 fn renamed_or_new(
+    storage: &dyn Storage,
     new_paths: Vec<ListedFile>,
     gone: BTreeMap<String, Position>,
 ) -> Result<Vec<Change>, SourceError> {
@@ -176,9 +203,9 @@ fn renamed_or_new(
     }
     let mut changes = Vec::with_capacity(new_paths.len());
     for new in new_paths {
-        let old = match by_content.get_mut(&new.bytes) {
+        let old = match by_content.get_mut(&new.stamp.bytes) {
             Some(of_size) => of_size
-                .get_mut(&hash_of(&new, new.bytes)?)
+                .get_mut(&hash_of(storage, &new, new.stamp.bytes)?)
                 .and_then(VecDeque::pop_front),
             None => None,
         };
@@ -193,11 +220,10 @@ fn renamed_or_new(
 }
 
 /// BLAKE3 of the first `bytes` of a file, in hex.
-fn hash_of(file: &ListedFile, bytes: u64) -> Result<String, SourceError> {
-    let open =
-        File::open(&file.path).map_err(|error| SourceError::io("open", &file.path, error))?;
-    let hasher =
-        hash_prefix(&open, bytes).map_err(|error| SourceError::io("read", &file.path, error))?;
+fn hash_of(storage: &dyn Storage, file: &ListedFile, bytes: u64) -> Result<String, SourceError> {
+    let open = storage.open(&file.path);
+    let open = open.map_err(|error| SourceError::io("open", &file.path, error))?;
+    let hasher = hash_prefix(&*open, &file.path, bytes)?;
     Ok(hasher.finalize().to_hex().to_string())
 }
 

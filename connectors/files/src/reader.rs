@@ -21,8 +21,6 @@ pub struct ReadDelivery {
     /// Bytes of the stored file, from its beginning, that were read: all of them, but for a file that is appended to and
     /// does not end with a whole row.
     pub bytes: u64,
-    /// When the stored file was last modified, in nanoseconds since 1970, as of opening it.
-    pub modified_ns: i64,
     /// BLAKE3 of these bytes, in hex; empty when nothing is kept.
     pub hash: String,
     /// The content that was kept: one part, or none when nothing is kept or there was nothing to keep.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use tidewater_contract::checkpoint::Checkpoint;
 use tidewater_contract::connector::{
-    KeyOrder, LatestRound, ReadBounds, Source, SourceChanges, SourceConnector, SourceSession,
+    ChangeRules, KeyOrder, LatestRound, ReadBounds, Source, SourceChanges, SourceConnector, SourceSession,
     SourceState,
 };
 use tidewater_contract::declaration::{
@@ -22,12 +22,12 @@ use tidewater_contract::status::{
 };
 
 use super::changes::{FileChanges, kept};
-use super::delivery::Delivery;
 use super::depot::Depot;
 use super::intake::{FileIntake, Incoming, place_fields};
-use super::list::{list, list_or_empty};
+use super::list::{ListedFile, list, list_or_empty};
 use super::location::local_path;
-use super::position::Position;
+use super::position::{Change, CompareRules, Position, compare};
+use super::storage::{LocalStorage, Storage};
 
 /// The connector of files.
 #[derive(Debug)]
@@ -36,9 +36,19 @@ pub struct FilesConnector;
 /// The connector of files.
 pub static FILES: FilesConnector = FilesConnector;
 
-/// Files of a source.
-#[derive(Clone, Copy, Debug)]
-pub struct FileSource;
+/// Files of a source, in a storage.
+#[derive(Clone, Debug)]
+pub struct FileSource {
+    connector: &'static dyn SourceConnector,
+    storage: Arc<dyn Storage>,
+}
+
+impl FileSource {
+    /// Files of a connector, which lie in its storage.
+    pub fn new(connector: &'static dyn SourceConnector, storage: Arc<dyn Storage>) -> Self {
+        Self { connector, storage }
+    }
+}
 
 impl SourceConnector for FilesConnector {
     fn name(&self) -> &'static str {
@@ -69,7 +79,7 @@ impl SourceConnector for FilesConnector {
             location,
             format_options: declaration.options.clone(),
             dictionaries: true,
-            source: Arc::new(FileSource),
+            source: Arc::new(FileSource::new(&FILES, Arc::new(LocalStorage))),
         })
     }
 
@@ -91,7 +101,7 @@ impl SourceConnector for FilesConnector {
 
 impl Source for FileSource {
     fn connector(&self) -> &'static dyn SourceConnector {
-        &FILES
+        self.connector
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -128,15 +138,11 @@ impl Source for FileSource {
     }
 
     fn open(&self, spec: &SourceSpec, _: &ReadBounds) -> Result<Arc<dyn Reader>, SourceError> {
-        let files = list(&spec.location)?;
+        let files = list(&*self.storage, &spec.location)?;
         let (name, location) = (&spec.name, &spec.location);
         tracing::info!("source {name}: {} files at {location}", files.len());
-        let incoming = files.into_iter().map(|file| Incoming {
-            modified_ns: file.modified_ns,
-            delivery: Delivery::from(file),
-            replaces: None,
-        });
-        let intake = FileIntake::open(&Arc::new(spec.clone()), incoming.collect(), None)?;
+        let incoming = files.into_iter().map(Incoming::from).collect();
+        let intake = FileIntake::open(&Arc::new(spec.clone()), incoming, &self.storage, None)?;
         Ok(Arc::new(intake))
     }
 
@@ -151,7 +157,8 @@ impl Source for FileSource {
         let depot = Arc::new(Depot::open(directory)?);
         let positions: Vec<Position> = state.checkpoint.values()?;
         let incoming = positions.iter().map(kept).collect();
-        let intake = FileIntake::open(&Arc::new(spec.clone()), incoming, Some(&depot))?;
+        let spec = Arc::new(spec.clone());
+        let intake = FileIntake::open(&spec, incoming, &self.storage, Some(&depot))?;
         Ok(Arc::new(intake))
     }
 
@@ -162,6 +169,7 @@ impl Source for FileSource {
     ) -> Result<Box<dyn SourceSession>, SourceError> {
         Ok(Box::new(FileSession {
             spec: Arc::clone(spec),
+            storage: Arc::clone(&self.storage),
             depot: Arc::new(Depot::open(state.directory)?),
         }))
     }
@@ -186,7 +194,7 @@ impl Source for FileSource {
             rows_rejected: positions.iter().map(|position| position.rejected).sum(),
             newest_ns: positions.iter().map(|position| position.modified_ns).max(),
             kept: kept.into_iter().collect(),
-            pending: PendingInput::Deliveries(pending(spec, &positions)?),
+            pending: PendingInput::Deliveries(pending(&*self.storage, spec, positions.clone())?),
             files: positions.into_iter().map(delivery_status).collect(),
             details: None,
         })
@@ -204,28 +212,37 @@ fn delivery_status(position: Position) -> DeliveryStatus {
     }
 }
 
-/// What changed at a source's location, as size and time of change tell it.
-fn pending(spec: &SourceSpec, positions: &[Position]) -> Result<PendingDeliveries, SourceError> {
-    let known = positions.iter().map(|old| (old.path.as_str(), old));
-    let mut known: BTreeMap<&str, &Position> = known.collect();
+/// What changed at a source's location.
+fn pending(
+    storage: &dyn Storage,
+    spec: &SourceSpec,
+    positions: Vec<Position>,
+) -> Result<PendingDeliveries, SourceError> {
+    let listed = list_or_empty(storage, &spec.location)?;
+    let path = |file: ListedFile| file.path.to_string_lossy().into_owned();
     let mut pending = PendingDeliveries::default();
-    for file in list_or_empty(&spec.location)? {
-        let path = file.path.to_string_lossy().into_owned();
-        match known.remove(path.as_str()) {
-            None => pending.new.push(path),
-            Some(old) if (old.bytes, old.modified_ns) != (file.bytes, file.modified_ns) => {
-                pending.changed.push(path);
+    for change in compare(storage, &spec.name, listed, positions, CompareRules::default())? {
+        match change {
+            Change::Unchanged(_) => {}
+            Change::New(new) => pending.new.push(path(new)),
+            Change::Touched { new, .. }
+            | Change::Replaced { new, .. }
+            | Change::Appended { new, .. } => pending.changed.push(path(new)),
+            Change::Renamed { old, new } => {
+                pending.new.push(path(new));
+                pending.withdrawn.push(old.path);
             }
-            Some(_) => {}
+            Change::Withdrawn(old) => pending.withdrawn.push(old.path),
         }
     }
-    pending.withdrawn = known.into_keys().map(str::to_owned).collect();
+    pending.withdrawn.sort();
     Ok(pending)
 }
 
 /// Files of a source while a state is open.
 struct FileSession {
     spec: Arc<SourceSpec>,
+    storage: Arc<dyn Storage>,
     depot: Arc<Depot>,
 }
 
@@ -233,16 +250,10 @@ impl SourceSession for FileSession {
     fn changes(
         &mut self,
         checkpoint: &Checkpoint,
-        settled_ns: i64,
+        rules: ChangeRules,
     ) -> Result<Box<dyn SourceChanges>, SourceError> {
-        let known = checkpoint.values()?;
-        let changes = FileChanges::compare(
-            &self.spec,
-            &self.depot,
-            known,
-            checkpoint.was_read,
-            settled_ns,
-        )?;
+        let (storage, depot) = (&self.storage, &self.depot);
+        let changes = FileChanges::compare(&self.spec, storage, depot, checkpoint, rules)?;
         Ok(Box::new(changes))
     }
 }

@@ -1,8 +1,6 @@
 //! Opening a text file as the bytes it stands for, compressed or not, and counting what was taken from storage.
 
-use std::fs::{File, Metadata};
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
-use std::os::unix::fs::FileExt;
+use std::io::{self, BufRead, Read};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,12 +9,16 @@ use blake3::Hasher;
 
 use tidewater_formats::compression::{Compression, HEAD_BYTES};
 
+use crate::storage::{FileBytes, FileStamp, Storage, StoredFile};
+
 /// Read-ahead of compressed files.
 const BUFFER_BYTES: usize = 256 << 10;
 
 /// The decompressed bytes of a file.
 pub(super) struct Stored {
-    file: Arc<File>,
+    file: Arc<dyn StoredFile>,
+    /// Where reading goes on, of a file that is not compressed.
+    at: u64,
     /// Decompresses; `None` for a file that is not compressed.
     decoder: Option<Box<dyn Read + Send>>,
     tally: Arc<Mutex<Tally>>,
@@ -25,7 +27,7 @@ pub(super) struct Stored {
 }
 
 /// What was taken from a file so far, read-ahead included.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Tally {
     bytes: u64,
     /// Of a compressed file, when it is asked for.
@@ -35,18 +37,23 @@ struct Tally {
 impl Stored {
     /// Opens the file; gzip of several members and Zstandard of several frames, with windows of any length, are read to
     /// their end. `hash` says whether the stored bytes of a compressed file are hashed.
-    pub(super) fn open(path: &Path, compression: Compression, hash: bool) -> io::Result<Self> {
-        let file = Arc::new(File::open(path)?);
-        let mut head = [0; HEAD_BYTES];
-        let length = read_head(&file, &mut head)?;
-        let head = head.get(..length).unwrap_or_default();
-        let codec = compression.resolve(&path.to_string_lossy(), head)?;
+    pub(super) fn open(
+        storage: &dyn Storage,
+        path: &Path,
+        compression: Compression,
+        hash: bool,
+    ) -> io::Result<Self> {
+        let file = storage.open(path)?;
+        let mut head = Vec::new();
+        file.read_range(0, HEAD_BYTES, &mut head)?;
+        let codec = compression.resolve(&path.to_string_lossy(), &head)?;
         let tally = Arc::new(Mutex::new(Tally {
             bytes: 0,
             hash: (hash && codec.is_some()).then(Hasher::new),
         }));
         let mut stored = Self {
             file,
+            at: 0,
             decoder: None,
             tally,
             has_trailing: Arc::default(),
@@ -54,11 +61,11 @@ impl Stored {
         let Some(codec) = codec else {
             return Ok(stored);
         };
-        let counted = Counted {
+        let counted = CountedFile {
             file: Arc::clone(&stored.file),
             tally: Arc::clone(&stored.tally),
         };
-        let mut buffered = BufReader::with_capacity(BUFFER_BYTES, counted);
+        let mut buffered = FileBytes::new(Arc::new(counted), 0, BUFFER_BYTES);
         // No bytes at all are an empty file, not a stream cut short.
         stored.decoder = Some(if buffered.fill_buf()?.is_empty() {
             Box::new(buffered)
@@ -71,15 +78,17 @@ impl Stored {
     /// Appends up to `limit` bytes to `buffer`; `false` at the end of the content. What was read before an error
     /// is in the buffer.
     pub(super) fn fill(&mut self, buffer: &mut Vec<u8>, limit: usize) -> io::Result<bool> {
-        buffer.reserve_exact(limit);
-        let take = u64::try_from(limit).unwrap_or(u64::MAX);
         let taken = match &mut self.decoder {
             None => {
-                let taken = (&*self.file).take(take).read_to_end(buffer)?;
-                self.tally().bytes += u64::try_from(taken).unwrap_or(0);
+                let taken = self.file.read_range(self.at, limit, buffer)?;
+                self.at += count(taken);
+                self.tally().bytes += count(taken);
                 taken
             }
-            Some(decoder) => decoder.by_ref().take(take).read_to_end(buffer)?,
+            Some(decoder) => {
+                buffer.reserve_exact(limit);
+                decoder.by_ref().take(count(limit)).read_to_end(buffer)?
+            }
         };
         Ok(taken == limit)
     }
@@ -111,21 +120,25 @@ impl Stored {
         )
     }
 
-    /// Size and times of the file as they are now.
-    pub(super) fn metadata(&self) -> io::Result<Metadata> {
-        self.file.metadata()
+    /// The file's stamp as it is now.
+    pub(super) fn stamp(&self) -> io::Result<FileStamp> {
+        self.file.stamp()
     }
 
-    /// The open file; what is read from it by position alone does not count.
-    pub(super) fn file(&self) -> &File {
-        &self.file
+    /// The open file; what is read from it directly does not count.
+    pub(super) fn file(&self) -> &dyn StoredFile {
+        &*self.file
+    }
+
+    /// Where reading goes on, of a file that is not compressed.
+    pub(super) fn position(&self) -> u64 {
+        self.at
     }
 
     /// Goes on at a byte of a file that is not compressed, and counts from there.
-    pub(super) fn seek(&mut self, byte: u64) -> io::Result<()> {
-        (&*self.file).seek(SeekFrom::Start(byte))?;
+    pub(super) fn seek(&mut self, byte: u64) {
+        self.at = byte;
         self.tally().bytes = 0;
-        Ok(())
     }
 
     /// Whether an error tells of damaged content, rather than of a failing device.
@@ -138,34 +151,30 @@ impl Stored {
     }
 }
 
-/// Reads the first bytes of a file, without moving in it.
-fn read_head(file: &File, head: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while let Some(rest) = head.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        let at = u64::try_from(filled).unwrap_or(u64::MAX);
-        match file.read_at(rest, at) {
-            Ok(0) => break,
-            Ok(taken) => filled += taken,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
-}
-
-struct Counted {
-    file: Arc<File>,
+/// A file of which is counted, and perhaps hashed, what is read: all of it, in its order.
+#[derive(Debug)]
+struct CountedFile {
+    file: Arc<dyn StoredFile>,
     tally: Arc<Mutex<Tally>>,
 }
 
-impl Read for Counted {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let taken = (&*self.file).read(buffer)?;
+impl StoredFile for CountedFile {
+    fn stamp(&self) -> io::Result<FileStamp> {
+        self.file.stamp()
+    }
+
+    fn read_range(&self, at: u64, limit: usize, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        let begin = buffer.len();
+        let taken = self.file.read_range(at, limit, buffer)?;
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
-        tally.bytes += u64::try_from(taken).unwrap_or(0);
+        tally.bytes += count(taken);
         if let Some(hash) = &mut tally.hash {
-            hash.update(buffer.get(..taken).unwrap_or_default());
+            hash.update(buffer.get(begin..).unwrap_or_default());
         }
         Ok(taken)
     }
+}
+
+fn count(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
 }

@@ -22,6 +22,7 @@ use super::delivery::{Content, Delivery};
 use super::depot::Depot;
 use super::keep::Keeping;
 use super::reader::{FilePiece, FileReader, ReadDelivery};
+use super::storage::Storage;
 use tidewater_contract::error::SourceError;
 use tidewater_contract::source::{
     DecodeText, Decoded, Piece, Rejected, SourceSpec, TextBlock, TextFormat,
@@ -66,6 +67,7 @@ pub(super) struct TextReader<F> {
     schema: SchemaRef,
     ordinals: bool,
     deliveries: Vec<Delivery>,
+    storage: Arc<dyn Storage>,
     depot: Option<Arc<Depot>>,
     rules: Rules,
     limits: Limits,
@@ -92,6 +94,7 @@ impl<F: TextFormat> TextReader<F> {
     pub(super) fn new(
         spec: &SourceSpec,
         deliveries: Vec<Delivery>,
+        storage: Arc<dyn Storage>,
         depot: Option<Arc<Depot>>,
         rules: Rules,
         format: F,
@@ -110,6 +113,7 @@ impl<F: TextFormat> TextReader<F> {
             schema: Arc::new(schema),
             ordinals: spec.ordinals,
             deliveries,
+            storage,
             depot,
             rules,
             limits: Limits::default(),
@@ -148,7 +152,7 @@ impl<F: TextFormat> TextReader<F> {
         warnings: &mut Vec<String>,
     ) -> Result<OpenFile, SourceError> {
         let name = &delivery.name;
-        let mut input = Input::open(delivery, self.rules, self.depot.as_ref())?;
+        let mut input = Input::open(delivery, self.rules, &*self.storage, self.depot.as_ref())?;
         let whole_rows_only = self.rules.on_change == OnChange::Append && input.is_stored();
         let (mut head, ready) = self.head(&mut input)?;
         // The head of a file that is being written tells nothing yet.
@@ -443,7 +447,7 @@ impl OpenFile {
             );
             return Err(SourceError::file(&self.input.name, message));
         }
-        self.input.go_to(after)?;
+        self.input.go_to(after);
         self.byte_offset = after;
         (self.line, self.first_line) = (first_line, first_line);
         Ok(())

@@ -81,6 +81,7 @@ impl Toys {
             state: self.path("state"),
             wait: false,
             rebuild: false,
+            rehash: false,
             settle: Duration::ZERO,
             thresholds: Thresholds::default(),
             now: &|| Duration::from_secs(1),

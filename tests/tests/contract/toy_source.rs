@@ -12,7 +12,7 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use tidewater_connectors::checkpoint::Checkpoint;
 use tidewater_connectors::connector::{
-    DeliveryChange, DeliveryCounts, InputPart, KeyOrder, ReadBounds, ReadUntil, Source,
+    ChangeRules, DeliveryChange, DeliveryCounts, InputPart, KeyOrder, ReadBounds, ReadUntil, Source,
     SourceChanges, SourceConnector, SourceOutcome, SourceSession, SourceState,
 };
 use tidewater_connectors::declaration::{
@@ -152,7 +152,7 @@ impl SourceSession for ToySession {
     fn changes(
         &mut self,
         checkpoint: &Checkpoint,
-        _: i64,
+        _: ChangeRules,
     ) -> Result<Box<dyn SourceChanges>, SourceError> {
         let (old, new) = (kept(checkpoint)?, self.source.rows()?);
         let missing = |from: &Rows, other: &Rows| {

@@ -91,31 +91,36 @@ fn files_are_copied_and_checked() {
     let path = root.path().join("f");
     let content: Vec<u8> = (0..3_000_000_u32).map(|n| n.to_le_bytes()[0]).collect();
     fs::write(&path, &content).unwrap();
-    let copied = depot.copy(&path).unwrap();
-    assert_eq!(fs::read(&copied.path).unwrap(), content);
+    let copied = depot.copy(&LocalStorage, &path).unwrap();
+    let kept = depot.path(&copied.part.hash, WHOLE);
+    assert_eq!(fs::read(&kept).unwrap(), content);
     assert!(copied.settled);
     assert_eq!(copied.part.hash, blake3::hash(&content).to_hex().as_str());
     let name: Arc<str> = "f".into();
-    assert_eq!(depot.whole(&name, &copied.part).unwrap(), copied.path);
+    for file in [depot.whole(&name, &copied.part).unwrap(), copied.file] {
+        let mut read = Vec::new();
+        file.read_range(0, content.len() + 1, &mut read).unwrap();
+        assert!(read == content);
+    }
     let mut flipped = content.clone();
     flipped[2_000_000] ^= 1;
     let longer = [&content[..], b"x"].concat();
     for damaged in [&flipped[..], &content[1..], &longer, b""] {
-        fs::write(&copied.path, damaged).unwrap();
+        fs::write(&kept, damaged).unwrap();
         let message = depot.whole(&name, &copied.part).unwrap_err().to_string();
         assert!(
             message.starts_with("f: what was kept of it, ") && message.contains("is damaged"),
             "{message}"
         );
     }
-    fs::remove_file(&copied.path).unwrap();
+    fs::remove_file(&kept).unwrap();
     let message = depot.whole(&name, &copied.part).unwrap_err().to_string();
     assert!(
         message.contains("is missing; deliver the file again"),
         "{message}"
     );
     let message = depot
-        .copy(&root.path().join("none"))
+        .copy(&LocalStorage, &root.path().join("none"))
         .err()
         .unwrap()
         .to_string();
@@ -131,7 +136,7 @@ fn large_files_are_brought_to_the_disk_early() {
         let depot = Arc::new(depot.syncing_early_from(bytes));
         let path = root.path().join("f");
         fs::write(&path, "content").unwrap();
-        let kept = depot.copy(&path).unwrap();
+        let kept = depot.copy(&LocalStorage, &path).unwrap();
         assert_eq!(depot.early.lock().unwrap().is_some(), is_early, "{bytes}");
         depot.sync([kept.part.hash.as_str()]).unwrap();
         assert!(depot.early.lock().unwrap().is_none());
@@ -157,8 +162,8 @@ fn faults_of_the_disk_are_told_and_leave_nothing() {
         let (root, depot) = depot();
         let path = root.path().join("f");
         fs::write(&path, "content").unwrap();
-        let message = match depot.copy(&path).and_then(|kept| {
-            depot.copy(&path)?;
+        let message = match depot.copy(&LocalStorage, &path).and_then(|kept| {
+            depot.copy(&LocalStorage, &path)?;
             depot.sync([kept.part.hash.as_str()])
         }) {
             Ok(()) => panic!("no error"),

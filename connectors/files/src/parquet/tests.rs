@@ -27,6 +27,7 @@ use tidewater_contract::source::{Decoded, Format, SourceSpec};
 
 use crate::reader::FileReader;
 
+use crate::storage::local;
 use crate::{Content, Delivery};
 
 use super::ParquetReader;
@@ -83,7 +84,7 @@ fn reader(spec: &SourceSpec, paths: &[PathBuf]) -> ParquetReader {
         from: Content::File(path.clone()),
         bytes: path.metadata().map_or(0, |found| found.len()),
     });
-    ParquetReader::open(spec, deliveries.collect(), None).unwrap()
+    ParquetReader::open(spec, deliveries.collect(), local(), None).unwrap()
 }
 
 /// What files hold: with dictionaries it is the same.
@@ -293,7 +294,7 @@ fn files_that_are_not_what_they_should_be() {
         .unwrap_err()
         .to_string();
     assert!(
-        gone.contains("cannot read") && gone.contains("gone"),
+        gone.contains("cannot open") && gone.contains("gone"),
         "{gone}"
     );
 

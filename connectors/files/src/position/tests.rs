@@ -14,43 +14,81 @@ use rand_chacha::ChaCha8Rng;
 
 use super::*;
 use crate::list_or_empty;
+use crate::storage::memory::MemoryStorage;
+use crate::storage::{FileStamp, LocalStorage};
 
 /// Files as a test has them: name, content, time.
 type Files = BTreeMap<String, (String, u64)>;
 
-/// A directory that is made to hold some files.
-struct Place(tempfile::TempDir);
+/// A directory that is made to hold some files, of this machine or in memory.
+enum Place {
+    Local(tempfile::TempDir),
+    Memory(MemoryStorage),
+}
 
 impl Place {
     fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+        Self::Local(tempfile::tempdir().unwrap())
+    }
+
+    fn both() -> [Self; 2] {
+        [Self::new(), Self::Memory(MemoryStorage::default())]
+    }
+
+    fn storage(&self) -> &dyn Storage {
+        match self {
+            Self::Local(_) => &LocalStorage,
+            Self::Memory(storage) => storage,
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
+        match self {
+            Self::Local(root) => root.path().join(name),
+            Self::Memory(_) => Path::new("root").join(name),
+        }
     }
 
     fn put(&self, files: &Files) -> Vec<ListedFile> {
-        for entry in fs::read_dir(self.0.path()).unwrap() {
-            fs::remove_file(entry.unwrap().path()).unwrap();
+        let location = self.path("").to_str().unwrap().to_owned();
+        for old in list_or_empty(self.storage(), &location).unwrap() {
+            match self {
+                Self::Local(_) => fs::remove_file(old.path).unwrap(),
+                Self::Memory(storage) => storage.remove(&old.path),
+            }
         }
         for (name, (content, time)) in files {
             let path = self.path(name);
-            fs::write(&path, content).unwrap();
-            let modified = UNIX_EPOCH + Duration::from_secs(*time);
-            let file = File::options().write(true).open(&path).unwrap();
-            file.set_times(FileTimes::new().set_modified(modified))
-                .unwrap();
+            match self {
+                Self::Local(_) => write_local(&path, content, *time),
+                Self::Memory(storage) => {
+                    storage.put(path, content.as_bytes(), nanoseconds(*time));
+                }
+            }
         }
-        list_or_empty(self.0.path().to_str().unwrap()).unwrap()
+        list_or_empty(self.storage(), &location).unwrap()
     }
 
-    /// The file as taken in whole.
+    fn compare(
+        &self,
+        listed: Vec<ListedFile>,
+        known: Vec<Position>,
+        on_change: OnChange,
+    ) -> Result<Vec<Change>, SourceError> {
+        let rules = CompareRules {
+            on_change,
+            rehash: false,
+        };
+        compare(self.storage(), "sales", listed, known, rules)
+    }
+
+    /// The file as taken in whole, in another version than any that there is.
     fn position(&self, name: &str, content: &str, time: u64) -> Position {
         Position {
             path: self.path(name).to_str().unwrap().to_owned(),
             bytes: content.len() as u64,
-            modified_ns: i64::try_from(time * 1_000_000_000).unwrap(),
+            modified_ns: nanoseconds(time),
+            version: Some("old".to_owned()),
             hash: blake3::hash(content.as_bytes()).to_hex().to_string(),
             parts: Vec::new(),
             rows: 1,
@@ -64,6 +102,18 @@ impl Place {
             .map(|(name, (content, time))| self.position(name, content, *time))
             .collect()
     }
+}
+
+fn write_local(path: &Path, content: &str, time: u64) {
+    fs::write(path, content).unwrap();
+    let modified = UNIX_EPOCH + Duration::from_secs(time);
+    let file = File::options().write(true).open(path).unwrap();
+    file.set_times(FileTimes::new().set_modified(modified))
+        .unwrap();
+}
+
+fn nanoseconds(seconds: u64) -> i64 {
+    i64::try_from(seconds * 1_000_000_000).unwrap()
 }
 
 fn files(files: &[(&str, &str, u64)]) -> Files {
@@ -91,7 +141,6 @@ fn told(change: &Change) -> String {
 
 #[test]
 fn each_change_is_told() {
-    let place = Place::new();
     let before = files(&[
         ("a", "same", 1),
         ("b", "touched", 1),
@@ -103,6 +152,7 @@ fn each_change_is_told() {
         ("h", "gone", 1),
         ("i", "", 1),
         ("j", "moved on", 1),
+        ("l", "stamped 1", 1),
     ]);
     let after = files(&[
         ("a", "same", 1),
@@ -117,11 +167,8 @@ fn each_change_is_told() {
         ("i", "", 2),
         ("j", "renamed over", 1),
         ("k", "moved on", 1),
+        ("l", "stamped 2", 1),
     ]);
-    let listed = place.put(&after);
-    let mut known = place.positions(&before);
-    known.reverse();
-    let changes = compare("s", listed, known, OnChange::Replace).unwrap();
     let expected = [
         "Unchanged a",
         "Touched b",
@@ -136,8 +183,94 @@ fn each_change_is_told() {
         "Touched i",
         "Replaced j",
         "New k",
+        "Replaced l",
     ];
-    assert_eq!(changes.iter().map(told).collect::<Vec<_>>(), expected);
+    for place in Place::both() {
+        let listed = place.put(&after);
+        let mut known = place.positions(&before);
+        known.reverse();
+        let changes = place.compare(listed, known, OnChange::Replace).unwrap();
+        assert_eq!(changes.iter().map(told).collect::<Vec<_>>(), expected);
+    }
+}
+
+#[test]
+fn content_decides_where_only_the_version_differs() {
+    let is = |content: &str| files(&[("f", content, 1)]);
+    for place in Place::both() {
+        for (rehash, old_version, content, expected) in [
+            (false, "other", "same", "Unchanged f"),
+            (false, "other", "diff", "Replaced f"),
+            (true, "other", "diff", "Replaced f"),
+            // Nothing tells.
+            (false, "present", "diff", "Unchanged f"),
+            (true, "present", "diff", "Replaced f"),
+            (true, "present", "same", "Unchanged f"),
+            // As an earlier Tidewater knew it.
+            (false, "none", "diff", "Unchanged f"),
+            (true, "none", "diff", "Replaced f"),
+            (true, "none", "same", "Unchanged f"),
+        ] {
+            let listed = place.put(&is(content));
+            let present = listed[0].stamp.version.clone();
+            let version = match old_version {
+                "other" => Some("other".to_owned()),
+                "present" => present.clone(),
+                _ => None,
+            };
+            let known = Position {
+                version,
+                ..place.position("f", "same", 1)
+            };
+            let rules = CompareRules {
+                rehash,
+                ..CompareRules::default()
+            };
+            let changes = compare(place.storage(), "s", listed, vec![known], rules).unwrap();
+            let context = format!("{old_version}, {content}, rehash {rehash}");
+            assert_eq!(told(&changes[0]), expected, "{context}");
+            // The next run need not read it again.
+            if let Change::Unchanged(position) = &changes[0] {
+                assert_eq!(position.version, present, "{context}");
+            }
+        }
+    }
+}
+
+#[test]
+fn each_way_of_writing_the_same_size_and_time_gives_another_version() {
+    let place = Place::new();
+    let before = place.put(&files(&[("f", "one", 1)])).remove(0);
+    let path = place.path("f");
+    let aside = place.path("aside");
+    let ways: [(&str, &dyn Fn()); 3] = [
+        ("in place", &|| write_local(&path, "two", 1)),
+        ("another file moved over it", &|| {
+            write_local(&aside, "two", 1);
+            fs::rename(&aside, &path).unwrap();
+        }),
+        ("removed, and written anew", &|| {
+            fs::remove_file(&path).unwrap();
+            write_local(&path, "two", 1);
+        }),
+    ];
+    for (way, write) in ways {
+        // The file system's clock ticks in milliseconds.
+        std::thread::sleep(Duration::from_millis(20));
+        write();
+        let location = path.to_str().unwrap();
+        let after = list_or_empty(&LocalStorage, location).unwrap().remove(0);
+        assert!(after.stamp.looks_like(&before.stamp), "{way}");
+        assert_ne!(after.stamp.version, before.stamp.version, "{way}");
+    }
+}
+
+#[test]
+fn positions_of_an_earlier_tidewater_are_read() {
+    let json = r#"{"path":"f","bytes":4,"modified_ns":1,"hash":"x","parts":[],"rows":1,"rejected":0}"#;
+    let position: Position = serde_json::from_str(json).unwrap();
+    assert_eq!(position.version, None);
+    assert_eq!(serde_json::to_string(&position).unwrap(), json);
 }
 
 #[test]
@@ -146,7 +279,7 @@ fn what_on_change_does_not_allow_is_an_error() {
     let known = || vec![place.position("f", "1\n2\n", 1)];
     let run = |content: &str, on_change| {
         let listed = place.put(&files(&[("f", content, 2)]));
-        let changes = compare("sales", listed, known(), on_change);
+        let changes = place.compare(listed, known(), on_change);
         changes
             .map(|changes| told(&changes[0]))
             .map_err(|error| error.to_string())
@@ -187,7 +320,7 @@ fn what_on_change_does_not_allow_is_an_error() {
         assert!(message.contains(expected), "{message}");
     }
     // A file that is gone did not change.
-    let changes = compare("sales", Vec::new(), known(), OnChange::Fail).unwrap();
+    let changes = place.compare(Vec::new(), known(), OnChange::Fail).unwrap();
     assert_eq!(told(&changes[0]), "Withdrawn f");
 }
 
@@ -200,7 +333,8 @@ fn files_that_cannot_be_read_are_named() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     // The superuser reads all.
     if File::open(&path).is_err() {
-        let message = compare("s", listed.clone(), known(), OnChange::Replace)
+        let message = place
+            .compare(listed.clone(), known(), OnChange::Replace)
             .unwrap_err()
             .to_string();
         assert!(
@@ -209,7 +343,8 @@ fn files_that_cannot_be_read_are_named() {
         );
     }
     fs::remove_file(&path).unwrap();
-    let message = compare("s", listed, known(), OnChange::Replace)
+    let message = place
+        .compare(listed, known(), OnChange::Replace)
         .unwrap_err()
         .to_string();
     assert!(
@@ -220,10 +355,10 @@ fn files_that_cannot_be_read_are_named() {
     let odd = OsString::from_vec(b"\xff".to_vec());
     let odd = ListedFile {
         path: PathBuf::from(odd),
-        bytes: 0,
-        modified_ns: 0,
+        stamp: FileStamp::default(),
     };
-    let message = compare("s", vec![odd], Vec::new(), OnChange::Replace)
+    let message = place
+        .compare(vec![odd], Vec::new(), OnChange::Replace)
         .unwrap_err()
         .to_string();
     assert!(message.contains("not UTF-8"), "{message}");
@@ -231,24 +366,29 @@ fn files_that_cannot_be_read_are_named() {
 
 #[test]
 fn thousands_of_files_are_compared_quickly() {
-    let (names, place) = (0..20_000, Path::new("none"));
+    let names = 0..20_000;
     let listed = names.clone().map(|n| ListedFile {
-        path: place.join(format!("{n}.new")),
-        bytes: 2 * n + 1,
-        modified_ns: 1,
+        path: Path::new("none").join(format!("{n}.new")),
+        stamp: FileStamp {
+            bytes: 2 * n + 1,
+            modified_ns: 1,
+            version: None,
+        },
     });
     let known = names.map(|n| Position {
         path: format!("none/{n}.old"),
         bytes: 2 * n,
         modified_ns: 1,
+        version: None,
         hash: String::new(),
         parts: Vec::new(),
         rows: 0,
         rejected: 0,
     });
     // No file is there: none is read when no size is that of a path that is gone.
-    let changes = compare("s", listed.collect(), known.collect(), OnChange::Replace).unwrap();
-    assert_eq!(changes.len(), 40_000);
+    let place = Place::new();
+    let changes = place.compare(listed.collect(), known.collect(), OnChange::Replace);
+    assert_eq!(changes.unwrap().len(), 40_000);
 }
 
 /// What a change must mean, by the files themselves.
@@ -278,7 +418,7 @@ fn check(
             assert!(!after.contains_key(old.as_ref().unwrap()));
         }
         (Change::Unchanged(_), Some(was), Some(is)) => {
-            assert_eq!((was.0.len(), was.1), (is.0.len(), is.1));
+            assert_eq!(was, is);
         }
         (Change::Touched { .. }, Some(was), Some(is)) => {
             assert!(old == new && was.0 == is.0 && was.1 != is.1);
@@ -304,7 +444,7 @@ fn random_files() {
         .and_then(|seed| seed.parse().ok())
         .unwrap_or(11);
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let place = Place::new();
+    let places = Place::both();
     let contents = ["", "a", "b", "ab", "abc", "abd"];
     for round in 0..400 {
         let draw = |random: &mut ChaCha8Rng| -> Files {
@@ -322,23 +462,23 @@ fn random_files() {
         };
         let (before, after) = (draw(&mut random), draw(&mut random));
         let context = format!("seed {seed}, round {round}: {before:?} then {after:?}");
+        let place = &places[round % places.len()];
         let listed = place.put(&after);
         for on_change in [OnChange::Replace, OnChange::Append, OnChange::Fail] {
             let mut known = place.positions(&before);
             known.shuffle(&mut random);
             let mut shuffled = listed.clone();
             shuffled.shuffle(&mut random);
-            // Same size and time are taken for the same content.
             let changed = before.iter().filter_map(|(name, was)| {
                 let is = after.get(name)?;
-                ((was.0.len(), was.1) != (is.0.len(), is.1) && was.0 != is.0).then_some((was, is))
+                (was.0 != is.0).then_some((was, is))
             });
             let allowed = changed.into_iter().all(|(was, is)| match on_change {
                 OnChange::Replace => true,
                 OnChange::Append => is.0.starts_with(&was.0),
                 OnChange::Fail => false,
             });
-            let changes = match compare("s", shuffled, known, on_change) {
+            let changes = match place.compare(shuffled, known, on_change) {
                 Ok(changes) => changes,
                 Err(error) => {
                     assert!(!allowed, "{context}: {error}");
@@ -365,13 +505,13 @@ fn random_files() {
                 new.len(),
                 "{context}"
             );
-            check_renames(&changes, &context);
+            check_renames(place.storage(), &changes, &context);
         }
     }
 }
 
 /// Nothing is new whose content is that of something withdrawn.
-fn check_renames(changes: &[Change], context: &str) {
+fn check_renames(storage: &dyn Storage, changes: &[Change], context: &str) {
     let withdrawn: BTreeSet<_> = changes
         .iter()
         .filter_map(|change| match change {
@@ -382,7 +522,7 @@ fn check_renames(changes: &[Change], context: &str) {
     for change in changes {
         if let Change::New(new) = change {
             assert!(
-                !withdrawn.contains(&hash_of(new, new.bytes).unwrap()),
+                !withdrawn.contains(&hash_of(storage, new, new.stamp.bytes).unwrap()),
                 "{context}"
             );
         }

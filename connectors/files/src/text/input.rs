@@ -1,9 +1,7 @@
 //! The text of one delivery, from where it lies or from the depot.
 
-use std::fs::Metadata;
 use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use blake3::Hasher;
@@ -11,11 +9,11 @@ use memchr::memchr;
 
 use super::Rules;
 use crate::delivery::{Content, Delivery};
-use crate::depot::{Depot, KeptText, given, hash_prefix, settled};
+use crate::depot::{Depot, KeptText, given, settled};
 use crate::keep::Keeping;
-use crate::list::modified_ns;
 use crate::position::old_part_changed;
 use crate::reader::ReadDelivery;
+use crate::storage::{FileStamp, Storage, hash_prefix};
 use crate::stored::Stored;
 use tidewater_contract::error::SourceError;
 use tidewater_formats::options::OnChange;
@@ -39,8 +37,8 @@ enum Text {
 struct StoredText {
     path: PathBuf,
     bytes: Stored,
-    /// Size and times when it was opened.
-    before: Metadata,
+    /// When it was opened.
+    before: FileStamp,
     depot: Option<Arc<Depot>>,
     /// Of a tail that is kept, the hash of what comes before it.
     old_part: Option<Hasher>,
@@ -50,14 +48,16 @@ impl Input {
     pub(super) fn open(
         delivery: &Delivery,
         rules: Rules,
+        storage: &dyn Storage,
         depot: Option<&Arc<Depot>>,
     ) -> Result<Self, SourceError> {
+        let stored = |path| open_stored(storage, path, delivery, rules, depot);
         let text = match &delivery.from {
-            Content::File(path) => Text::Stored(open_stored(path, delivery, rules, depot)?),
+            Content::File(path) => Text::Stored(stored(path)?),
             Content::Tail {
                 path, after, hash, ..
             } => {
-                let mut stored = open_stored(path, delivery, rules, depot)?;
+                let mut stored = stored(path)?;
                 stored.check_old_part(&delivery.name, *after, hash)?;
                 Text::Stored(stored)
             }
@@ -121,13 +121,11 @@ impl Input {
     }
 
     /// Goes on at a byte of the file.
-    pub(super) fn go_to(&mut self, byte: u64) -> Result<(), SourceError> {
+    pub(super) fn go_to(&mut self, byte: u64) {
         if let Text::Stored(stored) = &mut self.text {
-            let sought = stored.bytes.seek(byte);
-            sought.map_err(|error| SourceError::io("read", &stored.path, error))?;
+            stored.bytes.seek(byte);
         }
         self.ended = false;
-        Ok(())
     }
 
     /// Whether a line end follows what was read.
@@ -152,19 +150,18 @@ impl Input {
         };
         let after = stored
             .bytes
-            .metadata()
+            .stamp()
             .map_err(|error| SourceError::io("read", &stored.path, error))?;
         let bytes = appended.unwrap_or_else(|| stored.bytes.stored_bytes());
         let settled = if appended.is_some() {
             // It may grow. What was taken in is checked by its hash in the next run.
-            after.len() >= bytes
+            after.bytes >= bytes
         } else {
             settled(&stored.before, &after, bytes)
         };
         Ok(Some(ReadDelivery {
             delivery,
             bytes,
-            modified_ns: modified_ns(&stored.before),
             hash: stored.bytes.hash().unwrap_or_default(),
             parts: Vec::new(),
             settled,
@@ -173,13 +170,15 @@ impl Input {
 }
 
 fn open_stored(
-    path: &std::path::Path,
+    storage: &dyn Storage,
+    path: &Path,
     delivery: &Delivery,
     rules: Rules,
     depot: Option<&Arc<Depot>>,
 ) -> Result<Box<StoredText>, SourceError> {
     let refused = |error| SourceError::io("open", path, error);
-    let bytes = Stored::open(path, rules.compression, depot.is_some()).map_err(refused)?;
+    let opened = Stored::open(storage, path, rules.compression, depot.is_some());
+    let bytes = opened.map_err(refused)?;
     let grows =
         rules.on_change == OnChange::Append || matches!(delivery.from, Content::Tail { .. });
     if grows && bytes.is_compressed() {
@@ -188,7 +187,7 @@ fn open_stored(
     }
     Ok(Box::new(StoredText {
         path: path.to_owned(),
-        before: bytes.metadata().map_err(refused)?,
+        before: bytes.stamp().map_err(refused)?,
         bytes,
         depot: depot.cloned(),
         old_part: None,
@@ -203,16 +202,15 @@ impl StoredText {
         after: u64,
         hash: &str,
     ) -> Result<(), SourceError> {
-        if self.before.len() < after {
-            return Err(old_part_changed(name, after, self.before.len()));
+        if self.before.bytes < after {
+            return Err(old_part_changed(name, after, self.before.bytes));
         }
         if self.depot.is_none() {
             return Ok(());
         }
-        let hasher = hash_prefix(self.bytes.file(), after)
-            .map_err(|error| SourceError::io("read", &self.path, error))?;
+        let hasher = hash_prefix(self.bytes.file(), &self.path, after)?;
         if hasher.finalize().to_hex().as_str() != hash {
-            return Err(old_part_changed(name, after, self.before.len()));
+            return Err(old_part_changed(name, after, self.before.bytes));
         }
         self.old_part = Some(hasher);
         Ok(())
@@ -238,21 +236,15 @@ impl StoredText {
     }
 
     fn has_line_end_ahead(&self) -> io::Result<bool> {
-        let file = self.bytes.file();
-        let mut at = io::Seek::stream_position(&mut &*file)?;
-        let mut chunk = vec![0; LOOK_BYTES];
+        let mut at = self.bytes.position();
+        let mut chunk = Vec::new();
         loop {
-            match file.read_at(&mut chunk, at) {
-                Ok(0) => return Ok(false),
-                Ok(taken) => {
-                    if memchr(b'\n', chunk.get(..taken).unwrap_or_default()).is_some() {
-                        return Ok(true);
-                    }
-                    at += u64::try_from(taken).unwrap_or(0);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+            chunk.clear();
+            let read = self.bytes.file().read_range(at, LOOK_BYTES, &mut chunk)?;
+            if read == 0 || memchr(b'\n', &chunk).is_some() {
+                return Ok(read > 0);
             }
+            at += u64::try_from(read).unwrap_or(u64::MAX);
         }
     }
 }

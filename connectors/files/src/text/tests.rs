@@ -9,6 +9,7 @@ use arrow::array::AsArray;
 use arrow::datatypes::{DataType, Field, Schema};
 
 use super::*;
+use crate::storage::local;
 use tidewater_contract::source::Format;
 use tidewater_formats::csv::Csv;
 use tidewater_formats::json_lines::JsonLinesFormat;
@@ -43,7 +44,7 @@ fn reader(files: &[(&Path, &[u8])], limits: Limits) -> TextReader<Csv> {
         }
     });
     let format = Csv::new(&spec()).unwrap();
-    TextReader::new(&spec(), files.collect(), None, Rules::default(), format)
+    TextReader::new(&spec(), files.collect(), local(), None, Rules::default(), format)
         .unwrap()
         .with_limits(limits)
 }
@@ -208,7 +209,7 @@ fn read_file(
         block_bytes,
         record_bytes: 1000,
     };
-    let reader = TextReader::new(&spec, vec![delivery], None, Rules::default(), format)?;
+    let reader = TextReader::new(&spec, vec![delivery], local(), None, Rules::default(), format)?;
     let reader = reader.with_limits(limits);
     let (lines, _) = drain(&reader)?;
     Ok((lines, reader.warnings()))
@@ -366,7 +367,7 @@ fn what_cannot_be_opened_is_named() {
         bytes: 1,
     }];
     let format = Csv::new(&spec()).unwrap();
-    let reader = TextReader::new(&spec(), files, None, Rules::default(), format).unwrap();
+    let reader = TextReader::new(&spec(), files, local(), None, Rules::default(), format).unwrap();
     let message = drain(&reader).unwrap_err().to_string();
     assert!(
         message.starts_with("cannot open no/such/file.csv: "),
@@ -488,11 +489,11 @@ fn reader_of(
     };
     if spec.format == Format::Csv {
         let format = Csv::new(spec).unwrap();
-        let reader = TextReader::new(spec, deliveries, depot, rules, format).unwrap();
+        let reader = TextReader::new(spec, deliveries, local(), depot, rules, format).unwrap();
         Box::new(reader.with_limits(limits))
     } else {
         let format = JsonLinesFormat::new(spec).unwrap();
-        let reader = TextReader::new(spec, deliveries, depot, rules, format).unwrap();
+        let reader = TextReader::new(spec, deliveries, local(), depot, rules, format).unwrap();
         Box::new(reader.with_limits(limits))
     }
 }

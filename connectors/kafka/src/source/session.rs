@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidewater_contract::checkpoint::{Checkpoint, CheckpointUpdate};
-use tidewater_contract::connector::{SourceChanges, SourceSession, SourceState, SourceStream};
+use tidewater_contract::connector::{
+    ChangeRules, SourceChanges, SourceSession, SourceState, SourceStream,
+};
 use tidewater_contract::error::SourceError;
 use tidewater_contract::source::SourceSpec;
 
@@ -63,7 +65,7 @@ impl SourceSession for TopicSession {
     fn changes(
         &mut self,
         _checkpoint: &Checkpoint,
-        _settled_ns: i64,
+        _: ChangeRules,
     ) -> Result<Box<dyn SourceChanges>, SourceError> {
         Ok(Box::new(TopicChanges::new(
             Arc::clone(&self.spec),

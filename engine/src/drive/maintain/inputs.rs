@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tidewater_connectors::checkpoint::Checkpoint;
 use tidewater_connectors::connector::{
-    InputPart, ReadUntil, SourceChanges, SourceConnector, SourceOutcome, SourceSession,
+    ChangeRules, InputPart, ReadUntil, SourceChanges, SourceConnector, SourceOutcome, SourceSession,
     SourceState, SourceStream,
 };
 use tidewater_connectors::source::SourceSpec;
@@ -130,11 +130,11 @@ impl OpenSources {
         &mut self,
         state: &StateRecord,
         reading: &Reading,
-        settled_ns: i64,
+        rules: ChangeRules,
     ) -> Result<Vec<Box<dyn SourceChanges>>, RunError> {
         let changes = self.sources.iter_mut().map(|one| {
             let checkpoint = checkpoint(&one.source, state, reading)?;
-            let changes = one.session.changes(&checkpoint, settled_ns);
+            let changes = one.session.changes(&checkpoint, rules);
             changes.map_err(RunError::of_source(&one.source))
         });
         changes.collect()

@@ -45,6 +45,8 @@ pub struct MaintainOptions<'a> {
     pub wait: bool,
     /// Whether to build everything anew, from what was kept.
     pub rebuild: bool,
+    /// Whether the content of all files is compared, even of those that look unchanged.
+    pub rehash: bool,
     /// Files modified since less than this are left for a later run.
     pub settle: Duration,
     /// Sizes from which on things are done in another way; the default ones but in tests.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tidewater_connectors::connector::SourceChanges;
+use tidewater_connectors::connector::{ChangeRules, SourceChanges};
 use tidewater_connectors::disk;
 use tidewater_connectors::file::sink::{Run, Staging, WriteOptions};
 use tidewater_connectors::sink_connector::KeepTrying;
@@ -253,7 +253,11 @@ impl<'a> Session<'a> {
         } else {
             i64::try_from(settled).unwrap_or(i64::MAX)
         };
-        let changes = self.sources.changes(&self.state, reading, settled_ns)?;
+        let rules = ChangeRules {
+            settled_ns,
+            rehash: self.options.rehash,
+        };
+        let changes = self.sources.changes(&self.state, reading, rules)?;
         for notice in changes.iter().flat_map(|changes| changes.notices()) {
             (self.options.notice)(&notice);
         }

@@ -186,6 +186,7 @@ impl Place {
             state: self.state(),
             wait: false,
             rebuild: false,
+            rehash: false,
             settle: Duration::ZERO,
             thresholds: Thresholds::default(),
             now: &|| Duration::from_secs(1),
