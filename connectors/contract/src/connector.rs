@@ -68,6 +68,12 @@ pub trait Source: Debug + Send + Sync {
     /// The value itself, so that its connector can downcast it.
     fn as_any(&self) -> &dyn std::any::Any;
 
+    /// Texts that describe what decides on the source's rows besides its columns and the options of its format. Views
+    /// are rebuilt when one of them changes.
+    fn row_rules(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// The place columns, which say where a row comes from. In a source with a primary key, they follow the row's own
     /// columns.
     fn place_fields(&self) -> Vec<FieldRef>;

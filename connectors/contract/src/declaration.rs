@@ -21,6 +21,8 @@ pub struct SourceDeclaration<'a> {
     /// The columns of the primary key, as indices into `schema`. Among rows with the same key, only the latest
     /// counts. Without a key, all rows count.
     pub primary_key: &'a [usize],
+    /// `PARTITIONED BY (…)`: indices into `schema`, of the columns whose values are in the names of folders.
+    pub partitioned_by: &'a [usize],
     /// `OPTIONS (…)`, keys in lower case.
     pub options: &'a BTreeMap<String, String>,
 }

@@ -16,14 +16,15 @@ use super::delivery::{Content, Delivery};
 use super::depot::Depot;
 use super::glob::is_glob;
 use super::intake::{FileIntake, Incoming};
-use super::list::{ListedFile, list, list_or_empty};
+use super::list::ListedFile;
 use super::position::{Change, CompareRules, Position, compare};
+use super::source::FileSource;
 use super::storage::Storage;
 
 /// What changed of a source's files.
 pub(super) struct FileChanges {
+    source: FileSource,
     spec: Arc<SourceSpec>,
-    storage: Arc<dyn Storage>,
     depot: Arc<Depot>,
     /// As of the last commit.
     known: Vec<Position>,
@@ -52,22 +53,22 @@ impl FileChanges {
     /// # Errors
     /// When files cannot be listed or compared, or changed where they must not.
     pub(super) fn compare(
+        source: &FileSource,
         spec: &Arc<SourceSpec>,
-        storage: &Arc<dyn Storage>,
         depot: &Arc<Depot>,
         checkpoint: &Checkpoint,
         rules: ChangeRules,
     ) -> Result<Self, SourceError> {
         let known: Vec<Position> = checkpoint.values()?;
-        check_directory(&**storage, &spec.location, &known)?;
+        check_directory(&**source.storage(), &spec.location, &known)?;
         let listed = if checkpoint.was_read {
-            list_or_empty(&**storage, &spec.location)?
+            source.list_or_empty(&spec.location)?
         } else {
-            list(&**storage, &spec.location)?
+            source.list(&spec.location)?
         };
         let mut found = Self {
+            source: source.clone(),
             spec: Arc::clone(spec),
-            storage: Arc::clone(storage),
             depot: Arc::clone(depot),
             known: known.clone(),
             added: Vec::new(),
@@ -85,7 +86,7 @@ impl FileChanges {
             on_change: OnChange::parse(&spec.options)?,
             rehash: rules.rehash,
         };
-        for change in compare(&**storage, &spec.name, listed, known, rules)? {
+        for change in compare(&**source.storage(), &spec.name, listed, known, rules)? {
             found.apply(change);
         }
         Ok(found)
@@ -151,8 +152,10 @@ impl FileChanges {
                 self.retract(&old);
             }
             Change::Touched { old, new } => self.stay(moved(old, &new)),
-            // Rejected rows tell the path that they come from.
-            Change::Renamed { old, new } if has_key || old.rejected > 0 => {
+            // Rejected rows tell the path that they come from, and columns may.
+            Change::Renamed { old, new }
+                if has_key || old.rejected > 0 || self.tells_apart(&old, &new) =>
+            {
                 self.add("renamed", new, None);
                 self.remove("renamed", old);
             }
@@ -163,6 +166,12 @@ impl FileChanges {
                 self.stay(position);
             }
         }
+    }
+
+    /// Whether the path of a file that was renamed is part of its rows.
+    fn tells_apart(&self, old: &Position, new: &ListedFile) -> bool {
+        let columns = self.source.path_columns();
+        columns.tells_apart(&old.path, &new.path.to_string_lossy())
     }
 
     fn add(&mut self, kind: &'static str, new: ListedFile, replaces: Option<Position>) {
@@ -247,7 +256,7 @@ impl SourceChanges for FileChanges {
         if incoming.is_empty() {
             return Ok(None);
         }
-        let intake = FileIntake::open(&self.spec, incoming.clone(), &self.storage, Some(&self.depot))?;
+        let intake = FileIntake::open(&self.source, &self.spec, incoming.clone(), Some(&self.depot))?;
         let intake = Arc::new(intake);
         if part == InputPart::Inserted {
             let mut inserted = self.inserted.lock().unwrap_or_else(PoisonError::into_inner);

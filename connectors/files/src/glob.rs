@@ -131,14 +131,30 @@ impl Glob {
         &self,
         storage: &dyn Storage,
     ) -> Result<BTreeMap<PathBuf, FileStamp>, SourceError> {
-        let mut walk = Walk {
-            storage,
-            files: BTreeMap::new(),
-            above: Vec::new(),
-        };
-        walk.descend(Path::new(""), None, &self.components)?;
-        Ok(walk.files)
+        walk(storage, Path::new(""), &self.components)
     }
+}
+
+/// All files below a directory, but for those in hidden ones.
+pub(super) fn all_below(
+    storage: &dyn Storage,
+    directory: &Path,
+) -> Result<BTreeMap<PathBuf, FileStamp>, SourceError> {
+    walk(storage, directory, &[PathComponent::AnyDepth])
+}
+
+fn walk(
+    storage: &dyn Storage,
+    from: &Path,
+    components: &[PathComponent],
+) -> Result<BTreeMap<PathBuf, FileStamp>, SourceError> {
+    let mut walk = Walk {
+        storage,
+        files: BTreeMap::new(),
+        above: Vec::new(),
+    };
+    walk.descend(from, None, components)?;
+    Ok(walk.files)
 }
 
 struct Walk<'a> {

@@ -19,7 +19,7 @@ use super::list::ListedFile;
 use super::open;
 use super::position::Position;
 use super::reader::{FilePiece, FileReader, ReadDelivery};
-use super::storage::Storage;
+use super::source::FileSource;
 
 /// A delivery that is inserted or retracted.
 #[derive(Clone, Debug)]
@@ -59,7 +59,7 @@ pub(super) fn place_fields() -> [FieldRef; 3] {
 pub(super) struct FileIntake {
     spec: Arc<SourceSpec>,
     incoming: Vec<Incoming>,
-    storage: Arc<dyn Storage>,
+    source: FileSource,
     depot: Option<Arc<Depot>>,
     reader: Arc<dyn FileReader>,
     phase: Mutex<Phase>,
@@ -96,17 +96,17 @@ impl FileIntake {
     /// # Errors
     /// When options are wrong, or files are not of the source's format.
     pub(super) fn open(
+        source: &FileSource,
         spec: &Arc<SourceSpec>,
         incoming: Vec<Incoming>,
-        storage: &Arc<dyn Storage>,
         depot: Option<&Arc<Depot>>,
     ) -> Result<Self, SourceError> {
         let deliveries = incoming.iter().map(|incoming| incoming.delivery.clone());
         Ok(Self {
-            reader: open(spec, deliveries.collect(), storage, depot)?,
+            reader: open(source, spec, deliveries.collect(), depot)?,
             spec: Arc::clone(spec),
             incoming,
-            storage: Arc::clone(storage),
+            source: source.clone(),
             depot: depot.cloned(),
             phase: Mutex::new(Phase::Reading),
             open_pieces: Arc::default(),
@@ -218,7 +218,7 @@ impl FileIntake {
         }
         Ok(Correction {
             change,
-            reader: open(&self.spec, deliveries, &self.storage, Some(depot))?,
+            reader: open(&self.source, &self.spec, deliveries, Some(depot))?,
             deliveries: corrected,
         })
     }

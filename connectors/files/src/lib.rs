@@ -1,6 +1,6 @@
 //! Files as sources: they are listed, dealt in pieces and decoded.
 //!
-//! Files lie in a [`Storage`]. What a source takes in is kept in a [`Depot`] and remembered by its [`Position`]; the next run [compares](compare)
+//! Files lie in a [`Storage`](storage::Storage). What a source takes in is kept in a [`Depot`] and remembered by its [`Position`]; the next run [compares](compare)
 //! what is delivered with what was taken in.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
@@ -12,7 +12,7 @@ use tidewater_contract::error::{OptionError, SourceError};
 use tidewater_contract::source::{Format, SourceSpec};
 use tidewater_formats::row_format::{FileLayout, RowFormat};
 
-use self::storage::Storage;
+use self::path_columns::{PathColumnsReader, PathDecoder};
 
 mod changes;
 mod delivery;
@@ -23,6 +23,7 @@ mod keep;
 mod list;
 pub mod location;
 mod parquet;
+mod path_columns;
 mod position;
 mod reader;
 mod source;
@@ -34,7 +35,8 @@ pub use delivery::{Content, Delivery, KeptPart};
 pub use depot::Depot;
 #[cfg(fuzzing)]
 pub use depot::fuzz;
-pub use list::{ListedFile, list, list_or_empty};
+pub use list::{ListedFile, Subdirectories, list, list_or_empty};
+pub use path_columns::PathColumns;
 pub use position::{Change, CompareRules, Position, compare};
 pub use reader::{FilePiece, FileReader, ReadDelivery};
 pub use source::{FILES, FileSource, FilesConnector};
@@ -51,11 +53,13 @@ pub fn validate_options(
     (RowFormat::of(format).options)(options).map(drop)
 }
 
-/// Checks that the format of a source of files can hold the declared columns.
+/// Checks that the format of a source of files, or the paths of its files, can hold the declared columns.
 ///
 /// # Errors
 /// When an option is wrong, or a declared type has no place in the format; the error names the column.
-pub fn check(spec: &SourceSpec) -> Result<(), SourceError> {
+pub fn check(spec: &SourceSpec, columns: &PathColumns) -> Result<(), SourceError> {
+    PathDecoder::new(spec, columns)?;
+    let spec = &columns.of_files(spec);
     match RowFormat::of(spec.format).files {
         FileLayout::Text(format) => format(spec).map(drop),
         FileLayout::Parquet => Ok(()),
@@ -68,7 +72,7 @@ pub fn rows_depend_on_projection(spec: &SourceSpec) -> bool {
         .is_ok_and(|options| options.checks_read_columns)
 }
 
-/// Opens deliveries of a source in a storage for reading, in their order. With a depot, those that are files (or tails of files)
+/// Opens deliveries of a source for reading, in their order. With a depot, those that are files (or tails of files)
 /// are kept in it while they are read, and [`FileReader::read_deliveries`] tells as what.
 ///
 /// # Errors
@@ -76,15 +80,33 @@ pub fn rows_depend_on_projection(spec: &SourceSpec) -> bool {
 /// something is to be read from a depot that is not given. The files themselves are opened one after the other as their
 /// pieces are asked for.
 pub fn open(
+    source: &FileSource,
     spec: &SourceSpec,
     deliveries: Vec<Delivery>,
-    storage: &Arc<dyn Storage>,
+    depot: Option<&Arc<Depot>>,
+) -> Result<Arc<dyn FileReader>, SourceError> {
+    let columns = source.path_columns();
+    if columns.is_empty() {
+        return open_files(source, spec, deliveries, depot);
+    }
+    let decoder = PathDecoder::new(spec, columns)?;
+    let paths = deliveries.iter().map(|delivery| Arc::clone(&delivery.name));
+    let paths = paths.collect();
+    let files = open_files(source, &columns.of_files(spec), deliveries, depot)?;
+    Ok(Arc::new(PathColumnsReader::new(files, decoder, paths)))
+}
+
+/// Opens deliveries of which the columns are those that the files hold.
+fn open_files(
+    source: &FileSource,
+    spec: &SourceSpec,
+    deliveries: Vec<Delivery>,
     depot: Option<&Arc<Depot>>,
 ) -> Result<Arc<dyn FileReader>, SourceError> {
     let row_format = RowFormat::of(spec.format);
     let names = deliveries.iter().map(|delivery| &delivery.name);
     list::of_format(row_format, names)?;
-    let (storage, depot) = (Arc::clone(storage), depot.cloned());
+    let (storage, depot) = (Arc::clone(source.storage()), depot.cloned());
     let options = (row_format.options)(&spec.options)?;
     match row_format.files {
         FileLayout::Text(format) => {

@@ -15,7 +15,7 @@ use tidewater_contract::source::Format;
 use tidewater_formats::compression::{Codec, UNREAD_EXTENSIONS};
 use tidewater_formats::row_format::{RowFormat, UNREAD_FORMATS};
 
-use crate::glob::{globs, is_glob};
+use crate::glob::{all_below, globs, is_glob};
 use crate::storage::{EntryKind, FileStamp, Storage};
 
 /// A file of a source.
@@ -34,13 +34,26 @@ impl ListedFile {
     }
 }
 
-/// The files that `location` names, in order of path: itself, its files when it is a directory (its subdirectories
-/// are not descended into), or what it matches as a glob. A path that exists is never taken for a glob.
+/// What becomes of the subdirectories of a location that is a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subdirectories {
+    /// Their files are none of the location.
+    PassOver,
+    /// Their files are those of the location too.
+    Descend,
+}
+
+/// The files that `location` names, in order of path: itself, its files when it is a directory, or what it matches as a
+/// glob. A path that exists is never taken for a glob.
 ///
 /// # Errors
 /// When there is no such file, or the system refuses to list.
-pub fn list(storage: &dyn Storage, location: &str) -> Result<Vec<ListedFile>, SourceError> {
-    look(storage, location)?.map_err(|message| nothing(location, message))
+pub fn list(
+    storage: &dyn Storage,
+    location: &str,
+    subdirectories: Subdirectories,
+) -> Result<Vec<ListedFile>, SourceError> {
+    look(storage, location, subdirectories)?.map_err(|message| nothing(location, message))
 }
 
 /// Like [`list`] where files are known to have been: a location that leads to no file has no files (any more).
@@ -50,14 +63,19 @@ pub fn list(storage: &dyn Storage, location: &str) -> Result<Vec<ListedFile>, So
 pub fn list_or_empty(
     storage: &dyn Storage,
     location: &str,
+    subdirectories: Subdirectories,
 ) -> Result<Vec<ListedFile>, SourceError> {
-    Ok(look(storage, location)?.unwrap_or_default())
+    Ok(look(storage, location, subdirectories)?.unwrap_or_default())
 }
 
 /// The files, or why there is none.
 type Found = Result<Vec<ListedFile>, String>;
 
-fn look(storage: &dyn Storage, location: &str) -> Result<Found, SourceError> {
+fn look(
+    storage: &dyn Storage,
+    location: &str,
+    subdirectories: Subdirectories,
+) -> Result<Found, SourceError> {
     let plain = location.strip_prefix("file://").unwrap_or(location);
     if let Some((scheme, _)) = plain.split_once("://") {
         let message = format!(
@@ -67,7 +85,10 @@ fn look(storage: &dyn Storage, location: &str) -> Result<Found, SourceError> {
     }
     let path = Path::new(plain);
     match storage.head(path) {
-        Ok(Some(EntryKind::Directory { .. })) => in_directory(storage, location, path),
+        Ok(Some(EntryKind::Directory { .. })) => match subdirectories {
+            Subdirectories::PassOver => in_directory(storage, location, path),
+            Subdirectories::Descend => below_directory(storage, path),
+        },
         Ok(Some(EntryKind::File(stamp))) => Ok(Ok(vec![ListedFile {
             path: path.to_owned(),
             stamp,
@@ -119,6 +140,29 @@ fn in_directory(
     Ok(Ok(files))
 }
 
+fn below_directory(storage: &dyn Storage, directory: &Path) -> Result<Found, SourceError> {
+    let mut files = all_below(storage, directory)?;
+    files.retain(|path, _| {
+        let below = path.strip_prefix(directory).unwrap_or(path);
+        let mut names = below.components().map(|name| Some(name.as_os_str()));
+        !names.any(is_hidden) && !is_unfinished(path.file_name())
+    });
+    if files.is_empty() {
+        return Ok(Err(format!(
+            "neither the directory nor its subdirectories hold files that do not begin with '.' or '_'{}",
+            looked_in(storage, directory)
+        )));
+    }
+    Ok(Ok(in_order(files)))
+}
+
+fn in_order(files: BTreeMap<PathBuf, FileStamp>) -> Vec<ListedFile> {
+    let files = files.into_iter();
+    files
+        .map(|(path, stamp)| ListedFile { path, stamp })
+        .collect()
+}
+
 fn matching(storage: &dyn Storage, location: &str, pattern: &str) -> Result<Found, SourceError> {
     let globs =
         globs(pattern).map_err(|error| nothing(location, format!("is not a glob: {error}")))?;
@@ -144,10 +188,7 @@ fn matching(storage: &dyn Storage, location: &str, pattern: &str) -> Result<Foun
         );
         return Ok(Err(message));
     }
-    let files = files.into_iter();
-    Ok(Ok(files
-        .map(|(path, stamp)| ListedFile { path, stamp })
-        .collect()))
+    Ok(Ok(in_order(files)))
 }
 
 /// Names of hidden files, and of markers and quarantines.
@@ -244,11 +285,11 @@ mod tests {
     use crate::storage::LocalStorage;
 
     fn list(location: &str) -> Result<Vec<ListedFile>, SourceError> {
-        super::list(&LocalStorage, location)
+        super::list(&LocalStorage, location, Subdirectories::PassOver)
     }
 
     fn list_or_empty(location: &str) -> Result<Vec<ListedFile>, SourceError> {
-        super::list_or_empty(&LocalStorage, location)
+        super::list_or_empty(&LocalStorage, location, Subdirectories::PassOver)
     }
 
     fn tree(names: &[&str]) -> tempfile::TempDir {

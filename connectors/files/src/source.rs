@@ -24,8 +24,9 @@ use tidewater_contract::status::{
 use super::changes::{FileChanges, kept};
 use super::depot::Depot;
 use super::intake::{FileIntake, Incoming, place_fields};
-use super::list::{ListedFile, list, list_or_empty};
+use super::list::{ListedFile, Subdirectories, list, list_or_empty};
 use super::location::local_path;
+use super::path_columns::PathColumns;
 use super::position::{Change, CompareRules, Position, compare};
 use super::storage::{LocalStorage, Storage};
 
@@ -41,13 +42,103 @@ pub static FILES: FilesConnector = FilesConnector;
 pub struct FileSource {
     connector: &'static dyn SourceConnector,
     storage: Arc<dyn Storage>,
+    path_columns: PathColumns,
 }
 
 impl FileSource {
     /// Files of a connector, which lie in its storage.
     pub fn new(connector: &'static dyn SourceConnector, storage: Arc<dyn Storage>) -> Self {
-        Self { connector, storage }
+        Self {
+            connector,
+            storage,
+            path_columns: PathColumns::default(),
+        }
     }
+
+    /// With columns that the paths of its files tell.
+    #[must_use]
+    pub fn with_path_columns(self, path_columns: PathColumns) -> Self {
+        Self {
+            path_columns,
+            ..self
+        }
+    }
+
+    /// Removes what no position of `checkpoints` refers to from the content store in `directory`.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn remove_unused(directory: &Path, checkpoints: &[Checkpoint]) -> Result<(), SourceError> {
+        let mut used = BTreeSet::new();
+        for checkpoint in checkpoints {
+            let parts = checkpoint.values::<Position>()?;
+            let parts = parts.into_iter().flat_map(|position| position.parts);
+            used.extend(parts.map(|part| part.hash));
+        }
+        Depot::open(directory)?.remove_unreferenced(&used)?;
+        Ok(())
+    }
+
+    pub(super) fn storage(&self) -> &Arc<dyn Storage> {
+        &self.storage
+    }
+
+    pub(super) fn path_columns(&self) -> &PathColumns {
+        &self.path_columns
+    }
+
+    /// The files that a location names: at least one.
+    pub(super) fn list(&self, location: &str) -> Result<Vec<ListedFile>, SourceError> {
+        list(&*self.storage, location, self.subdirectories())
+    }
+
+    /// The files that a location names now.
+    pub(super) fn list_or_empty(&self, location: &str) -> Result<Vec<ListedFile>, SourceError> {
+        list_or_empty(&*self.storage, location, self.subdirectories())
+    }
+
+    /// What changed at a source's location.
+    fn pending(
+        &self,
+        spec: &SourceSpec,
+        positions: Vec<Position>,
+    ) -> Result<PendingDeliveries, SourceError> {
+        let listed = self.list_or_empty(&spec.location)?;
+        let rules = CompareRules::default();
+        let path = |file: ListedFile| file.path.to_string_lossy().into_owned();
+        let mut pending = PendingDeliveries::default();
+        for change in compare(&*self.storage, &spec.name, listed, positions, rules)? {
+            match change {
+                Change::Unchanged(_) => {}
+                Change::New(new) => pending.new.push(path(new)),
+                Change::Touched { new, .. }
+                | Change::Replaced { new, .. }
+                | Change::Appended { new, .. } => pending.changed.push(path(new)),
+                Change::Renamed { old, new } => {
+                    pending.new.push(path(new));
+                    pending.withdrawn.push(old.path);
+                }
+                Change::Withdrawn(old) => pending.withdrawn.push(old.path),
+            }
+        }
+        pending.withdrawn.sort();
+        Ok(pending)
+    }
+
+    /// Folders that are columns are part of the location.
+    fn subdirectories(&self) -> Subdirectories {
+        if self.path_columns.folders.is_empty() {
+            Subdirectories::PassOver
+        } else {
+            Subdirectories::Descend
+        }
+    }
+}
+
+/// A source of this machine, for tests of readers.
+#[cfg(test)]
+pub(super) fn local_source() -> FileSource {
+    FileSource::new(&FILES, Arc::new(LocalStorage))
 }
 
 impl SourceConnector for FilesConnector {
@@ -75,11 +166,14 @@ impl SourceConnector for FilesConnector {
                 hint,
             )]
         })?;
+        let mut format_options = declaration.options.clone();
+        let columns = PathColumns::take(declaration, &mut format_options)?;
+        let source = FileSource::new(&FILES, Arc::new(LocalStorage));
         Ok(ParsedSource {
             location,
-            format_options: declaration.options.clone(),
+            format_options,
             dictionaries: true,
-            source: Arc::new(FileSource::new(&FILES, Arc::new(LocalStorage))),
+            source: Arc::new(source.with_path_columns(columns)),
         })
     }
 
@@ -88,14 +182,7 @@ impl SourceConnector for FilesConnector {
         directory: &Path,
         checkpoints: &[Checkpoint],
     ) -> Result<(), SourceError> {
-        let mut used = BTreeSet::new();
-        for checkpoint in checkpoints {
-            let parts = checkpoint.values::<Position>()?;
-            let parts = parts.into_iter().flat_map(|position| position.parts);
-            used.extend(parts.map(|part| part.hash));
-        }
-        Depot::open(directory)?.remove_unreferenced(&used)?;
-        Ok(())
+        FileSource::remove_unused(directory, checkpoints)
     }
 }
 
@@ -106,6 +193,10 @@ impl Source for FileSource {
 
     fn as_any(&self) -> &dyn Any {
         self
+    }
+
+    fn row_rules(&self) -> Vec<String> {
+        self.path_columns.rules()
     }
 
     fn place_fields(&self) -> Vec<FieldRef> {
@@ -127,7 +218,7 @@ impl Source for FileSource {
     }
 
     fn check(&self, spec: &SourceSpec) -> Result<(), SourceError> {
-        super::check(spec)
+        super::check(spec, &self.path_columns)
     }
 
     fn decoded_schema(&self, spec: &SourceSpec) -> SchemaRef {
@@ -138,11 +229,11 @@ impl Source for FileSource {
     }
 
     fn open(&self, spec: &SourceSpec, _: &ReadBounds) -> Result<Arc<dyn Reader>, SourceError> {
-        let files = list(&*self.storage, &spec.location)?;
+        let files = self.list(&spec.location)?;
         let (name, location) = (&spec.name, &spec.location);
         tracing::info!("source {name}: {} files at {location}", files.len());
         let incoming = files.into_iter().map(Incoming::from).collect();
-        let intake = FileIntake::open(&Arc::new(spec.clone()), incoming, &self.storage, None)?;
+        let intake = FileIntake::open(self, &Arc::new(spec.clone()), incoming, None)?;
         Ok(Arc::new(intake))
     }
 
@@ -158,7 +249,7 @@ impl Source for FileSource {
         let positions: Vec<Position> = state.checkpoint.values()?;
         let incoming = positions.iter().map(kept).collect();
         let spec = Arc::new(spec.clone());
-        let intake = FileIntake::open(&spec, incoming, &self.storage, Some(&depot))?;
+        let intake = FileIntake::open(self, &spec, incoming, Some(&depot))?;
         Ok(Arc::new(intake))
     }
 
@@ -168,8 +259,8 @@ impl Source for FileSource {
         state: &SourceState<'_>,
     ) -> Result<Box<dyn SourceSession>, SourceError> {
         Ok(Box::new(FileSession {
+            source: self.clone(),
             spec: Arc::clone(spec),
-            storage: Arc::clone(&self.storage),
             depot: Arc::new(Depot::open(state.directory)?),
         }))
     }
@@ -194,7 +285,7 @@ impl Source for FileSource {
             rows_rejected: positions.iter().map(|position| position.rejected).sum(),
             newest_ns: positions.iter().map(|position| position.modified_ns).max(),
             kept: kept.into_iter().collect(),
-            pending: PendingInput::Deliveries(pending(&*self.storage, spec, positions.clone())?),
+            pending: PendingInput::Deliveries(self.pending(spec, positions.clone())?),
             files: positions.into_iter().map(delivery_status).collect(),
             details: None,
         })
@@ -212,37 +303,10 @@ fn delivery_status(position: Position) -> DeliveryStatus {
     }
 }
 
-/// What changed at a source's location.
-fn pending(
-    storage: &dyn Storage,
-    spec: &SourceSpec,
-    positions: Vec<Position>,
-) -> Result<PendingDeliveries, SourceError> {
-    let listed = list_or_empty(storage, &spec.location)?;
-    let path = |file: ListedFile| file.path.to_string_lossy().into_owned();
-    let mut pending = PendingDeliveries::default();
-    for change in compare(storage, &spec.name, listed, positions, CompareRules::default())? {
-        match change {
-            Change::Unchanged(_) => {}
-            Change::New(new) => pending.new.push(path(new)),
-            Change::Touched { new, .. }
-            | Change::Replaced { new, .. }
-            | Change::Appended { new, .. } => pending.changed.push(path(new)),
-            Change::Renamed { old, new } => {
-                pending.new.push(path(new));
-                pending.withdrawn.push(old.path);
-            }
-            Change::Withdrawn(old) => pending.withdrawn.push(old.path),
-        }
-    }
-    pending.withdrawn.sort();
-    Ok(pending)
-}
-
 /// Files of a source while a state is open.
 struct FileSession {
+    source: FileSource,
     spec: Arc<SourceSpec>,
-    storage: Arc<dyn Storage>,
     depot: Arc<Depot>,
 }
 
@@ -252,8 +316,8 @@ impl SourceSession for FileSession {
         checkpoint: &Checkpoint,
         rules: ChangeRules,
     ) -> Result<Box<dyn SourceChanges>, SourceError> {
-        let (storage, depot) = (&self.storage, &self.depot);
-        let changes = FileChanges::compare(&self.spec, storage, depot, checkpoint, rules)?;
+        let (source, depot) = (&self.source, &self.depot);
+        let changes = FileChanges::compare(source, &self.spec, depot, checkpoint, rules)?;
         Ok(Box::new(changes))
     }
 }

@@ -58,6 +58,12 @@ impl SourceConnector for KafkaSources {
         &self,
         declaration: &SourceDeclaration<'_>,
     ) -> Result<ParsedSource, Vec<DeclarationError>> {
+        if !declaration.partitioned_by.is_empty() {
+            let message = "a topic has no folders";
+            let hint = "remove PARTITIONED BY; OPTIONS ('column.NAME' 'partition') gives the partition of a message";
+            let part = DeclarationPart::PartitionedBy;
+            return Err(vec![DeclarationError::new(part, message, hint)]);
+        }
         let mut format_options = declaration.options.clone();
         let location = parse_location(declaration.location).map_err(|error| vec![error])?;
         let options = KafkaOptions::take(&mut format_options, declaration.schema)

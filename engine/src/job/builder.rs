@@ -265,6 +265,7 @@ fn parsed(mut spec: SourceSpec) -> Result<Source, Vec<Diagnostic>> {
                 location: &spec.location,
                 schema: &spec.schema,
                 primary_key: &[],
+                partitioned_by: &[],
                 options: &spec.options,
             };
             let parsed = connector.parse(&declaration);

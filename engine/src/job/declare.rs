@@ -17,6 +17,7 @@ use tidewater_connectors::source::{Format, SourceSpec};
 
 use super::Source;
 use super::catalog::Catalog;
+use super::publish::partitions;
 use super::options::{each_declared, option_diagnostic, options};
 use super::site::Site;
 use super::statement::normalize;
@@ -63,6 +64,7 @@ pub(super) fn source(
         field.with_nullable(nullable)
     });
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let partitioned_by = partitions(&table.table_partition_cols, &schema, site, errors);
     let parsed = connector
         .zip(format)
         .and_then(|((location, connector), format)| {
@@ -72,6 +74,7 @@ pub(super) fn source(
                     location: &location,
                     schema: &schema,
                     primary_key: &primary_key,
+                    partitioned_by: &partitioned_by,
                     options,
                 })?;
                 let valid = validate_options(format, &parsed.format_options);
@@ -125,7 +128,7 @@ fn check_columns(source: &Source, site: &Site<'_>) -> Result<(), Diagnostic> {
 
 /// Clauses without a meaning here are refused rather than ignored.
 fn refused_clauses(table: &CreateExternalTable, site: &Site<'_>) -> Vec<Diagnostic> {
-    let clauses: [(bool, &'static [&'static str], &str, &str); 4] = [
+    let clauses: [(bool, &'static [&'static str], &str, &str); 3] = [
         (
             table.temporary,
             &["TEMPORARY"],
@@ -137,12 +140,6 @@ fn refused_clauses(table: &CreateExternalTable, site: &Site<'_>) -> Vec<Diagnost
             &["UNBOUNDED"],
             "a source is not declared unbounded",
             "remove UNBOUNDED: every job takes in what is new",
-        ),
-        (
-            !table.table_partition_cols.is_empty(),
-            &["PARTITIONED", "BY"],
-            "a source has no partitions",
-            "declare the columns that the files hold, and use a glob that matches all files: 'data/*/*.parquet'",
         ),
         (
             !table.order_exprs.is_empty(),

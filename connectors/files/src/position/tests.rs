@@ -13,7 +13,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
-use crate::list_or_empty;
+use crate::{Subdirectories, list_or_empty};
 use crate::storage::memory::MemoryStorage;
 use crate::storage::{FileStamp, LocalStorage};
 
@@ -51,7 +51,7 @@ impl Place {
 
     fn put(&self, files: &Files) -> Vec<ListedFile> {
         let location = self.path("").to_str().unwrap().to_owned();
-        for old in list_or_empty(self.storage(), &location).unwrap() {
+        for old in list_or_empty(self.storage(), &location, Subdirectories::PassOver).unwrap() {
             match self {
                 Self::Local(_) => fs::remove_file(old.path).unwrap(),
                 Self::Memory(storage) => storage.remove(&old.path),
@@ -66,7 +66,7 @@ impl Place {
                 }
             }
         }
-        list_or_empty(self.storage(), &location).unwrap()
+        list_or_empty(self.storage(), &location, Subdirectories::PassOver).unwrap()
     }
 
     fn compare(
@@ -259,7 +259,7 @@ fn each_way_of_writing_the_same_size_and_time_gives_another_version() {
         std::thread::sleep(Duration::from_millis(20));
         write();
         let location = path.to_str().unwrap();
-        let after = list_or_empty(&LocalStorage, location).unwrap().remove(0);
+        let after = list_or_empty(&LocalStorage, location, Subdirectories::PassOver).unwrap().remove(0);
         assert!(after.stamp.looks_like(&before.stamp), "{way}");
         assert_ne!(after.stamp.version, before.stamp.version, "{way}");
     }

@@ -13,7 +13,7 @@ use tidewater_contract::source::{Format, SourceSpec};
 
 use super::memory::MemoryStorage;
 use super::*;
-use crate::{Delivery, Depot, list, open};
+use crate::{Delivery, Depot, FILES, FileSource, Subdirectories, list, open};
 
 /// The same files of this machine and in memory.
 fn both(files: &[(&str, &[u8])]) -> (tempfile::TempDir, [(Arc<dyn Storage>, PathBuf); 2]) {
@@ -53,7 +53,7 @@ fn locations_name_the_same_files() {
         ("*.txt", Err("no file matches the glob")),
     ] {
         for (storage, root) in &storages {
-            let found = list(&**storage, root.join(location).to_str().unwrap());
+            let found = list(&**storage, root.join(location).to_str().unwrap(), Subdirectories::PassOver);
             let context = format!("{location} in {storage:?}");
             match (found, expected) {
                 (Ok(files), Ok(expected)) => {
@@ -179,9 +179,12 @@ fn all_formats_read_the_same_and_are_kept_the_same() {
         let mut taken = Vec::new();
         for (storage, root) in &storages {
             for depot in [None, Some(&depot)] {
-                let listed = list(&**storage, root.join(name).to_str().unwrap()).unwrap();
+                let location = root.join(name);
+                let location = location.to_str().unwrap();
+                let listed = list(&**storage, location, Subdirectories::PassOver).unwrap();
                 let deliveries = listed.into_iter().map(Delivery::from).collect();
-                let reader = open(&spec(format), deliveries, storage, depot).unwrap();
+                let source = FileSource::new(&FILES, Arc::clone(storage));
+                let reader = open(&source, &spec(format), deliveries, depot).unwrap();
                 let mut sum = [0, 0];
                 while let Some(piece) = reader.next_piece().unwrap() {
                     for decoded in piece.piece {

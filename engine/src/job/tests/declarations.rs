@@ -226,10 +226,40 @@ fn sources_that_cannot_be() {
             "UNION ALL",
         ),
         (
-            "x (a INT) STORED AS CSV PARTITIONED BY (b INT) LOCATION 'x'",
+            "x (a INT) STORED AS CSV PARTITIONED BY (b) LOCATION 'x'",
+            63,
+            "no column 'b'",
+            "the columns are a",
+        ),
+        (
+            "x (a INT) STORED AS CSV PARTITIONED BY (a) LOCATION 'x'",
             47,
-            "no partitions",
-            "glob",
+            "every column is in PARTITIONED BY",
+            "fewer",
+        ),
+        (
+            "x (a INT, b INT) STORED AS CSV PARTITIONED BY (a, a) LOCATION 'x'",
+            70,
+            "'a' is in PARTITIONED BY twice",
+            "remove one",
+        ),
+        (
+            "x (a INT, b REAL) STORED AS CSV PARTITIONED BY (b) LOCATION 'x'",
+            71,
+            "cannot name a directory",
+            "dates",
+        ),
+        (
+            "x (a INT, b INT) STORED AS JSON PARTITIONED BY (b) LOCATION 'kafka://h:9092/t'",
+            55,
+            "a topic has no folders",
+            "remove PARTITIONED BY",
+        ),
+        (
+            "x (a INT, b INT) STORED AS CSV LOCATION 'x' OPTIONS ('column.b' 'path')",
+            76,
+            "column 'b' is not TEXT",
+            "b TEXT",
         ),
         (
             "x (a INT) STORED AS CSV WITH ORDER (a) LOCATION 'x'",

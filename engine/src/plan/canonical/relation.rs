@@ -211,6 +211,14 @@ impl Canonical for Source {
                 text.string(value);
             }
             text.numbers(&self.primary_key);
+            let rules = self.input.row_rules();
+            if !rules.is_empty() {
+                text.node("rules", |text| {
+                    for rule in &rules {
+                        text.string(rule);
+                    }
+                });
+            }
         });
     }
 }

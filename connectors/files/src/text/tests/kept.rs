@@ -3,8 +3,11 @@
 use memchr::memchr_iter;
 
 use super::*;
+use crate::Subdirectories;
 use crate::delivery::KeptPart;
 use crate::depot::KeptText;
+use crate::source::local_source;
+use crate::storage::LocalStorage;
 
 const LIMITS: Limits = Limits {
     block_bytes: 60,
@@ -276,9 +279,9 @@ fn a_file_that_vanishes_before_it_is_opened_is_named() {
     let depot = Arc::new(Depot::open(root.path().join("depot")).unwrap());
     let path = root.path().join("f.csv");
     fs::write(&path, "a,b\n1,2\n").unwrap();
-    let listed = crate::list(&*local(), path.to_str().unwrap()).unwrap();
+    let listed = crate::list(&LocalStorage, path.to_str().unwrap(), Subdirectories::PassOver).unwrap();
     let deliveries: Vec<Delivery> = listed.into_iter().map(Into::into).collect();
-    let reader = crate::open(&spec_of(Format::Csv, &[]), deliveries, &local(), Some(&depot)).unwrap();
+    let reader = crate::open(&local_source(), &spec_of(Format::Csv, &[]), deliveries, Some(&depot)).unwrap();
     assert_eq!(reader.bytes_total(), 8);
     fs::remove_file(&path).unwrap();
     for _ in 0..2 {

@@ -11,6 +11,7 @@ use tidewater_formats::lines::Lines;
 
 use super::*;
 use crate::open;
+use crate::source::local_source;
 
 fn spec(data_type: DataType) -> SourceSpec {
     SourceSpec {
@@ -148,11 +149,11 @@ fn files_of_text_are_read_and_kept() {
         }]
     };
     let spec = spec(DataType::Utf8);
-    let reader = open(&spec, of(Content::File(path.clone())), &local(), Some(&depot)).unwrap();
+    let reader = open(&local_source(), &spec, of(Content::File(path.clone())), Some(&depot)).unwrap();
     let expected = ["one", "two", "", "three"];
     assert_eq!(drain(&*reader), expected);
     let taken = reader.read_deliveries().unwrap().remove(0);
     fs::remove_file(&path).unwrap();
-    let reader = open(&spec, of(Content::Kept(taken.parts)), &local(), Some(&depot)).unwrap();
+    let reader = open(&local_source(), &spec, of(Content::Kept(taken.parts)), Some(&depot)).unwrap();
     assert_eq!(drain(&*reader), expected);
 }

@@ -1,0 +1,215 @@
+//! Columns whose values are in the paths of files: those of `key=value` folders, the path itself, the file's name.
+//!
+//! 1. Values are a function of the path alone. A delivery that is read from kept content has those of the path under which it
+//!    was read.
+//! 2. A value becomes one of its column's type by the rule of all formats. One that does not fit is an error that names the
+//!    path: no row of the file could be right.
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path};
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, FieldRef, Schema};
+use tidewater_contract::declaration::{DeclarationError, DeclarationPart, SourceDeclaration};
+use tidewater_contract::source::SourceSpec;
+
+mod reader;
+
+pub(super) use reader::{PathColumnsReader, PathDecoder};
+
+/// `column.NAME`: what a declared column holds that is not of the file.
+const COLUMN: &str = "column.";
+
+/// The folder name's value that stands for NULL.
+const NULL_NAME: &str = "__HIVE_DEFAULT_PARTITION__";
+
+/// The columns of a source that paths tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PathColumns {
+    /// Names of columns that are the keys of folders.
+    pub folders: Vec<String>,
+    /// Columns that hold a part of the path, by name.
+    pub parts: BTreeMap<String, PathPart>,
+}
+
+/// What a column holds of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathPart {
+    /// All of it, as listed.
+    Path,
+    /// The file's name, without folders.
+    FileName,
+}
+
+/// The values of `column.NAME`.
+const PARTS: [(&str, PathPart); 2] = [("path", PathPart::Path), ("file_name", PathPart::FileName)];
+
+impl PathPart {
+    fn of(self, path: &str) -> &str {
+        match self {
+            Self::Path => path,
+            Self::FileName => path.rsplit('/').next().unwrap_or(path),
+        }
+    }
+}
+
+impl PathColumns {
+    /// What a declaration says of them, whose options are taken out of `options`.
+    ///
+    /// # Errors
+    /// When a column cannot hold what it is to hold, or none is left for the files.
+    pub fn take(
+        declaration: &SourceDeclaration<'_>,
+        options: &mut BTreeMap<String, String>,
+    ) -> Result<Self, Vec<DeclarationError>> {
+        let fields = declaration.schema.fields();
+        let folders = declaration.partitioned_by.iter();
+        let folders = folders.filter_map(|index| Some(fields.get(*index)?.name().clone()));
+        let mut columns = Self {
+            folders: folders.collect(),
+            parts: BTreeMap::new(),
+        };
+        let mut errors = Vec::new();
+        let is_ours = |key: &str| bare(key).starts_with(COLUMN);
+        for (key, value) in options.extract_if(.., |key, _| is_ours(key)) {
+            let name = bare(&key).trim_start_matches(COLUMN);
+            match columns.part(declaration, name, &value) {
+                Ok(part) => drop(columns.parts.insert(name.to_owned(), part)),
+                Err((message, hint)) => {
+                    let part = DeclarationPart::Option(key.clone());
+                    errors.push(DeclarationError::new(part, message, hint));
+                }
+            }
+        }
+        if errors.is_empty() { Ok(columns) } else { Err(errors) }
+    }
+
+    /// What a declared column is to hold; else what is wrong, and what to write instead.
+    fn part(
+        &self,
+        declaration: &SourceDeclaration<'_>,
+        name: &str,
+        value: &str,
+    ) -> Result<PathPart, (String, String)> {
+        let fields = declaration.schema.fields();
+        let declare = format!("declare it: {name} TEXT");
+        let part = PARTS.iter().find(|(word, _)| word.eq_ignore_ascii_case(value));
+        let Some((_, part)) = part else {
+            let hint = "write 'path' or 'file_name'; folders are named by PARTITIONED BY";
+            return Err((format!("cannot be '{value}'"), hint.to_owned()));
+        };
+        let Some((_, field)) = fields.find(name) else {
+            return Err((format!("'{name}' is not a declared column"), declare));
+        };
+        if *field.data_type() != DataType::Utf8 {
+            return Err((format!("column '{name}' is not TEXT"), declare));
+        }
+        if self.folders.iter().any(|folder| folder == name) {
+            let message = format!("column '{name}' is in PARTITIONED BY too");
+            return Err((message, "name another column".to_owned()));
+        }
+        let is_of_path = |field: &FieldRef| field.name() == name || self.contains(field.name());
+        if fields.iter().all(is_of_path) {
+            let message = "all columns come from the paths, and none from the files";
+            let hint = "declare the columns that the files hold, too";
+            return Err((message.to_owned(), hint.to_owned()));
+        }
+        Ok(*part)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.folders.is_empty() && self.parts.is_empty()
+    }
+
+    /// Them as texts, for fingerprints.
+    pub(super) fn rules(&self) -> Vec<String> {
+        let folders = self.folders.iter().map(|name| format!("folder {name}"));
+        let parts = self.parts.iter().map(|(name, part)| match part {
+            PathPart::Path => format!("path {name}"),
+            PathPart::FileName => format!("file_name {name}"),
+        });
+        folders.chain(parts).collect()
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        self.folders.iter().any(|folder| folder == name) || self.parts.contains_key(name)
+    }
+
+    /// The source as its files hold it: without these columns.
+    pub(super) fn of_files(&self, spec: &SourceSpec) -> SourceSpec {
+        let mut places = BTreeMap::new();
+        let mut fields = Vec::new();
+        for (index, field) in spec.schema.fields().iter().enumerate() {
+            if !self.contains(field.name()) {
+                places.insert(index, fields.len());
+                fields.push(Arc::clone(field));
+            }
+        }
+        let read = spec.projection.iter();
+        SourceSpec {
+            projection: read.filter_map(|index| places.get(index).copied()).collect(),
+            schema: Arc::new(Schema::new(fields)),
+            ..spec.clone()
+        }
+    }
+
+    /// Whether two paths tell other values.
+    pub(super) fn tells_apart(&self, one: &str, other: &str) -> bool {
+        let mut columns = self.folders.iter().chain(self.parts.keys());
+        columns.any(|name| self.text(one, name) != self.text(other, name))
+    }
+
+    /// The text of a column; inner `None` for NULL, outer where the path has no such folder.
+    fn text(&self, path: &str, name: &str) -> Option<Option<String>> {
+        if let Some(part) = self.parts.get(name) {
+            return Some(Some(part.of(path).to_owned()));
+        }
+        let value = folder_value(path, name)?;
+        Some(Some(value).filter(|value| value != NULL_NAME))
+    }
+}
+
+/// An option's key without DataFusion's prefix.
+fn bare(key: &str) -> &str {
+    key.strip_prefix("format.").unwrap_or(key)
+}
+
+/// The value of the innermost folder `key=value` of a path, without percent signs.
+fn folder_value(path: &str, key: &str) -> Option<String> {
+    folders(path).rev().find_map(|(found, value)| {
+        let is_key = percent_decoded(found).is_some_and(|found| found == key);
+        is_key.then(|| percent_decoded(value))?
+    })
+}
+
+/// The folders `key=value` of a path.
+fn folders(path: &str) -> impl DoubleEndedIterator<Item = (&str, &str)> {
+    let parent = Path::new(path).parent().unwrap_or(Path::new(""));
+    let names = parent.components().filter_map(|component| match component {
+        Component::Normal(name) => name.to_str(),
+        _ => None,
+    });
+    names.filter_map(|name| name.split_once('='))
+}
+
+/// A text in which `%2F` stands for `/`. A percent sign that no two digits follow is one. `None` when it is not UTF-8.
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, behind)) = rest.split_first() {
+        let code = behind
+            .get(..2)
+            .filter(|digits| first == b'%' && digits.iter().all(u8::is_ascii_hexdigit))
+            .and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
+        bytes.push(code.unwrap_or(first));
+        rest = match code {
+            Some(_) => behind.get(2..).unwrap_or_default(),
+            None => behind,
+        };
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests;

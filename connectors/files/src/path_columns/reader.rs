@@ -1,0 +1,247 @@
+//! Reads files whose rows have columns of their paths.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::compute::{cast, take};
+use arrow::datatypes::{DataType, FieldRef, Schema};
+use arrow::error::ArrowError;
+use tidewater_contract::error::SourceError;
+use tidewater_contract::source::{Decoded, Format, SourceSpec, TextBlock, TextFormat};
+use tidewater_formats::coded_text;
+use tidewater_formats::csv::Csv;
+
+use super::{PathColumns, folders};
+use crate::reader::{FilePiece, FileReader, ReadDelivery};
+
+/// Makes values of paths, and columns of values.
+pub(crate) struct PathDecoder {
+    columns: PathColumns,
+    /// The declared columns that are read.
+    projected: Vec<FieldRef>,
+    /// All path columns, checked whether they are read or not.
+    fields: Vec<FieldRef>,
+    format: Csv,
+    /// Whether texts become dictionaries.
+    dictionaries: bool,
+}
+
+impl PathDecoder {
+    /// # Errors
+    /// When a column's type cannot be read from text.
+    pub(crate) fn new(spec: &SourceSpec, columns: &PathColumns) -> Result<Self, SourceError> {
+        let fields = spec.schema.fields().iter();
+        let fields: Vec<FieldRef> = fields
+            .filter(|field| columns.contains(field.name()))
+            .cloned()
+            .collect();
+        let projected = spec.projection.iter();
+        let projected = projected.filter_map(|index| spec.schema.fields().get(*index));
+        // A line of CSV for each path: all formats read the same text as the same value.
+        let line = SourceSpec {
+            name: spec.name.clone(),
+            location: spec.location.clone(),
+            format: Format::Csv,
+            schema: Arc::new(Schema::new(fields.clone())),
+            projection: (0..fields.len()).collect(),
+            options: BTreeMap::from([("has_header".to_owned(), "false".to_owned())]),
+            ordinals: false,
+            dictionaries: false,
+            source: None,
+        };
+        Ok(Self {
+            columns: columns.clone(),
+            projected: projected.cloned().collect(),
+            fields,
+            format: Csv::new(&line)?,
+            dictionaries: spec.dictionaries,
+        })
+    }
+
+    /// The values that a path tells.
+    ///
+    /// # Errors
+    /// When a folder is missing, or its value is none of its column.
+    pub(crate) fn values(&self, path: &Arc<str>) -> Result<PathValues, SourceError> {
+        let mut fields = Vec::with_capacity(self.fields.len());
+        for field in &self.fields {
+            let text = self.columns.text(path, field.name());
+            let text = text.ok_or_else(|| no_folder(path, field.name()))?;
+            let quoted = text.map(|text| format!("\"{}\"", text.replace('"', "\"\"")));
+            fields.push(quoted.unwrap_or_default());
+        }
+        let line = format!("{}\n", fields.join(","));
+        let head = self.format.begin(path, line.as_bytes())?;
+        let decoded = head.decoder.decode(&TextBlock {
+            file: Arc::clone(path),
+            first_line: 1,
+            byte_offset: 0,
+            bytes: line.into_bytes(),
+            stored_bytes: 0,
+        });
+        if let Some(rejected) = decoded.rejected.into_iter().next() {
+            return Err(unfit(path, rejected.column, &rejected.reason));
+        }
+        let mut values = BTreeMap::new();
+        for (field, value) in self.fields.iter().zip(decoded.batch.columns()) {
+            let is_coded = self.dictionaries && *field.data_type() == DataType::Utf8;
+            let value = if is_coded {
+                cast(value, &coded_text())
+            } else {
+                Ok(Arc::clone(value))
+            };
+            let value = value.map_err(|error| SourceError::file(path, error.to_string()))?;
+            values.insert(field.name().clone(), value);
+        }
+        Ok(PathValues {
+            path: Arc::clone(path),
+            columns: self
+                .projected
+                .iter()
+                .map(|field| (Arc::clone(field), values.get(field.name()).cloned()))
+                .collect(),
+        })
+    }
+}
+
+/// The error of a path that does not say what a column is.
+fn no_folder(path: &Arc<str>, column: &str) -> SourceError {
+    let found: Vec<&str> = folders(path).map(|(key, _)| key).collect();
+    let lower = column.to_lowercase();
+    let other_case = found.iter().find(|key| key.to_lowercase() == lower);
+    let message = match other_case {
+        Some(key) => format!(
+            "its folder is '{key}=…', in other letters; declare the column as \"{key}\" in double quotes"
+        ),
+        None => format!(
+            "is in PARTITIONED BY, but no folder of the path is '{column}=…'; leave the file out of LOCATION, or take \
+             the column out of PARTITIONED BY"
+        ),
+    };
+    SourceError::column(path, column, message)
+}
+
+/// The error of a value that is none of its column.
+fn unfit(path: &Arc<str>, column: Option<Arc<str>>, reason: &str) -> SourceError {
+    let message = format!(
+        "the value of its folder cannot be read: {reason}; rename the folder, or declare the column as TEXT"
+    );
+    match column {
+        Some(column) => SourceError::column(path, column, message),
+        None => SourceError::file(path, message),
+    }
+}
+
+/// What a path tells of all rows of its file.
+#[derive(Debug)]
+pub(crate) struct PathValues {
+    path: Arc<str>,
+    /// The columns that are read, in their order; without a value those that the file has.
+    pub(super) columns: Vec<(FieldRef, Option<ArrayRef>)>,
+}
+
+impl PathValues {
+    /// Rows of the file, with the columns of its path.
+    pub(crate) fn add_to(&self, mut decoded: Decoded) -> Result<Decoded, SourceError> {
+        let complete = self.complete(&decoded.batch);
+        decoded.batch = complete.map_err(|error| SourceError::file(&self.path, error.to_string()))?;
+        Ok(decoded)
+    }
+
+    pub(super) fn complete(&self, rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+        let number = rows.num_rows();
+        // Every row takes the one value that there is.
+        let places = UInt32Array::from(vec![0; number]);
+        let mut of_file = rows.schema_ref().fields().iter().zip(rows.columns());
+        let (mut fields, mut columns) = (Vec::new(), Vec::new());
+        for (field, value) in &self.columns {
+            if let Some(value) = value {
+                let field = field.as_ref().clone();
+                fields.push(Arc::new(field.with_data_type(value.data_type().clone())));
+                columns.push(take(value, &places, None)?);
+            } else if let Some((field, column)) = of_file.next() {
+                fields.push(Arc::clone(field));
+                columns.push(Arc::clone(column));
+            }
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(number));
+        RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)
+    }
+}
+
+/// A reader of files whose rows have the columns of their paths too.
+pub(crate) struct PathColumnsReader {
+    reader: Arc<dyn FileReader>,
+    decoder: PathDecoder,
+    /// The paths of the deliveries.
+    paths: Vec<Arc<str>>,
+    state: Mutex<PathState>,
+}
+
+/// What the delivery that is being dealt has, or why it has nothing.
+#[derive(Default)]
+struct PathState {
+    current: Option<(usize, Arc<PathValues>)>,
+    failed: Option<SourceError>,
+}
+
+impl PathColumnsReader {
+    pub(crate) fn new(
+        reader: Arc<dyn FileReader>,
+        decoder: PathDecoder,
+        paths: Vec<Arc<str>>,
+    ) -> Self {
+        Self {
+            reader,
+            decoder,
+            paths,
+            state: Mutex::default(),
+        }
+    }
+
+    /// The values of a delivery. After an error everybody gets that error.
+    fn values(&self, delivery: usize) -> Result<Arc<PathValues>, SourceError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(error) = &state.failed {
+            return Err(error.clone());
+        }
+        match &state.current {
+            Some((current, values)) if *current == delivery => Ok(Arc::clone(values)),
+            _ => {
+                let path = self.paths.get(delivery).cloned().unwrap_or_default();
+                let values = self.decoder.values(&path);
+                let values = values.inspect_err(|error| state.failed = Some(error.clone()))?;
+                let values = Arc::new(values);
+                state.current = Some((delivery, Arc::clone(&values)));
+                Ok(values)
+            }
+        }
+    }
+}
+
+impl FileReader for PathColumnsReader {
+    fn next_piece(&self) -> Result<Option<FilePiece>, SourceError> {
+        let Some(FilePiece { delivery, piece }) = self.reader.next_piece()? else {
+            return Ok(None);
+        };
+        let values = self.values(delivery)?;
+        let piece = piece.map(move |decoded| decoded.and_then(|decoded| values.add_to(decoded)));
+        Ok(Some(FilePiece {
+            delivery,
+            piece: Box::new(piece),
+        }))
+    }
+
+    fn read_deliveries(&self) -> Result<Vec<ReadDelivery>, SourceError> {
+        self.reader.read_deliveries()
+    }
+
+    fn bytes_total(&self) -> u64 {
+        self.reader.bytes_total()
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.reader.warnings()
+    }
+}
