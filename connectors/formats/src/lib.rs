@@ -21,6 +21,7 @@ pub mod row_format;
 pub mod scalar;
 pub(crate) mod shown;
 pub mod texts;
+pub(crate) mod undeclared;
 
 /// The type of text columns that are dictionaries.
 pub fn coded_text() -> DataType {

@@ -10,4 +10,5 @@ mod faults;
 mod histories;
 mod job_changes;
 mod kills;
+mod path_columns;
 mod refusals;

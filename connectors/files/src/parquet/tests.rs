@@ -244,7 +244,7 @@ fn types_that_do_not_convert_are_errors_of_the_file() {
     assert!(
         unknown
             .to_string()
-            .contains("column 's': is in the file, but not declared"),
+            .contains("has columns that are not declared"),
         "{unknown}"
     );
 }

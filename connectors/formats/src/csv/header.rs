@@ -6,6 +6,7 @@ use super::column::CsvColumn;
 use super::record::Dialect;
 use crate::options::{ColumnNames, CsvOptions, MissingColumns, UnknownColumns, nearest};
 use crate::shown::printable;
+use crate::undeclared::{self, UndeclaredColumn, folder_hint};
 use tidewater_contract::error::SourceError;
 
 /// The field of each declared column.
@@ -101,12 +102,7 @@ pub(super) fn fit(
         warnings.extend(check_missing(file, column, names, options)?);
     }
     if options.unknown_columns == UnknownColumns::Error {
-        let unknown = (0..)
-            .zip(names)
-            .find(|(field, _)| !of_column.contains(&Some(*field)));
-        unknown.map_or(Ok(()), |(field, name)| {
-            Err(unknown_column(file, field, name))
-        })?;
+        refuse_unknown(file, names, &of_column)?;
     }
     Ok((Fields { of_column }, warnings))
 }
@@ -200,20 +196,42 @@ fn check_missing(
         (None, Some(near)) => format!(" (the header has '{near}')"),
         (None, None) => format!(" (the header has {})", candidates.join(", ")),
     };
-    let message = format!(
-        "is declared but not in the header{near}; add it to the file or write OPTIONS (missing_columns 'null')"
-    );
+    let message = match folder_hint(file, name) {
+        Some(hint) => format!("is declared but not in the header; {hint}"),
+        None => format!(
+            "is declared but not in the header{near}; add it to the file or write OPTIONS (missing_columns 'null')"
+        ),
+    };
     Err(SourceError::column(file, Arc::clone(name), message))
 }
 
-fn unknown_column(file: &Arc<str>, field: usize, name: &str) -> SourceError {
-    if name.is_empty() {
-        let message = format!(
-            "field {} of the header has no name; name it, or write OPTIONS (unknown_columns 'ignore')",
-            field + 1
-        );
-        return SourceError::file(file, message);
+fn refuse_unknown(
+    file: &Arc<str>,
+    names: &[String],
+    of_column: &[Option<usize>],
+) -> Result<(), SourceError> {
+    let unknown = (0..)
+        .zip(names)
+        .filter(|(field, _)| !of_column.contains(&Some(*field)));
+    let mut columns = Vec::new();
+    for (field, name) in unknown {
+        if name.is_empty() {
+            let message = format!(
+                "field {} of the header has no name; name it, or write OPTIONS (unknown_columns 'ignore')",
+                field + 1
+            );
+            return Err(SourceError::file(file, message));
+        }
+        let column = UndeclaredColumn {
+            name: printable(name.as_bytes()),
+            sql_type: "TEXT".to_owned(),
+        };
+        if !columns.contains(&column) {
+            columns.push(column);
+        }
     }
-    let message = "is in the header but not declared; declare it, or write OPTIONS (unknown_columns 'ignore')";
-    SourceError::column(file, printable(name.as_bytes()), message)
+    if columns.is_empty() {
+        return Ok(());
+    }
+    Err(undeclared::error(file, &columns))
 }

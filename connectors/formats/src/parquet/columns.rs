@@ -10,6 +10,7 @@ use parquet::schema::types::SchemaDescriptor;
 use crate::coded_text;
 use crate::options::{CheckColumns, ColumnNames, MissingColumns, UnknownColumns};
 use crate::scalar::sql_name;
+use crate::undeclared::{self, UndeclaredColumn, folder_hint};
 use tidewater_contract::error::SourceError;
 
 use super::convert::{ColumnConversion, Mismatch};
@@ -88,7 +89,7 @@ impl ParquetColumn {
 /// Refuses undeclared columns of the file, unless the source ignores them.
 ///
 /// # Errors
-/// The error about the first such column.
+/// The error lists all such columns.
 pub(super) fn refuse_unknown(
     plan: &ReadPlan,
     name: &Arc<str>,
@@ -98,6 +99,7 @@ pub(super) fn refuse_unknown(
         return Ok(());
     }
     let declared = plan.declared.fields();
+    let mut columns = Vec::new();
     for field in file.fields() {
         if declared.find(field.name()).is_some() {
             continue;
@@ -109,14 +111,20 @@ pub(super) fn refuse_unknown(
                 other.name(),
                 field.name()
             ),
-            None => format!(
-                "is in the file, but not declared: declare it ({}), or set unknown_columns to 'ignore'",
-                sql_name(field.data_type())
-            ),
+            None => {
+                columns.push(UndeclaredColumn {
+                    name: field.name().clone(),
+                    sql_type: sql_name(field.data_type()),
+                });
+                continue;
+            }
         };
         return Err(SourceError::column(name, field.name().as_str(), message));
     }
-    Ok(())
+    if columns.is_empty() {
+        return Ok(());
+    }
+    Err(undeclared::error(name, &columns))
 }
 
 /// Finds all declared columns in `file`, the schema of the file that errors call `name`.
@@ -134,7 +142,7 @@ pub(super) fn match_columns(
         if !is_read && plan.options.check == CheckColumns::Read {
             continue;
         }
-        let matched = match_column(plan, field, file.fields()).map_err(|error| {
+        let matched = match_column(plan, name, field, file.fields()).map_err(|error| {
             let column = format!("{}{}", field.name(), error.path);
             SourceError::column(name, column, error.message)
         })?;
@@ -150,6 +158,7 @@ pub(super) fn match_columns(
 
 fn match_column(
     plan: &ReadPlan,
+    name: &str,
     field: &FieldRef,
     file: &Fields,
 ) -> Result<(Option<usize>, ColumnConversion), Mismatch> {
@@ -172,10 +181,13 @@ fn match_column(
                 "is '{}' in the file: declare it so in double quotes, or set column_names to 'any_case'",
                 other.name()
             ),
-            None => format!(
-                "is not in the file, whose columns are {}; set missing_columns to 'null' to read it as NULL",
-                names(file)
-            ),
+            None => match folder_hint(name, field.name()) {
+                Some(hint) => format!("is not in the file; {hint}"),
+                None => format!(
+                    "is not in the file, whose columns are {}; set missing_columns to 'null' to read it as NULL",
+                    names(file)
+                ),
+            },
         })),
     }
 }

@@ -215,7 +215,7 @@ fn headers_that_do_not_fit() {
         (
             &[],
             b"id,Name,amount,extra\n",
-            "f.csv: column 'extra': is in the header but not declared; declare it, or write OPTIONS (unknown_columns 'ignore')",
+            "f.csv: has a column that is not declared; write OPTIONS (unknown_columns 'ignore'), or add this line to the declaration:\n  extra TEXT",
         ),
         (
             &[],
