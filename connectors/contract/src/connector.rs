@@ -315,6 +315,8 @@ pub struct SourceOutcome {
     pub rows_rejected: u64,
     /// Whether the commit leaves kept content unused.
     pub has_unused: bool,
+    /// Messages for the user.
+    pub warnings: Vec<String>,
     /// Names of content that [`SourceChanges::sync`] must make durable.
     pub unsynced: Vec<String>,
 }

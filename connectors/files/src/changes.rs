@@ -19,6 +19,7 @@ use super::intake::{FileIntake, Incoming};
 use super::list::ListedFile;
 use super::position::{Change, CompareRules, Position, compare};
 use super::source::FileSource;
+use super::twins;
 use super::storage::Storage;
 
 /// What changed of a source's files.
@@ -269,6 +270,7 @@ impl SourceChanges for FileChanges {
         let mut positions = Positions {
             positions: self.positions.clone(),
             forgotten: self.forgotten.clone(),
+            arrived: BTreeSet::new(),
         };
         let mut outcome = SourceOutcome {
             deliveries: self.records.clone(),
@@ -308,6 +310,10 @@ impl SourceChanges for FileChanges {
                 rejected: counts.rejected,
             });
         }
+        // Of rows with one key one counts anyway.
+        if !self.spec.ordinals {
+            outcome.warnings = twins::warnings(&positions.positions, &positions.arrived);
+        }
         positions.finish(&self.known, &mut outcome)?;
         Ok(outcome)
     }
@@ -321,11 +327,14 @@ impl SourceChanges for FileChanges {
 struct Positions {
     positions: Vec<Position>,
     forgotten: BTreeSet<String>,
+    /// Paths whose content is new.
+    arrived: BTreeSet<String>,
 }
 
 impl Positions {
     fn insert(&mut self, position: Position) {
         self.forgotten.remove(&position.path);
+        self.arrived.insert(position.path.clone());
         let same = |old: &&mut Position| old.path == position.path;
         match self.positions.iter_mut().find(same) {
             // An addition to content that stays.

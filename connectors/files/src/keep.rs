@@ -17,11 +17,11 @@ use tidewater_contract::error::SourceError;
 pub(super) struct Keeping {
     name: Arc<str>,
     depot: Arc<Depot>,
-    state: Mutex<State>,
+    state: Mutex<KeepingState>,
 }
 
 /// Either is there, the other not.
-struct State {
+struct KeepingState {
     writing: Option<Box<Writing>>,
     outcome: Option<Result<Kept, SourceError>>,
 }
@@ -73,7 +73,7 @@ impl Keeping {
         Ok(Self {
             name: Arc::clone(name),
             depot: Arc::clone(depot),
-            state: Mutex::new(State {
+            state: Mutex::new(KeepingState {
                 writing: Some(Box::new(writing)),
                 outcome: None,
             }),
@@ -128,7 +128,7 @@ impl Keeping {
         told
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, KeepingState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

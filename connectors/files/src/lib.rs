@@ -20,6 +20,7 @@ mod depot;
 mod glob;
 mod intake;
 mod keep;
+mod latch;
 mod list;
 pub mod location;
 mod parquet;
@@ -30,6 +31,7 @@ mod source;
 pub mod storage;
 mod stored;
 mod text;
+mod twins;
 
 pub use delivery::{Content, Delivery, KeptPart};
 pub use depot::Depot;

@@ -7,7 +7,7 @@
 //!    matter to what is decoded.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use tidewater_contract::error::SourceError;
 use tidewater_contract::source::SourceSpec;
@@ -15,6 +15,7 @@ use tidewater_formats::parquet::{ParquetFile, ParquetInput, ReadPlan, RowGroupPi
 
 use super::delivery::{Content, Delivery, KeptPart};
 use super::depot::{Depot, given};
+use super::latch::Latch;
 use super::reader::{FilePiece, FileReader, ReadDelivery};
 use super::storage::{EntryKind, FileStamp, ParquetBytes, Storage, StoredFile};
 
@@ -71,14 +72,13 @@ pub struct ParquetReader {
     storage: Arc<dyn Storage>,
     depot: Option<Arc<Depot>>,
     bytes_total: u64,
-    state: Mutex<ParquetReaderState>,
+    state: Latch<ParquetReaderState>,
 }
 
 struct ParquetReaderState {
     waiting: std::iter::Enumerate<std::vec::IntoIter<Delivery>>,
     current: Option<CurrentFile>,
     read: Vec<FileRead>,
-    failed: Option<SourceError>,
     warnings: Vec<String>,
 }
 
@@ -119,11 +119,10 @@ impl ParquetReader {
             storage,
             depot,
             bytes_total: deliveries.iter().map(|delivery| delivery.bytes).sum(),
-            state: Mutex::new(ParquetReaderState {
+            state: Latch::new(ParquetReaderState {
                 waiting: deliveries.into_iter().enumerate(),
                 current: None,
                 read: Vec::new(),
-                failed: None,
                 warnings: Vec::new(),
             }),
         })
@@ -203,9 +202,6 @@ impl ParquetReader {
         Ok((file, read))
     }
 
-    fn lock(&self) -> MutexGuard<'_, ParquetReaderState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// The file that was kept as it was.
@@ -253,18 +249,15 @@ impl FileRead {
 
 impl FileReader for ParquetReader {
     fn next_piece(&self) -> Result<Option<FilePiece>, SourceError> {
-        let mut state = self.lock();
-        if let Some(error) = &state.failed {
-            return Err(error.clone());
-        }
-        self.advance(&mut state)
-            .inspect_err(|error| state.failed = Some(error.clone()))
+        self.state.advance(|state| self.advance(state))
     }
 
     fn read_deliveries(&self) -> Result<Vec<ReadDelivery>, SourceError> {
-        let state = self.lock();
-        let read = state.read.iter();
-        read.map(|read| read.taken(&*self.storage)).collect()
+        let taken = |state: &ParquetReaderState| {
+            let read = state.read.iter();
+            read.map(|read| read.taken(&*self.storage)).collect()
+        };
+        self.state.look(taken)
     }
 
     fn bytes_total(&self) -> u64 {
@@ -272,7 +265,7 @@ impl FileReader for ParquetReader {
     }
 
     fn warnings(&self) -> Vec<String> {
-        self.lock().warnings.clone()
+        self.state.look(|state| state.warnings.clone())
     }
 }
 

@@ -12,7 +12,7 @@
 
 use std::iter;
 use std::mem;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -21,6 +21,7 @@ use self::input::Input;
 use super::delivery::{Content, Delivery};
 use super::depot::Depot;
 use super::keep::Keeping;
+use super::latch::Latch;
 use super::reader::{FilePiece, FileReader, ReadDelivery};
 use super::storage::Storage;
 use tidewater_contract::error::SourceError;
@@ -71,16 +72,15 @@ pub(super) struct TextReader<F> {
     depot: Option<Arc<Depot>>,
     rules: Rules,
     limits: Limits,
-    state: Mutex<State>,
+    state: Latch<TextReaderState>,
 }
 
 #[derive(Default)]
-struct State {
+struct TextReaderState {
     /// The next delivery to open.
     next: usize,
     open: Option<OpenFile>,
     ended: Vec<Ended>,
-    failed: Option<SourceError>,
     warnings: Vec<String>,
 }
 
@@ -117,7 +117,7 @@ impl<F: TextFormat> TextReader<F> {
             depot,
             rules,
             limits: Limits::default(),
-            state: Mutex::default(),
+            state: Latch::default(),
         })
     }
 
@@ -126,7 +126,7 @@ impl<F: TextFormat> TextReader<F> {
         Self { limits, ..self }
     }
 
-    fn advance(&self, state: &mut State) -> Result<Option<FilePiece>, SourceError> {
+    fn advance(&self, state: &mut TextReaderState) -> Result<Option<FilePiece>, SourceError> {
         loop {
             if let Some(open) = &mut state.open
                 && let Some(piece) = self.next_of(open)?
@@ -287,23 +287,16 @@ impl<F: TextFormat> TextReader<F> {
         Ok(Some(Box::new(iter::once(Ok(decoded)))))
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl<F: TextFormat> FileReader for TextReader<F> {
     fn next_piece(&self) -> Result<Option<FilePiece>, SourceError> {
-        let mut state = self.lock();
-        if let Some(error) = &state.failed {
-            return Err(error.clone());
-        }
-        self.advance(&mut state)
-            .inspect_err(|error| state.failed = Some(error.clone()))
+        self.state.advance(|state| self.advance(state))
     }
 
     fn read_deliveries(&self) -> Result<Vec<ReadDelivery>, SourceError> {
-        self.lock().ended.iter().map(Ended::taken).collect()
+        let taken = |state: &TextReaderState| state.ended.iter().map(Ended::taken).collect();
+        self.state.look(taken)
     }
 
     fn bytes_total(&self) -> u64 {
@@ -311,7 +304,7 @@ impl<F: TextFormat> FileReader for TextReader<F> {
     }
 
     fn warnings(&self) -> Vec<String> {
-        let mut warnings = self.lock().warnings.clone();
+        let mut warnings = self.state.look(|state| state.warnings.clone());
         warnings.extend(self.format.warnings());
         warnings
     }
@@ -465,7 +458,7 @@ impl OpenFile {
     }
 
     /// Notes what was taken in, once all is dealt.
-    fn end(mut self, state: &mut State) -> Result<(), SourceError> {
+    fn end(mut self, state: &mut TextReaderState) -> Result<(), SourceError> {
         if let Some(warning) = self.input.warning() {
             state
                 .warnings

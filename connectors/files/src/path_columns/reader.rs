@@ -1,7 +1,7 @@
 //! Reads files whose rows have columns of their paths.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::{cast, take};
@@ -13,6 +13,7 @@ use tidewater_formats::coded_text;
 use tidewater_formats::csv::Csv;
 
 use super::{PathColumns, folders};
+use crate::latch::Latch;
 use crate::reader::{FilePiece, FileReader, ReadDelivery};
 
 /// Makes values of paths, and columns of values.
@@ -176,14 +177,14 @@ pub(crate) struct PathColumnsReader {
     decoder: PathDecoder,
     /// The paths of the deliveries.
     paths: Vec<Arc<str>>,
-    state: Mutex<PathState>,
+    /// The delivery that is being dealt.
+    current: Latch<Option<CurrentPath>>,
 }
 
-/// What the delivery that is being dealt has, or why it has nothing.
-#[derive(Default)]
-struct PathState {
-    current: Option<(usize, Arc<PathValues>)>,
-    failed: Option<SourceError>,
+/// A delivery, and what its path tells.
+struct CurrentPath {
+    delivery: usize,
+    values: Arc<PathValues>,
 }
 
 impl PathColumnsReader {
@@ -196,27 +197,23 @@ impl PathColumnsReader {
             reader,
             decoder,
             paths,
-            state: Mutex::default(),
+            current: Latch::default(),
         }
     }
 
-    /// The values of a delivery. After an error everybody gets that error.
     fn values(&self, delivery: usize) -> Result<Arc<PathValues>, SourceError> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(error) = &state.failed {
-            return Err(error.clone());
-        }
-        match &state.current {
-            Some((current, values)) if *current == delivery => Ok(Arc::clone(values)),
-            _ => {
-                let path = self.paths.get(delivery).cloned().unwrap_or_default();
-                let values = self.decoder.values(&path);
-                let values = values.inspect_err(|error| state.failed = Some(error.clone()))?;
-                let values = Arc::new(values);
-                state.current = Some((delivery, Arc::clone(&values)));
-                Ok(values)
+        self.current.advance(|current| {
+            if let Some(current) = current.as_ref().filter(|is| is.delivery == delivery) {
+                return Ok(Arc::clone(&current.values));
             }
-        }
+            let path = self.paths.get(delivery).cloned().unwrap_or_default();
+            let values = Arc::new(self.decoder.values(&path)?);
+            *current = Some(CurrentPath {
+                delivery,
+                values: Arc::clone(&values),
+            });
+            Ok(values)
+        })
     }
 }
 

@@ -139,8 +139,8 @@ impl<'a> Session<'a> {
         clock.enter("compute");
         let fill = StateFill::begin(&self.store, &self.state)?;
         let computed = self.compute(epoch, &work, fill.transaction())?;
-        let mut warnings = warnings(&computed.epoch.intakes);
         let sources = self.outcomes(&work, &inputs)?;
+        let warnings = all_warnings(&computed.epoch.intakes, &sources);
 
         clock.enter("write");
         let commit = Commit {
@@ -175,7 +175,6 @@ impl<'a> Session<'a> {
         let rows_late = epoch.counts.late.load(Ordering::Relaxed);
         let committed = commit.finish(record, epoch, &staged, staged_sinks, clock.elapsed())?;
         self.committed(committed)?;
-        warnings.sort();
         let (seconds_total, stages) = clock.finish();
         Ok(RunReport {
             epoch: self.state.epoch,
@@ -364,6 +363,15 @@ impl<'a> Session<'a> {
         });
         outcomes.collect()
     }
+}
+
+/// What the user should hear of readers, and of what their rows came to.
+fn all_warnings(intakes: &[Arc<Intake>], sources: &[CommittedSource]) -> Vec<String> {
+    let mut all = warnings(intakes);
+    let of_sources = sources.iter().flat_map(|source| &source.outcome.warnings);
+    all.extend(of_sources.cloned());
+    all.sort();
+    all
 }
 
 /// The store; a new one where it is damaged and everything is built anew anyway.
