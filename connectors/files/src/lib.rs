@@ -38,7 +38,7 @@ pub use depot::Depot;
 #[cfg(fuzzing)]
 pub use depot::fuzz;
 pub use list::{ListedFile, Subdirectories, list, list_or_empty};
-pub use path_columns::PathColumns;
+pub use path_columns::{PathColumns, PathPart};
 pub use position::{Change, CompareRules, Position, compare};
 pub use reader::{FilePiece, FileReader, ReadDelivery};
 pub use source::{FILES, FileSource, FilesConnector};
@@ -60,7 +60,9 @@ pub fn validate_options(
 /// # Errors
 /// When an option is wrong, or a declared type has no place in the format; the error names the column.
 pub fn check(spec: &SourceSpec, columns: &PathColumns) -> Result<(), SourceError> {
-    PathDecoder::new(spec, columns)?;
+    if !columns.is_empty() {
+        PathDecoder::new(spec, columns)?;
+    }
     let spec = &columns.of_files(spec);
     match RowFormat::of(spec.format).files {
         FileLayout::Text(format) => format(spec).map(drop),

@@ -310,7 +310,7 @@ impl Converted {
 }
 
 /// The text in UTF-8. Each sequence that is invalid in the encoding becomes a byte that is not UTF-8.
-fn to_utf8(bytes: &[u8], encoding: &'static Encoding) -> Vec<u8> {
+pub(crate) fn to_utf8(bytes: &[u8], encoding: &'static Encoding) -> Vec<u8> {
     let mut decoder = encoding.new_decoder_without_bom_handling();
     let mut text = Vec::new();
     let mut rest = bytes;

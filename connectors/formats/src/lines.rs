@@ -14,16 +14,17 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 
-use super::layout::{FileLayout, TextLayout};
+use super::layout::{FileLayout, TextEncoding, TextLayout, to_utf8};
 use super::options::TextOptions;
 use crate::scalar::sql_name;
-use tidewater_contract::error::SourceError;
+use encoding_rs::{Encoding, UTF_8};
+use tidewater_contract::error::{OptionError, SourceError};
 use tidewater_contract::source::{
     DecodeRecords, DecodeText, Decoded, DecodedRecords, LineEnd, Rejected, RejectedRecord,
     SourceSpec, TextBlock, TextFormat, TextHead,
 };
 
-/// The lines or payloads of one source.
+/// The lines of one source.
 #[derive(Clone)]
 pub struct Lines {
     source: Arc<str>,
@@ -166,12 +167,43 @@ pub fn not_utf8(error: std::str::Utf8Error) -> String {
     )
 }
 
-impl DecodeRecords for Lines {
+/// The payloads of one source, in one encoding.
+pub struct Payloads {
+    lines: Lines,
+    encoding: &'static Encoding,
+}
+
+impl Payloads {
+    /// The format as `spec` declares it.
+    ///
+    /// # Errors
+    /// As those of [`Lines::new`], and when the encoding is one that only a file can tell.
+    pub fn new(spec: &SourceSpec) -> Result<Self, SourceError> {
+        let lines = Lines::new(spec)?;
+        match lines.layout.encoding {
+            TextEncoding::Fixed(encoding) => Ok(Self { lines, encoding }),
+            TextEncoding::Utf16 => Err(OptionError {
+                option: "encoding".to_owned(),
+                message: "cannot be 'utf-16', which a byte order mark completes, for messages".to_owned(),
+                hint: Some("write 'utf-16le' or 'utf-16be'".to_owned()),
+            }
+            .into()),
+        }
+    }
+}
+
+impl DecodeRecords for Payloads {
     fn decode(&self, records: &[&[u8]]) -> DecodedRecords {
-        let (batch, flaws) = self.rows_or_flaws(records.iter().copied());
+        let (batch, flaws) = if self.encoding == UTF_8 {
+            self.lines.rows_or_flaws(records.iter().copied())
+        } else {
+            let texts = records.iter().map(|record| to_utf8(record, self.encoding));
+            let texts: Vec<Vec<u8>> = texts.collect();
+            self.lines.rows_or_flaws(texts.iter().map(Vec::as_slice))
+        };
         let rejected = flaws.into_iter().map(|(record, reason)| RejectedRecord {
             record,
-            column: Some(Arc::clone(&self.column)),
+            column: Some(Arc::clone(&self.lines.column)),
             reason,
         });
         DecodedRecords {
@@ -272,4 +304,53 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> + Clone {
         let line = rest.get(..length).unwrap_or_default();
         Some((start, line.strip_suffix(b"\r").unwrap_or(line)))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::collections::BTreeMap;
+
+    use arrow::array::AsArray;
+    use arrow::datatypes::{Field, Schema};
+    use tidewater_contract::source::Format;
+
+    use super::*;
+
+    fn payloads(encoding: &str) -> Result<Payloads, SourceError> {
+        Payloads::new(&SourceSpec {
+            name: "t".to_owned(),
+            location: String::new(),
+            format: Format::Text,
+            schema: Arc::new(Schema::new(vec![Field::new("a", DataType::Utf8, false)])),
+            projection: vec![0],
+            options: BTreeMap::from([("encoding".to_owned(), encoding.to_owned())]),
+            ordinals: false,
+            dictionaries: false,
+            source: None,
+        })
+    }
+
+    #[test]
+    fn payloads_are_in_the_encoding_of_their_source() {
+        let cases: [(&str, &[u8]); 5] = [
+            ("utf-8", "서울\r\n".as_bytes()),
+            ("cp949", b"\xbc\xad\xbf\xef\r\n"),
+            ("euc-kr", b"\xbc\xad\xbf\xef\r\n"),
+            ("utf-16le", b"\x1c\xc1\xb8\xc6\r\0\n\0"),
+            ("utf-16be", b"\xc1\x1c\xc6\xb8\0\r\0\n"),
+        ];
+        for (encoding, payload) in cases {
+            let decoded = payloads(encoding).unwrap().decode(&[b"", payload, b"\xff"]);
+            let texts = decoded.batch.column(0).as_string::<i32>();
+            assert_eq!((texts.value(0), texts.value(1)), ("", "서울\r\n"), "{encoding}");
+            let [rejected] = &decoded.rejected[..] else {
+                unreachable!("{encoding}: {:?}", decoded.rejected);
+            };
+            assert_eq!(rejected.record, 2, "{encoding}");
+        }
+        let message = payloads("utf-16").err().unwrap().to_string();
+        assert!(message.contains("write 'utf-16le' or 'utf-16be'"), "{message}");
+    }
 }

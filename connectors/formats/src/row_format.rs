@@ -10,7 +10,7 @@ use super::csv::Csv;
 use super::csv::records::CsvRecords;
 use super::json_lines::JsonLinesFormat;
 use super::json_lines::records::JsonRecords;
-use super::lines::Lines;
+use super::lines::{Lines, Payloads};
 use super::options::{
     CheckColumns, Compression, CsvOptions, JsonLinesOptions, OnChange, ParquetOptions, TextOptions,
 };
@@ -116,7 +116,7 @@ pub static ROW_FORMATS: &[RowFormat] = &[
             })
         },
         files: FileLayout::Text(|spec| Ok(Box::new(Lines::new(spec)?))),
-        records: Some(|spec| Ok(Box::new(Lines::new(spec)?))),
+        records: Some(|spec| Ok(Box::new(Payloads::new(spec)?))),
     },
 ];
 
