@@ -19,8 +19,8 @@ use super::intake::{FileIntake, Incoming};
 use super::list::ListedFile;
 use super::position::{Change, CompareRules, Position, compare};
 use super::source::FileSource;
-use super::twins;
 use super::storage::Storage;
+use super::twins;
 
 /// What changed of a source's files.
 pub(super) struct FileChanges {
@@ -257,7 +257,12 @@ impl SourceChanges for FileChanges {
         if incoming.is_empty() {
             return Ok(None);
         }
-        let intake = FileIntake::open(&self.source, &self.spec, incoming.clone(), Some(&self.depot))?;
+        let intake = FileIntake::open(
+            &self.source,
+            &self.spec,
+            incoming.clone(),
+            Some(&self.depot),
+        )?;
         let intake = Arc::new(intake);
         if part == InputPart::Inserted {
             let mut inserted = self.inserted.lock().unwrap_or_else(PoisonError::into_inner);

@@ -23,9 +23,7 @@ use blake3::Hasher;
 
 use self::frame::{Encoder, Frames};
 use super::delivery::KeptPart;
-use super::storage::{
-    FileStamp, LocalStorage, Storage, StoredFile, hash_prefix, read_through,
-};
+use super::storage::{FileStamp, LocalStorage, Storage, StoredFile, hash_prefix, read_through};
 use tidewater_contract::disk::{self, DiskFile};
 use tidewater_contract::error::SourceError;
 

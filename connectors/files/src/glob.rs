@@ -113,10 +113,7 @@ impl Glob {
             if text == "**" {
                 Ok(PathComponent::AnyDepth)
             } else if is_glob(&text) {
-                Ok(PathComponent::Name(
-                    Pattern::new(&text)?,
-                    name.to_owned(),
-                ))
+                Ok(PathComponent::Name(Pattern::new(&text)?, name.to_owned()))
             } else {
                 Ok(PathComponent::Literal(PathBuf::from(name)))
             }
@@ -231,11 +228,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn kind(
-        &self,
-        at: &Path,
-        listed: Option<EntryKind>,
-    ) -> Result<Option<EntryKind>, SourceError> {
+    fn kind(&self, at: &Path, listed: Option<EntryKind>) -> Result<Option<EntryKind>, SourceError> {
         match listed {
             Some(kind) => Ok(Some(kind)),
             None => self.storage.head(at),

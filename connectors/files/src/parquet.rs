@@ -33,11 +33,7 @@ struct OpenParquet {
 }
 
 impl OpenParquet {
-    fn new(
-        name: &Arc<str>,
-        file: Arc<dyn StoredFile>,
-        is_kept: bool,
-    ) -> Result<Self, SourceError> {
+    fn new(name: &Arc<str>, file: Arc<dyn StoredFile>, is_kept: bool) -> Result<Self, SourceError> {
         let stamp = file.stamp();
         Ok(Self {
             stamp: stamp.map_err(|error| SourceError::io("read", Path::new(&**name), error))?,
@@ -201,7 +197,6 @@ impl ParquetReader {
         let file = ParquetFile::open(&self.plan, name, input, bytes)?;
         Ok((file, read))
     }
-
 }
 
 /// The file that was kept as it was.

@@ -81,7 +81,11 @@ impl PathColumns {
                 }
             }
         }
-        if errors.is_empty() { Ok(columns) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(columns)
+        } else {
+            Err(errors)
+        }
     }
 
     /// What a declared column is to hold; else what is wrong, and what to write instead.
@@ -93,7 +97,9 @@ impl PathColumns {
     ) -> Result<PathPart, (String, String)> {
         let fields = declaration.schema.fields();
         let declare = format!("declare it: {name} TEXT");
-        let part = PARTS.iter().find(|(word, _)| word.eq_ignore_ascii_case(value));
+        let part = PARTS
+            .iter()
+            .find(|(word, _)| word.eq_ignore_ascii_case(value));
         let Some((_, part)) = part else {
             let hint = "write 'path' or 'file_name'; folders are named by PARTITIONED BY";
             return Err((format!("cannot be '{value}'"), hint.to_owned()));
@@ -148,7 +154,9 @@ impl PathColumns {
         }
         let read = spec.projection.iter();
         SourceSpec {
-            projection: read.filter_map(|index| places.get(index).copied()).collect(),
+            projection: read
+                .filter_map(|index| places.get(index).copied())
+                .collect(),
             schema: Arc::new(Schema::new(fields)),
             ..spec.clone()
         }

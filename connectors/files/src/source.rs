@@ -1,7 +1,7 @@
 //! Files as a source: the connector of paths, directories and globs.
 
 use std::any::Any;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use std::sync::Arc;
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use tidewater_contract::checkpoint::Checkpoint;
 use tidewater_contract::connector::{
-    ChangeRules, KeyOrder, LatestRound, ReadBounds, Source, SourceChanges, SourceConnector, SourceSession,
-    SourceState,
+    ChangeRules, KeyOrder, LatestRound, ReadBounds, Source, SourceChanges, SourceConnector,
+    SourceSession, SourceState,
 };
 use tidewater_contract::declaration::{
     DeclarationError, DeclarationPart, ParsedSource, SourceDeclaration,

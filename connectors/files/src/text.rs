@@ -286,7 +286,6 @@ impl<F: TextFormat> TextReader<F> {
         };
         Ok(Some(Box::new(iter::once(Ok(decoded)))))
     }
-
 }
 
 impl<F: TextFormat> FileReader for TextReader<F> {

@@ -65,7 +65,10 @@ mod tests {
         assert!(told(&[]).is_empty());
         assert!(told(&["e", "d"]).is_empty(), "no rows count twice");
         let one = told(&["c"]);
-        assert!(one.len() == 1 && one[0].starts_with("c has the same content as z: "), "{one:?}");
+        assert!(
+            one.len() == 1 && one[0].starts_with("c has the same content as z: "),
+            "{one:?}"
+        );
         assert_eq!(told(&["a", "b", "c", "z"]).len(), 2);
         let many: Vec<Position> = (0..9).map(|n| position(&n.to_string(), "1", 1)).collect();
         let arrived = many.iter().map(|position| position.path.clone()).collect();

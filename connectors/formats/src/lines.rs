@@ -184,7 +184,8 @@ impl Payloads {
             TextEncoding::Fixed(encoding) => Ok(Self { lines, encoding }),
             TextEncoding::Utf16 => Err(OptionError {
                 option: "encoding".to_owned(),
-                message: "cannot be 'utf-16', which a byte order mark completes, for messages".to_owned(),
+                message: "cannot be 'utf-16', which a byte order mark completes, for messages"
+                    .to_owned(),
                 hint: Some("write 'utf-16le' or 'utf-16be'".to_owned()),
             }
             .into()),
@@ -344,13 +345,20 @@ mod tests {
         for (encoding, payload) in cases {
             let decoded = payloads(encoding).unwrap().decode(&[b"", payload, b"\xff"]);
             let texts = decoded.batch.column(0).as_string::<i32>();
-            assert_eq!((texts.value(0), texts.value(1)), ("", "서울\r\n"), "{encoding}");
+            assert_eq!(
+                (texts.value(0), texts.value(1)),
+                ("", "서울\r\n"),
+                "{encoding}"
+            );
             let [rejected] = &decoded.rejected[..] else {
                 unreachable!("{encoding}: {:?}", decoded.rejected);
             };
             assert_eq!(rejected.record, 2, "{encoding}");
         }
         let message = payloads("utf-16").err().unwrap().to_string();
-        assert!(message.contains("write 'utf-16le' or 'utf-16be'"), "{message}");
+        assert!(
+            message.contains("write 'utf-16le' or 'utf-16be'"),
+            "{message}"
+        );
     }
 }

@@ -48,7 +48,9 @@ pub(crate) fn folder_hint(file: &str, column: &str) -> Option<String> {
 /// A name as SQL has it: in double quotes unless it is plain.
 fn identifier(name: &str) -> String {
     let mut letters = name.chars();
-    let is_plain = letters.next().is_some_and(|c| c.is_ascii_lowercase() || c == '_')
+    let is_plain = letters
+        .next()
+        .is_some_and(|c| c.is_ascii_lowercase() || c == '_')
         && letters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
     if is_plain {
         name.to_owned()
@@ -72,22 +74,37 @@ mod tests {
 
     #[test]
     fn all_columns_are_lines_of_a_declaration() {
-        let columns = [column("a_1", "BIGINT"), column("Order \"x\"", "TEXT"), column("금액", "TEXT")];
+        let columns = [
+            column("a_1", "BIGINT"),
+            column("Order \"x\"", "TEXT"),
+            column("금액", "TEXT"),
+        ];
         assert_eq!(
             error(&"f".into(), &columns).to_string(),
             "f: has columns that are not declared; write OPTIONS (unknown_columns 'ignore'), or add these lines to the \
              declaration:\n  a_1 BIGINT,\n  \"Order \"\"x\"\"\" TEXT,\n  \"금액\" TEXT"
         );
         let message = error(&"f".into(), &columns[..1]).to_string();
-        assert!(message.contains("a column that is not declared"), "{message}");
+        assert!(
+            message.contains("a column that is not declared"),
+            "{message}"
+        );
         assert!(message.ends_with("add this line to the declaration:\n  a_1 BIGINT"));
     }
 
     #[test]
     fn folders_that_are_columns_are_told() {
         let hint = |file| folder_hint(file, "day");
-        assert!(hint("d/day=1/f.csv").unwrap().contains("PARTITIONED BY (day)"));
-        assert!(folder_hint("d/Day=1/f", "Day").unwrap().contains("PARTITIONED BY (\"Day\")"));
+        assert!(
+            hint("d/day=1/f.csv")
+                .unwrap()
+                .contains("PARTITIONED BY (day)")
+        );
+        assert!(
+            folder_hint("d/Day=1/f", "Day")
+                .unwrap()
+                .contains("PARTITIONED BY (\"Day\")")
+        );
         for other in ["d/f.csv", "day=1", "d/today=1/f", "d/day/f", "d/Day=1/f"] {
             assert_eq!(hint(other), None, "{other}");
         }

@@ -17,8 +17,8 @@ use tidewater_connectors::source::{Format, SourceSpec};
 
 use super::Source;
 use super::catalog::Catalog;
-use super::publish::partitions;
 use super::options::{each_declared, option_diagnostic, options};
+use super::publish::partitions;
 use super::site::Site;
 use super::statement::normalize;
 use super::suggest::nearest;

@@ -12,8 +12,8 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use tidewater_connectors::checkpoint::Checkpoint;
 use tidewater_connectors::connector::{
-    ChangeRules, DeliveryChange, DeliveryCounts, InputPart, KeyOrder, ReadBounds, ReadUntil, Source,
-    SourceChanges, SourceConnector, SourceOutcome, SourceSession, SourceState,
+    ChangeRules, DeliveryChange, DeliveryCounts, InputPart, KeyOrder, ReadBounds, ReadUntil,
+    Source, SourceChanges, SourceConnector, SourceOutcome, SourceSession, SourceState,
 };
 use tidewater_connectors::declaration::{
     DeclarationError, DeclarationPart, ParsedSource, SourceDeclaration,

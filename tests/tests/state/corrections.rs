@@ -122,7 +122,11 @@ fn a_correction_of_the_same_size_and_time_counts() {
                 assert_eq!(before.len(), after.len(), "{context}");
                 assert_eq!(before.modified().unwrap(), after.modified().unwrap());
                 let ran = place.commits(&["--json"]);
-                assert_eq!(ran.json()["deliveries"][0]["change"], "replaced", "{context}");
+                assert_eq!(
+                    ran.json()["deliveries"][0]["change"],
+                    "replaced",
+                    "{context}"
+                );
                 assert_eq!(total(&place), "1150", "{context}");
                 place.assert_cold();
                 assert_eq!(epoch(&place.commits(&["--json"])), 2, "{context}");
@@ -162,7 +166,11 @@ fn what_is_no_correction_changes_nothing() {
                 let context = format!("{}, {way}", kind.name);
                 let ran = place.commits(&["--json"]);
                 assert_eq!(epoch(&ran), 1, "{context}");
-                assert_eq!(ran.json()["deliveries"].as_array().unwrap().len(), 0, "{context}");
+                assert_eq!(
+                    ran.json()["deliveries"].as_array().unwrap().len(),
+                    0,
+                    "{context}"
+                );
                 assert_eq!(place.footprint(), footprint, "{context}");
             }
         }
@@ -218,9 +226,19 @@ fn status_tells_corrections_from_other_changes() {
     let place = job(&KINDS[0], "");
     let path = place.path("in").join(KINDS[0].name);
     let pending = || {
-        let arguments = ["status", "job.sql", "--set", "input=in", "--set", "output=out", "--json"];
+        let arguments = [
+            "status",
+            "job.sql",
+            "--set",
+            "input=in",
+            "--set",
+            "output=out",
+            "--json",
+        ];
         let mut command = tidewater_tests::binary::command(&arguments);
-        command.args(["--state", "state"]).current_dir(place.path(""));
+        command
+            .args(["--state", "state"])
+            .current_dir(place.path(""));
         let ran: Ran = command.output().unwrap().into();
         let ran = ran.code(0);
         ran.json()["sources"][0]["pending"].to_string()

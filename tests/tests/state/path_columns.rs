@@ -117,10 +117,17 @@ fn folders_are_columns_through_all_changes() {
             put("day=2024-01-02/region=__HIVE_DEFAULT_PARTITION__", &[3], 0);
             put("_temporary/day=2024-01-02/region=x", &[9], 0);
             let _ = place.commits(&[]);
-            expect(&["2024-01-01,a/b,1,10", "2024-01-01,seoul,2,3", "2024-01-02,,1,3"]);
+            expect(&[
+                "2024-01-01,a/b,1,10",
+                "2024-01-01,seoul,2,3",
+                "2024-01-02,,1,3",
+            ]);
             let by_file = rows(&place, "by_file");
             assert_eq!(by_file.len(), 3, "{by_file:?}");
-            let first = format!("day=2024-01-01/region=a%2Fb/f.{0},f.{0},2024-01-01,1", kind.extension);
+            let first = format!(
+                "day=2024-01-01/region=a%2Fb/f.{0},f.{0},2024-01-01,1",
+                kind.extension
+            );
             assert!(by_file[0].ends_with(&first), "{by_file:?}");
 
             // Late, corrected, withdrawn.
@@ -128,19 +135,35 @@ fn folders_are_columns_through_all_changes() {
             put("day=2024-01-01/region=seoul", &[1, 5], 10);
             place.withdraw(&format!("day=2024-01-01/region=a%2Fb/f.{}", kind.extension));
             let _ = place.commits(&[]);
-            expect(&["2024-01-01,seoul,2,6", "2024-01-02,,1,3", "2024-01-03,busan,1,4"]);
+            expect(&[
+                "2024-01-01,seoul,2,6",
+                "2024-01-02,,1,3",
+                "2024-01-03,busan,1,4",
+            ]);
 
             // A folder that is renamed changes the rows of its files.
             let input = place.path("in");
             fs::rename(input.join("day=2024-01-03"), input.join("day=2024-02-03")).unwrap();
             let ran = place.commits(&["--json"]);
             assert_eq!(delivered(&ran).len(), 2, "{:?}", delivered(&ran));
-            expect(&["2024-01-01,seoul,2,6", "2024-01-02,,1,3", "2024-02-03,busan,1,4"]);
-            assert!(rows(&place, "by_file").iter().any(|row| row.contains("day=2024-02-03")));
+            expect(&[
+                "2024-01-01,seoul,2,6",
+                "2024-01-02,,1,3",
+                "2024-02-03,busan,1,4",
+            ]);
+            assert!(
+                rows(&place, "by_file")
+                    .iter()
+                    .any(|row| row.contains("day=2024-02-03"))
+            );
 
             // What is kept has the columns of its path too.
             let _ = place.commits(&["--rebuild"]);
-            expect(&["2024-01-01,seoul,2,6", "2024-01-02,,1,3", "2024-02-03,busan,1,4"]);
+            expect(&[
+                "2024-01-01,seoul,2,6",
+                "2024-01-02,,1,3",
+                "2024-02-03,busan,1,4",
+            ]);
         }
     }
 }
@@ -175,7 +198,10 @@ fn a_folder_that_says_nothing_useful_stops_the_run_and_names_the_path() {
         let _ = place.commits(&[]);
         let before = place.tables();
         for (folder, says) in [
-            ("day=yesterday/region=x", "column 'day': the value of its folder cannot be read"),
+            (
+                "day=yesterday/region=x",
+                "column 'day': the value of its folder cannot be read",
+            ),
             ("region=x", "no folder of the path is 'day=…'"),
             ("Day=2024-01-01/region=x", "declare the column as \"Day\""),
         ] {
@@ -231,7 +257,8 @@ fn tables_are_read_back_with_their_partitions() {
         run("direct.sql");
         let table = |name: &str| {
             let files = tidewater_tests::binary::snapshot(&place.path(name)).into_iter();
-            let mut files = files.filter(|(path, _)| path.extension().is_some_and(|is| is == "csv"));
+            let mut files =
+                files.filter(|(path, _)| path.extension().is_some_and(|is| is == "csv"));
             String::from_utf8(files.next().unwrap().1).unwrap()
         };
         assert_eq!(table("again"), table("direct"), "{stored_as} ({extension})");
@@ -242,14 +269,21 @@ fn tables_are_read_back_with_their_partitions() {
 /// Two columns of which only the declaration's are in the folders: the message says what to write.
 #[test]
 fn a_missing_column_that_is_a_folder_is_told() {
-    for kind in KINDS.iter().filter(|kind| matches!(kind.stored_as, "CSV" | "PARQUET")) {
+    for kind in KINDS
+        .iter()
+        .filter(|kind| matches!(kind.stored_as, "CSV" | "PARQUET"))
+    {
         let place = Maintained::new(&format!(
             "CREATE EXTERNAL TABLE s (amount BIGINT, day DATE) STORED AS {} LOCATION '${{input}}/**/*';
              CREATE MATERIALIZED VIEW t AS SELECT day, sum(amount) AS total FROM s GROUP BY day;
              COPY t TO '${{output}}/t';",
             kind.stored_as
         ));
-        place.deliver(&format!("day=2024-01-01/f.{}", kind.extension), (kind.file)(&[1]), 0);
+        place.deliver(
+            &format!("day=2024-01-01/f.{}", kind.extension),
+            (kind.file)(&[1]),
+            0,
+        );
         let _ = place.run(&[]).code(1).says(&["PARTITIONED BY (day)"]);
     }
 }
@@ -269,7 +303,9 @@ fn a_column_that_moves_into_the_path_rebuilds_its_views() {
     let _ = place.commits(&[]);
     assert_eq!(rows(&place, "t"), [",1"]);
     for (what, expected) in [("path", "in/f.csv,1"), ("file_name", "f.csv,1")] {
-        place.declare(&sql(&format!("'missing_columns' 'null', 'column.file' '{what}'")));
+        place.declare(&sql(&format!(
+            "'missing_columns' 'null', 'column.file' '{what}'"
+        )));
         let _ = place.commits(&[]);
         assert_eq!(rows(&place, "t"), [expected]);
         place.assert_cold();

@@ -110,8 +110,9 @@ impl PathDecoder {
 fn no_folder(path: &Arc<str>, column: &str) -> SourceError {
     let found: Vec<&str> = folders(path).map(|(key, _)| key).collect();
     let lower = column.to_lowercase();
-    let other_case = found.iter().find(|key| key.to_lowercase() == lower);
-    let message = match other_case {
+    let alike = found.iter().find(|key| key.to_lowercase() == lower);
+    let message = match alike {
+        Some(key) if *key == column => "the name of its folder is not UTF-8; rename it".to_owned(),
         Some(key) => format!(
             "its folder is '{key}=…', in other letters; declare the column as \"{key}\" in double quotes"
         ),
@@ -146,7 +147,8 @@ impl PathValues {
     /// Rows of the file, with the columns of its path.
     pub(crate) fn add_to(&self, mut decoded: Decoded) -> Result<Decoded, SourceError> {
         let complete = self.complete(&decoded.batch);
-        decoded.batch = complete.map_err(|error| SourceError::file(&self.path, error.to_string()))?;
+        decoded.batch =
+            complete.map_err(|error| SourceError::file(&self.path, error.to_string()))?;
         Ok(decoded)
     }
 

@@ -27,7 +27,9 @@ fn columns(folders: &[&str], parts: &[(&str, PathPart)]) -> PathColumns {
     let parts = parts.iter();
     PathColumns {
         folders: folders.iter().map(|name| (*name).to_owned()).collect(),
-        parts: parts.map(|(name, part)| ((*name).to_owned(), *part)).collect(),
+        parts: parts
+            .map(|(name, part)| ((*name).to_owned(), *part))
+            .collect(),
     }
 }
 
@@ -55,7 +57,11 @@ fn folders_become_values_of_their_columns() {
         ("d/k=007/f.csv", Int64, "7"),
         ("d/k=007/f.csv", Utf8, "007"),
         ("d/k=2024-02-29/f.csv", Date32, "2024-02-29"),
-        ("d/k=2024-02-29 01%3A02%3A03/f", timestamp(), "2024-02-29T01:02:03"),
+        (
+            "d/k=2024-02-29 01%3A02%3A03/f",
+            timestamp(),
+            "2024-02-29T01:02:03",
+        ),
         ("d/k=12.50/f.csv", Decimal128(10, 2), "12.50"),
         ("d/k=true/f.csv", Boolean, "true"),
         ("d/k=서울/f.csv", Utf8, "서울"),
@@ -91,14 +97,44 @@ fn folders_become_values_of_their_columns() {
 fn what_does_not_fit_names_the_path() {
     use DataType::{Date32, Int32, Int64, Utf8};
     for (path, data_type, nullable, expected) in [
-        ("d/k=x/f.csv", Int64, true, "d/k=x/f.csv: column 'k': the value of its folder cannot be read: "),
-        ("d/k=2024-02-30/f.csv", Date32, true, "rename the folder, or declare the column as TEXT"),
+        (
+            "d/k=x/f.csv",
+            Int64,
+            true,
+            "d/k=x/f.csv: column 'k': the value of its folder cannot be read: ",
+        ),
+        (
+            "d/k=2024-02-30/f.csv",
+            Date32,
+            true,
+            "rename the folder, or declare the column as TEXT",
+        ),
         ("d/k=3000000000/f.csv", Int32, true, "cannot be read"),
-        ("d/k=__HIVE_DEFAULT_PARTITION__/f", Int64, false, "cannot be read"),
-        ("d/f.csv", Int64, true, "d/f.csv: column 'k': is in PARTITIONED BY, but no folder of the path is 'k=…'"),
+        (
+            "d/k=__HIVE_DEFAULT_PARTITION__/f",
+            Int64,
+            false,
+            "cannot be read",
+        ),
+        (
+            "d/f.csv",
+            Int64,
+            true,
+            "d/f.csv: column 'k': is in PARTITIONED BY, but no folder of the path is 'k=…'",
+        ),
         ("d/k=1.csv", Int64, true, "no folder of the path is 'k=…'"),
-        ("d/k=%FF/f.csv", Utf8, true, "no folder of the path is 'k=…'"),
-        ("d/K=1/f.csv", Int64, true, "its folder is 'K=…', in other letters; declare the column as \"K\""),
+        (
+            "d/k=%FF/f.csv",
+            Utf8,
+            true,
+            "the name of its folder is not UTF-8",
+        ),
+        (
+            "d/K=1/f.csv",
+            Int64,
+            true,
+            "its folder is 'K=…', in other letters; declare the column as \"K\"",
+        ),
     ] {
         let message = value(path, data_type, nullable).unwrap_err();
         assert!(message.contains(expected), "{path}: {message}");
@@ -115,7 +151,10 @@ fn rows_have_their_columns_in_declared_order() {
         Field::new("file", DataType::Utf8, true),
         Field::new("name", DataType::Utf8, true),
     ]);
-    let columns = columns(&["day", "region"], &[("file", PathPart::Path), ("name", PathPart::FileName)]);
+    let columns = columns(
+        &["day", "region"],
+        &[("file", PathPart::Path), ("name", PathPart::FileName)],
+    );
     assert_eq!(columns.of_files(&declared).projection, [0, 1]);
     for (projection, dictionaries) in [
         (vec![0, 1, 2, 3, 4, 5], false),
@@ -139,7 +178,10 @@ fn rows_have_their_columns_in_declared_order() {
         let options = RecordBatchOptions::new().with_row_count(Some(3));
         let rows = RecordBatch::try_new_with_options(Arc::new(schema), read.collect(), &options);
         let path: Arc<str> = "in/region=서울/day=7/f.csv".into();
-        let values = PathDecoder::new(&spec, &columns).unwrap().values(&path).unwrap();
+        let values = PathDecoder::new(&spec, &columns)
+            .unwrap()
+            .values(&path)
+            .unwrap();
         let found = values.complete(&rows.unwrap()).unwrap();
         assert_eq!(found.num_rows(), 3);
         let text = |text: &str| -> ArrayRef { Arc::new(StringArray::from(vec![text; 3])) };
@@ -152,12 +194,26 @@ fn rows_have_their_columns_in_declared_order() {
             text("f.csv"),
         ];
         let expected: Vec<&ArrayRef> = projection.iter().map(|at| &all[*at]).collect();
-        let names: Vec<&str> = projection.iter().map(|at| declared.schema.field(*at).name().as_str()).collect();
+        let names: Vec<&str> = projection
+            .iter()
+            .map(|at| declared.schema.field(*at).name().as_str())
+            .collect();
         let schema = found.schema();
-        assert_eq!(schema.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>(), names);
-        for ((column, expected), field) in found.columns().iter().zip(expected).zip(schema.fields()) {
+        assert_eq!(
+            schema
+                .fields()
+                .iter()
+                .map(|field| field.name().as_str())
+                .collect::<Vec<_>>(),
+            names
+        );
+        for ((column, expected), field) in found.columns().iter().zip(expected).zip(schema.fields())
+        {
             let is_coded = *field.data_type() == coded_text();
-            assert_eq!(is_coded, dictionaries && *expected.data_type() == DataType::Utf8);
+            assert_eq!(
+                is_coded,
+                dictionaries && *expected.data_type() == DataType::Utf8
+            );
             assert_eq!(&cast(column, expected.data_type()).unwrap(), expected);
         }
     }
@@ -210,9 +266,21 @@ fn what_a_column_cannot_hold_is_refused() {
         assert_eq!(taken, columns(&["k"], &[("f", part)]), "{key} {value}");
     }
     for (key, value, expected) in [
-        ("column.f", "offset", "option 'column.f': cannot be 'offset'; write 'path' or 'file_name'"),
-        ("column.g", "path", "'g' is not a declared column; declare it: g TEXT"),
-        ("column.a", "path", "column 'a' is not TEXT; declare it: a TEXT"),
+        (
+            "column.f",
+            "offset",
+            "option 'column.f': cannot be 'offset'; write 'path' or 'file_name'",
+        ),
+        (
+            "column.g",
+            "path",
+            "'g' is not a declared column; declare it: g TEXT",
+        ),
+        (
+            "column.a",
+            "path",
+            "column 'a' is not TEXT; declare it: a TEXT",
+        ),
         ("column.k", "path", "column 'k' is in PARTITIONED BY too"),
     ] {
         let message = take(key, value, &schema, &[1]).unwrap_err();
@@ -220,5 +288,8 @@ fn what_a_column_cannot_hold_is_refused() {
     }
     let of_path: SchemaRef = Arc::new(schema.project(&[1, 2]).unwrap());
     let message = take("column.f", "path", &of_path, &[0]).unwrap_err();
-    assert!(message.contains("none from the files; declare the columns"), "{message}");
+    assert!(
+        message.contains("none from the files; declare the columns"),
+        "{message}"
+    );
 }

@@ -13,9 +13,9 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
-use crate::{Subdirectories, list_or_empty};
 use crate::storage::memory::MemoryStorage;
 use crate::storage::{FileStamp, LocalStorage};
+use crate::{Subdirectories, list_or_empty};
 
 /// Files as a test has them: name, content, time.
 type Files = BTreeMap<String, (String, u64)>;
@@ -259,7 +259,9 @@ fn each_way_of_writing_the_same_size_and_time_gives_another_version() {
         std::thread::sleep(Duration::from_millis(20));
         write();
         let location = path.to_str().unwrap();
-        let after = list_or_empty(&LocalStorage, location, Subdirectories::PassOver).unwrap().remove(0);
+        let after = list_or_empty(&LocalStorage, location, Subdirectories::PassOver)
+            .unwrap()
+            .remove(0);
         assert!(after.stamp.looks_like(&before.stamp), "{way}");
         assert_ne!(after.stamp.version, before.stamp.version, "{way}");
     }
@@ -267,7 +269,8 @@ fn each_way_of_writing_the_same_size_and_time_gives_another_version() {
 
 #[test]
 fn positions_of_an_earlier_tidewater_are_read() {
-    let json = r#"{"path":"f","bytes":4,"modified_ns":1,"hash":"x","parts":[],"rows":1,"rejected":0}"#;
+    let json =
+        r#"{"path":"f","bytes":4,"modified_ns":1,"hash":"x","parts":[],"rows":1,"rejected":0}"#;
     let position: Position = serde_json::from_str(json).unwrap();
     assert_eq!(position.version, None);
     assert_eq!(serde_json::to_string(&position).unwrap(), json);

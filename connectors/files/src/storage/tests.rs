@@ -36,7 +36,13 @@ fn both(files: &[(&str, &[u8])]) -> (tempfile::TempDir, [(Arc<dyn Storage>, Path
 #[test]
 fn locations_name_the_same_files() {
     let names = [
-        "a.csv", "b/c.csv", "b/d/e.csv", "b/.f.csv", "b/_g", "b/h [1].csv", "b/i.csv.part",
+        "a.csv",
+        "b/c.csv",
+        "b/d/e.csv",
+        "b/.f.csv",
+        "b/_g",
+        "b/h [1].csv",
+        "b/i.csv.part",
     ];
     let (_root, storages) = both(&names.map(|name| (name, name.as_bytes())));
     for (location, expected) in [
@@ -44,7 +50,10 @@ fn locations_name_the_same_files() {
         ("b", Ok(&["b/c.csv", "b/h [1].csv"])),
         ("b/c.csv", Ok(&["b/c.csv"])),
         ("b/h [1].csv", Ok(&["b/h [1].csv"])),
-        ("**/*.csv", Ok(&["a.csv", "b/c.csv", "b/d/e.csv", "b/h [1].csv"])),
+        (
+            "**/*.csv",
+            Ok(&["a.csv", "b/c.csv", "b/d/e.csv", "b/h [1].csv"]),
+        ),
         ("b/**", Ok(&["b/c.csv", "b/d/e.csv", "b/h [1].csv"])),
         ("{a,b/d/e}.csv", Ok(&["a.csv", "b/d/e.csv"])),
         ("b/*.part", Ok(&["b/i.csv.part"])),
@@ -53,7 +62,11 @@ fn locations_name_the_same_files() {
         ("*.txt", Err("no file matches the glob")),
     ] {
         for (storage, root) in &storages {
-            let found = list(&**storage, root.join(location).to_str().unwrap(), Subdirectories::PassOver);
+            let found = list(
+                &**storage,
+                root.join(location).to_str().unwrap(),
+                Subdirectories::PassOver,
+            );
             let context = format!("{location} in {storage:?}");
             match (found, expected) {
                 (Ok(files), Ok(expected)) => {
@@ -69,7 +82,10 @@ fn locations_name_the_same_files() {
                 }
                 (found, expected) => {
                     let message = found.unwrap_err().to_string();
-                    assert!(message.contains(expected.unwrap_err()), "{context}: {message}");
+                    assert!(
+                        message.contains(expected.unwrap_err()),
+                        "{context}: {message}"
+                    );
                 }
             }
         }

@@ -44,9 +44,16 @@ fn reader(files: &[(&Path, &[u8])], limits: Limits) -> TextReader<Csv> {
         }
     });
     let format = Csv::new(&spec()).unwrap();
-    TextReader::new(&spec(), files.collect(), local(), None, Rules::default(), format)
-        .unwrap()
-        .with_limits(limits)
+    TextReader::new(
+        &spec(),
+        files.collect(),
+        local(),
+        None,
+        Rules::default(),
+        format,
+    )
+    .unwrap()
+    .with_limits(limits)
 }
 
 /// Rows as `a|b`, rejected rows as `line:byte <raw>`, and the stored bytes of all pieces.
@@ -209,7 +216,14 @@ fn read_file(
         block_bytes,
         record_bytes: 1000,
     };
-    let reader = TextReader::new(&spec, vec![delivery], local(), None, Rules::default(), format)?;
+    let reader = TextReader::new(
+        &spec,
+        vec![delivery],
+        local(),
+        None,
+        Rules::default(),
+        format,
+    )?;
     let reader = reader.with_limits(limits);
     let (lines, _) = drain(&reader)?;
     Ok((lines, reader.warnings()))

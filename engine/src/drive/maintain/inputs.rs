@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use tidewater_connectors::checkpoint::Checkpoint;
 use tidewater_connectors::connector::{
-    ChangeRules, InputPart, ReadUntil, SourceChanges, SourceConnector, SourceOutcome, SourceSession,
-    SourceState, SourceStream,
+    ChangeRules, InputPart, ReadUntil, SourceChanges, SourceConnector, SourceOutcome,
+    SourceSession, SourceState, SourceStream,
 };
 use tidewater_connectors::source::SourceSpec;
 use tidewater_operators::Sign;

@@ -56,7 +56,8 @@ fn what_was_kept_reads_the_same() {
     let (directory, path, spec) = delivered();
     let depot = depot(&directory);
     let file = || vec![delivery(&path, Content::File(path.clone()))];
-    let (expected, taken) = read_all(&*open(&local_source(), &spec, file(), None).unwrap()).unwrap();
+    let (expected, taken) =
+        read_all(&*open(&local_source(), &spec, file(), None).unwrap()).unwrap();
     assert!(taken[0].settled && taken[0].hash.is_empty() && taken[0].parts.is_empty());
 
     let bytes = fs::read(&path).unwrap();
@@ -82,7 +83,8 @@ fn what_was_kept_reads_the_same() {
     assert_eq!(taken.parts, [part]);
 
     let kept = vec![delivery(&path, Content::Kept(taken.parts.clone()))];
-    let (again, none) = read_all(&*open(&local_source(), &spec, kept, Some(&depot)).unwrap()).unwrap();
+    let (again, none) =
+        read_all(&*open(&local_source(), &spec, kept, Some(&depot)).unwrap()).unwrap();
     assert_same(&again, &expected);
     assert!(none.is_empty());
 }

@@ -242,7 +242,14 @@ fn workers_keep_what_they_decode_in_order() {
     };
     let format = Csv::new(&spec).unwrap();
     let depot_given = Some(Arc::clone(&depot));
-    let reader = TextReader::new(&spec, deliveries, local(), depot_given, Rules::default(), format);
+    let reader = TextReader::new(
+        &spec,
+        deliveries,
+        local(),
+        depot_given,
+        Rules::default(),
+        format,
+    );
     let reader = reader.unwrap().with_limits(limits);
     let read = || -> usize {
         let decoded = iter::from_fn(|| reader.next_piece().unwrap()).flat_map(|dealt| dealt.piece);
@@ -279,9 +286,20 @@ fn a_file_that_vanishes_before_it_is_opened_is_named() {
     let depot = Arc::new(Depot::open(root.path().join("depot")).unwrap());
     let path = root.path().join("f.csv");
     fs::write(&path, "a,b\n1,2\n").unwrap();
-    let listed = crate::list(&LocalStorage, path.to_str().unwrap(), Subdirectories::PassOver).unwrap();
+    let listed = crate::list(
+        &LocalStorage,
+        path.to_str().unwrap(),
+        Subdirectories::PassOver,
+    )
+    .unwrap();
     let deliveries: Vec<Delivery> = listed.into_iter().map(Into::into).collect();
-    let reader = crate::open(&local_source(), &spec_of(Format::Csv, &[]), deliveries, Some(&depot)).unwrap();
+    let reader = crate::open(
+        &local_source(),
+        &spec_of(Format::Csv, &[]),
+        deliveries,
+        Some(&depot),
+    )
+    .unwrap();
     assert_eq!(reader.bytes_total(), 8);
     fs::remove_file(&path).unwrap();
     for _ in 0..2 {

@@ -149,11 +149,23 @@ fn files_of_text_are_read_and_kept() {
         }]
     };
     let spec = spec(DataType::Utf8);
-    let reader = open(&local_source(), &spec, of(Content::File(path.clone())), Some(&depot)).unwrap();
+    let reader = open(
+        &local_source(),
+        &spec,
+        of(Content::File(path.clone())),
+        Some(&depot),
+    )
+    .unwrap();
     let expected = ["one", "two", "", "three"];
     assert_eq!(drain(&*reader), expected);
     let taken = reader.read_deliveries().unwrap().remove(0);
     fs::remove_file(&path).unwrap();
-    let reader = open(&local_source(), &spec, of(Content::Kept(taken.parts)), Some(&depot)).unwrap();
+    let reader = open(
+        &local_source(),
+        &spec,
+        of(Content::Kept(taken.parts)),
+        Some(&depot),
+    )
+    .unwrap();
     assert_eq!(drain(&*reader), expected);
 }
