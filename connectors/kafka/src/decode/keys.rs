@@ -16,7 +16,7 @@ use tidewater_contract::error::{OptionError, SourceError};
 use tidewater_contract::source::{DecodeRecords, DecodedRecords, Format, SourceSpec};
 use tidewater_formats::csv::records::CsvRecords;
 use tidewater_formats::json_lines::records::{JsonRecords, members};
-use tidewater_formats::lines::{Lines, is_bytes, is_text};
+use tidewater_formats::lines::{Payloads, is_bytes, is_text};
 use tidewater_formats::options::{JSON_KEYS, NUMBER_KEYS, TIME_KEYS};
 
 /// Decoders of the key's columns that come from payloads, in declared order. There are none if all columns of the key
@@ -95,7 +95,7 @@ fn of_text(mut key: SourceSpec, spec: &SourceSpec) -> Result<Box<dyn DecodeRecor
     };
     if is_text(field.data_type()) || is_bytes(field.data_type()) {
         key.format = Format::Text;
-        return Ok(Box::new(Lines::new(&key)?));
+        return Ok(Box::new(Payloads::new(&key)?));
     }
     key.format = Format::Csv;
     key.options = value_options(spec, &[TIME_KEYS, NUMBER_KEYS]);
