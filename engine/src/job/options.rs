@@ -180,10 +180,10 @@ fn unknown_option(
         .filter(|name| *name != "none")
         .chain(OF_TABLES)
         .collect();
-    let is_of = |name: &&str| *name == option || (name.ends_with('.') && option.starts_with(*name));
+    let is_of = |name: &str| name == option || (name.ends_with('.') && option.starts_with(name));
     let of_sink = registry
         .sinks()
-        .find(|connector| connector.options().iter().any(|name| is_of(&name)));
+        .find(|connector| connector.options().iter().any(|name| is_of(name)));
     let near = phrasebook::option(option)
         .filter(|here| known.contains(here))
         .or_else(|| nearest(option, known.iter().copied()));
