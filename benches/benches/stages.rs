@@ -14,7 +14,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use tempfile::TempDir;
-use tidewater_engine::file::{Delivery, list, open};
+use tidewater_engine::file::{Delivery, FileSource, open};
 use tidewater_engine::source::{Format, SourceSpec};
 use tidewater_operators::aggregate::{Aggregation, Call, Function};
 
@@ -107,9 +107,10 @@ fn write_csv(path: &Path, rows: u64) -> u64 {
 }
 
 fn decode(spec: &SourceSpec) -> Vec<RecordBatch> {
-    let files = list(&spec.location).unwrap();
+    let source = FileSource::local();
+    let files = source.list(&spec.location).unwrap();
     let deliveries = files.into_iter().map(Delivery::from).collect();
-    let reader = open(spec, deliveries, None).unwrap();
+    let reader = open(&source, spec, deliveries, None).unwrap();
     let mut batches = Vec::new();
     while let Some(piece) = reader.next_piece().unwrap() {
         batches.extend(piece.piece.map(|decoded| decoded.unwrap().batch));

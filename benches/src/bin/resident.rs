@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
-use tidewater_engine::file::{Delivery, list, open};
+use tidewater_engine::file::{Delivery, FileSource, open};
 use tidewater_engine::source::SourceSpec;
 use tidewater_engine::{Job, Resident};
 
@@ -103,7 +103,10 @@ fn main() {
 /// rows.
 fn load(resident: &mut Resident, spec: &SourceSpec, location: &str) -> (usize, Vec<RecordBatch>) {
     let (mut rows, mut samples) = (0, Vec::new());
-    for file in list(location).expect("the input is there") {
+    for file in FileSource::local()
+        .list(location)
+        .expect("the input is there")
+    {
         let batches = decode(spec, Delivery::from(file));
         rows += batches.iter().map(RecordBatch::num_rows).sum::<usize>();
         samples.extend(batches.first().map(approved));
@@ -118,7 +121,8 @@ fn load(resident: &mut Resident, spec: &SourceSpec, location: &str) -> (usize, V
 }
 
 fn decode(spec: &SourceSpec, delivery: Delivery) -> Vec<RecordBatch> {
-    let reader = open(spec, vec![delivery], None).expect("the file can be opened");
+    let reader = open(&FileSource::local(), spec, vec![delivery], None);
+    let reader = reader.expect("the file can be opened");
     let mut batches = Vec::new();
     while let Some(dealt) = reader.next_piece().expect("the file can be read") {
         batches.extend(

@@ -55,6 +55,11 @@ impl FileSource {
         }
     }
 
+    /// Files of this machine.
+    pub fn local() -> Self {
+        Self::new(&FILES, Arc::new(LocalStorage))
+    }
+
     /// With columns that the paths of its files tell.
     #[must_use]
     pub fn with_path_columns(self, path_columns: PathColumns) -> Self {
@@ -88,7 +93,10 @@ impl FileSource {
     }
 
     /// The files that a location names: at least one.
-    pub(super) fn list(&self, location: &str) -> Result<Vec<ListedFile>, SourceError> {
+    ///
+    /// # Errors
+    /// When there is no such file, or the system refuses to list.
+    pub fn list(&self, location: &str) -> Result<Vec<ListedFile>, SourceError> {
         list(&*self.storage, location, self.subdirectories())
     }
 
@@ -135,12 +143,6 @@ impl FileSource {
     }
 }
 
-/// A source of this machine, for tests of readers.
-#[cfg(test)]
-pub(super) fn local_source() -> FileSource {
-    FileSource::new(&FILES, Arc::new(LocalStorage))
-}
-
 impl SourceConnector for FilesConnector {
     fn name(&self) -> &'static str {
         "files"
@@ -168,7 +170,7 @@ impl SourceConnector for FilesConnector {
         })?;
         let mut format_options = declaration.options.clone();
         let columns = PathColumns::take(declaration, &mut format_options)?;
-        let source = FileSource::new(&FILES, Arc::new(LocalStorage));
+        let source = FileSource::local();
         Ok(ParsedSource {
             location,
             format_options,

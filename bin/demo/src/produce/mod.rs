@@ -12,7 +12,7 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 use tidewater_engine::connectors::kafka::Location;
 use tidewater_engine::connectors::kafka::produce::Feed;
-use tidewater_engine::file::{ListedFile, list};
+use tidewater_engine::file::{FileSource, ListedFile};
 
 use self::rows::{FeedRecord, FileRows};
 use crate::DemoError;
@@ -81,7 +81,9 @@ impl FileProducer {
                 options.to
             ))
         })?;
-        let files = list(&options.files).map_err(anyhow::Error::from)?;
+        let files = FileSource::local()
+            .list(&options.files)
+            .map_err(anyhow::Error::from)?;
         let feed = Feed::open(&location, &BTreeMap::new(), options.partitions);
         Ok(Self {
             options: options.clone(),

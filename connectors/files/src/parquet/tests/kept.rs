@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::delivery::KeptPart;
 use crate::reader::{FileReader, ReadDelivery};
-use crate::source::local_source;
+use crate::source::FileSource;
 use crate::{Depot, open};
 
 use super::*;
@@ -57,11 +57,11 @@ fn what_was_kept_reads_the_same() {
     let depot = depot(&directory);
     let file = || vec![delivery(&path, Content::File(path.clone()))];
     let (expected, taken) =
-        read_all(&*open(&local_source(), &spec, file(), None).unwrap()).unwrap();
+        read_all(&*open(&FileSource::local(), &spec, file(), None).unwrap()).unwrap();
     assert!(taken[0].settled && taken[0].hash.is_empty() && taken[0].parts.is_empty());
 
     let bytes = fs::read(&path).unwrap();
-    let reader = open(&local_source(), &spec, file(), Some(&depot)).unwrap();
+    let reader = open(&FileSource::local(), &spec, file(), Some(&depot)).unwrap();
     let first = reader.next_piece().unwrap().unwrap();
     // Whoever writes now does not write to the copy.
     fs::write(&path, "something else").unwrap();
@@ -84,7 +84,7 @@ fn what_was_kept_reads_the_same() {
 
     let kept = vec![delivery(&path, Content::Kept(taken.parts.clone()))];
     let (again, none) =
-        read_all(&*open(&local_source(), &spec, kept, Some(&depot)).unwrap()).unwrap();
+        read_all(&*open(&FileSource::local(), &spec, kept, Some(&depot)).unwrap()).unwrap();
     assert_same(&again, &expected);
     assert!(none.is_empty());
 }
@@ -94,14 +94,21 @@ fn damage_to_what_was_kept_is_told() {
     let (directory, path, spec) = delivered();
     let depot = depot(&directory);
     let file = vec![delivery(&path, Content::File(path.clone()))];
-    let (_, taken) = read_all(&*open(&local_source(), &spec, file, Some(&depot)).unwrap()).unwrap();
+    let (_, taken) =
+        read_all(&*open(&FileSource::local(), &spec, file, Some(&depot)).unwrap()).unwrap();
     let parts = taken[0].parts.clone();
     let kept = directory
         .path()
         .join(format!("depot/{}.parquet", parts[0].hash));
     let whole = fs::read(&kept).unwrap();
     let told = |from: Content, depot: Option<&Arc<Depot>>| {
-        let reader = open(&local_source(), &spec, vec![delivery(&path, from)], depot).unwrap();
+        let reader = open(
+            &FileSource::local(),
+            &spec,
+            vec![delivery(&path, from)],
+            depot,
+        )
+        .unwrap();
         read_all(&*reader).unwrap_err().to_string()
     };
     for at in (0..whole.len()).step_by(50) {
@@ -146,7 +153,7 @@ fn damage_to_what_was_kept_is_told() {
 fn a_file_that_changes_is_not_settled() {
     let (_directory, path, spec) = delivered();
     let file = vec![delivery(&path, Content::File(path.clone()))];
-    let reader = open(&local_source(), &spec, file, None).unwrap();
+    let reader = open(&FileSource::local(), &spec, file, None).unwrap();
     assert!(read_all(&*reader).unwrap().1[0].settled);
     fs::write(&path, "something else").unwrap();
     assert!(!reader.read_deliveries().unwrap()[0].settled);

@@ -6,7 +6,7 @@ use super::*;
 use crate::Subdirectories;
 use crate::delivery::KeptPart;
 use crate::depot::KeptText;
-use crate::source::local_source;
+use crate::source::FileSource;
 use crate::storage::LocalStorage;
 
 const LIMITS: Limits = Limits {
@@ -294,7 +294,7 @@ fn a_file_that_vanishes_before_it_is_opened_is_named() {
     .unwrap();
     let deliveries: Vec<Delivery> = listed.into_iter().map(Into::into).collect();
     let reader = crate::open(
-        &local_source(),
+        &FileSource::local(),
         &spec_of(Format::Csv, &[]),
         deliveries,
         Some(&depot),

@@ -11,7 +11,7 @@ use tidewater_formats::lines::Lines;
 
 use super::*;
 use crate::open;
-use crate::source::local_source;
+use crate::source::FileSource;
 
 fn spec(data_type: DataType) -> SourceSpec {
     SourceSpec {
@@ -150,7 +150,7 @@ fn files_of_text_are_read_and_kept() {
     };
     let spec = spec(DataType::Utf8);
     let reader = open(
-        &local_source(),
+        &FileSource::local(),
         &spec,
         of(Content::File(path.clone())),
         Some(&depot),
@@ -161,7 +161,7 @@ fn files_of_text_are_read_and_kept() {
     let taken = reader.read_deliveries().unwrap().remove(0);
     fs::remove_file(&path).unwrap();
     let reader = open(
-        &local_source(),
+        &FileSource::local(),
         &spec,
         of(Content::Kept(taken.parts)),
         Some(&depot),
