@@ -241,7 +241,7 @@ fn status_tells_corrections_from_other_changes() {
             .current_dir(place.path(""));
         let ran: Ran = command.output().unwrap().into();
         let ran = ran.code(0);
-        ran.json()["sources"][0]["pending"].to_string()
+        ran.json()["sources"]["s"]["pending"].to_string()
     };
     let nothing = pending();
     tick();

@@ -203,33 +203,38 @@ impl PathColumnsReader {
         }
     }
 
-    fn values(&self, delivery: usize) -> Result<Arc<PathValues>, SourceError> {
-        self.current.advance(|current| {
-            if let Some(current) = current.as_ref().filter(|is| is.delivery == delivery) {
-                return Ok(Arc::clone(&current.values));
-            }
-            let path = self.paths.get(delivery).cloned().unwrap_or_default();
-            let values = Arc::new(self.decoder.values(&path)?);
-            *current = Some(CurrentPath {
-                delivery,
-                values: Arc::clone(&values),
-            });
-            Ok(values)
-        })
+    fn values(
+        &self,
+        current: &mut Option<CurrentPath>,
+        delivery: usize,
+    ) -> Result<Arc<PathValues>, SourceError> {
+        if let Some(current) = current.as_ref().filter(|is| is.delivery == delivery) {
+            return Ok(Arc::clone(&current.values));
+        }
+        let path = self.paths.get(delivery).cloned().unwrap_or_default();
+        let values = Arc::new(self.decoder.values(&path)?);
+        *current = Some(CurrentPath {
+            delivery,
+            values: Arc::clone(&values),
+        });
+        Ok(values)
     }
 }
 
 impl FileReader for PathColumnsReader {
     fn next_piece(&self) -> Result<Option<FilePiece>, SourceError> {
-        let Some(FilePiece { delivery, piece }) = self.reader.next_piece()? else {
-            return Ok(None);
-        };
-        let values = self.values(delivery)?;
-        let piece = piece.map(move |decoded| decoded.and_then(|decoded| values.add_to(decoded)));
-        Ok(Some(FilePiece {
-            delivery,
-            piece: Box::new(piece),
-        }))
+        self.current.advance(|current| {
+            let Some(FilePiece { delivery, piece }) = self.reader.next_piece()? else {
+                return Ok(None);
+            };
+            let values = self.values(current, delivery)?;
+            let piece =
+                piece.map(move |decoded| decoded.and_then(|decoded| values.add_to(decoded)));
+            Ok(Some(FilePiece {
+                delivery,
+                piece: Box::new(piece),
+            }))
+        })
     }
 
     fn read_deliveries(&self) -> Result<Vec<ReadDelivery>, SourceError> {
