@@ -2,10 +2,10 @@
 --
 --   brokers  where Kafka is (default kafka://localhost:9092)
 --   topic    the topic of transactions, a JSON object each (default transactions)
---   output   the directory that will hold the tables, one directory each (default out)
+--   output   the directory that will hold the tables, one directory each (default out-kafka)
 --
---   tidewater run    jobs/card-kafka.sql --state state/card   takes in what is there now
---   tidewater follow jobs/card-kafka.sql --state state/card   keeps up with it
+--   tidewater run    jobs/card-kafka.sql --state state/card-kafka   takes in what is there now
+--   tidewater follow jobs/card-kafka.sql --state state/card-kafka   keeps up with it
 --
 -- Only approved transactions count. Money is whole won in BIGINT, so every sum is exact. Averages are rounded half
 -- away from zero to whole won.
@@ -238,19 +238,19 @@ GROUP BY txn_year, txn_quarter, installment_months;
 -- Where the tables are published -------------------------------------------------------------------------------------
 -- PARTITIONED BY makes Hive partitions: <table>/txn_date=2024-03-10/…, the column in the path and not in the file.
 
-COPY daily_category_summary TO '${output:-out}/daily_category_summary' STORED AS PARQUET PARTITIONED BY (txn_date);
-COPY merchant_ranking TO '${output:-out}/merchant_ranking' STORED AS PARQUET;
-COPY hourly_pattern TO '${output:-out}/hourly_pattern' STORED AS PARQUET;
-COPY regional_analysis TO '${output:-out}/regional_analysis' STORED AS PARQUET PARTITIONED BY (region);
-COPY regional_hourly TO '${output:-out}/regional_hourly' STORED AS PARQUET PARTITIONED BY (txn_date);
-COPY monthly_trend TO '${output:-out}/monthly_trend' STORED AS PARQUET;
-COPY partitioned_transactions TO '${output:-out}/partitioned_transactions'
+COPY daily_category_summary TO '${output:-out-kafka}/daily_category_summary' STORED AS PARQUET PARTITIONED BY (txn_date);
+COPY merchant_ranking TO '${output:-out-kafka}/merchant_ranking' STORED AS PARQUET;
+COPY hourly_pattern TO '${output:-out-kafka}/hourly_pattern' STORED AS PARQUET;
+COPY regional_analysis TO '${output:-out-kafka}/regional_analysis' STORED AS PARQUET PARTITIONED BY (region);
+COPY regional_hourly TO '${output:-out-kafka}/regional_hourly' STORED AS PARQUET PARTITIONED BY (txn_date);
+COPY monthly_trend TO '${output:-out-kafka}/monthly_trend' STORED AS PARQUET;
+COPY partitioned_transactions TO '${output:-out-kafka}/partitioned_transactions'
   STORED AS PARQUET PARTITIONED BY (txn_year, txn_month);
-COPY quarterly_category_summary TO '${output:-out}/quarterly_category_summary'
+COPY quarterly_category_summary TO '${output:-out-kafka}/quarterly_category_summary'
   STORED AS PARQUET PARTITIONED BY (txn_year, txn_quarter);
-COPY quarterly_merchant_top10 TO '${output:-out}/quarterly_merchant_top10'
+COPY quarterly_merchant_top10 TO '${output:-out-kafka}/quarterly_merchant_top10'
   STORED AS PARQUET PARTITIONED BY (txn_year, txn_quarter);
-COPY quarterly_growth TO '${output:-out}/quarterly_growth' STORED AS PARQUET;
-COPY quarterly_card_type TO '${output:-out}/quarterly_card_type' STORED AS PARQUET;
-COPY quarterly_region TO '${output:-out}/quarterly_region' STORED AS PARQUET;
-COPY quarterly_installment TO '${output:-out}/quarterly_installment' STORED AS PARQUET;
+COPY quarterly_growth TO '${output:-out-kafka}/quarterly_growth' STORED AS PARQUET;
+COPY quarterly_card_type TO '${output:-out-kafka}/quarterly_card_type' STORED AS PARQUET;
+COPY quarterly_region TO '${output:-out-kafka}/quarterly_region' STORED AS PARQUET;
+COPY quarterly_installment TO '${output:-out-kafka}/quarterly_installment' STORED AS PARQUET;

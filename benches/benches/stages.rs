@@ -330,6 +330,7 @@ fn write_parquet(bencher: Bencher<'_, '_>) {
         let runs = TableRuns {
             spec: Arc::clone(&spec),
             runs: shard.finish().unwrap(),
+            owner: None,
         };
         // Staged files are removed when the staging is dropped.
         write_tables(&staging, vec![runs], WriteOptions::default()).unwrap()

@@ -1,7 +1,9 @@
 //! The failure of a command: a message for the user and an exit code for the caller.
 
 use tidewater_demo::DemoError;
+use tidewater_engine::RunError;
 
+use crate::command_line::again_with;
 use crate::style::Style;
 
 /// Exit code of a run that failed.
@@ -50,11 +52,16 @@ impl Failure {
     }
 
     /// The failure of a run, from the engine's error.
-    pub fn run(error: &tidewater_engine::RunError) -> Self {
+    pub fn run(error: &RunError) -> Self {
         let exit_code = u8::try_from(error.exit_code()).unwrap_or(FAILED);
         Self {
             exit_code,
-            message: error.to_string(),
+            message: match error {
+                RunError::NotOwned(_) => {
+                    format!("{error}:\n  {}", again_with("--take-over"))
+                }
+                _ => error.to_string(),
+            },
             rendered: false,
         }
     }
@@ -91,8 +98,8 @@ from_errors!(
     arrow::error::ArrowError
 );
 
-impl From<tidewater_engine::RunError> for Failure {
-    fn from(error: tidewater_engine::RunError) -> Self {
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
         Self::run(&error)
     }
 }

@@ -7,6 +7,7 @@
 pub mod args;
 mod changes;
 mod clock;
+mod command_line;
 pub mod cores;
 pub mod display;
 pub mod failure;

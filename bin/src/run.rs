@@ -22,6 +22,7 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
     let options = RunOptions {
         workers: cores::or_all(args.process.workers),
         preview_rows: PREVIEW_ROWS,
+        take_over: args.intake.take_over,
     };
     tracing::info!(job = %args.job.job.display(), workers = options.workers, "planned");
     let progress = Progress::default();

@@ -94,6 +94,7 @@ fn run_once(job: &Job) -> Result<(), Box<dyn Error>> {
     let options = RunOptions {
         workers: 2,
         preview_rows: 10,
+        take_over: false,
     };
     let report = run(job, &options, &Progress::default())?;
     println!(

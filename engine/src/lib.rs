@@ -24,7 +24,7 @@ pub mod state;
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use drive::{
     CRASH_POINTS, FILLED, FollowOptions, History, Inspection, KeptInputs, KeptSource, LATE_TABLE,
-    MaintainOptions, Open, Pace, Progress, Published, Replay, ReplayOptions, Replayed, Resident,
+    MaintainOptions, NotOwned, Open, Owner, Pace, Progress, Published, Replay, ReplayOptions, Replayed, Resident,
     RunError, RunOptions, RunReport, StateSizes, TableReport, Thresholds, follow, maintain, run,
 };
 pub use explain::Explain;

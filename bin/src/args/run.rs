@@ -32,7 +32,7 @@ pub struct RunArgs {
     #[arg(long, requires = "state")]
     pub rehash: bool,
 
-    /// Which files are read, and whether to wait for the state.
+    /// Which files are read, and which tables are replaced.
     #[command(flatten)]
     pub intake: IntakeArgs,
 
@@ -94,12 +94,16 @@ pub struct ProcessArgs {
     pub verbose: bool,
 }
 
-/// When a state and a file are ready to be read.
+/// When a state, a file and a table are ready to be used.
 #[derive(Debug, Args)]
 pub struct IntakeArgs {
     /// Leave files that were modified within this time, such as 30s or 5m, for a later commit
     #[arg(long, requires = "state", value_name = "TIME", default_value = "0s", value_parser = parse_duration)]
     pub settle: Duration,
+
+    /// Publish over tables of another job or another state; without this, they are refused
+    #[arg(long)]
+    pub take_over: bool,
 
     /// Wait for another process that uses the state, rather than fail
     #[arg(long, requires = "state")]

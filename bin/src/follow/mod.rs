@@ -26,6 +26,7 @@ pub fn run(args: &FollowArgs) -> Result<(), Failure> {
             run: RunOptions {
                 workers,
                 preview_rows: 0,
+                take_over: args.intake.take_over,
             },
             state: args.state.clone(),
             wait: args.intake.wait,

@@ -53,6 +53,7 @@ use super::files::Form;
 use super::hive::partition_path;
 use super::layout::Layout;
 use super::manifest::{Published, PublishedPartition};
+use super::owner::{MARK, TableOwner};
 use super::place::{PartitionPlace, check_writable};
 use super::run::Run;
 use super::staging::Staging;
@@ -76,6 +77,8 @@ pub struct TableChange {
     pub replace: bool,
     /// Where the shadow of a text table is; [`stage_changes`] needs it for these alone.
     pub shadow: Option<PathBuf>,
+    /// Whose the table is, as its mark is to say; `None` for one that no one else reads.
+    pub owner: Option<TableOwner>,
 }
 
 /// A table's change that is staged and not yet published.
@@ -181,6 +184,7 @@ fn table(
         }
     };
     Ok(Table {
+        owner: change.owner.clone(),
         layout,
         parquet,
         kept,
@@ -261,6 +265,9 @@ fn replaced(
         }
     }
     let mut swaps = Vec::new();
+    if let Some(owner) = &table.owner {
+        owner.stage(&table.published().staged)?;
+    }
     for (root, _) in table.roots() {
         let place = PartitionPlace {
             staged: root.staged.clone(),
@@ -316,13 +323,13 @@ fn amend(
         .zip(changed)
         .map(|((number, table), mut changed)| {
             changed.sort_by(|a, b| a.path.cmp(&b.path));
-            (*number, amended(table, changed))
+            Ok((*number, amended(table, changed)?))
         });
-    Ok(staged.collect())
+    staged.collect()
 }
 
 /// What comes of a table's changed partitions.
-fn amended(table: &Table, changed: Vec<Changed>) -> StagedChange {
+fn amended(table: &Table, changed: Vec<Changed>) -> Result<StagedChange, SinkError> {
     let (mut rows_inserted, mut rows_deleted, mut files_written) = (0, 0, 0);
     let (mut partitions, mut swaps) = (Vec::new(), Vec::new());
     for change in changed {
@@ -332,9 +339,12 @@ fn amended(table: &Table, changed: Vec<Changed>) -> StagedChange {
         swaps.extend(change.swaps);
         partitions.push((text(&change.path), change.new));
     }
+    if !partitions.is_empty() {
+        swaps.extend(mark(table, &swaps)?);
+    }
     // What comes first: a directory that is left empty for a moment would go.
     swaps.sort_by_key(|swap| matches!(swap, Swap::Remove { .. }));
-    StagedChange {
+    Ok(StagedChange {
         spec: Arc::clone(&table.layout.spec),
         rows_inserted,
         rows_deleted,
@@ -342,7 +352,26 @@ fn amended(table: &Table, changed: Vec<Changed>) -> StagedChange {
         partitions,
         swaps,
         preview: RecordBatch::new_empty(Arc::clone(&table.layout.stored)),
+    })
+}
+
+/// The new mark of a table that changes, and its swap unless it comes with the whole directory.
+fn mark(table: &Table, swaps: &[Swap]) -> Result<Option<Swap>, SinkError> {
+    let (Some(owner), root) = (&table.owner, table.published()) else {
+        return Ok(None);
+    };
+    check_writable(&root.directory)?;
+    let staged = owner.stage(&root.staged)?;
+    if swaps.iter().any(|swap| swap.replaces(&root.directory)) {
+        return Ok(None);
     }
+    let place = PartitionPlace {
+        staged,
+        target: root.directory.join(MARK),
+        aside: root.aside.join(MARK),
+        root: &root.directory,
+    };
+    place.directory(std::iter::empty()).map(Some)
 }
 
 fn text(path: &Path) -> String {

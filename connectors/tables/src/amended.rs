@@ -7,6 +7,7 @@ use super::files::{Form, HashedFile, encode_error, file_name};
 use super::layout::Layout;
 use super::manifest::{PublishedFile, PublishedPartition, ShadowFile};
 use super::merge::Merge;
+use super::owner::TableOwner;
 use super::partition::change_partition;
 use super::place::{below, number};
 use super::run::{KeptFile, Place, Segment, SegmentReader, SpillWriter, row_count};
@@ -67,6 +68,7 @@ pub(super) struct Root {
 
 /// A table whose partitions are changed.
 pub(super) struct Table {
+    pub owner: Option<TableOwner>,
     pub layout: Layout,
     /// Format of the files that are read back.
     pub parquet: ParquetOptions,
@@ -167,6 +169,11 @@ impl Table {
             .iter()
             .map(|(root, form)| (root, form.extension()));
         std::iter::once((&self.kept, "parquet")).chain(text)
+    }
+
+    /// Where the files are that others read.
+    pub fn published(&self) -> &Root {
+        self.text.as_ref().map_or(&self.kept, |(root, _)| root)
     }
 
     /// Writes the text of files that are staged as Parquet, and tells what is published then.

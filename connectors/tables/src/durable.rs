@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::owner::MARK;
 use super::write::in_threads;
 use tidewater_contract::disk;
 use tidewater_contract::sink::SinkError;
@@ -75,7 +76,12 @@ fn collect(directory: &Path, paths: &mut Vec<PathBuf>) -> Result<(), SinkError> 
             .map_err(SinkError::io("look up", &path))?
             .is_dir()
         {
-            collect(&path, paths)?;
+            if entry.file_name() == MARK {
+                // Its names are all that it holds.
+                paths.push(path);
+            } else {
+                collect(&path, paths)?;
+            }
         } else {
             paths.push(path);
         }

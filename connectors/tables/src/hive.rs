@@ -65,7 +65,7 @@ fn value_name(layout: &Layout, column: &str, value: &dyn Array) -> Result<String
 
 /// Percent-encodes what Hive and Spark do: control characters and those with a meaning in paths or patterns. Other
 /// characters, Korean ones say, stand as they are.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_ascii_control() || "\"#%'*/:=?\\{[]^".contains(c) {
@@ -76,6 +76,27 @@ fn escape(text: &str) -> String {
         }
     }
     escaped
+}
+
+/// The text behind an [escaped](escape) one.
+pub(super) fn unescape(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        let code = after.get(..2).filter(|_| *first == b'%');
+        let code = code.and_then(|code| std::str::from_utf8(code).ok());
+        match code.and_then(|code| u8::from_str_radix(code, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &after[2..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]

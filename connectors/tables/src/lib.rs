@@ -31,7 +31,8 @@
 //!    them whole; the next run writes them all.
 //! 6. **Durable first.** Files and directories are on the disk before any table is exchanged.
 //! 7. **Nothing foreign is lost.** A directory is replaced only if all it holds looks like a table.
-//! 8. **No litter.** What a dead process staged is removed by the next run beside it; spilled runs have no name and go
+//! 8. **Marked.** A published table says whose it is (the module `owner`).
+//! 9. **No litter.** What a dead process staged is removed by the next run beside it; spilled runs have no name and go
 //!    with their process.
 //!
 //! # Guarantee
@@ -53,6 +54,7 @@ mod layout;
 mod manifest;
 mod merge;
 mod options;
+mod owner;
 mod partition;
 mod patch;
 mod place;
@@ -77,6 +79,7 @@ pub use durable::sync_all;
 pub use hive::can_partition_by;
 pub use manifest::{Published, PublishedFile, PublishedGroup, PublishedPartition, ShadowFile};
 pub use options::parse_encoding;
+pub use owner::{OwnerCommit, TableOwner, looks_like};
 pub use publish::publish;
 pub use published::{Fault, FoundFile, PublishedTable, changes};
 pub use quarantine::{QUARANTINE_TABLE, quarantine_spec, rejected_to_batch};

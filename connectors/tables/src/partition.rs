@@ -22,6 +22,7 @@ use super::files::{Files, Form, file_name};
 use super::layout::Layout;
 use super::manifest::{PublishedFile, PublishedPartition};
 use super::merge::{Merge, taken_back};
+use super::owner::is_mark;
 use super::patch::{Changes, patch};
 use super::place::{PartitionPlace, below, check_writable, number};
 use super::run::{Counted, Place, Segment, SegmentReader, row_count};
@@ -105,6 +106,9 @@ impl Partition<'_> {
                 let entry = entry.map_err(SinkError::io("list the directory", &directory))?;
                 let name = entry.file_name().to_string_lossy().into_owned();
                 let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+                if !is_file && is_mark(&name) {
+                    continue;
+                }
                 if is_file && missing.remove(&name) {
                     continue;
                 }

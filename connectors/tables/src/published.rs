@@ -17,7 +17,7 @@ use arrow::error::ArrowError;
 use parquet::basic::Compression;
 use twox_hash::XxHash3_64;
 
-use super::hive::{NULL_NAME, partition_path};
+use super::hive::{NULL_NAME, partition_path, unescape};
 use super::layout::Layout;
 use super::manifest::{PublishedFile, PublishedPartition};
 use super::run::KeptFile;
@@ -278,25 +278,4 @@ fn is_as_published(path: &Path, bytes: u64, checksum: u64) -> Result<bool, SinkE
 /// Where the Parquet copy of a text file is.
 fn parquet_path(shadow: &Path, path: &Path) -> PathBuf {
     shadow.join(path).with_extension("parquet")
-}
-
-/// What a name of a partition's directory says.
-fn unescape(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, after @ ..] = rest {
-        let code = after.get(..2).filter(|_| *first == b'%');
-        let code = code.and_then(|code| std::str::from_utf8(code).ok());
-        match code.and_then(|code| u8::from_str_radix(code, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &after[2..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }

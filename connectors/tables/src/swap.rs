@@ -65,6 +65,11 @@ impl Swap {
         }
     }
 
+    /// Whether the whole content of a directory comes by this step.
+    pub(super) fn replaces(&self, directory: &Path) -> bool {
+        matches!(self, Self::Directory { target, .. } if target == directory)
+    }
+
     fn apply(&self, exchange: Exchange) -> Result<(), SinkError> {
         match self {
             Self::File { staged, target, .. } => put_file(staged, target),
@@ -117,6 +122,9 @@ pub(crate) fn apply_with(swaps: &[Swap], exchange: Exchange) -> Result<(), SinkE
 
 fn put_file(staged: &Path, target: &Path) -> Result<(), SinkError> {
     if inode(staged)?.is_some() {
+        if let Some(parent) = target.parent() {
+            disk::create_dir_all(parent).map_err(SinkError::io("create the directory", parent))?;
+        }
         return disk::rename(staged, target).map_err(SinkError::io("put the new file at", target));
     }
     there_or_gone(staged, target)

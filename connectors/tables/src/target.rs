@@ -3,6 +3,7 @@
 //! A directory looks like a table when every entry, at any depth, is one of
 //! - a data file: `part-*.parquet`, `part-*.csv`, `part-*.jsonl`;
 //! - a partition directory: a real directory whose name is `column=value`, which looks like a table itself;
+//! - the mark of its owner (the module `owner`);
 //! - a marker or checksum that Spark, Hadoop or a desktop leaves beside them ([`MARKERS`], `.*.crc`).
 //!
 //! An empty directory looks like one. Other hidden files do not: a home directory may hold nothing else.
@@ -11,6 +12,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::owner::is_mark;
 use tidewater_contract::disk;
 use tidewater_contract::sink::SinkError;
 
@@ -79,6 +81,9 @@ fn foreign_entry(directory: &Path) -> Result<Option<PathBuf>, SinkError> {
         let kind = entry.file_type().map_err(SinkError::io("look up", &path))?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
+        if kind.is_dir() && is_mark(&name) {
+            continue;
+        }
         if kind.is_dir() && name.contains('=') {
             if let Some(foreign) = foreign_entry(&path)? {
                 return Ok(Some(foreign));

@@ -16,6 +16,7 @@ use super::hive::partition_path;
 use super::layout::Layout;
 use super::manifest::PublishedFile;
 use super::merge::Merge;
+use super::owner::TableOwner;
 use super::run::{Run, Segment};
 use super::staging::Staging;
 use tidewater_contract::disk;
@@ -49,6 +50,8 @@ pub struct TableRuns {
     pub spec: Arc<TableSpec>,
     /// What [`TableShard::finish`](super::TableShard::finish) gave, of every shard, in any order.
     pub runs: Vec<Run>,
+    /// Whose the table is, as its mark is to say.
+    pub owner: Option<TableOwner>,
 }
 
 /// A table that is written beside its place and not yet published.
@@ -103,8 +106,10 @@ pub fn write_tables(
     options: WriteOptions,
 ) -> Result<Vec<StagedTable>, SinkError> {
     let mut writing = Vec::with_capacity(tables.len());
-    for TableRuns { spec, runs } in tables {
+    let mut marks = Vec::new();
+    for TableRuns { spec, runs, owner } in tables {
         let directory = staging.staged(&spec.path)?;
+        marks.extend(owner.map(|owner| (directory.clone(), owner)));
         let form = Form::of(&spec.encoding);
         let layout = Layout::new(spec)?;
         writing.push((
@@ -118,6 +123,9 @@ pub fn write_tables(
     }
     let (writing, runs): (Vec<_>, Vec<_>) = writing.into_iter().unzip();
     let written = write_whole(&writing, runs, options)?;
+    for (directory, owner) in marks {
+        owner.stage(&directory)?;
+    }
     let staged = writing.iter().zip(written).map(|(table, partitions)| {
         let files: usize = partitions.values().map(|p| p.files.len()).sum();
         Ok(StagedTable {

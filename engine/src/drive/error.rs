@@ -4,6 +4,7 @@ use tidewater_connectors::error::{OptionError, SourceError};
 use tidewater_connectors::sink::SinkError;
 use tidewater_operators::Fault;
 
+use super::ownership::NotOwned;
 use crate::job::Source;
 use crate::plan::assemble::ViewError;
 use crate::state::StoreError;
@@ -57,6 +58,9 @@ pub enum RunError {
     /// A delivery that does not fit the job.
     #[error("{0}")]
     Delivery(String),
+    /// Tables that are not this run's to publish.
+    #[error("{}", super::ownership::describe(.0))]
+    NotOwned(Vec<NotOwned>),
     /// Options that mean nothing for the job.
     #[error("{0}")]
     Usage(String),

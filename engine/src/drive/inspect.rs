@@ -238,7 +238,7 @@ impl Inspection {
 
     fn compare(&self, job: &Job) -> Result<Views, RunError> {
         let copies = self.directory.layout.table_copies();
-        Views::compare(job, &self.reading, &copies, false)
+        Views::compare(job, &self.reading, &copies, false, &BTreeSet::new())
     }
 
     /// Which rows of a view are those that a cold batch would give, where some of its windows are final.

@@ -15,6 +15,7 @@ mod inspect;
 mod keep;
 mod late;
 mod maintain;
+mod ownership;
 mod progress;
 mod replay;
 mod report;
@@ -30,6 +31,7 @@ pub use self::late::LATE_TABLE;
 pub use self::maintain::{
     CRASH_POINTS, FILLED, FollowOptions, MaintainOptions, Pace, Thresholds, follow, maintain,
 };
+pub use self::ownership::{NotOwned, Owner};
 pub use self::progress::{Counters, Progress};
 pub use self::replay::{History, OffsetBound, Replay, ReplayOptions, Replayed, Step, parse_time};
 pub use self::report::{Published, RunReport, TableReport};

@@ -17,6 +17,7 @@ use tidewater_operators::{Faults, Sign};
 use super::balance::{self, counted, signed};
 use super::graph::{Epoch, GraphSet, Plan};
 use super::ingest::{Entry, Intake};
+use super::ownership::Claimant;
 use super::report::{Published, TableReport};
 use super::stages::Stages;
 use super::tables::PerTable;
@@ -31,6 +32,8 @@ pub struct RunOptions {
     pub workers: usize,
     /// Rows of each table's preview in the report.
     pub preview_rows: usize,
+    /// Whether tables that other jobs or states published are taken over.
+    pub take_over: bool,
 }
 
 /// Runs `job` over everything its sources hold, and publishes its tables.
@@ -40,7 +43,13 @@ pub struct RunOptions {
 pub fn run(job: &Job, options: &RunOptions, progress: &Progress) -> Result<RunReport, RunError> {
     let mut clock = Stages::start(progress);
     clock.enter("plan");
-    let epoch = prepare(job, progress)?;
+    let name = job.short_name();
+    let claimant = Claimant {
+        job: &name,
+        state: None,
+        take_over: options.take_over,
+    };
+    let epoch = prepare(job, &claimant, progress)?;
 
     clock.enter("compute");
     let (epoch, runs) = compute(epoch, options.workers)?;
@@ -55,12 +64,13 @@ pub fn run(job: &Job, options: &RunOptions, progress: &Progress) -> Result<RunRe
         preview_rows: options.preview_rows,
         ..WriteOptions::default()
     };
-    let staged = stage(&epoch, runs, write)?;
+    let staged = stage(&epoch, runs, &claimant, write)?;
     let rows_read = epoch.intakes.iter().map(|intake| counted(intake).0).sum();
     let rows_quarantined = staged.quarantine.written.rows;
     balance::check(&epoch, signed(rows_quarantined))?;
 
     clock.enter("publish");
+    claimant.claim(epoch.tables.iter())?;
     let reports = staged.as_ref().map(report);
     publish(epoch.staging, staged.into_values())?;
     let quarantine_path = reports.quarantine_path();
@@ -113,12 +123,14 @@ pub fn finished(
 fn stage(
     epoch: &Epoch,
     runs: PerTable<Vec<Run>>,
+    claimant: &Claimant<'_>,
     options: WriteOptions,
 ) -> Result<PerTable<StagedTable>, RunError> {
     let tables = epoch.tables.as_ref().zip(runs);
     let tables = tables.map(|(table, runs)| TableRuns {
         spec: Arc::clone(&table.spec),
         runs,
+        owner: claimant.mark(table, None),
     });
     let places = tables.as_ref().map(|_| ());
     let staged = write_tables(&epoch.staging, tables.into_values(), options)?;
@@ -141,8 +153,13 @@ fn report(table: &StagedTable) -> TableReport {
 }
 
 /// Everything that can fail before a row is read.
-fn prepare(job: &Job, progress: &Progress) -> Result<Epoch, RunError> {
+fn prepare(
+    job: &Job,
+    claimant: &Claimant<'_>,
+    progress: &Progress,
+) -> Result<Epoch, RunError> {
     let tables = PerTable::without_state(job)?;
+    claimant.claim(tables.iter())?;
     let views = published_views(job)?;
     let mut intakes = Vec::new();
     for source in &job.sources {

@@ -225,6 +225,12 @@ impl Job {
         stack::with_room_for(sql, || parse::parse(registry, name, sql, variables))
     }
 
+    /// The name without directories and without its ending, which a state and its tables go by.
+    pub fn short_name(&self) -> String {
+        let stem = Path::new(&self.name).file_stem();
+        stem.map_or_else(|| self.name.clone(), |stem| stem.to_string_lossy().into())
+    }
+
     /// The source of that name.
     pub fn source(&self, name: &str) -> Option<&Source> {
         self.sources.iter().find(|source| source.spec.name == name)

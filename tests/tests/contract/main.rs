@@ -28,6 +28,7 @@ const DIRECTORY: &str = "TIDEWATER_TOY_DIRECTORY";
 const OPTIONS: RunOptions = RunOptions {
     workers: 2,
     preview_rows: 0,
+    take_over: false,
 };
 
 fn registry() -> Registry {

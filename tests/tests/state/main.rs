@@ -10,5 +10,6 @@ mod faults;
 mod histories;
 mod job_changes;
 mod kills;
+mod ownership;
 mod path_columns;
 mod refusals;

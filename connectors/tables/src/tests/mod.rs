@@ -71,7 +71,11 @@ fn stage(
         }
         runs.extend(shard.finish()?);
     }
-    let staged = write_tables(&staging, vec![TableRuns { spec, runs }], options)?;
+    let staged = write_tables(&staging, vec![TableRuns {
+        spec,
+        runs,
+        owner: None,
+    }], options)?;
     Ok((staging, staged))
 }
 

@@ -208,7 +208,11 @@ fn what_came_into_the_way_while_writing_stops_all_tables() {
     let second = Arc::new(csv_spec(directory.path().join("b")));
     run_plainly(&first, vec![(numbers([1]), 1)]).unwrap();
     let staging = Staging::open([first.path.as_path(), second.path.as_path()]).unwrap();
-    let tables = [first, second].map(|spec| TableRuns { spec, runs: vec![] });
+    let tables = [first, second].map(|spec| TableRuns {
+        spec,
+        runs: vec![],
+        owner: None,
+    });
     let staged = write_tables(&staging, tables.into(), WriteOptions::default()).unwrap();
     fs::create_dir(directory.path().join("b")).unwrap();
     fs::write(directory.path().join("b/thesis.tex"), "precious").unwrap();

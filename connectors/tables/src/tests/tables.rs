@@ -323,6 +323,7 @@ fn several_tables_are_written_at_once_in_the_order_given() {
         tables.push(TableRuns {
             spec: Arc::clone(spec),
             runs: shard.finish().unwrap(),
+            owner: None,
         });
     }
     let options = WriteOptions {

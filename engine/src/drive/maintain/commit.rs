@@ -34,7 +34,7 @@ use tidewater_connectors::connector::SourceChanges;
 use tidewater_connectors::disk;
 use tidewater_connectors::file::sink::{
     AmendSizes, DEFAULT_SHARD_BYTES, Published as PublishedRecord, PublishedPartition,
-    PublishedTable, QUARANTINE_TABLE, Run, StagedChange, Staging, TableChange, TableShard,
+    PublishedTable, QUARANTINE_TABLE, Run, StagedChange, TableOwner, OwnerCommit, Staging, TableChange, TableShard,
     WriteOptions, apply_swaps, stage_changes, sync_all, write_changes,
 };
 use tidewater_connectors::sink::{Encoding, SinkError, TableSpec};
@@ -45,6 +45,7 @@ use super::views::Views;
 use crate::drive::RunError;
 use crate::drive::balance::{self, signed};
 use crate::drive::graph::{Epoch, Plan};
+use crate::drive::ownership::Claimant;
 use crate::drive::tables::{Origin, PerTable, Table};
 use crate::job::Job;
 use crate::state::directory::{Directory, StateLayout};
@@ -194,6 +195,7 @@ impl Commit<'_> {
                 runs,
                 replace,
                 shadow: shadow(layout, &table.spec),
+                owner: owner(&self.state, table, self.now_s),
             }))
         })?;
         written.extend([layout.changes_of(next), layout.all_changes()]);
@@ -465,6 +467,21 @@ impl Commit<'_> {
 fn newest(plan: &Plan, view: &str) -> Option<i64> {
     let retained = plan.retained.get(view)?;
     Some(retained.newest.load(Ordering::Relaxed)).filter(|newest| *newest > i64::MIN)
+}
+
+/// The mark of a table that the epoch after that of `state` changes.
+fn owner(state: &StateRecord, table: &Table, now_s: u64) -> Option<TableOwner> {
+    let claimant = Claimant {
+        job: &state.job,
+        state: None,
+        take_over: false,
+    };
+    let commit = OwnerCommit {
+        state: state.id.clone(),
+        epoch: state.epoch + 1,
+        committed_at: now_s,
+    };
+    claimant.mark(table, Some(commit))
 }
 
 /// Where the Parquet copy of a table is that is published as text.

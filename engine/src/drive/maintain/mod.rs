@@ -11,6 +11,7 @@ mod fill;
 mod fingerprints;
 mod follow;
 pub mod inputs;
+mod own_commits;
 mod reports;
 mod session;
 mod sinks;

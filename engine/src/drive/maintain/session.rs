@@ -16,6 +16,7 @@ use tidewater_operators::hash::hash;
 use super::MaintainOptions;
 use super::commit::{self, Commit, Committed};
 use super::fill::StateFill;
+use super::own_commits::OwnCommits;
 use super::inputs::{CommittedSource, OpenSources, SourceInputs, SourceStreamOf};
 use super::reports::{reports, unchanged};
 use super::sinks::OpenSinks;
@@ -24,6 +25,7 @@ use super::views::Views;
 use super::windows::finalize;
 use crate::drive::graph::{Epoch, Graph};
 use crate::drive::ingest::{Barrier, Intake};
+use crate::drive::ownership::{Claimant, Claims};
 use crate::drive::run::{finished, warnings};
 use crate::drive::stages::Stages;
 use crate::drive::tables::{PerTable, Table};
@@ -31,7 +33,7 @@ use crate::drive::{Progress, RunError, RunReport, keep, workers};
 use crate::job::Job;
 use crate::state::directory::Directory;
 use crate::state::{
-    Reading, STATE, StateRecord, Store, StoreError, VIEWS, ViewRecord, Writing, panic,
+    Reading, STATE, StateRecord, Store, StoreError, TABLES, TableRecord, VIEWS, ViewRecord, Writing, panic,
 };
 
 /// A state that is open.
@@ -228,16 +230,40 @@ impl<'a> Session<'a> {
         }
         let reading = Arc::new(self.store.read()?);
         let copies = self.directory.layout.table_copies();
-        let views = Views::compare(&self.job, &reading, &copies, self.rebuild)?;
+        let tables = PerTable::with_copies(&self.job, &copies, |_| Graph::Resumed);
+        let claims = self.claim(&reading, &tables)?;
+        let views = Views::compare(&self.job, &reading, &copies, self.rebuild, &claims.taken)?;
         let changes = self.compare_sources(&reading)?;
-        announce(&views, &self.state, self.rebuild, self.options.notice);
         let tables = PerTable::with_copies(&self.job, &copies, |view| views.graph(view));
+        announce(&views, &self.state, self.rebuild, self.options.notice);
+        announce_moves(&tables, &reading, self.options.notice)?;
         Ok(Work {
             reading,
             views,
             changes,
             tables,
         })
+    }
+
+    /// Makes sure that the tables are this state's.
+    fn claim(&self, reading: &Reading, tables: &PerTable<Table>) -> Result<Claims, RunError> {
+        let state = OwnCommits {
+            state: &self.state,
+            reading,
+            rebuild: self.rebuild,
+        };
+        let claimant = Claimant {
+            job: &self.state.job,
+            state: Some(&state),
+            take_over: self.options.run.take_over,
+        };
+        let claims = claimant.claim(tables.iter())?;
+        claims.mark();
+        if !claims.taken.is_empty() {
+            let taken: Vec<&str> = claims.taken.iter().map(String::as_str).collect();
+            (self.options.notice)(&format!("taken over from others: {}", taken.join(", ")));
+        }
+        Ok(claims)
     }
 
     /// What changed of each source.
@@ -406,10 +432,7 @@ pub fn state_of(
     directory: &Directory,
     reading: &Reading,
 ) -> Result<StateRecord, RunError> {
-    let name = PathBuf::from(&job.name);
-    let name = name
-        .file_stem()
-        .map_or_else(|| job.name.clone(), |stem| stem.to_string_lossy().into());
+    let name = job.short_name();
     let state: Option<StateRecord> = reading.record(STATE, "")?;
     // One that was never committed is nobody's.
     match state.filter(|state| state.epoch > 0) {
@@ -462,6 +485,27 @@ fn announce(views: &Views, state: &StateRecord, rebuild: bool, notice: &dyn Fn(&
             table.path.display()
         ));
     }
+}
+
+/// Says which tables are published in another directory than before.
+fn announce_moves(
+    tables: &PerTable<Table>,
+    reading: &Reading,
+    notice: &dyn Fn(&str),
+) -> Result<(), RunError> {
+    for table in tables.sinks.iter().filter(|table| !table.is_copy) {
+        let name = &table.spec.name;
+        let record: Option<TableRecord> = reading.record(TABLES, name)?;
+        let Some(before) = record.filter(|record| record.path != table.spec.path) else {
+            continue;
+        };
+        notice(&format!(
+            "table {name} is now published in {}: what is in {} stays and is no longer maintained",
+            table.spec.path.display(),
+            before.path.display()
+        ));
+    }
+    Ok(())
 }
 
 /// Forgets the state of views that are built anew, and of those that are gone.

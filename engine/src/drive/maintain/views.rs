@@ -59,7 +59,7 @@ pub struct Gone {
 
 impl Views {
     /// Compares the job with what is kept. `copies` holds copies of tables that go to other systems; `all` is to build everything
-    /// anew.
+    /// anew, and `lost` names tables whose files are not what this state published.
     ///
     /// # Errors
     /// When a view cannot be rendered, or the state not be read.
@@ -68,11 +68,12 @@ impl Views {
         reading: &Reading,
         copies: &Path,
         all: bool,
+        lost: &BTreeSet<String>,
     ) -> Result<Self, RunError> {
         let recorded = Recorded::read(reading)?;
         let views = published_views(job)?;
         let fingerprints = Fingerprints::of(job, &views, copies);
-        let changed = recorded.changed(job, &fingerprints, all);
+        let changed = recorded.changed(job, &fingerprints, all, lost);
         let quarantine = all || !recorded.has_quarantine(&fingerprints);
         let late = !recorded.has_table(LATE_TABLE);
         let other_format = recorded.is_of_other_format(&fingerprints);
@@ -191,7 +192,13 @@ impl Recorded {
 
     /// The relations that are built anew: those whose fingerprint is another one, and those of which a table is
     /// published in another way.
-    fn changed(&self, job: &Job, fingerprints: &Fingerprints, all: bool) -> BTreeSet<String> {
+    fn changed(
+        &self,
+        job: &Job,
+        fingerprints: &Fingerprints,
+        all: bool,
+        lost: &BTreeSet<String>,
+    ) -> BTreeSet<String> {
         let is_published = |name: &str| {
             let record = self.tables.get(name);
             record.is_some_and(|record| {
@@ -200,7 +207,7 @@ impl Recorded {
             })
         };
         let sinks = job.sinks.iter();
-        let sinks = sinks.filter(|sink| !is_published(&sink.name));
+        let sinks = sinks.filter(|sink| lost.contains(&*sink.name) || !is_published(&sink.name));
         let relations = fingerprints.relations();
         let relations = relations.filter(|name| *name != QUARANTINE_TABLE);
         let relations = relations.filter(|name| all || !self.is_same_view(name, fingerprints));

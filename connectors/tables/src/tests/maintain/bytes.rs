@@ -37,6 +37,7 @@ fn with_state(spec: &Arc<TableSpec>, epochs: &[RecordBatch]) -> Content {
             runs: shard.finish().unwrap(),
             replace: epoch == 0,
             shadow: None,
+            owner: None,
         };
         let options = WriteOptions::default();
         let staged = stage_changes(

@@ -75,6 +75,7 @@ fn measure_a_small_change_of_a_large_table() {
                 runs: shard.finish().unwrap(),
                 replace: epoch == 0,
                 shadow: None,
+                owner: None,
             };
             let start = std::time::Instant::now();
             let staged = stage_changes(
@@ -151,6 +152,7 @@ fn measure_changes_of_many_partitions() {
                 runs: shard.finish().unwrap(),
                 replace: epoch == 0,
                 shadow: Some(shadow.clone()),
+                owner: None,
             };
             let options = WriteOptions {
                 threads,

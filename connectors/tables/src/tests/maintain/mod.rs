@@ -23,7 +23,7 @@ use super::super::run::KeptFile;
 use super::super::swap::apply_with;
 use super::super::{
     CRASH_POINTS, Published, PublishedPartition, Run, StagedChange, Swap, TableChange, apply_swaps,
-    stage_changes, write_changes,
+    OwnerCommit, TableOwner, stage_changes, write_changes,
 };
 use super::*;
 use tidewater_contract::disk;
@@ -174,6 +174,15 @@ impl Tables {
         is_text.then(|| self.root.path().join("state").join(&*spec.name))
     }
 
+    fn owner(&self, table: usize) -> TableOwner {
+        let commit = OwnerCommit {
+            state: "test".to_owned(),
+            epoch: self.epoch,
+            committed_at: 0,
+        };
+        TableOwner::new("job", &self.specs[table].name, Some(commit))
+    }
+
     fn paths(&self) -> Vec<PathBuf> {
         let shadows = self.specs.iter().filter_map(|spec| self.shadow(spec));
         self.specs
@@ -232,6 +241,7 @@ impl Tables {
                 runs: self.runs(&staging, table, changes, 1 << 20),
                 replace: *replace,
                 shadow: self.shadow(&self.specs[table]),
+                owner: Some(self.owner(table)),
             });
         let changes = changes.collect();
         let staged = stage_changes(&staging, changes, &self.record, self.options, self.sizes)?;

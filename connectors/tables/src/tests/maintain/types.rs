@@ -132,6 +132,7 @@ fn values_of_every_type_come_back_bit_by_bit() {
                     runs: shard.finish().unwrap(),
                     replace,
                     shadow: shadow.clone(),
+                    owner: None,
                 };
                 let staged = stage_changes(
                     &staging,

@@ -182,6 +182,7 @@ impl Place {
             run: RunOptions {
                 workers: 1,
                 preview_rows: 0,
+                take_over: false,
             },
             state: self.state(),
             wait: false,

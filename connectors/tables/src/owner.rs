@@ -1,0 +1,291 @@
+//! Whose a published table is: its owner's mark, `_tidewater` in the table's directory.
+//!
+//! ```text
+//! out/by_day/_tidewater/job sales
+//!                       view by_day
+//!                       state 3f2a9c01d4e5b677         not of a run without a state
+//!                       commit 12 at 1764456000        the same
+//! ```
+//!
+//! 1. The mark is a directory of empty directories, whose names say it. Polars refuses a directory that holds a second
+//!    kind of file, and DuckDB reads every file that a glob finds; no reader looks at a directory without files.
+//! 2. It comes with the table, by the same rename or swap. It names the last commit that changed the table.
+//! 3. A table without a mark was published by an older version, or by another program.
+
+use std::fs;
+use std::hash::Hasher;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use twox_hash::XxHash3_64;
+
+use super::hive::{escape, unescape};
+use tidewater_contract::disk;
+use tidewater_contract::sink::{SinkError, TableSpec};
+
+/// The name of the mark in a table's directory.
+pub(super) const MARK: &str = "_tidewater";
+/// Where a mark is made that comes to its place by itself.
+pub(super) const NEW_MARK: &str = "_tidewater.new";
+
+/// Characters of a name that a mark holds; of a longer one it holds a hash besides.
+const NAME_MAX: usize = 48;
+
+/// Who published a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableOwner {
+    job: String,
+    view: String,
+    /// The commit that changed the table last; `None` of a run without a state.
+    pub commit: Option<OwnerCommit>,
+}
+
+/// A commit of a state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnerCommit {
+    /// The state's id.
+    pub state: String,
+    /// Its epoch.
+    pub epoch: u64,
+    /// When it was made, in seconds since 1970.
+    pub committed_at: u64,
+}
+
+impl TableOwner {
+    /// A job that publishes a view.
+    pub fn new(job: &str, view: &str, commit: Option<OwnerCommit>) -> Self {
+        Self {
+            job: fitting(job),
+            view: fitting(view),
+            commit,
+        }
+    }
+
+    /// The job's name.
+    pub fn job(&self) -> &str {
+        &self.job
+    }
+
+    /// The view's name.
+    pub fn view(&self) -> &str {
+        &self.view
+    }
+
+    /// Whether the same job published the same view.
+    pub fn is_same_job(&self, other: &Self) -> bool {
+        (&self.job, &self.view) == (&other.job, &other.view)
+    }
+
+    /// The owner of the table in a directory; `None` where there is no mark that can be read.
+    ///
+    /// # Errors
+    /// When the mark cannot be listed.
+    pub fn of(table: &Path) -> Result<Option<Self>, SinkError> {
+        let mark = table.join(MARK);
+        let entries = match fs::read_dir(&mark) {
+            Ok(entries) => entries.collect::<io::Result<Vec<_>>>(),
+            Err(error) if is_absent(&error) => return Ok(None),
+            Err(error) => Err(error),
+        };
+        let entries = entries.map_err(SinkError::io("list the directory", &mark))?;
+        let names = entries.iter().map(|entry| unescape(&entry.file_name().to_string_lossy()));
+        Ok(Self::parse(&names.collect::<Vec<_>>()))
+    }
+
+    fn parse(names: &[String]) -> Option<Self> {
+        let value = |key: &str| names.iter().find_map(|name| name.strip_prefix(key)?.strip_prefix(' '));
+        let commit = value("state").zip(value("commit"));
+        let commit = commit.map(|(state, commit)| {
+            let (epoch, committed_at) = commit.split_once(" at ")?;
+            Some(OwnerCommit {
+                state: state.to_owned(),
+                epoch: epoch.parse().ok()?,
+                committed_at: committed_at.parse().ok()?,
+            })
+        });
+        Some(Self {
+            job: value("job")?.to_owned(),
+            view: value("view")?.to_owned(),
+            commit: match commit {
+                None => None,
+                Some(commit) => Some(commit?),
+            },
+        })
+    }
+
+    fn names(&self) -> Vec<String> {
+        let mut names = vec![format!("job {}", self.job), format!("view {}", self.view)];
+        if let Some(commit) = &self.commit {
+            names.push(format!("state {}", commit.state));
+            names.push(format!("commit {} at {}", commit.epoch, commit.committed_at));
+        }
+        names
+    }
+
+    /// Puts the mark into the directory of a table that is staged.
+    pub(super) fn stage(&self, table: &Path) -> Result<PathBuf, SinkError> {
+        self.make(table.join(MARK))
+    }
+
+    fn make(&self, mark: PathBuf) -> Result<PathBuf, SinkError> {
+        let failed = || SinkError::io("create the directory", &mark);
+        disk::create_dir_all(&mark).map_err(failed())?;
+        for name in self.names() {
+            disk::create_dir(&mark.join(escape(&name))).map_err(failed())?;
+        }
+        Ok(mark)
+    }
+
+    /// Puts the mark beside the files of a table that is published and has none.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn mark(&self, table: &Path) -> Result<(), SinkError> {
+        let new = table.join(NEW_MARK);
+        disk::remove_dir_all(&new).map_err(SinkError::io("remove", &new))?;
+        let new = self.make(new)?;
+        let mark = table.join(MARK);
+        disk::rename(&new, &mark).map_err(SinkError::io("mark", table))
+    }
+}
+
+/// Whether an entry of a table's directory is its mark, or was to become it.
+pub(super) fn is_mark(name: &str) -> bool {
+    name == MARK || name == NEW_MARK
+}
+
+/// Whether a table without a mark can be one that an older version published by this declaration: its files have the
+/// declared format, and its partitions the declared columns. An absent or empty directory is none that speaks against it.
+///
+/// # Errors
+/// When a directory cannot be listed.
+pub fn looks_like(spec: &TableSpec) -> Result<bool, SinkError> {
+    let mut directory = spec.path.clone();
+    let partitions = spec.partition_by.iter();
+    let mut columns = partitions.map(|&column| escape(spec.schema.field(column).name()));
+    loop {
+        let Some((name, is_directory)) = first_entry(&directory)? else {
+            return Ok(true);
+        };
+        if !is_directory {
+            let extension = Path::new(&name).extension().unwrap_or_default();
+            return Ok(columns.next().is_none() && extension == spec.encoding.extension());
+        }
+        let of_column = name.split_once('=').map(|(column, _)| column.to_owned());
+        if of_column.is_none() || of_column != columns.next() {
+            return Ok(false);
+        }
+        directory.push(name);
+    }
+}
+
+/// The first data file or partition of a directory by name, and whether it is a directory.
+fn first_entry(directory: &Path) -> Result<Option<(String, bool)>, SinkError> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries.collect::<io::Result<Vec<_>>>(),
+        Err(error) if is_absent(&error) => return Ok(None),
+        Err(error) => Err(error),
+    };
+    let entries = entries.map_err(SinkError::io("list the directory", directory))?;
+    let named = entries.into_iter().map(|entry| {
+        let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        (entry.file_name().to_string_lossy().into_owned(), is_directory)
+    });
+    Ok(named.filter(|(name, _)| !name.starts_with(['_', '.'])).min())
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// A name that fits into the name of a directory, unlike any other.
+fn fitting(name: &str) -> String {
+    let Some((end, _)) = name.char_indices().nth(NAME_MAX) else {
+        return name.to_owned();
+    };
+    let mut hash = XxHash3_64::new();
+    hash.write(name.as_bytes());
+    format!("{}…{:016x}", &name[..end], hash.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::Arc;
+
+    use arrow::datatypes::{DataType, Field, Schema};
+    use tempfile::tempdir;
+    use tidewater_contract::sink::Encoding;
+
+    use super::*;
+
+    fn commit(epoch: u64) -> Option<OwnerCommit> {
+        Some(OwnerCommit {
+            state: "0123456789abcdef".to_owned(),
+            epoch,
+            committed_at: 1_764_456_000,
+        })
+    }
+
+    #[test]
+    fn marks_say_what_was_marked() {
+        let long = "가".repeat(300);
+        for (job, view) in [("sales", "by_day"), ("a/b=c %41\n", "Größe \"x\""), (&long, &long)] {
+            for commit in [None, commit(12)] {
+                let table = tempdir().unwrap();
+                let owner = TableOwner::new(job, view, commit);
+                assert_eq!(TableOwner::of(table.path()).unwrap(), None);
+                owner.mark(table.path()).unwrap();
+                assert_eq!(TableOwner::of(table.path()).unwrap(), Some(owner));
+            }
+        }
+        let other = format!("{}나", "가".repeat(299));
+        assert_ne!(TableOwner::new(&long, "v", None), TableOwner::new(&other, "v", None));
+    }
+
+    #[test]
+    fn a_mark_that_is_no_mark_is_none() {
+        for names in [&[][..], &["job sales"], &["job s", "view v", "state 1", "commit x at 2"]] {
+            let table = tempdir().unwrap();
+            fs::create_dir(table.path().join(MARK)).unwrap();
+            for name in names {
+                fs::create_dir(table.path().join(MARK).join(name)).unwrap();
+            }
+            assert_eq!(TableOwner::of(table.path()).unwrap(), None, "{names:?}");
+        }
+    }
+
+    #[test]
+    fn an_unmarked_table_may_be_of_a_declaration() {
+        let cases: &[(&[&str], &[usize], bool)] = &[
+            (&[], &[0], true),
+            (&["day=1/part-00000.parquet"], &[0], true),
+            (&["day=1/part-00000.parquet", "_SUCCESS"], &[0], true),
+            (&["region=1/part-00000.parquet"], &[0], false),
+            (&["day=1/region=2/part-00000.parquet"], &[0], false),
+            (&["day=1/region=2/part-00000.parquet"], &[0, 1], true),
+            (&["part-00000.parquet"], &[0], false),
+            (&["part-00000.parquet"], &[], true),
+            (&["part-00000.csv"], &[], false),
+            (&["day=1/part-00000.parquet"], &[], false),
+        ];
+        for (files, partition_by, expected) in cases {
+            let root = tempdir().unwrap();
+            for file in *files {
+                let file = root.path().join("t").join(file);
+                fs::create_dir_all(file.parent().unwrap()).unwrap();
+                fs::write(file, "").unwrap();
+            }
+            let fields = ["day", "region", "n"].map(|name| Field::new(name, DataType::Int64, true));
+            let spec = TableSpec {
+                name: "t".into(),
+                path: root.path().join("t"),
+                schema: Arc::new(Schema::new(fields.to_vec())),
+                partition_by: partition_by.to_vec(),
+                order_by: vec![],
+                encoding: Encoding::default(),
+            };
+            assert_eq!(looks_like(&spec).unwrap(), *expected, "{files:?} {partition_by:?}");
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! What a state knows of the tables that it published: its commits, and where each table was put.
+
+use tidewater_connectors::file::sink::OwnerCommit;
+
+use crate::drive::RunError;
+use crate::drive::ownership::OwningState;
+use crate::drive::tables::Table;
+use crate::state::{EPOCHS, EpochRecord, Reading, StateRecord, TABLES, TableRecord, epoch_key};
+
+/// The commits of a state, as of a snapshot.
+pub struct OwnCommits<'a> {
+    /// The state's record.
+    pub state: &'a StateRecord,
+    /// The snapshot.
+    pub reading: &'a Reading,
+    /// Whether all tables are made anew, whatever is known of what is there.
+    pub rebuild: bool,
+}
+
+impl OwnCommits<'_> {
+    fn commit(&self, epoch: u64) -> Result<Option<OwnerCommit>, RunError> {
+        let record: Option<EpochRecord> = self.reading.record(EPOCHS, &epoch_key(epoch))?;
+        Ok(record.map(|record| OwnerCommit {
+            state: self.state.id.clone(),
+            epoch,
+            committed_at: record.committed_at,
+        }))
+    }
+}
+
+impl OwningState for OwnCommits<'_> {
+    fn id(&self) -> &str {
+        &self.state.id
+    }
+
+    fn made(&self, commit: &OwnerCommit) -> Result<bool, RunError> {
+        Ok(self.rebuild || self.commit(commit.epoch)?.as_ref() == Some(commit))
+    }
+
+    fn published(&self, table: &Table) -> Result<Option<OwnerCommit>, RunError> {
+        let record: Option<TableRecord> = self.reading.record(TABLES, &table.spec.name)?;
+        match record.filter(|record| record.path == table.spec.path) {
+            Some(record) => self.commit(record.epoch),
+            None => Ok(None),
+        }
+    }
+}
