@@ -7,7 +7,7 @@
 pub mod args;
 mod changes;
 mod clock;
-mod command_line;
+pub mod command_line;
 pub mod cores;
 pub mod display;
 pub mod failure;
@@ -22,6 +22,7 @@ pub mod output;
 #[cfg(feature = "kafka")]
 mod produce;
 pub mod progress;
+mod quarantine;
 mod replay;
 mod run;
 mod signals;
@@ -65,6 +66,7 @@ pub fn dispatch(command: &CliCommand) -> Result<(), Failure> {
         CliCommand::Status(args) => status::run(args),
         CliCommand::History(args) => history::run(args),
         CliCommand::Changes(args) => changes::run(args),
+        CliCommand::Quarantine(args) => quarantine::run(args),
         CliCommand::Verify(_) => verify::run(),
         CliCommand::Replay(args) => replay::run(args),
         CliCommand::Check(args) => inspect::check(args),

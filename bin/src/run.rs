@@ -8,12 +8,16 @@ use tidewater_engine::{Job, MaintainOptions, Progress, RunError, RunOptions, Run
 use crate::args::RunArgs;
 use crate::display::count;
 use crate::failure::Failure;
+use crate::signals::Ending;
 use crate::progress::{self, ProgressMode, Sample, Unit};
 use crate::summary::{self, Summary};
-use crate::{clock, cores, job, log, memory, output, signals, thresholds};
+use crate::{clock, command_line, cores, job, log, memory, output, signals, thresholds};
 
 /// Rows of each table that the summary shows.
 const PREVIEW_ROWS: usize = 3;
+
+/// Stages in which a run has staged files, and ends by itself when it is asked to.
+const STOPPABLE: [&str; 4] = ["plan", "compare", "compute", "write"];
 
 /// Runs the command.
 pub fn run(args: &RunArgs) -> Result<(), Failure> {
@@ -28,7 +32,13 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
     let progress = Progress::default();
     let interrupted = progress.clone();
     let has_state = args.state.is_some();
-    signals::end_with(move || interruption(interrupted.stage(), has_state))?;
+    let signalled = signals::end_with(move || {
+        let stage = interrupted.stage();
+        if STOPPABLE.contains(&stage) && interrupted.stop() {
+            return Ending::Soon;
+        }
+        Ending::Now(interruption(interrupted.stage(), has_state))
+    })?;
     let title = format!(
         "running {} with {}",
         args.job.job.display(),
@@ -43,7 +53,10 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
             Some(state) => maintain(&job, args, state, options, &progress),
         },
     )
-    .map_err(|error| Failure::run(&error))?;
+    .map_err(|error| match error {
+        RunError::Stopped => Failure::interrupted(error.to_string(), signalled.exit_code()),
+        error => Failure::run(&error),
+    })?;
 
     tracing::info!(
         epoch = report.epoch,
@@ -56,6 +69,7 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
     print_summary(
         args,
         Summary {
+            quarantine_command: &command_line::quarantine(&args.job, args.state.as_deref()),
             report: &report,
             rows_quarantined: progress.rows_rejected.load(Ordering::Relaxed),
         },

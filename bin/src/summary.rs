@@ -21,6 +21,8 @@ pub struct Summary<'a> {
     pub report: &'a RunReport,
     /// Rows that this run put into the quarantine.
     pub rows_quarantined: u64,
+    /// The command that shows the quarantine.
+    pub quarantine_command: &'a str,
 }
 
 /// The summary as one JSON object; `peak_memory_bytes` is null where the system does not report it.
@@ -201,9 +203,7 @@ fn quarantined(summary: Summary<'_>, rows: &str) -> String {
         } else {
             format!("({} in all in {path})", HumanCount(report.rows_quarantined))
         };
-        note += &format!(
-            " {place}.\nTo see why: duckdb -c \"SELECT file, line, \\\"column\\\", reason FROM '{path}/*.parquet' LIMIT 20\""
-        );
+        note += &format!(" {place}.\nTo see why: {}", summary.quarantine_command);
     }
     note
 }

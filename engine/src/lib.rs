@@ -23,12 +23,12 @@ pub mod state;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use drive::{
-    CRASH_POINTS, FILLED, FollowOptions, History, Inspection, KeptInputs, KeptSource, LATE_TABLE,
-    MaintainOptions, NotOwned, Open, Owner, Pace, Progress, Published, Replay, ReplayOptions, Replayed, Resident,
+    CRASH_POINTS, FILLED, FollowOptions, History, Inspection, KeptInputs, KeptSource,
+    MaintainOptions, NotOwned, Open, Owner, Pace, Progress, Published, Quarantine, QuarantinedRow, Replay, ReplayOptions, Replayed, Resident,
     RunError, RunOptions, RunReport, StateSizes, TableReport, Thresholds, follow, maintain, run,
 };
 pub use explain::Explain;
-pub use job::{Job, JobBuilder};
+pub use job::{Job, JobBuilder, LATE_TABLE};
 pub use tidewater_connectors::{Registry, connector, error, file, format, sink, source, status};
 // For commands about a single system.
 pub use tidewater_connectors as connectors;

@@ -175,7 +175,9 @@ impl Maintained {
                 stored_rows(dir)
             }
         };
-        let (published, expected) = (of(&self.path("out")), of(&cold));
+        let (mut published, expected) = (of(&self.path("out")), of(&cold));
+        let quarantine = of(&self.path("state/tables/_quarantine"));
+        published.extend(quarantine.into_values().map(|rows| ("_quarantine".into(), rows)));
         assert_eq!(
             published.keys().collect::<Vec<_>>(),
             expected.keys().collect::<Vec<_>>(),
@@ -238,7 +240,8 @@ impl Maintained {
         files.retain(|path| !path.starts_with("lock") && !path.starts_with("state.redb"));
         let mut state =
             json!({"records": records, "parts": reading.part_sizes().unwrap(), "files": files});
-        forget(&mut state, &["committed_at", "seconds", "inode", "version"]);
+        let changing = ["committed_at", "seconds", "inode", "version", "stamp"];
+        forget(&mut state, &changing);
         let id = reading
             .record::<StateRecord>(STATE, "")
             .unwrap()

@@ -28,7 +28,7 @@ const FORMAT: FormatOptions<'static> = FormatOptions::new()
 #[must_use]
 pub fn files(dir: &Path, schema: &SchemaRef) -> Vec<(PathBuf, RecordBatch)> {
     let paths = snapshot(dir).into_keys();
-    let paths = paths.filter(|path| ["parquet", "csv", "jsonl"].contains(&extension(path)));
+    let paths = paths.filter(|path| ["parquet", "csv", "jsonl", "quarantine"].contains(&extension(path)));
     paths
         .map(|path| (path.clone(), file(dir, &path, schema)))
         .collect()
@@ -84,7 +84,8 @@ pub fn rows_by_partition(dir: &Path) -> BTreeMap<PathBuf, Vec<String>> {
 }
 
 /// The rows of each partition of each table below a directory, as text, in the order in which they are stored. Staged
-/// files beside the tables are skipped, since they may be incomplete.
+/// files beside the tables are skipped, since they may be incomplete. The quarantine of a run without a state is named as
+/// that of one with a state.
 ///
 /// # Panics
 /// When a file cannot be read.
@@ -95,7 +96,7 @@ pub fn stored_rows(dir: &Path) -> BTreeMap<PathBuf, Vec<String>> {
     for path in paths.filter(|path| !path.to_string_lossy().contains("_tidewater-")) {
         let text = || fs::read_to_string(dir.join(&path)).unwrap();
         let rows = match extension(&path) {
-            "parquet" => {
+            "parquet" | "quarantine" => {
                 let format = FORMAT.with_null("NULL");
                 let rows = text_with(&contents(&dir.join(&path)), &format);
                 rows.iter().map(|row| format!("{row:?}")).collect()
@@ -104,7 +105,10 @@ pub fn stored_rows(dir: &Path) -> BTreeMap<PathBuf, Vec<String>> {
             "jsonl" => text().lines().map(str::to_owned).collect(),
             _ => vec![format!("no table's file: {}", path.display())],
         };
-        let partition = path.parent().unwrap().to_path_buf();
+        let mut partition = path.parent().unwrap().to_path_buf();
+        if partition.to_string_lossy().starts_with("_quarantine-") {
+            partition = PathBuf::from("_quarantine");
+        }
         partitions
             .entry(partition)
             .or_default()

@@ -2,6 +2,7 @@
 
 mod demo;
 mod job;
+mod quarantine;
 mod replay;
 mod run;
 mod state;
@@ -15,6 +16,7 @@ pub use demo::GenerateArgs;
 #[cfg(feature = "kafka")]
 pub use demo::ProduceArgs;
 pub use job::{CheckArgs, ExplainArgs, GraphFormat, JobArgs};
+pub use quarantine::{QuarantineArgs, QuarantineGroup};
 pub use replay::ReplayArgs;
 pub use run::{FollowArgs, IntakeArgs, ProcessArgs, RunArgs};
 pub use state::{ChangesArgs, HistoryArgs, RowFormat, StateArgs, StatusArgs, VerifyArgs};
@@ -56,6 +58,8 @@ pub enum CliCommand {
     History(HistoryArgs),
     /// Show the rows that commits inserted into a table and deleted from it
     Changes(ChangesArgs),
+    /// Show the rows of a job that could not be read, the most common reasons first
+    Quarantine(QuarantineArgs),
     /// Recompute the tables of a job's state with another engine, and compare every row
     Verify(VerifyArgs),
     /// Check a job without reading data: all errors at once, each with its place and a hint

@@ -14,7 +14,7 @@ use super::{JobArgs, parse_duration, worker_count};
     tidewater run jobs/card.sql --state state/     # again: reads only what changed\n  \
     tidewater run jobs/card.sql --workers 4 --json > summary.json\n\n\
     Tables appear only when all are complete: a run that fails leaves the old ones as they were.\n\
-    Rows that cannot be read go to <output>/_quarantine/ with file, line, column and reason.")]
+    Rows that cannot be read go to a quarantine: `tidewater quarantine JOB` shows file, line, column and reason.")]
 pub struct RunArgs {
     /// The job.
     #[command(flatten)]

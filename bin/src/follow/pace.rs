@@ -175,6 +175,8 @@ impl Pace for FollowPace {
                 Summary {
                     report,
                     rows_quarantined,
+                    // Of no matter for JSON.
+                    quarantine_command: "",
                 },
                 memory::peak_bytes(),
             );

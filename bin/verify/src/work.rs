@@ -18,6 +18,7 @@ use crate::datafusion_job::{DataFusionJob, failed};
 use crate::inputs::KeptInput;
 use crate::report::{self, Verdict};
 use tidewater_cli::args::{StateArgs, VerifyArgs};
+use tidewater_cli::command_line::quoted;
 use tidewater_cli::display::count;
 use tidewater_cli::failure::Failure;
 use tidewater_cli::progress::{self, ProgressMode, Sample, Unit};
@@ -155,16 +156,6 @@ fn run_command(args: &StateArgs) -> String {
     }
     words.push(format!("--state {}", quoted(&args.state.to_string_lossy())));
     words.join(" ")
-}
-
-/// A word, quoted for a shell.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "_-./=:,@%+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
 }
 
 /// Refuses a state that a run would first have to change.
@@ -383,25 +374,6 @@ fn found(
         match unreadable {
             None => return (sums, paths),
             Some((number, error)) => verdict.cannot_read(&paths.remove(number), error.message()),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_are_quoted_for_a_shell_where_they_must_be() {
-        for (word, expected) in [
-            ("jobs/card.sql", "jobs/card.sql"),
-            ("input=data/2024-01", "input=data/2024-01"),
-            ("my jobs/a.sql", "'my jobs/a.sql'"),
-            ("it's", r"'it'\''s'"),
-            ("day=$(date)", "'day=$(date)'"),
-            ("", "''"),
-        ] {
-            assert_eq!(quoted(word), expected);
         }
     }
 }

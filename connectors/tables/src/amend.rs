@@ -110,7 +110,7 @@ pub fn stage_changes(
     staging: &Staging,
     changes: Vec<TableChange>,
     published: &dyn Published,
-    options: WriteOptions,
+    options: &WriteOptions,
     sizes: AmendSizes,
 ) -> Result<Vec<StagedChange>, SinkError> {
     let mut staged: Vec<Option<StagedChange>> = changes.iter().map(|_| None).collect();
@@ -139,7 +139,7 @@ pub fn stage_changes(
 fn table(
     staging: &Staging,
     change: &TableChange,
-    options: WriteOptions,
+    options: &WriteOptions,
     sizes: AmendSizes,
 ) -> Result<Table, SinkError> {
     let spec = &change.spec;
@@ -190,7 +190,7 @@ fn table(
         kept,
         text,
         spill_directory,
-        options,
+        options: options.clone(),
         sizes,
     })
 }
@@ -199,7 +199,7 @@ fn table(
 fn replace(
     tables: Vec<(usize, Table, Vec<Run>)>,
     published: &dyn Published,
-    options: WriteOptions,
+    options: &WriteOptions,
 ) -> Result<Vec<(usize, StagedChange)>, SinkError> {
     let mut runs = Vec::new();
     let mut writing = Vec::new();
@@ -232,7 +232,7 @@ fn replaced(
     table: &Table,
     partitions: BTreeMap<Box<[u8]>, Partition>,
     published: &dyn Published,
-    options: WriteOptions,
+    options: &WriteOptions,
 ) -> Result<StagedChange, SinkError> {
     let spec = &table.layout.spec;
     let preview = preview(&table.layout, &partitions, options.preview_rows)?;
@@ -292,7 +292,7 @@ fn replaced(
 fn amend(
     tables: Vec<(usize, Table, Vec<Run>)>,
     published: &dyn Published,
-    options: WriteOptions,
+    options: &WriteOptions,
 ) -> Result<Vec<(usize, StagedChange)>, SinkError> {
     let mut items = Vec::new();
     let mut all = Vec::new();

@@ -11,6 +11,7 @@ use super::owner::TableOwner;
 use super::partition::change_partition;
 use super::place::{below, number};
 use super::run::{KeptFile, Place, Segment, SegmentReader, SpillWriter, row_count};
+use super::staged_name::staged_name;
 use super::swap::Swap;
 use super::write::WriteOptions;
 use tidewater_contract::disk;
@@ -204,24 +205,26 @@ impl Table {
     ) -> Result<PublishedFile, SinkError> {
         let layout = &self.layout;
         let name = file_name(number(&kept.name), form.extension());
-        let path = to.join(&name);
+        let path = to.join(staged_name(&name));
         let failed = |error| encode_error(layout, &path, error);
         let encoder = form.encoder(HashedFile::create(&path)?, layout);
         let mut encoder = encoder.map_err(failed)?;
-        let segment = self.segment(from, &kept);
+        let segment = self.staged_segment(from, &kept);
         let mut reader = SegmentReader::open(segment, &layout.file)?;
         while let Some(rows) = reader.next(layout)? {
             encoder.write(&rows.batch).map_err(failed)?;
         }
-        let (bytes, checksum) = encoder.finish().map_err(failed)?.content();
+        let content = encoder.finish().map_err(failed)?.content()?;
         let shadow = ShadowFile {
             bytes: kept.bytes,
             checksum: kept.checksum,
+            stamp: kept.stamp,
         };
         Ok(PublishedFile {
             name,
-            bytes,
-            checksum,
+            bytes: content.bytes,
+            checksum: content.checksum,
+            stamp: content.stamp,
             shadow: Some(shadow),
             ..kept
         })
@@ -241,6 +244,15 @@ impl Table {
             place: Place::File(self.kept_file(directory, file)),
             coding: Coding::default(),
         }
+    }
+
+    /// A file that is staged and not yet published.
+    pub fn staged_segment(&self, directory: &Path, file: &PublishedFile) -> Segment {
+        let staged = PublishedFile {
+            name: staged_name(&file.name),
+            ..file.clone()
+        };
+        self.segment(directory, &staged)
     }
 
     pub fn changed(&self, path: &Path, fault: &'static str) -> SinkError {

@@ -9,8 +9,10 @@ use arrow::array::RecordBatch;
 use twox_hash::XxHash3_64;
 
 use super::layout::Layout;
+use super::look::FileStamp;
 use super::manifest::{PublishedFile, PublishedGroup};
 use super::run::row_count;
+use super::staged_name::staged_name;
 use tidewater_contract::disk::{self, DiskFile};
 use tidewater_contract::sink::{EncodeError, EncodeRows, Encoding, SinkError};
 use tidewater_formats::csv::encode::CsvEncoder;
@@ -34,10 +36,23 @@ impl HashedFile {
         })
     }
 
-    /// Bytes written, and their checksum.
-    pub fn content(&self) -> (u64, u64) {
-        (self.bytes, self.hash.finish())
+    /// What was written.
+    pub fn content(&self) -> Result<FileContent, SinkError> {
+        let found = self.file.file().metadata();
+        let found = found.map_err(SinkError::io("look up", self.file.path()))?;
+        Ok(FileContent {
+            bytes: self.bytes,
+            checksum: self.hash.finish(),
+            stamp: Some(FileStamp::of(&found)),
+        })
     }
+}
+
+/// What a file holds, and what tells it from another one.
+pub(super) struct FileContent {
+    pub bytes: u64,
+    pub checksum: u64,
+    pub stamp: Option<FileStamp>,
 }
 
 impl Write for HashedFile {
@@ -207,7 +222,7 @@ impl<'a> Files<'a> {
                 .map_err(SinkError::io("create the directory", &self.directory))?;
         }
         let name = file_name(self.next_number, self.form.extension());
-        let path = self.directory.join(&name);
+        let path = self.directory.join(staged_name(&name));
         let file = HashedFile::create(&path)?;
         let encoder = self.form.encoder(file, self.layout);
         let encoder = encoder.map_err(|error| encode_error(self.layout, &path, error))?;
@@ -229,12 +244,13 @@ impl<'a> Files<'a> {
         };
         let content = file.encoder.finish();
         let content = content.map_err(|error| encode_error(self.layout, &file.path, error))?;
-        let (bytes, checksum) = content.content();
+        let content = content.content()?;
         self.done.push(PublishedFile {
             name: file.name,
             rows: file.rows,
-            bytes,
-            checksum,
+            bytes: content.bytes,
+            checksum: content.checksum,
+            stamp: content.stamp,
             groups: file.groups.finish(self.layout)?,
             shadow: None,
         });

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use tidewater_contract::sink::SinkError;
 
+use super::look::FileStamp;
+
 /// A row group of a published Parquet file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublishedGroup {
@@ -21,6 +23,9 @@ pub struct ShadowFile {
     pub bytes: u64,
     /// XXH3 of its bytes.
     pub checksum: u64,
+    /// What tells it from another file of this name and size.
+    #[serde(default)]
+    pub stamp: Option<FileStamp>,
 }
 
 /// One data file of a published partition.
@@ -34,6 +39,9 @@ pub struct PublishedFile {
     pub bytes: u64,
     /// XXH3 of its bytes.
     pub checksum: u64,
+    /// What tells it from another file of this name and size; none was recorded by older versions.
+    #[serde(default)]
+    pub stamp: Option<FileStamp>,
     /// The row groups of the file that is read back: this one, or its shadow.
     pub groups: Vec<PublishedGroup>,
     /// The shadow, of a text file.

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use twox_hash::XxHash3_64;
 
 use super::hive::{escape, unescape};
+use super::quarantine::own_ending;
 use tidewater_contract::disk;
 use tidewater_contract::sink::{SinkError, TableSpec};
 
@@ -169,7 +170,8 @@ pub fn looks_like(spec: &TableSpec) -> Result<bool, SinkError> {
         };
         if !is_directory {
             let extension = Path::new(&name).extension().unwrap_or_default();
-            return Ok(columns.next().is_none() && extension == spec.encoding.extension());
+            let ending = own_ending(spec).unwrap_or(spec.encoding.extension());
+            return Ok(columns.next().is_none() && extension == ending);
         }
         let of_column = name.split_once('=').map(|(column, _)| column.to_owned());
         if of_column.is_none() || of_column != columns.next() {

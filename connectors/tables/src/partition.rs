@@ -26,6 +26,7 @@ use super::owner::is_mark;
 use super::patch::{Changes, patch};
 use super::place::{PartitionPlace, below, check_writable, number};
 use super::run::{Counted, Place, Segment, SegmentReader, row_count};
+use super::staged_name::staged_name;
 use super::target::is_marker;
 use tidewater_contract::disk;
 use tidewater_contract::sink::SinkError;
@@ -186,6 +187,7 @@ impl Partition<'_> {
         let rows_max = table.options.file_rows_max;
         let mut files = Files::new(&table.layout, &form, directory, rows_max, self.next_number);
         while let Some(batch) = merge.next_batch()? {
+            table.options.stop.check()?;
             files.write(&batch)?;
         }
         let files = files.finish(false)?;
@@ -228,7 +230,8 @@ impl Partition<'_> {
             }
             self.check(index)?;
             let from = self.table.kept_file(&self.old_directory(), &file.file);
-            let to = self.staged.join(file_name(self.next_number, "parquet"));
+            let name = file_name(self.next_number, "parquet");
+            let to = self.staged.join(staged_name(&name));
             if let Some(patched) = patch(layout, &file.file, &from, &mut changes, &to)? {
                 *file = self.staged_file(patched);
             }
@@ -238,7 +241,7 @@ impl Partition<'_> {
             return Err(taken_back(layout, &changes.rows.batch, row, total));
         }
         for emptied in files.extract_if(.., |file| file.file.rows == 0) {
-            let path = self.staged.join(&emptied.file.name);
+            let path = self.staged.join(staged_name(&emptied.file.name));
             disk::remove_file(&path).map_err(SinkError::io("remove", &path))?;
         }
         let counts = Int64Array::from(changes.counts);
@@ -306,14 +309,11 @@ impl Partition<'_> {
     }
 
     fn segment_of(&mut self, file: &NewFile) -> Result<Segment, SinkError> {
-        let directory = match file.old {
-            Some(index) => {
-                self.check(index)?;
-                self.old_directory()
-            }
-            None => self.staged.clone(),
+        let Some(index) = file.old else {
+            return Ok(self.table.staged_segment(&self.staged, &file.file));
         };
-        Ok(self.table.segment(&directory, &file.file))
+        self.check(index)?;
+        Ok(self.table.segment(&self.old_directory(), &file.file))
     }
 
     /// Removes files that were staged and then merged into others.
@@ -326,7 +326,7 @@ impl Partition<'_> {
         for number in first.unwrap_or(0)..self.next_number {
             let name = file_name(number, "parquet");
             if !used(&name) {
-                let path = self.staged.join(&name);
+                let path = self.staged.join(staged_name(&name));
                 disk::remove_file(&path).map_err(SinkError::io("remove", &path))?;
             }
         }
@@ -407,6 +407,7 @@ fn kept_form(file: &PublishedFile) -> PublishedFile {
     if let Some(shadow) = kept.shadow.take() {
         kept.name = file_name(number(&file.name), "parquet");
         (kept.bytes, kept.checksum) = (shadow.bytes, shadow.checksum);
+        kept.stamp = shadow.stamp;
     }
     kept
 }

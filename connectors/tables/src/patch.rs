@@ -19,6 +19,7 @@ use super::gather::gather;
 use super::layout::{Keyed, Layout};
 use super::manifest::{PublishedFile, PublishedGroup};
 use super::run::{KeptFile, row_count};
+use super::staged_name::final_name;
 use tidewater_contract::sink::SinkError;
 use tidewater_formats::parquet::encode::{GroupWriter, RowGroups, read_back};
 
@@ -164,13 +165,14 @@ impl Patch<'_> {
         encode_pending(self.layout, self.from, self.to, &mut out)?;
         let file = out.writer.finish();
         let file = file.map_err(|error| encode_error(self.layout, self.to, error))?;
-        let (bytes, checksum) = file.content();
-        let name = self.to.file_name().unwrap_or_default();
+        let content = file.content()?;
+        let name = self.to.file_name().unwrap_or_default().to_string_lossy();
         Ok(Some(PublishedFile {
-            name: name.to_string_lossy().into_owned(),
+            name: final_name(&name).to_owned(),
             rows: out.written.iter().map(|group| group.rows).sum(),
-            bytes,
-            checksum,
+            bytes: content.bytes,
+            checksum: content.checksum,
+            stamp: content.stamp,
             groups: out.written,
             shadow: None,
         }))

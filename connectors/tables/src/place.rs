@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
+use super::staged_name::staged_name;
 use super::swap::Swap;
 use super::swap::inode;
 use tidewater_contract::disk::{self, DiskFile};
@@ -23,7 +24,7 @@ pub(super) struct PartitionPlace<'a> {
 impl PartitionPlace<'_> {
     pub fn file(self, from: &str, to: &str) -> Swap {
         Swap::File {
-            staged: self.staged.join(from),
+            staged: self.staged.join(staged_name(from)),
             target: self.target.join(to),
             root: self.root.to_path_buf(),
         }
@@ -34,7 +35,7 @@ impl PartitionPlace<'_> {
         disk::create_dir_all(&self.staged)
             .map_err(SinkError::io("create the directory", &self.staged))?;
         for name in stay {
-            let link = self.staged.join(&name);
+            let link = self.staged.join(staged_name(&name));
             link_or_copy(&self.target.join(&name), &link)
                 .map_err(SinkError::io("give a file that stays the name", &link))?;
         }

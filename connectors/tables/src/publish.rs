@@ -1,9 +1,12 @@
 //! Puts staged tables in their places.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::durable::{sync, sync_all_below};
+use super::durable::{sync, sync_all_below, sync_directories};
 use super::exchange::{Exchange, OldContent, replace};
+use super::quarantine::own_ending;
+use super::staged_name::finish_names;
 use super::staging::Staging;
 use super::swap::inode;
 use super::target;
@@ -48,6 +51,12 @@ fn place_all(
         target::check(staging.target(&table.spec.path)?)?;
     }
     staging.directories().try_for_each(sync_all_below)?;
+    let mut named = BTreeSet::new();
+    for table in tables {
+        let staged = staging.staged(&table.spec.path)?;
+        finish_names(&staged, own_ending(&table.spec), &mut named)?;
+    }
+    sync_directories(&named)?;
     for table in tables {
         let target = staging.target(&table.spec.path)?.to_path_buf();
         let (staged, aside) = (

@@ -257,7 +257,7 @@ fn list(root: &Path, below: &Path, found: &mut BTreeSet<PathBuf>) -> Result<(), 
     Ok(())
 }
 
-fn is_as_published(path: &Path, bytes: u64, checksum: u64) -> Result<bool, SinkError> {
+pub(super) fn is_as_published(path: &Path, bytes: u64, checksum: u64) -> Result<bool, SinkError> {
     let failed = || SinkError::io("read", path);
     let mut file = File::open(path).map_err(failed())?;
     if file.metadata().map_err(failed())?.len() != bytes {
@@ -276,6 +276,6 @@ fn is_as_published(path: &Path, bytes: u64, checksum: u64) -> Result<bool, SinkE
 }
 
 /// Where the Parquet copy of a text file is.
-fn parquet_path(shadow: &Path, path: &Path) -> PathBuf {
+pub(super) fn parquet_path(shadow: &Path, path: &Path) -> PathBuf {
     shadow.join(path).with_extension("parquet")
 }

@@ -1,6 +1,6 @@
 //! The quarantine is a table like the others: rows that could not be decoded or cast.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
@@ -17,8 +17,13 @@ const FILE: usize = 1;
 const LINE: usize = 2;
 const BYTE_OFFSET: usize = 3;
 
-/// The quarantine table of a job whose output directory is `output`: Parquet, ordered by file and line.
-pub fn quarantine_spec(output: &Path) -> TableSpec {
+/// How the directory of a quarantine begins that a job without a state has beside its tables.
+const BESIDE: &str = "_quarantine-";
+/// The ending of its files: one that `out/**/*.parquet` does not find.
+const ENDING: &str = "quarantine";
+
+/// The quarantine table in a directory: ordered by file and line.
+pub fn quarantine_spec(path: PathBuf, partition_by: Vec<usize>, encoding: Encoding) -> TableSpec {
     let key = |column| SortKey {
         column,
         descending: false,
@@ -26,12 +31,26 @@ pub fn quarantine_spec(output: &Path) -> TableSpec {
     };
     TableSpec {
         name: QUARANTINE_TABLE.into(),
-        path: output.join(QUARANTINE_TABLE),
-        schema: schema(),
-        partition_by: Vec::new(),
+        path,
+        schema: quarantine_schema(),
+        partition_by,
         order_by: [FILE, LINE, BYTE_OFFSET].map(key).to_vec(),
-        encoding: Encoding::default(),
+        encoding,
     }
+}
+
+/// Where the quarantine of a job without a state is that declares no place for it: beside the first table, named after
+/// that table's directory. No other job publishes there, so no other job has this quarantine.
+pub fn quarantine_beside(table: &Path) -> PathBuf {
+    let name = table.file_name().unwrap_or_default().to_string_lossy();
+    table.with_file_name(format!("{BESIDE}{name}"))
+}
+
+/// The ending of a table's files where it is not that of their format.
+pub(super) fn own_ending(spec: &TableSpec) -> Option<&'static str> {
+    let directory = spec.path.file_name().unwrap_or_default().to_string_lossy();
+    let is_beside = *spec.name == *QUARANTINE_TABLE && directory.starts_with(BESIDE);
+    is_beside.then_some(ENDING)
 }
 
 /// Rejected rows as rows of the quarantine table. Lines and offsets are signed, as Athena and Spark have no other.
@@ -57,10 +76,11 @@ pub fn rejected_to_batch(rejected: &[Rejected]) -> Result<RecordBatch, ArrowErro
         text(|row| Some(&row.reason)),
         text(|row| Some(&row.raw)),
     ];
-    RecordBatch::try_new(schema(), columns)
+    RecordBatch::try_new(quarantine_schema(), columns)
 }
 
-fn schema() -> SchemaRef {
+/// The columns of the quarantine.
+pub fn quarantine_schema() -> SchemaRef {
     let text = |name| Field::new(name, DataType::Utf8, true);
     let number = |name| Field::new(name, DataType::Int64, true);
     let source = [

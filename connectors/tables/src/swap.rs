@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::durable::sync_directories;
-use super::exchange::{BETWEEN, Exchange, replace};
+use super::exchange::{BETWEEN, Exchange, OldContent, replace};
+use super::staged_name::finish_names;
 use tidewater_contract::disk;
 use tidewater_contract::sink::SinkError;
 
@@ -54,6 +55,11 @@ pub enum Swap {
         /// The table's directory, which stays.
         root: PathBuf,
     },
+    /// A table that is published elsewhere now goes, with its directory.
+    Discard {
+        /// Its directory.
+        target: PathBuf,
+    },
 }
 
 impl Swap {
@@ -62,6 +68,7 @@ impl Swap {
             Self::File { target, root, .. }
             | Self::Directory { target, root, .. }
             | Self::Remove { target, root, .. } => (target, root),
+            Self::Discard { target } => (target, target),
         }
     }
 
@@ -70,7 +77,12 @@ impl Swap {
         matches!(self, Self::Directory { target, .. } if target == directory)
     }
 
-    fn apply(&self, exchange: Exchange) -> Result<(), SinkError> {
+    /// Does it; the directories where files got their names are added to `named`.
+    fn apply(
+        &self,
+        exchange: Exchange,
+        named: &mut BTreeSet<PathBuf>,
+    ) -> Result<(), SinkError> {
         match self {
             Self::File { staged, target, .. } => put_file(staged, target),
             Self::Directory {
@@ -79,12 +91,18 @@ impl Swap {
                 aside,
                 inode,
                 ..
-            } => put_directory(staged, target, aside, *inode, exchange),
+            } => {
+                if let Some(at) = place_of(staged, target, *inode)? {
+                    finish_names(at, None, named)?;
+                }
+                put_directory(staged, target, aside, *inode, exchange)
+            }
             Self::Remove {
                 target,
                 aside,
                 root,
             } => remove(target, aside, root),
+            Self::Discard { target } => remove_old(target),
         }
     }
 }
@@ -104,7 +122,7 @@ pub(crate) fn apply_with(swaps: &[Swap], exchange: Exchange) -> Result<(), SinkE
     let mut changed = BTreeSet::new();
     for swap in swaps {
         disk::crash_point(BEFORE);
-        swap.apply(exchange)?;
+        swap.apply(exchange, &mut changed)?;
         let (target, root) = swap.places();
         let above = target.ancestors().skip(1);
         let beside = root.parent().unwrap_or(root);
@@ -141,6 +159,20 @@ fn there_or_gone(staged: &Path, target: &Path) -> Result<(), SinkError> {
     })
 }
 
+/// Where a staged directory is, which may have come to its place before.
+fn place_of<'a>(
+    staged: &'a Path,
+    target: &'a Path,
+    new: u64,
+) -> Result<Option<&'a Path>, SinkError> {
+    for at in [target, staged] {
+        if inode(at)? == Some(new) {
+            return Ok(Some(at));
+        }
+    }
+    Ok(None)
+}
+
 fn put_directory(
     staged: &Path,
     target: &Path,
@@ -163,7 +195,11 @@ fn put_directory(
         Some(_) => {}
     }
     if there.is_some() {
-        return replace(staged, target, aside, exchange).map(drop);
+        let old = match replace(staged, target, aside, exchange)? {
+            OldContent::Staged => staged,
+            OldContent::Aside => aside,
+        };
+        return remove_old(old);
     }
     if let Some(parent) = target.parent() {
         disk::create_dir_all(parent).map_err(SinkError::io("create the directory", parent))?;
@@ -174,6 +210,7 @@ fn put_directory(
 fn remove(target: &Path, aside: &Path, root: &Path) -> Result<(), SinkError> {
     if inode(target)?.is_some() {
         disk::rename(target, aside).map_err(SinkError::io("take away", target))?;
+        remove_old(aside)?;
     }
     for above in target.ancestors().skip(1) {
         if above == root || !above.starts_with(root) {
@@ -182,6 +219,11 @@ fn remove(target: &Path, aside: &Path, root: &Path) -> Result<(), SinkError> {
         disk::remove_empty_dir(above).map_err(SinkError::io("take away", above))?;
     }
     Ok(())
+}
+
+/// Removes what was replaced at once: it has the names of published files.
+fn remove_old(directory: &Path) -> Result<(), SinkError> {
+    disk::remove_dir_all(directory).map_err(SinkError::io("remove", directory))
 }
 
 /// The inode behind a name, `None` where there is none.

@@ -1,7 +1,7 @@
 //! Which directories may be replaced by a table.
 //!
 //! A directory looks like a table when every entry, at any depth, is one of
-//! - a data file: `part-*.parquet`, `part-*.csv`, `part-*.jsonl`;
+//! - a data file: `part-*.parquet`, `part-*.csv`, `part-*.jsonl`, `part-*.quarantine`;
 //! - a partition directory: a real directory whose name is `column=value`, which looks like a table itself;
 //! - the mark of its owner (the module `owner`);
 //! - a marker or checksum that Spark, Hadoop or a desktop leaves beside them ([`MARKERS`], `.*.crc`).
@@ -13,12 +13,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::owner::is_mark;
+use super::staged_name::final_name;
 use tidewater_contract::disk;
 use tidewater_contract::sink::SinkError;
 
 /// Files that belong to no table's content and may be replaced with it.
 const MARKERS: [&str; 4] = ["_SUCCESS", "_metadata", "_common_metadata", ".DS_Store"];
-const EXTENSIONS: [&str; 3] = ["parquet", "csv", "jsonl"];
+const EXTENSIONS: [&str; 4] = ["parquet", "csv", "jsonl", "quarantine"];
 
 /// `path` absolute, its links resolved; its parent is made where it is missing.
 pub(super) fn resolve(path: &Path) -> Result<PathBuf, SinkError> {
@@ -71,6 +72,14 @@ pub(super) fn check(path: &Path) -> Result<(), SinkError> {
     }
 }
 
+/// Whether a directory holds nothing but a table.
+///
+/// # Errors
+/// When it cannot be listed.
+pub fn is_only_table(directory: &Path) -> Result<bool, SinkError> {
+    Ok(foreign_entry(directory)?.is_none())
+}
+
 /// The first entry by name that no table has.
 fn foreign_entry(directory: &Path) -> Result<Option<PathBuf>, SinkError> {
     let entries = fs::read_dir(directory).and_then(Iterator::collect::<io::Result<Vec<_>>>);
@@ -96,7 +105,7 @@ fn foreign_entry(directory: &Path) -> Result<Option<PathBuf>, SinkError> {
 }
 
 fn is_ours(name: &str) -> bool {
-    let is_data = name
+    let is_data = final_name(name)
         .strip_prefix("part-")
         .and_then(|rest| rest.rsplit_once('.'));
     is_data.is_some_and(|(_, extension)| EXTENSIONS.contains(&extension)) || is_marker(name)

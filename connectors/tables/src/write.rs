@@ -19,11 +19,12 @@ use super::merge::Merge;
 use super::owner::TableOwner;
 use super::run::{Run, Segment};
 use super::staging::Staging;
+use super::stop::StopFlag;
 use tidewater_contract::disk;
 use tidewater_contract::sink::{SinkError, TableSpec, WrittenTable};
 
 /// How tables are written.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct WriteOptions {
     /// Threads that write partitions; each holds one row group in memory.
     pub threads: usize,
@@ -31,6 +32,8 @@ pub struct WriteOptions {
     pub preview_rows: usize,
     /// Rows of a data file at most; a partition of more goes on in the next file.
     pub file_rows_max: usize,
+    /// Ends the writing when it is set.
+    pub stop: StopFlag,
 }
 
 impl Default for WriteOptions {
@@ -39,6 +42,7 @@ impl Default for WriteOptions {
             threads: 1,
             preview_rows: 0,
             file_rows_max: 8 * 1024 * 1024,
+            stop: StopFlag::default(),
         }
     }
 }
@@ -103,7 +107,7 @@ pub(super) struct Writing {
 pub fn write_tables(
     staging: &Staging,
     tables: Vec<TableRuns>,
-    options: WriteOptions,
+    options: &WriteOptions,
 ) -> Result<Vec<StagedTable>, SinkError> {
     let mut writing = Vec::with_capacity(tables.len());
     let mut marks = Vec::new();
@@ -144,7 +148,7 @@ pub fn write_tables(
 pub(super) fn write_whole(
     tables: &[Writing],
     runs: Vec<Vec<Run>>,
-    options: WriteOptions,
+    options: &WriteOptions,
 ) -> Result<Vec<BTreeMap<Box<[u8]>, Partition>>, SinkError> {
     let mut items = Vec::new();
     for (number, (table, runs)) in tables.iter().zip(runs).enumerate() {
@@ -245,7 +249,7 @@ pub(super) fn in_threads<I: Send, O: Send>(
 fn write_partition(
     table: &Writing,
     item: Item,
-    options: WriteOptions,
+    options: &WriteOptions,
 ) -> Result<Partition, SinkError> {
     let layout = &table.layout;
     let path = partition_path(layout, &layout.partition_values(&item.key)?)?;
@@ -254,6 +258,7 @@ fn write_partition(
     let mut files = Files::new(layout, &table.form, directory, options.file_rows_max, 0);
     let mut head = RecordBatch::new_empty(Arc::clone(&layout.file));
     while let Some(batch) = merge.next_batch()? {
+        options.stop.check()?;
         let missing = options
             .preview_rows
             .saturating_sub(head.num_rows())

@@ -58,6 +58,9 @@ pub enum RunError {
     /// A delivery that does not fit the job.
     #[error("{0}")]
     Delivery(String),
+    /// It was asked to end.
+    #[error("interrupted: nothing was published")]
+    Stopped,
     /// Tables that are not this run's to publish.
     #[error("{}", super::ownership::describe(.0))]
     NotOwned(Vec<NotOwned>),

@@ -24,6 +24,7 @@ use super::RunError;
 use super::graph::Graph;
 use super::maintain::commit::{is_half_done, shadow};
 use super::maintain::inputs::checkpoint;
+use super::maintain::standing::Standing;
 use super::maintain::state_of;
 use super::maintain::views::Views;
 use super::tables::PerTable;
@@ -226,19 +227,25 @@ impl Inspection {
     /// # Errors
     /// When a view cannot be rendered, or the state is damaged.
     pub fn outdated(&self, job: &Job) -> Result<Vec<String>, RunError> {
-        let views = self.compare(job)?;
+        let (views, standing) = self.compare(job)?;
         let mut names: Vec<String> = views.rebuilt.keeps.into_iter().collect();
         names.extend(views.gone.views.into_keys());
         names.extend(views.gone.tables.into_keys());
         names.extend(views.quarantine.then(|| QUARANTINE_TABLE.to_owned()));
+        names.extend(standing.moved().map(str::to_owned));
         names.sort();
         names.dedup();
         Ok(names)
     }
 
-    fn compare(&self, job: &Job) -> Result<Views, RunError> {
+    fn compare(&self, job: &Job) -> Result<(Views, Standing), RunError> {
         let copies = self.directory.layout.table_copies();
-        Views::compare(job, &self.reading, &copies, false, &BTreeSet::new())
+        let layout = &self.directory.layout;
+        let tables = PerTable::with_copies(job, &copies, |_| Graph::Resumed);
+        let standing = Standing::of_places(&tables, &self.reading, layout)?;
+        let taken = BTreeSet::new();
+        let views = Views::compare(job, &self.reading, &copies, false, &taken, &standing)?;
+        Ok((views, standing))
     }
 
     /// Which rows of a view are those that a cold batch would give, where some of its windows are final.
@@ -246,7 +253,7 @@ impl Inspection {
     /// # Errors
     /// When a view cannot be rendered, or the state is damaged.
     pub fn open_rows(&self, job: &Job, view: &str) -> Result<Open, RunError> {
-        let views = self.compare(job)?.kept;
+        let views = self.compare(job)?.0.kept;
         let retains = |view: &str| {
             job.sinks
                 .iter()

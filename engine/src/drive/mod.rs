@@ -17,6 +17,7 @@ mod late;
 mod maintain;
 mod ownership;
 mod progress;
+mod quarantine;
 mod replay;
 mod report;
 mod resident;
@@ -27,12 +28,12 @@ mod workers;
 
 pub use self::error::RunError;
 pub use self::inspect::{Inspection, KeptInputs, KeptSource, Open, StateSizes};
-pub use self::late::LATE_TABLE;
 pub use self::maintain::{
     CRASH_POINTS, FILLED, FollowOptions, MaintainOptions, Pace, Thresholds, follow, maintain,
 };
 pub use self::ownership::{NotOwned, Owner};
 pub use self::progress::{Counters, Progress};
+pub use self::quarantine::{Quarantine, QuarantinedRow};
 pub use self::replay::{History, OffsetBound, Replay, ReplayOptions, Replayed, Step, parse_time};
 pub use self::report::{Published, RunReport, TableReport};
 pub use self::resident::{Resident, TableChanges};

@@ -110,10 +110,11 @@ impl fmt::Display for NotOwned {
 impl Claimant<'_> {
     /// The mark of a table that this claimant publishes; `commit` is the one that it makes.
     pub fn mark(&self, table: &Table, commit: Option<OwnerCommit>) -> Option<TableOwner> {
-        let Origin::Relation { name, .. } = &table.origin else {
-            return None;
+        let view = match &table.origin {
+            Origin::Relation { name, .. } => name,
+            Origin::Late | Origin::Quarantine => &*table.spec.name,
         };
-        (!table.is_copy).then(|| TableOwner::new(self.job, name, commit))
+        table.is_published.then(|| TableOwner::new(self.job, view, commit))
     }
 
     /// Claims tables; those of others are refused, or taken over.
@@ -257,6 +258,7 @@ mod tests {
                 name: "v".to_owned(),
             },
             is_copy: false,
+            is_published: true,
         }
     }
 

@@ -41,6 +41,14 @@ pub struct RunOptions {
 /// # Errors
 /// When anything fails. The tables are then as they were.
 pub fn run(job: &Job, options: &RunOptions, progress: &Progress) -> Result<RunReport, RunError> {
+    run_once(job, options, progress).map_err(|error| progress.told(error))
+}
+
+fn run_once(
+    job: &Job,
+    options: &RunOptions,
+    progress: &Progress,
+) -> Result<RunReport, RunError> {
     let mut clock = Stages::start(progress);
     clock.enter("plan");
     let name = job.short_name();
@@ -62,15 +70,17 @@ pub fn run(job: &Job, options: &RunOptions, progress: &Progress) -> Result<RunRe
     let write = WriteOptions {
         threads: options.workers,
         preview_rows: options.preview_rows,
+        stop: progress.stop.clone(),
         ..WriteOptions::default()
     };
-    let staged = stage(&epoch, runs, &claimant, write)?;
+    let staged = stage(&epoch, runs, &claimant, &write)?;
     let rows_read = epoch.intakes.iter().map(|intake| counted(intake).0).sum();
     let rows_quarantined = staged.quarantine.written.rows;
     balance::check(&epoch, signed(rows_quarantined))?;
 
     clock.enter("publish");
     claimant.claim(epoch.tables.iter())?;
+    progress.begin_commit()?;
     let reports = staged.as_ref().map(report);
     publish(epoch.staging, staged.into_values())?;
     let quarantine_path = reports.quarantine_path();
@@ -124,7 +134,7 @@ fn stage(
     epoch: &Epoch,
     runs: PerTable<Vec<Run>>,
     claimant: &Claimant<'_>,
-    options: WriteOptions,
+    options: &WriteOptions,
 ) -> Result<PerTable<StagedTable>, RunError> {
     let tables = epoch.tables.as_ref().zip(runs);
     let tables = tables.map(|(table, runs)| TableRuns {

@@ -3,13 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tidewater_connectors::file::sink::quarantine_spec;
+use tidewater_connectors::file::sink::{QUARANTINE_TABLE, quarantine_beside, quarantine_spec};
 use tidewater_connectors::sink::TableSpec;
 
 use super::RunError;
 use super::graph::Graph;
-use super::late::late_spec;
-use crate::job::Job;
+use crate::job::{DirectorySpec, Job, LATE_TABLE, late_spec};
 
 /// A value for each table of an epoch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -103,6 +102,8 @@ pub struct Table {
     pub origin: Origin,
     /// Whether its rows go to another system. Its files are a copy then.
     pub is_copy: bool,
+    /// Whether its directory is for others to read, and not part of the state.
+    pub is_published: bool,
 }
 
 /// Where a table's changes come from.
@@ -122,29 +123,18 @@ pub enum Origin {
 }
 
 impl PerTable<Table> {
-    /// The tables of a job that keeps a state, with the directory that holds copies of tables that go to other systems. `graph`
-    /// tells which graph renders a relation.
+    /// The tables of a job that keeps a state. `copies` is the directory in the state that holds copies of tables that go
+    /// to other systems, and the tables of bad and of late rows where the job says nothing else. `graph` tells which graph
+    /// renders a relation.
     pub fn with_copies(job: &Job, copies: &Path, graph: impl Fn(&str) -> Graph) -> Self {
-        let sinks = job.sinks.iter().map(|sink| Table {
-            spec: Arc::new(sink.files(copies)),
-            origin: Origin::Relation {
-                graph: graph(&sink.view),
-                name: sink.view.clone(),
-            },
-            is_copy: sink.external().is_some(),
-        });
-        // Beside the tables that are published as files; beside the copies where none is.
-        let output = published_directory(job).unwrap_or_else(|| copies.to_path_buf());
+        let in_state = |name: &str| (DirectorySpec::parquet(copies.join(name)), false);
+        let quarantine = declared(job.quarantine.as_ref());
+        let late = declared(job.late.as_ref());
         let retains = job.sinks.iter().any(|sink| sink.retain.is_some());
-        let own = |spec, origin| Table {
-            spec: Arc::new(spec),
-            origin,
-            is_copy: false,
-        };
         Self {
-            sinks: sinks.collect(),
-            late: retains.then(|| own(late_spec(&output), Origin::Late)),
-            quarantine: own(quarantine_spec(&output), Origin::Quarantine),
+            sinks: sinks(job, copies, graph),
+            late: retains.then(|| Table::late(late.unwrap_or_else(|| in_state(LATE_TABLE)))),
+            quarantine: Table::quarantine(quarantine.unwrap_or_else(|| in_state(QUARANTINE_TABLE))),
         }
     }
 
@@ -164,26 +154,55 @@ impl PerTable<Table> {
                 target.connector().title()
             )));
         }
-        let tables = Self::with_copies(job, Path::new(""), |_| Graph::Rebuilt);
-        // Nothing is final without a state.
+        let first = job.sinks.iter().find_map(|sink| sink.directory());
+        let beside = first.map_or_else(|| PathBuf::from(job.short_name()), |first| first.path.clone());
+        let beside = (DirectorySpec::parquet(quarantine_beside(&beside)), true);
         Ok(Self {
+            sinks: sinks(job, Path::new(""), |_| Graph::Rebuilt),
+            // Nothing is final without a state.
             late: None,
-            ..tables
+            quarantine: Table::quarantine(declared(job.quarantine.as_ref()).unwrap_or(beside)),
         })
     }
 }
 
-/// The deepest directory that holds all tables published as files; `None` without any.
-fn published_directory(job: &Job) -> Option<PathBuf> {
-    let directories = job.sinks.iter().filter_map(|sink| sink.directory());
-    let parents = directories.map(|table| table.path.parent().unwrap_or(Path::new("")));
-    let common = parents.reduce(|common, parent| {
-        common
-            .ancestors()
-            .find(|ancestor| parent.starts_with(ancestor))
-            .unwrap_or(Path::new(""))
+impl Table {
+    fn quarantine((place, is_published): (DirectorySpec, bool)) -> Self {
+        let spec = quarantine_spec(place.path, place.partition_by, place.encoding);
+        Self {
+            spec: Arc::new(spec),
+            origin: Origin::Quarantine,
+            is_copy: false,
+            is_published,
+        }
+    }
+
+    fn late((place, is_published): (DirectorySpec, bool)) -> Self {
+        Self {
+            spec: Arc::new(late_spec(place)),
+            origin: Origin::Late,
+            is_copy: false,
+            is_published,
+        }
+    }
+}
+
+/// The place that a job declares for a table of its own.
+fn declared(place: Option<&DirectorySpec>) -> Option<(DirectorySpec, bool)> {
+    Some((place?.clone(), true))
+}
+
+fn sinks(job: &Job, copies: &Path, graph: impl Fn(&str) -> Graph) -> Vec<Table> {
+    let tables = job.sinks.iter().map(|sink| Table {
+        spec: Arc::new(sink.files(copies)),
+        origin: Origin::Relation {
+            graph: graph(&sink.view),
+            name: sink.view.clone(),
+        },
+        is_copy: sink.external().is_some(),
+        is_published: sink.external().is_none(),
     });
-    common.map(Path::to_path_buf)
+    tables.collect()
 }
 
 #[cfg(test)]
@@ -208,25 +227,31 @@ mod tests {
     const TOPIC: &str = "COPY t TO 'kafka://host:9092/t' OPTIONS ('mode' 'changelog');";
 
     #[test]
-    fn the_quarantine_lies_beside_the_published_tables() {
+    fn the_quarantine_is_a_jobs_own() {
+        // (what the job publishes, the quarantine with a state, without one)
         let cases = [
-            ("COPY t TO 'out/a/t';".to_owned(), "out/a/_quarantine"),
-            (
-                "COPY t TO 'out/a/t'; COPY t TO 'out/b/t';".to_owned(),
-                "out/_quarantine",
-            ),
-            (format!("COPY t TO 'out/a/t'; {TOPIC}"), "out/a/_quarantine"),
-            (TOPIC.to_owned(), "state/tables/_quarantine"),
+            ("COPY t TO 'out/a';", "state/tables/_quarantine", "out/_quarantine-a"),
+            ("COPY t TO 'result';", "state/tables/_quarantine", "_quarantine-result"),
+            ("COPY t TO '/a/t'; COPY t TO '/b/t';", "state/tables/_quarantine", "/a/_quarantine-t"),
+            ("COPY t TO 'out/a'; COPY QUARANTINE TO 'bad';", "bad", "bad"),
+            ("COPY t TO 'out/a'; COPY _quarantine TO 'bad' STORED AS CSV;", "bad", "bad"),
         ];
-        for (copies, quarantine) in cases {
-            let job = job(&copies);
-            let copies_of_topics = Path::new("state/tables");
-            let tables = PerTable::with_copies(&job, copies_of_topics, |_| Graph::Rebuilt);
-            assert_eq!(
-                paths(&tables).last(),
-                Some(&("_quarantine", quarantine)),
-                "{copies}"
-            );
+        for (copies, with_state, without) in cases {
+            let job = job(copies);
+            let kept = PerTable::with_copies(&job, Path::new("state/tables"), |_| Graph::Rebuilt);
+            assert_eq!(paths(&kept).last(), Some(&("_quarantine", with_state)), "{copies}");
+            let once = PerTable::without_state(&job).unwrap();
+            assert_eq!(paths(&once).last(), Some(&("_quarantine", without)), "{copies}");
+        }
+    }
+
+    #[test]
+    fn late_rows_are_in_the_state_or_where_the_job_says() {
+        let retained = "COPY t TO 'out/t' OPTIONS ('retain' '1 day');";
+        for (more, expected) in [("", "state/tables/_late"), ("COPY LATE TO 'out/late';", "out/late")] {
+            let job = job(&format!("{retained} {more}"));
+            let tables = PerTable::with_copies(&job, Path::new("state/tables"), |_| Graph::Rebuilt);
+            assert_eq!(paths(&tables)[1], ("_late", expected));
         }
     }
 
@@ -237,7 +262,7 @@ mod tests {
         let expected = [
             ("t", "out/t"),
             ("t#2", "state/tables/t#2"),
-            ("_quarantine", "out/_quarantine"),
+            ("_quarantine", "state/tables/_quarantine"),
         ];
         assert_eq!(paths(&tables), expected);
         let error = PerTable::without_state(&job).unwrap_err();

@@ -141,6 +141,8 @@ impl JobBuilder {
             unread_sources: pruned.unread_sources,
             views: pruned.views,
             sinks,
+            quarantine: None,
+            late: None,
             warnings,
         })
     }

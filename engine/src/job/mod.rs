@@ -30,6 +30,7 @@ mod names;
 mod optimize;
 mod options;
 mod order;
+mod own_tables;
 mod parse;
 mod paths;
 mod phrasebook;
@@ -70,6 +71,8 @@ pub use self::dialect::analyzer_rules;
 pub(crate) use self::fallible::may_fail;
 pub use self::functions::{aggregate_functions, functions};
 pub use self::join_condition::JoinCondition;
+pub use self::own_tables::LATE_TABLE;
+pub(crate) use self::own_tables::{late_schema, late_spec};
 pub use self::parse::view_statements;
 pub(crate) use self::published_types::plain_type;
 pub use self::retain::Retain;
@@ -88,6 +91,10 @@ pub struct Job {
     pub views: Vec<View>,
     /// Where tables are published, in the order of the text.
     pub sinks: Vec<Sink>,
+    /// Where `COPY QUARANTINE TO` puts the rows that cannot be read.
+    pub quarantine: Option<DirectorySpec>,
+    /// Where `COPY LATE TO` puts the rows of windows that are closed.
+    pub late: Option<DirectorySpec>,
     /// Warnings, in the order of the text.
     pub warnings: Vec<Diagnostic>,
 }
@@ -160,6 +167,17 @@ pub struct DirectorySpec {
     pub encoding: Encoding,
 }
 
+impl DirectorySpec {
+    /// A table in Parquet, without partitions.
+    pub fn parquet(path: PathBuf) -> Self {
+        Self {
+            path,
+            partition_by: Vec::new(),
+            encoding: Encoding::default(),
+        }
+    }
+}
+
 impl Sink {
     /// The table's directory, unless it is published to another system.
     pub fn directory(&self) -> Option<&DirectorySpec> {
@@ -181,11 +199,7 @@ impl Sink {
     pub fn files(&self, copies: &Path) -> TableSpec {
         let directory = match &self.destination {
             Destination::Directory(directory) => directory.clone(),
-            Destination::External(_) => DirectorySpec {
-                path: copies.join(&*self.name),
-                partition_by: Vec::new(),
-                encoding: Encoding::default(),
-            },
+            Destination::External(_) => DirectorySpec::parquet(copies.join(&*self.name)),
         };
         TableSpec {
             name: Arc::clone(&self.name),

@@ -6,6 +6,7 @@ use datafusion_sql::sqlparser::ast::CreateView;
 use tidewater_connectors::Registry;
 
 use super::catalog::Catalog;
+use super::own_tables::{OwnTable, take_place, taken_name};
 use super::resolve::{Draft, resolve};
 use super::site::Site;
 use super::statement::{Kind, Statement, statements};
@@ -94,8 +95,10 @@ fn compile(
         drafts: &drafts,
         broken: &names.broken,
     };
-    let sinks = sinks(statements, &scope, errors);
+    let mut sinks = sinks(statements, &scope, errors);
     errors.extend(publish::in_the_way(&sinks, &sources));
+    let quarantine = take_place(OwnTable::Quarantine, &mut sinks, errors);
+    let late = take_place(OwnTable::Late, &mut sinks, errors);
     let is_idle = sinks.is_empty() && !drafts.iter().any(|draft| draft.materialized);
     if errors.is_empty() && is_idle {
         errors.push(idle(statements));
@@ -103,9 +106,13 @@ fn compile(
     if !errors.is_empty() {
         return None;
     }
-    finish(name, sources, drafts, sinks, statements, &names)
-        .map_err(|found| errors.push(found))
-        .ok()
+    let job = finish(name, sources, drafts, sinks, statements, &names);
+    let job = job.map_err(|found| errors.push(found)).ok()?;
+    Some(Job {
+        quarantine,
+        late,
+        ..job
+    })
 }
 
 /// The error about a job that would do nothing.
@@ -139,6 +146,9 @@ impl Names {
             .iter()
             .filter(|statement| !matches!(statement.kind, Kind::Copy(_)))
         {
+            if let Some(error) = taken_name(&statement.name, statement.place) {
+                errors.push(error);
+            }
             if let Some(other) = self.defined.get(&statement.name) {
                 let message = format!(
                     "'{}' is defined on line {} already",
@@ -204,7 +214,9 @@ fn sinks(
         let Kind::Copy(copy) = &statement.kind else {
             continue;
         };
-        let Some(schema) = catalog.schema(&statement.name) else {
+        let relation = catalog.schema(&statement.name);
+        let own = OwnTable::of_copy(&statement.name, relation.is_some());
+        let Some(schema) = own.map(OwnTable::schema).or(relation) else {
             errors.push(unknown_relation(
                 &statement.name,
                 statement.place,
@@ -216,7 +228,11 @@ fn sinks(
             .iter()
             .find(|draft| draft.name == statement.name)
             .map_or(&[][..], |draft| &draft.order_by);
-        match publish::sink(registry, copy, &schema, order_by, &site(statement)) {
+        let site = Site {
+            name: own.map_or(&*statement.name, OwnTable::name),
+            ..site(statement)
+        };
+        match publish::sink(registry, copy, &schema, order_by, &site) {
             Ok(sink) => {
                 let at = statement.tokens.find(&[Find::Text(copy.target.clone())]);
                 sinks.push((sink, at.unwrap_or(statement.place)));
@@ -289,6 +305,8 @@ fn finish(
         unread_sources: pruned.unread_sources,
         views: pruned.views,
         sinks,
+        quarantine: None,
+        late: None,
         warnings,
     })
 }

@@ -11,6 +11,7 @@ mod failures;
 mod faults;
 mod golden;
 mod inputs;
+mod interrupted;
 mod place;
 mod replay;
 mod retention;

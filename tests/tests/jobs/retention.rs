@@ -12,6 +12,7 @@ CREATE MATERIALIZED VIEW by_day AS
 CREATE MATERIALIZED VIEW in_all AS SELECT k, sum(v) AS total FROM s GROUP BY k;
 COPY by_day TO '${output}/by_day' STORED AS PARQUET PARTITIONED BY (day) OPTIONS ('retain' '10 days');
 COPY in_all TO '${output}/in_all';
+COPY LATE TO '${output}/late';
 ";
 
 fn by_day(place: &Place) -> Vec<String> {
@@ -74,7 +75,7 @@ fn final_windows_stay_and_late_rows_are_kept_aside() {
         ("reason", "text"),
         ("row", "text"),
     ]);
-    let rows = place.rows("_late", &late);
+    let rows = place.rows("late", &late);
     assert_eq!(rows.len(), 2);
     assert!(
         rows[0].starts_with("by_day|2024-01-01|taken in|windows before 2024-01-10 are final|"),
@@ -100,7 +101,7 @@ fn final_windows_stay_and_late_rows_are_kept_aside() {
         "b|2024-01-01|1|1|2|2",
     ];
     assert_eq!(by_day(&place), third);
-    assert_eq!(place.rows("_late", &late).len(), 5);
+    assert_eq!(place.rows("late", &late).len(), 5);
 }
 
 #[test]

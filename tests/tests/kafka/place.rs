@@ -68,7 +68,7 @@ impl Place {
 
     /// The rows of the quarantine, in order.
     pub fn quarantine(&self) -> Vec<String> {
-        let rows = rows_by_partition(&self.path("out/_quarantine"));
+        let rows = rows_by_partition(&self.path("state/tables/_quarantine"));
         rows.into_values().flatten().collect()
     }
 }

@@ -51,6 +51,17 @@ fn while_the_job_changes() {
     dies_everywhere(changed, [SECOND, FIRST], &[]);
 }
 
+#[test]
+fn while_damaged_tables_are_mended() {
+    let damaged = || {
+        let place = ledger::committed();
+        std::fs::remove_file(place.path("out/entries/day=2024-01-01/part-00000.parquet")).unwrap();
+        std::fs::write(place.path("out/sums/part-00000.csv"), "k,c,s,hi\n").unwrap();
+        place
+    };
+    dies_everywhere(damaged, [SECOND, FIRST], &[]);
+}
+
 fn dies_everywhere(place: fn() -> Maintained, versions: [Version; 2], more: &[&str]) {
     dies_at(points(), place, versions, more);
 }
@@ -72,6 +83,10 @@ fn dies_at(
         ledger::deliver(&place, version, 60);
         for _ in 0..2 {
             dies(&place, point, more);
+            // What is staged is not taken for what is published.
+            for staged in place.litter() {
+                assert!(staged.extension().is_some_and(|end| end == "part"), "{point}: {}", staged.display());
+            }
             for (partition, rows) in rows(&place) {
                 assert!(
                     Some(&rows) == old.get(&partition) || Some(&rows) == new.get(&partition),

@@ -10,6 +10,7 @@ mod faults;
 mod histories;
 mod job_changes;
 mod kills;
+mod mended;
 mod ownership;
 mod path_columns;
 mod refusals;

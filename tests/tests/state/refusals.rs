@@ -14,15 +14,6 @@ use tidewater_tests::ledger::{self, FIRST, SECOND, SQL};
 use tidewater_tests::maintained::Maintained;
 use tidewater_tests::{published, seed};
 
-/// Asserts that a run fails with these words, leaves the tables, and succeeds with `--rebuild`.
-#[track_caller]
-fn refused_until_rebuilt(place: &Maintained, words: &[&str]) {
-    let before = place.tables();
-    let _ = place.run(&[]).code(1).no_panic().says(words);
-    assert_eq!(place.tables(), before);
-    rebuilt(place);
-}
-
 #[track_caller]
 fn rebuilt(place: &Maintained) {
     let _ = place.commits(&["--rebuild"]).no_panic();
@@ -268,38 +259,6 @@ fn flip(path: &Path) {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 0x10;
     fs::write(path, bytes).unwrap();
-}
-
-#[test]
-fn published_files_that_are_tampered_with_or_gone() {
-    for file in [
-        "entries/day=2024-01-01/part-00000.parquet",
-        "sums/part-00000.csv",
-        "regions/region=north/part-00000.jsonl",
-        "_quarantine/part-00000.parquet",
-    ] {
-        for damage in [
-            |path: &Path| fs::remove_file(path).unwrap(),
-            |path: &Path| flip(path),
-            |path: &Path| fs::write(path, "something else").unwrap(),
-            |path: &Path| fs::remove_dir_all(path.parent().unwrap()).unwrap(),
-        ] {
-            let place = ledger::committed();
-            damage(&place.path("out").join(file));
-            ledger::deliver(&place, SECOND, 60);
-            let table = file.split('/').next().unwrap();
-            let is_gone = !place.path("out").join(table).exists();
-            let ran = place.run(&["--quiet"]);
-            if ran.code == Some(0) {
-                // Rows of text tables are read from their copies in the state, so a wrong file is overwritten. A
-                // table whose directory is missing is rebuilt.
-                assert!(!file.ends_with("parquet") || is_gone, "{file}");
-                place.assert_cold();
-            } else {
-                refused_until_rebuilt(&place, &[table, "--rebuild"]);
-            }
-        }
-    }
 }
 
 #[test]

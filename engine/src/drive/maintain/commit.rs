@@ -41,6 +41,7 @@ use tidewater_connectors::sink::{Encoding, SinkError, TableSpec};
 use tidewater_connectors::sink_connector::StagedSinks;
 
 use super::inputs::{CommittedSource, connectors, remove_unused};
+use super::standing::{CarriedTable, Standing};
 use super::views::Views;
 use crate::drive::RunError;
 use crate::drive::balance::{self, signed};
@@ -106,7 +107,10 @@ fn is_staged(state: &StateRecord, epoch: u64) -> Result<bool, SinkError> {
 }
 
 /// What is published, as the state tells it.
-struct FromState<'a>(&'a Reading);
+struct FromState<'a> {
+    reading: &'a Reading,
+    standing: &'a Standing,
+}
 
 impl FromState<'_> {
     fn told<T>(table: &str, result: Result<T, StoreError>) -> Result<T, SinkError> {
@@ -119,13 +123,17 @@ impl FromState<'_> {
 
 impl PublishedRecord for FromState<'_> {
     fn partition(&self, table: &str, path: &str) -> Result<Option<PublishedPartition>, SinkError> {
-        Self::told(table, self.0.record(PARTITIONS, &pair_key(table, path)))
+        let restamped = self.standing.restamped.get(table);
+        if let Some(partition) = restamped.and_then(|partitions| partitions.get(path)) {
+            return Ok(Some(partition.clone()));
+        }
+        Self::told(table, self.reading.record(PARTITIONS, &pair_key(table, path)))
     }
 
     fn partitions(&self, table: &str) -> Result<Vec<String>, SinkError> {
         let prefix = pair_key(table, "");
         let records: Result<BTreeMap<String, PublishedPartition>, _> =
-            self.0.records(PARTITIONS, &prefix);
+            self.reading.records(PARTITIONS, &prefix);
         Ok(Self::told(table, records)?.into_keys().collect())
     }
 }
@@ -152,6 +160,8 @@ pub struct Commit<'a> {
     pub state: StateRecord,
     /// What became of the views.
     pub views: &'a Views,
+    /// How the published tables were found.
+    pub standing: &'a Standing,
     /// Names of the parts of each view whose state is kept.
     pub parts: BTreeMap<String, Vec<String>>,
     /// What changed of each source.
@@ -173,7 +183,7 @@ impl Commit<'_> {
         &self,
         epoch: &Epoch,
         runs: PerTable<Vec<Run>>,
-        options: WriteOptions,
+        options: &WriteOptions,
     ) -> Result<PerTable<Option<StagedChange>>, RunError> {
         disk::crash_point(COMPUTED);
         let layout = &self.directory.layout;
@@ -181,7 +191,8 @@ impl Commit<'_> {
         remove_and_make(&layout.changes_of(next))?;
         let mut written = Vec::new();
         let changes = epoch.tables.as_ref().zip(runs).try_map(|(table, runs)| {
-            let replace = self.is_replaced(table);
+            let carried = self.carried(table);
+            let replace = self.is_replaced(table) || carried.is_some();
             if runs.is_empty() && !replace {
                 return Ok(None);
             }
@@ -189,6 +200,10 @@ impl Commit<'_> {
                 let path = layout.changes(next, &table.spec.name);
                 write_changes(&path, &table.spec, &changes)?;
                 written.push(path);
+            }
+            let mut runs = runs;
+            if let Some(carried) = carried {
+                runs.extend(carried.rows(&table.spec, &epoch.staging)?);
             }
             Ok::<_, RunError>(Some(TableChange {
                 spec: Arc::clone(&table.spec),
@@ -202,7 +217,10 @@ impl Commit<'_> {
         sync_all(written)?;
         let is_staged = changes.as_ref().map(Option::is_some);
         let changes = changes.into_values().into_iter().flatten().collect();
-        let published = FromState(self.reading);
+        let published = FromState {
+            reading: self.reading,
+            standing: self.standing,
+        };
         let staged = stage_changes(&epoch.staging, changes, &published, options, self.sizes)?;
         disk::crash_point(STAGED);
         let mut staged = staged.into_iter();
@@ -283,6 +301,22 @@ impl Commit<'_> {
         records.collect()
     }
 
+    /// The rows from which a table is written whole, unless it is made anew.
+    fn carried(&self, table: &Table) -> Option<&CarriedTable> {
+        let carried = self.standing.carried(table);
+        carried.filter(|_| !self.is_replaced(table))
+    }
+
+    /// Rows that came to a table and that went: not those from which it was written again.
+    pub fn counts(&self, table: &Table, staged: &StagedChange) -> (u64, u64) {
+        let (inserted, deleted) = (staged.rows_inserted, staged.rows_deleted);
+        let again = match self.carried(table) {
+            Some(_) => inserted.min(deleted),
+            None => 0,
+        };
+        (inserted - again, deleted - again)
+    }
+
     /// Whether a table is made anew.
     pub fn is_replaced(&self, table: &Table) -> bool {
         match &table.origin {
@@ -306,7 +340,9 @@ impl Commit<'_> {
     ) -> Result<Committed, RunError> {
         self.state.epoch += 1;
         let swaps = staged.present().flat_map(|table| table.swaps.clone());
-        self.state.swaps = swaps.collect();
+        let tables = epoch.tables.iter();
+        let discarded = tables.filter_map(|table| self.standing.carried(table)?.discarded());
+        self.state.swaps = swaps.chain(discarded).collect();
         self.state.table_paths = paths(&self.directory.layout, &epoch.tables);
         self.state.staged = staged_sinks;
         let delivered = self.sources.iter();
@@ -399,6 +435,7 @@ impl Commit<'_> {
         epoch: &Epoch,
         staged: &PerTable<Option<StagedChange>>,
     ) -> Result<Vec<TableChangeRecord>, RunError> {
+        self.standing.record(writing)?;
         for name in self.views.gone.tables.keys() {
             writing.remove(TABLES, name)?;
             writing.remove_all(PARTITIONS, &pair_key(name, ""))?;
@@ -408,6 +445,7 @@ impl Commit<'_> {
             let Some(staged) = staged else { continue };
             let name = staged.spec.name.to_string();
             let replaced = self.is_replaced(table);
+            let (inserted, deleted) = self.counts(table, staged);
             let old: Option<TableRecord> = self.reading.record(TABLES, &name)?;
             let before = old.map_or(0, |old| old.rows);
             if replaced {
@@ -436,11 +474,11 @@ impl Commit<'_> {
                 epoch: self.state.epoch,
             };
             writing.put(TABLES, &name, &record)?;
-            if replaced || staged.rows_inserted + staged.rows_deleted > 0 {
+            if replaced || inserted + deleted > 0 {
                 changed.push(TableChangeRecord {
                     table: name,
-                    inserted: staged.rows_inserted,
-                    deleted: staged.rows_deleted,
+                    inserted,
+                    deleted,
                     replaced,
                 });
             }

@@ -16,6 +16,7 @@ mod reports;
 mod session;
 mod sinks;
 mod sources_read;
+pub mod standing;
 mod thresholds;
 pub mod views;
 mod windows;
@@ -72,7 +73,8 @@ pub fn maintain(
         let mut clock = Stages::start(progress);
         clock.enter("open");
         let mut session = Session::open(job, options, progress, patience(options.notice))?;
-        let report = session.epoch(clock, None)?;
+        let report = session.epoch(clock, None);
+        let report = report.map_err(|error| progress.told(error))?;
         session.close()?;
         Ok(report)
     })

@@ -24,16 +24,17 @@ pub fn reports(
         let Some(staged) = staged else {
             return Ok(unchanged_table(table, before));
         };
+        let (rows_inserted, rows_deleted) = commit.counts(table, staged);
         Ok(TableReport {
             name: table.spec.name.to_string(),
             path: table.spec.path.clone(),
             rows: (before + staged.rows_inserted).saturating_sub(staged.rows_deleted),
-            rows_inserted: staged.rows_inserted,
-            rows_deleted: staged.rows_deleted,
+            rows_inserted,
+            rows_deleted,
             files_written: staged.files_written,
             published: if commit.is_replaced(table) {
                 Published::Anew
-            } else if staged.rows_inserted + staged.rows_deleted > 0 {
+            } else if rows_inserted + rows_deleted > 0 {
                 Published::Amended
             } else {
                 Published::Unchanged

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tidewater_connectors::connector::{ChangeRules, SourceChanges};
 use tidewater_connectors::disk;
@@ -21,6 +22,7 @@ use super::inputs::{CommittedSource, OpenSources, SourceInputs, SourceStreamOf};
 use super::reports::{reports, unchanged};
 use super::sinks::OpenSinks;
 use super::sources_read::SourcesRead;
+use super::standing::Standing;
 use super::views::Views;
 use super::windows::finalize;
 use crate::drive::graph::{Epoch, Graph};
@@ -50,7 +52,12 @@ pub struct Session<'a> {
     state: StateRecord,
     /// Whether everything is still to be built anew.
     rebuild: bool,
+    /// When the published tables were looked at last.
+    looked_at: Option<Duration>,
 }
+
+/// How often a follower looks at the published tables.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// What an epoch has to do.
 struct Work {
@@ -60,6 +67,8 @@ struct Work {
     /// What changed of each source.
     changes: Vec<Box<dyn SourceChanges>>,
     tables: PerTable<Table>,
+    /// How the published tables are found.
+    standing: Standing,
 }
 
 /// What the graphs of an epoch came to.
@@ -106,6 +115,7 @@ impl<'a> Session<'a> {
             keep_trying,
             state,
             rebuild: options.rebuild,
+            looked_at: None,
         })
     }
 
@@ -152,6 +162,7 @@ impl<'a> Session<'a> {
             reading: &work.reading,
             state: self.state.clone(),
             views: &work.views,
+            standing: &work.standing,
             parts: computed.parts,
             changes: &work.changes,
             sources,
@@ -159,7 +170,7 @@ impl<'a> Session<'a> {
             sizes: self.options.thresholds.tables,
         };
         let (epoch, runs) = (computed.epoch, computed.runs);
-        let stage = || commit.stage(&epoch, runs, self.write_options());
+        let stage = || commit.stage(&epoch, runs, &self.write_options());
         let (staged, record) = match fill {
             StateFill::First(fill) => {
                 let staged = fill.commit_during(&self.state, stage)?;
@@ -170,6 +181,7 @@ impl<'a> Session<'a> {
         commit.balance(&epoch, &staged)?;
         let staged_sinks = self.sinks.stage(self.state.epoch + 1)?;
 
+        self.progress.begin_commit()?;
         clock.enter("commit");
         let reports = reports(&commit, &epoch.tables, &staged)?;
         let deliveries = commit.deliveries();
@@ -205,6 +217,7 @@ impl<'a> Session<'a> {
         WriteOptions {
             threads: self.options.run.workers,
             preview_rows: self.options.run.preview_rows,
+            stop: self.progress.stop.clone(),
             ..WriteOptions::default()
         }
     }
@@ -232,17 +245,31 @@ impl<'a> Session<'a> {
         let copies = self.directory.layout.table_copies();
         let tables = PerTable::with_copies(&self.job, &copies, |_| Graph::Resumed);
         let claims = self.claim(&reading, &tables)?;
-        let views = Views::compare(&self.job, &reading, &copies, self.rebuild, &claims.taken)?;
+        let standing = self.look(&tables, &reading)?;
+        let (all, taken) = (self.rebuild, &claims.taken);
+        let views = Views::compare(&self.job, &reading, &copies, all, taken, &standing)?;
         let changes = self.compare_sources(&reading)?;
         let tables = PerTable::with_copies(&self.job, &copies, |view| views.graph(view));
-        announce(&views, &self.state, self.rebuild, self.options.notice);
+        announce(&views, &standing, &self.state, self.rebuild, self.options.notice);
         announce_moves(&tables, &reading, self.options.notice)?;
         Ok(Work {
             reading,
             views,
             changes,
             tables,
+            standing,
         })
+    }
+
+    /// Looks at the published tables; not again while a follower has just done so.
+    fn look(&mut self, tables: &PerTable<Table>, reading: &Reading) -> Result<Standing, RunError> {
+        let (now, layout) = ((self.options.now)(), &self.directory.layout);
+        let is_due = |at: Duration| now.saturating_sub(at) >= LOOK_EVERY;
+        if self.looked_at.is_some_and(|at| !is_due(at)) {
+            return Standing::of_places(tables, reading, layout);
+        }
+        self.looked_at = Some(now);
+        Standing::of(tables, reading, layout)
     }
 
     /// Makes sure that the tables are this state's.
@@ -289,10 +316,13 @@ impl<'a> Session<'a> {
         Ok(changes)
     }
 
-    fn has_work(Work { views, changes, .. }: &Work) -> bool {
+    fn has_work(work: &Work) -> bool {
+        let Work { views, changes, .. } = work;
         !changes.iter().all(|changes| changes.is_empty())
             || !views.rebuilt.keeps.is_empty()
             || views.quarantine
+            || views.late
+            || work.tables.iter().any(|table| work.standing.is_written_whole(table))
             || !views.gone.views.is_empty()
             || !views.gone.tables.is_empty()
     }
@@ -323,11 +353,13 @@ impl<'a> Session<'a> {
             }
         }
         let upgrades = &work.views.upgrades;
-        if updates.is_empty() && upgrades.is_empty() {
+        let restamped = &work.standing.restamped;
+        if updates.is_empty() && upgrades.is_empty() && restamped.is_empty() {
             return Ok(());
         }
         let writing = self.store.write()?;
         upgrades.write(&writing)?;
+        work.standing.record(&writing)?;
         for source in updates {
             let update = &source.outcome.checkpoint;
             writing.update_checkpoint(source.connector, &source.source, update)?;
@@ -454,7 +486,13 @@ pub fn state_of(
 }
 
 /// Says what is about to happen to views of a job that changed.
-fn announce(views: &Views, state: &StateRecord, rebuild: bool, notice: &dyn Fn(&str)) {
+fn announce(
+    views: &Views,
+    standing: &Standing,
+    state: &StateRecord,
+    rebuild: bool,
+    notice: &dyn Fn(&str),
+) {
     if state.epoch == 0 {
         return;
     }
@@ -462,14 +500,17 @@ fn announce(views: &Views, state: &StateRecord, rebuild: bool, notice: &dyn Fn(&
         let names: Vec<&str> = names.into_iter().map(String::as_str).collect();
         names.join(", ")
     };
-    if !views.rebuilt.keeps.is_empty() {
-        let names = list(views.rebuilt.keeps.iter().collect());
+    standing.notices.iter().for_each(|text| notice(text));
+    let changed = views.rebuilt.keeps.difference(&views.only_lost);
+    let changed: Vec<&String> = changed.collect();
+    if rebuild || !changed.is_empty() {
+        let names = list(if rebuild { views.rebuilt.keeps.iter().collect() } else { changed });
         let why = if rebuild {
             "--rebuild"
         } else if views.other_format {
             "the job has changed, or this version of Tidewater plans it otherwise than the one that made the state"
         } else {
-            "the job, or a table's directory, has changed"
+            "the job has changed"
         };
         notice(&format!("{why}: built anew from the kept inputs: {names}"));
     }

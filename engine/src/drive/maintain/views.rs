@@ -9,10 +9,10 @@ use std::sync::atomic::AtomicI64;
 use tidewater_connectors::file::sink::QUARANTINE_TABLE;
 
 use super::fingerprints::{Comparison, Fingerprints};
+use super::standing::Standing;
 use crate::drive::RunError;
 use crate::drive::graph::{Graph, Plan};
-use crate::drive::late::LATE_TABLE;
-use crate::job::Job;
+use crate::job::{Job, LATE_TABLE};
 use crate::plan::PlannedView;
 use crate::plan::assemble::{add_scanned, published_views};
 use crate::plan::retain::horizon;
@@ -35,6 +35,8 @@ pub struct Views {
     pub gone: Gone,
     /// Records whose fingerprints are the job's, in the format of an earlier version.
     pub upgrades: Upgrades,
+    /// Relations that are rebuilt for no other reason than that a table of theirs is not what was published.
+    pub only_lost: BTreeSet<String>,
     /// Whether something is built anew because its fingerprint has the format of another version.
     pub other_format: bool,
 }
@@ -59,7 +61,7 @@ pub struct Gone {
 
 impl Views {
     /// Compares the job with what is kept. `copies` holds copies of tables that go to other systems; `all` is to build everything
-    /// anew, and `lost` names tables whose files are not what this state published.
+    /// anew, `taken` names tables that were others', and `standing` tells which are not what was published.
     ///
     /// # Errors
     /// When a view cannot be rendered, or the state not be read.
@@ -68,14 +70,21 @@ impl Views {
         reading: &Reading,
         copies: &Path,
         all: bool,
-        lost: &BTreeSet<String>,
+        taken: &BTreeSet<String>,
+        standing: &Standing,
     ) -> Result<Self, RunError> {
         let recorded = Recorded::read(reading)?;
         let views = published_views(job)?;
         let fingerprints = Fingerprints::of(job, &views, copies);
-        let changed = recorded.changed(job, &fingerprints, all, lost);
-        let quarantine = all || !recorded.has_quarantine(&fingerprints);
-        let late = !recorded.has_table(LATE_TABLE);
+        let changed = recorded.changed(job, &fingerprints, all, &|table| {
+            taken.contains(table) || standing.lost.contains(table)
+        });
+        let otherwise = recorded.changed(job, &fingerprints, all, &|_| false);
+        let only_lost = changed.difference(&otherwise).cloned().collect();
+        let quarantine = all
+            || standing.lost.contains(QUARANTINE_TABLE)
+            || !recorded.is_same_view(QUARANTINE_TABLE, &fingerprints);
+        let late = standing.lost.contains(LATE_TABLE);
         let other_format = recorded.is_of_other_format(&fingerprints);
         let upgrades = recorded.upgrades(&fingerprints, &changed);
         let (mut kept, mut rebuilt) = split(&views, &changed);
@@ -102,6 +111,7 @@ impl Views {
             gone: recorded.gone(&fingerprints),
             fingerprints,
             upgrades,
+            only_lost,
             other_format,
         })
     }
@@ -179,17 +189,6 @@ impl Recorded {
             .is_some_and(Comparison::is_same)
     }
 
-    /// Whether a table's files are there. A directory that is gone cannot be amended: whoever removed it wants it made
-    /// anew.
-    fn has_table(&self, name: &str) -> bool {
-        let record = self.tables.get(name);
-        record.is_some_and(|record| record.path.is_dir())
-    }
-
-    fn has_quarantine(&self, fingerprints: &Fingerprints) -> bool {
-        self.is_same_view(QUARANTINE_TABLE, fingerprints) && self.has_table(QUARANTINE_TABLE)
-    }
-
     /// The relations that are built anew: those whose fingerprint is another one, and those of which a table is
     /// published in another way.
     fn changed(
@@ -197,17 +196,17 @@ impl Recorded {
         job: &Job,
         fingerprints: &Fingerprints,
         all: bool,
-        lost: &BTreeSet<String>,
+        is_lost: &dyn Fn(&str) -> bool,
     ) -> BTreeSet<String> {
         let is_published = |name: &str| {
             let record = self.tables.get(name);
             record.is_some_and(|record| {
                 let comparison = fingerprints.compare_table(name, &record.fingerprint);
-                comparison.is_same() && record.path.is_dir()
+                comparison.is_same()
             })
         };
         let sinks = job.sinks.iter();
-        let sinks = sinks.filter(|sink| lost.contains(&*sink.name) || !is_published(&sink.name));
+        let sinks = sinks.filter(|sink| is_lost(&sink.name) || !is_published(&sink.name));
         let relations = fingerprints.relations();
         let relations = relations.filter(|name| *name != QUARANTINE_TABLE);
         let relations = relations.filter(|name| all || !self.is_same_view(name, fingerprints));

@@ -1,0 +1,135 @@
+//! Looks at published files without reading them: size, time of modification and inode tell whether each is the one that
+//! was published. Only a file of which one of these differs is read, and compared by its checksum: one that was copied or
+//! touched holds what was published.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tidewater_contract::sink::{SinkError, TableSpec};
+
+use super::manifest::{PublishedFile, PublishedPartition};
+use super::published::{Fault, is_as_published, parquet_path};
+
+/// What tells a file from another of the same name and size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileStamp {
+    inode: u64,
+    modified_ns: i64,
+}
+
+impl FileStamp {
+    /// That of a file.
+    pub fn of(found: &fs::Metadata) -> Self {
+        let seconds = found.mtime().saturating_mul(1_000_000_000);
+        Self {
+            inode: found.ino(),
+            modified_ns: seconds.saturating_add(found.mtime_nsec()),
+        }
+    }
+}
+
+/// What became of a table's files.
+#[derive(Debug, Default)]
+pub struct TableLook {
+    /// Files that are not what was published, below the table's directory; empty for the directory itself.
+    pub damaged: Vec<(PathBuf, Fault)>,
+    /// Whether the Parquet copy of a table in text is what was published; true without one.
+    pub has_copy: bool,
+    /// Partitions whose files are what was published and have other stamps.
+    pub restamped: BTreeMap<String, PublishedPartition>,
+}
+
+/// Looks at a table, with its shadow where it is published as text. A file that was recorded without a stamp is taken for
+/// what was published if it has its size.
+///
+/// # Errors
+/// When a file cannot be looked up, or not be read.
+pub fn look(
+    spec: &TableSpec,
+    shadow: Option<&Path>,
+    published: BTreeMap<String, PublishedPartition>,
+) -> Result<TableLook, SinkError> {
+    let mut look = TableLook {
+        has_copy: true,
+        ..TableLook::default()
+    };
+    if !spec.path.is_dir() {
+        look.damaged.push((PathBuf::new(), Fault::Missing));
+    }
+    for (partition, mut content) in published {
+        let mut is_restamped = false;
+        for file in &mut content.files {
+            let below = Path::new(&partition).join(&file.name);
+            let seen = seen(&spec.path.join(&below), file.bytes, file.checksum, &mut file.stamp)?;
+            match seen {
+                Seen::Same => {}
+                Seen::Restamped => is_restamped = true,
+                Seen::Damaged(fault) => look.damaged.push((below.clone(), fault)),
+            }
+            match seen_copy(shadow, &below, file)? {
+                Seen::Same => {}
+                Seen::Restamped => is_restamped = true,
+                Seen::Damaged(fault) => {
+                    look.has_copy = false;
+                    look.damaged.push((below, fault));
+                }
+            }
+        }
+        if is_restamped {
+            look.restamped.insert(partition, content);
+        }
+    }
+    Ok(look)
+}
+
+/// What a look at a file came to.
+enum Seen {
+    Same,
+    /// Its content is the same.
+    Restamped,
+    Damaged(Fault),
+}
+
+fn seen_copy(
+    root: Option<&Path>,
+    below: &Path,
+    file: &mut PublishedFile,
+) -> Result<Seen, SinkError> {
+    let (Some(root), Some(copy)) = (root, &mut file.shadow) else {
+        return Ok(Seen::Same);
+    };
+    seen(&parquet_path(root, below), copy.bytes, copy.checksum, &mut copy.stamp)
+}
+
+fn seen(
+    path: &Path,
+    bytes: u64,
+    checksum: u64,
+    stamp: &mut Option<FileStamp>,
+) -> Result<Seen, SinkError> {
+    let found = match fs::metadata(path) {
+        Ok(found) => found,
+        Err(error) if is_absent(&error) => return Ok(Seen::Damaged(Fault::Missing)),
+        Err(error) => return Err(SinkError::io("look up", path)(error)),
+    };
+    if !found.is_file() || found.len() != bytes {
+        return Ok(Seen::Damaged(Fault::Changed));
+    }
+    let now = FileStamp::of(&found);
+    match stamp.replace(now) {
+        Some(before) if before == now => Ok(Seen::Same),
+        Some(_) if !is_as_published(path, bytes, checksum)? => Ok(Seen::Damaged(Fault::Changed)),
+        _ => Ok(Seen::Restamped),
+    }
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}

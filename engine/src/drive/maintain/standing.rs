@@ -1,0 +1,299 @@
+//! How the published tables stand against the last commit, as a run finds them: as they were published, damaged, or moved.
+//!
+//! | a table | is |
+//! |---|---|
+//! | whose files are what was published | amended |
+//! | in text, whose files are damaged and whose Parquet copy in the state is not | written again from the copy |
+//! | in Parquet, whose files are damaged | rebuilt with its view, from the stored inputs |
+//! | of bad or late rows, that is declared in another place now | written there from its old files, which go |
+//! | of bad rows, whose files are damaged | rebuilt from the stored inputs |
+//! | of late rows, whose files are damaged | begun anew: the inputs do not tell which rows came late |
+//!
+//! Older versions published the tables of bad and of late rows beside the others, where other jobs might do so too.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tidewater_connectors::file::sink::{
+    DEFAULT_SHARD_BYTES, Fault, PublishedPartition, PublishedTable, Run, Staging, Swap, TableLook,
+    TableShard, is_only_table, look,
+};
+use tidewater_connectors::sink::{Encoding, TableSpec};
+
+use super::commit::shadow;
+use crate::drive::RunError;
+use crate::drive::tables::{Origin, PerTable, Table};
+use crate::state::directory::StateLayout;
+use crate::state::{
+    PARTITIONS, Reading, StoreError, TABLES, TableRecord, Writing, pair_key,
+};
+
+/// How the tables stand.
+#[derive(Default)]
+pub struct Standing {
+    /// Tables that are not what was published and can only be rebuilt, by name.
+    pub lost: BTreeSet<String>,
+    /// Tables that are written whole from rows that are at hand, by name.
+    carried: BTreeMap<String, CarriedTable>,
+    /// Partitions whose files have other stamps than their records, by table.
+    pub restamped: BTreeMap<String, BTreeMap<String, PublishedPartition>>,
+    /// What the user is to hear.
+    pub notices: Vec<String>,
+}
+
+/// A table that is written whole from rows that are at hand.
+pub struct CarriedTable {
+    table: PublishedTable,
+    files: Vec<PathBuf>,
+    /// The directory that goes with the commit.
+    discarded: Option<PathBuf>,
+}
+
+impl CarriedTable {
+    /// Its rows.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn rows(&self, spec: &Arc<TableSpec>, staging: &Staging) -> Result<Vec<Run>, RunError> {
+        let mut shard = TableShard::new(Arc::clone(spec), staging, DEFAULT_SHARD_BYTES)?;
+        for file in &self.files {
+            self.table.read(file, |batch| shard.push(&batch, 1))?;
+        }
+        Ok(shard.finish()?)
+    }
+
+    /// What becomes of its old directory.
+    pub fn discarded(&self) -> Option<Swap> {
+        let target = self.discarded.clone()?;
+        Some(Swap::Discard { target })
+    }
+}
+
+impl Standing {
+    /// Looks at all tables.
+    ///
+    /// # Errors
+    /// When the state is damaged, or a file cannot be looked up.
+    pub fn of(
+        tables: &PerTable<Table>,
+        reading: &Reading,
+        layout: &StateLayout,
+    ) -> Result<Self, RunError> {
+        Self::looked(tables, reading, layout, true)
+    }
+
+    /// Looks where tables are, and not at their files.
+    ///
+    /// # Errors
+    /// When the state is damaged.
+    pub fn of_places(
+        tables: &PerTable<Table>,
+        reading: &Reading,
+        layout: &StateLayout,
+    ) -> Result<Self, RunError> {
+        Self::looked(tables, reading, layout, false)
+    }
+
+    fn looked(
+        tables: &PerTable<Table>,
+        reading: &Reading,
+        layout: &StateLayout,
+        at_files: bool,
+    ) -> Result<Self, RunError> {
+        let mut standing = Self::default();
+        for table in tables.iter() {
+            let name = &*table.spec.name;
+            let is_own = !matches!(table.origin, Origin::Relation { .. });
+            if !is_own && !at_files {
+                continue;
+            }
+            let record: Option<TableRecord> = reading.record(TABLES, name)?;
+            let Some(record) = record else {
+                standing.lost.extend(is_own.then(|| name.to_owned()));
+                continue;
+            };
+            let partitions: BTreeMap<String, PublishedPartition> =
+                reading.records(PARTITIONS, &pair_key(name, ""))?;
+            let before = former(table, &record, &partitions, layout);
+            if is_same_place(&before, &table.spec) {
+                if at_files {
+                    standing.look(table, before, partitions, layout)?;
+                }
+            } else if is_own {
+                standing.move_along(table, before, &partitions, layout)?;
+            }
+        }
+        Ok(standing)
+    }
+
+    /// The rows of a table that is written whole from them.
+    pub fn carried(&self, table: &Table) -> Option<&CarriedTable> {
+        self.carried.get(&*table.spec.name)
+    }
+
+    /// Whether a table is written whole from rows that are at hand.
+    pub fn is_written_whole(&self, table: &Table) -> bool {
+        self.carried(table).is_some()
+    }
+
+    /// Tables that are declared in another place now.
+    pub fn moved(&self) -> impl Iterator<Item = &str> {
+        self.carried.keys().map(String::as_str)
+    }
+
+    /// Records the stamps that changed.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn record(&self, writing: &Writing) -> Result<(), StoreError> {
+        for (table, partitions) in &self.restamped {
+            for (partition, content) in partitions {
+                writing.put(PARTITIONS, &pair_key(table, partition), content)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at a table that is where it was.
+    fn look(
+        &mut self,
+        table: &Table,
+        before: TableSpec,
+        partitions: BTreeMap<String, PublishedPartition>,
+        layout: &StateLayout,
+    ) -> Result<(), RunError> {
+        let name = table.spec.name.to_string();
+        let shadow = shadow(layout, &before);
+        let files = files(&partitions);
+        let looked = look(&before, shadow.as_deref(), partitions)?;
+        if looked.damaged.is_empty() {
+            if !looked.restamped.is_empty() {
+                self.restamped.insert(name, looked.restamped);
+            }
+            return Ok(());
+        }
+        let is_carried = shadow.is_some() && looked.has_copy;
+        self.notices.push(damage(table, &looked, is_carried));
+        if is_carried {
+            let carried = CarriedTable {
+                table: PublishedTable::new(Arc::new(before), shadow)?,
+                files,
+                discarded: None,
+            };
+            self.carried.insert(name, carried);
+        } else {
+            self.lost.insert(name);
+        }
+        Ok(())
+    }
+
+    /// Takes a table along that is declared in another place now.
+    fn move_along(
+        &mut self,
+        table: &Table,
+        before: TableSpec,
+        partitions: &BTreeMap<String, PublishedPartition>,
+        layout: &StateLayout,
+    ) -> Result<(), RunError> {
+        let name = table.spec.name.to_string();
+        let from = before.path.clone();
+        let shadow = shadow(layout, &before);
+        let published = PublishedTable::new(Arc::new(before), shadow)?;
+        let found = published.files(partitions)?;
+        let is_foreign = |fault: Option<Fault>| fault == Some(Fault::Foreign);
+        let mut faults = found.iter().filter_map(|file| file.fault);
+        if !from.is_dir() || faults.any(|fault| !is_foreign(Some(fault))) {
+            self.lost.insert(name);
+            return Ok(());
+        }
+        let is_alone = !found.iter().any(|file| is_foreign(file.fault)) && is_only_table(&from)?;
+        let now = &table.spec.path;
+        let is_apart = !now.starts_with(&from) && !from.starts_with(now);
+        let own = found.into_iter().filter(|file| !is_foreign(file.fault));
+        let carried = CarriedTable {
+            table: published,
+            files: own.map(|file| file.path).collect(),
+            discarded: (is_alone && is_apart).then_some(from),
+        };
+        self.carried.insert(name, carried);
+        Ok(())
+    }
+}
+
+/// That a table's files are not what was published, and what is done about it.
+fn damage(table: &Table, looked: &TableLook, is_carried: bool) -> String {
+    let name = &table.spec.name;
+    let Some((file, fault)) = looked.damaged.first() else {
+        return String::new();
+    };
+    let more = match looked.damaged.len() - 1 {
+        0 => String::new(),
+        1 => " and 1 more file".to_owned(),
+        more => format!(" and {more} more files"),
+    };
+    let remedy = match &table.origin {
+        _ if is_carried => "it is written again from its copy in the state",
+        Origin::Relation { .. } | Origin::Quarantine => "it is rebuilt from the stored inputs",
+        Origin::Late => "its earlier rows are lost, and it begins anew",
+    };
+    let path = table.spec.path.join(file);
+    let path = if file == Path::new("") { table.spec.path.as_path() } else { &path };
+    format!("table {name}: {} {}{more}: {remedy}", path.display(), fault.describe())
+}
+
+fn files(partitions: &BTreeMap<String, PublishedPartition>) -> Vec<PathBuf> {
+    let files = partitions.iter().flat_map(|(partition, content)| {
+        let files = content.files.iter();
+        files.map(move |file| Path::new(partition).join(&file.name))
+    });
+    files.collect()
+}
+
+fn is_same_place(before: &TableSpec, now: &TableSpec) -> bool {
+    before.path == now.path
+        && before.partition_by == now.partition_by
+        && before.encoding.extension() == now.encoding.extension()
+}
+
+/// How a table was published: where its record says, which moves with the state; with the columns and the format that the
+/// names of its files tell.
+fn former(
+    table: &Table,
+    record: &TableRecord,
+    partitions: &BTreeMap<String, PublishedPartition>,
+    layout: &StateLayout,
+) -> TableSpec {
+    let spec = &table.spec;
+    let copy = layout.table_copy(&spec.name);
+    let is_in_state = copy
+        .strip_prefix(layout.root())
+        .is_ok_and(|below| record.path.ends_with(below) && !record.path.exists());
+    let path = if is_in_state { copy } else { record.path.clone() };
+    let Some((folders, content)) = partitions.iter().next() else {
+        return TableSpec {
+            path,
+            ..TableSpec::clone(spec)
+        };
+    };
+    let columns = folders.split('/').filter_map(|folder| {
+        let (column, _) = folder.split_once('=')?;
+        spec.schema.index_of(column).ok()
+    });
+    let name = content.files.first().map_or("", |file| &file.name);
+    let encoding = match name.rsplit_once('.').map_or("", |(_, extension)| extension) {
+        extension if extension == spec.encoding.extension() => spec.encoding.clone(),
+        "csv" => Encoding::Csv {
+            delimiter: b',',
+            null_text: String::new(),
+        },
+        "jsonl" => Encoding::JsonLines,
+        _ => Encoding::default(),
+    };
+    TableSpec {
+        path,
+        partition_by: columns.collect(),
+        encoding,
+        ..TableSpec::clone(spec)
+    }
+}
