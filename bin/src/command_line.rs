@@ -51,10 +51,16 @@ mod tests {
     #[test]
     fn arguments_are_as_a_shell_takes_them() {
         for (arguments, expected) in [
-            (&["run", "jobs/a.sql", "--set", "in=data/x"][..], "run jobs/a.sql --set in=data/x"),
+            (
+                &["run", "jobs/a.sql", "--set", "in=data/x"][..],
+                "run jobs/a.sql --set in=data/x",
+            ),
             (&["run", "my job.sql", "", "가"], "run 'my job.sql' '' 가"),
             (&["--set", "x=it's $5"], r"--set 'x=it'\''s $5'"),
-            (&["my jobs/a.sql", "day=$(date)"], "'my jobs/a.sql' 'day=$(date)'"),
+            (
+                &["my jobs/a.sql", "day=$(date)"],
+                "'my jobs/a.sql' 'day=$(date)'",
+            ),
         ] {
             let arguments: Vec<String> = arguments.iter().map(|&text| text.to_owned()).collect();
             assert_eq!(joined(&arguments), expected);

@@ -41,7 +41,9 @@ pub fn run(args: &QuarantineArgs) -> Result<(), Failure> {
             None => "run the job first, or give the --state that it keeps",
             Some(_) => "run the job first",
         };
-        return Err(Failure::failed(format!("there is no quarantine in {place}: {hint}")));
+        return Err(Failure::failed(format!(
+            "there is no quarantine in {place}: {hint}"
+        )));
     }
     let examples = args.by.map_or(args.limit, |_| 0);
     let by = args.by.unwrap_or(QuarantineGroup::Reason);
@@ -59,7 +61,12 @@ pub fn run(args: &QuarantineArgs) -> Result<(), Failure> {
         }
     })?;
     let mut groups: Vec<Group> = groups.into_values().collect();
-    groups.sort_by(|one, other| other.rows.cmp(&one.rows).then_with(|| one.key.cmp(&other.key)));
+    groups.sort_by(|one, other| {
+        other
+            .rows
+            .cmp(&one.rows)
+            .then_with(|| one.key.cmp(&other.key))
+    });
     if args.json {
         return output::print(&format!("{}\n", to_json(&place, by, &groups)));
     }
@@ -74,7 +81,10 @@ pub fn run(args: &QuarantineArgs) -> Result<(), Failure> {
 fn key(by: QuarantineGroup, row: &QuarantinedRow) -> String {
     match by {
         QuarantineGroup::Reason => kind(&row.reason),
-        QuarantineGroup::Column => row.column.clone().unwrap_or_else(|| "(no column)".to_owned()),
+        QuarantineGroup::Column => row
+            .column
+            .clone()
+            .unwrap_or_else(|| "(no column)".to_owned()),
         QuarantineGroup::File => row.file.clone(),
         QuarantineGroup::Source => row.source.clone(),
     }
@@ -101,7 +111,11 @@ fn heading(place: &str, groups: &[Group]) -> String {
 fn reasons(place: &str, groups: &[Group], style: Style) -> String {
     let mut text = heading(place, groups);
     for group in groups {
-        text += &format!("\n{}: {}\n", style.bold(&count(group.rows, "row")), group.key);
+        text += &format!(
+            "\n{}: {}\n",
+            style.bold(&count(group.rows, "row")),
+            group.key
+        );
         if group.examples.is_empty() {
             continue;
         }
@@ -124,7 +138,10 @@ fn reasons(place: &str, groups: &[Group], style: Style) -> String {
         text += &table.render(style, "  ");
         let more = group.rows - group.examples.len() as u64;
         if more > 0 {
-            text += &format!("  … and {} more; --limit shows more of them\n", HumanCount(more));
+            text += &format!(
+                "  … and {} more; --limit shows more of them\n",
+                HumanCount(more)
+            );
         }
     }
     text
@@ -191,8 +208,14 @@ mod tests {
                 "'x' cannot be read as BIGINT: it is not a whole number",
                 "cannot be read as BIGINT: it is not a whole number",
             ),
-            ("'it's' cannot be read as DATE: no", "cannot be read as DATE: no"),
-            ("3 fields where the header has 4", "3 fields where the header has 4"),
+            (
+                "'it's' cannot be read as DATE: no",
+                "cannot be read as DATE: no",
+            ),
+            (
+                "3 fields where the header has 4",
+                "3 fields where the header has 4",
+            ),
         ] {
             assert_eq!(kind(reason), expected);
         }

@@ -8,8 +8,8 @@ use tidewater_engine::{Job, MaintainOptions, Progress, RunError, RunOptions, Run
 use crate::args::RunArgs;
 use crate::display::count;
 use crate::failure::Failure;
-use crate::signals::Ending;
 use crate::progress::{self, ProgressMode, Sample, Unit};
+use crate::signals::Ending;
 use crate::summary::{self, Summary};
 use crate::{clock, command_line, cores, job, log, memory, output, signals, thresholds};
 

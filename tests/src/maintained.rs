@@ -177,7 +177,11 @@ impl Maintained {
         };
         let (mut published, expected) = (of(&self.path("out")), of(&cold));
         let quarantine = of(&self.path("state/tables/_quarantine"));
-        published.extend(quarantine.into_values().map(|rows| ("_quarantine".into(), rows)));
+        published.extend(
+            quarantine
+                .into_values()
+                .map(|rows| ("_quarantine".into(), rows)),
+        );
         assert_eq!(
             published.keys().collect::<Vec<_>>(),
             expected.keys().collect::<Vec<_>>(),

@@ -28,7 +28,8 @@ const FORMAT: FormatOptions<'static> = FormatOptions::new()
 #[must_use]
 pub fn files(dir: &Path, schema: &SchemaRef) -> Vec<(PathBuf, RecordBatch)> {
     let paths = snapshot(dir).into_keys();
-    let paths = paths.filter(|path| ["parquet", "csv", "jsonl", "quarantine"].contains(&extension(path)));
+    let paths =
+        paths.filter(|path| ["parquet", "csv", "jsonl", "quarantine"].contains(&extension(path)));
     paths
         .map(|path| (path.clone(), file(dir, &path, schema)))
         .collect()

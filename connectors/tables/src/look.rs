@@ -64,7 +64,12 @@ pub fn look(
         let mut is_restamped = false;
         for file in &mut content.files {
             let below = Path::new(&partition).join(&file.name);
-            let seen = seen(&spec.path.join(&below), file.bytes, file.checksum, &mut file.stamp)?;
+            let seen = seen(
+                &spec.path.join(&below),
+                file.bytes,
+                file.checksum,
+                &mut file.stamp,
+            )?;
             match seen {
                 Seen::Same => {}
                 Seen::Restamped => is_restamped = true,
@@ -102,7 +107,12 @@ fn seen_copy(
     let (Some(root), Some(copy)) = (root, &mut file.shadow) else {
         return Ok(Seen::Same);
     };
-    seen(&parquet_path(root, below), copy.bytes, copy.checksum, &mut copy.stamp)
+    seen(
+        &parquet_path(root, below),
+        copy.bytes,
+        copy.checksum,
+        &mut copy.stamp,
+    )
 }
 
 fn seen(

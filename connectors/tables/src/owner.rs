@@ -89,12 +89,18 @@ impl TableOwner {
             Err(error) => Err(error),
         };
         let entries = entries.map_err(SinkError::io("list the directory", &mark))?;
-        let names = entries.iter().map(|entry| unescape(&entry.file_name().to_string_lossy()));
+        let names = entries
+            .iter()
+            .map(|entry| unescape(&entry.file_name().to_string_lossy()));
         Ok(Self::parse(&names.collect::<Vec<_>>()))
     }
 
     fn parse(names: &[String]) -> Option<Self> {
-        let value = |key: &str| names.iter().find_map(|name| name.strip_prefix(key)?.strip_prefix(' '));
+        let value = |key: &str| {
+            names
+                .iter()
+                .find_map(|name| name.strip_prefix(key)?.strip_prefix(' '))
+        };
         let commit = value("state").zip(value("commit"));
         let commit = commit.map(|(state, commit)| {
             let (epoch, committed_at) = commit.split_once(" at ")?;
@@ -118,7 +124,10 @@ impl TableOwner {
         let mut names = vec![format!("job {}", self.job), format!("view {}", self.view)];
         if let Some(commit) = &self.commit {
             names.push(format!("state {}", commit.state));
-            names.push(format!("commit {} at {}", commit.epoch, commit.committed_at));
+            names.push(format!(
+                "commit {} at {}",
+                commit.epoch, commit.committed_at
+            ));
         }
         names
     }
@@ -191,13 +200,21 @@ fn first_entry(directory: &Path) -> Result<Option<(String, bool)>, SinkError> {
     let entries = entries.map_err(SinkError::io("list the directory", directory))?;
     let named = entries.into_iter().map(|entry| {
         let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        (entry.file_name().to_string_lossy().into_owned(), is_directory)
+        (
+            entry.file_name().to_string_lossy().into_owned(),
+            is_directory,
+        )
     });
-    Ok(named.filter(|(name, _)| !name.starts_with(['_', '.'])).min())
+    Ok(named
+        .filter(|(name, _)| !name.starts_with(['_', '.']))
+        .min())
 }
 
 fn is_absent(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
 }
 
 /// A name that fits into the name of a directory, unlike any other.
@@ -232,7 +249,11 @@ mod tests {
     #[test]
     fn marks_say_what_was_marked() {
         let long = "가".repeat(300);
-        for (job, view) in [("sales", "by_day"), ("a/b=c %41\n", "Größe \"x\""), (&long, &long)] {
+        for (job, view) in [
+            ("sales", "by_day"),
+            ("a/b=c %41\n", "Größe \"x\""),
+            (&long, &long),
+        ] {
             for commit in [None, commit(12)] {
                 let table = tempdir().unwrap();
                 let owner = TableOwner::new(job, view, commit);
@@ -242,12 +263,19 @@ mod tests {
             }
         }
         let other = format!("{}나", "가".repeat(299));
-        assert_ne!(TableOwner::new(&long, "v", None), TableOwner::new(&other, "v", None));
+        assert_ne!(
+            TableOwner::new(&long, "v", None),
+            TableOwner::new(&other, "v", None)
+        );
     }
 
     #[test]
     fn a_mark_that_is_no_mark_is_none() {
-        for names in [&[][..], &["job sales"], &["job s", "view v", "state 1", "commit x at 2"]] {
+        for names in [
+            &[][..],
+            &["job sales"],
+            &["job s", "view v", "state 1", "commit x at 2"],
+        ] {
             let table = tempdir().unwrap();
             fs::create_dir(table.path().join(MARK)).unwrap();
             for name in names {
@@ -287,7 +315,11 @@ mod tests {
                 order_by: vec![],
                 encoding: Encoding::default(),
             };
-            assert_eq!(looks_like(&spec).unwrap(), *expected, "{files:?} {partition_by:?}");
+            assert_eq!(
+                looks_like(&spec).unwrap(),
+                *expected,
+                "{files:?} {partition_by:?}"
+            );
         }
     }
 }

@@ -78,11 +78,7 @@ impl Swap {
     }
 
     /// Does it; the directories where files got their names are added to `named`.
-    fn apply(
-        &self,
-        exchange: Exchange,
-        named: &mut BTreeSet<PathBuf>,
-    ) -> Result<(), SinkError> {
+    fn apply(&self, exchange: Exchange, named: &mut BTreeSet<PathBuf>) -> Result<(), SinkError> {
         match self {
             Self::File { staged, target, .. } => put_file(staged, target),
             Self::Directory {

@@ -153,7 +153,8 @@ impl Epoch {
         });
         while worker.has_dataflows() && !self.faults.raised() {
             if self.progress.stop.is_set() {
-                self.faults.raise("the run", "it was asked to end".to_owned());
+                self.faults
+                    .raise("the run", "it was asked to end".to_owned());
             }
             worker.step_or_park(Some(PARK));
         }

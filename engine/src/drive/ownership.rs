@@ -88,7 +88,11 @@ impl fmt::Display for NotOwned {
                 write!(f, "was published by the job {}", owner.job())?;
                 match &owner.commit {
                     Some(commit) => {
-                        write!(f, ", which keeps it with a state of its own (id {}, epoch {})", commit.state, commit.epoch)
+                        write!(
+                            f,
+                            ", which keeps it with a state of its own (id {}, epoch {})",
+                            commit.state, commit.epoch
+                        )
                     }
                     None => write!(f, ", from its view {}", owner.view()),
                 }
@@ -114,7 +118,9 @@ impl Claimant<'_> {
             Origin::Relation { name, .. } => name,
             Origin::Late | Origin::Quarantine => &*table.spec.name,
         };
-        table.is_published.then(|| TableOwner::new(self.job, view, commit))
+        table
+            .is_published
+            .then(|| TableOwner::new(self.job, view, commit))
     }
 
     /// Claims tables; those of others are refused, or taken over.
@@ -153,11 +159,19 @@ impl Claimant<'_> {
         claims: &mut Claims,
     ) -> Result<Option<Owner>, RunError> {
         let found = TableOwner::of(&table.spec.path)?;
-        let published = self.state.map(|state| state.published(table)).transpose()?.flatten();
+        let published = self
+            .state
+            .map(|state| state.published(table))
+            .transpose()?
+            .flatten();
         Ok(match (found, self.state) {
             (None, _) if published.is_some() => {
-                let mark = self.mark(table, published).filter(|_| table.spec.path.is_dir());
-                claims.unmarked.extend(mark.map(|mark| (table.spec.path.clone(), mark)));
+                let mark = self
+                    .mark(table, published)
+                    .filter(|_| table.spec.path.is_dir());
+                claims
+                    .unmarked
+                    .extend(mark.map(|mark| (table.spec.path.clone(), mark)));
                 None
             }
             (None, _) => (!looks_like(&table.spec)?).then_some(Owner::Unknown),
@@ -276,7 +290,11 @@ mod tests {
             std::fs::create_dir_all(&table.spec.path).unwrap();
             mark.mark(&table.spec.path).unwrap();
         }
-        let states = [None, Some(State { published: false }), Some(State { published: true })];
+        let states = [
+            None,
+            Some(State { published: false }),
+            Some(State { published: true }),
+        ];
         states.map(|state| {
             let claimant = |take_over| Claimant {
                 job: "j",
@@ -301,10 +319,19 @@ mod tests {
         assert_eq!(may_publish(mark("j", "w", None), "day=1"), no);
         assert_eq!(may_publish(mark("i", "v", None), "day=1"), no);
         let mine = |epoch| Some(commit("mine", epoch));
-        assert_eq!(may_publish(mark("j", "v", mine(5)), "day=1"), [false, true, true]);
-        assert_eq!(may_publish(mark("j", "w", mine(3)), "day=1"), [false, true, true]);
+        assert_eq!(
+            may_publish(mark("j", "v", mine(5)), "day=1"),
+            [false, true, true]
+        );
+        assert_eq!(
+            may_publish(mark("j", "w", mine(3)), "day=1"),
+            [false, true, true]
+        );
         assert_eq!(may_publish(mark("j", "v", mine(6)), "day=1"), no);
-        assert_eq!(may_publish(mark("j", "v", Some(commit("theirs", 1))), ""), no);
+        assert_eq!(
+            may_publish(mark("j", "v", Some(commit("theirs", 1))), ""),
+            no
+        );
     }
 
     #[test]
@@ -319,7 +346,10 @@ mod tests {
         };
         claimant.claim([&table].into_iter()).unwrap().mark();
         let owner = TableOwner::of(&table.spec.path).unwrap();
-        assert_eq!(owner, Some(TableOwner::new("j", "v", Some(commit("mine", 5)))));
+        assert_eq!(
+            owner,
+            Some(TableOwner::new("j", "v", Some(commit("mine", 5))))
+        );
     }
 
     #[test]
@@ -330,7 +360,13 @@ mod tests {
             owner: Owner::Other(TableOwner::new("sales", "by_day", None)),
         };
         let text = describe(&(0..5).map(refused).collect::<Vec<_>>());
-        assert!(text.contains("t2: out/t2 was published by the job sales, from its view by_day"), "{text}");
-        assert!(text.contains("… and 2 more") && text.contains("--take-over"), "{text}");
+        assert!(
+            text.contains("t2: out/t2 was published by the job sales, from its view by_day"),
+            "{text}"
+        );
+        assert!(
+            text.contains("… and 2 more") && text.contains("--take-over"),
+            "{text}"
+        );
     }
 }

@@ -44,11 +44,7 @@ pub fn run(job: &Job, options: &RunOptions, progress: &Progress) -> Result<RunRe
     run_once(job, options, progress).map_err(|error| progress.told(error))
 }
 
-fn run_once(
-    job: &Job,
-    options: &RunOptions,
-    progress: &Progress,
-) -> Result<RunReport, RunError> {
+fn run_once(job: &Job, options: &RunOptions, progress: &Progress) -> Result<RunReport, RunError> {
     let mut clock = Stages::start(progress);
     clock.enter("plan");
     let name = job.short_name();
@@ -163,11 +159,7 @@ fn report(table: &StagedTable) -> TableReport {
 }
 
 /// Everything that can fail before a row is read.
-fn prepare(
-    job: &Job,
-    claimant: &Claimant<'_>,
-    progress: &Progress,
-) -> Result<Epoch, RunError> {
+fn prepare(job: &Job, claimant: &Claimant<'_>, progress: &Progress) -> Result<Epoch, RunError> {
     let tables = PerTable::without_state(job)?;
     claimant.claim(tables.iter())?;
     let views = published_views(job)?;

@@ -155,7 +155,10 @@ impl PerTable<Table> {
             )));
         }
         let first = job.sinks.iter().find_map(|sink| sink.directory());
-        let beside = first.map_or_else(|| PathBuf::from(job.short_name()), |first| first.path.clone());
+        let beside = first.map_or_else(
+            || PathBuf::from(job.short_name()),
+            |first| first.path.clone(),
+        );
         let beside = (DirectorySpec::parquet(quarantine_beside(&beside)), true);
         Ok(Self {
             sinks: sinks(job, Path::new(""), |_| Graph::Rebuilt),
@@ -230,25 +233,52 @@ mod tests {
     fn the_quarantine_is_a_jobs_own() {
         // (what the job publishes, the quarantine with a state, without one)
         let cases = [
-            ("COPY t TO 'out/a';", "state/tables/_quarantine", "out/_quarantine-a"),
-            ("COPY t TO 'result';", "state/tables/_quarantine", "_quarantine-result"),
-            ("COPY t TO '/a/t'; COPY t TO '/b/t';", "state/tables/_quarantine", "/a/_quarantine-t"),
+            (
+                "COPY t TO 'out/a';",
+                "state/tables/_quarantine",
+                "out/_quarantine-a",
+            ),
+            (
+                "COPY t TO 'result';",
+                "state/tables/_quarantine",
+                "_quarantine-result",
+            ),
+            (
+                "COPY t TO '/a/t'; COPY t TO '/b/t';",
+                "state/tables/_quarantine",
+                "/a/_quarantine-t",
+            ),
             ("COPY t TO 'out/a'; COPY QUARANTINE TO 'bad';", "bad", "bad"),
-            ("COPY t TO 'out/a'; COPY _quarantine TO 'bad' STORED AS CSV;", "bad", "bad"),
+            (
+                "COPY t TO 'out/a'; COPY _quarantine TO 'bad' STORED AS CSV;",
+                "bad",
+                "bad",
+            ),
         ];
         for (copies, with_state, without) in cases {
             let job = job(copies);
             let kept = PerTable::with_copies(&job, Path::new("state/tables"), |_| Graph::Rebuilt);
-            assert_eq!(paths(&kept).last(), Some(&("_quarantine", with_state)), "{copies}");
+            assert_eq!(
+                paths(&kept).last(),
+                Some(&("_quarantine", with_state)),
+                "{copies}"
+            );
             let once = PerTable::without_state(&job).unwrap();
-            assert_eq!(paths(&once).last(), Some(&("_quarantine", without)), "{copies}");
+            assert_eq!(
+                paths(&once).last(),
+                Some(&("_quarantine", without)),
+                "{copies}"
+            );
         }
     }
 
     #[test]
     fn late_rows_are_in_the_state_or_where_the_job_says() {
         let retained = "COPY t TO 'out/t' OPTIONS ('retain' '1 day');";
-        for (more, expected) in [("", "state/tables/_late"), ("COPY LATE TO 'out/late';", "out/late")] {
+        for (more, expected) in [
+            ("", "state/tables/_late"),
+            ("COPY LATE TO 'out/late';", "out/late"),
+        ] {
             let job = job(&format!("{retained} {more}"));
             let tables = PerTable::with_copies(&job, Path::new("state/tables"), |_| Graph::Rebuilt);
             assert_eq!(paths(&tables)[1], ("_late", expected));

@@ -97,10 +97,7 @@ pub(super) fn take_place(
                 format!("{word} is published as files and nowhere else"),
                 "write a directory: TO 'path'",
             )),
-            (Some(_), Some(_)) => Some((
-                format!("{word} has no windows"),
-                "leave 'retain' out",
-            )),
+            (Some(_), Some(_)) => Some((format!("{word} has no windows"), "leave 'retain' out")),
             (Some(_), None) if place.is_some() => Some((
                 format!("{word} is published twice"),
                 "remove one of the two statements",

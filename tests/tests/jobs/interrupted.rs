@@ -47,18 +47,37 @@ fn what_was_staged_goes_when_a_run_is_interrupted() {
         for with_state in [false, true] {
             let place = place(400_000);
             let state = place.path("state").display().to_string();
-            let more: &[&str] = if with_state { &["--state", &state] } else { &[] };
+            let more: &[&str] = if with_state {
+                &["--state", &state]
+            } else {
+                &[]
+            };
             let mut child = start(&place, more);
             let begun = Instant::now();
             while staged(&place.path("out")).is_empty() {
-                assert!(begun.elapsed() < Duration::from_secs(60) && child.try_wait().unwrap().is_none());
+                assert!(
+                    begun.elapsed() < Duration::from_secs(60)
+                        && child.try_wait().unwrap().is_none()
+                );
                 thread::sleep(Duration::from_millis(1));
             }
             let id = child.id().to_string();
-            assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
-            let ran = Ran::from(child.wait_with_output().unwrap()).code(code).no_panic();
+            assert!(
+                Command::new("kill")
+                    .args(["-s", signal, &id])
+                    .status()
+                    .unwrap()
+                    .success()
+            );
+            let ran = Ran::from(child.wait_with_output().unwrap())
+                .code(code)
+                .no_panic();
             let _ = ran.says(&["interrupted: nothing was published\n"]);
-            assert_eq!(staged(&place.path("out")), [""; 0], "SIG{signal}, state: {with_state}");
+            assert_eq!(
+                staged(&place.path("out")),
+                [""; 0],
+                "SIG{signal}, state: {with_state}"
+            );
             assert!(snapshot(&place.path("out")).is_empty());
             // And the next one goes on.
             let ran = Ran::from(start(&place, more).wait_with_output().unwrap());

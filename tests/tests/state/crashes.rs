@@ -85,7 +85,11 @@ fn dies_at(
             dies(&place, point, more);
             // What is staged is not taken for what is published.
             for staged in place.litter() {
-                assert!(staged.extension().is_some_and(|end| end == "part"), "{point}: {}", staged.display());
+                assert!(
+                    staged.extension().is_some_and(|end| end == "part"),
+                    "{point}: {}",
+                    staged.display()
+                );
             }
             for (partition, rows) in rows(&place) {
                 assert!(

@@ -26,14 +26,25 @@ const DAMAGES: [(Damage, &str); 6] = [
     (|path| fs::remove_file(path).unwrap(), "is missing"),
     (flip, "has other bytes than were published"),
     (replace, "has other bytes than were published"),
-    (|path| fs::write(path, "").unwrap(), "has other bytes than were published"),
-    (|path| fs::remove_dir_all(path.parent().unwrap()).unwrap(), "is missing"),
-    (|path| fs::remove_dir_all(table_of(path)).unwrap(), "is missing"),
+    (
+        |path| fs::write(path, "").unwrap(),
+        "has other bytes than were published",
+    ),
+    (
+        |path| fs::remove_dir_all(path.parent().unwrap()).unwrap(),
+        "is missing",
+    ),
+    (
+        |path| fs::remove_dir_all(table_of(path)).unwrap(),
+        "is missing",
+    ),
 ];
 
 fn table_of(path: &Path) -> &Path {
     let mut above = path.ancestors().skip(1);
-    above.find(|path| !path.to_string_lossy().contains('=')).unwrap()
+    above
+        .find(|path| !path.to_string_lossy().contains('='))
+        .unwrap()
 }
 
 /// Other bytes, of the same size.
@@ -60,9 +71,16 @@ fn replace(path: &Path) {
 
 #[track_caller]
 fn does_nothing(place: &Maintained) {
-    let (tables, epoch) = (place.footprint(), place.state()["records"][0][""]["epoch"].clone());
+    let (tables, epoch) = (
+        place.footprint(),
+        place.state()["records"][0][""]["epoch"].clone(),
+    );
     let ran = place.commits(&[]);
-    assert!(ran.stdout.contains("the tables are up to date"), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains("the tables are up to date"),
+        "{}",
+        ran.stdout
+    );
     assert_eq!(place.footprint(), tables);
     assert_eq!(place.state()["records"][0][""]["epoch"], epoch);
 }
@@ -85,8 +103,13 @@ fn damaged_tables_are_mended() {
                 if !has_news {
                     // Other tables are left alone.
                     let kept = |(path, print): (&PathBuf, &(u64, i64))| {
-                        let is_other = !Path::new(file).starts_with(Path::new("out").join(path.iter().next().unwrap()));
-                        assert!(!is_other || before.get(path) == Some(print), "{file}: {}", path.display());
+                        let is_other = !Path::new(file)
+                            .starts_with(Path::new("out").join(path.iter().next().unwrap()));
+                        assert!(
+                            !is_other || before.get(path) == Some(print),
+                            "{file}: {}",
+                            path.display()
+                        );
                     };
                     place.footprint().iter().for_each(kept);
                 }
@@ -100,7 +123,9 @@ fn damaged_tables_are_mended() {
 fn all_that_was_published_may_be_gone() {
     let place = ledger::committed();
     fs::remove_dir_all(place.path("out")).unwrap();
-    let _ = place.commits(&[]).says(&["entries", "sums", "regions", "is missing"]);
+    let _ = place
+        .commits(&[])
+        .says(&["entries", "sums", "regions", "is missing"]);
     place.assert_cold();
     does_nothing(&place);
     // Copies in the state, with the tables that they are of.
@@ -113,7 +138,10 @@ fn all_that_was_published_may_be_gone() {
 
 #[test]
 fn a_copy_in_the_state_is_mended_too() {
-    for file in ["state/tables/sums/part-00000.parquet", "state/tables/regions/region=north/part-00000.parquet"] {
+    for file in [
+        "state/tables/sums/part-00000.parquet",
+        "state/tables/regions/region=north/part-00000.parquet",
+    ] {
         let place = ledger::committed();
         flip(&place.path(file));
         let _ = place.commits(&[]).says(&["rebuilt from the stored inputs"]);
@@ -126,7 +154,10 @@ fn a_copy_in_the_state_is_mended_too() {
 fn files_that_were_touched_or_copied_stay() {
     let place = ledger::committed();
     for file in FILES {
-        let file = fs::File::options().write(true).open(place.path(file)).unwrap();
+        let file = fs::File::options()
+            .write(true)
+            .open(place.path(file))
+            .unwrap();
         file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
     }
     does_nothing(&place);
@@ -164,7 +195,11 @@ fn states_that_recorded_no_stamps_go_on() {
 fn forget_stamps(state: &Path) {
     let mut directory = Directory::open(state, false, false).unwrap();
     let store = Store::open(&mut directory).unwrap();
-    let records = store.read().unwrap().records::<Value>(PARTITIONS, "").unwrap();
+    let records = store
+        .read()
+        .unwrap()
+        .records::<Value>(PARTITIONS, "")
+        .unwrap();
     let writing = store.write().unwrap();
     for (key, mut record) in records {
         for file in record["files"].as_array_mut().unwrap() {

@@ -7,7 +7,8 @@ use tempfile::TempDir;
 use tidewater_tests::binary::{self, Ran, snapshot};
 use tidewater_tests::published::rows_by_partition;
 
-const SOURCE: &str = "CREATE EXTERNAL TABLE sales (day DATE, region TEXT, n BIGINT) STORED AS CSV LOCATION 'in';";
+const SOURCE: &str =
+    "CREATE EXTERNAL TABLE sales (day DATE, region TEXT, n BIGINT) STORED AS CSV LOCATION 'in';";
 
 struct Place {
     dir: TempDir,
@@ -110,7 +111,10 @@ fn another_job_is_refused_with_and_without_a_state() {
 fn a_run_without_its_state_is_refused() {
     let place = Place::new();
     let _ = place.commits("a.sql -q --state sa");
-    place.refused("a.sql -q", &["the job a", "with a state of its own", "epoch 1"]);
+    place.refused(
+        "a.sql -q",
+        &["the job a", "with a state of its own", "epoch 1"],
+    );
     // The other way round a job gets a state.
     let place = Place::new();
     let _ = place.commits("a.sql -q");
@@ -193,9 +197,18 @@ fn the_mark_holds_no_file() {
     place.deliver("b.csv", "2024-01-03,east,1\n");
     let _ = place.commits("a.sql -q --state sa");
     let files = snapshot(&place.dir.path().join("out/t"));
-    assert!(files.keys().all(|path| path.extension().is_some_and(|end| end == "parquet")));
+    assert!(
+        files
+            .keys()
+            .all(|path| path.extension().is_some_and(|end| end == "parquet"))
+    );
     let mark = fs::read_dir(place.dir.path().join("out/t/_tidewater")).unwrap();
-    let mut names: Vec<String> = mark.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<String> = mark
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
-    assert!(names[0].starts_with("commit 2 at ") && names[1] == "job a" && names[3] == "view by_day", "{names:?}");
+    assert!(
+        names[0].starts_with("commit 2 at ") && names[1] == "job a" && names[3] == "view by_day",
+        "{names:?}"
+    );
 }

@@ -224,7 +224,11 @@ fn states_that_are_cut_off_or_gone() {
     fs::remove_dir_all(place.path("state")).unwrap();
     ledger::deliver(&place, SECOND, 60);
     let before = place.tables();
-    let _ = place.run(&[]).code(1).no_panic().says(&["before it was deleted", "--take-over"]);
+    let _ = place
+        .run(&[])
+        .code(1)
+        .no_panic()
+        .says(&["before it was deleted", "--take-over"]);
     assert_eq!(place.tables(), before);
     let _ = place.commits(&["--take-over"]);
     place.assert_cold();

@@ -71,11 +71,15 @@ fn stage(
         }
         runs.extend(shard.finish()?);
     }
-    let staged = write_tables(&staging, vec![TableRuns {
-        spec,
-        runs,
-        owner: None,
-    }], options)?;
+    let staged = write_tables(
+        &staging,
+        vec![TableRuns {
+            spec,
+            runs,
+            owner: None,
+        }],
+        options,
+    )?;
     Ok((staging, staged))
 }
 

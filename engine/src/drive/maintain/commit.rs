@@ -33,9 +33,9 @@ use std::sync::atomic::Ordering;
 use tidewater_connectors::connector::SourceChanges;
 use tidewater_connectors::disk;
 use tidewater_connectors::file::sink::{
-    AmendSizes, DEFAULT_SHARD_BYTES, Published as PublishedRecord, PublishedPartition,
-    PublishedTable, QUARANTINE_TABLE, Run, StagedChange, TableOwner, OwnerCommit, Staging, TableChange, TableShard,
-    WriteOptions, apply_swaps, stage_changes, sync_all, write_changes,
+    AmendSizes, DEFAULT_SHARD_BYTES, OwnerCommit, Published as PublishedRecord, PublishedPartition,
+    PublishedTable, QUARANTINE_TABLE, Run, StagedChange, Staging, TableChange, TableOwner,
+    TableShard, WriteOptions, apply_swaps, stage_changes, sync_all, write_changes,
 };
 use tidewater_connectors::sink::{Encoding, SinkError, TableSpec};
 use tidewater_connectors::sink_connector::StagedSinks;
@@ -127,7 +127,10 @@ impl PublishedRecord for FromState<'_> {
         if let Some(partition) = restamped.and_then(|partitions| partitions.get(path)) {
             return Ok(Some(partition.clone()));
         }
-        Self::told(table, self.reading.record(PARTITIONS, &pair_key(table, path)))
+        Self::told(
+            table,
+            self.reading.record(PARTITIONS, &pair_key(table, path)),
+        )
     }
 
     fn partitions(&self, table: &str) -> Result<Vec<String>, SinkError> {

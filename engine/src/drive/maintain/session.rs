@@ -17,8 +17,8 @@ use tidewater_operators::hash::hash;
 use super::MaintainOptions;
 use super::commit::{self, Commit, Committed};
 use super::fill::StateFill;
-use super::own_commits::OwnCommits;
 use super::inputs::{CommittedSource, OpenSources, SourceInputs, SourceStreamOf};
+use super::own_commits::OwnCommits;
 use super::reports::{reports, unchanged};
 use super::sinks::OpenSinks;
 use super::sources_read::SourcesRead;
@@ -35,7 +35,8 @@ use crate::drive::{Progress, RunError, RunReport, keep, workers};
 use crate::job::Job;
 use crate::state::directory::Directory;
 use crate::state::{
-    Reading, STATE, StateRecord, Store, StoreError, TABLES, TableRecord, VIEWS, ViewRecord, Writing, panic,
+    Reading, STATE, StateRecord, Store, StoreError, TABLES, TableRecord, VIEWS, ViewRecord,
+    Writing, panic,
 };
 
 /// A state that is open.
@@ -250,7 +251,13 @@ impl<'a> Session<'a> {
         let views = Views::compare(&self.job, &reading, &copies, all, taken, &standing)?;
         let changes = self.compare_sources(&reading)?;
         let tables = PerTable::with_copies(&self.job, &copies, |view| views.graph(view));
-        announce(&views, &standing, &self.state, self.rebuild, self.options.notice);
+        announce(
+            &views,
+            &standing,
+            &self.state,
+            self.rebuild,
+            self.options.notice,
+        );
         announce_moves(&tables, &reading, self.options.notice)?;
         Ok(Work {
             reading,
@@ -322,7 +329,10 @@ impl<'a> Session<'a> {
             || !views.rebuilt.keeps.is_empty()
             || views.quarantine
             || views.late
-            || work.tables.iter().any(|table| work.standing.is_written_whole(table))
+            || work
+                .tables
+                .iter()
+                .any(|table| work.standing.is_written_whole(table))
             || !views.gone.views.is_empty()
             || !views.gone.tables.is_empty()
     }
@@ -504,7 +514,11 @@ fn announce(
     let changed = views.rebuilt.keeps.difference(&views.only_lost);
     let changed: Vec<&String> = changed.collect();
     if rebuild || !changed.is_empty() {
-        let names = list(if rebuild { views.rebuilt.keeps.iter().collect() } else { changed });
+        let names = list(if rebuild {
+            views.rebuilt.keeps.iter().collect()
+        } else {
+            changed
+        });
         let why = if rebuild {
             "--rebuild"
         } else if views.other_format {

@@ -25,9 +25,7 @@ use super::commit::shadow;
 use crate::drive::RunError;
 use crate::drive::tables::{Origin, PerTable, Table};
 use crate::state::directory::StateLayout;
-use crate::state::{
-    PARTITIONS, Reading, StoreError, TABLES, TableRecord, Writing, pair_key,
-};
+use crate::state::{PARTITIONS, Reading, StoreError, TABLES, TableRecord, Writing, pair_key};
 
 /// How the tables stand.
 #[derive(Default)]
@@ -238,8 +236,16 @@ fn damage(table: &Table, looked: &TableLook, is_carried: bool) -> String {
         Origin::Late => "its earlier rows are lost, and it begins anew",
     };
     let path = table.spec.path.join(file);
-    let path = if file == Path::new("") { table.spec.path.as_path() } else { &path };
-    format!("table {name}: {} {}{more}: {remedy}", path.display(), fault.describe())
+    let path = if file == Path::new("") {
+        table.spec.path.as_path()
+    } else {
+        &path
+    };
+    format!(
+        "table {name}: {} {}{more}: {remedy}",
+        path.display(),
+        fault.describe()
+    )
 }
 
 fn files(partitions: &BTreeMap<String, PublishedPartition>) -> Vec<PathBuf> {
@@ -269,7 +275,11 @@ fn former(
     let is_in_state = copy
         .strip_prefix(layout.root())
         .is_ok_and(|below| record.path.ends_with(below) && !record.path.exists());
-    let path = if is_in_state { copy } else { record.path.clone() };
+    let path = if is_in_state {
+        copy
+    } else {
+        record.path.clone()
+    };
     let Some((folders, content)) = partitions.iter().next() else {
         return TableSpec {
             path,

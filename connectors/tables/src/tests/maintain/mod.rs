@@ -22,8 +22,8 @@ use super::super::layout::Layout;
 use super::super::run::KeptFile;
 use super::super::swap::apply_with;
 use super::super::{
-    CRASH_POINTS, Published, PublishedPartition, Run, StagedChange, Swap, TableChange, apply_swaps,
-    OwnerCommit, TableOwner, stage_changes, write_changes,
+    CRASH_POINTS, OwnerCommit, Published, PublishedPartition, Run, StagedChange, Swap, TableChange,
+    TableOwner, apply_swaps, stage_changes, write_changes,
 };
 use super::*;
 use tidewater_contract::disk;
