@@ -33,20 +33,21 @@ use std::sync::atomic::Ordering;
 use tidewater_connectors::connector::SourceChanges;
 use tidewater_connectors::disk;
 use tidewater_connectors::file::sink::{
-    AmendSizes, DEFAULT_SHARD_BYTES, OwnerCommit, Published as PublishedRecord, PublishedPartition,
-    PublishedTable, QUARANTINE_TABLE, Run, StagedChange, Staging, TableChange, TableOwner,
-    TableShard, WriteOptions, apply_swaps, stage_changes, sync_all, write_changes,
+    AmendSizes, DEFAULT_SHARD_BYTES, OwnerCommit, PublishedPartition, PublishedTable,
+    QUARANTINE_TABLE, Run, StagedChange, Staging, TableChange, TableOwner, TableShard,
+    WriteOptions, apply_swaps, stage_changes, sync_all, write_changes,
 };
 use tidewater_connectors::sink::{Encoding, SinkError, TableSpec};
 use tidewater_connectors::sink_connector::StagedSinks;
 
 use super::inputs::{CommittedSource, connectors, remove_unused};
+use super::own_commits::next_mark;
+use super::published_record::FromState;
 use super::standing::{CarriedTable, Standing};
 use super::views::Views;
 use crate::drive::RunError;
 use crate::drive::balance::{self, signed};
 use crate::drive::graph::{Epoch, Plan};
-use crate::drive::ownership::Claimant;
 use crate::drive::tables::{Origin, PerTable, Table};
 use crate::job::Job;
 use crate::state::directory::{Directory, StateLayout};
@@ -104,41 +105,6 @@ fn is_staged(state: &StateRecord, epoch: u64) -> Result<bool, SinkError> {
     };
     let tables = state.table_paths.iter().map(PathBuf::as_path);
     Staging::is_staged(tables.filter(is_there), &state.id, epoch)
-}
-
-/// What is published, as the state tells it.
-struct FromState<'a> {
-    reading: &'a Reading,
-    standing: &'a Standing,
-}
-
-impl FromState<'_> {
-    fn told<T>(table: &str, result: Result<T, StoreError>) -> Result<T, SinkError> {
-        result.map_err(|error| SinkError::Record {
-            table: table.to_owned(),
-            message: error.to_string(),
-        })
-    }
-}
-
-impl PublishedRecord for FromState<'_> {
-    fn partition(&self, table: &str, path: &str) -> Result<Option<PublishedPartition>, SinkError> {
-        let restamped = self.standing.restamped.get(table);
-        if let Some(partition) = restamped.and_then(|partitions| partitions.get(path)) {
-            return Ok(Some(partition.clone()));
-        }
-        Self::told(
-            table,
-            self.reading.record(PARTITIONS, &pair_key(table, path)),
-        )
-    }
-
-    fn partitions(&self, table: &str) -> Result<Vec<String>, SinkError> {
-        let prefix = pair_key(table, "");
-        let records: Result<BTreeMap<String, PublishedPartition>, _> =
-            self.reading.records(PARTITIONS, &prefix);
-        Ok(Self::told(table, records)?.into_keys().collect())
-    }
 }
 
 /// What was committed.
@@ -213,7 +179,7 @@ impl Commit<'_> {
                 runs,
                 replace,
                 shadow: shadow(layout, &table.spec),
-                owner: owner(&self.state, table, self.now_s),
+                owner: next_mark(&self.state, table, self.now_s),
             }))
         })?;
         written.extend([layout.changes_of(next), layout.all_changes()]);
@@ -508,21 +474,6 @@ impl Commit<'_> {
 fn newest(plan: &Plan, view: &str) -> Option<i64> {
     let retained = plan.retained.get(view)?;
     Some(retained.newest.load(Ordering::Relaxed)).filter(|newest| *newest > i64::MIN)
-}
-
-/// The mark of a table that the epoch after that of `state` changes.
-fn owner(state: &StateRecord, table: &Table, now_s: u64) -> Option<TableOwner> {
-    let claimant = Claimant {
-        job: &state.job,
-        state: None,
-        take_over: false,
-    };
-    let commit = OwnerCommit {
-        state: state.id.clone(),
-        epoch: state.epoch + 1,
-        committed_at: now_s,
-    };
-    claimant.mark(table, Some(commit))
 }
 
 /// Where the Parquet copy of a table is that is published as text.

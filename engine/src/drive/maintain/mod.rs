@@ -6,12 +6,14 @@
 //! 2. Views whose plan is as it was go on from their state, and pay for what changed; others begin with nothing.
 //! 3. Nothing is changed, neither state nor tables, unless all of it can be committed ([`commit`]).
 
+mod announce;
 pub mod commit;
 mod fill;
 mod fingerprints;
 mod follow;
 pub mod inputs;
 mod own_commits;
+mod published_record;
 mod reports;
 mod session;
 mod sinks;

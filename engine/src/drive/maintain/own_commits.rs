@@ -1,9 +1,9 @@
 //! What a state knows of the tables that it published: its commits, and where each table was put.
 
-use tidewater_connectors::file::sink::OwnerCommit;
+use tidewater_connectors::file::sink::{OwnerCommit, TableOwner};
 
 use crate::drive::RunError;
-use crate::drive::ownership::OwningState;
+use crate::drive::ownership::{Claimant, OwningState};
 use crate::drive::tables::Table;
 use crate::state::{EPOCHS, EpochRecord, Reading, StateRecord, TABLES, TableRecord, epoch_key};
 
@@ -44,4 +44,19 @@ impl OwningState for OwnCommits<'_> {
             None => Ok(None),
         }
     }
+}
+
+/// The mark of a table that the epoch after that of `state` changes.
+pub fn next_mark(state: &StateRecord, table: &Table, now_s: u64) -> Option<TableOwner> {
+    let claimant = Claimant {
+        job: &state.job,
+        state: None,
+        take_over: false,
+    };
+    let commit = OwnerCommit {
+        state: state.id.clone(),
+        epoch: state.epoch + 1,
+        committed_at: now_s,
+    };
+    claimant.mark(table, Some(commit))
 }

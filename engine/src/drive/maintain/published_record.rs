@@ -1,0 +1,46 @@
+//! What is published, as a state's records tell it.
+
+use std::collections::BTreeMap;
+
+use tidewater_connectors::file::sink::{Published as PublishedRecord, PublishedPartition};
+use tidewater_connectors::sink::SinkError;
+
+use super::standing::Standing;
+use crate::state::{PARTITIONS, Reading, StoreError, pair_key};
+
+/// What is published, as the state tells it.
+pub struct FromState<'a> {
+    /// The last commit.
+    pub reading: &'a Reading,
+    /// How the tables were found since.
+    pub standing: &'a Standing,
+}
+
+impl FromState<'_> {
+    fn told<T>(table: &str, result: Result<T, StoreError>) -> Result<T, SinkError> {
+        result.map_err(|error| SinkError::Record {
+            table: table.to_owned(),
+            message: error.to_string(),
+        })
+    }
+}
+
+impl PublishedRecord for FromState<'_> {
+    fn partition(&self, table: &str, path: &str) -> Result<Option<PublishedPartition>, SinkError> {
+        let restamped = self.standing.restamped.get(table);
+        if let Some(partition) = restamped.and_then(|partitions| partitions.get(path)) {
+            return Ok(Some(partition.clone()));
+        }
+        Self::told(
+            table,
+            self.reading.record(PARTITIONS, &pair_key(table, path)),
+        )
+    }
+
+    fn partitions(&self, table: &str) -> Result<Vec<String>, SinkError> {
+        let prefix = pair_key(table, "");
+        let records: Result<BTreeMap<String, PublishedPartition>, _> =
+            self.reading.records(PARTITIONS, &prefix);
+        Ok(Self::told(table, records)?.into_keys().collect())
+    }
+}
