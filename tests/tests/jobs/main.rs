@@ -13,5 +13,6 @@ mod golden;
 mod inputs;
 mod interrupted;
 mod place;
+mod quarantine;
 mod replay;
 mod retention;
