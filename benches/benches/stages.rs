@@ -333,6 +333,6 @@ fn write_parquet(bencher: Bencher<'_, '_>) {
             owner: None,
         };
         // Staged files are removed when the staging is dropped.
-        write_tables(&staging, vec![runs], WriteOptions::default()).unwrap()
+        write_tables(&staging, vec![runs], &WriteOptions::default()).unwrap()
     });
 }

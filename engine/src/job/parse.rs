@@ -229,7 +229,7 @@ fn sinks(
             .find(|draft| draft.name == statement.name)
             .map_or(&[][..], |draft| &draft.order_by);
         let site = Site {
-            name: own.map_or(&*statement.name, OwnTable::name),
+            name: own.map_or(statement.name.as_str(), |own| own.name()),
             ..site(statement)
         };
         match publish::sink(registry, copy, &schema, order_by, &site) {

@@ -202,7 +202,7 @@ fn case(seed: u64) {
             preview_rows: 1000,
             ..WriteOptions::default()
         };
-        let (staging, staged) = stage(&table_spec, &dealt, budget_bytes, options).unwrap();
+        let (staging, staged) = stage(&table_spec, &dealt, budget_bytes, options.clone()).unwrap();
         let written = &staged[0].written;
         let what = format!("seed {seed}, {shards} shards, budget {budget_bytes}, {options:?}");
         assert_eq!(

@@ -78,7 +78,7 @@ fn stage(
             runs,
             owner: None,
         }],
-        options,
+        &options,
     )?;
     Ok((staging, staged))
 }

@@ -213,7 +213,7 @@ fn what_came_into_the_way_while_writing_stops_all_tables() {
         runs: vec![],
         owner: None,
     });
-    let staged = write_tables(&staging, tables.into(), WriteOptions::default()).unwrap();
+    let staged = write_tables(&staging, tables.into(), &WriteOptions::default()).unwrap();
     fs::create_dir(directory.path().join("b")).unwrap();
     fs::write(directory.path().join("b/thesis.tex"), "precious").unwrap();
     assert!(matches!(

@@ -331,7 +331,7 @@ fn several_tables_are_written_at_once_in_the_order_given() {
         preview_rows: 2,
         ..WriteOptions::default()
     };
-    let staged = write_tables(&staging, tables, options).unwrap();
+    let staged = write_tables(&staging, tables, &options).unwrap();
     let written = publish(staging, staged).unwrap();
     let counts: Vec<_> = written
         .iter()
@@ -365,7 +365,7 @@ fn the_quarantine_is_a_table_like_the_others() {
     let table_spec = quarantine_spec(
         directory.path().join("_quarantine"),
         Vec::new(),
-        Encoding::default(),
+        tidewater_contract::sink::Encoding::default(),
     );
     let pushes = vec![
         (rejected_to_batch(&rejected).unwrap(), 1),

@@ -33,9 +33,9 @@ use std::sync::atomic::Ordering;
 use tidewater_connectors::connector::SourceChanges;
 use tidewater_connectors::disk;
 use tidewater_connectors::file::sink::{
-    AmendSizes, DEFAULT_SHARD_BYTES, OwnerCommit, PublishedPartition, PublishedTable,
-    QUARANTINE_TABLE, Run, StagedChange, Staging, TableChange, TableOwner, TableShard,
-    WriteOptions, apply_swaps, stage_changes, sync_all, write_changes,
+    AmendSizes, DEFAULT_SHARD_BYTES, PublishedPartition, PublishedTable, QUARANTINE_TABLE, Run,
+    StagedChange, Staging, TableChange, TableShard, WriteOptions, apply_swaps, stage_changes,
+    sync_all, write_changes,
 };
 use tidewater_connectors::sink::{Encoding, SinkError, TableSpec};
 use tidewater_connectors::sink_connector::StagedSinks;

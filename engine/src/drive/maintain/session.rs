@@ -36,8 +36,7 @@ use crate::drive::{Progress, RunError, RunReport, keep, workers};
 use crate::job::Job;
 use crate::state::directory::Directory;
 use crate::state::{
-    Reading, STATE, StateRecord, Store, StoreError, TABLES, TableRecord, VIEWS, ViewRecord,
-    Writing, panic,
+    Reading, STATE, StateRecord, Store, StoreError, VIEWS, ViewRecord, Writing, panic,
 };
 
 /// A state that is open.

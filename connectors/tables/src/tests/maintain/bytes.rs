@@ -44,7 +44,7 @@ fn with_state(spec: &Arc<TableSpec>, epochs: &[RecordBatch]) -> Content {
             &staging,
             vec![change],
             &record,
-            options,
+            &options,
             AmendSizes::default(),
         )
         .unwrap();

@@ -82,7 +82,7 @@ fn measure_a_small_change_of_a_large_table() {
                 &staging,
                 vec![change],
                 &record,
-                WriteOptions::default(),
+                &WriteOptions::default(),
                 sizes,
             )
             .unwrap();
@@ -163,7 +163,7 @@ fn measure_changes_of_many_partitions() {
                 &staging,
                 vec![change],
                 &record,
-                options,
+                &options,
                 AmendSizes::default(),
             )
             .unwrap();

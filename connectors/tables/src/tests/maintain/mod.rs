@@ -244,7 +244,7 @@ impl Tables {
                 owner: Some(self.owner(table)),
             });
         let changes = changes.collect();
-        let staged = stage_changes(&staging, changes, &self.record, self.options, self.sizes)?;
+        let staged = stage_changes(&staging, changes, &self.record, &self.options, self.sizes)?;
         Ok((staging, staged))
     }
 

@@ -138,7 +138,7 @@ fn values_of_every_type_come_back_bit_by_bit() {
                     &staging,
                     vec![change],
                     &record,
-                    WriteOptions::default(),
+                    &WriteOptions::default(),
                     TINY,
                 );
                 let staged = staged.unwrap_or_else(|error| panic!("{format} {name}: {error}"));
