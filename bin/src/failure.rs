@@ -42,15 +42,6 @@ impl Failure {
         }
     }
 
-    /// It was ended by a signal.
-    pub fn interrupted(message: String, exit_code: u8) -> Self {
-        Self {
-            exit_code,
-            message,
-            rendered: true,
-        }
-    }
-
     /// A job with errors, rendered with their places.
     pub fn invalid_job(diagnostics: String) -> Self {
         Self {

@@ -9,7 +9,6 @@ use crate::args::RunArgs;
 use crate::display::count;
 use crate::failure::Failure;
 use crate::progress::{self, ProgressMode, Sample, Unit};
-use crate::signals::Ending;
 use crate::summary::{self, Summary};
 use crate::{clock, command_line, cores, job, log, memory, output, signals, thresholds};
 
@@ -32,12 +31,12 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
     let progress = Progress::default();
     let interrupted = progress.clone();
     let has_state = args.state.is_some();
-    let signalled = signals::end_with(move || {
-        let stage = interrupted.stage();
-        if STOPPABLE.contains(&stage) && interrupted.stop() {
-            return Ending::Soon;
+    signals::end_with(move || {
+        if STOPPABLE.contains(&interrupted.stage()) && interrupted.stop() {
+            interrupted.discard_staged();
+            return "interrupted: nothing was published";
         }
-        Ending::Now(interruption(interrupted.stage(), has_state))
+        interruption(interrupted.stage(), has_state)
     })?;
     let title = format!(
         "running {} with {}",
@@ -54,7 +53,10 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
         },
     )
     .map_err(|error| match error {
-        RunError::Stopped => Failure::interrupted(error.to_string(), signalled.exit_code()),
+        // The thread that was told of the signal ends the process.
+        RunError::Stopped => loop {
+            std::thread::park();
+        },
         error => Failure::run(&error),
     })?;
 

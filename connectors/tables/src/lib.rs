@@ -91,7 +91,7 @@ pub use quarantine::{
 };
 pub use run::Run;
 pub use shard::{DEFAULT_SHARD_BYTES, TableShard};
-pub use staging::Staging;
+pub use staging::{Staging, remove_staged};
 pub use stop::StopFlag;
 pub use swap::{CRASH_POINTS, Swap, apply_swaps};
 pub use target::is_only_table;

@@ -42,7 +42,7 @@ pub struct Staging {
 struct Place {
     directory: PathBuf,
     /// Held open for its lock; `None` where a state's lock serves.
-    lock: Option<DiskFile>,
+    _lock: Option<DiskFile>,
 }
 
 impl Staging {
@@ -199,6 +199,11 @@ impl Staging {
         self.places.values().map(|place| place.directory.as_path())
     }
 
+    /// The staging directories, which are removed when this is dropped.
+    pub fn places(&self) -> Vec<PathBuf> {
+        self.directories().map(Path::to_path_buf).collect()
+    }
+
     /// The directories that hold the tables.
     pub(super) fn parents(&self) -> impl Iterator<Item = &Path> {
         self.places.keys().map(PathBuf::as_path)
@@ -212,14 +217,23 @@ impl Staging {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        for place in self.places.values() {
-            if let Err(error) = disk::remove_dir_all(&place.directory) {
-                tracing::warn!(path = %place.directory.display(), %error, "left for the next run to remove");
-            }
-            if let (None, Some(owned)) = (&place.lock, place.directory.parent()) {
-                // Another epoch's may be there.
-                let _ = disk::remove_empty_dir(owned);
-            }
+        remove_staged(&self.places());
+    }
+}
+
+/// Removes [places](Staging::places) where tables were staged.
+pub fn remove_staged(places: &[PathBuf]) {
+    for place in places {
+        if let Err(error) = disk::remove_dir_all(place) {
+            tracing::warn!(path = %place.display(), %error, "left for the next run to remove");
+        }
+        let owned = place.parent().filter(|owned| {
+            let name = owned.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with(STATE_PREFIX)
+        });
+        if let Some(owned) = owned {
+            // Another epoch's may be there.
+            let _ = disk::remove_empty_dir(owned);
         }
     }
 }
@@ -264,7 +278,10 @@ impl Place {
             let path = directory.join(name);
             disk::create_dir(&path).map_err(SinkError::io("create the directory", &path))?;
         }
-        Ok(Self { directory, lock })
+        Ok(Self {
+            directory,
+            _lock: lock,
+        })
     }
 }
 

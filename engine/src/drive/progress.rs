@@ -1,10 +1,13 @@
 //! How far a run is, for whoever watches it.
 
 use std::ops::Deref;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
 
-use tidewater_connectors::file::sink::StopFlag;
+use tidewater_connectors::file::sink::{Staging, StopFlag, remove_staged};
 
 use super::RunError;
 
@@ -33,6 +36,8 @@ pub struct Counters {
     pub rows_rejected: AtomicU64,
     stage: Mutex<&'static str>,
     pub(super) stop: StopFlag,
+    /// Where tables are staged.
+    staged: Mutex<Vec<PathBuf>>,
     /// Whether what was staged is being published.
     is_committing: Mutex<bool>,
 }
@@ -47,8 +52,8 @@ impl Counters {
         *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = stage;
     }
 
-    /// Asks the run to end and to remove what it staged; false when it is too late, since it is publishing. A run that
-    /// was asked ends with [`RunError::Stopped`].
+    /// Asks the run to end; false when it is too late, since it is publishing. A run that was asked publishes nothing and
+    /// ends with [`RunError::Stopped`].
     pub fn stop(&self) -> bool {
         let is_committing = self.is_committing.lock();
         let is_committing = is_committing.unwrap_or_else(PoisonError::into_inner);
@@ -56,6 +61,25 @@ impl Counters {
             self.stop.set();
         }
         !*is_committing
+    }
+
+    /// Removes what a run staged that was asked to [`stop`](Self::stop), before its process ends. Its threads may be at
+    /// work still, so it is done more than once.
+    pub fn discard_staged(&self) {
+        const TRIES: u32 = 3;
+        const PAUSE: Duration = Duration::from_millis(20);
+        for _ in 0..TRIES {
+            let staged = self.staged.lock().unwrap_or_else(PoisonError::into_inner);
+            remove_staged(&staged);
+            drop(staged);
+            thread::sleep(PAUSE);
+        }
+    }
+
+    /// Notes where a run stages its tables.
+    pub(super) fn stages_in(&self, staging: &Staging) {
+        let mut staged = self.staged.lock().unwrap_or_else(PoisonError::into_inner);
+        *staged = staging.places();
     }
 
     /// From here on the run does not stop before it has published.

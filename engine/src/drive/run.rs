@@ -179,6 +179,7 @@ fn prepare(job: &Job, claimant: &Claimant<'_>, progress: &Progress) -> Result<Ep
         intakes.push(Arc::new(intake));
     }
     let staging = Staging::open(tables.iter().map(|table| table.spec.path.as_path()))?;
+    progress.stages_in(&staging);
     Ok(Epoch {
         resumed: Plan::default(),
         rebuilt: Plan {

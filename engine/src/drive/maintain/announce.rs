@@ -21,7 +21,7 @@ pub fn announce(
         let names: Vec<&str> = names.into_iter().map(String::as_str).collect();
         names.join(", ")
     };
-    standing.notices.iter().for_each(|text| notice(text));
+    standing.notices.values().for_each(|text| notice(text));
     let changed = views.rebuilt.keeps.difference(&views.only_lost);
     let changed: Vec<&String> = changed.collect();
     if rebuild || !changed.is_empty() {

@@ -246,7 +246,11 @@ impl<'a> Session<'a> {
         let copies = self.directory.layout.table_copies();
         let tables = PerTable::with_copies(&self.job, &copies, |_| Graph::Resumed);
         let claims = self.claim(&reading, &tables)?;
-        let standing = self.look(&tables, &reading)?;
+        let mut standing = self.look(&tables, &reading)?;
+        // What others published there instead was told.
+        standing
+            .notices
+            .retain(|table, _| !claims.taken.contains(table));
         let (all, taken) = (self.rebuild, &claims.taken);
         let views = Views::compare(&self.job, &reading, &copies, all, taken, &standing)?;
         let changes = self.compare_sources(&reading)?;
@@ -382,6 +386,7 @@ impl<'a> Session<'a> {
         let paths = commit::paths(&self.directory.layout, &work.tables);
         commit::remove_orphans(&self.directory.layout, next)?;
         let staging = Staging::for_state(paths.iter().map(PathBuf::as_path), &self.state.id, next)?;
+        self.progress.stages_in(&staging);
         let intakes: Vec<Arc<Intake>> = inputs.iter().flat_map(SourceInputs::intakes).collect();
         for intake in &intakes {
             self.progress

@@ -36,8 +36,8 @@ pub struct Standing {
     carried: BTreeMap<String, CarriedTable>,
     /// Partitions whose files have other stamps than their records, by table.
     pub restamped: BTreeMap<String, BTreeMap<String, PublishedPartition>>,
-    /// What the user is to hear.
-    pub notices: Vec<String>,
+    /// What the user is to hear of a table, by name.
+    pub notices: BTreeMap<String, String>,
 }
 
 /// A table that is written whole from rows that are at hand.
@@ -172,7 +172,8 @@ impl Standing {
             return Ok(());
         }
         let is_carried = shadow.is_some() && looked.has_copy;
-        self.notices.push(damage(table, &looked, is_carried));
+        let notice = damage(table, &looked, is_carried);
+        self.notices.insert(name.clone(), notice);
         if is_carried {
             let carried = CarriedTable {
                 table: PublishedTable::new(Arc::new(before), shadow)?,
@@ -227,8 +228,8 @@ fn damage(table: &Table, looked: &TableLook, is_carried: bool) -> String {
     };
     let more = match looked.damaged.len() - 1 {
         0 => String::new(),
-        1 => " and 1 more file".to_owned(),
-        more => format!(" and {more} more files"),
+        1 => " (and 1 more file)".to_owned(),
+        more => format!(" (and {more} more files)"),
     };
     let remedy = match &table.origin {
         _ if is_carried => "it is written again from its copy in the state",

@@ -12,7 +12,10 @@ fn a_change_in_one_place_encodes_that_place_alone() {
     let (_staging, staged) = tables.stage(&changes).unwrap();
     let plain = &staged[1];
     assert!(
-        matches!(plain.swaps.as_slice(), [Swap::File { .. }]),
+        matches!(
+            plain.swaps.as_slice(),
+            [Swap::File { .. }, Swap::Directory { target, .. }] if target.ends_with("_tidewater")
+        ),
         "{:?}",
         plain.swaps
     );
