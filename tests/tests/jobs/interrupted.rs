@@ -45,7 +45,7 @@ fn staged(out: &Path) -> Vec<String> {
 fn what_was_staged_goes_when_a_run_is_interrupted() {
     for (signal, code) in [("INT", 130), ("TERM", 143)] {
         for with_state in [false, true] {
-            let place = place(400_000);
+            let place = place(120_000);
             let state = place.path("state").display().to_string();
             let more: &[&str] = if with_state {
                 &["--state", &state]
