@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, SchemaRef};
-use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_common::tree_node::Transformed;
 use datafusion_expr::logical_plan::TableScanBuilder;
 use datafusion_expr::{LogicalPlan, TableSource};
 use tidewater_connectors::Registry;
 use tidewater_connectors::declaration::SourceDeclaration;
 use tidewater_connectors::sink::Encoding;
 use tidewater_connectors::source::SourceSpec;
+use tidewater_planner::rewrite_nodes;
 
 use super::catalog::Catalog;
 use super::compile::{Compiled, compile};
@@ -297,7 +298,7 @@ fn rescan(
     site: &Site<'_>,
 ) -> Result<LogicalPlan, Vec<Diagnostic>> {
     let mut errors = Vec::new();
-    let rescanned = plan.transform_up(|node| {
+    let rescanned = rewrite_nodes(plan, &mut |node| {
         let LogicalPlan::TableScan(scan) = node else {
             return Ok(Transformed::no(node));
         };

@@ -33,8 +33,8 @@ use datafusion_common::datatype::DataTypeExt;
 use datafusion_common::{Result, TableReference, plan_err};
 use datafusion_expr::planner::{ContextProvider, ExprPlanner, TypePlanner};
 use datafusion_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF};
-use datafusion_sql::planner::SqlToRel;
 use datafusion_sql::sqlparser::ast::{ColumnDef, DataType as SqlType, Ident, TimezoneInfo};
+use tidewater_planner::columns_to_schema;
 
 /// The zone of `TIMESTAMP WITH TIME ZONE`, and of every instant without another zone.
 const SESSION_TIME_ZONE: &str = "UTC";
@@ -81,7 +81,7 @@ fn map_type(key: &SqlType, value: &SqlType) -> Result<DataType> {
             data_type: sql_type.clone(),
             options: Vec::new(),
         };
-        let schema = SqlToRel::new(&Catalog::new()).build_schema(vec![column])?;
+        let schema = columns_to_schema(&Catalog::new(), vec![column])?;
         Ok(schema.field(0).clone().with_nullable(nullable))
     });
     let entries = entries.into_iter().collect::<Result<Fields>>()?;

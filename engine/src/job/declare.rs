@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion_sql::parser::CreateExternalTable;
-use datafusion_sql::planner::SqlToRel;
 use datafusion_sql::sqlparser::ast::{ColumnDef, ColumnOption, Expr, Spanned, TableConstraint};
 use tidewater_connectors::Registry;
 use tidewater_connectors::connector::SourceConnector;
@@ -14,6 +13,7 @@ use tidewater_connectors::error::{OptionError, SourceError};
 use tidewater_connectors::file::validate_options;
 use tidewater_connectors::format::row_format::ROW_FORMATS;
 use tidewater_connectors::source::{Format, SourceSpec};
+use tidewater_planner::columns_to_schema;
 
 use super::Source;
 use super::catalog::Catalog;
@@ -170,7 +170,6 @@ fn columns(
             site.name
         )));
     }
-    let planner = SqlToRel::new(catalog);
     let mut fields: Vec<Field> = Vec::with_capacity(columns.len());
     for column in columns {
         let name = normalize(&column.name);
@@ -192,7 +191,7 @@ fn columns(
                     .with_hint("use coalesce(…), CASE or WHERE in a view over the source"),
             );
         }
-        match planner.build_schema(vec![column.clone()]) {
+        match columns_to_schema(catalog, vec![column.clone()]) {
             Ok(schema) => fields.extend(schema.fields().iter().map(|field| field.as_ref().clone())),
             Err(_) => {
                 errors.push(unknown_type(column, &name));

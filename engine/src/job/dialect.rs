@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion_common::config::ConfigOptions;
-use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_common::tree_node::Transformed;
 use datafusion_common::{DFSchema, Result, ScalarValue, plan_err};
 use datafusion_expr::expr::{Cast, InList, Like};
 use datafusion_expr::expr_rewriter::NamePreserver;
@@ -26,6 +26,9 @@ use datafusion_expr::{
 };
 use datafusion_optimizer::AnalyzerRule;
 use datafusion_optimizer::analyzer::Analyzer;
+use tidewater_planner::{
+    each_part, map_exprs, rewrite_nodes_and_subqueries, rewrite_parts, rewrite_parts_down,
+};
 
 use super::functions::check_arithmetic;
 
@@ -67,14 +70,14 @@ impl AnalyzerRule for CheckedArithmetic {
 
 /// `plan` with the meaning of jobs. Columns keep their names.
 pub(super) fn apply(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let meant = plan.transform_up_with_subqueries(|node| {
+    let meant = rewrite_nodes_and_subqueries(plan, &mut |node| {
         let schema = merge_schema(&node.inputs());
         let names = NamePreserver::new(&node);
-        let node = node.map_expressions(|expr| {
+        let node = map_exprs(node, &mut |expr| {
             let name = names.save(&expr);
             let expr = balanced(expr)?;
-            let expr =
-                expr.transform_data(|expr| expr.transform_up(|part| meaning(part, &schema)))?;
+            let expr = expr
+                .transform_data(|expr| rewrite_parts(expr, &mut |part| meaning(part, &schema)))?;
             Ok(expr.update_data(|expr| name.restore(expr)))
         })?;
         node.map_data(LogicalPlan::recompute_schema)
@@ -278,7 +281,7 @@ const CHAIN: usize = 8;
 
 /// Balances chains of associative operators. The order of the operands stays.
 fn balanced(expr: Expr) -> Result<Transformed<Expr>> {
-    expr.transform_down(|part| {
+    rewrite_parts_down(expr, &mut |part| {
         let Expr::BinaryExpr(BinaryExpr { op, .. }) = &part else {
             return Ok(Transformed::no(part));
         };
@@ -371,7 +374,7 @@ mod tests {
                 let balanced = balanced.unwrap_or_default();
                 assert!(chain_depth(&balanced, operator) <= 10);
                 let mut found = Vec::new();
-                let walked = balanced.apply(|part| {
+                let walked = each_part(&balanced, &mut |part| {
                     if let Expr::Literal(value, _) = part {
                         found.push(value.to_string());
                     }

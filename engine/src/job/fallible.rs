@@ -4,10 +4,11 @@
 //! or a join, and not evaluated for rows that `CASE`, `FILTER`, `AND` or `OR` exclude.
 
 use arrow::datatypes::{DataType, TimeUnit};
-use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion_common::tree_node::TreeNodeRecursion;
 use datafusion_common::{DFSchema, Result};
 use datafusion_expr::expr::{Cast, ScalarFunction};
 use datafusion_expr::{BinaryExpr, Expr, ExprSchemable, Operator};
+use tidewater_planner::each_part;
 
 use super::functions::Arithmetic;
 
@@ -65,7 +66,7 @@ const TOTAL: [&str; 47] = [
 /// Whether an expression over the columns of `schema` may fail on a row.
 pub fn may_fail(expr: &Expr, schema: &DFSchema) -> bool {
     let mut fails = false;
-    let walked = expr.apply(|part| {
+    let walked = each_part(expr, &mut |part| {
         fails = node_may_fail(part, schema)?;
         Ok(if fails {
             TreeNodeRecursion::Stop

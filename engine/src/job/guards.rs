@@ -8,6 +8,7 @@ use datafusion_expr::{Expr, Filter, LogicalPlan, when};
 use datafusion_optimizer::push_down_filter::PushDownFilter;
 use datafusion_optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 use std::sync::Arc;
+use tidewater_planner::map_exprs;
 
 use super::fallible::may_fail;
 
@@ -118,7 +119,7 @@ pub(super) fn guard_arguments(node: LogicalPlan) -> Result<Transformed<LogicalPl
         return Ok(Transformed::no(node));
     };
     let schema = Arc::clone(aggregate.input.schema());
-    node.map_expressions(|expr| {
+    map_exprs(node, &mut |expr| {
         let name = expr.schema_name().to_string();
         match expr {
             Expr::AggregateFunction(mut call) => {

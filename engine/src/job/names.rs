@@ -10,13 +10,13 @@ use std::ops::ControlFlow;
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion_common::{DataFusionError, SchemaError, Span};
 use datafusion_expr::LogicalPlan;
-use datafusion_sql::planner::SqlToRel;
 use datafusion_sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion_sql::sqlparser::ast::{
     BinaryOperator, CaseWhen, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
-    Ident, Query, Select, SelectItem, Spanned, Statement, Value, VisitMut, VisitorMut,
+    Ident, Query, Select, SelectItem, Spanned, Statement, Value, VisitorMut,
 };
 use datafusion_sql::sqlparser::tokenizer::Location;
+use tidewater_planner::{rewrite_expr, rewrite_query, statement_to_plan};
 
 use super::catalog::Catalog;
 use super::planner_errors::diagnose;
@@ -55,7 +55,7 @@ pub(super) fn plan(
     let mut replacements = Replacements::default();
     loop {
         let statement = Statement::Query(Box::new(replacements.apply(query)));
-        let error = match SqlToRel::new(catalog).sql_statement_to_plan(statement) {
+        let error = match statement_to_plan(catalog, statement) {
             Ok(plan) => {
                 planned.plan = Some(plan);
                 return planned;
@@ -199,7 +199,7 @@ impl Replacements {
                 of: self,
                 done: false,
             };
-            let _: ControlFlow<()> = query.visit(&mut replacement);
+            let _: ControlFlow<()> = rewrite_query(&mut query, &mut replacement);
         }
         query
     }
@@ -266,7 +266,7 @@ impl VisitorMut for Replacement<'_> {
                 done: false,
             };
             let mut expr = expr.clone();
-            let _: ControlFlow<()> = expr.visit(&mut replaced);
+            let _: ControlFlow<()> = rewrite_expr(&mut expr, &mut replaced);
             if replaced.done {
                 self.done = true;
                 *item = SelectItem::ExprWithAlias { expr, alias: name };

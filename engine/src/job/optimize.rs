@@ -11,10 +11,9 @@
 
 use std::sync::Arc;
 
-use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_common::tree_node::Transformed;
 use datafusion_common::{JoinType, Result};
 use datafusion_expr::{Expr, Filter, Join, LogicalPlan, LogicalPlanBuilder};
-use datafusion_optimizer::analyzer::Analyzer;
 use datafusion_optimizer::common_subexpr_eliminate::CommonSubexprEliminate;
 use datafusion_optimizer::eliminate_cross_join::EliminateCrossJoin;
 use datafusion_optimizer::eliminate_duplicated_expr::EliminateDuplicatedExpr;
@@ -29,6 +28,7 @@ use datafusion_optimizer::propagate_empty_relation::PropagateEmptyRelation;
 use datafusion_optimizer::replace_distinct_aggregate::ReplaceDistinctWithAggregate;
 use datafusion_optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion_optimizer::{Optimizer, OptimizerContext, OptimizerRule};
+use tidewater_planner::{analyzed, optimized, rewrite_nodes};
 
 use super::catalog::planner_options;
 use super::functions::check_arithmetic;
@@ -38,14 +38,12 @@ use super::join_condition::JoinCondition;
 /// Types, simplifies and reshapes a plan. Idempotent, except for the names of common subexpressions.
 pub(super) fn optimize(plan: LogicalPlan) -> Result<LogicalPlan> {
     let options = planner_options();
-    let typed = Analyzer::new().execute_and_check(plan, &options, |_, _| {})?;
-    let typed = check_arithmetic(typed)?.transform_up(guard_arguments)?.data;
+    let typed = analyzed(plan, &options)?;
+    let typed = rewrite_nodes(check_arithmetic(typed)?, &mut guard_arguments)?.data;
     let context = OptimizerContext::new_with_config_options(Arc::new(options))
         .without_query_execution_start_time();
-    let optimized = Optimizer::with_rules(rules()).optimize(typed, &context, |_, _| {})?;
-    optimized
-        .transform_up(join_as_rendered)
-        .map(|transformed| transformed.data)
+    let optimized = optimized(&Optimizer::with_rules(rules()), typed, &context)?;
+    rewrite_nodes(optimized, &mut join_as_rendered).map(|transformed| transformed.data)
 }
 
 fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {

@@ -6,11 +6,12 @@
 
 use std::sync::Arc;
 
-use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_common::tree_node::Transformed;
 use datafusion_common::{Column, DFSchema};
 use datafusion_expr::logical_plan::{EmptyRelation, FetchType, Limit, SkipType};
 use datafusion_expr::{Expr, LogicalPlan, Projection, Sort, SortExpr, SubqueryAlias};
 use tidewater_connectors::sink::SortKey;
+use tidewater_planner::rewrite_nodes;
 
 use super::check::span_of;
 use super::site::Site;
@@ -103,7 +104,7 @@ pub(super) fn fold_limits(
     errors: &mut Vec<Diagnostic>,
 ) -> LogicalPlan {
     let original = plan.clone();
-    let folded = plan.transform_up(|node| match node {
+    let folded = rewrite_nodes(plan, &mut |node| match node {
         LogicalPlan::Limit(limit) => Ok(Transformed::yes(fold(limit, site, errors))),
         other => Ok(Transformed::no(other)),
     });
@@ -183,7 +184,7 @@ fn with_fetch(plan: LogicalPlan, fetch: usize) -> (LogicalPlan, bool) {
 /// Removes the sorts without a fetch.
 pub(super) fn strip_sorts(plan: LogicalPlan) -> LogicalPlan {
     let original = plan.clone();
-    let stripped = plan.transform_up(|node| match node {
+    let stripped = rewrite_nodes(plan, &mut |node| match node {
         LogicalPlan::Sort(Sort {
             fetch: None, input, ..
         }) => Ok(Transformed::yes(Arc::unwrap_or_clone(input))),

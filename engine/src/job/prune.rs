@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion_common::Result;
-use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion_common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion_expr::logical_plan::TableScanBuilder;
 use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableScan};
+use tidewater_planner::{each_node, rewrite_nodes};
 
 use super::catalog::Relation;
 use super::optimize::optimize;
@@ -108,7 +109,7 @@ fn narrow(draft: Draft, columns: &[usize], read: &mut Read) -> Result<View> {
         plan = optimize(LogicalPlanBuilder::from(plan).project(kept)?.build()?)?;
         schema = project(&schema, columns);
     }
-    plan.apply(|node| {
+    each_node(&plan, &mut |node| {
         if let LogicalPlan::TableScan(scan) = node {
             read.entry(scan.table_name.table().to_owned())
                 .or_default()
@@ -165,7 +166,7 @@ fn rescan(mut views: Vec<View>, sources: &[Source], read: &Read) -> Result<Vec<V
     );
     for view in &mut views {
         let plan = std::mem::take(&mut view.plan);
-        let rescanned = plan.transform_up(|node| {
+        let rescanned = rewrite_nodes(plan, &mut |node| {
             let LogicalPlan::TableScan(scan) = node else {
                 return Ok(Transformed::no(node));
             };

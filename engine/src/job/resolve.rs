@@ -9,9 +9,9 @@ use datafusion_sql::parser::Statement as Parsed;
 use datafusion_sql::resolve::resolve_table_references;
 use datafusion_sql::sqlparser::ast::{
     CreateView, Expr, ObjectName, Query, Select, SelectItem, SetExpr, Spanned, Statement as Sql,
-    visit_relations,
 };
 use tidewater_connectors::sink::SortKey;
+use tidewater_planner::each_relation;
 
 use super::catalog::Catalog;
 use super::check::syntax;
@@ -152,7 +152,7 @@ fn references(query: &Query) -> BTreeMap<String, Place> {
         .unwrap_or_default();
     let names: BTreeSet<String> = tables.iter().map(ToString::to_string).collect();
     let mut reads = BTreeMap::new();
-    let _: ControlFlow<()> = visit_relations(query, |relation: &ObjectName| {
+    let _: ControlFlow<()> = each_relation(query, &mut |relation: &ObjectName| {
         let name = relation
             .0
             .iter()

@@ -15,12 +15,13 @@ use datafusion_expr::{
     Signature, Volatility,
 };
 use datafusion_physical_expr::{PhysicalExpr, ScalarFunctionExpr};
+use tidewater_planner::rewrite_parts;
 
 use crate::job::may_fail;
 
 /// `expr` with a mark at each `AND` and `OR` whose right side may fail. [`unmark`] replaces the marks.
 pub fn mark(expr: &Expr, schema: &DFSchema) -> Result<Expr> {
-    let marked = expr.clone().transform_up(|part| match part {
+    let marked = rewrite_parts(expr.clone(), &mut |part| match part {
         Expr::BinaryExpr(BinaryExpr {
             left,
             op: op @ (Operator::And | Operator::Or),

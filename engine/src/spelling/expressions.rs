@@ -9,13 +9,14 @@ use datafusion_expr::expr::{Cast, InList, TryCast};
 use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::expressions::{CastExpr, Column, Literal};
 use datafusion_physical_expr_common::physical_expr::fmt_sql;
+use tidewater_planner::rewrite_parts;
 
 use super::{in_sql, quoted, type_name};
 
 /// An expression as a job's author would write it.
 pub fn expression(expr: &Expr) -> String {
     // DataFusion prints literals with Arrow's types. They are replaced by columns whose name is the literal in SQL.
-    let spelled = expr.clone().transform_up(|part| {
+    let spelled = rewrite_parts(expr.clone(), &mut |part| {
         Ok(match &part {
             Expr::Literal(literal, _) => Transformed::yes(named(value(literal))),
             Expr::Cast(Cast { expr, field }) => {

@@ -22,7 +22,7 @@ mod patterns;
 pub(super) mod syntax;
 mod zones;
 
-use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion_common::tree_node::TreeNodeRecursion;
 use datafusion_common::{Result, Spans, plan_err};
 use datafusion_expr::{Expr, LogicalPlan};
 
@@ -30,6 +30,7 @@ pub(super) use self::expressions::{AGGREGATES, WINDOW};
 use super::site::Site;
 use super::tokens::Find;
 use crate::diagnostic::Diagnostic;
+use tidewater_planner::{each_child, each_expr, each_node, each_part};
 
 /// Why something is refused.
 struct Refusal {
@@ -81,8 +82,8 @@ const DEPTH_MAX: usize = 300;
 
 /// Fails if an expression is nested too deep.
 pub(super) fn depth(plan: &LogicalPlan) -> Result<()> {
-    plan.apply(|node| {
-        node.apply_expressions(|expr| {
+    each_node(plan, &mut |node| {
+        each_expr(node, &mut |expr| {
             if levels(expr)? > DEPTH_MAX {
                 return plan_err!(
                     "an expression is nested more than {DEPTH_MAX} levels deep; compute parts of it in views of their own, and \
@@ -97,7 +98,7 @@ pub(super) fn depth(plan: &LogicalPlan) -> Result<()> {
 
 fn levels(expr: &Expr) -> Result<usize> {
     let mut deepest = 0;
-    expr.apply_children(|child| {
+    each_child(expr, &mut |child| {
         deepest = deepest.max(levels(child)?);
         Ok(TreeNodeRecursion::Continue)
     })?;
@@ -112,10 +113,10 @@ fn walk(
     expression_refusal: fn(&Expr, &LogicalPlan) -> Option<Refusal>,
 ) -> Vec<Diagnostic> {
     let mut refusals: Vec<Refusal> = Vec::new();
-    let walked = plan.apply(|node| {
+    let walked = each_node(plan, &mut |node| {
         refusals.extend(node_refusal(node));
-        node.apply_expressions(|expr| {
-            expr.apply(|part| {
+        each_expr(node, &mut |expr| {
+            each_part(expr, &mut |part| {
                 refusals.extend(expression_refusal(part, node));
                 Ok(TreeNodeRecursion::Continue)
             })
@@ -144,7 +145,7 @@ fn walk(
 /// The first known place of an expression.
 pub(super) fn span_of(expr: &Expr) -> Option<Find> {
     let mut span = None;
-    let walked = expr.apply(|part| {
+    let walked = each_part(expr, &mut |part| {
         span = part.spans().and_then(Spans::first);
         Ok(if span.is_some() {
             TreeNodeRecursion::Stop

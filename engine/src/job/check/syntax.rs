@@ -9,9 +9,10 @@ use std::ops::ControlFlow;
 use datafusion_expr::planner::ContextProvider;
 use datafusion_sql::sqlparser::ast::{
     AccessExpr, Expr, Function, FunctionArguments, GroupByExpr, JoinOperator, ObjectName, Query,
-    Select, SelectItem, Spanned, TableFactor, Visit, Visitor, visit_expressions,
+    Select, SelectItem, Spanned, TableFactor, Visitor,
 };
 use datafusion_sql::sqlparser::tokenizer::{Location, Span};
+use tidewater_planner::{each_expr_within, visit_query};
 
 use super::super::catalog::Catalog;
 use super::super::phrasebook;
@@ -38,7 +39,7 @@ pub(in super::super) fn refusals(
         found: Vec::new(),
         compared: BTreeSet::new(),
     };
-    let _: ControlFlow<()> = query.visit(&mut syntax);
+    let _: ControlFlow<()> = visit_query(query, &mut syntax);
     syntax.found
 }
 
@@ -172,7 +173,7 @@ impl Syntax<'_> {
     }
 
     fn has_aggregate(&self, expr: &Expr) -> bool {
-        let found = visit_expressions(expr, |part| match part {
+        let found = each_expr_within(expr, &mut |part| match part {
             Expr::Function(call)
                 if call.over.is_none()
                     && self

@@ -11,7 +11,7 @@ use arrow::compute::kernels::numeric;
 use arrow::compute::{cast, try_binary};
 use arrow::datatypes::{DataType, Decimal128Type, Decimal256Type, Field, FieldRef, i256};
 use arrow::error::ArrowError;
-use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_common::tree_node::Transformed;
 use datafusion_common::{DataFusionError, Result, ScalarValue, exec_err, plan_err};
 use datafusion_expr::expr::ScalarFunction;
 use datafusion_expr::expr_rewriter::NamePreserver;
@@ -24,6 +24,7 @@ use datafusion_expr::{
 use datafusion_physical_expr_common::datum::apply;
 use tidewater_operators::aggregate::divide_rounded;
 use tidewater_operators::sql_type::sql_type;
+use tidewater_planner::{map_exprs, rewrite_nodes, rewrite_parts};
 
 /// An operator over one or two numbers.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -35,15 +36,15 @@ pub struct Arithmetic {
 
 /// `plan` with checked arithmetic in place of DataFusion's. Types must have been coerced. Columns keep their names.
 pub fn check_arithmetic(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let checked = plan.transform_up(|node| {
+    let checked = rewrite_nodes(plan, &mut |node| {
         let schema = match &node {
             LogicalPlan::TableScan(scan) => scan.projected_schema.as_ref().clone(),
             other => merge_schema(&other.inputs()),
         };
         let names = NamePreserver::new(&node);
-        node.map_expressions(|expr| {
+        map_exprs(node, &mut |expr| {
             let name = names.save(&expr);
-            let checked = expr.transform_up(|expr| {
+            let checked = rewrite_parts(expr, &mut |expr| {
                 let (operator, args) = match expr {
                     Expr::BinaryExpr(BinaryExpr { left, op, right })
                         if is_arithmetic(op)

@@ -1,0 +1,20 @@
+//! The generic parts of DataFusion's planner, compiled once.
+//!
+//! `SqlToRel` is generic over its catalog, and walks over statements, plans and expressions are generic over the function
+//! that they call. Each use compiles thousands of functions, at the level and in the one unit of the crate that uses them.
+//! Here they take trait objects: this crate has them once, at the level of planning, and builds beside the others.
+
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
+mod optimize;
+mod sql;
+mod syntax;
+mod tree;
+
+pub use optimize::{analyzed, optimized};
+pub use sql::{columns_to_schema, statement_to_plan};
+pub use syntax::{each_expr_within, each_relation, rewrite_expr, rewrite_query, visit_query};
+pub use tree::{
+    each_child, each_expr, each_node, each_part, map_exprs, rewrite_nodes,
+    rewrite_nodes_and_subqueries, rewrite_parts, rewrite_parts_down,
+};

@@ -1,0 +1,104 @@
+//! Walks over plans, whose nodes have expressions, whose parts are expressions.
+
+use datafusion_common::Result;
+use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion_expr::{Expr, LogicalPlan};
+
+/// Calls `visit` for each node of a plan, the root first.
+///
+/// # Errors
+/// The first that `visit` returns.
+pub fn each_node(
+    plan: &LogicalPlan,
+    visit: &mut dyn FnMut(&LogicalPlan) -> Result<TreeNodeRecursion>,
+) -> Result<TreeNodeRecursion> {
+    plan.apply(|node| visit(node))
+}
+
+/// Calls `visit` for each expression of a node itself.
+///
+/// # Errors
+/// The first that `visit` returns.
+pub fn each_expr(
+    node: &LogicalPlan,
+    visit: &mut dyn FnMut(&Expr) -> Result<TreeNodeRecursion>,
+) -> Result<TreeNodeRecursion> {
+    node.apply_expressions(|expr| visit(expr))
+}
+
+/// Calls `visit` for an expression and each part of it, the whole first.
+///
+/// # Errors
+/// The first that `visit` returns.
+pub fn each_part(
+    expr: &Expr,
+    visit: &mut dyn FnMut(&Expr) -> Result<TreeNodeRecursion>,
+) -> Result<TreeNodeRecursion> {
+    expr.apply(|part| visit(part))
+}
+
+/// Calls `visit` for the operands of an expression.
+///
+/// # Errors
+/// The first that `visit` returns.
+pub fn each_child(
+    expr: &Expr,
+    visit: &mut dyn FnMut(&Expr) -> Result<TreeNodeRecursion>,
+) -> Result<TreeNodeRecursion> {
+    expr.apply_children(|part| visit(part))
+}
+
+/// Rewrites the nodes of a plan, inputs first.
+///
+/// # Errors
+/// The first that `rewrite` returns.
+pub fn rewrite_nodes(
+    plan: LogicalPlan,
+    rewrite: &mut dyn FnMut(LogicalPlan) -> Result<Transformed<LogicalPlan>>,
+) -> Result<Transformed<LogicalPlan>> {
+    plan.transform_up(|node| rewrite(node))
+}
+
+/// Rewrites the nodes of a plan and of the subqueries in it, inputs first.
+///
+/// # Errors
+/// The first that `rewrite` returns.
+pub fn rewrite_nodes_and_subqueries(
+    plan: LogicalPlan,
+    rewrite: &mut dyn FnMut(LogicalPlan) -> Result<Transformed<LogicalPlan>>,
+) -> Result<Transformed<LogicalPlan>> {
+    plan.transform_up_with_subqueries(|node| rewrite(node))
+}
+
+/// Rewrites the expressions of a node itself.
+///
+/// # Errors
+/// The first that `rewrite` returns.
+pub fn map_exprs(
+    node: LogicalPlan,
+    rewrite: &mut dyn FnMut(Expr) -> Result<Transformed<Expr>>,
+) -> Result<Transformed<LogicalPlan>> {
+    node.map_expressions(|expr| rewrite(expr))
+}
+
+/// Rewrites the parts of an expression, operands first.
+///
+/// # Errors
+/// The first that `rewrite` returns.
+pub fn rewrite_parts(
+    expr: Expr,
+    rewrite: &mut dyn FnMut(Expr) -> Result<Transformed<Expr>>,
+) -> Result<Transformed<Expr>> {
+    expr.transform_up(|part| rewrite(part))
+}
+
+/// Rewrites the parts of an expression, the whole first.
+///
+/// # Errors
+/// The first that `rewrite` returns.
+pub fn rewrite_parts_down(
+    expr: Expr,
+    rewrite: &mut dyn FnMut(Expr) -> Result<Transformed<Expr>>,
+) -> Result<Transformed<Expr>> {
+    expr.transform_down(|part| rewrite(part))
+}
