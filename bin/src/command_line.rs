@@ -8,7 +8,7 @@ use crate::args::JobArgs;
 /// Characters that no shell changes.
 const PLAIN: &str = "_-./=:,+@%^";
 
-/// The present command with one more option, as a shell takes it.
+/// The current command with one more option, quoted for a shell.
 pub fn again_with(option: &str) -> String {
     let mut arguments: Vec<String> = env::args_os()
         .skip(1)
@@ -35,7 +35,7 @@ fn joined(arguments: &[String]) -> String {
     quoted.join(" ")
 }
 
-/// A word as a shell reads it.
+/// A word quoted for a shell.
 pub fn quoted(argument: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || PLAIN.contains(c);
     if !argument.is_empty() && argument.chars().all(is_plain) {

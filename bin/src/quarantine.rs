@@ -13,7 +13,7 @@ use crate::style::Style;
 use crate::table::{Align, TextTable};
 use crate::{job, output};
 
-/// Characters of a row's text that a table shows.
+/// The most characters of a row's text in a table.
 const RAW_SHOWN: usize = 60;
 
 /// Rows that have something in common.
@@ -77,7 +77,7 @@ pub fn run(args: &QuarantineArgs) -> Result<(), Failure> {
     })
 }
 
-/// What rows are grouped by.
+/// The key by which a row is grouped.
 fn key(by: QuarantineGroup, row: &QuarantinedRow) -> String {
     match by {
         QuarantineGroup::Reason => kind(&row.reason),
@@ -163,7 +163,7 @@ fn counts(place: &str, by: QuarantineGroup, groups: &[Group], style: Style) -> S
     format!("{heading}\n{}", table.render(style, ""))
 }
 
-/// A row's text on one line, cut short.
+/// A row's text on one line, shortened.
 fn shown(raw: &str) -> String {
     let end = raw.char_indices().nth(RAW_SHOWN).map(|(at, _)| at);
     let cut = raw.get(..end.unwrap_or(raw.len())).unwrap_or_default();

@@ -21,7 +21,7 @@ pub struct QuarantineArgs {
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
 
-    /// Count the rows by this, rather than show them
+    /// Count the rows by this instead of showing them
     #[arg(long, value_enum)]
     pub by: Option<QuarantineGroup>,
 
@@ -38,10 +38,10 @@ pub struct QuarantineArgs {
     pub json: bool,
 }
 
-/// What rows are counted by.
+/// The property by which rows are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum QuarantineGroup {
-    /// What is wrong, without the value
+    /// The reason, without the value
     Reason,
     /// The column that cannot be read
     Column,

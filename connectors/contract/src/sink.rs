@@ -370,7 +370,7 @@ pub enum SinkError {
         /// What is accepted.
         expected: &'static str,
     },
-    /// It was asked to end before anything was published.
+    /// A stop was requested before anything was published.
     #[error("stopped: nothing was published")]
     Stopped,
     /// Kafka refused, or could not be reached.

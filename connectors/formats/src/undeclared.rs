@@ -1,4 +1,4 @@
-//! Columns that a file has and its declaration does not, and the reverse, with what to write.
+//! Messages about columns that are only in a file or only in its declaration, with what to write.
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use tidewater_contract::error::SourceError;
 pub(crate) struct UndeclaredColumn {
     /// Its name in the file.
     pub name: String,
-    /// The type that it can be declared as.
+    /// The type with which it can be declared.
     pub sql_type: String,
 }
 
-/// The error of a file that has such columns: all of them, as lines for the declaration.
+/// The error of a file with such columns, which lists them as lines for the declaration.
 pub(crate) fn error(file: &Arc<str>, columns: &[UndeclaredColumn]) -> SourceError {
     let lines = columns.iter().map(|column| {
         let name = identifier(&column.name);
@@ -33,7 +33,7 @@ pub(crate) fn error(file: &Arc<str>, columns: &[UndeclaredColumn]) -> SourceErro
     )
 }
 
-/// What to write where a declared column is not in a file, but in the name of one of its folders.
+/// What to write if a declared column is not in a file but in the name of one of its folders.
 pub(crate) fn folder_hint(file: &str, column: &str) -> Option<String> {
     let (folders, _) = file.rsplit_once('/')?;
     let mut keys = folders.split('/').filter_map(|name| name.split_once('='));
@@ -45,7 +45,7 @@ pub(crate) fn folder_hint(file: &str, column: &str) -> Option<String> {
     })
 }
 
-/// A name as SQL has it: in double quotes unless it is plain.
+/// A name in SQL, in double quotes unless it is plain.
 fn identifier(name: &str) -> String {
     let mut letters = name.chars();
     let is_plain = letters

@@ -1,8 +1,9 @@
 //! The generic parts of DataFusion's planner, compiled once.
 //!
-//! `SqlToRel` is generic over its catalog, and walks over statements, plans and expressions are generic over the function
-//! that they call. Each use compiles thousands of functions, at the level and in the one unit of the crate that uses them.
-//! Here they take trait objects: this crate has them once, at the level of planning, and builds beside the others.
+//! `SqlToRel` is generic over its catalog, and walks over statements, plans and expressions are generic over the
+//! function that they call. Each use would compile thousands of functions again, with the optimisation level and in
+//! the only unit of the crate that uses them. Here they take trait objects, so this crate compiles them once, at the
+//! level of planning and in parallel with other crates.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 

@@ -1,4 +1,4 @@
-//! The rules that a plan goes through.
+//! Applies the rules of the analyzer and the optimizer to plans.
 
 use datafusion_common::Result;
 use datafusion_common::config::ConfigOptions;

@@ -42,7 +42,7 @@ pub fn each_expr_within(
     ))
 }
 
-/// Calls `visit` for all relations that a query names.
+/// Calls `visit` for each relation that a query names.
 pub fn each_relation(
     query: &Query,
     visit: &mut dyn FnMut(&ObjectName) -> ControlFlow<()>,

@@ -1,4 +1,4 @@
-//! Walks over plans, whose nodes have expressions, whose parts are expressions.
+//! Walks over the nodes of plans, the expressions of nodes, and the parts of expressions.
 
 use datafusion_common::Result;
 use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};

@@ -1,5 +1,5 @@
-//! The tables that a job has without declaring them: rows that cannot be read, and rows of windows that are closed.
-//! `COPY QUARANTINE TO 'path'` and `COPY LATE TO 'path'` say where they are published.
+//! The tables that a job has without declaring them: rows that cannot be read, and rows of closed windows. `COPY
+//! QUARANTINE TO 'path'` and `COPY LATE TO 'path'` declare where they are published.
 
 use std::sync::Arc;
 
@@ -18,20 +18,20 @@ pub const LATE_TABLE: &str = "_late";
 pub(super) enum OwnTable {
     /// Rows that cannot be read.
     Quarantine,
-    /// Rows of windows that are closed.
+    /// Rows of closed windows.
     Late,
 }
 
 impl OwnTable {
     const ALL: [Self; 2] = [Self::Quarantine, Self::Late];
 
-    /// The one that `COPY name TO` means, where the job has no relation of that name.
+    /// The table for `COPY name TO`, if the job has no relation of that name.
     pub fn of_copy(name: &str, is_relation: bool) -> Option<Self> {
         let means = |own: &Self| name == own.name() || (name == own.word() && !is_relation);
         Self::ALL.into_iter().find(means)
     }
 
-    /// Its name among the tables. No relation has it.
+    /// Its name among the tables. No relation may have it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Quarantine => QUARANTINE_TABLE,
@@ -72,7 +72,7 @@ pub(crate) fn late_spec(place: DirectorySpec) -> TableSpec {
     }
 }
 
-/// The relation may not have this name.
+/// The mistake of a relation with a reserved name.
 pub(super) fn taken_name(name: &str, at: Place) -> Option<Diagnostic> {
     let own = OwnTable::ALL.into_iter().find(|own| own.name() == name)?;
     let message = format!("'{name}' is the name of a table that each job has");
@@ -83,7 +83,8 @@ pub(super) fn taken_name(name: &str, at: Place) -> Option<Diagnostic> {
     Some(Diagnostic::new(at, message).with_hint(hint))
 }
 
-/// Takes the declared place of a table out of the sinks; a second one, and one that is no directory, are mistakes.
+/// Removes the declared directory of a table from the sinks. A second one is a mistake, and so is a target that is
+/// not a directory.
 pub(super) fn take_place(
     own: OwnTable,
     sinks: &mut Vec<(Sink, Place)>,

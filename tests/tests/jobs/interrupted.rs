@@ -1,4 +1,4 @@
-//! Runs that are asked to end: they remove what they staged, and say that nothing was published.
+//! Runs that are requested to stop: they remove their staged files and say that nothing was published.
 
 use std::fs;
 use std::path::Path;
@@ -79,7 +79,7 @@ fn what_was_staged_goes_when_a_run_is_interrupted() {
                 "SIG{signal}, state: {with_state}"
             );
             assert!(snapshot(&place.path("out")).is_empty());
-            // And the next one goes on.
+            // The next run continues.
             let ran = Ran::from(start(&place, more).wait_with_output().unwrap());
             let _ = ran.code(0).no_panic();
         }

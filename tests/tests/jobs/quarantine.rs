@@ -1,4 +1,4 @@
-//! The quarantine is a job's own: where it is, how it moves, and how it is looked at.
+//! Each job has its own quarantine: its location, how it moves, and how it is shown.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -55,7 +55,7 @@ impl Job {
             .sum()
     }
 
-    /// Files that a pattern of readers finds.
+    /// The files that a reader's glob matches.
     fn parquet_files(&self) -> Vec<PathBuf> {
         let files = snapshot(&self.path("out")).into_keys();
         files
@@ -137,7 +137,7 @@ fn a_quarantine_moves_with_its_rows() {
     assert_eq!(summary["rows_read"], 0);
     assert_eq!(job.rows("s/tables/_quarantine"), 4);
     assert!(!job.path("out/_quarantine").exists());
-    // To another format, with news, and to a place where someone has put something of his own.
+    // Another format with new rows, and a directory with a foreign file.
     job.declare(
         "job",
         "COPY by_day TO 'out/t'; COPY QUARANTINE TO 'bad' STORED AS JSON;",
@@ -151,7 +151,7 @@ fn a_quarantine_moves_with_its_rows() {
     let _ = job.run("job.sql -q --state s");
     assert_eq!(job.rows("out/_quarantine"), 5);
     assert!(job.path("bad/notes.txt").exists());
-    // A place that was lost is made good from the inputs.
+    // A lost directory is restored from the inputs.
     fs::remove_dir_all(job.path("out/_quarantine")).unwrap();
     job.declare("job", "COPY by_day TO 'out/t';");
     let _ = job.run("job.sql -q --state s");

@@ -1,4 +1,4 @@
-//! Files that change, or seem to: a correction is seen though size and time are as they were, and what is no correction
+//! Files that change, or seem to: a correction is noticed even if size and time stay the same, and anything else
 //! changes nothing.
 
 use std::fs::{self, File};
@@ -13,7 +13,7 @@ use parquet::arrow::ArrowWriter;
 use tidewater_tests::binary::Ran;
 use tidewater_tests::maintained::{Maintained, modify};
 
-/// A format: its name, the end of its files' names, and a file with one amount.
+/// A format: its name, the extension of its files, and a file with one amount.
 struct Kind {
     stored_as: &'static str,
     name: &'static str,
@@ -78,7 +78,7 @@ fn tick() {
     sleep(Duration::from_millis(20));
 }
 
-/// Replaces a file as `rsync -t` and `cp -p` into a spare name do: written aside, stamped, moved over.
+/// Replaces a file as `rsync -t` and `cp -p` do: the new one is written beside it, gets its time, and is renamed.
 fn move_over(path: &Path, content: &[u8]) {
     let aside = path.parent().unwrap().join(".aside");
     fs::write(&aside, content).unwrap();
@@ -177,7 +177,7 @@ fn what_is_no_correction_changes_nothing() {
     }
 }
 
-/// A state that knows no versions goes on without reading all files; what it cannot tell, `--rehash` finds.
+/// A state without versions continues without reading all files. `--rehash` finds changes that it cannot see.
 #[test]
 fn rehash_compares_what_looks_unchanged() {
     for kind in &KINDS {
@@ -194,7 +194,7 @@ fn rehash_compares_what_looks_unchanged() {
         assert_eq!(total(&place), "1150", "{}", kind.name);
         place.assert_cold();
         assert_eq!(epoch(&place.commits(&["--rehash", "--json"])), 2);
-        // The versions are known from now on.
+        // The versions are recorded from now on.
         tick();
         move_over(&path, &(kind.file)(500));
         let _ = place.commits(&[]);

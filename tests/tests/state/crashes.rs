@@ -83,7 +83,7 @@ fn dies_at(
         ledger::deliver(&place, version, 60);
         for _ in 0..2 {
             dies(&place, point, more);
-            // What is staged is not taken for what is published.
+            // Staged files do not look like published ones.
             let is_staged = |path: &PathBuf| path.to_string_lossy().contains("_tidewater-");
             for staged in place.litter().into_iter().filter(is_staged) {
                 assert!(

@@ -1,5 +1,5 @@
-//! Published files that are gone or changed: each run looks at them, says so, and mends them without `--rebuild`, whether
-//! there is something else to do or not.
+//! Missing or changed published files: each run finds them, says so, and repairs them without `--rebuild`, whether or
+//! not it has anything else to do.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -101,7 +101,7 @@ fn damaged_tables_are_mended() {
                 let _ = ran.says(&[words, if table.contains('=') { "table " } else { table }]);
                 place.assert_cold();
                 if !has_news {
-                    // Other tables are left alone.
+                    // Other tables are not touched.
                     let kept = |(path, print): (&PathBuf, &(u64, i64))| {
                         let is_other = !Path::new(file)
                             .starts_with(Path::new("out").join(path.iter().next().unwrap()));
@@ -128,7 +128,7 @@ fn all_that_was_published_may_be_gone() {
         .says(&["entries", "sums", "regions", "is missing"]);
     place.assert_cold();
     does_nothing(&place);
-    // Copies in the state, with the tables that they are of.
+    // Copies in the state are lost together with their tables.
     fs::remove_dir_all(place.path("out")).unwrap();
     fs::remove_dir_all(place.path("state/tables")).unwrap();
     let _ = place.commits(&[]);
@@ -191,7 +191,7 @@ fn states_that_recorded_no_stamps_go_on() {
     place.assert_cold();
 }
 
-/// Makes the records what older versions wrote.
+/// Turns the records into those of an older version.
 fn forget_stamps(state: &Path) {
     let mut directory = Directory::open(state, false, false).unwrap();
     let store = Store::open(&mut directory).unwrap();

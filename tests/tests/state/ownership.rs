@@ -1,4 +1,4 @@
-//! Two jobs, or two states, and one directory: the second one is refused, told whose it is, and may take it over.
+//! Two jobs or two states with one directory: the second is refused, with the owner's name, and may take it over.
 
 use std::fs;
 use std::path::Path;
@@ -96,7 +96,7 @@ fn another_job_is_refused_with_and_without_a_state() {
             let _ = place.commits(&format!("{other} --take-over"));
             assert_eq!(place.partitions("out/t"), BY_REGION);
             let _ = place.commits(other);
-            // And the former owner, whether it has something to publish or not.
+            // The former owner is refused, whether or not it has anything to publish.
             place.refused(owner, &["out/t was published by the job b"]);
             let _ = place.commits(&format!("{owner} --take-over"));
             assert_eq!(place.partitions("out/t"), BY_DAY);
@@ -115,7 +115,7 @@ fn a_run_without_its_state_is_refused() {
         "a.sql -q",
         &["the job a", "with a state of its own", "epoch 1"],
     );
-    // The other way round a job gets a state.
+    // The reverse: a job gets a state.
     let place = Place::new();
     let _ = place.commits("a.sql -q");
     let _ = place.commits("a.sql -q");
@@ -164,13 +164,13 @@ fn two_copies_of_a_state_do_not_overwrite_one_another() {
     let place = Place::new();
     let _ = place.commits("a.sql -q --state sa");
     place.copy("sa", "copy");
-    // Nothing happened since: either may go on.
+    // Nothing was committed since, so either may continue.
     let _ = place.commits("a.sql -q --state copy");
     place.deliver("b.csv", "2024-01-03,east,1\n");
     let _ = place.commits("a.sql -q --state copy");
     place.refused("a.sql -q --state sa", &["by a copy of the state"]);
     let _ = place.commits("a.sql -q --state copy");
-    // A copy with tables of its own is another matter.
+    // A copy with its own tables is not refused.
     place.copy("out", "out3");
     let _ = place.commits("a.sql -q --state sa --set output=out3/t --take-over");
     let _ = place.commits("a.sql -q --state copy");

@@ -1,4 +1,4 @@
-//! Columns from folders and names of files, over all that can happen to files.
+//! Columns from folders and names of files, through all changes of files.
 
 use std::fs;
 use std::sync::Arc;
@@ -130,7 +130,7 @@ fn folders_are_columns_through_all_changes() {
             );
             assert!(by_file[0].ends_with(&first), "{by_file:?}");
 
-            // Late, corrected, withdrawn.
+            // A late file, a corrected one, and a withdrawn one.
             put("day=2024-01-03/region=busan", &[4], 10);
             put("day=2024-01-01/region=seoul", &[1, 5], 10);
             place.withdraw(&format!("day=2024-01-01/region=a%2Fb/f.{}", kind.extension));
@@ -157,7 +157,7 @@ fn folders_are_columns_through_all_changes() {
                     .any(|row| row.contains("day=2024-02-03"))
             );
 
-            // What is kept has the columns of its path too.
+            // Stored content has the columns of its path too.
             let _ = place.commits(&["--rebuild"]);
             expect(&[
                 "2024-01-01,seoul,2,6",
@@ -266,7 +266,7 @@ fn tables_are_read_back_with_their_partitions() {
     }
 }
 
-/// Two columns of which only the declaration's are in the folders: the message says what to write.
+/// Two columns are only in the folders: the message says what to write.
 #[test]
 fn a_missing_column_that_is_a_folder_is_told() {
     for kind in KINDS
@@ -288,7 +288,7 @@ fn a_missing_column_that_is_a_folder_is_told() {
     }
 }
 
-/// Whether a column comes from the path is part of what a view is made of.
+/// Views depend on whether a column comes from the path.
 #[test]
 fn a_column_that_moves_into_the_path_rebuilds_its_views() {
     let sql = |clauses: &str| {

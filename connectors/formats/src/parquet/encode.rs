@@ -42,7 +42,7 @@ impl<W: Write + Send> ParquetEncoder<W> {
     /// An encoder that writes batches of `schema` to `writer`.
     ///
     /// # Errors
-    /// `schema` has a type that Parquet does not have.
+    /// When `schema` has a type that Parquet does not have.
     pub fn new(
         writer: W,
         schema: &SchemaRef,
