@@ -1,4 +1,4 @@
-//! `tidewater history`: what the commits of a state did.
+//! `tidewater history`: the commits of a state and their changes.
 
 use std::collections::BTreeMap;
 
@@ -40,7 +40,7 @@ pub fn run(args: &HistoryArgs) -> Result<(), Failure> {
     output::print(&text)
 }
 
-/// Fails when neither the state nor its history knows the table.
+/// Fails if neither the state nor its history has the table.
 pub fn known_table(
     inspection: &Inspection,
     epochs: &[EpochRecord],
@@ -58,7 +58,7 @@ pub fn known_table(
     )))
 }
 
-/// How many deliveries came in which way, such as `2 new, 1 replaced`.
+/// The number of deliveries of each kind, such as `2 new, 1 replaced`.
 pub fn kinds(deliveries: &[DeliveryRecord]) -> BTreeMap<&str, u64> {
     let mut kinds = BTreeMap::new();
     for delivery in deliveries {
@@ -124,7 +124,7 @@ fn to_text(epoch: &EpochRecord, style: Style) -> String {
     text
 }
 
-/// `+3 -1`; of a table that was rebuilt, how many rows it got and had.
+/// A change in short form: `+3 -1`, with `rebuilt` for a table that was rebuilt.
 pub fn in_words(change: &TableChangeRecord) -> String {
     let (inserted, deleted) = (HumanCount(change.inserted), HumanCount(change.deleted));
     match (change.replaced, change.deleted) {

@@ -15,7 +15,7 @@ use crate::{clock, command_line, cores, job, log, memory, output, signals, thres
 /// Rows of each table that the summary shows.
 const PREVIEW_ROWS: usize = 3;
 
-/// Stages in which a run has staged files, and ends by itself when it is asked to.
+/// Stages in which a run may have staged files, and stops by itself when requested.
 const STOPPABLE: [&str; 4] = ["plan", "compare", "compute", "write"];
 
 /// Runs the command.
@@ -53,7 +53,7 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
         },
     )
     .map_err(|error| match error {
-        // The thread that was told of the signal ends the process.
+        // The thread that handles the signal ends the process.
         RunError::Stopped => loop {
             std::thread::park();
         },

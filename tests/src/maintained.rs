@@ -205,7 +205,7 @@ impl Maintained {
         files.collect()
     }
 
-    /// Makes the state one that an earlier Tidewater left: it knew no versions of files.
+    /// Makes the state one of an earlier Tidewater, which did not record versions of files.
     ///
     /// # Panics
     /// When the state cannot be changed.

@@ -68,8 +68,8 @@ pub trait Source: Debug + Send + Sync {
     /// The value itself, so that its connector can downcast it.
     fn as_any(&self) -> &dyn std::any::Any;
 
-    /// Texts that describe what decides on the source's rows besides its columns and the options of its format. Views
-    /// are rebuilt when one of them changes.
+    /// Texts that describe what determines the source's rows besides its columns and the options of its format. Views
+    /// are rebuilt if one of them changes.
     fn row_rules(&self) -> Vec<String> {
         Vec::new()
     }
@@ -142,7 +142,7 @@ pub struct SourceState<'a> {
     pub id: &'a str,
     /// The connector's directory in the state.
     pub directory: &'a Path,
-    /// As of the last commit.
+    /// The checkpoint of the last commit.
     pub checkpoint: &'a Checkpoint,
 }
 
@@ -192,7 +192,7 @@ pub enum OffsetBound {
 pub struct ChangeRules {
     /// Deliveries modified after this, in nanoseconds since 1970, are left for a later epoch.
     pub settled_ns: i64,
-    /// Whether the content of all deliveries is compared, even where nothing tells that it may have changed.
+    /// Whether the content of all deliveries is compared, even if they look unchanged.
     pub rehash: bool,
 }
 

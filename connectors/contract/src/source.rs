@@ -130,9 +130,9 @@ impl Dealt {
 pub enum NextPiece {
     /// A piece.
     Dealt(Dealt),
-    /// None until other pieces are decoded.
+    /// There is no piece until others are decoded.
     Wait,
-    /// None any more.
+    /// There are no more pieces.
     Done,
 }
 

@@ -177,7 +177,7 @@ impl Payloads {
     /// The format as `spec` declares it.
     ///
     /// # Errors
-    /// As those of [`Lines::new`], and when the encoding is one that only a file can tell.
+    /// As for [`Lines::new`]; or the encoding can only be detected from a file.
     pub fn new(spec: &SourceSpec) -> Result<Self, SourceError> {
         let lines = Lines::new(spec)?;
         match lines.layout.encoding {

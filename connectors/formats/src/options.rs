@@ -240,7 +240,7 @@ impl JsonLinesOptions {
     /// Parses the options of a JSON Lines source.
     ///
     /// # Errors
-    /// When a key is unknown or a value means nothing.
+    /// When a key is unknown or a value is invalid.
     pub fn parse(options: &BTreeMap<String, String>) -> Result<Self, OptionError> {
         let values = Values::new(options)?;
         values.all_among(JSON_LINES_KEYS, "JSON")?;
@@ -271,7 +271,7 @@ impl TextOptions {
     /// Parses the options of a source of plain text.
     ///
     /// # Errors
-    /// When a key is unknown or a value means nothing.
+    /// When a key is unknown or a value is invalid.
     pub fn parse(options: &BTreeMap<String, String>) -> Result<Self, OptionError> {
         let values = Values::new(options)?;
         values.all_among(TEXT_KEYS, "TEXT")?;
@@ -290,7 +290,7 @@ impl ParquetOptions {
     /// Parses the options of a Parquet source.
     ///
     /// # Errors
-    /// When a key is unknown or a value means nothing.
+    /// When a key is unknown or a value is invalid.
     pub fn parse(options: &BTreeMap<String, String>) -> Result<Self, OptionError> {
         let values = Values::new(options)?;
         values.all_among(PARQUET_KEYS, "PARQUET")?;

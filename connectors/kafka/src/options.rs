@@ -85,7 +85,7 @@ pub enum Envelope {
 /// How a message's key is encoded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KeyFormat {
-    /// `text`: the value of the only column of the primary key. The default, but for Debezium's envelope.
+    /// `text`: the value of the only column of the primary key. The default, except for Debezium's envelope.
     #[default]
     Text,
     /// `json`: an object with the columns of the primary key. If the primary key is a single column, its value alone

@@ -91,9 +91,9 @@ pub struct Job {
     pub views: Vec<View>,
     /// Where tables are published, in the order of the text.
     pub sinks: Vec<Sink>,
-    /// Where `COPY QUARANTINE TO` puts the rows that cannot be read.
+    /// The directory of `COPY QUARANTINE TO` for rows that cannot be read.
     pub quarantine: Option<DirectorySpec>,
-    /// Where `COPY LATE TO` puts the rows of windows that are closed.
+    /// The directory of `COPY LATE TO` for rows of closed windows.
     pub late: Option<DirectorySpec>,
     /// Warnings, in the order of the text.
     pub warnings: Vec<Diagnostic>,
@@ -239,7 +239,7 @@ impl Job {
         stack::with_room_for(sql, || parse::parse(registry, name, sql, variables))
     }
 
-    /// The name without directories and without its ending, which a state and its tables go by.
+    /// The file name without directories and extension, by which a state and its tables identify the job.
     pub fn short_name(&self) -> String {
         let stem = Path::new(&self.name).file_stem();
         stem.map_or_else(|| self.name.clone(), |stem| stem.to_string_lossy().into())

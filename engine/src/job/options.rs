@@ -100,7 +100,8 @@ pub(super) fn each_declared<T>(
                 _ => false,
             };
             is_changed |= was_given;
-            // What is missing may be so because it was taken away, or misspelt.
+            // In later rounds an option may be missing only because it was removed. So only errors about given
+            // options are reported then.
             if is_first || was_given {
                 report(error);
             }
@@ -135,7 +136,8 @@ fn each_wrong<T, E>(
             Err(error) => error,
         };
         let was_given = wrong(&error).is_some_and(|option| remove(&mut rest, &option));
-        // What is missing may be so because it was taken away, or misspelt.
+        // In later rounds an option may be missing only because it was removed. So only errors about given options
+        // are reported then.
         if is_first || was_given {
             report(error);
         }

@@ -20,7 +20,7 @@ pub struct Retain {
 /// Takes `retain` and `retain_by` out of the options.
 ///
 /// # Errors
-/// When the length means nothing, or no column, or more than one, could be meant.
+/// When the length is invalid, or the column of the windows is missing or ambiguous.
 pub(super) fn retain(
     options: &mut BTreeMap<String, String>,
     schema: &SchemaRef,

@@ -1,12 +1,13 @@
 //! Decodes blocks of a CSV file into Arrow.
 //!
-//! 1. Every record that is not a blank line or a comment is a row of the batch or a rejected row, never both, never
-//!    neither. A blank line of a file of one column is a record.
-//! 2. A row is rejected for its first fault alone: of structure, else of the first declared column at fault. Whether it
-//!    is does not depend on which columns are read, unless the source checks those alone.
+//! 1. Every record that is not a blank line or a comment becomes either a row of the batch or a rejected row. In a
+//!    file of one column, a blank line is a record.
+//! 2. A rejected row has one reason: a fault of its structure if it has one, else the fault of the first declared
+//!    column that has one. Which rows are rejected does not depend on which columns are read, unless the source
+//!    checks only those.
 //! 3. Rows and rejected rows keep the file's order.
-//! 4. Both are the same whether texts come as dictionaries or plain.
-//! 5. No more than some thousand rejected rows are held at a time.
+//! 4. Rows and rejected rows are the same whether texts are dictionary-encoded or plain.
+//! 5. No more than some thousand rejected rows are in memory at a time.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -30,13 +31,13 @@ use crate::options::RaggedRows;
 use crate::schema_of;
 use tidewater_contract::source::{DecodeText, Decoded, LineEnd, Rejected, TextBlock};
 
-/// Rows split and then decoded at a time: their bytes and positions stay in a core's cache.
+/// Rows that are split and decoded at a time. Their bytes and positions stay in a core's cache.
 const ROWS_AT_A_TIME: usize = 256;
 
-/// A step ends when it has so many rejected rows.
+/// A step ends when it has this number of rejected rows.
 const REJECTED_AT_A_TIME: usize = 4096;
 
-/// What all files of a source share.
+/// What all files of a source have in common.
 #[derive(Debug)]
 pub(super) struct CsvTable {
     pub source: Arc<str>,
@@ -50,12 +51,12 @@ pub(super) struct CsvTable {
     pub checks_all: bool,
     pub dialect: Dialect,
     pub ragged: RaggedRows,
-    /// The unquoted texts that mean NULL, the first of all apart.
+    /// The first of the unquoted texts that mean NULL. The others are in `other_nulls`.
     pub null: Vec<u8>,
     pub other_nulls: Vec<Vec<u8>>,
-    /// Whether rows tell their place.
+    /// Whether rows have their position in the file.
     pub ordinals: bool,
-    /// The dictionaries of text columns, where there may be any.
+    /// The dictionaries of text columns, if these may be dictionary-encoded.
     pub dictionaries: Option<Pool>,
 }
 
@@ -65,7 +66,7 @@ pub(super) struct Decoder {
     pub layout: FileLayout,
     /// The field of each declared column, `None` when the file has none.
     pub fields: Vec<Option<usize>>,
-    /// The name of each field, for what is wrong with it.
+    /// The name of each field, for messages.
     pub names: Vec<Arc<str>>,
 }
 
@@ -83,9 +84,9 @@ struct ColumnInWork<'a> {
 struct BlockText<'a> {
     block: &'a TextBlock,
     converted: &'a Converted,
-    /// In UTF-8 with line feeds.
+    /// The text in UTF-8 with line feeds.
     bytes: &'a [u8],
-    /// Before its line ends were unified.
+    /// The text before its line ends were unified.
     original: Option<&'a [u8]>,
 }
 
@@ -105,7 +106,7 @@ struct Steps {
     decoder: Arc<Decoder>,
     block: Arc<TextBlock>,
     converted: Converted,
-    /// Bytes of the text that are decoded, and the line that follows.
+    /// The number of bytes that are decoded, and the number of the next line.
     at: usize,
     line: u64,
     check_utf8: bool,
@@ -178,7 +179,8 @@ impl DecodeText for Decoder {
 }
 
 impl Decoder {
-    /// Decodes the rows from `start` on, until all are or so many are rejected. Gives the place behind them.
+    /// Decodes the rows from `start` on, up to the end or until `rejected_max` rows are rejected. Returns the
+    /// position after them as well.
     fn part(
         &self,
         text: BlockText<'_>,
@@ -187,7 +189,7 @@ impl Decoder {
         check_utf8: bool,
         rejected_max: usize,
     ) -> (Decoded, usize) {
-        // Texts are tested for UTF-8 a column at a time, and one by one only when that fails.
+        // UTF-8 is checked a column at a time. Only if that fails, each text is checked.
         let pool = self.table.dictionaries.as_ref();
         let mut dictionaries =
             pool.map_or_else(Vec::new, |pool| pool.take(self.table.projection.len()));
@@ -269,7 +271,7 @@ impl Decoder {
         )
     }
 
-    /// The columns that are read or checked, empty yet.
+    /// Empty builders of the columns that are read or checked.
     fn begin<'a>(
         &'a self,
         rows: usize,
@@ -370,7 +372,7 @@ impl Decoder {
         }
     }
 
-    /// The bytes of a row, its line end excluded, and fields that were cut off included.
+    /// The bytes of a row without its line end, including fields that were cut off.
     fn row_bytes(&self, bytes: &[u8], row: Range<usize>) -> Range<usize> {
         if self.table.ragged.cuts()
             && let Some(record) = self.table.dialect.record(bytes, row.start, true, |_| ())
@@ -381,7 +383,7 @@ impl Decoder {
         row.start..row.end - usize::from(row_text.ends_with(b"\r"))
     }
 
-    /// Whether a text that no column reads is not UTF-8.
+    /// Whether the block is not valid UTF-8 and has text columns that are checked but not read.
     fn has_bad_unread_text(&self, bytes: &[u8]) -> bool {
         let is_unread = |column: &usize| self.table.projection.binary_search(column).is_err();
         let mut columns = 0..self.table.columns.len();
@@ -397,7 +399,7 @@ impl Decoder {
         has_unread_text && std::str::from_utf8(bytes).is_err()
     }
 
-    /// Rows among so many bytes, judged by the first ones and a little more.
+    /// An estimate of the rows in `bytes` bytes: the average of the first rows, plus a margin.
     fn expected_rows(&self, bytes: usize, first: &Index) -> usize {
         let fields = self.names.len();
         let begin = first.row(0, fields).start;
@@ -407,7 +409,7 @@ impl Decoder {
         (estimate + estimate / 16 + 1).min(bytes / fields.max(1) + 1)
     }
 
-    /// The rows that are good: all, unless it is said which.
+    /// The batch of the good rows; all are good if `good` is `None`.
     fn batch(
         &self,
         arrays: Vec<ArrayRef>,
@@ -423,7 +425,7 @@ impl Decoder {
         let Some(good) = good else {
             return RecordBatch::try_new(schema, arrays);
         };
-        // A row at fault may hold NULL where none may be: only the good ones must fit the schema.
+        // A rejected row may hold NULL in a `NOT NULL` column. Only the good rows must fit the schema.
         let fields = schema.fields().iter();
         let loose = fields.map(|field| field.as_ref().clone().with_nullable(true));
         let loose = Schema::new(loose.collect::<Vec<_>>());
@@ -461,7 +463,7 @@ impl Decoder {
         rejected
     }
 
-    /// When Arrow takes none of it (a block beyond its limits), no row may be lost.
+    /// Rejects all rows of a block that Arrow cannot hold, so that none is lost.
     fn reject_all(
         &self,
         text: BlockText<'_>,
@@ -492,7 +494,7 @@ impl Decoder {
     }
 }
 
-/// Where a step begins, and after how many rejected rows it may end.
+/// Where a step begins, and the number of rejected rows after which it may end.
 #[derive(Clone, Copy)]
 struct Start {
     start: usize,
@@ -500,7 +502,7 @@ struct Start {
     rejected_max: usize,
 }
 
-/// Which of the rows that were split are not at fault; `None` when none is.
+/// For each row that was split, whether it has no fault; `None` if no row has one.
 fn good_rows(rows: usize, faults: &[RowFault]) -> Option<Vec<bool>> {
     let mut at_fault = faults.iter().filter_map(|fault| fault.row).peekable();
     at_fault.peek()?;

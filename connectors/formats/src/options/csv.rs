@@ -115,7 +115,7 @@ impl CsvOptions {
     /// Parses the options of a CSV source.
     ///
     /// # Errors
-    /// When a key is unknown or a value means nothing.
+    /// When a key is unknown or a value is invalid.
     pub fn parse(options: &BTreeMap<String, String>) -> Result<Self, OptionError> {
         let values = Values::new(options)?;
         values.all_among(CSV_KEYS, "CSV")?;
