@@ -73,7 +73,7 @@ impl<W: Write + Send> GroupWriter<W> {
     /// Copies a row group of another file of the same columns, without decoding it.
     ///
     /// # Errors
-    /// The other file cannot be read, or has other columns.
+    /// When the other file cannot be read, or has other columns.
     pub fn copy(
         &mut self,
         from: &File,
@@ -104,7 +104,7 @@ impl<W: Write + Send> GroupWriter<W> {
     /// Ends the file and returns its writer.
     ///
     /// # Errors
-    /// The bytes cannot be written.
+    /// When the bytes cannot be written.
     pub fn finish(self) -> Result<W, EncodeError> {
         Ok(self.writer.into_inner()?)
     }

@@ -54,7 +54,7 @@ impl RowGroups {
 /// The rows of some row groups, or of all, in order.
 ///
 /// # Errors
-/// The file cannot be read.
+/// When the file cannot be read.
 pub fn read_back(
     file: File,
     groups: &RowGroups,
@@ -74,7 +74,7 @@ pub fn read_back(
 /// The rows of a file that this program wrote and whose columns are no longer known.
 ///
 /// # Errors
-/// The file cannot be read.
+/// When the file cannot be read.
 pub fn read_all(
     file: File,
 ) -> Result<impl Iterator<Item = Result<RecordBatch, ArrowError>> + use<>, EncodeError> {
