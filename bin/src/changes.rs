@@ -24,16 +24,16 @@ use crate::style::Style;
 use crate::table::{Align, TextTable};
 use crate::{job, output};
 
-/// Rows that are shown as a table unless more are asked for.
+/// Rows shown as a table by default.
 const TABLE_ROWS: u64 = 50;
 
-/// Rows of a batch of sums.
+/// Rows of a batch of net changes.
 const BATCH_ROWS: usize = 8192;
 
-/// The last column of a list of changes: how often a row was inserted (above zero) or deleted (below).
+/// The last column of a file of changes: how often a row was inserted (positive) or deleted (negative).
 const COUNT: &str = "_count";
 
-/// Why no more rows are taken.
+/// Why printing stops.
 enum Halt {
     Failed(Failure),
     Enough,
@@ -45,7 +45,7 @@ impl<E: Into<Failure>> From<E> for Halt {
     }
 }
 
-/// A commit, and what it did to the table.
+/// A commit and its change of the table.
 struct TableCommit<'a> {
     epoch: &'a EpochRecord,
     change: &'a TableChangeRecord,
@@ -114,7 +114,7 @@ fn unchanged(table: &str, epochs: &[EpochRecord], since: u64, until: u64) -> Str
     }
 }
 
-/// The changes of each commit.
+/// Prints the changes of each commit.
 fn each(
     inspection: &Inspection,
     table: &str,
@@ -197,7 +197,7 @@ fn net(
     Ok(())
 }
 
-/// The rows of the table as it is, from its files.
+/// Prints the rows of the published table.
 fn all_rows(
     job: &Job,
     inspection: &Inspection,
@@ -227,7 +227,7 @@ fn all_rows(
     Ok(())
 }
 
-/// The columns of a list of changes with the count before the others, and before it the epoch.
+/// The columns of a file of changes with the count first, and before it the epoch if given.
 fn counted_first(epoch: Option<u64>, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     let last = batch.num_columns().saturating_sub(1);
     let order: Vec<usize> = std::iter::once(last).chain(0..last).collect();
@@ -245,7 +245,7 @@ fn counted_first(epoch: Option<u64>, batch: &RecordBatch) -> Result<RecordBatch,
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
 }
 
-/// How often each row came and went over several commits.
+/// The net change of each row over several commits.
 struct NetChanges {
     schema: SchemaRef,
     converter: RowConverter,
@@ -306,13 +306,13 @@ impl NetChanges {
     }
 }
 
-/// Prints rows in one of the forms, up to a limit.
+/// Prints rows in one of the output formats, up to a limit.
 struct Printer {
     format: RowFormat,
     left: u64,
     cut: bool,
     schema: Option<SchemaRef>,
-    /// The writer, of CSV and JSON.
+    /// The encoder for CSV and JSON.
     encoder: Option<Box<dyn EncodeRows<Stdout>>>,
     /// The rows under the last title.
     table: Option<TextTable>,
@@ -340,7 +340,7 @@ impl Printer {
         }
     }
 
-    /// Tells something that is no row: programs that read rows do not see it.
+    /// Prints a note that is not a row, where programs that read the rows do not see it.
     fn say(&mut self, text: &str) {
         if self.format == RowFormat::Table {
             self.flush();
@@ -462,7 +462,7 @@ impl Printer {
     }
 }
 
-/// Standard output. A reader that has gone away is no error.
+/// Standard output. It is no error if the reader has closed it.
 struct Stdout(io::Stdout);
 
 impl Write for Stdout {

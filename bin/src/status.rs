@@ -1,4 +1,4 @@
-//! `tidewater status`: where a job's state stands, and what waits for the next run.
+//! `tidewater status`: the state of a job, and the input that waits for the next run.
 
 use std::path::Path;
 
@@ -16,10 +16,10 @@ use crate::style::Style;
 use crate::table::{Align, TextTable};
 use crate::{job, output};
 
-/// Paths that are listed one by one.
+/// The most paths that are listed.
 const PATHS_SHOWN: usize = 5;
 
-/// A source: its deliveries, and those that wait.
+/// A source: its deliveries, and those that wait for the next run.
 struct ListedSource {
     name: String,
     location: String,
@@ -361,7 +361,7 @@ fn number(length: usize) -> String {
     HumanCount(u64::try_from(length).unwrap_or(u64::MAX)).to_string()
 }
 
-/// A table with these columns; those that end in `<` hold numbers.
+/// A table with these columns. A name that ends with `<` marks a column of numbers.
 fn columns(names: &[&str]) -> TextTable {
     let column = |name: &&str| match name.strip_suffix('<') {
         Some(name) => (name.to_owned(), Align::Right),

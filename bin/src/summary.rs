@@ -119,15 +119,15 @@ pub fn to_text(summary: Summary<'_>, peak_memory: Option<u64>) -> anyhow::Result
     Ok(page)
 }
 
-/// Whether any table is another than before.
+/// Whether any table changed.
 fn any_changed(report: &RunReport) -> bool {
     let mut tables = report.tables.iter();
     tables.any(|table| table.published != Published::Unchanged)
 }
 
-/// The deliveries of the epoch by kind, and the first ones by name.
+/// The number of deliveries of each kind in the epoch, and the names of the first ones.
 fn changes(report: &RunReport, deliveries: &[DeliveryRecord]) -> String {
-    /// Deliveries that are listed one by one.
+    /// The most deliveries that are listed.
     const SHOWN: usize = 12;
     if deliveries.is_empty() && !any_changed(report) {
         return format!(
@@ -186,7 +186,7 @@ fn rows_read(summary: Summary<'_>, style: Style) -> String {
     }
 }
 
-/// A warning of rows that this run quarantined; `None` if there are none.
+/// A warning about the rows that this run quarantined; `None` if there are none.
 pub fn quarantine_note(summary: Summary<'_>) -> Option<String> {
     let rows = summary.rows_quarantined;
     (rows > 0).then(|| quarantined(summary, &count(rows, "row")))
@@ -208,7 +208,7 @@ fn quarantined(summary: Summary<'_>, rows: &str) -> String {
     note
 }
 
-/// How many rows of all runs are in the quarantine.
+/// The number of rows that earlier runs quarantined, and where they are.
 fn in_quarantine(report: &RunReport) -> String {
     let rows = count(report.rows_quarantined, "row");
     match &report.quarantine_path {
@@ -217,7 +217,7 @@ fn in_quarantine(report: &RunReport) -> String {
     }
 }
 
-/// Where late rows are; `None` if this run met none.
+/// Says where late rows are; `None` if this run had none.
 pub fn late_note(report: &RunReport) -> Option<String> {
     let late = report
         .tables
@@ -232,7 +232,7 @@ pub fn late_note(report: &RunReport) -> Option<String> {
     })
 }
 
-/// One line a table.
+/// One line for each table.
 fn tables(reports: &[TableReport]) -> TextTable {
     let mut table = TextTable::new(vec![
         ("table".to_owned(), Align::Left),
@@ -257,7 +257,7 @@ fn tables(reports: &[TableReport]) -> TextTable {
     table
 }
 
-/// The rows of a batch, numbers to the right.
+/// The rows of a batch, with numbers aligned to the right.
 fn preview(batch: &RecordBatch) -> anyhow::Result<TextTable> {
     let schema = batch.schema();
     let columns = schema.fields().iter().map(|field| {
