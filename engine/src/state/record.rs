@@ -39,7 +39,7 @@ pub struct StateRecord {
 /// A view of which operators' state is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ViewRecord {
-    /// Of its plan, and of all that it reads.
+    /// The fingerprint of its plan and of everything that it reads.
     pub fingerprint: String,
     /// Names of its operators' parts.
     pub parts: Vec<String>,
