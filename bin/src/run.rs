@@ -21,7 +21,8 @@ const STOPPABLE: [&str; 4] = ["plan", "compare", "compute", "write"];
 /// Runs the command.
 pub fn run(args: &RunArgs) -> Result<(), Failure> {
     let logging = log::start(args.process.verbose)?;
-    let job = job::load(&args.job)?;
+    let mut job = job::load(&args.job)?;
+    args.allow.apply(&mut job);
     let options = RunOptions {
         workers: cores::or_all(args.process.workers),
         preview_rows: PREVIEW_ROWS,
@@ -73,7 +74,6 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
         Summary {
             quarantine_command: &command_line::quarantine(&args.job, args.state.as_deref()),
             report: &report,
-            rows_quarantined: progress.rows_rejected.load(Ordering::Relaxed),
         },
     )
 }
@@ -92,15 +92,18 @@ fn interruption(stage: &str, has_state: bool) -> &'static str {
 }
 
 fn print_summary(args: &RunArgs, summary: Summary<'_>) -> Result<(), Failure> {
+    let report = summary.report;
     let peak_memory = memory::peak_bytes();
     if args.process.json {
-        output::print(&format!("{}\n", summary::to_json(summary, peak_memory)))
+        output::print(&format!("{}\n", summary::to_json(report, peak_memory)))
     } else if args.process.quiet {
-        if let Some(note) = summary::quarantine_note(summary) {
-            output::warn(&note);
-        }
-        if let Some(note) = summary::late_note(summary.report) {
-            output::warn(&note);
+        let notes = [
+            summary::quarantine_note(summary),
+            summary::set_aside_note(report),
+            summary::late_note(report),
+        ];
+        for note in notes.iter().flatten() {
+            output::warn(note);
         }
         Ok(())
     } else {

@@ -170,6 +170,7 @@ impl Status {
             0 => "No row is quarantined.\n".to_owned(),
             rows => style.yellow(&format!("{} quarantined.", count(rows, "row"))) + "\n",
         };
+        text += &self.set_aside(style);
         text += &format!("\n{}", self.size_list(style));
         text
     }
@@ -186,6 +187,23 @@ impl Status {
             ]);
         }
         table
+    }
+
+    /// Files that are set aside as a whole, and why.
+    fn set_aside(&self, style: Style) -> String {
+        let files = self.sources.iter().flat_map(|source| &source.status.files);
+        let files = files.filter_map(|file| Some((&file.path, file.set_aside.as_ref()?)));
+        let mut text = String::new();
+        for (path, reason) in files.clone() {
+            text += &format!("  {path}: {reason}\n");
+        }
+        match files.count() {
+            0 => text,
+            number => {
+                let heading = format!("{} set aside:", count(number as u64, "file"));
+                format!("{}\n{text}", style.yellow(&heading))
+            }
+        }
     }
 
     /// One line a delivery. Paths are not cut, so that they can be copied.
@@ -328,6 +346,11 @@ impl ListedSource {
                 "withdrawn": pending.withdrawn,
             },
         });
+        let set_aside = status.files.iter().filter_map(|file| {
+            let reason = file.set_aside.as_ref()?;
+            Some(json!({"path": file.path, "reason": reason}))
+        });
+        value["files_set_aside"] = set_aside.collect();
         if let Some((name, details)) = &status.details {
             value[*name] = details.clone();
         }

@@ -14,20 +14,17 @@ use crate::display::count;
 use crate::style::Style;
 use crate::table::{Align, TextTable};
 
-/// A run's report, and its own bad rows: the published quarantine holds those of earlier runs too.
+/// A run's report, and how to look at what it left out.
 #[derive(Clone, Copy)]
 pub struct Summary<'a> {
     /// The engine's report.
     pub report: &'a RunReport,
-    /// Rows that this run put into the quarantine.
-    pub rows_quarantined: u64,
     /// The command that shows the quarantine.
     pub quarantine_command: &'a str,
 }
 
 /// The summary as one JSON object; `peak_memory_bytes` is null where the system does not report it.
-pub fn to_json(summary: Summary<'_>, peak_memory: Option<u64>) -> Value {
-    let report = summary.report;
+pub fn to_json(report: &RunReport, peak_memory: Option<u64>) -> Value {
     let tables: serde_json::Map<String, Value> = report
         .tables
         .iter()
@@ -65,13 +62,25 @@ pub fn to_json(summary: Summary<'_>, peak_memory: Option<u64>) -> Value {
         "epoch": report.epoch,
         "deliveries": deliveries,
         "rows_read": report.rows_read,
-        "rows_quarantined": summary.rows_quarantined,
+        "rows_quarantined": report.rows_rejected,
         "rows_in_quarantine": report.rows_quarantined,
+        "files_set_aside": files_set_aside(report),
         "rows_late": report.rows_late,
         "tables": tables,
         "seconds": seconds,
         "peak_memory_bytes": peak_memory,
     })
+}
+
+fn files_set_aside(report: &RunReport) -> Vec<Value> {
+    let files = report.set_aside.iter().map(|file| {
+        json!({
+            "source": file.source,
+            "path": file.path,
+            "reason": file.reason,
+        })
+    });
+    files.collect()
 }
 
 /// The report as a page: tables, a few rows of each, what became of the rows read, and the cost.
@@ -108,6 +117,9 @@ pub fn to_text(summary: Summary<'_>, peak_memory: Option<u64>) -> anyhow::Result
     }
     page.push('\n');
     page += &rows_read(summary, style);
+    if let Some(note) = set_aside_note(report) {
+        page += &format!("{}\n", style.yellow(&note));
+    }
     if let Some(note) = late_note(report) {
         page += &format!("{}\n", style.yellow(&note));
     }
@@ -169,12 +181,10 @@ fn changes(report: &RunReport, deliveries: &[DeliveryRecord]) -> String {
 fn rows_read(summary: Summary<'_>, style: Style) -> String {
     let report = summary.report;
     let read = count(report.rows_read, "row");
-    if summary.rows_quarantined > 0 {
-        let accepted = report.rows_read.saturating_sub(summary.rows_quarantined);
-        let note = style.yellow(&quarantined(
-            summary,
-            &HumanCount(summary.rows_quarantined).to_string(),
-        ));
+    if report.rows_rejected > 0 {
+        let accepted = report.rows_read.saturating_sub(report.rows_rejected);
+        let rejected = HumanCount(report.rows_rejected).to_string();
+        let note = style.yellow(&quarantined(summary, &rejected));
         return format!("Read {read}: {} accepted, {note}\n", HumanCount(accepted));
     }
     match report.rows_quarantined {
@@ -188,8 +198,26 @@ fn rows_read(summary: Summary<'_>, style: Style) -> String {
 
 /// A warning about the rows that this run quarantined; `None` if there are none.
 pub fn quarantine_note(summary: Summary<'_>) -> Option<String> {
-    let rows = summary.rows_quarantined;
+    let rows = summary.report.rows_rejected;
     (rows > 0).then(|| quarantined(summary, &count(rows, "row")))
+}
+
+/// The files that this run set aside, and why; `None` if there are none.
+pub fn set_aside_note(report: &RunReport) -> Option<String> {
+    /// Files that are listed one by one.
+    const SHOWN: usize = 12;
+    let files = &report.set_aside;
+    if files.is_empty() {
+        return None;
+    }
+    let mut note = format!("{} set aside:", count(files.len() as u64, "file"));
+    for file in files.iter().take(SHOWN) {
+        note += &format!("\n  {}: {}", file.path, file.reason);
+    }
+    if files.len() > SHOWN {
+        note += &format!("\n  … and {} more", files.len() - SHOWN);
+    }
+    Some(note)
 }
 
 /// That so many `rows` of this run are in the quarantine, where, and how to look at them.
@@ -198,7 +226,7 @@ fn quarantined(summary: Summary<'_>, rows: &str) -> String {
     let mut note = format!("{rows} quarantined");
     if let Some(path) = &report.quarantine_path {
         let path = path.display();
-        let place = if report.rows_quarantined == summary.rows_quarantined {
+        let place = if report.rows_quarantined == report.rows_rejected {
             format!("in {path}")
         } else {
             format!("({} in all in {path})", HumanCount(report.rows_quarantined))

@@ -72,6 +72,7 @@ fn json_has_exactly_the_promised_keys() {
         [
             "deliveries",
             "epoch",
+            "files_set_aside",
             "peak_memory_bytes",
             "rows_in_quarantine",
             "rows_late",
@@ -170,7 +171,7 @@ fn bad_rows_are_counted_and_their_place_is_named() {
 #[test]
 fn too_many_bad_rows_exit_with_3_and_publish_nothing() {
     let place = Place::new(JOB);
-    place.deliver("c.csv", "id,region,amount\n4,서울,many\n");
+    place.deliver("c.csv", "id,region,amount\n4,서울,many\n5,서울,5\n");
     let ran = place
         .tidewater("run", &["--set", "bad=0"])
         .expect_code(3)

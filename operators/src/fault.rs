@@ -11,6 +11,19 @@ pub struct Fault {
     pub operator: String,
     /// The error.
     pub message: String,
+    /// What it is.
+    pub kind: FaultKind,
+}
+
+/// What a fault is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// Something went wrong.
+    Failed,
+    /// An expression failed on a row.
+    Row,
+    /// All went well, and the data is refused.
+    Refused,
 }
 
 /// The first fault of a run, shared by all workers. The driver checks for it between steps; a fault ends the run, and
@@ -21,9 +34,24 @@ pub struct Faults(Arc<OnceLock<Fault>>);
 impl Faults {
     /// Records a fault, unless there is one already.
     pub fn raise(&self, operator: &str, error: impl Display) {
+        self.record(operator, &error, FaultKind::Failed);
+    }
+
+    /// Records that an expression failed on a row, unless there is a fault already.
+    pub fn raise_row(&self, operator: &str, error: impl Display) {
+        self.record(operator, &error, FaultKind::Row);
+    }
+
+    /// Records that data is refused, unless there is a fault already.
+    pub fn refuse(&self, operator: &str, reason: impl Display) {
+        self.record(operator, &reason, FaultKind::Refused);
+    }
+
+    fn record(&self, operator: &str, error: &dyn Display, kind: FaultKind) {
         self.0.get_or_init(|| Fault {
             operator: operator.to_owned(),
             message: error.to_string(),
+            kind,
         });
     }
 

@@ -27,4 +27,4 @@ pub mod varint;
 pub mod window;
 
 pub use delta::{Delta, DeltaStream, Sign};
-pub use fault::{Fault, Faults};
+pub use fault::{Fault, FaultKind, Faults};

@@ -168,11 +168,11 @@ impl Source {
         if !self.key.is_empty() {
             columns.push(format!("PRIMARY KEY ({})", self.key.join(", ")));
         }
-        let options = if self.appends {
-            " OPTIONS ('on_change' 'append')"
-        } else {
-            ""
-        };
+        let on_change = if self.appends { "append" } else { "replace" };
+        // Files come, go and are broken at random.
+        let options = format!(
+            " OPTIONS ('on_change' '{on_change}', 'min_good_rows' '0', 'max_withdrawn_ratio' '1')"
+        );
         format!(
             "CREATE EXTERNAL TABLE {} ({}) STORED AS {} LOCATION '${{input}}/{}'{options};\n",
             self.name,

@@ -18,7 +18,7 @@ pub use demo::ProduceArgs;
 pub use job::{CheckArgs, ExplainArgs, GraphFormat, JobArgs};
 pub use quarantine::{QuarantineArgs, QuarantineGroup};
 pub use replay::ReplayArgs;
-pub use run::{FollowArgs, IntakeArgs, ProcessArgs, RunArgs};
+pub use run::{AllowArgs, FollowArgs, IntakeArgs, ProcessArgs, RunArgs};
 pub use state::{ChangesArgs, HistoryArgs, RowFormat, StateArgs, StatusArgs, VerifyArgs};
 
 /// A batch engine that never has to run the batch again.
@@ -35,7 +35,7 @@ pub use state::{ChangesArgs, HistoryArgs, RowFormat, StateArgs, StatusArgs, Veri
         tidewater check jobs/card.sql\n  \
         tidewater run jobs/card.sql --set input=data/transactions --set output=out --state state\n  \
         tidewater verify jobs/card.sql --set input=data/transactions --set output=out --state state\n\n\
-        Exit codes: 0 done, 1 failed or differs, 2 usage or invalid job, 3 too many bad rows (nothing was published).",
+        Exit codes: 0 done, 1 failed or differs, 2 usage or invalid job, 3 data was refused (nothing was published).",
     subcommand_required = true,
     arg_required_else_help = true
 )]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use tidewater_engine::drive::{Step, parse_time};
 
-use super::{JobArgs, ProcessArgs};
+use super::{AllowArgs, JobArgs, ProcessArgs};
 
 /// `tidewater replay`.
 #[derive(Debug, Args)]
@@ -49,6 +49,10 @@ pub struct ReplayArgs {
     /// Write every inserted and deleted row to FILE as JSON Lines; - for standard output, in place of the steps
     #[arg(long, value_name = "FILE")]
     pub changes: Option<PathBuf>,
+
+    /// What is let through.
+    #[command(flatten)]
+    pub allow: AllowArgs,
 
     /// Threads and output.
     #[command(flatten)]

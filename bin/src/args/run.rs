@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use tidewater_engine::Job;
+use tidewater_engine::job::Allowance;
 
 use super::{JobArgs, parse_duration, worker_count};
 
@@ -35,6 +37,10 @@ pub struct RunArgs {
     /// Which files are read, and which tables are replaced.
     #[command(flatten)]
     pub intake: IntakeArgs,
+
+    /// What is let through.
+    #[command(flatten)]
+    pub allow: AllowArgs,
 
     /// Threads and output.
     #[command(flatten)]
@@ -69,6 +75,10 @@ pub struct FollowArgs {
     #[command(flatten)]
     pub intake: IntakeArgs,
 
+    /// What is let through.
+    #[command(flatten)]
+    pub allow: AllowArgs,
+
     /// Threads and output.
     #[command(flatten)]
     pub process: ProcessArgs,
@@ -92,6 +102,35 @@ pub struct ProcessArgs {
     /// Log what the engine and its operators do to standard error; `RUST_LOG` narrows or widens it
     #[arg(long, short, conflicts_with = "quiet")]
     pub verbose: bool,
+}
+
+/// What a run does although it stops by default.
+#[derive(Debug, Args)]
+pub struct AllowArgs {
+    /// Go on, for this time, where a run stops by default (exit code 3); repeat for more
+    #[arg(long = "allow", value_name = "WHAT", value_enum)]
+    pub allowances: Vec<AllowedStop>,
+}
+
+/// Where a run stops by default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AllowedStop {
+    /// At bad files, damaged or without one good row: they are set aside as a whole
+    BadFiles,
+    /// At sources that have lost most of their files
+    Withdrawn,
+}
+
+impl AllowArgs {
+    /// Lets the job's runs go on.
+    pub fn apply(&self, job: &mut Job) {
+        for allowed in &self.allowances {
+            job.allow(match allowed {
+                AllowedStop::BadFiles => Allowance::BadFiles,
+                AllowedStop::Withdrawn => Allowance::Withdrawn,
+            });
+        }
+    }
 }
 
 /// When a state, a file and a table are ready to be used.

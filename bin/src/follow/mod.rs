@@ -19,7 +19,8 @@ use crate::{clock, cores, job, log, output, thresholds};
 /// Runs the command.
 pub fn run(args: &FollowArgs) -> Result<(), Failure> {
     let logging = log::start(args.process.verbose)?;
-    let job = job::load(&args.job)?;
+    let mut job = job::load(&args.job)?;
+    args.allow.apply(&mut job);
     let workers = cores::or_all(args.process.workers);
     let options = FollowOptions {
         maintain: MaintainOptions {
@@ -40,7 +41,7 @@ pub fn run(args: &FollowArgs) -> Result<(), Failure> {
         rows_max: args.rows,
     };
     let progress = Progress::default();
-    let follower = FollowPace::new(args.every, stopping()?, args.process.json, progress.clone());
+    let follower = FollowPace::new(args.every, stopping()?, args.process.json);
     let follower = Arc::new(follower);
     let pace: Arc<dyn Pace> = Arc::<FollowPace>::clone(&follower);
     let mode = ProgressMode::choose(args.process.quiet, logging);

@@ -4,10 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tidewater_engine::{Pace, Progress, RunReport};
+use tidewater_engine::{Pace, RunReport};
 
-use crate::summary::{self, Summary};
-use crate::{clock, memory, output};
+use crate::{clock, memory, output, summary};
 
 /// How long the engine waits before it checks whether to stop.
 const WAIT: Duration = Duration::from_millis(20);
@@ -21,7 +20,6 @@ pub struct FollowPace {
     every: Duration,
     stopping: Arc<AtomicBool>,
     json: bool,
-    progress: Progress,
     state: Mutex<FollowState>,
 }
 
@@ -70,13 +68,12 @@ impl Figures {
 }
 
 impl FollowPace {
-    /// A clock that ends an epoch at the interval `every`. `progress` counts rejected rows.
-    pub fn new(every: Duration, stopping: Arc<AtomicBool>, json: bool, progress: Progress) -> Self {
+    /// A clock that ends an epoch at the interval `every`.
+    pub fn new(every: Duration, stopping: Arc<AtomicBool>, json: bool) -> Self {
         Self {
             every,
             stopping,
             json,
-            progress,
             state: Mutex::new(FollowState {
                 deadline: Instant::now(),
                 cut: None,
@@ -147,7 +144,6 @@ impl Pace for FollowPace {
     }
 
     fn committed(&self, report: &RunReport) {
-        let rows_quarantined;
         let figures = {
             let mut state = self.lock();
             let since_cut = state
@@ -158,28 +154,19 @@ impl Pace for FollowPace {
             figures.trouble = None;
             figures.epoch = Some(report.epoch);
             figures.rows += report.rows_read;
-            let rejected = self.progress.rows_rejected.load(Ordering::Relaxed);
-            rows_quarantined = rejected.saturating_sub(figures.quarantined);
-            figures.quarantined = rejected;
+            figures.quarantined += report.rows_rejected;
             if figures.seconds.len() == EPOCHS_MAX {
                 figures.seconds.remove(0);
             }
             figures.seconds.push(since_cut);
             figures.clone()
         };
-        for warning in &report.warnings {
+        let set_aside = summary::set_aside_note(report);
+        for warning in report.warnings.iter().chain(&set_aside) {
             output::warn(warning);
         }
         if self.json {
-            let mut line = summary::to_json(
-                Summary {
-                    report,
-                    rows_quarantined,
-                    // Of no matter for JSON.
-                    quarantine_command: "",
-                },
-                memory::peak_bytes(),
-            );
+            let mut line = summary::to_json(report, memory::peak_bytes());
             line["lag"] = figures.lag.into();
             line["committed_at_ms"] = u64::try_from(clock::since_1970().as_millis())
                 .unwrap_or(u64::MAX)
@@ -197,7 +184,7 @@ mod tests {
     #[test]
     fn epochs_are_cut_at_their_interval() {
         let every = Duration::from_millis(40);
-        let follower = FollowPace::new(every, Arc::default(), false, Progress::default());
+        let follower = FollowPace::new(every, Arc::default(), false);
         follower.begin();
         assert!(!follower.is_over(), "an epoch takes something in");
         let began = Instant::now();

@@ -30,7 +30,8 @@ pub fn run(args: &ReplayArgs) -> Result<(), Failure> {
         ));
     }
     let logging = log::start(args.process.verbose)?;
-    let job = job::load(&args.job)?;
+    let mut job = job::load(&args.job)?;
+    args.allow.apply(&mut job);
     let bounds = ReplayBounds::of(args)?;
     let options = ReplayOptions {
         workers: cores::or_all(args.process.workers),

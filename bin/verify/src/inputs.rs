@@ -9,10 +9,11 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use datafusion::physical_plan::streaming::PartitionStream;
-use tidewater_engine::KeptSource;
+use tidewater_engine::drive::RowCheck;
 use tidewater_engine::error::SourceError;
 use tidewater_engine::job::Source;
 use tidewater_engine::source::{Dealt, Decoded, NextPiece, Reader, Rejected, SourceSpec};
+use tidewater_engine::{Job, KeptSource, RunError};
 
 use tidewater_cli::failure::Failure;
 
@@ -28,6 +29,8 @@ const WAITING: usize = 4;
 pub struct KeptInput {
     spec: SourceSpec,
     kept: KeptSource,
+    /// What rejects rows on which an expression fails, where the source says so.
+    check: Option<RowCheck>,
     /// Number of decoding threads.
     decoders: usize,
     schema: SchemaRef,
@@ -40,9 +43,18 @@ impl fmt::Debug for KeptInput {
 }
 
 impl KeptInput {
-    /// A source, read from its stored content.
-    pub fn new(source: &Source, kept: KeptSource, decoders: usize) -> Self {
+    /// A source of a job, read from its stored content.
+    ///
+    /// # Errors
+    /// When the job's views have no dataflow.
+    pub fn new(
+        job: &Job,
+        source: &Source,
+        kept: KeptSource,
+        decoders: usize,
+    ) -> std::result::Result<Self, RunError> {
         let spec = source.spec.clone();
+        let check = RowCheck::of(job, source, &spec)?;
         let deletes = source.input.key_order().deleted.is_some();
         let columns = spec.schema.fields().iter().enumerate();
         let columns = columns.map(|(at, field)| {
@@ -62,21 +74,26 @@ impl KeptInput {
                 field.with_name(name)
             }));
         }
-        Self {
+        Ok(Self {
             // DataFusion gets plain columns.
             spec: SourceSpec {
                 dictionaries: false,
                 ..spec
             },
             kept,
+            check,
             decoders,
             schema: Arc::new(Schema::new(fields)),
-        }
+        })
     }
 
     fn reader(&self) -> std::result::Result<Arc<dyn Reader>, String> {
         let opened = self.kept.open(&self.spec);
-        opened.map_err(|error| self.failed(&error))
+        let reader = opened.map_err(|error| self.failed(&error))?;
+        Ok(match &self.check {
+            Some(check) => check.clone().before(reader),
+            None => reader,
+        })
     }
 
     fn failed(&self, error: &SourceError) -> String {

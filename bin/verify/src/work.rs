@@ -230,7 +230,7 @@ fn inputs(
 ) -> Result<Vec<Arc<KeptInput>>, Failure> {
     let input = |source: &tidewater_engine::job::Source| {
         let kept = inspection.kept(source)?;
-        Ok(Arc::new(KeptInput::new(source, kept, decoders)))
+        Ok(Arc::new(KeptInput::new(job, source, kept, decoders)?))
     };
     job.sources.iter().map(input).collect()
 }

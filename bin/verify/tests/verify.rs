@@ -192,6 +192,36 @@ COPY sales TO '${output}/sales' STORED AS PARQUET PARTITIONED BY (region);",
         .expect_stdout("sales           2  ok");
 }
 
+#[test]
+fn what_is_set_aside_is_expected_in_the_quarantine_alone() {
+    let sql = JOB
+        .replace(
+            "LOCATION '${input}'",
+            "LOCATION '${input}' OPTIONS ('on_bad_file' 'quarantine', 'on_error' 'quarantine')",
+        )
+        .replace("sum(amount)", "sum(6000 / amount)");
+    let place = Place::new(&sql);
+    place.deliver(
+        "a.csv",
+        "1,2024-03-01,seoul,100,0.1\n2,2024-03-01,busan,0,0.2\n",
+    );
+    let write = |name: &str, content: &[u8]| {
+        fs::write(place.path("data").join(name), content).unwrap();
+    };
+    write("b.csv", b"no,header\n1,2\n");
+    write("c.csv", b"id,day,region,amount,rate\n1,someday,seoul,1,1\n");
+    write("d.csv.gz", b"\x1f\x8b\x08\x00cut");
+    place.run();
+    let verified = || {
+        let ran = place.tidewater("verify", &[]).expect_code(0);
+        ran.expect_stdout("all rows match");
+    };
+    verified();
+    place.deliver("c.csv", "1,2024-03-02,seoul,0,1\n2,2024-03-02,jeju,5,1\n");
+    place.run();
+    verified();
+}
+
 /// DataFusion gets the rows in another order than the run that read them.
 #[test]
 fn ties_are_no_difference() {

@@ -242,8 +242,10 @@ pub enum InputPart {
     Inserted,
     /// Rows that were read before and are gone.
     Retracted,
-    /// Rows that were read before and stay.
+    /// Rows that were read before and stay. What was [set aside](Reader::set_aside) stays so.
     Unchanged,
+    /// The same for views none of which has any of them: each delivery is judged as if it came for the first time.
+    Anew,
 }
 
 /// How long new rows are read.
@@ -274,6 +276,12 @@ pub trait SourceChanges: Send + Sync {
         part: InputPart,
         until: ReadUntil,
     ) -> Result<Option<Arc<dyn Reader>>, SourceError>;
+
+    /// What is inserted, and what stays, opened once more to look for a row; nothing is kept. None where it cannot be read
+    /// twice.
+    fn look_again(&self, _spec: &Arc<SourceSpec>) -> Vec<Arc<dyn Reader>> {
+        Vec::new()
+    }
 
     /// The outcome, once everything that was opened has been read. `counts` are the rows of each delivery of
     /// [`InputPart::Inserted`]. It is empty if that part was not opened.
@@ -330,6 +338,8 @@ pub struct DeliveryChange {
     pub kind: &'static str,
     /// Rows that were inserted, quarantined ones included.
     pub rows_in: u64,
+    /// Of these the quarantined ones.
+    pub rejected: u64,
     /// Rows that were retracted.
     pub rows_out: u64,
 }

@@ -60,6 +60,9 @@ pub enum SourceError {
         /// How the damage shows.
         message: String,
     },
+    /// What the source holds can be read, and is refused: to publish it would hardly be meant.
+    #[error("{0}")]
+    Refused(String),
     /// The kept content of a delivery is damaged.
     #[error(
         "{file}: what was kept of it, {kept}, {message}; deliver the file again (--rebuild reads the same copy and \
@@ -119,6 +122,24 @@ impl SourceError {
             action,
             file: path.to_string_lossy().into(),
             error: Arc::new(error),
+        }
+    }
+
+    /// The file whose content is at fault, where it is that: another file may be well.
+    pub fn bad_file(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::File { file, .. } | Self::Column { file, .. } | Self::Corrupt { file, .. } => {
+                Some(file)
+            }
+            _ => None,
+        }
+    }
+
+    /// The column at fault, where a single one is.
+    pub fn bad_column(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Column { column, .. } => Some(column),
+            _ => None,
         }
     }
 

@@ -57,7 +57,7 @@ pub struct Rejected {
     pub source: Arc<str>,
     /// Path of the file, as listed.
     pub file: Arc<str>,
-    /// Line on which the row begins, from 1.
+    /// Line on which the row begins, from 1; 0 where there are no lines, or the whole delivery is meant.
     pub line: u64,
     /// Offset of the row's first byte in the (decompressed) file, from 0.
     pub byte_offset: u64,
@@ -83,8 +83,43 @@ pub struct Decoded {
     /// the (decompressed) file. For Parquet, the row's number in the file, from 0. For a message, its offset. Places
     /// increase in file order and do not depend on how the file was cut into pieces.
     pub ordinals: Option<Vec<u64>>,
+    /// Where each row of `batch` is, for messages, when the source asks for it (`on_error`).
+    pub places: Option<RowPlaces>,
     /// Bytes of the stored file that this step consumed, for progress.
     pub bytes: u64,
+}
+
+/// Where rows are, as [`Rejected`] rows tell it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowPlaces {
+    /// Path of the file, or topic and partition.
+    pub file: Arc<str>,
+    /// Line of each row, from 1; empty where there are no lines.
+    pub lines: Vec<u64>,
+    /// Offset of each row.
+    pub byte_offsets: Vec<u64>,
+}
+
+/// Where a row is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowPlace {
+    /// Path of the file, or topic and partition.
+    pub file: Arc<str>,
+    /// Its line, from 1; 0 where there are no lines.
+    pub line: u64,
+    /// Its offset.
+    pub byte_offset: u64,
+}
+
+impl RowPlaces {
+    /// Where a row is.
+    pub fn of(&self, row: usize) -> RowPlace {
+        RowPlace {
+            file: Arc::clone(&self.file),
+            line: self.lines.get(row).copied().unwrap_or_default(),
+            byte_offset: self.byte_offsets.get(row).copied().unwrap_or_default(),
+        }
+    }
 }
 
 /// A part of one delivery, decoded by the worker that took it. It is an iterator, so that memory need hold only one
@@ -108,7 +143,7 @@ pub struct Dealt {
     pub delivery: usize,
     /// Whether the piece inserts or retracts its rows, in a reader of inserted rows.
     pub change: RowChange,
-    /// Whether the piece corrects pieces handed out before. Its rows were counted already.
+    /// Whether the piece corrects pieces handed out before.
     pub is_correction: bool,
     /// The piece.
     pub piece: Box<dyn Piece>,
@@ -163,8 +198,22 @@ pub trait Reader: Send + Sync {
     /// Warnings about deliveries that did not fail, such as an empty file. Complete once all pieces are decoded.
     fn warnings(&self) -> Vec<String>;
 
+    /// Deliveries that were set aside as a whole while they were read. Complete once all pieces were decoded.
+    fn set_aside(&self) -> Vec<SetAsideDelivery> {
+        Vec::new()
+    }
+
     /// Stops handing out pieces. This is how a reader without an end is ended.
     fn close(&self) {}
+}
+
+/// A delivery none of whose rows count, because it is bad as a whole. It is one row of the quarantine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetAsideDelivery {
+    /// Its name.
+    pub name: String,
+    /// Why, in a sentence that a user can act on.
+    pub reason: String,
 }
 
 /// Consecutive whole records of a text file.

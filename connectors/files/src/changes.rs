@@ -10,17 +10,19 @@ use tidewater_contract::connector::{
 };
 use tidewater_contract::error::SourceError;
 use tidewater_contract::source::{Reader, SourceSpec};
-use tidewater_formats::options::OnChange;
+use tidewater_formats::options::{Gate, OnBadFile, OnChange};
 
-use super::delivery::{Content, Delivery};
+use super::delivery::{Content, Delivery, KeptPart};
 use super::depot::Depot;
 use super::glob::is_glob;
-use super::intake::{FileIntake, Incoming};
+use super::intake::{FileIntake, Incoming, NewlySetAside};
 use super::list::ListedFile;
 use super::position::{Change, CompareRules, Position, compare};
 use super::source::FileSource;
 use super::storage::Storage;
 use super::twins;
+use super::verdict::Judgement;
+use super::withdrawn;
 
 /// What changed of a source's files.
 pub(super) struct FileChanges {
@@ -44,15 +46,18 @@ pub(super) struct FileChanges {
     /// Deliveries that are retracted or renamed.
     records: Vec<DeliveryChange>,
     notices: Vec<String>,
+    gate: Gate,
     /// What reads `added`.
     inserted: Mutex<Option<Arc<FileIntake>>>,
+    /// What reads the deliveries that stay, where they are judged anew.
+    judged_anew: Mutex<Option<Arc<FileIntake>>>,
 }
 
 impl FileChanges {
     /// Compares the files that a source names with those of a checkpoint. A source that never had a file must have one.
     ///
     /// # Errors
-    /// When files cannot be listed or compared, or changed where they must not.
+    /// When files cannot be listed or compared, or changed where they must not; when more are gone than the source allows.
     pub(super) fn compare(
         source: &FileSource,
         spec: &Arc<SourceSpec>,
@@ -80,14 +85,18 @@ impl FileChanges {
             forgotten: BTreeSet::new(),
             records: Vec::new(),
             notices: Vec::new(),
+            gate: Gate::parse(&spec.options)?,
             inserted: Mutex::default(),
+            judged_anew: Mutex::default(),
         };
         let (listed, known) = found.settle(listed, known, rules.settled_ns);
         let rules = CompareRules {
             on_change: OnChange::parse(&spec.options)?,
             rehash: rules.rehash,
         };
-        for change in compare(&**source.storage(), &spec.name, listed, known, rules)? {
+        let changes = compare(&**source.storage(), &spec.name, listed, known, rules)?;
+        withdrawn::check(spec, found.known.len(), &changes)?;
+        for change in changes {
             found.apply(change);
         }
         Ok(found)
@@ -141,8 +150,8 @@ impl FileChanges {
                 self.add("replaced", new, Some(old.clone()));
                 self.retract(&old);
             }
-            // A delivery with a key has one time for all of its rows.
-            Change::Appended { old, new } if has_key => {
+            // A delivery with a key has one time for all of its rows. Whether one has good rows is told by all of it.
+            Change::Appended { old, new } if has_key || old.rows < self.gate.min_good_rows => {
                 self.add("appended", new, Some(old.clone()));
                 self.retract(&old);
             }
@@ -179,7 +188,7 @@ impl FileChanges {
         self.kinds.push(kind);
         self.added.push(Incoming {
             replaces,
-            ..Incoming::from(new)
+            ..Incoming::of(new, judged(self.gate))
         });
     }
 
@@ -200,6 +209,8 @@ impl FileChanges {
                 },
             },
             replaces: None,
+            // What stays of it has good rows.
+            judgement: Judgement::Accepted,
         });
         self.stay(old);
     }
@@ -225,14 +236,139 @@ impl FileChanges {
             name: path.to_owned(),
             kind,
             rows_in: 0,
+            rejected: 0,
             rows_out,
         });
     }
 
     fn inserted(&self) -> Option<Arc<FileIntake>> {
-        let inserted = self.inserted.lock();
-        inserted.unwrap_or_else(PoisonError::into_inner).clone()
+        opened(&self.inserted)
     }
+
+    /// Records a delivery that was set aside: it counts as one row, which is rejected.
+    fn record_bad(
+        &self,
+        bad: NewlySetAside,
+        positions: &mut Positions,
+        outcome: &mut SourceOutcome,
+    ) {
+        let (Some(incoming), Some(&kind), Some(kept)) = (
+            self.added.get(bad.index),
+            self.kinds.get(bad.index),
+            bad.kept,
+        ) else {
+            return;
+        };
+        let replaced = incoming.replaces.as_ref();
+        outcome.deliveries.push(DeliveryChange {
+            name: incoming.delivery.name.to_string(),
+            kind,
+            rows_in: 1,
+            rejected: 1,
+            rows_out: replaced.map_or(0, |old| old.rows + old.rejected),
+        });
+        let parts = kept.parts.iter();
+        outcome.unsynced.extend(parts.map(|part| part.hash.clone()));
+        positions.insert(Position {
+            path: incoming.delivery.name.to_string(),
+            bytes: kept.bytes,
+            modified_ns: incoming.modified_ns,
+            version: incoming.version.clone(),
+            hash: kept.hash,
+            parts: kept.parts,
+            rows: 0,
+            rejected: 1,
+            set_aside: Some(bad.set_aside),
+        });
+    }
+
+    /// The deliveries that stay, to be judged as if they came for the first time.
+    fn judged_anew(&self) -> Vec<Incoming> {
+        let grown = |path: &str| {
+            let mut added = self.added.iter();
+            added.any(|incoming| &*incoming.delivery.name == path)
+        };
+        let anew = self.rest.iter().zip(&self.positions).map(|(rest, known)| {
+            let mut incoming = rest.clone();
+            if let (Some(set_aside), [part]) = (&known.set_aside, &known.parts[..])
+                && set_aside.keeps_stored
+            {
+                incoming.delivery.from = Content::KeptStored(part.clone());
+            }
+            if !grown(&known.path) {
+                incoming.judgement = judged(gate_of(self.gate, known));
+            }
+            incoming
+        });
+        anew.collect()
+    }
+
+    /// What becomes of the positions of deliveries that were judged anew.
+    fn reposition(&self, intake: &FileIntake, outcome: &mut SourceOutcome) -> Vec<Position> {
+        let mut positions = self.positions.clone();
+        for (index, position) in positions.iter_mut().enumerate() {
+            (position.rows, position.rejected) = intake.rows(index);
+            position.set_aside = None;
+        }
+        let mut keep = |position: &mut Position, parts: Vec<KeptPart>| {
+            outcome
+                .unsynced
+                .extend(parts.iter().map(|part| part.hash.clone()));
+            outcome.has_unused = true;
+            position.parts = parts;
+        };
+        for read in intake.read_deliveries() {
+            if let Some(position) = positions.get_mut(read.delivery) {
+                keep(position, read.parts);
+            }
+        }
+        for NewlySetAside {
+            index,
+            set_aside,
+            kept,
+        } in intake.newly_set_aside()
+        {
+            if let Some(position) = positions.get_mut(index) {
+                (position.rows, position.rejected) = (0, 1);
+                position.set_aside = Some(set_aside);
+                if let Some(kept) = kept {
+                    keep(position, kept.parts);
+                }
+            }
+        }
+        positions
+    }
+}
+
+fn opened(intake: &Mutex<Option<Arc<FileIntake>>>) -> Option<Arc<FileIntake>> {
+    let intake = intake.lock();
+    intake.unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// How a delivery is judged that comes for the first time.
+pub(super) fn judged(gate: Gate) -> Judgement {
+    Judgement::Judged {
+        on_bad: gate.on_bad_file,
+        min_good_rows: gate.min_good_rows,
+    }
+}
+
+/// How a known delivery is judged anew: what was let through before is let through again.
+fn gate_of(gate: Gate, known: &Position) -> Gate {
+    if known.set_aside.is_some() {
+        return Gate {
+            on_bad_file: OnBadFile::Quarantine,
+            ..gate
+        };
+    }
+    let had_few = known.rejected > 0 && known.rows < gate.min_good_rows;
+    if had_few && gate.on_bad_file == OnBadFile::Stop {
+        return Gate {
+            min_good_rows: 0,
+            ..gate
+        };
+    }
+    gate
 }
 
 impl SourceChanges for FileChanges {
@@ -250,39 +386,66 @@ impl SourceChanges for FileChanges {
         _until: ReadUntil,
     ) -> Result<Option<Arc<dyn Reader>>, SourceError> {
         let incoming = match part {
-            InputPart::Inserted => &self.added,
-            InputPart::Retracted => &self.removed,
-            InputPart::Unchanged => &self.rest,
+            InputPart::Inserted => self.added.clone(),
+            InputPart::Retracted => self.removed.clone(),
+            InputPart::Unchanged => self.rest.clone(),
+            InputPart::Anew => self.judged_anew(),
         };
         if incoming.is_empty() {
             return Ok(None);
         }
-        let intake = FileIntake::open(
-            &self.source,
-            &self.spec,
-            incoming.clone(),
-            Some(&self.depot),
-        )?;
+        let intake = FileIntake::open(&self.source, &self.spec, incoming, Some(&self.depot))?;
         let intake = Arc::new(intake);
-        if part == InputPart::Inserted {
-            let mut inserted = self.inserted.lock().unwrap_or_else(PoisonError::into_inner);
-            *inserted = Some(Arc::clone(&intake));
+        let remembered = match part {
+            InputPart::Inserted => Some(&self.inserted),
+            InputPart::Anew => Some(&self.judged_anew),
+            InputPart::Retracted | InputPart::Unchanged => None,
+        };
+        if let Some(remembered) = remembered {
+            let mut remembered = remembered.lock().unwrap_or_else(PoisonError::into_inner);
+            *remembered = Some(Arc::clone(&intake));
         }
         Ok(Some(intake))
     }
 
-    fn outcome(&self, counts: &[DeliveryCounts]) -> Result<SourceOutcome, SourceError> {
-        let mut positions = Positions {
-            positions: self.positions.clone(),
-            forgotten: self.forgotten.clone(),
-            arrived: BTreeSet::new(),
+    fn look_again(&self, spec: &Arc<SourceSpec>) -> Vec<Arc<dyn Reader>> {
+        let once_more = |incoming: &[Incoming], depot| {
+            let accepted = incoming.iter().map(|one| Incoming {
+                judgement: match &one.judgement {
+                    Judgement::Judged { .. } => Judgement::Accepted,
+                    known => known.clone(),
+                },
+                ..one.clone()
+            });
+            let intake = FileIntake::open(&self.source, spec, accepted.collect(), depot).ok()?;
+            Some(Arc::new(intake) as Arc<dyn Reader>)
         };
+        let readers = [
+            once_more(&self.added, None),
+            once_more(&self.rest, Some(&self.depot)),
+        ];
+        readers.into_iter().flatten().collect()
+    }
+
+    fn outcome(&self, counts: &[DeliveryCounts]) -> Result<SourceOutcome, SourceError> {
         let mut outcome = SourceOutcome {
             deliveries: self.records.clone(),
             has_unused: !self.removed.is_empty(),
             ..SourceOutcome::default()
         };
+        let stay = match opened(&self.judged_anew) {
+            Some(intake) => self.reposition(&intake, &mut outcome),
+            None => self.positions.clone(),
+        };
+        let mut positions = Positions {
+            positions: stay,
+            forgotten: self.forgotten.clone(),
+            arrived: BTreeSet::new(),
+        };
         let inserted = self.inserted();
+        for bad in inserted.iter().flat_map(|intake| intake.newly_set_aside()) {
+            self.record_bad(bad, &mut positions, &mut outcome);
+        }
         for read in inserted.iter().flat_map(|intake| intake.read_deliveries()) {
             let index = read.delivery;
             let (Some(incoming), Some(&kind)) = (self.added.get(index), self.kinds.get(index))
@@ -302,6 +465,7 @@ impl SourceChanges for FileChanges {
                 name: incoming.delivery.name.to_string(),
                 kind,
                 rows_in: counts.read,
+                rejected: counts.rejected,
                 rows_out: replaced.map_or(0, |old| old.rows + old.rejected),
             });
             positions.insert(Position {
@@ -313,6 +477,7 @@ impl SourceChanges for FileChanges {
                 parts: read.parts,
                 rows: counts.read - counts.rejected,
                 rejected: counts.rejected,
+                set_aside: None,
             });
         }
         // Of rows with one key one counts anyway.
@@ -405,8 +570,8 @@ fn check_directory(
     Err(SourceError::Location {
         location: location.to_owned(),
         message: format!(
-            "{} is not there, and {} deliveries were taken in from it; bring it back, or make an empty directory in its \
-             place if all of them are withdrawn",
+            "{} is not there, and {} deliveries were taken in from it; bring it back, or, if all of them are withdrawn, \
+             make an empty directory in its place and run with --allow withdrawn",
             directory.display(),
             known.len()
         ),
@@ -424,6 +589,7 @@ pub(super) fn kept(position: &Position) -> Incoming {
         modified_ns: position.modified_ns,
         version: position.version.clone(),
         replaces: None,
+        judgement: Judgement::of_known(position),
     }
 }
 

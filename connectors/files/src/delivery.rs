@@ -49,6 +49,8 @@ pub enum Content {
     },
     /// What was kept of a delivery: all its parts, in order.
     Kept(Vec<KeptPart>),
+    /// A text file that was kept as it was stored. Its text is kept when it is read.
+    KeptStored(KeptPart),
 }
 
 impl From<ListedFile> for Delivery {

@@ -2,24 +2,36 @@
 //!
 //! 1. A delivery is inserted as a whole or not at all: one that was still being written while it was read is retracted in
 //!    the same epoch, by reading its kept content once more, and the delivery that it was to replace comes back.
-//! 2. Rows of a source with a primary key carry their place: when their file was modified, its path, their number in it.
+//! 2. One that is bad as a whole ([`verdict`]) stops the run, or is set aside: what was read of it is retracted, and a row
+//!    of the quarantine stands for it. The others are read as if it were not there.
+//! 3. Rows of a source with a primary key carry their place: when their file was modified, its path, their number in it.
 
+use std::iter;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, UInt64Array};
-use arrow::datatypes::{DataType, Field, FieldRef, Schema};
-use arrow::error::ArrowError;
+use arrow::array::RecordBatch;
+use tidewater_contract::connector::Source;
 use tidewater_contract::error::SourceError;
-use tidewater_contract::source::{Dealt, Decoded, NextPiece, Piece, Reader, RowChange, SourceSpec};
+use tidewater_contract::source::{
+    Dealt, Decoded, NextPiece, Piece, Reader, RowChange, SetAsideDelivery, SourceSpec,
+};
+use tidewater_formats::options::{Gate, OnError};
+use tidewater_formats::row_format::RowFormat;
 
-use super::delivery::{Content, Delivery};
+use self::correction::{CorrectedDelivery, Correction};
+use super::delivery::{Delivery, KeptPart};
 use super::depot::Depot;
-use super::list::ListedFile;
+use super::list::{self, ListedFile};
 use super::open;
-use super::position::Position;
+use super::place::FilePlace;
+use super::position::{Position, SetAside};
 use super::reader::{FilePiece, FileReader, ReadDelivery};
 use super::source::FileSource;
+use super::verdict::{self, DeliveryTally, Judgement};
+
+mod conclude;
+mod correction;
 
 /// A delivery that is inserted or retracted.
 #[derive(Clone, Debug)]
@@ -32,62 +44,84 @@ pub(super) struct Incoming {
     pub version: Option<String>,
     /// The delivery that it takes the place of, which the same epoch retracts.
     pub replaces: Option<Position>,
+    /// Whether it is judged, and what becomes of it when it is bad.
+    pub judgement: Judgement,
 }
 
-impl From<ListedFile> for Incoming {
-    fn from(file: ListedFile) -> Self {
+impl Incoming {
+    /// A file that is delivered.
+    pub(super) fn of(file: ListedFile, judgement: Judgement) -> Self {
         Self {
             modified_ns: file.stamp.modified_ns,
             version: file.stamp.version.clone(),
             delivery: Delivery::from(file),
             replaces: None,
+            judgement,
         }
     }
 }
 
-/// The columns that say where a row of a file comes from.
-pub(super) fn place_fields() -> [FieldRef; 3] {
-    [
-        Field::new("modified", DataType::Int64, false),
-        Field::new("path", DataType::Utf8, false),
-        Field::new("ordinal", DataType::UInt64, false),
-    ]
-    .map(Arc::new)
+/// A delivery that was set aside while it was read.
+#[derive(Clone, Debug)]
+pub(super) struct NewlySetAside {
+    /// Index among the deliveries of the intake.
+    pub index: usize,
+    /// Why.
+    pub set_aside: SetAside,
+    /// What is kept of it now; `None` where it is what was kept before, or nothing is.
+    pub kept: Option<KeptBad>,
+}
+
+/// What is kept of a bad delivery.
+#[derive(Clone, Debug)]
+pub(super) struct KeptBad {
+    /// Bytes of the stored file.
+    pub bytes: u64,
+    /// BLAKE3 of the stored file, in hex.
+    pub hash: String,
+    /// The kept content.
+    pub parts: Vec<KeptPart>,
 }
 
 /// Reads deliveries of one source.
 pub(super) struct FileIntake {
-    spec: Arc<SourceSpec>,
-    incoming: Vec<Incoming>,
     source: FileSource,
+    spec: Arc<SourceSpec>,
+    /// What readers are opened with: rows have ordinals where they are to tell their places.
+    read_spec: SourceSpec,
+    incoming: Vec<Incoming>,
     depot: Option<Arc<Depot>>,
-    reader: Arc<dyn FileReader>,
-    phase: Mutex<Phase>,
+    /// What was read of each delivery.
+    tallies: Vec<Arc<DeliveryTally>>,
+    progress: Mutex<IntakeProgress>,
     /// Pieces that were handed out and are not decoded yet.
     open_pieces: Arc<AtomicUsize>,
-    read: Mutex<Vec<ReadDelivery>>,
+    outcome: Mutex<IntakeOutcome>,
 }
 
-/// What an intake hands out.
-enum Phase {
-    /// The deliveries.
-    Reading,
-    /// Those that are retracted again, then those that they were to replace.
-    Undoing(Vec<Correction>),
+/// What an intake hands out next.
+struct IntakeProgress {
+    /// The last one is being read. A reader ends at a delivery that it cannot read, and another goes on behind it.
+    readers: Vec<OpenReader>,
+    /// Deliveries that were set aside before.
+    known: Vec<usize>,
+    /// What is corrected, from the last one on, once all is read.
+    corrections: Option<Vec<Correction>>,
 }
 
-/// Some of the deliveries once more, from kept content.
-struct Correction {
-    change: RowChange,
+/// A reader of some of the deliveries.
+struct OpenReader {
     reader: Arc<dyn FileReader>,
-    /// Which delivery of the intake each of the reader's is, and when its content was modified.
-    deliveries: Vec<CorrectedDelivery>,
+    /// Which delivery of the intake each of the reader's is.
+    deliveries: Vec<usize>,
 }
 
-#[derive(Clone, Copy)]
-struct CorrectedDelivery {
-    index: usize,
-    modified_ns: i64,
+/// What was read, once all was.
+#[derive(Default)]
+struct IntakeOutcome {
+    read: Vec<ReadDelivery>,
+    set_aside: Vec<NewlySetAside>,
+    warnings: Vec<String>,
 }
 
 impl FileIntake {
@@ -101,133 +135,241 @@ impl FileIntake {
         incoming: Vec<Incoming>,
         depot: Option<&Arc<Depot>>,
     ) -> Result<Self, SourceError> {
-        let deliveries = incoming.iter().map(|incoming| incoming.delivery.clone());
-        Ok(Self {
-            reader: open(source, spec, deliveries.collect(), depot)?,
-            spec: Arc::clone(spec),
-            incoming,
+        let is_known = |at: &usize| {
+            let one = incoming.get(*at);
+            one.is_some_and(|one| matches!(one.judgement, Judgement::SetAside(_)))
+        };
+        let (known, judged) = (0..incoming.len()).partition(is_known);
+        let tells_places = Gate::parse(&spec.options)?.on_error == OnError::Quarantine;
+        let intake = Self {
             source: source.clone(),
+            spec: Arc::clone(spec),
+            read_spec: SourceSpec {
+                ordinals: spec.ordinals || tells_places,
+                ..spec.as_ref().clone()
+            },
+            tallies: incoming.iter().map(|_| Arc::default()).collect(),
+            incoming,
             depot: depot.cloned(),
-            phase: Mutex::new(Phase::Reading),
+            progress: Mutex::new(IntakeProgress {
+                readers: Vec::new(),
+                known,
+                corrections: None,
+            }),
             open_pieces: Arc::default(),
-            read: Mutex::default(),
-        })
+            outcome: Mutex::default(),
+        };
+        let first = intake.reader(judged)?;
+        lock(&intake.progress).readers.push(first);
+        Ok(intake)
     }
 
-    /// What was read of the deliveries that were read where they lie. Complete once all rows were read.
+    /// What was read of the deliveries that were read where they lie, and are not set aside. Complete once all rows were
+    /// read.
     pub(super) fn read_deliveries(&self) -> Vec<ReadDelivery> {
-        self.read().clone()
+        lock(&self.outcome).read.clone()
     }
 
-    fn read(&self) -> MutexGuard<'_, Vec<ReadDelivery>> {
-        self.read.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Deliveries that were set aside. Complete once all rows were read.
+    pub(super) fn newly_set_aside(&self) -> Vec<NewlySetAside> {
+        lock(&self.outcome).set_aside.clone()
+    }
+
+    /// Rows of a delivery that were decoded, and rejected.
+    pub(super) fn rows(&self, delivery: usize) -> (u64, u64) {
+        let tally = self.tallies.get(delivery);
+        tally.map_or((0, 0), |tally| tally.rows())
+    }
+
+    /// A reader of some of the deliveries. Those whose names say another format are set aside, where they may be.
+    fn reader(&self, mut deliveries: Vec<usize>) -> Result<OpenReader, SourceError> {
+        let format = RowFormat::of(self.spec.format);
+        deliveries.retain(|&at| {
+            let Some(incoming) = self.incoming.get(at) else {
+                return false;
+            };
+            if !incoming.judgement.sets_aside() {
+                return true;
+            }
+            let named = list::of_format(format, [&incoming.delivery.name]);
+            named.map_err(|error| self.fail(at, error)).is_ok()
+        });
+        let contents = deliveries.iter().filter_map(|&at| self.incoming.get(at));
+        let contents = contents.map(|incoming| incoming.delivery.clone()).collect();
+        let reader = open(&self.source, &self.read_spec, contents, self.depot.as_ref())?;
+        Ok(OpenReader { reader, deliveries })
+    }
+
+    fn fail(&self, delivery: usize, error: SourceError) {
+        if let Some(tally) = self.tallies.get(delivery) {
+            tally.fail(error);
+        }
     }
 
     fn modified_ns(&self, delivery: usize) -> i64 {
-        self.incoming
-            .get(delivery)
-            .map_or(0, |incoming| incoming.modified_ns)
+        let incoming = self.incoming.get(delivery);
+        incoming.map_or(0, |incoming| incoming.modified_ns)
     }
 
-    /// A piece whose rows carry their places, and which counts as open until it is dropped.
-    fn placed(&self, delivery: usize, modified_ns: i64, piece: Box<dyn Piece>) -> Box<dyn Piece> {
+    /// A piece whose rows carry their places, and which counts as open until it is dropped. `tally` counts what is read for
+    /// the first time.
+    fn placed(
+        &self,
+        delivery: CorrectedDelivery,
+        tally: Option<&Arc<DeliveryTally>>,
+        piece: Box<dyn Piece>,
+    ) -> Box<dyn Piece> {
         self.open_pieces.fetch_add(1, Ordering::AcqRel);
-        let path = self.incoming.get(delivery);
+        let incoming = self.incoming.get(delivery.index);
+        let path = incoming.map_or_else(|| "".into(), |one| Arc::clone(&one.delivery.name));
         Box::new(PlacedPiece {
             piece,
+            judged: tally.zip(incoming).map(|(tally, incoming)| JudgedPiece {
+                steps: tally.begin_piece(),
+                tally: Arc::clone(tally),
+                judgement: incoming.judgement.clone(),
+            }),
             place: FilePlace {
-                modified_ns,
-                path: path.map_or_else(|| "".into(), |one| Arc::clone(&one.delivery.name)),
+                modified_ns: delivery.modified_ns,
+                path,
+                is_column: self.spec.ordinals,
             },
             open_pieces: Arc::clone(&self.open_pieces),
         })
     }
 
-    fn next_in(&self, phase: &mut Phase) -> Result<NextPiece, SourceError> {
-        loop {
-            match phase {
-                Phase::Reading => {
-                    if let Some(FilePiece { delivery, piece }) = self.reader.next_piece()? {
-                        let modified_ns = self.modified_ns(delivery);
-                        let piece = self.placed(delivery, modified_ns, piece);
-                        return Ok(NextPiece::Dealt(Dealt::new(delivery, piece)));
-                    }
-                    if self.open_pieces.load(Ordering::Acquire) > 0 {
-                        return Ok(NextPiece::Wait);
-                    }
-                    *phase = Phase::Undoing(self.corrections()?);
+    /// The row that stands for a delivery that is set aside.
+    fn row(&self, delivery: usize, set_aside: &SetAside) -> Box<dyn Piece> {
+        let name = self.incoming.get(delivery);
+        let name = name.map_or_else(|| "".into(), |one| Arc::clone(&one.delivery.name));
+        let rejected = verdict::row_of(&self.spec.name, &name, set_aside);
+        Box::new(iter::once(Ok(Decoded {
+            batch: RecordBatch::new_empty(self.source.decoded_schema(&self.spec)),
+            retracted: None,
+            rejected: vec![rejected],
+            ordinals: None,
+            places: None,
+            bytes: 0,
+        })))
+    }
+
+    fn next_in(&self, progress: &mut IntakeProgress) -> Result<NextPiece, SourceError> {
+        if let Some(index) = progress.known.pop()
+            && let Some(Judgement::SetAside(set_aside)) =
+                self.incoming.get(index).map(|incoming| &incoming.judgement)
+        {
+            return Ok(NextPiece::Dealt(Dealt::new(
+                index,
+                self.row(index, set_aside),
+            )));
+        }
+        if progress.corrections.is_none() {
+            if let Some(dealt) = self.next_read(progress)? {
+                return Ok(NextPiece::Dealt(dealt));
+            }
+            if self.open_pieces.load(Ordering::Acquire) > 0 {
+                return Ok(NextPiece::Wait);
+            }
+        }
+        let corrections = match progress.corrections.take() {
+            Some(corrections) => corrections,
+            None => self.conclude(&progress.readers)?,
+        };
+        self.next_correction(progress.corrections.insert(corrections))
+    }
+
+    /// The next piece that is read for the first time.
+    fn next_read(&self, progress: &mut IntakeProgress) -> Result<Option<Dealt>, SourceError> {
+        while let Some(open) = progress.readers.last() {
+            match open.reader.next_piece() {
+                Ok(Some(FilePiece { delivery, piece })) => {
+                    let index = open.deliveries.get(delivery).copied().unwrap_or(delivery);
+                    let tally = self.tallies.get(index);
+                    let modified_ns = self.modified_ns(index);
+                    let placed = CorrectedDelivery { index, modified_ns };
+                    let piece = self.placed(placed, tally, piece);
+                    return Ok(Some(Dealt::new(index, piece)));
                 }
-                Phase::Undoing(corrections) => {
-                    let Some(correction) = corrections.last() else {
-                        return Ok(NextPiece::Done);
-                    };
-                    if let Some(FilePiece { delivery, piece }) = correction.reader.next_piece()?
-                        && let Some(corrected) = correction.deliveries.get(delivery)
-                    {
-                        return Ok(NextPiece::Dealt(Dealt {
-                            delivery: corrected.index,
-                            change: correction.change,
-                            is_correction: true,
-                            piece: self.placed(corrected.index, corrected.modified_ns, piece),
-                        }));
-                    }
+                Ok(None) => return Ok(None),
+                Err(error) => {
+                    let rest = self.pass_over(&open.deliveries, error)?;
+                    progress.readers.push(self.reader(rest)?);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The deliveries behind the one that cannot be read, when that one may be set aside.
+    fn pass_over(&self, read: &[usize], error: SourceError) -> Result<Vec<usize>, SourceError> {
+        let bad = error.bad_file().cloned();
+        let at = bad.and_then(|bad| {
+            let name = |at: usize| Some(&self.incoming.get(at)?.delivery.name);
+            read.iter().position(|&at| name(at) == Some(&bad))
+        });
+        let found = at.and_then(|at| Some((at, *read.get(at)?)));
+        let Some((at, index)) = found.filter(|(_, index)| self.sets_aside(*index)) else {
+            return Err(error);
+        };
+        self.fail(index, error);
+        Ok(read.get(at + 1..).unwrap_or_default().to_vec())
+    }
+
+    fn sets_aside(&self, delivery: usize) -> bool {
+        let incoming = self.incoming.get(delivery);
+        incoming.is_some_and(|incoming| incoming.judgement.sets_aside())
+    }
+
+    fn next_correction(&self, corrections: &mut Vec<Correction>) -> Result<NextPiece, SourceError> {
+        while let Some(correction) = corrections.last_mut() {
+            let next = match correction {
+                Correction::Kept {
+                    change,
+                    reader,
+                    deliveries,
+                } => {
+                    let piece = reader.next_piece()?;
+                    piece.and_then(|FilePiece { delivery, piece }| {
+                        let delivery = *deliveries.get(delivery)?;
+                        let piece = self.placed(delivery, None, piece);
+                        Some((delivery.index, *change, piece))
+                    })
+                }
+                Correction::Undone(undone) => {
+                    let piece = undone.next_piece()?;
+                    let delivery = undone.delivery;
+                    piece.map(|piece| {
+                        let piece = self.placed(delivery, None, piece);
+                        (delivery.index, RowChange::Retract, piece)
+                    })
+                }
+                Correction::SetAside { index, set_aside } => {
+                    let dealt = (*index, RowChange::Insert, self.row(*index, set_aside));
+                    corrections.pop();
+                    Some(dealt)
+                }
+            };
+            match next {
+                Some((delivery, change, piece)) => {
+                    return Ok(NextPiece::Dealt(Dealt {
+                        delivery,
+                        change,
+                        is_correction: true,
+                        piece,
+                    }));
+                }
+                None => {
                     corrections.pop();
                 }
             }
         }
-    }
-
-    /// Learns what was read, and opens what has to be corrected.
-    fn corrections(&self) -> Result<Vec<Correction>, SourceError> {
-        let read = self.reader.read_deliveries()?;
-        let unsettled: Vec<&ReadDelivery> = read.iter().filter(|read| !read.settled).collect();
-        let mut corrections = Vec::new();
-        if let Some(depot) = self.depot.as_ref().filter(|_| !unsettled.is_empty()) {
-            let replaced = unsettled.iter().filter_map(|read| {
-                let old = self.incoming.get(read.delivery)?.replaces.as_ref()?;
-                let parts = Content::Kept(old.parts.clone());
-                Some((read.delivery, old.modified_ns, parts))
-            });
-            let back = unsettled.iter().map(|read| {
-                let parts = Content::Kept(read.parts.clone());
-                (read.delivery, self.modified_ns(read.delivery), parts)
-            });
-            let (replaced, back) = (replaced.collect(), back.collect());
-            corrections.push(self.correction(RowChange::Insert, replaced, depot)?);
-            corrections.push(self.correction(RowChange::Retract, back, depot)?);
-        }
-        *self.read() = read;
-        Ok(corrections)
-    }
-
-    fn correction(
-        &self,
-        change: RowChange,
-        contents: Vec<(usize, i64, Content)>,
-        depot: &Arc<Depot>,
-    ) -> Result<Correction, SourceError> {
-        let (mut corrected, mut deliveries) = (Vec::new(), Vec::new());
-        for (index, modified_ns, from) in contents {
-            if let Some(incoming) = self.incoming.get(index) {
-                corrected.push(CorrectedDelivery { index, modified_ns });
-                deliveries.push(Delivery {
-                    from,
-                    ..incoming.delivery.clone()
-                });
-            }
-        }
-        Ok(Correction {
-            change,
-            reader: open(&self.source, &self.spec, deliveries, Some(depot))?,
-            deliveries: corrected,
-        })
+        Ok(NextPiece::Done)
     }
 }
 
 impl Reader for FileIntake {
     fn next_piece(&self) -> Result<NextPiece, SourceError> {
-        let mut phase = self.phase.lock().unwrap_or_else(PoisonError::into_inner);
-        self.next_in(&mut phase)
+        self.next_in(&mut lock(&self.progress))
     }
 
     fn deliveries(&self) -> usize {
@@ -235,12 +377,15 @@ impl Reader for FileIntake {
     }
 
     fn bytes_total(&self) -> u64 {
-        self.reader.bytes_total()
+        let judged = self.incoming.iter();
+        let judged = judged.filter(|one| !matches!(one.judgement, Judgement::SetAside(_)));
+        judged.map(|one| one.delivery.bytes).sum()
     }
 
     fn warnings(&self) -> Vec<String> {
-        let mut warnings = self.reader.warnings();
-        for read in self.read().iter().filter(|read| !read.settled) {
+        let outcome = lock(&self.outcome);
+        let mut warnings = outcome.warnings.clone();
+        for read in outcome.read.iter().filter(|read| !read.settled) {
             let Some(incoming) = self.incoming.get(read.delivery) else {
                 continue;
             };
@@ -256,19 +401,34 @@ impl Reader for FileIntake {
         }
         warnings
     }
-}
 
-/// Where rows of a piece come from.
-struct FilePlace {
-    modified_ns: i64,
-    path: Arc<str>,
+    fn set_aside(&self) -> Vec<SetAsideDelivery> {
+        let outcome = lock(&self.outcome);
+        let set_aside = outcome.set_aside.iter().filter_map(|one| {
+            Some(SetAsideDelivery {
+                name: self.incoming.get(one.index)?.delivery.name.to_string(),
+                reason: one.set_aside.reason.clone(),
+            })
+        });
+        set_aside.collect()
+    }
 }
 
 /// A piece whose rows carry their places.
 struct PlacedPiece {
     piece: Box<dyn Piece>,
+    /// Of a piece that is read for the first time.
+    judged: Option<JudgedPiece>,
     place: FilePlace,
     open_pieces: Arc<AtomicUsize>,
+}
+
+/// What a piece tells of its delivery.
+struct JudgedPiece {
+    tally: Arc<DeliveryTally>,
+    /// Steps that were decoded.
+    steps: Arc<AtomicUsize>,
+    judgement: Judgement,
 }
 
 impl Iterator for PlacedPiece {
@@ -276,7 +436,22 @@ impl Iterator for PlacedPiece {
 
     fn next(&mut self) -> Option<Self::Item> {
         let decoded = self.piece.next()?;
-        Some(decoded.and_then(|decoded| self.place.of(decoded)))
+        let decoded = decoded.and_then(|decoded| self.place.of(decoded));
+        match (&self.judged, &decoded) {
+            (Some(judged), Ok(decoded)) => {
+                judged.tally.add(decoded, judged.judgement.min_good_rows());
+                judged.steps.fetch_add(1, Ordering::AcqRel);
+            }
+            // What was read of a bad delivery is retracted, and what follows is not read.
+            (Some(judged), Err(error))
+                if judged.judgement.sets_aside() && error.bad_file().is_some() =>
+            {
+                judged.tally.fail(error.clone());
+                return None;
+            }
+            _ => {}
+        }
+        Some(decoded)
     }
 }
 
@@ -286,29 +461,6 @@ impl Drop for PlacedPiece {
     }
 }
 
-impl FilePlace {
-    fn of(&self, mut decoded: Decoded) -> Result<Decoded, SourceError> {
-        if let Some(ordinals) = decoded.ordinals.take() {
-            let placed = self.columns(&decoded.batch, ordinals);
-            decoded.batch =
-                placed.map_err(|error| SourceError::file(&self.path, error.to_string()))?;
-        }
-        Ok(decoded)
-    }
-
-    /// The rows with their places. Texts stay dictionaries where they are.
-    fn columns(&self, rows: &RecordBatch, ordinals: Vec<u64>) -> Result<RecordBatch, ArrowError> {
-        let number = rows.num_rows();
-        let paths = std::iter::repeat_n(&self.path, number);
-        let places: [ArrayRef; 3] = [
-            Arc::new(Int64Array::from(vec![self.modified_ns; number])),
-            Arc::new(StringArray::from_iter_values(paths)),
-            Arc::new(UInt64Array::from(ordinals)),
-        ];
-        let mut columns = rows.columns().to_vec();
-        columns.extend(places);
-        let fields = rows.schema_ref().fields().iter().cloned();
-        let fields: Vec<FieldRef> = fields.chain(place_fields()).collect();
-        RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

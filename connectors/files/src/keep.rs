@@ -5,6 +5,7 @@
 //! 3. The file gets its name when the last frame is written; after an error it never does, and all hear of the error.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use blake3::Hasher;
@@ -82,9 +83,9 @@ impl Keeping {
 
     /// Keeps the block at `place`, from 0.
     pub(super) fn keep(&self, place: u64, text: Vec<u8>) -> Result<(), SourceError> {
-        let frames = self.depot.frames(&text).map_err(|error| {
-            SourceError::file(&self.name, format!("cannot be compressed: {error}"))
-        })?;
+        let frames = self.depot.frames(&text);
+        let frames =
+            frames.map_err(|error| SourceError::io("compress", Path::new(&*self.name), error))?;
         self.step(|writing| {
             writing.waiting.insert(place, Block { text, frames });
             writing.write_what_follows()

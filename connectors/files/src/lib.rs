@@ -25,6 +25,7 @@ mod list;
 pub mod location;
 mod parquet;
 mod path_columns;
+mod place;
 mod position;
 mod reader;
 mod source;
@@ -32,6 +33,8 @@ pub mod storage;
 mod stored;
 mod text;
 mod twins;
+mod verdict;
+mod withdrawn;
 
 pub use delivery::{Content, Delivery, KeptPart};
 pub use depot::Depot;

@@ -6,6 +6,7 @@
 //! 3. With a depot, a file is copied into it first and decoded from the copy: a writer that still is at work cannot
 //!    matter to what is decoded.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -53,8 +54,9 @@ impl ParquetInput for OpenParquet {
             let found =
                 found.map_err(|error| SourceError::io("read", Path::new(&*self.name), error))?;
             if !found.looks_like(&self.stamp) {
-                let message = "changed while it was being read; run again when it is complete";
-                return Err(SourceError::file(&self.name, message));
+                let changed = "it changed while it was being read; run again when it is complete";
+                let changed = io::Error::other(changed);
+                return Err(SourceError::io("read", Path::new(&*self.name), changed));
             }
         }
         let file = Arc::clone(&self.file);
@@ -187,7 +189,7 @@ impl ParquetReader {
                 let file = kept_file(depot.as_ref(), &name, &parts)?;
                 (OpenParquet::new(&name, file, true)?, None)
             }
-            (Content::Tail { .. }, _) => {
+            (Content::Tail { .. } | Content::KeptStored(_), _) => {
                 return Err(SourceError::file(
                     &name,
                     "Parquet files cannot be appended to; deliver what is new as another file",

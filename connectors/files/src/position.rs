@@ -39,6 +39,20 @@ pub struct Position {
     pub rows: u64,
     /// Rows rejected.
     pub rejected: u64,
+    /// Why none of its rows count, where it is set aside as a whole; it is one rejected row then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_aside: Option<SetAside>,
+}
+
+/// Why a delivery is set aside as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetAside {
+    /// The column at fault, where a single one is.
+    pub column: Option<String>,
+    /// What is wrong with it, in a sentence.
+    pub reason: String,
+    /// Whether what is kept is the file as it was stored. Otherwise it is what is kept of any delivery.
+    pub keeps_stored: bool,
 }
 
 /// How files are compared with what was taken in.
@@ -154,7 +168,11 @@ fn compare_file(
     if looks_same && !is_other_version && !rules.rehash {
         return unchanged(old);
     }
-    let on_change = rules.on_change;
+    // Nothing of a file that is set aside was read that it would have to keep.
+    let on_change = match old.set_aside {
+        Some(_) => OnChange::Replace,
+        None => rules.on_change,
+    };
     let holds_old = bytes >= old.bytes
         && (on_change == OnChange::Append || bytes == old.bytes)
         && { hash_of(storage, &new, old.bytes)? == old.hash };

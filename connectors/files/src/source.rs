@@ -20,13 +20,15 @@ use tidewater_contract::source::{Reader, SourceSpec};
 use tidewater_contract::status::{
     DeliveryStatus, KeptContent, PendingDeliveries, PendingInput, SourceStatus,
 };
+use tidewater_formats::options::Gate;
 
-use super::changes::{FileChanges, kept};
+use super::changes::{FileChanges, judged, kept};
 use super::depot::Depot;
-use super::intake::{FileIntake, Incoming, place_fields};
+use super::intake::{FileIntake, Incoming};
 use super::list::{ListedFile, Subdirectories, list, list_or_empty};
 use super::location::local_path;
 use super::path_columns::PathColumns;
+use super::place::place_fields;
 use super::position::{Change, CompareRules, Position, compare};
 use super::storage::{LocalStorage, Storage};
 
@@ -234,7 +236,10 @@ impl Source for FileSource {
         let files = self.list(&spec.location)?;
         let (name, location) = (&spec.name, &spec.location);
         tracing::info!("source {name}: {} files at {location}", files.len());
-        let incoming = files.into_iter().map(Incoming::from).collect();
+        let gate = Gate::parse(&spec.options)?;
+        let incoming = files.into_iter();
+        let incoming = incoming.map(|file| Incoming::of(file, judged(gate)));
+        let incoming = incoming.collect();
         let intake = FileIntake::open(self, &Arc::new(spec.clone()), incoming, None)?;
         Ok(Arc::new(intake))
     }
@@ -302,6 +307,7 @@ fn delivery_status(position: Position) -> DeliveryStatus {
         hash: position.hash,
         rows: position.rows,
         rows_rejected: position.rejected,
+        set_aside: position.set_aside.map(|set_aside| set_aside.reason),
     }
 }
 

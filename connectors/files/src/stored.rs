@@ -1,7 +1,6 @@
 //! Opening a text file as the bytes it stands for, compressed or not, and counting what was taken from storage.
 
 use std::io::{self, BufRead, Read};
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,7 +8,7 @@ use blake3::Hasher;
 
 use tidewater_formats::compression::{Compression, HEAD_BYTES};
 
-use crate::storage::{FileBytes, FileStamp, Storage, StoredFile};
+use crate::storage::{FileBytes, FileStamp, StoredFile};
 
 /// Read-ahead of compressed files.
 const BUFFER_BYTES: usize = 256 << 10;
@@ -35,18 +34,17 @@ struct Tally {
 }
 
 impl Stored {
-    /// Opens the file; gzip of several members and Zstandard of several frames, with windows of any length, are read to
+    /// Opens the file at `path`, whose `name` may say how it is compressed; gzip of several members and Zstandard of several frames, with windows of any length, are read to
     /// their end. `hash` says whether the stored bytes of a compressed file are hashed.
     pub(super) fn open(
-        storage: &dyn Storage,
-        path: &Path,
+        file: Arc<dyn StoredFile>,
+        name: &str,
         compression: Compression,
         hash: bool,
     ) -> io::Result<Self> {
-        let file = storage.open(path)?;
         let mut head = Vec::new();
         file.read_range(0, HEAD_BYTES, &mut head)?;
-        let codec = compression.resolve(&path.to_string_lossy(), &head)?;
+        let codec = compression.resolve(name, &head)?;
         let tally = Arc::new(Mutex::new(Tally {
             bytes: 0,
             hash: (hash && codec.is_some()).then(Hasher::new),

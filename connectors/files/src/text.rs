@@ -26,9 +26,9 @@ use super::reader::{FilePiece, FileReader, ReadDelivery};
 use super::storage::Storage;
 use tidewater_contract::error::SourceError;
 use tidewater_contract::source::{
-    DecodeText, Decoded, Piece, Rejected, SourceSpec, TextBlock, TextFormat,
+    DecodeText, Decoded, LineEnd, Piece, Rejected, RowPlaces, SourceSpec, TextBlock, TextFormat,
 };
-use tidewater_formats::options::{Compression, OnChange};
+use tidewater_formats::options::{Compression, Gate, OnChange, OnError};
 
 mod input;
 
@@ -67,6 +67,8 @@ pub(super) struct TextReader<F> {
     source: Arc<str>,
     schema: SchemaRef,
     ordinals: bool,
+    /// Whether rows tell where they are.
+    places: bool,
     deliveries: Vec<Delivery>,
     storage: Arc<dyn Storage>,
     depot: Option<Arc<Depot>>,
@@ -112,6 +114,7 @@ impl<F: TextFormat> TextReader<F> {
             source: spec.name.as_str().into(),
             schema: Arc::new(schema),
             ordinals: spec.ordinals,
+            places: Gate::parse(&spec.options)?.on_error == OnError::Quarantine,
             deliveries,
             storage,
             depot,
@@ -173,6 +176,7 @@ impl<F: TextFormat> TextReader<F> {
             stored_bytes: 0,
             blocks: 0,
             first_line: 1,
+            places: self.places,
             whole_rows_only,
             left: 0,
         };
@@ -282,6 +286,7 @@ impl<F: TextFormat> TextReader<F> {
             retracted: None,
             rejected: vec![rejected],
             ordinals: self.ordinals.then(Vec::new),
+            places: None,
             bytes: open.take_stored_bytes(),
         };
         Ok(Some(Box::new(iter::once(Ok(decoded)))))
@@ -353,6 +358,8 @@ struct OpenFile {
     blocks: u64,
     /// Line on which reading began.
     first_line: u64,
+    /// Whether rows tell where they are.
+    places: bool,
     /// Whether what does not end with a record is left.
     whole_rows_only: bool,
     /// Bytes left at the end.
@@ -372,11 +379,24 @@ impl OpenFile {
         };
         let block = Arc::new(block);
         let decoder = Arc::clone(&self.decoder);
-        let steps = if is_last {
+        let line_end = decoder.line_end();
+        let mut steps = if is_last {
             decoder.last_steps(Arc::clone(&block))
         } else {
             decoder.steps(Arc::clone(&block))
         };
+        if self.places {
+            let block = Arc::clone(&block);
+            steps = Box::new(steps.map(move |decoded| {
+                Decoded {
+                    places: decoded
+                        .ordinals
+                        .as_ref()
+                        .map(|ordinals| places(&block, line_end, ordinals)),
+                    ..decoded
+                }
+            }));
+        }
         let Some(keeping) = self.keeping.clone() else {
             return Box::new(steps.map(Ok));
         };
@@ -484,6 +504,22 @@ impl OpenFile {
             keeping: self.keeping,
         });
         Ok(())
+    }
+}
+
+/// Where the rows of a block are that begin at these offsets.
+fn places(block: &TextBlock, line_end: LineEnd, offsets: &[u64]) -> RowPlaces {
+    let (mut line, mut passed) = (block.first_line, 0);
+    let lines = offsets.iter().map(|offset| {
+        let at = usize::try_from(offset - block.byte_offset).unwrap_or(usize::MAX);
+        line += count(line_end.count(block.bytes.get(passed..at).unwrap_or_default()));
+        passed = at;
+        line
+    });
+    RowPlaces {
+        lines: lines.collect(),
+        file: Arc::clone(&block.file),
+        byte_offsets: offsets.to_vec(),
     }
 }
 

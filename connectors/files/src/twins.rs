@@ -45,6 +45,7 @@ mod tests {
             parts: Vec::new(),
             rows,
             rejected: 0,
+            set_aside: None,
         }
     }
 

@@ -18,6 +18,7 @@ pub mod lines;
 pub mod options;
 pub mod parquet;
 pub mod row_format;
+pub mod row_json;
 pub mod scalar;
 pub(crate) mod shown;
 pub mod texts;

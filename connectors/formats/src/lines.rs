@@ -281,6 +281,7 @@ impl DecodeText for FileLines {
             retracted: None,
             rejected,
             ordinals,
+            places: None,
             bytes: block.stored_bytes,
         }
     }

@@ -17,20 +17,78 @@ pub use self::csv::{CsvOptions, RaggedRows};
 pub(crate) use super::compression::COMPRESSIONS;
 pub use super::compression::Compression;
 
-/// How many rejected rows a run accepts. With more, it fails and publishes nothing. Shared by all formats.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+/// What a run accepts of its sources. Beyond that it fails and publishes nothing. Shared by all formats.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Gate {
     /// `max_bad_rows`: most rejected rows of the source.
     pub max_bad_rows: Option<u64>,
     /// `max_bad_ratio`: greatest ratio of rejected rows to all rows of the source, 0 to 1.
     pub max_bad_ratio: Option<f64>,
+    /// `min_good_rows`: rows that can be read, at least, of a file that has rows which cannot.
+    pub min_good_rows: u64,
+    /// `max_withdrawn_ratio`: files that are gone among those that were read at most, 0 to 1, where none came.
+    pub max_withdrawn_ratio: f64,
+    /// `on_bad_file`: what becomes of a file that cannot be read, or has too few good rows.
+    pub on_bad_file: OnBadFile,
+    /// `on_error`: what becomes of a row on which an expression of a view fails.
+    pub on_error: OnError,
+}
+
+/// `on_error`: what becomes of a row on which an expression of a view fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnError {
+    /// The run fails.
+    #[default]
+    Stop,
+    /// It is a bad row.
+    Quarantine,
+}
+
+/// `on_bad_file`: what becomes of a file that is bad as a whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnBadFile {
+    /// The run fails.
+    #[default]
+    Stop,
+    /// None of its rows count, and it is one row of the quarantine.
+    Quarantine,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self {
+            max_bad_rows: None,
+            max_bad_ratio: None,
+            min_good_rows: 1,
+            max_withdrawn_ratio: 0.5,
+            on_bad_file: OnBadFile::Stop,
+            on_error: OnError::Stop,
+        }
+    }
+}
+
+/// The option [`Gate::min_good_rows`].
+pub const MIN_GOOD_ROWS: &str = "min_good_rows";
+/// The option [`Gate::max_withdrawn_ratio`].
+pub const MAX_WITHDRAWN_RATIO: &str = "max_withdrawn_ratio";
+
+/// The option [`Gate::on_bad_file`].
+pub const ON_BAD_FILE: &str = "on_bad_file";
+/// The option [`Gate::on_error`].
+pub const ON_ERROR: &str = "on_error";
+
+/// Whether an option, as written, decides whether a run goes on and not which rows a source has. No file that is bad is
+/// taken in whatever `on_bad_file` says.
+pub fn is_stop(option: &str) -> bool {
+    let key = option.strip_prefix("format.").unwrap_or(option);
+    [ON_BAD_FILE, MAX_WITHDRAWN_RATIO].contains(&key)
 }
 
 impl Gate {
     /// The gate of a source of any format.
     ///
     /// # Errors
-    /// When a `max_bad_…` option has an invalid value.
+    /// When one of its options has an invalid value.
     pub fn parse(options: &BTreeMap<String, String>) -> Result<Self, OptionError> {
         Values::new(options)?.gate()
     }
@@ -141,7 +199,7 @@ pub struct JsonLinesOptions {
     pub compression: Compression,
     /// `on_change` of a file, by default replaced.
     pub on_change: OnChange,
-    /// `max_bad_rows`, `max_bad_ratio`.
+    /// What a run bears of the source.
     pub gate: Gate,
 }
 
@@ -154,7 +212,7 @@ pub struct TextOptions {
     pub compression: Compression,
     /// `on_change` of a file, by default replaced.
     pub on_change: OnChange,
-    /// `max_bad_rows`, `max_bad_ratio`.
+    /// What a run bears of the source.
     pub gate: Gate,
 }
 
@@ -173,7 +231,7 @@ pub struct ParquetOptions {
     pub offsets: Offsets,
     /// `on_change` of a file, by default replaced; not [`Append`](OnChange::Append).
     pub on_change: OnChange,
-    /// `max_bad_rows`, `max_bad_ratio`.
+    /// What a run bears of the source.
     pub gate: Gate,
 }
 
@@ -212,6 +270,10 @@ const JSON_LINES_KEYS: &[&str] = &[
     "on_change",
     "max_bad_rows",
     "max_bad_ratio",
+    MIN_GOOD_ROWS,
+    MAX_WITHDRAWN_RATIO,
+    ON_BAD_FILE,
+    ON_ERROR,
 ];
 
 const TEXT_KEYS: &[&str] = &[
@@ -223,6 +285,10 @@ const TEXT_KEYS: &[&str] = &[
     "on_change",
     "max_bad_rows",
     "max_bad_ratio",
+    MIN_GOOD_ROWS,
+    MAX_WITHDRAWN_RATIO,
+    ON_BAD_FILE,
+    ON_ERROR,
 ];
 
 const PARQUET_KEYS: &[&str] = &[
@@ -234,6 +300,10 @@ const PARQUET_KEYS: &[&str] = &[
     "on_change",
     "max_bad_rows",
     "max_bad_ratio",
+    MIN_GOOD_ROWS,
+    MAX_WITHDRAWN_RATIO,
+    ON_BAD_FILE,
+    ON_ERROR,
 ];
 
 impl JsonLinesOptions {
@@ -351,6 +421,14 @@ const LINE_ENDS: &[(&str, LineEndRule)] = &[
     ("lf", LineEndRule::LineFeed),
     ("any", LineEndRule::Any),
 ];
+
+const ON_BAD_FILES: &[(&str, OnBadFile)] = &[
+    ("stop", OnBadFile::Stop),
+    ("quarantine", OnBadFile::Quarantine),
+];
+
+const ON_ERRORS: &[(&str, OnError)] =
+    &[("stop", OnError::Stop), ("quarantine", OnError::Quarantine)];
 
 const ON_CHANGES: &[(&str, OnChange)] = &[
     ("replace", OnChange::Replace),

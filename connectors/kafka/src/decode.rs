@@ -31,7 +31,7 @@ use self::parts::{Part, Parts};
 use super::options::Envelope;
 use super::{KafkaSource, Location, Messages, Metadata, place_fields};
 use tidewater_contract::error::SourceError;
-use tidewater_contract::source::{DecodeRecords, Decoded, Rejected, SourceSpec};
+use tidewater_contract::source::{DecodeRecords, Decoded, Rejected, RowPlaces, SourceSpec};
 
 /// How much of a rejected payload is shown.
 const RAW_BYTES_MAX: usize = 64 << 10;
@@ -158,14 +158,12 @@ impl MessageDecoder {
         refused.sort_by_key(|refused| refused.message);
         refused.dedup_by_key(|refused| refused.message);
         let mut batches = Vec::new();
-        let mut ordinals = self.ordinals.then(Vec::new);
+        let mut offsets = Vec::new();
         let deleted = deleted.into_iter().map(|rows| (rows, true));
         for (rows, deleted) in std::iter::once((rows, false)).chain(deleted) {
             let rows = rows.without(&refused)?;
-            if let Some(ordinals) = &mut ordinals {
-                let of = rows.messages.iter().filter_map(|at| messages.get(*at));
-                ordinals.extend(of.map(|message| message.offset.cast_unsigned()));
-            }
+            let of = rows.messages.iter().filter_map(|at| messages.get(*at));
+            offsets.extend(of.map(|message| message.offset.cast_unsigned()));
             batches.push(self.batch(messages, rows, deleted)?);
         }
         batches.retain(|batch| batch.num_rows() > 0);
@@ -182,7 +180,12 @@ impl MessageDecoder {
             batch,
             retracted: retracted.filter(|batch| batch.num_rows() > 0),
             rejected: self.rejected(messages, refused),
-            ordinals,
+            ordinals: self.ordinals.then(|| offsets.clone()),
+            places: Some(RowPlaces {
+                file: self.file(messages),
+                lines: Vec::new(),
+                byte_offsets: offsets,
+            }),
             bytes: messages.bytes() as u64,
         })
     }
@@ -287,7 +290,7 @@ impl MessageDecoder {
         if refused.is_empty() {
             return Vec::new();
         }
-        let file: Arc<str> = format!("{}/{}", self.location.topic, messages.partition).into();
+        let file = self.file(messages);
         let rejected = refused.into_iter().filter_map(|refused| {
             let message = messages.get(refused.message)?;
             Some(Rejected {
@@ -301,6 +304,11 @@ impl MessageDecoder {
             })
         });
         rejected.collect()
+    }
+
+    /// What messages call their file: the topic and the partition.
+    fn file(&self, messages: &Messages) -> Arc<str> {
+        format!("{}/{}", self.location.topic, messages.partition).into()
     }
 }
 

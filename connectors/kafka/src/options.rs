@@ -7,8 +7,8 @@ use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use chrono::Utc;
 
 use tidewater_contract::error::OptionError;
-use tidewater_formats::options::nearest;
 use tidewater_formats::options::values::Values;
+use tidewater_formats::options::{MAX_WITHDRAWN_RATIO, ON_BAD_FILE, nearest};
 
 /// Options of a source in Kafka.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,7 +117,13 @@ const KEYS: &[&str] = &[
 ];
 
 /// Options that apply to files only.
-const OF_FILES: &[&str] = &["has_header", "compression", "on_change"];
+const OF_FILES: &[&str] = &[
+    "has_header",
+    "compression",
+    "on_change",
+    MAX_WITHDRAWN_RATIO,
+    ON_BAD_FILE,
+];
 
 /// Properties that we set ourselves, and what to write instead.
 const OURS: &[(&str, &str)] = &[

@@ -20,12 +20,13 @@ use tidewater_contract::declaration::{
 use tidewater_contract::error::SourceError;
 use tidewater_contract::source::{Reader, SourceSpec};
 use tidewater_contract::status::{KeptContent, PendingInput, SourceStatus};
+use tidewater_formats::options::{Gate, ON_ERROR, OnError};
 
 use self::session::TopicSession;
 use super::decode::incoming_schema;
 use super::location::Location;
 use super::log::LogReader;
-use super::options::KafkaOptions;
+use super::options::{Envelope, KafkaOptions};
 use super::position::{PartitionPosition, StreamPosition};
 use super::reader::Until;
 use super::stream::Stream;
@@ -68,6 +69,15 @@ impl SourceConnector for KafkaSources {
         let location = parse_location(declaration.location).map_err(|error| vec![error])?;
         let options = KafkaOptions::take(&mut format_options, declaration.schema)
             .map_err(|error| vec![error.into()])?;
+        let gate = Gate::parse(&format_options).unwrap_or_default();
+        let retracts = options.envelope == Envelope::Debezium && declaration.primary_key.is_empty();
+        if retracts && gate.on_error == OnError::Quarantine {
+            let part = DeclarationPart::Option(ON_ERROR.to_owned());
+            let message =
+                "cannot be 'quarantine' for changes without a PRIMARY KEY, which take rows back";
+            let hint = "declare the PRIMARY KEY, or leave the option out";
+            return Err(vec![DeclarationError::new(part, message, hint)]);
+        }
         Ok(ParsedSource {
             location: declaration.location.to_owned(),
             format_options,

@@ -61,17 +61,16 @@ pub fn rejected_to_batch(rejected: &[Rejected]) -> Result<RecordBatch, ArrowErro
     let text = |value: fn(&Rejected) -> Option<&str>| -> ArrayRef {
         Arc::new(rejected.iter().map(value).collect::<StringArray>())
     };
-    let number = |value: fn(&Rejected) -> u64| -> ArrayRef {
-        let signed = rejected
-            .iter()
-            .map(|row| i64::try_from(value(row)).unwrap_or(i64::MAX));
-        Arc::new(Int64Array::from_iter_values(signed))
+    let number = |value: fn(&Rejected) -> Option<u64>| -> ArrayRef {
+        let signed = |number| i64::try_from(number).unwrap_or(i64::MAX);
+        let numbers = rejected.iter().map(|row| value(row).map(signed));
+        Arc::new(numbers.collect::<Int64Array>())
     };
     let columns = vec![
         text(|row| Some(&row.source)),
         text(|row| Some(&row.file)),
-        number(|row| row.line),
-        number(|row| row.byte_offset),
+        number(|row| Some(row.line).filter(|line| *line > 0)),
+        number(|row| Some(row.byte_offset)),
         text(|row| row.column.as_deref()),
         text(|row| Some(&row.reason)),
         text(|row| Some(&row.raw)),

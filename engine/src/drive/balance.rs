@@ -4,7 +4,7 @@
 //! the dataflow counts what enters it; the quarantine table is counted as it is written. All three are signed: a
 //! delivery that is retracted counts as less, and so does what a row retracts by itself (an update of Debezium).
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::RunError;
 use super::graph::Epoch;
@@ -48,7 +48,7 @@ pub fn check(epoch: &Epoch, rows_quarantined: i64) -> Result<(), RunError> {
 fn net_rows(intake: &Intake) -> i64 {
     let counts = intake.counts.iter();
     let counts = counts.map(|count| {
-        let load = |rows: &AtomicU64| signed(rows.load(Ordering::Relaxed));
+        let load = |rows: &AtomicI64| rows.load(Ordering::Relaxed);
         // What is retracted was read as well.
         let net = load(&count.read) - 2 * load(&count.retracted);
         // Of what is read again for a view alone, rejected rows are in the quarantine already.
@@ -59,19 +59,14 @@ fn net_rows(intake: &Intake) -> i64 {
         }
     });
     let net: i64 = counts.sum();
-    net * intake.sign.diff() + intake.undone.load(Ordering::Relaxed)
+    net * intake.sign.diff()
 }
 
 /// Rows read of an intake, and of these the rejected ones.
 pub fn counted(intake: &Intake) -> (u64, u64) {
-    let counts = intake.counts.iter().map(|count| {
-        (
-            count.read.load(Ordering::Relaxed),
-            count.rejected.load(Ordering::Relaxed),
-        )
-    });
+    let counts = intake.delivery_counts().into_iter();
     counts.fold((0, 0), |(read, rejected), more| {
-        (read + more.0, rejected + more.1)
+        (read + more.read, rejected + more.rejected)
     })
 }
 

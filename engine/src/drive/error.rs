@@ -2,7 +2,7 @@
 
 use tidewater_connectors::error::{OptionError, SourceError};
 use tidewater_connectors::sink::SinkError;
-use tidewater_operators::Fault;
+use tidewater_operators::{Fault, FaultKind};
 
 use super::ownership::NotOwned;
 use crate::job::Source;
@@ -96,7 +96,12 @@ impl RunError {
     /// What the process should exit with: 1 failed, 2 invalid job, 3 data gate.
     pub fn exit_code(&self) -> i32 {
         match self {
-            Self::Gate(_) => 3,
+            Self::Gate(_)
+            | Self::Source {
+                error: SourceError::Refused(_),
+                ..
+            } => 3,
+            Self::Fault(fault) if fault.kind == FaultKind::Refused => 3,
             Self::Plan(_) | Self::Option(_) | Self::Usage(_) => 2,
             _ => 1,
         }

@@ -4,15 +4,18 @@
 //! 2. An intake with a [`Barrier`] hands out nothing that comes after the barrier; those rows are for the next epoch.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
 use tidewater_connectors::connector::DeliveryCounts;
 use tidewater_connectors::error::SourceError;
 use tidewater_connectors::file::sink::{TableShard, rejected_to_batch};
-use tidewater_connectors::source::{Decoded, NextPiece, Piece, Reader, RowChange};
+use tidewater_connectors::source::{
+    Decoded, NextPiece, Piece, Reader, Rejected, RowChange, RowPlaces, SetAsideDelivery,
+};
 use tidewater_operators::source::SourceStep;
 use tidewater_operators::{Delta, Faults, Sign};
 
@@ -61,29 +64,52 @@ pub struct Intake {
     pub quarantines: bool,
     /// Rows of each delivery.
     pub counts: Vec<Count>,
-    /// Rows that were read once more because a delivery changed while it was read: inserted ones, less retracted ones.
-    pub undone: AtomicI64,
+    /// The rejected row that comes first in its file, of all that were read.
+    first_rejected: Mutex<Option<Rejected>>,
+    /// What was decoded last, of sources that tell where rows are.
+    recent: Mutex<VecDeque<(RecordBatch, RowPlaces)>>,
     reader: Arc<dyn Reader>,
     barrier: Option<Arc<Barrier>>,
 }
 
-/// Rows of a delivery.
+/// Batches of which a source remembers where their rows are.
+const RECENT_BATCHES: usize = 16;
+
+/// Rows of a delivery: those that were read, less those that its reader took back.
 #[derive(Default)]
 pub struct Count {
     /// Decoded or rejected.
-    pub read: AtomicU64,
+    pub read: AtomicI64,
     /// Rejected.
-    pub rejected: AtomicU64,
+    pub rejected: AtomicI64,
     /// Retracted by what was decoded.
-    pub retracted: AtomicU64,
+    pub retracted: AtomicI64,
+}
+
+impl Count {
+    fn add(&self, change: RowChange, read: u64, rejected: u64, retracted: u64) {
+        let sign = match change {
+            RowChange::Insert => 1,
+            RowChange::Retract => -1,
+        };
+        let add = |counter: &AtomicI64, rows: u64| {
+            counter.fetch_add(sign * signed(rows), Ordering::Relaxed);
+        };
+        add(&self.read, read);
+        add(&self.rejected, rejected);
+        add(&self.retracted, retracted);
+    }
 }
 
 /// A piece and how its rows count.
 pub struct Open {
     piece: Box<dyn Piece>,
     sign: Sign,
-    /// Index of its delivery; `None` when it is read once more.
-    counted: Option<usize>,
+    /// Index of its delivery.
+    delivery: usize,
+    /// Whether its rows count as read or as taken back.
+    change: RowChange,
+    is_correction: bool,
 }
 
 impl Intake {
@@ -100,7 +126,8 @@ impl Intake {
             graphs: entry.graphs,
             quarantines: entry.quarantines,
             counts: (0..reader.deliveries()).map(|_| Count::default()).collect(),
-            undone: AtomicI64::new(0),
+            first_rejected: Mutex::default(),
+            recent: Mutex::default(),
             reader,
             barrier,
         }
@@ -116,13 +143,61 @@ impl Intake {
         self.reader.warnings()
     }
 
+    /// Deliveries that were set aside as a whole, complete once all is read.
+    pub fn set_aside(&self) -> Vec<SetAsideDelivery> {
+        self.reader.set_aside()
+    }
+
     /// Rows of each delivery.
     pub fn delivery_counts(&self) -> Vec<DeliveryCounts> {
+        let load = |rows: &AtomicI64| u64::try_from(rows.load(Ordering::Relaxed)).unwrap_or(0);
         let counts = self.counts.iter().map(|count| DeliveryCounts {
-            read: count.read.load(Ordering::Relaxed),
-            rejected: count.rejected.load(Ordering::Relaxed),
+            read: load(&count.read),
+            rejected: load(&count.rejected),
         });
         counts.collect()
+    }
+
+    /// Whether it is read until a barrier.
+    pub fn is_followed(&self) -> bool {
+        self.barrier.is_some()
+    }
+
+    /// The rejected row that comes first in its file.
+    pub fn first_rejected(&self) -> Option<Rejected> {
+        let first = self.first_rejected.lock();
+        first.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note_rejected(&self, rejected: &[Rejected]) {
+        if rejected.is_empty() {
+            return;
+        }
+        let mut first = self
+            .first_rejected
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let place = |row: &&Rejected| (Arc::clone(&row.file), row.line, row.byte_offset);
+        let earliest = first
+            .iter()
+            .chain(rejected.first())
+            .min_by_key(place)
+            .cloned();
+        *first = earliest;
+    }
+
+    /// What was decoded last, and where its rows are, of a source that tells.
+    pub fn recent(&self) -> Vec<(RecordBatch, RowPlaces)> {
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.iter().cloned().collect()
+    }
+
+    fn remember(&self, batch: &RecordBatch, places: RowPlaces) {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.push_back((batch.clone(), places));
+        if recent.len() > RECENT_BATCHES {
+            recent.pop_front();
+        }
     }
 
     fn next(&self) -> Result<NextPiece, SourceError> {
@@ -160,15 +235,16 @@ pub struct Share {
 impl Share {
     /// The next batch of rows. An error ends the source; the run ends with the fault.
     pub fn step(&mut self) -> SourceStep {
-        let name = Arc::clone(&self.intake.source);
         loop {
             if self.open.is_none() {
-                match self.faults.catch(&name, self.intake.next()) {
+                match self.catch(self.intake.next()) {
                     Some(NextPiece::Dealt(dealt)) => {
                         self.open = Some(Open {
                             piece: dealt.piece,
                             sign: self.intake.sign(dealt.change),
-                            counted: (!dealt.is_correction).then_some(dealt.delivery),
+                            delivery: dealt.delivery,
+                            change: dealt.change,
+                            is_correction: dealt.is_correction,
                         });
                     }
                     Some(NextPiece::Wait) => return SourceStep::Emit(Vec::new()),
@@ -185,11 +261,24 @@ impl Share {
                 }
                 Some(decoded) => {
                     let entered = decoded.map(|decoded| self.enter(decoded));
-                    return self
-                        .faults
-                        .catch(&name, entered)
-                        .unwrap_or(SourceStep::Done);
+                    return self.catch(entered).unwrap_or(SourceStep::Done);
                 }
+            }
+        }
+    }
+
+    /// The value, or `None` after recording why the source cannot be read, or is refused.
+    fn catch<T>(&self, result: Result<T, SourceError>) -> Option<T> {
+        let name = || format!("source {}", self.intake.source);
+        match result {
+            Ok(value) => Some(value),
+            Err(SourceError::Refused(reason)) => {
+                self.faults.refuse(&name(), reason);
+                None
+            }
+            Err(error) => {
+                self.faults.raise(&name(), error);
+                None
             }
         }
     }
@@ -202,23 +291,17 @@ impl Share {
         let rejected = count(decoded.rejected.len());
         let retracted = count(decoded.retracted.as_ref().map_or(0, RecordBatch::num_rows));
         let rows = count(decoded.batch.num_rows()) + retracted + rejected;
-        if let Some(delivery) = open.counted {
-            let counts = &self.intake.counts[delivery];
-            counts.read.fetch_add(rows, Ordering::Relaxed);
-            counts.rejected.fetch_add(rejected, Ordering::Relaxed);
-            counts.retracted.fetch_add(retracted, Ordering::Relaxed);
+        let counts = &self.intake.counts[open.delivery];
+        counts.add(open.change, rows, rejected, retracted);
+        if !open.is_correction {
             if let Some(barrier) = &self.intake.barrier {
                 barrier.rows.fetch_add(rows, Ordering::Relaxed);
             }
             Counters::add(&self.progress.rows_read, rows);
             Counters::add(&self.progress.bytes_read, decoded.bytes);
             Counters::add(&self.progress.rows_rejected, rejected);
-        } else {
-            let quarantined = if self.intake.quarantines { rejected } else { 0 };
-            let net = signed(count(decoded.batch.num_rows()) + quarantined) - signed(retracted);
-            let undone = &self.intake.undone;
-            undone.fetch_add(net * open.sign.diff(), Ordering::Relaxed);
         }
+        self.intake.note_rejected(&decoded.rejected);
         if rejected > 0 && self.intake.quarantines {
             let batch = self
                 .faults
@@ -229,8 +312,14 @@ impl Share {
             }
         }
         let Decoded {
-            batch, retracted, ..
+            batch,
+            retracted,
+            places,
+            ..
         } = decoded;
+        if let Some(places) = places {
+            self.intake.remember(&batch, places);
+        }
         let mut deltas = Vec::new();
         if let Some(batch) = retracted.filter(|batch| batch.num_rows() > 0) {
             let sign = open.sign.opposite();

@@ -7,13 +7,16 @@
 //! - [`Resident`]: a graph that stays, fed by hand.
 
 mod balance;
+mod checked;
 mod consolidate;
 mod error;
+mod gate;
 mod graph;
 mod ingest;
 mod inspect;
 mod keep;
 mod late;
+mod locate;
 mod maintain;
 mod ownership;
 mod progress;
@@ -26,6 +29,7 @@ mod stages;
 mod tables;
 mod workers;
 
+pub use self::checked::RowCheck;
 pub use self::error::RunError;
 pub use self::inspect::{Inspection, KeptInputs, KeptSource, Open, StateSizes};
 pub use self::maintain::{
@@ -35,6 +39,6 @@ pub use self::ownership::{NotOwned, Owner};
 pub use self::progress::{Counters, Progress};
 pub use self::quarantine::{Quarantine, QuarantinedRow};
 pub use self::replay::{History, OffsetBound, Replay, ReplayOptions, Replayed, Step, parse_time};
-pub use self::report::{Published, RunReport, TableReport};
+pub use self::report::{Published, RunReport, SetAsideFile, TableReport};
 pub use self::resident::{Resident, TableChanges};
 pub use self::run::{RunOptions, run};

@@ -1,9 +1,11 @@
 //! What a run did.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 
+use super::ingest::Intake;
 use super::tables::PerTable;
 use crate::state::DeliveryRecord;
 
@@ -16,8 +18,12 @@ pub struct RunReport {
     pub deliveries: Option<Vec<DeliveryRecord>>,
     /// Rows read from all sources, quarantined ones among them.
     pub rows_read: u64,
-    /// Rows that could not be decoded or cast.
+    /// Rows that this run put into the quarantine.
+    pub rows_rejected: u64,
+    /// Rows of the quarantine.
     pub rows_quarantined: u64,
+    /// Files that this run set aside as a whole; each is one row of the quarantine.
+    pub set_aside: Vec<SetAsideFile>,
     /// Rows of windows that were final: they are in the table of late rows.
     pub rows_late: u64,
     /// The published tables, in the order of the job.
@@ -30,6 +36,30 @@ pub struct RunReport {
     pub warnings: Vec<String>,
     /// Where the quarantine table is, when rows went to it.
     pub quarantine_path: Option<PathBuf>,
+}
+
+/// A file that was set aside as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetAsideFile {
+    /// The source.
+    pub source: String,
+    /// Its path.
+    pub path: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Files that were set aside while they were read.
+pub fn set_aside(intakes: &[Arc<Intake>]) -> Vec<SetAsideFile> {
+    let files = intakes.iter().flat_map(|intake| {
+        let files = intake.set_aside().into_iter();
+        files.map(|file| SetAsideFile {
+            source: intake.source.to_string(),
+            path: file.name,
+            reason: file.reason,
+        })
+    });
+    files.collect()
 }
 
 /// What a run did to one table.

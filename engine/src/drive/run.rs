@@ -11,18 +11,20 @@ use tidewater_connectors::connector::ReadBounds;
 use tidewater_connectors::file::sink::{
     Run, StagedTable, Staging, TableRuns, WriteOptions, publish, write_tables,
 };
-use tidewater_connectors::format::options::Gate;
 use tidewater_operators::{Faults, Sign};
 
 use super::balance::{self, counted, signed};
+use super::checked::RowCheck;
+use super::gate::{check_gate, check_messages};
 use super::graph::{Epoch, GraphSet, Plan};
 use super::ingest::{Entry, Intake};
+use super::locate::{all_files, located};
 use super::ownership::Claimant;
-use super::report::{Published, TableReport};
+use super::report::{Published, TableReport, set_aside};
 use super::stages::Stages;
 use super::tables::PerTable;
 use super::{Progress, RunError, RunReport, workers};
-use crate::job::{Job, Source};
+use crate::job::Job;
 use crate::plan::assemble::published_views;
 
 /// How to run a job.
@@ -56,10 +58,15 @@ fn run_once(job: &Job, options: &RunOptions, progress: &Progress) -> Result<RunR
     let epoch = prepare(job, &claimant, progress)?;
 
     clock.enter("compute");
-    let (epoch, runs) = compute(epoch, options.workers)?;
+    let intakes = epoch.intakes.clone();
+    let computed = compute(epoch, options.workers);
+    let (epoch, runs) = computed.map_err(|error| located(job, error, &intakes, &all_files))?;
+    drop(intakes);
     let warnings = warnings(&epoch.intakes);
+    let set_aside = set_aside(&epoch.intakes);
     for (source, intake) in job.sources.iter().zip(&epoch.intakes) {
         check_gate(source, counted(intake))?;
+        check_messages(source, counted(intake), intake)?;
     }
 
     clock.enter("write");
@@ -85,7 +92,9 @@ fn run_once(job: &Job, options: &RunOptions, progress: &Progress) -> Result<RunR
         epoch: 0,
         deliveries: None,
         rows_read,
+        rows_rejected: rows_quarantined,
         rows_quarantined,
+        set_aside,
         rows_late: 0,
         tables: reports.published(),
         seconds_total,
@@ -167,6 +176,7 @@ fn prepare(job: &Job, claimant: &Claimant<'_>, progress: &Progress) -> Result<Ep
     for source in &job.sources {
         let reader = source.input.open(&source.spec, &ReadBounds::default());
         let reader = reader.map_err(RunError::of_source(source))?;
+        let reader = RowCheck::over(job, source, &source.spec, reader)?;
         let entry = Entry {
             sign: Sign::Plus,
             graphs: GraphSet::REBUILT,
@@ -207,38 +217,4 @@ pub fn warnings(intakes: &[Arc<Intake>]) -> Vec<String> {
         .iter()
         .flat_map(|intake| intake.warnings())
         .collect()
-}
-
-/// Fails when a source let through more bad rows than its options allow.
-///
-/// # Errors
-/// [`RunError::Gate`].
-pub fn check_gate(source: &Source, (read, rejected): (u64, u64)) -> Result<(), RunError> {
-    let gate = Gate::parse(&source.spec.options)?;
-    let name = &source.spec.name;
-    if let Some(most) = gate.max_bad_rows.filter(|&most| rejected > most) {
-        return Err(RunError::Gate(format!(
-            "source {name}: {rejected} of {read} rows are bad, more than max_bad_rows = {most}; nothing was published. \
-             Run without the gate to have them in the quarantine with their reasons"
-        )));
-    }
-    let ratio = ratio(rejected, read);
-    if let Some(most) = gate.max_bad_ratio.filter(|&most| ratio > most) {
-        return Err(RunError::Gate(format!(
-            "source {name}: {rejected} of {read} rows are bad ({:.3} %), more than max_bad_ratio = {most}; nothing was \
-             published. Run without the gate to have them in the quarantine with their reasons",
-            ratio * 100.0
-        )));
-    }
-    Ok(())
-}
-
-/// Counts are far below 2^53.
-#[allow(clippy::cast_precision_loss)]
-fn ratio(part: u64, whole: u64) -> f64 {
-    if whole == 0 {
-        0.0
-    } else {
-        part as f64 / whole as f64
-    }
 }

@@ -111,7 +111,12 @@ fn function_may_fail(call: &ScalarFunction, schema: &DFSchema) -> Result<bool> {
         });
         return Ok(!arithmetic.always_fits(&types, right));
     }
-    Ok(!TOTAL.contains(&call.name()))
+    Ok(!is_total(call.name()))
+}
+
+/// Whether a scalar function of this name has a value for every argument of its types.
+pub fn is_total(function: &str) -> bool {
+    TOTAL.contains(&function)
 }
 
 /// Whether every value of a type can be converted to another type.

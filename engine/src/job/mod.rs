@@ -16,6 +16,7 @@
 //! 4. A plan's output columns are, by position, those of [`View::schema`].
 
 mod adapt;
+mod allow;
 mod builder;
 mod catalog;
 mod check;
@@ -65,10 +66,11 @@ use tidewater_connectors::sink::{Encoding, SortKey, TableSpec};
 use tidewater_connectors::sink_connector::Sink as SinkTarget;
 use tidewater_connectors::source::SourceSpec;
 
+pub use self::allow::Allowance;
 pub use self::builder::JobBuilder;
 pub use self::catalog::{planner_options, type_planner};
 pub use self::dialect::analyzer_rules;
-pub(crate) use self::fallible::may_fail;
+pub(crate) use self::fallible::{is_total, may_fail};
 pub use self::functions::{aggregate_functions, functions};
 pub use self::join_condition::JoinCondition;
 pub use self::own_tables::LATE_TABLE;

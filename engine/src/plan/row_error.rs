@@ -9,9 +9,11 @@ use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::expressions::Column;
 use datafusion_physical_expr::utils::collect_columns;
 
+use crate::spelling::physical_expression;
+
 /// Most columns of a row that are shown.
 const COLUMNS_MAX: usize = 8;
-/// Most letters of a value that are shown.
+/// Most letters of a value, or of an expression, that are shown.
 const LETTERS_MAX: usize = 60;
 
 /// `error`, which `expr` gave over `batch`, with the first failing row's values of the columns that `expr` reads.
@@ -32,12 +34,24 @@ pub fn with_row(
         Some(format!("{} = {}", column.name(), shown(&value)))
     });
     let values: Vec<String> = values.collect();
-    let reason = reason(&error);
+    let failed = format!(
+        "{}: {}",
+        shortened(&physical_expression(expr)),
+        reason(&error)
+    );
     DataFusionError::Execution(if values.is_empty() {
-        reason
+        failed
     } else {
-        format!("{reason}, in a row with {}", values.join(", "))
+        format!("{failed}, in a row with {}", values.join(", "))
     })
+}
+
+/// What the error of an expression says.
+pub fn message(error: &DataFusionError) -> String {
+    match error {
+        DataFusionError::Execution(message) => message.clone(),
+        other => other.strip_backtrace(),
+    }
 }
 
 /// The first row on which an expression fails, given that it fails on the batch. Found by bisection: a prefix of the
@@ -77,11 +91,15 @@ fn reason(error: &DataFusionError) -> String {
 }
 
 fn shown(value: &ScalarValue) -> String {
-    let text = value.to_string();
     let is_text = value.data_type().is_string() && !value.is_null();
+    let shown = shortened(&value.to_string());
+    if is_text { format!("'{shown}'") } else { shown }
+}
+
+fn shortened(text: &str) -> String {
     let mut shown: String = text.chars().take(LETTERS_MAX).collect();
     if shown.len() < text.len() {
         shown.push('…');
     }
-    if is_text { format!("'{shown}'") } else { shown }
+    shown
 }

@@ -7,7 +7,7 @@ use tidewater_operators::map::map;
 use tidewater_operators::plain::plain;
 
 use super::renderer::Renderer;
-use crate::plan::Node;
+use crate::plan::{Node, message};
 
 /// A function from batch to batch.
 type BatchFunction = Box<dyn FnMut(&RecordBatch) -> Result<RecordBatch, DataFusionError>>;
@@ -25,14 +25,20 @@ impl<'scope> Renderer<'_, 'scope> {
         let names: Vec<&str> = steps.iter().map(|step| step.name.as_str()).collect();
         let name = self.name(&names.join(", "));
         let mut functions: Vec<_> = steps.into_iter().map(|step| step.function).collect();
+        let (operator, faults) = (name.clone(), self.faults());
         map(input, &name, self.faults(), move |batch| {
             let mut batch = batch.clone();
             for function in &mut functions {
                 if batch.num_rows() > 0 {
-                    batch = function(&batch)?;
+                    let applied = function(&batch);
+                    batch = applied.map_err(|error| {
+                        let message = message(&error);
+                        faults.raise_row(&operator, &message);
+                        message
+                    })?;
                 }
             }
-            Ok::<_, DataFusionError>(batch)
+            Ok::<_, String>(batch)
         })
     }
 

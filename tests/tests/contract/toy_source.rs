@@ -189,7 +189,7 @@ impl SourceChanges for ToyChanges {
         let rows = match part {
             InputPart::Inserted => &self.inserted,
             InputPart::Retracted => &self.retracted,
-            InputPart::Unchanged => &self.unchanged,
+            InputPart::Unchanged | InputPart::Anew => &self.unchanged,
         };
         let rows = (!rows.is_empty()).then(|| rows.clone());
         Ok(rows.map(|rows| ToyReader::open(&self.spec, rows)))
@@ -217,6 +217,7 @@ impl SourceChanges for ToyChanges {
             name: "rows".to_owned(),
             kind: "compared",
             rows_in: read,
+            rejected: 0,
             rows_out: self.retracted.len() as u64,
         });
         Ok(outcome)
@@ -249,6 +250,7 @@ impl Reader for ToyReader {
                 retracted: None,
                 rejected: Vec::new(),
                 ordinals: None,
+                places: None,
                 bytes: 0,
             };
             NextPiece::Dealt(Dealt::new(0, Box::new(std::iter::once(Ok(decoded)))))

@@ -98,7 +98,7 @@ fn exit_codes() {
     ] {
         let place = Place::new();
         let bad = if code == 3 {
-            "k,v\na,x\n"
+            "k,v\na,x\nb,2\n"
         } else {
             "k,v\na,1\n"
         };

@@ -238,9 +238,10 @@ fn text_says_how_rows_were_dealt_and_what_changed() {
         "orders-4.csv",
         "id,noted,at,shop,amount\nfour,2024-03-04,2024-03-12T00:00:00,a,1\n",
     );
+    let orders = ORDERS.replace("orders*.csv'", "orders*.csv' OPTIONS ('min_good_rows' '0')");
     let ran = place.command(
         "replay",
-        ORDERS,
+        &orders,
         &place.path("in"),
         &place.path("out"),
         &["--step", "1 day", "--by", "at", "--to", "2024-03-12"],
@@ -410,7 +411,8 @@ fn what_means_nothing_is_refused() {
             .says(parts);
     }
     place.deliver("orders-4.csv", "id,noted,at,shop,amount\nx,,,,\n");
-    let gated = ORDERS.replace("orders*.csv'", "orders*.csv' OPTIONS ('max_bad_rows' '0')");
+    let options = "orders*.csv' OPTIONS ('max_bad_rows' '0', 'min_good_rows' '0')";
+    let gated = ORDERS.replace("orders*.csv'", options);
     let _ = place.replay(&gated, &day).code(3).says(&["max_bad_rows"]);
 }
 

@@ -94,7 +94,7 @@ fn messages_that_cannot_be_decoded() {
     assert_eq!(summary["rows_quarantined"], 5);
     assert_totals(&place, 2, 5);
     let rejected = place.quarantine();
-    let place_of = |offset: u32| format!("\"{}/1\", \"0\", \"{offset}\"", topic.name());
+    let place_of = |offset: u32| format!("\"{}/1\", \"NULL\", \"{offset}\"", topic.name());
     for offset in 1..=5 {
         let here = rejected
             .iter()
@@ -108,6 +108,72 @@ fn messages_that_cannot_be_decoded() {
     assert_eq!(summary["rows_read"], 1);
     assert_eq!(place.quarantine(), rejected);
     assert_totals(&place, 3, 10);
+}
+
+#[test]
+fn a_topic_without_a_good_message_stops_a_run() {
+    let broker = Broker::get();
+    let topic = broker.topic(1);
+    let producer = broker.producer();
+    producer.send(topic.name(), ["no JSON", "nor this"].map(Record::keyless));
+    producer.flush();
+    let place = of(&topic, broker);
+    let says = ["none of its 2 messages", "offset 0: ", "--allow bad-files"];
+    let _ = place.run(&["--quiet"]).code(3).says(&says);
+    assert!(
+        snapshot(&place.path("out")).is_empty(),
+        "nothing is published"
+    );
+    let summary = place
+        .run(&["--json", "--allow", "bad-files"])
+        .code(0)
+        .json();
+    assert_eq!(summary["rows_quarantined"], 2);
+    // With a good one beside them, bad messages are like any.
+    send(broker, &topic, 5..6);
+    let _ = place.run(&["--quiet"]).code(0);
+    assert_totals(&place, 1, 5);
+}
+
+#[test]
+fn a_failing_expression_names_partition_and_offset() {
+    let broker = Broker::get();
+    let topic = broker.topic(2);
+    send(broker, &topic, 1..3);
+    let producer = broker.producer();
+    let records = ["{\"id\":5}", "{\"id\":0}", "{\"id\":6}"];
+    producer.send(
+        topic.name(),
+        records.map(|payload| Record::keyless(payload).partition(1)),
+    );
+    producer.flush();
+    let divided = |options| {
+        let sql = sql(broker.bootstrap(), topic.name(), options);
+        sql.replace("sum(id) AS ids", "sum(id * 60 / (60 * id) * id) AS ids")
+    };
+    let place = Place::new(&divided(""));
+    let at = format!("source events, {}/1 offset 1: ", topic.name());
+    let says = [&at, "id = 0", "divides by zero"];
+    let _ = place.run(&["--quiet"]).code(1).says(&says);
+    let _ = place.follow(&["--quiet"]).wait().code(1).says(&[&at]);
+    assert!(
+        snapshot(&place.path("out")).is_empty(),
+        "nothing is published"
+    );
+    place.declare(&divided("OPTIONS ('on_error' 'quarantine')"));
+    let summary = place.run(&["--json"]).code(0).json();
+    assert_eq!(
+        (&summary["rows_read"], &summary["rows_quarantined"]),
+        (&5.into(), &1.into())
+    );
+    assert_totals(&place, 4, 14);
+    let rejected = place.quarantine();
+    let here = format!("\"{}/1\", \"NULL\", \"1\"", topic.name());
+    assert!(rejected[0].contains(&here), "{rejected:?}");
+    // From what is kept the same rows are set aside.
+    let _ = place.run(&["--rebuild", "--quiet"]).code(0);
+    assert_totals(&place, 4, 14);
+    assert_eq!(place.quarantine(), rejected);
 }
 
 #[test]

@@ -4,8 +4,10 @@
 // Tests end by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod bad_files;
 mod corrections;
 mod crashes;
+mod failing_rows;
 mod faults;
 mod histories;
 mod job_changes;
@@ -14,3 +16,4 @@ mod mended;
 mod ownership;
 mod path_columns;
 mod refusals;
+mod stops;

@@ -93,6 +93,7 @@ impl Place {
             parts: Vec::new(),
             rows: 1,
             rejected: 0,
+            set_aside: None,
         }
     }
 
@@ -387,6 +388,7 @@ fn thousands_of_files_are_compared_quickly() {
         parts: Vec::new(),
         rows: 0,
         rejected: 0,
+        set_aside: None,
     });
     // No file is there: none is read when no size is that of a path that is gone.
     let place = Place::new();

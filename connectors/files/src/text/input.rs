@@ -51,9 +51,10 @@ impl Input {
         storage: &dyn Storage,
         depot: Option<&Arc<Depot>>,
     ) -> Result<Self, SourceError> {
-        let stored = |path| open_stored(storage, path, delivery, rules, depot);
+        let stored = |path: &Path| open_stored(storage, path, delivery, rules, depot);
         let text = match &delivery.from {
             Content::File(path) => Text::Stored(stored(path)?),
+            Content::KeptStored(_) => Text::Stored(stored(Path::new(&*delivery.name))?),
             Content::Tail {
                 path, after, hash, ..
             } => {
@@ -177,8 +178,15 @@ fn open_stored(
     depot: Option<&Arc<Depot>>,
 ) -> Result<Box<StoredText>, SourceError> {
     let refused = |error| SourceError::io("open", path, error);
-    let opened = Stored::open(storage, path, rules.compression, depot.is_some());
-    let bytes = opened.map_err(refused)?;
+    let file = match &delivery.from {
+        Content::KeptStored(part) => given(depot, &delivery.name)?.whole(&delivery.name, part)?,
+        _ => storage.open(path).map_err(refused)?,
+    };
+    let opened = Stored::open(file, &delivery.name, rules.compression, depot.is_some());
+    let bytes = opened.map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidData => SourceError::file(&delivery.name, error.to_string()),
+        _ => refused(error),
+    })?;
     let grows =
         rules.on_change == OnChange::Append || matches!(delivery.from, Content::Tail { .. });
     if grows && bytes.is_compressed() {

@@ -256,6 +256,7 @@ impl Decoder {
             retracted: None,
             rejected: self.rejected(text, at.start, at.line, faults),
             ordinals,
+            places: None,
             bytes: text.block.stored_bytes,
         };
         Ok((decoded, splitter.at()))
@@ -488,6 +489,7 @@ impl Decoder {
             retracted: None,
             rejected: self.rejected(text, start, line, faults),
             ordinals: self.table.ordinals.then(Vec::new),
+            places: None,
             bytes: text.block.stored_bytes,
         };
         (decoded, text.bytes.len())

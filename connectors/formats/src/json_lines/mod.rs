@@ -206,6 +206,7 @@ impl JsonPlan {
                 .map(|row| self.reject(block, &row, JsonError::value(reason.as_str())))
                 .collect(),
             ordinals: self.ordinals.then(Vec::new),
+            places: None,
             bytes: block.stored_bytes,
         })
     }
@@ -233,6 +234,7 @@ impl JsonPlan {
             retracted: None,
             rejected,
             ordinals,
+            places: None,
             bytes: block.stored_bytes,
         })
     }

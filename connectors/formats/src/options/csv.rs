@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use super::values::Values;
 use super::{
-    BOOLEANS, CHECKS, COMPRESSIONS, CheckColumns, ColumnNames, Compression, Gate, MISSING_COLUMNS,
-    MissingColumns, OnChange, UNKNOWN_COLUMNS, UnknownColumns,
+    BOOLEANS, CHECKS, COMPRESSIONS, CheckColumns, ColumnNames, Compression, Gate,
+    MAX_WITHDRAWN_RATIO, MIN_GOOD_ROWS, MISSING_COLUMNS, MissingColumns, ON_BAD_FILE, ON_ERROR,
+    OnChange, UNKNOWN_COLUMNS, UnknownColumns,
 };
 use crate::csv::record::Mark;
 use crate::layout::TextLayout;
@@ -75,7 +76,7 @@ pub struct CsvOptions {
     pub compression: Compression,
     /// `on_change` of a file, by default replaced.
     pub on_change: OnChange,
-    /// `max_bad_rows`, `max_bad_ratio`.
+    /// What a run bears of the source.
     pub gate: Gate,
 }
 
@@ -109,6 +110,10 @@ const CSV_KEYS: &[&str] = &[
     "on_change",
     "max_bad_rows",
     "max_bad_ratio",
+    MIN_GOOD_ROWS,
+    MAX_WITHDRAWN_RATIO,
+    ON_BAD_FILE,
+    ON_ERROR,
 ];
 
 impl CsvOptions {

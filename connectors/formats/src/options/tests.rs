@@ -44,7 +44,8 @@ fn defaults_and_prefix() {
         csv.gate,
         Gate {
             max_bad_rows: Some(10),
-            max_bad_ratio: Some(0.5)
+            max_bad_ratio: Some(0.5),
+            ..Gate::default()
         }
     );
     assert_eq!(csv.compression, Compression::Zstd);

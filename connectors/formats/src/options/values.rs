@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use super::{
-    BOOLEANS, COMPRESSIONS, Compression, Gate, LINE_ENDS, OFFSETS, ON_CHANGES, OnChange, nearest,
+    BOOLEANS, COMPRESSIONS, Compression, Gate, LINE_ENDS, MAX_WITHDRAWN_RATIO, MIN_GOOD_ROWS,
+    OFFSETS, ON_BAD_FILE, ON_BAD_FILES, ON_CHANGES, ON_ERROR, ON_ERRORS, OnChange, nearest,
 };
 use crate::csv::record::Mark;
 use crate::layout::{LineEndRule, TextEncoding, TextLayout};
@@ -354,17 +355,20 @@ impl<'a> Values<'a> {
     }
 
     pub(super) fn gate(&self) -> Result<Gate, OptionError> {
+        let rows = |key| self.number(key, |_| true, "write a whole number of rows, 0 or more");
+        let ratio = |key| {
+            let hint = "write a number from 0 to 1, such as 0.001";
+            self.number(key, |ratio| (0.0..=1.0).contains(ratio), hint)
+        };
+        let default = Gate::default();
+        let withdrawn = ratio(MAX_WITHDRAWN_RATIO)?;
         Ok(Gate {
-            max_bad_rows: self.number(
-                "max_bad_rows",
-                |_| true,
-                "write a whole number of rows, 0 or more",
-            )?,
-            max_bad_ratio: self.number(
-                "max_bad_ratio",
-                |ratio| (0.0..=1.0).contains(ratio),
-                "write a number from 0 to 1, such as 0.001",
-            )?,
+            max_bad_rows: rows("max_bad_rows")?,
+            max_bad_ratio: ratio("max_bad_ratio")?,
+            min_good_rows: rows(MIN_GOOD_ROWS)?.unwrap_or(default.min_good_rows),
+            max_withdrawn_ratio: withdrawn.unwrap_or(default.max_withdrawn_ratio),
+            on_bad_file: self.choice(ON_BAD_FILE, default.on_bad_file, ON_BAD_FILES)?,
+            on_error: self.choice(ON_ERROR, default.on_error, ON_ERRORS)?,
         })
     }
 }

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::filter_record_batch;
 use arrow::error::ArrowError;
-use arrow::json::writer::{LineDelimited, WriterBuilder};
-use arrow::util::display::{ArrayFormatter, FormatOptions};
 
+use crate::row_json::row_as_json;
 use crate::schema_of;
 use tidewater_contract::error::SourceError;
 use tidewater_contract::source::{Decoded, Rejected};
@@ -129,6 +128,7 @@ fn convert<I>(
             retracted: None,
             rejected: Vec::new(),
             ordinals,
+            places: None,
             bytes: 0,
         });
     }
@@ -160,6 +160,7 @@ fn convert<I>(
         retracted: None,
         rejected,
         ordinals,
+        places: None,
         bytes: 0,
     })
 }
@@ -214,24 +215,4 @@ fn reject<I>(file: &ParquetFile<I>, value: &UnfitValue, line: u64, raw: String) 
         reason: value.reason.clone(),
         raw,
     }
-}
-
-/// A batch of one row as a JSON object. Columns of types that JSON does not have are text.
-fn row_as_json(row: &RecordBatch) -> Result<String, ArrowError> {
-    let mut writer = WriterBuilder::new()
-        .with_explicit_nulls(true)
-        .build::<_, LineDelimited>(Vec::new());
-    if writer.write(row).is_ok() && writer.finish().is_ok() {
-        let bytes = writer.into_inner();
-        return Ok(String::from_utf8_lossy(bytes.trim_ascii_end()).into_owned());
-    }
-    let options = FormatOptions::default();
-    let mut object = serde_json::Map::new();
-    for (field, column) in row.schema().fields().iter().zip(row.columns()) {
-        let value = ArrayFormatter::try_new(column.as_ref(), &options)?
-            .value(0)
-            .try_to_string()?;
-        object.insert(field.name().clone(), value.into());
-    }
-    Ok(serde_json::Value::Object(object).to_string())
 }

@@ -74,7 +74,7 @@ impl SourceChanges for TopicChanges {
             InputPart::Inserted => Ok(Some(self.open_inserted(until))),
             // A message as such is never retracted.
             InputPart::Retracted => Ok(None),
-            InputPart::Unchanged => {
+            InputPart::Unchanged | InputPart::Anew => {
                 let StreamPosition {
                     segments,
                     partitions,
@@ -127,6 +127,7 @@ fn advance(
         ),
         kind: "read",
         rows_in: rows,
+        rejected: read.rejected,
         rows_out: 0,
     });
     at.next = read.next;

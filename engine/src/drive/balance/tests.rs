@@ -81,6 +81,7 @@ fn decoded(job: &Job, rows: Rows) -> Decoded {
         retracted: (rows.retracted > 0).then(|| batch(rows.retracted)),
         rejected: vec![rejected; rows.rejected],
         ordinals: None,
+        places: None,
         bytes: 0,
     }
 }

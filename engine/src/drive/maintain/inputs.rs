@@ -8,13 +8,13 @@ use tidewater_connectors::connector::{
     ChangeRules, InputPart, ReadUntil, SourceChanges, SourceConnector, SourceOutcome,
     SourceSession, SourceState, SourceStream,
 };
-use tidewater_connectors::source::SourceSpec;
 use tidewater_operators::Sign;
 
 use super::sources_read::SourcesRead;
 use crate::drive::RunError;
+use crate::drive::checked::RowCheck;
+use crate::drive::gate::{check_gate, check_messages};
 use crate::drive::ingest::{Barrier, Entry, Intake};
-use crate::drive::run::check_gate;
 use crate::job::{Job, Source};
 use crate::state::directory::StateLayout;
 use crate::state::{Reading, StateRecord, StoreError};
@@ -175,20 +175,27 @@ impl SourceInputs {
     /// # Errors
     /// When it cannot be read.
     pub fn open(
-        spec: &SourceSpec,
+        job: &Job,
+        source: &Source,
         changes: &dyn SourceChanges,
         read: &SourcesRead,
         barrier: Option<&Arc<Barrier>>,
-    ) -> Result<Self, tidewater_connectors::error::SourceError> {
-        let name = spec.name.as_str();
+    ) -> Result<Self, RunError> {
+        let name = source.spec.name.as_str();
+        let check = RowCheck::of(job, source, &source.spec)?;
         let open = |part, until, entry: Option<Entry>, barrier: Option<&Arc<Barrier>>| {
             let Some(entry) = entry else {
                 return Ok(None);
             };
-            let reader = changes.open(part, until)?;
+            let reader = changes.open(part, until);
+            let reader = reader.map_err(RunError::of_source(source))?;
+            let reader = reader.map(|reader| match &check {
+                Some(check) => check.clone().before(reader),
+                None => reader,
+            });
             let barrier = barrier.cloned();
             let intake = reader.map(|reader| Intake::new(name, entry, reader, barrier));
-            Ok::<_, tidewater_connectors::error::SourceError>(intake.map(Arc::new))
+            Ok::<_, RunError>(intake.map(Arc::new))
         };
         let entry = |sign, graphs, quarantines| Entry {
             sign,
@@ -205,10 +212,16 @@ impl SourceInputs {
         let retracted = back.map(|graphs| entry(Sign::Minus, graphs, !read.quarantine));
         let again = read.again(name);
         let unchanged = again.map(|graphs| entry(Sign::Plus, graphs, read.quarantine));
+        // Where nobody has any of its rows, nobody misses those of a delivery that is judged otherwise now.
+        let part = if read.is_anew(name) {
+            InputPart::Anew
+        } else {
+            InputPart::Unchanged
+        };
         Ok(Self {
             inserted: open(InputPart::Inserted, until, Some(inserted), barrier)?,
             retracted: open(InputPart::Retracted, ReadUntil::End, retracted, None)?,
-            unchanged: open(InputPart::Unchanged, ReadUntil::End, unchanged, None)?,
+            unchanged: open(part, ReadUntil::End, unchanged, None)?,
         })
     }
 
@@ -242,7 +255,11 @@ impl CommittedSource {
         let counts = inserted.map(|intake| intake.delivery_counts());
         let outcome = changes.outcome(&counts.unwrap_or_default());
         let outcome = outcome.map_err(RunError::of_source(source))?;
-        check_gate(source, (outcome.rows, outcome.rows_rejected))?;
+        let rows = (outcome.rows, outcome.rows_rejected);
+        check_gate(source, rows)?;
+        if let Some(intake) = inserted {
+            check_messages(source, rows, intake)?;
+        }
         Ok(Self {
             source: source.spec.name.clone(),
             connector: source.input.connector().name(),

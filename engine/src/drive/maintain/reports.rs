@@ -78,6 +78,8 @@ pub fn unchanged(
         epoch,
         deliveries: Some(Vec::new()),
         rows_read: 0,
+        rows_rejected: 0,
+        set_aside: Vec::new(),
         rows_quarantined: reports.quarantine.rows,
         rows_late: 0,
         quarantine_path: reports.quarantine_path(),

@@ -11,6 +11,7 @@ use tidewater_connectors::connector::{ChangeRules, SourceChanges};
 use tidewater_connectors::disk;
 use tidewater_connectors::file::sink::{Run, Staging, WriteOptions};
 use tidewater_connectors::sink_connector::KeepTrying;
+use tidewater_connectors::source::SourceSpec;
 use tidewater_operators::Faults;
 use tidewater_operators::hash::hash;
 
@@ -28,12 +29,14 @@ use super::views::Views;
 use super::windows::finalize;
 use crate::drive::graph::{Epoch, Graph};
 use crate::drive::ingest::{Barrier, Intake};
+use crate::drive::locate::located;
 use crate::drive::ownership::{Claimant, Claims};
+use crate::drive::report::set_aside;
 use crate::drive::run::{finished, warnings};
 use crate::drive::stages::Stages;
 use crate::drive::tables::{PerTable, Table};
 use crate::drive::{Progress, RunError, RunReport, keep, workers};
-use crate::job::Job;
+use crate::job::{Job, Source};
 use crate::state::directory::Directory;
 use crate::state::{
     Reading, STATE, StateRecord, Store, StoreError, VIEWS, ViewRecord, Writing, panic,
@@ -151,8 +154,12 @@ impl<'a> Session<'a> {
 
         clock.enter("compute");
         let fill = StateFill::begin(&self.store, &self.state)?;
-        let computed = self.compute(epoch, &work, fill.transaction())?;
+        let computed = self.compute(epoch, &work, fill.transaction());
+        let computed = computed.map_err(|error| self.located(error, &work, &inputs))?;
+        let set_aside = set_aside(&computed.epoch.intakes);
         let sources = self.outcomes(&work, &inputs)?;
+        let read = sources.iter().flat_map(|one| &one.outcome.deliveries);
+        let rows_rejected = read.map(|delivery| delivery.rejected).sum();
         let warnings = all_warnings(&computed.epoch.intakes, &sources);
 
         clock.enter("write");
@@ -195,7 +202,9 @@ impl<'a> Session<'a> {
             epoch: self.state.epoch,
             deliveries: Some(deliveries),
             rows_read,
+            rows_rejected,
             rows_quarantined: reports.quarantine.rows,
+            set_aside,
             rows_late,
             quarantine_path: reports.quarantine_path(),
             tables: reports.published(),
@@ -350,8 +359,7 @@ impl<'a> Session<'a> {
         let read = SourcesRead::of(&self.job, &work.views);
         let sources = self.job.sources.iter().zip(&work.changes);
         let inputs = sources.map(|(source, changes)| {
-            SourceInputs::open(&source.spec, changes.as_ref(), &read, barrier)
-                .map_err(RunError::of_source(source))
+            SourceInputs::open(&self.job, source, changes.as_ref(), &read, barrier)
         });
         inputs.collect()
     }
@@ -419,6 +427,18 @@ impl<'a> Session<'a> {
         let computed = compute(epoch, transaction, self.options.run.workers)?;
         finalize(&self.job, &work.views, transaction, &work.reading)?;
         Ok(computed)
+    }
+
+    /// An error of the graphs; where an expression failed on a row of a source, with the row's place.
+    fn located(&self, error: RunError, work: &Work, inputs: &[SourceInputs]) -> RunError {
+        let intakes: Vec<Arc<Intake>> = inputs.iter().flat_map(SourceInputs::intakes).collect();
+        let look_again = |source: &Source, spec: &Arc<SourceSpec>| {
+            let mut sources = self.job.sources.iter().zip(&work.changes);
+            let own = sources.find(|(one, _)| one.spec.name == source.spec.name);
+            let readers = own.map(|(_, changes)| changes.look_again(spec));
+            readers.unwrap_or_default()
+        };
+        located(&self.job, error, &intakes, &look_again)
     }
 
     /// What the epoch makes of each source.

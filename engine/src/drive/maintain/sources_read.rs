@@ -46,6 +46,11 @@ impl SourcesRead {
         (!graphs.is_empty() || self.quarantine).then_some(graphs)
     }
 
+    /// Whether all that rows of a source are in begins with nothing.
+    pub fn is_anew(&self, source: &str) -> bool {
+        self.quarantine && !self.all(source).resumed
+    }
+
     /// The graphs that rows leave, when they have to be read.
     pub fn back(&self, source: &str) -> Option<GraphSet> {
         let graphs = GraphSet {

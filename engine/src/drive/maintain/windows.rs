@@ -3,8 +3,8 @@
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
-use tidewater_operators::Fault;
 use tidewater_operators::state::{EntryUpdate, StateError, StoredEntries};
+use tidewater_operators::{Fault, FaultKind};
 
 use super::views::Views;
 use crate::drive::RunError;
@@ -34,8 +34,12 @@ pub fn finalize(
         let data_type = view.schema.field(retain.column).data_type();
         let bounds = Bounds::new(horizon, data_type).map_err(|error| {
             let operator = sink.view.clone();
-            let message = error.to_string();
-            RunError::Fault(Fault { operator, message })
+            let (message, kind) = (error.to_string(), FaultKind::Failed);
+            RunError::Fault(Fault {
+                operator,
+                message,
+                kind,
+            })
         })?;
         let known: Option<ViewRecord> = reading.record(VIEWS, &sink.view)?;
         for name in known.map(|known| known.parts).unwrap_or_default() {

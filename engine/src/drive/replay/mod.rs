@@ -11,6 +11,7 @@ mod read;
 mod runs;
 mod step;
 
+use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use std::path::{Path, PathBuf};
 
@@ -19,7 +20,8 @@ pub use self::step::{Step, parse_time};
 pub use tidewater_connectors::connector::OffsetBound;
 
 use self::read::Counts;
-use self::runs::{StepRows, Steps};
+use self::runs::{DealtTo, StepRows, Steps};
+use super::locate::{all_files, located};
 use super::resident::{Resident, TableChanges};
 use super::stages::{Stages, Stopwatch};
 use super::{Progress, RunError};
@@ -83,6 +85,7 @@ pub struct Replayed {
 
 /// A history that was read, ready to be replayed: an iterator of its steps.
 pub struct Replay {
+    job: Job,
     history: History,
     sources: Vec<String>,
     tables: Vec<String>,
@@ -116,6 +119,7 @@ impl Replay {
         let history = describe(job, (&columns, by_messages), &counts, clock.elapsed());
         clock.finish();
         Ok(Self {
+            job: job.clone(),
             history,
             sources: job.sources.iter().map(|s| s.spec.name.clone()).collect(),
             tables: resident.tables().map(str::to_owned).collect(),
@@ -139,19 +143,26 @@ impl Replay {
     }
 
     fn advance(&mut self) -> Result<Option<Replayed>, RunError> {
-        let (start, batches): StepRows =
+        let (start, batches): StepRows = loop {
             match self.steps.next().map_err(spill_failed(&self.temporary))? {
-                Some(step) => step,
+                // All of the rows were taken back.
+                Some((_, batches)) if net_rows(&batches) == 0 => {}
+                Some(step) => break step,
                 // Without a row there are still the tables that have rows over nothing.
-                None if self.epoch == 0 => (None, Vec::new()),
+                None if self.epoch == 0 => break (None, Vec::new()),
                 None => return Ok(None),
-            };
-        let rows: usize = batches.iter().map(|(_, batch)| batch.num_rows()).sum();
-        let deliveries = batches.into_iter();
-        let deliveries = deliveries.map(|(source, rows)| (self.sources[source].clone(), rows, 1));
+            }
+        };
+        let rows = net_rows(&batches);
+        let deliveries = batches.into_iter().map(|(dealt, rows)| {
+            let source = self.sources[dealt.source].clone();
+            let diff = if dealt.is_retracted { -1 } else { 1 };
+            (source, rows, diff)
+        });
         let deliveries = deliveries.collect();
         let watch = Stopwatch::start();
-        let mut changes = self.resident.epoch(deliveries)?;
+        let changes = self.resident.epoch(deliveries);
+        let mut changes = changes.map_err(|error| located(&self.job, error, &[], &all_files))?;
         let seconds = watch.seconds();
         let in_order = self
             .tables
@@ -160,7 +171,7 @@ impl Replay {
         let replayed = Replayed {
             epoch: self.epoch,
             start: start.map(|start| self.step.label(start)),
-            rows: u64::try_from(rows).unwrap_or(u64::MAX),
+            rows,
             seconds,
             changes: in_order.collect(),
         };
@@ -180,6 +191,17 @@ impl Iterator for Replay {
         self.done = !matches!(next, Ok(Some(_)));
         next.transpose()
     }
+}
+
+/// Rows of a step, less those that were taken back.
+fn net_rows(batches: &[(DealtTo, RecordBatch)]) -> u64 {
+    let count = |is_retracted: bool| {
+        let of = batches
+            .iter()
+            .filter(move |(dealt, _)| dealt.is_retracted == is_retracted);
+        of.map(|(_, batch)| batch.num_rows()).sum::<usize>()
+    };
+    u64::try_from(count(false).saturating_sub(count(true))).unwrap_or(u64::MAX)
 }
 
 /// Steps of messages need messages, and no column.
@@ -286,13 +308,21 @@ fn describe(
             note += &format!(", {rows} without a time with the first step");
         }
         history.notes.push(note);
-        if let Some(bad) = &counts.first_bad {
-            let (rows, file, line) = (in_words(counts.bad), &bad.file, bad.line);
+        if let Some(bad) = counts.first_bad() {
+            let (rows, file) = (in_words(counts.bad), &bad.file);
+            let line = match bad.line {
+                0 => String::new(),
+                line => format!(" line {line}"),
+            };
             history.warnings.push(format!(
-                "source {name}: {rows} left out that cannot be read; the first is {file} line {line}: {}",
+                "source {name}: {rows} left out that cannot be read; the first is {file}{line}: {}",
                 bad.reason
             ));
         }
+        let set_aside = counts.set_aside.iter();
+        let set_aside =
+            set_aside.map(|file| format!("{} is set aside: {}", file.name, file.reason));
+        history.warnings.extend(set_aside);
         history.warnings.extend(counts.warnings.iter().cloned());
     }
     history

@@ -2,6 +2,7 @@
 //!
 //! 1. Rows read = rows gathered + bad rows + rows outside the bounds.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,13 +10,16 @@ use arrow::array::{Array, BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::error::ArrowError;
 use tidewater_connectors::connector::ReadBounds;
-use tidewater_connectors::source::{Decoded, NextPiece, Reader, Rejected, SourceSpec};
+use tidewater_connectors::source::{
+    Dealt, Decoded, NextPiece, Reader, Rejected, RowChange, SetAsideDelivery, SourceSpec,
+};
 
 use super::column::micros;
-use super::runs::{FIRST, Gather};
+use super::runs::{DealtTo, FIRST, Gather};
 use super::{ReplayOptions, Step, spill_failed};
+use crate::drive::checked::RowCheck;
+use crate::drive::gate::check_gate;
 use crate::drive::progress::Counters;
-use crate::drive::run::check_gate;
 use crate::drive::{Progress, RunError};
 use crate::job::{Job, Source};
 use crate::plan::primary_key::incoming_schema;
@@ -31,12 +35,50 @@ pub struct Counts {
     pub outside: u64,
     /// Without a time, where the source has one.
     pub untimed: u64,
-    /// The bad row that comes first, by file and line.
-    pub first_bad: Option<Rejected>,
+    /// The bad row of each delivery that comes first.
+    pub first_bad: BTreeMap<usize, Rejected>,
+    /// Files that are set aside as a whole.
+    pub set_aside: Vec<SetAsideDelivery>,
     /// The least and the greatest time.
     pub span: Option<(i64, i64)>,
     /// What the user should hear of.
     pub warnings: Vec<String>,
+}
+
+impl Counts {
+    /// Counts rows of a delivery, or takes them back.
+    fn add(&mut self, delivery: usize, change: RowChange, read: u64, bad: Vec<Rejected>) {
+        let rows = u64::try_from(bad.len()).unwrap_or(u64::MAX);
+        match change {
+            RowChange::Insert => {
+                self.read += read;
+                self.bad += rows;
+                let earliest = self.first_bad.remove(&delivery).into_iter().chain(bad);
+                let earliest = earliest.min_by_key(|row| (row.line, row.byte_offset));
+                self.first_bad
+                    .extend(earliest.map(|earliest| (delivery, earliest)));
+            }
+            RowChange::Retract => {
+                self.read -= read;
+                self.bad -= rows;
+                self.first_bad.remove(&delivery);
+            }
+        }
+    }
+
+    /// The bad row that comes first, by file and line.
+    pub fn first_bad(&self) -> Option<&Rejected> {
+        let first = self.first_bad.values();
+        first.min_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)))
+    }
+}
+
+fn add(counter: &mut u64, change: RowChange, rows: usize) {
+    let rows = u64::try_from(rows).unwrap_or(u64::MAX);
+    match change {
+        RowChange::Insert => *counter += rows,
+        RowChange::Retract => *counter -= rows,
+    }
 }
 
 /// Reads all sources, whose columns of event time are `columns`.
@@ -57,7 +99,7 @@ pub fn read(
     ));
     let mut sources = Vec::new();
     for (index, (source, column)) in job.sources.iter().zip(columns).enumerate() {
-        let reading = Reading::open(index, source, *column, &gather, options, progress)?;
+        let reading = Reading::open(job, index, source, *column, &gather, options, progress)?;
         progress
             .bytes_total
             .fetch_add(reading.reader.bytes_total(), Ordering::Relaxed);
@@ -88,6 +130,7 @@ struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     fn open(
+        job: &Job,
         index: usize,
         source: &'a Source,
         column: Option<usize>,
@@ -118,6 +161,7 @@ impl<'a> Reading<'a> {
         };
         let reader = source.input.open(&spec, &bounds);
         let reader = reader.map_err(RunError::of_source(source))?;
+        let reader = RowCheck::over(job, source, &spec, reader)?;
         Ok(Self {
             index,
             source,
@@ -156,6 +200,7 @@ impl<'a> Reading<'a> {
             .unwrap_or_else(PoisonError::into_inner);
         check_gate(self.source, (counts.read, counts.bad))?;
         counts.warnings = self.reader.warnings();
+        counts.set_aside = self.reader.set_aside();
         Ok(counts)
     }
 
@@ -170,30 +215,33 @@ impl<'a> Reading<'a> {
                 }
                 NextPiece::Done => return Ok(()),
             };
-            for decoded in dealt.piece {
+            let Dealt {
+                delivery,
+                change,
+                piece,
+                ..
+            } = dealt;
+            for decoded in piece {
                 if failed.load(Ordering::Relaxed) {
                     return Ok(());
                 }
                 let decoded = decoded.map_err(&of_source)?;
-                self.take(decoded)?;
+                self.take(delivery, change, decoded)?;
             }
         }
     }
 
     /// Counts rows, and gathers those within the bounds.
-    fn take(&self, decoded: Decoded) -> Result<(), RunError> {
+    fn take(&self, delivery: usize, change: RowChange, decoded: Decoded) -> Result<(), RunError> {
         let count = |rows: usize| u64::try_from(rows).unwrap_or(u64::MAX);
         let (rows, bad) = (decoded.batch.num_rows(), decoded.rejected.len());
-        Counters::add(&self.progress.rows_read, count(rows + bad));
-        Counters::add(&self.progress.bytes_read, decoded.bytes);
-        Counters::add(&self.progress.rows_rejected, count(bad));
-        {
-            let mut counts = self.counts();
-            counts.read += count(rows + bad);
-            counts.bad += count(bad);
-            let earliest = counts.first_bad.take().into_iter().chain(decoded.rejected);
-            counts.first_bad = earliest.min_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+        if change == RowChange::Insert {
+            Counters::add(&self.progress.rows_read, count(rows + bad));
+            Counters::add(&self.progress.bytes_read, decoded.bytes);
+            Counters::add(&self.progress.rows_rejected, count(bad));
         }
+        self.counts()
+            .add(delivery, change, count(rows + bad), decoded.rejected);
         if let Some(retracted) = decoded.retracted.filter(|rows| rows.num_rows() > 0) {
             return Err(RunError::Usage(format!(
                 "source {}: {} are taken back by messages, which steps cannot tell yet; run or follow the job",
@@ -217,17 +265,23 @@ impl<'a> Reading<'a> {
             }
         };
         match (times, steps) {
-            (Some(times), _) => self.deal(batch, &times),
+            (Some(times), _) => self.deal(batch, &times, change),
             (None, Some(offsets)) => {
                 let offsets = offsets.into_iter();
                 let offsets = offsets.map(|offset| i64::try_from(offset).unwrap_or(i64::MAX));
-                self.gather(batch, offsets.map(|offset| self.options.step.start(offset)))
+                let steps = offsets.map(|offset| self.options.step.start(offset));
+                self.gather(batch, steps, change)
             }
-            (None, None) => self.gather(batch, std::iter::repeat_n(FIRST, rows)),
+            (None, None) => self.gather(batch, std::iter::repeat_n(FIRST, rows), change),
         }
     }
 
-    fn deal(&self, batch: RecordBatch, times: &Int64Array) -> Result<(), RunError> {
+    fn deal(
+        &self,
+        batch: RecordBatch,
+        times: &Int64Array,
+        change: RowChange,
+    ) -> Result<(), RunError> {
         let (from, to) = (self.options.from, self.options.to);
         let within =
             |time: i64| from.is_none_or(|from| time >= from) && to.is_none_or(|to| time < to);
@@ -238,8 +292,8 @@ impl<'a> Reading<'a> {
         {
             let mut counts = self.counts();
             let outside = mask.len() - mask.true_count();
-            counts.outside += u64::try_from(outside).unwrap_or(u64::MAX);
-            counts.untimed += u64::try_from(times.null_count()).unwrap_or(u64::MAX);
+            add(&mut counts.outside, change, outside);
+            add(&mut counts.untimed, change, times.null_count());
             let known = counts
                 .span
                 .into_iter()
@@ -257,16 +311,25 @@ impl<'a> Reading<'a> {
         };
         let kept = times.iter().filter(|time| time.is_none_or(within));
         let steps = kept.map(|time| time.map_or(FIRST, |time| self.options.step.start(time)));
-        self.gather(batch, steps)
+        self.gather(batch, steps, change)
     }
 
-    fn gather(&self, batch: RecordBatch, steps: impl Iterator<Item = i64>) -> Result<(), RunError> {
+    fn gather(
+        &self,
+        batch: RecordBatch,
+        steps: impl Iterator<Item = i64>,
+        change: RowChange,
+    ) -> Result<(), RunError> {
         if batch.num_rows() == 0 {
             return Ok(());
         }
         let mut gather = self.gather.lock().unwrap_or_else(PoisonError::into_inner);
+        let dealt = DealtTo {
+            source: self.index,
+            is_retracted: change == RowChange::Retract,
+        };
         gather
-            .push(self.index, batch, steps)
+            .push(dealt, batch, steps)
             .map_err(spill_failed(&self.options.temporary))
     }
 

@@ -28,18 +28,28 @@ const BUFFER_BYTES: usize = 256 * 1024;
 /// Batches of a run, the step of each row beside them as the last column.
 type Batches = Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>> + Send>;
 
+/// Where rows belong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DealtTo {
+    /// Index of their source.
+    pub source: usize,
+    /// Whether they take back rows of the same step: those of a file that is set aside.
+    pub is_retracted: bool,
+}
+
 /// Gathers rows.
 pub struct Gather {
     budget_bytes: usize,
     /// Where rows beyond that wait.
     temporary: PathBuf,
     bytes: usize,
-    sources: Vec<Gathered>,
+    gathered: Vec<Gathered>,
     runs: Vec<Run>,
 }
 
-/// Rows of a source that are in memory.
+/// Rows that are in memory.
 struct Gathered {
+    dealt: DealtTo,
     schema: SchemaRef,
     batches: Vec<RecordBatch>,
     rows: Vec<Row>,
@@ -56,32 +66,41 @@ struct Row {
 impl Gather {
     /// Nothing yet of sources whose rows have these columns. More than `budget_bytes` wait in files in `temporary`.
     pub fn new(schemas: Vec<SchemaRef>, budget_bytes: usize, temporary: PathBuf) -> Self {
-        let sources = schemas.into_iter().map(|schema| Gathered {
-            schema,
-            batches: Vec::new(),
-            rows: Vec::new(),
-        });
+        let gathered = schemas
+            .into_iter()
+            .enumerate()
+            .flat_map(|(source, schema)| {
+                [false, true].map(|is_retracted| Gathered {
+                    dealt: DealtTo {
+                        source,
+                        is_retracted,
+                    },
+                    schema: Arc::clone(&schema),
+                    batches: Vec::new(),
+                    rows: Vec::new(),
+                })
+            });
         Self {
             budget_bytes,
             temporary,
             bytes: 0,
-            sources: sources.collect(),
+            gathered: gathered.collect(),
             runs: Vec::new(),
         }
     }
 
-    /// Takes rows of a source, each with the start of its step.
+    /// Takes rows, each with the start of its step.
     ///
     /// # Errors
     /// When the temporary file cannot be written.
     pub fn push(
         &mut self,
-        source: usize,
+        dealt: DealtTo,
         rows: RecordBatch,
         steps: impl Iterator<Item = i64>,
     ) -> Result<(), ArrowError> {
         self.bytes += rows.get_array_memory_size() + rows.num_rows() * size_of::<Row>();
-        let gathered = &mut self.sources[source];
+        let gathered = &mut self.gathered[dealt.source * 2 + usize::from(dealt.is_retracted)];
         let batch = index(gathered.batches.len())?;
         for (row, step) in steps.enumerate() {
             let row = index(row)?;
@@ -89,10 +108,10 @@ impl Gather {
         }
         gathered.batches.push(rows);
         if self.bytes > self.budget_bytes {
-            for (source, gathered) in self.sources.iter_mut().enumerate() {
+            for gathered in &mut self.gathered {
                 if let Some(sorted) = gathered.sort() {
-                    self.runs
-                        .push(Run::open(source, spill(sorted, &self.temporary)?));
+                    let spilled = spill(sorted, &self.temporary)?;
+                    self.runs.push(Run::open(gathered.dealt, spilled));
                 }
             }
             self.bytes = 0;
@@ -102,9 +121,9 @@ impl Gather {
 
     /// All rows, step by step.
     pub fn finish(mut self) -> Steps {
-        for (source, gathered) in self.sources.iter_mut().enumerate() {
+        for gathered in &mut self.gathered {
             if let Some(sorted) = gathered.sort() {
-                self.runs.push(Run::open(source, Box::new(sorted)));
+                self.runs.push(Run::open(gathered.dealt, Box::new(sorted)));
             }
         }
         Steps { runs: self.runs }
@@ -185,16 +204,16 @@ fn spill(sorted: Sorted, directory: &Path) -> Result<Batches, ArrowError> {
 
 /// A run that is read.
 struct Run {
-    source: usize,
+    dealt: DealtTo,
     batches: Batches,
     /// The rows that come next, and their steps.
     head: Option<(RecordBatch, Int64Array)>,
 }
 
 impl Run {
-    fn open(source: usize, batches: Batches) -> Self {
+    fn open(dealt: DealtTo, batches: Batches) -> Self {
         Self {
-            source,
+            dealt,
             batches,
             head: None,
         }
@@ -228,8 +247,8 @@ pub struct Steps {
     runs: Vec<Run>,
 }
 
-/// The rows of a step: its start, and batches with the indices of their sources.
-pub type StepRows = (Option<i64>, Vec<(usize, RecordBatch)>);
+/// The rows of a step: its start, and batches with where they belong.
+pub type StepRows = (Option<i64>, Vec<(DealtTo, RecordBatch)>);
 
 impl Steps {
     /// The next step. What comes [`FIRST`] is of the first step that has a start, or of one without.
@@ -249,8 +268,8 @@ impl Steps {
             };
             for run in &mut self.runs {
                 while run.step()? == Some(step) {
-                    let source = run.source;
-                    batches.extend(run.rows(step).map(|rows| (source, rows)));
+                    let dealt = run.dealt;
+                    batches.extend(run.rows(step).map(|rows| (dealt, rows)));
                 }
             }
             if step != FIRST {
@@ -286,7 +305,11 @@ mod tests {
         for (at, steps) in steps.iter().enumerate() {
             let texts = StringArray::from_iter_values(steps.iter().map(i64::to_string));
             let rows = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(texts)]).unwrap();
-            gather.push(at % 2, rows, steps.iter().copied()).unwrap();
+            let dealt = DealtTo {
+                source: at % 2,
+                is_retracted: false,
+            };
+            gather.push(dealt, rows, steps.iter().copied()).unwrap();
         }
         gather.finish()
     }
@@ -296,7 +319,7 @@ mod tests {
         let mut all = Vec::new();
         while let Some((start, batches)) = steps.next().unwrap() {
             let mut counts = BTreeMap::new();
-            for (source, batch) in batches {
+            for (DealtTo { source, .. }, batch) in batches {
                 for text in batch.column(0).as_string::<i32>().iter().flatten() {
                     *counts.entry((source, text.to_owned())).or_default() += 1;
                 }

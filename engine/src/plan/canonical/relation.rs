@@ -9,6 +9,7 @@ use datafusion_expr::{
 };
 use parquet::basic::Compression;
 use tidewater_connectors::file::rows_depend_on_projection;
+use tidewater_connectors::format::options::is_stop;
 use tidewater_connectors::sink::{Encoding, SortKey, TableSpec};
 use tidewater_connectors::source::Format;
 
@@ -205,8 +206,12 @@ impl Canonical for Source {
             } else {
                 text.word("any");
             }
-            text.word(self.spec.options.len());
-            for (option, value) in &self.spec.options {
+            // Options that only stop a run change no rows.
+            let options = self.spec.options.iter();
+            let options = options.filter(|(option, _)| !is_stop(option));
+            let options: Vec<_> = options.collect();
+            text.word(options.len());
+            for (option, value) in options {
                 text.string(option);
                 text.string(value);
             }

@@ -14,9 +14,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use tidewater_connectors::file::sink::QUARANTINE_TABLE;
+use tidewater_connectors::format::options::{Gate, OnError};
 
 use self::legacy::LegacyFingerprints;
-use crate::job::Job;
+use crate::job::{Job, Source};
 use crate::plan::assemble::add_scanned;
 use crate::plan::canonical::{CanonicalText, VERSION};
 use crate::plan::{Node, PlannedView};
@@ -107,11 +108,35 @@ fn compare(recorded: &str, current: Option<&String>, legacy: Option<&String>) ->
     }
 }
 
+/// Writes the views that read a source which rejects rows by their expressions.
+fn write_checks(job: &Job, source: &Source, views: &[PlannedView], text: &mut CanonicalText) {
+    let gate = Gate::parse(&source.spec.options).unwrap_or_default();
+    if gate.on_error != OnError::Quarantine {
+        return;
+    }
+    let mut read = BTreeSet::from([source.spec.name.clone()]);
+    // Views stand after those they read.
+    for view in &job.views {
+        let planned = views.iter().find(|planned| planned.name == view.name);
+        let mut scanned = BTreeSet::new();
+        if let Some(planned) = planned {
+            add_scanned(&planned.node, &mut scanned);
+        }
+        if !scanned.is_disjoint(&read) {
+            text.string(&view.name);
+            text.value(&view.plan);
+            read.insert(view.name.clone());
+        }
+    }
+}
+
 fn relations(job: &Job, views: &[PlannedView]) -> BTreeMap<String, String> {
     let mut fingerprints = BTreeMap::new();
     let mut quarantine = CanonicalText::default();
     for source in &job.sources {
-        let fingerprint = CanonicalText::of(source).fingerprint();
+        let mut text = CanonicalText::of(source);
+        write_checks(job, source, views, &mut text);
+        let fingerprint = text.fingerprint();
         quarantine.string(&source.spec.name);
         quarantine.word(&fingerprint);
         fingerprints.insert(source.spec.name.clone(), fingerprint);

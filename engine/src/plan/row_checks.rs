@@ -1,0 +1,267 @@
+//! Expressions of views that are evaluated for rows of one source alone, before any join, aggregation or window: those
+//! of which it can be told on which row of the source they fail.
+//!
+//! 1. A row fails here exactly when an expression fails on it in the graph: the same plans are applied to it.
+//! 2. Which rows of a batch fail does not depend on the others.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use datafusion_common::DataFusionError;
+use datafusion_expr::Operator;
+use datafusion_physical_expr::expressions::{
+    BinaryExpr, CaseExpr, Column, InListExpr, IsNotNullExpr, IsNullExpr, LikeExpr, Literal, NotExpr,
+};
+use datafusion_physical_expr::{PhysicalExpr, ScalarFunctionExpr};
+use tidewater_operators::plain::plain;
+use tidewater_operators::unnest::Unnest;
+
+use super::assemble::{ViewError, add_scanned, unkeyed_views};
+use super::row_error::message;
+use super::{Map, Node};
+use crate::job::{Job, is_total};
+
+/// What views compute of the rows of a source.
+#[derive(Debug, Default)]
+pub struct RowChecks {
+    chains: Vec<RowChain>,
+}
+
+/// What one view computes of each row.
+#[derive(Clone, Debug)]
+struct RowChain {
+    view: String,
+    steps: Vec<RowStep>,
+}
+
+#[derive(Clone, Debug)]
+enum RowStep {
+    Project(Vec<usize>),
+    Map(Arc<Map>),
+    Unnest(Unnest),
+}
+
+/// A row on which an expression fails.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedRow {
+    /// Its place in the batch.
+    pub row: usize,
+    /// The view whose expression it is.
+    pub view: String,
+    /// The expression, the error and the values.
+    pub reason: String,
+}
+
+impl RowChecks {
+    /// What the job's tables compute of the rows of a source, by its columns as they are read.
+    ///
+    /// # Errors
+    /// When a view has no dataflow.
+    pub fn of(job: &Job, source: &str) -> Result<Self, ViewError> {
+        let wanted = job.sinks.iter().map(|sink| sink.view.clone());
+        let views = unkeyed_views(job, wanted)?;
+        let nodes: BTreeMap<&str, &Node> = views
+            .iter()
+            .map(|view| (view.name.as_str(), &view.node))
+            .collect();
+        let mut scanned = BTreeSet::new();
+        for view in &views {
+            add_scanned(&view.node, &mut scanned);
+        }
+        let finder = ChainFinder {
+            source,
+            nodes: &nodes,
+        };
+        let mut chains = Vec::new();
+        for view in &views {
+            let is_part = scanned.contains(&view.name) && finder.is_row_level(&view.node);
+            if is_part {
+                // Those that read it compute all of it too.
+                continue;
+            }
+            let mut found = Vec::new();
+            finder.add(&view.node, &mut found);
+            chains.extend(found.into_iter().filter_map(|steps| {
+                let view = view.name.clone();
+                RowChain { view, steps }.trimmed()
+            }));
+        }
+        Ok(Self { chains })
+    }
+
+    /// Whether nothing can fail.
+    pub fn is_empty(&self) -> bool {
+        self.chains.is_empty()
+    }
+
+    /// The rows on which an expression fails, each once, in their order.
+    pub fn failing(&self, batch: &RecordBatch) -> Vec<FailedRow> {
+        let mut failed: BTreeMap<usize, FailedRow> = BTreeMap::new();
+        for chain in &self.chains {
+            let mut found = Vec::new();
+            chain.find(batch, 0, &mut found);
+            for one in found {
+                failed.entry(one.row).or_insert(one);
+            }
+        }
+        failed.into_values().collect()
+    }
+}
+
+impl RowChain {
+    /// The chain up to the last step that may fail.
+    fn trimmed(mut self) -> Option<Self> {
+        let last = self.steps.iter().rposition(RowStep::may_fail)?;
+        self.steps.truncate(last + 1);
+        Some(self)
+    }
+
+    /// Finds failing rows by halves: a batch without one is evaluated once.
+    fn find(&self, batch: &RecordBatch, first: usize, failed: &mut Vec<FailedRow>) {
+        let rows = batch.num_rows();
+        let Err(error) = self.apply(batch) else {
+            return;
+        };
+        if rows <= 1 {
+            failed.push(FailedRow {
+                row: first,
+                view: self.view.clone(),
+                reason: message(&error),
+            });
+            return;
+        }
+        let half = rows / 2;
+        self.find(&batch.slice(0, half), first, failed);
+        self.find(&batch.slice(half, rows - half), first + half, failed);
+    }
+
+    fn apply(&self, batch: &RecordBatch) -> Result<(), DataFusionError> {
+        let mut batch = batch.clone();
+        for step in &self.steps {
+            if batch.num_rows() == 0 {
+                break;
+            }
+            batch = match step {
+                RowStep::Project(columns) => batch.project(columns)?,
+                RowStep::Map(map) => map.apply(&batch)?,
+                RowStep::Unnest(unnest) => unnest.apply(&plain(&batch)?)?,
+            };
+        }
+        Ok(())
+    }
+}
+
+impl RowStep {
+    fn may_fail(&self) -> bool {
+        match self {
+            Self::Map(map) => !map.predicate.iter().chain(&map.columns).all(is_safe),
+            Self::Project(_) | Self::Unnest(_) => false,
+        }
+    }
+}
+
+/// Finds what is computed of a source's rows.
+struct ChainFinder<'a> {
+    source: &'a str,
+    nodes: &'a BTreeMap<&'a str, &'a Node>,
+}
+
+impl ChainFinder<'_> {
+    /// Adds the chains of a view: the longest ones.
+    fn add(&self, node: &Node, found: &mut Vec<Vec<RowStep>>) {
+        let chains = self.chains(node);
+        if chains.is_empty() || matches!(node, Node::Union { .. }) {
+            node.inputs()
+                .into_iter()
+                .for_each(|input| self.add(input, found));
+        } else {
+            found.extend(chains);
+        }
+    }
+
+    /// How the rows of a node come of rows of the source, each by itself; none where they do not.
+    fn chains(&self, node: &Node) -> Vec<Vec<RowStep>> {
+        let with = |input: &Node, step: RowStep| {
+            let mut chains = self.chains(input);
+            for chain in &mut chains {
+                chain.push(step.clone());
+            }
+            chains
+        };
+        match node {
+            Node::Scan {
+                relation,
+                projection,
+                ..
+            } => {
+                let mut chains = match self.nodes.get(relation.as_str()) {
+                    Some(view) => self.chains(view),
+                    None if relation == self.source => vec![Vec::new()],
+                    None => Vec::new(),
+                };
+                for chain in &mut chains {
+                    chain.push(RowStep::Project(projection.clone()));
+                }
+                chains
+            }
+            Node::Map(map) => with(&map.input, RowStep::Map(Arc::new((**map).clone()))),
+            Node::Unnest { input, unnest } => with(input, RowStep::Unnest(unnest.clone())),
+            Node::Union { inputs, .. } => {
+                let chains = inputs.iter().flat_map(|input| self.chains(input));
+                chains.collect()
+            }
+            Node::Constant { .. }
+            | Node::Aggregate { .. }
+            | Node::Retain { .. }
+            | Node::Join { .. }
+            | Node::Window { .. }
+            | Node::Top { .. } => Vec::new(),
+        }
+    }
+
+    fn is_row_level(&self, node: &Node) -> bool {
+        match node {
+            Node::Scan { relation, .. } => match self.nodes.get(relation.as_str()) {
+                Some(view) => self.is_row_level(view),
+                None => true,
+            },
+            Node::Map(_) | Node::Unnest { .. } | Node::Union { .. } => {
+                let inputs = node.inputs();
+                inputs.into_iter().all(|input| self.is_row_level(input))
+            }
+            Node::Constant { .. } => true,
+            Node::Aggregate { .. }
+            | Node::Retain { .. }
+            | Node::Join { .. }
+            | Node::Window { .. }
+            | Node::Top { .. } => false,
+        }
+    }
+}
+
+/// Whether an expression has a value for every row. What is not known to have one may fail.
+fn is_safe(expr: &Arc<dyn PhysicalExpr>) -> bool {
+    let is_safe_node = if let Some(binary) = expr.downcast_ref::<BinaryExpr>() {
+        !matches!(
+            binary.op(),
+            Operator::Plus
+                | Operator::Minus
+                | Operator::Multiply
+                | Operator::Divide
+                | Operator::Modulo
+        )
+    } else if let Some(call) = expr.downcast_ref::<ScalarFunctionExpr>() {
+        is_total(call.name())
+    } else {
+        expr.downcast_ref::<Column>().is_some()
+            || expr.downcast_ref::<Literal>().is_some()
+            || expr.downcast_ref::<NotExpr>().is_some()
+            || expr.downcast_ref::<IsNullExpr>().is_some()
+            || expr.downcast_ref::<IsNotNullExpr>().is_some()
+            || expr.downcast_ref::<InListExpr>().is_some()
+            || expr.downcast_ref::<LikeExpr>().is_some()
+            || expr.downcast_ref::<CaseExpr>().is_some()
+    };
+    is_safe_node && expr.children().into_iter().all(is_safe)
+}
