@@ -81,7 +81,7 @@ fn a_failing_expression_names_file_and_line() {
             let ran = place.run(&["--workers", workers]).code(1).no_panic();
             let _ = ran.says(&where_it_is).says(parts);
         }
-        let cold = other(&place, &["run", "job.sql"]).code(1);
+        let cold = other(&place, &["run", "job.sql", "--take-over"]).code(1);
         let _ = cold.says(&where_it_is).says(parts);
         let follow = ["follow", "job.sql", "--state", "state", "--every", "50ms"];
         let _ = other(&place, &follow)

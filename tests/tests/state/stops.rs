@@ -87,7 +87,9 @@ fn a_file_without_a_good_row_stops_every_driver() {
         }
         let _ = other(&place, FOLLOW).code(3).says(&parts);
         let _ = other(&place, REPLAY).code(3).says(&parts);
-        let _ = other(&place, &["run", "job.sql"]).code(3).says(&parts);
+        let _ = other(&place, &["run", "job.sql", "--take-over"])
+            .code(3)
+            .says(&parts);
         assert_eq!(place.tables(), tables, "{what}");
         assert_eq!(records(&place), state, "{what}");
         // The file is taken away, or comes again as it should be.
