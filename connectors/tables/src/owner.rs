@@ -238,6 +238,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::unnecessary_wraps, reason = "marks may have none")]
     fn commit(epoch: u64) -> Option<OwnerCommit> {
         Some(OwnerCommit {
             state: "0123456789abcdef".to_owned(),

@@ -12,7 +12,7 @@ pub fn each_node(
     plan: &LogicalPlan,
     visit: &mut dyn FnMut(&LogicalPlan) -> Result<TreeNodeRecursion>,
 ) -> Result<TreeNodeRecursion> {
-    plan.apply(|node| visit(node))
+    plan.apply(visit)
 }
 
 /// Calls `visit` for each expression of a node itself.
@@ -23,7 +23,7 @@ pub fn each_expr(
     node: &LogicalPlan,
     visit: &mut dyn FnMut(&Expr) -> Result<TreeNodeRecursion>,
 ) -> Result<TreeNodeRecursion> {
-    node.apply_expressions(|expr| visit(expr))
+    node.apply_expressions(visit)
 }
 
 /// Calls `visit` for an expression and each part of it, the whole first.
@@ -34,7 +34,7 @@ pub fn each_part(
     expr: &Expr,
     visit: &mut dyn FnMut(&Expr) -> Result<TreeNodeRecursion>,
 ) -> Result<TreeNodeRecursion> {
-    expr.apply(|part| visit(part))
+    expr.apply(visit)
 }
 
 /// Calls `visit` for the operands of an expression.
@@ -45,7 +45,7 @@ pub fn each_child(
     expr: &Expr,
     visit: &mut dyn FnMut(&Expr) -> Result<TreeNodeRecursion>,
 ) -> Result<TreeNodeRecursion> {
-    expr.apply_children(|part| visit(part))
+    expr.apply_children(visit)
 }
 
 /// Rewrites the nodes of a plan, inputs first.
@@ -56,7 +56,7 @@ pub fn rewrite_nodes(
     plan: LogicalPlan,
     rewrite: &mut dyn FnMut(LogicalPlan) -> Result<Transformed<LogicalPlan>>,
 ) -> Result<Transformed<LogicalPlan>> {
-    plan.transform_up(|node| rewrite(node))
+    plan.transform_up(rewrite)
 }
 
 /// Rewrites the nodes of a plan and of the subqueries in it, inputs first.
@@ -67,7 +67,7 @@ pub fn rewrite_nodes_and_subqueries(
     plan: LogicalPlan,
     rewrite: &mut dyn FnMut(LogicalPlan) -> Result<Transformed<LogicalPlan>>,
 ) -> Result<Transformed<LogicalPlan>> {
-    plan.transform_up_with_subqueries(|node| rewrite(node))
+    plan.transform_up_with_subqueries(rewrite)
 }
 
 /// Rewrites the expressions of a node itself.
@@ -78,7 +78,7 @@ pub fn map_exprs(
     node: LogicalPlan,
     rewrite: &mut dyn FnMut(Expr) -> Result<Transformed<Expr>>,
 ) -> Result<Transformed<LogicalPlan>> {
-    node.map_expressions(|expr| rewrite(expr))
+    node.map_expressions(rewrite)
 }
 
 /// Rewrites the parts of an expression, operands first.
@@ -89,7 +89,7 @@ pub fn rewrite_parts(
     expr: Expr,
     rewrite: &mut dyn FnMut(Expr) -> Result<Transformed<Expr>>,
 ) -> Result<Transformed<Expr>> {
-    expr.transform_up(|part| rewrite(part))
+    expr.transform_up(rewrite)
 }
 
 /// Rewrites the parts of an expression, the whole first.
@@ -100,5 +100,5 @@ pub fn rewrite_parts_down(
     expr: Expr,
     rewrite: &mut dyn FnMut(Expr) -> Result<Transformed<Expr>>,
 ) -> Result<Transformed<Expr>> {
-    expr.transform_down(|part| rewrite(part))
+    expr.transform_down(rewrite)
 }

@@ -55,6 +55,10 @@ fn spec(path: PathBuf, like: &RecordBatch, partition_by: &[usize], format: &str)
 }
 
 /// Takes one table up to the point where it can be published.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "options are made at the call"
+)]
 fn stage(
     spec: &TableSpec,
     shards: &[Pushes],
