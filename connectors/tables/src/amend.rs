@@ -1,4 +1,4 @@
-//! Maintained tables: an epoch's net changes are applied to what is published, and only what changed is written.
+//! Maintained tables: applies an epoch's net changes to the published files, and writes only what changed.
 //!
 //! ```text
 //! runs (with negative counts) ─ net changes, by partition ─ stage ─ sync │ the engine's commit │ swap ─ sync │ clean
@@ -6,39 +6,40 @@
 //!              published files ─ check, read back                  before: the old         after: the new
 //! ```
 //!
-//! 1. [`Staging::for_state`] with the directories of all tables, and of their shadows.
-//! 2. [`stage_changes`]: everything new is written beside the tables and made durable.
-//! 3. [`Staging::keep`]; then the engine commits a record that holds all [`StagedChange::swaps`] and
-//!    [`StagedChange::partitions`]. That is the point of no return.
-//! 4. `apply_swaps`, then the engine notes that they are applied, then [`Staging::clean`].
+//! 1. Call [`Staging::for_state`] with the directories of all tables and of their shadows.
+//! 2. [`stage_changes`] writes all new files beside the tables and makes them durable.
+//! 3. Call [`Staging::keep`]. Then the engine commits a record with all [`StagedChange::swaps`] and
+//!    [`StagedChange::partitions`]. From there on, the change can only go forward.
+//! 4. Call `apply_swaps`; the engine records that they are applied; then call [`Staging::clean`].
 //!
-//! A process that dies before the commit leaves the tables as they were, and what is staged to [`Staging::clean`]. One
-//! that dies after it leaves swaps that are pending: the next one calls `apply_swaps` with all of them before anything
-//! else. It may die there again, at any of the [`CRASH_POINTS`].
+//! A process that dies before the commit leaves the tables unchanged, and staged files for [`Staging::clean`]. A
+//! process that dies after the commit leaves pending swaps: the next process calls `apply_swaps` with all of them
+//! before it does anything else. It may die again at any of the [`CRASH_POINTS`].
 //!
-//! Text loses types, so a table in CSV or JSON has a *shadow*: a directory with a Parquet file for each of its files,
-//! which is read back in their place.
+//! Text does not keep types. A table in CSV or JSON therefore has a *shadow*: a directory with a Parquet copy of each
+//! of its files. The engine reads these copies back.
 //!
 //! # Invariants
-//! 1. **Durable first.** All that a commit needs is on the disk when [`stage_changes`] returns.
-//! 2. **Idempotent.** Swaps can be applied again after any of them was, in part or wholly: a file is staged or in its
-//!    place; a directory is known by its inode. They end in the same.
-//! 3. **Old or new, by partition.** A reader of a partition finds its old files or its new ones: one file comes by a
-//!    rename, several by an exchange of the partition's directory. Where the file system cannot exchange, there is a
-//!    moment between two renames in which the partition is absent.
-//! 4. **Only what changed.** Files of other partitions are not touched; files of a changed partition that stay are the
-//!    same files, linked into its new directory. A change that sums up to nothing is none.
-//! 5. **The same rows.** A partition holds the multiset of rows that a table written whole would hold. Each file is in
-//!    canonical order. A view with `ORDER BY` is written whole, so that its files follow one another as well.
-//! 6. **Exact.** Rows come back in the bits in which they went in. A row that is retracted and is in no file is an
-//!    error, and nothing is staged then.
-//! 7. **Checked.** A published file is read back only if its bytes are those that were published; a directory is
-//!    changed only if it holds what was published and, at most, markers.
-//! 8. **Few files.** A partition has no more than eight files that are not full, and a row is written as often as the
-//!    logarithm of its partition's size (see the module `partition`).
+//! 1. **Durable first.** All files that a commit needs are on disk when [`stage_changes`] returns.
+//! 2. **Idempotent.** Swaps can be applied again after some or all of them were applied, with the same result. A file
+//!    is either staged or in its place; a directory is identified by its inode.
+//! 3. **Old or new, by partition.** A reader of a partition finds either its old or its new files: one file is
+//!    renamed, several are published by exchanging the partition's directory. If the file system cannot exchange
+//!    directories, the partition is absent for a moment between two renames.
+//! 4. **Only what changed.** Files of other partitions are not touched. Files of a changed partition that stay are
+//!    linked into its new directory. Changes that cancel out write nothing.
+//! 5. **The same rows.** A partition has the same multiset of rows as if the table had been written whole. Each file
+//!    is in canonical order. A view with `ORDER BY` is written whole, so that its files are in order too.
+//! 6. **Exact.** Rows are read back with exactly the bits that were written. If a retracted row is in no file,
+//!    staging fails.
+//! 7. **Checked.** A published file is read back only if its bytes are unchanged. A directory is changed only if it
+//!    has exactly the published files and, possibly, markers.
+//! 8. **Few files.** A partition has at most eight files that are not full. The number of times that a row is
+//!    rewritten grows with the logarithm of its partition's size (see the module `partition`).
 //!
 //! # Guarantee
-//! Exactly-once for each epoch: tables follow the engine's commit record, and applying it again changes nothing.
+//! Each epoch is published exactly once: tables follow the engine's commit record, and applying it again changes
+//! nothing.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -66,46 +67,47 @@ use tidewater_contract::disk;
 use tidewater_contract::sink::{Encoding, SinkError, TableSpec};
 use tidewater_formats::parquet::encode::{DEFAULT_ROW_GROUP_ROWS, ParquetOptions};
 
-/// What an epoch changes in a table.
+/// The change of a table in an epoch.
 #[derive(Debug)]
 pub struct TableChange {
     /// The table.
     pub spec: Arc<TableSpec>,
-    /// Its net changes, of every shard, in any order.
+    /// Its net changes from all shards, in any order.
     pub runs: Vec<Run>,
-    /// The table is built anew: all that is there goes, and `runs` are its rows. So is a table's first epoch.
+    /// Whether the table is rebuilt: all its files are replaced, and `runs` are its rows. This is the case in a
+    /// table's first epoch.
     pub replace: bool,
-    /// Where the shadow of a text table is; [`stage_changes`] needs it for these alone.
+    /// The shadow's directory, which only text tables need.
     pub shadow: Option<PathBuf>,
-    /// Whose the table is, as its mark is to say; `None` for one that no one else reads.
+    /// The owner for the table's mark; `None` for a table that nobody else reads.
     pub owner: Option<TableOwner>,
 }
 
-/// A table's change that is staged and not yet published.
+/// A change that is staged but not yet published.
 #[derive(Debug)]
 pub struct StagedChange {
     /// The table.
     pub spec: Arc<TableSpec>,
-    /// Rows that were put in.
+    /// Inserted rows.
     pub rows_inserted: u64,
-    /// Rows that were taken out.
+    /// Deleted rows.
     pub rows_deleted: u64,
-    /// Data files that were written, without shadows.
+    /// Data files that were written, not counting shadows.
     pub files_written: u64,
-    /// Partitions that changed, as [`Published`] is to tell them once the commit is made; `None` for those that go.
+    /// The changed partitions as [`Published`] must return them after the commit; `None` for removed ones.
     pub partitions: Vec<(String, Option<PublishedPartition>)>,
-    /// What `apply_swaps` is to do once the commit is made.
+    /// The swaps for `apply_swaps` after the commit.
     pub swaps: Vec<Swap>,
-    /// The first rows of a table that is replaced; else empty.
+    /// The first rows of a replaced table; empty otherwise.
     pub preview: RecordBatch,
 }
 
-/// Stages `changes` beside what is `published`, with up to `options.threads` threads. `sizes` tell which partitions are
-/// amended and which written anew. The result has their order; all of it is durable.
+/// Stages `changes` of the `published` tables, with up to `options.threads` threads. `sizes` decides which partitions
+/// are amended and which are rewritten. The result has the order of `changes`; all staged files are durable.
 ///
 /// # Errors
-/// When a row is retracted that is not there, a published file is not as it was published, a value does not fit its
-/// format, or the file system refuses. Nothing is published then.
+/// When a retracted row is not there, a published file is changed or missing, a value does not fit its format, or the
+/// file system fails. Nothing is published then.
 pub fn stage_changes(
     staging: &Staging,
     changes: Vec<TableChange>,
@@ -195,7 +197,7 @@ fn table(
     })
 }
 
-/// Writes tables anew.
+/// Writes whole tables.
 fn replace(
     tables: Vec<(usize, Table, Vec<Run>)>,
     published: &dyn Published,
@@ -227,7 +229,7 @@ fn replace(
     Ok(staged)
 }
 
-/// What comes of a table that was written anew.
+/// The staged change of a table that was written whole.
 fn replaced(
     table: &Table,
     partitions: BTreeMap<Box<[u8]>, Partition>,
@@ -288,7 +290,7 @@ fn replaced(
     })
 }
 
-/// Applies changes to what is published, the partitions of all tables in parallel.
+/// Applies changes to the published files, with all partitions of all tables in parallel.
 fn amend(
     tables: Vec<(usize, Table, Vec<Run>)>,
     published: &dyn Published,
@@ -328,7 +330,7 @@ fn amend(
     staged.collect()
 }
 
-/// What comes of a table's changed partitions.
+/// The staged change of a table from its changed partitions.
 fn amended(table: &Table, changed: Vec<Changed>) -> Result<StagedChange, SinkError> {
     let (mut rows_inserted, mut rows_deleted, mut files_written) = (0, 0, 0);
     let (mut partitions, mut swaps) = (Vec::new(), Vec::new());
@@ -342,7 +344,7 @@ fn amended(table: &Table, changed: Vec<Changed>) -> Result<StagedChange, SinkErr
     if !partitions.is_empty() {
         swaps.extend(mark(table, &swaps)?);
     }
-    // What comes first: a directory that is left empty for a moment would go.
+    // Removals come last, since they also remove a parent directory that is empty for a moment.
     swaps.sort_by_key(|swap| matches!(swap, Swap::Remove { .. }));
     Ok(StagedChange {
         spec: Arc::clone(&table.layout.spec),
@@ -355,7 +357,8 @@ fn amended(table: &Table, changed: Vec<Changed>) -> Result<StagedChange, SinkErr
     })
 }
 
-/// The new mark of a table that changes, and its swap unless it comes with the whole directory.
+/// Stages the new mark of a changed table. Returns its swap, or `None` if the mark is part of a whole directory that
+/// is swapped.
 fn mark(table: &Table, swaps: &[Swap]) -> Result<Option<Swap>, SinkError> {
     let (Some(owner), root) = (&table.owner, table.published()) else {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! A table that is maintained: what is needed to change its partitions, each on its own.
+//! A maintained table, with all that is needed to change its partitions independently.
 
 use std::path::{Path, PathBuf};
 
@@ -18,24 +18,24 @@ use tidewater_contract::disk;
 use tidewater_contract::sink::SinkError;
 use tidewater_formats::parquet::encode::ParquetOptions;
 
-/// Net changes of so many distinct rows at most are held in memory.
+/// The most distinct rows of net changes that are held in memory.
 pub(super) const MEMORY_ROWS_MAX: u64 = 256 * 1024;
 
-/// From which sizes on a partition is amended rather than written anew.
+/// The sizes from which a partition is amended rather than rewritten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AmendSizes {
-    /// A partition whose files take no more is always written whole.
+    /// A partition is always rewritten if its files have at most this size.
     pub small_partition_bytes: u64,
-    /// A file of no more is written anew with the next rows that are put in.
+    /// A file of at most this size is merged with the next inserted rows.
     pub small_file_bytes: u64,
-    /// Files of a partition that are not full, at most.
+    /// The most files of a partition that are not full.
     pub files_max: usize,
-    /// Rows of a row group at most, fewer than the declaration says only in tests.
+    /// The most rows of a row group. Only tests set fewer than the declaration.
     pub group_rows_max: usize,
 }
 
 impl AmendSizes {
-    /// What users run with.
+    /// The sizes for normal use.
     pub const RELEASE: Self = Self {
         small_partition_bytes: 2 * 1024 * 1024,
         small_file_bytes: 256 * 1024,
@@ -43,7 +43,7 @@ impl AmendSizes {
         group_rows_max: usize::MAX,
     };
 
-    /// Few rows are many, for tests.
+    /// Tiny sizes, for tests.
     pub const TINY: Self = Self {
         small_partition_bytes: 0,
         small_file_bytes: 0,
@@ -58,12 +58,12 @@ impl Default for AmendSizes {
     }
 }
 
-/// A directory that holds a table, or its shadow.
+/// A directory with a table or its shadow.
 pub(super) struct Root {
     pub directory: PathBuf,
-    /// Where its new content is staged.
+    /// Where its new files are staged.
     pub staged: PathBuf,
-    /// Where its old content goes.
+    /// Where its old files are moved.
     pub aside: PathBuf,
 }
 
@@ -71,18 +71,18 @@ pub(super) struct Root {
 pub(super) struct Table {
     pub owner: Option<TableOwner>,
     pub layout: Layout,
-    /// Format of the files that are read back.
+    /// The format of the files that are read back.
     pub parquet: ParquetOptions,
-    /// Where they are.
+    /// Their directory.
     pub kept: Root,
-    /// Where the published files are, where they are not these.
+    /// The published files, if the files that are read back are a shadow.
     pub text: Option<(Root, Form)>,
     pub spill_directory: PathBuf,
     pub options: WriteOptions,
     pub sizes: AmendSizes,
 }
 
-/// What changes in a partition.
+/// The changes of a partition.
 pub(super) struct Work {
     pub path: PathBuf,
     pub segments: Vec<Segment>,
@@ -99,7 +99,7 @@ pub(super) struct Changed {
     pub rows_deleted: u64,
 }
 
-/// Net changes: distinct rows, none of which counts zero.
+/// Net changes: distinct rows with counts other than zero.
 pub(super) struct Net {
     pub segment: Segment,
     pub inserted: u64,
@@ -107,7 +107,7 @@ pub(super) struct Net {
 }
 
 impl Table {
-    /// Stages the new content of a partition; `None` where nothing changes.
+    /// Stages the new files of a partition; `None` if nothing changes.
     pub fn change(&self, work: Work) -> Result<Option<Changed>, SinkError> {
         let net = self.net(work.segments)?;
         if net.inserted == 0 && net.deleted == 0 {
@@ -119,7 +119,7 @@ impl Table {
         Ok(Some(changed))
     }
 
-    /// Sums changes up over all runs.
+    /// Adds up the changes of all runs.
     fn net(&self, mut segments: Vec<Segment>) -> Result<Net, SinkError> {
         let rows = segments.iter().map(|segment| segment.rows).sum::<u64>();
         let segment = match (segments.pop(), segments.is_empty()) {
@@ -172,12 +172,12 @@ impl Table {
         std::iter::once((&self.kept, "parquet")).chain(text)
     }
 
-    /// Where the files are that others read.
+    /// The directory that readers of the table use.
     pub fn published(&self) -> &Root {
         self.text.as_ref().map_or(&self.kept, |(root, _)| root)
     }
 
-    /// Writes the text of files that are staged as Parquet, and tells what is published then.
+    /// Writes staged Parquet files as text. Returns the files to publish.
     pub fn publish_files(
         &self,
         path: &Path,
@@ -246,7 +246,7 @@ impl Table {
         }
     }
 
-    /// A file that is staged and not yet published.
+    /// A file that is staged but not yet published.
     pub fn staged_segment(&self, directory: &Path, file: &PublishedFile) -> Segment {
         let staged = PublishedFile {
             name: staged_name(&file.name),

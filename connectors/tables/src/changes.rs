@@ -1,4 +1,4 @@
-//! An epoch's net changes as a file of their own.
+//! Writes an epoch's net changes to a file.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,15 +16,16 @@ use tidewater_contract::disk::{self, DiskFile};
 use tidewater_contract::sink::{EncodeRows, Encoding, SinkError, TableSpec};
 use tidewater_formats::parquet::encode::{DEFAULT_ROW_GROUP_ROWS, ParquetEncoder, ParquetOptions};
 
-/// Name of the column that says how often a row was put in (above zero) or taken out (below).
+/// The column with the number of times that a row was inserted (positive) or deleted (negative).
 const COUNT: &str = "_count";
 
-/// Writes the net changes in `runs` to the Parquet file `path`: all columns of the table in order, then `_count`;
-/// partition by partition, in canonical order, a row once. Gives the number of rows in it. Runs are handles, so clones of
-/// those that go to [`stage_changes`](crate::stage_changes) will do. It is durable once it is [synced](crate::sync_all).
+/// Writes the net changes in `runs` to the Parquet file `path`: all columns of the table in order, then `_count`.
+/// Each row occurs once; partitions follow one another, each in canonical order. Returns the number of rows. Runs are
+/// handles, so clones of those that go to [`stage_changes`](crate::stage_changes) suffice. The file is durable once
+/// it is [synced](crate::sync_all).
 ///
 /// # Errors
-/// When a run cannot be read or the file not be written.
+/// When a run cannot be read, or the file cannot be written.
 pub fn write_changes(path: &Path, spec: &Arc<TableSpec>, runs: &[Run]) -> Result<u64, SinkError> {
     let layout = Layout::new(Arc::clone(spec))?;
     let mut fields = layout.stored.fields().to_vec();
@@ -35,7 +36,7 @@ pub fn write_changes(path: &Path, spec: &Arc<TableSpec>, runs: &[Run]) -> Result
     let options = ParquetOptions {
         compression: Compression::SNAPPY,
         row_group_rows: DEFAULT_ROW_GROUP_ROWS,
-        // Text may hold finer times than other readers of Parquet know.
+        // A text table may have finer timestamps than other readers of Parquet support.
         exact: !matches!(spec.encoding, Encoding::Parquet { .. }),
     };
     let failed = |error| encode_error(&layout, path, error);

@@ -1,14 +1,14 @@
-//! Text of few values as codes, from the shard to the encoder: what groups, sorts and copies rows moves four bytes a
-//! text, and the encoder, which wants codes, need not find them again.
+//! Represents text columns with few distinct values by codes, from the shard to the encoder. Grouping, sorting and
+//! copying then move four bytes for each text, and the encoder gets the codes that it needs.
 //!
 //! ```text
 //! dictionaries of batches ─ Codes: a shard's own ─ run ─ Coding: all runs of the table ─ dictionary of batches
 //! ```
 //!
-//! 1. A column is coded from its first batch on, if that is a dictionary, until its texts are many.
-//! 2. The codes of a shard stand for the same texts in all of its runs. They follow the order of arrival, so nothing that
-//!    is published may depend on them.
-//! 3. Where one run of a table has plain text, all are read as such.
+//! 1. A column is coded if its first batch is a dictionary, until it has too many texts.
+//! 2. A shard's codes have the same texts in all of its runs. Codes are assigned in the order of arrival, so no
+//!    published byte may depend on them.
+//! 3. If one run of a table has plain text in a column, all runs are read as plain text there.
 
 use std::sync::Arc;
 
@@ -23,29 +23,29 @@ use arrow::error::ArrowError;
 use tidewater_formats::coded_text;
 use tidewater_formats::texts::{NULL, Texts};
 
-/// A column of more texts is plain from then on,
+/// A column with more texts than this becomes plain.
 const TEXTS_MAX: usize = 1 << 16;
-/// and one of longer ones.
+/// A column whose texts have more bytes than this becomes plain.
 const BYTES_MAX: usize = 4 << 20;
 
-/// The texts of each column, `None` where it is plain.
+/// The texts of each column; `None` if it is plain.
 pub(super) type Dictionaries = Vec<Option<ArrayRef>>;
 
-/// A shard's texts, column by column of its files.
+/// A shard's texts, for each column of its files.
 pub(super) struct Codes {
     columns: Vec<Column>,
 }
 
 #[derive(Default)]
 struct Column {
-    /// `None` until the column was coded once.
+    /// `None` until the column is first coded.
     texts: Option<Texts>,
-    /// It came plain, or with too many texts.
+    /// Whether the column came as plain text or has too many texts.
     is_plain: bool,
 }
 
 impl Codes {
-    /// For files of so many columns.
+    /// Codes for files of this number of columns.
     pub fn new(columns: usize) -> Self {
         let columns = std::iter::repeat_with(Column::default).take(columns);
         Self {
@@ -53,7 +53,7 @@ impl Codes {
         }
     }
 
-    /// The codes of a column of a batch; `None` where it is to be plain.
+    /// The codes of a column of a batch; `None` if the column is plain.
     pub fn encode(
         &mut self,
         column: usize,
@@ -74,12 +74,12 @@ impl Codes {
         Ok(Some(Arc::new(UInt32Array::try_new(codes.into(), nulls)?)))
     }
 
-    /// Whether a column has more texts than it should.
+    /// Whether a coded column has too many texts.
     pub fn are_many(&self) -> bool {
         self.columns.iter().any(Column::are_many)
     }
 
-    /// Makes columns of many texts plain from now on.
+    /// Makes columns with too many texts plain from now on.
     pub fn give_up(&mut self) {
         for column in &mut self.columns {
             column.is_plain |= column.are_many();
@@ -92,7 +92,7 @@ impl Codes {
         columns.map(|c| c.texts.is_some() && !c.is_plain).collect()
     }
 
-    /// All texts by their codes, of plain columns those that they had when they were coded.
+    /// All texts in the order of their codes. A plain column has the texts from the time when it was coded.
     pub fn dictionaries(&self) -> Dictionaries {
         let texts = self.columns.iter().map(|column| column.texts.as_ref());
         let array = |texts: &Texts| Arc::new(StringArray::from_iter_values(texts.iter())) as _;
@@ -114,7 +114,7 @@ fn plain_or_coded(rows: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     cast(rows, &DataType::Utf8)
 }
 
-/// How the codes of a run are read, column by column; nothing where all are plain.
+/// How the codes of a run are read, for each column; empty if all are plain.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Coding(Arc<[Option<Reading>]>);
 
@@ -122,15 +122,15 @@ pub(super) struct Coding(Arc<[Option<Reading>]>);
 #[derive(Clone, Debug)]
 struct Reading {
     texts: ArrayRef,
-    /// Where the text of the run's first code is among them.
+    /// The index in `texts` of the run's code 0.
     first: u32,
-    /// Rows stay codes; else they become plain text.
+    /// Whether rows stay codes; otherwise they become plain text.
     stay: bool,
 }
 
 impl Coding {
-    /// How to read the runs of a table, so that the rows of all are alike. Codes stay, as far as they are in all runs and
-    /// if they are to `stay`, and are of one dictionary then: those of all shards, one after another.
+    /// How to read the runs of a table, so that all have the same columns. With `stay`, a column that is coded in all
+    /// runs stays coded, with one dictionary: the concatenation of the dictionaries of all shards.
     pub fn of_runs(runs: &[&Dictionaries], stay: bool) -> Result<Vec<Self>, ArrowError> {
         let width = runs.first().map_or(0, |run| run.len());
         let mut codings: Vec<Vec<Option<Reading>>> = runs.iter().map(|_| Vec::new()).collect();
@@ -183,15 +183,15 @@ impl Coding {
     }
 }
 
-/// The dictionaries of several shards as one.
+/// The dictionaries of several shards, concatenated.
 struct Together<'a> {
     texts: ArrayRef,
-    /// Each of them, and where it begins.
+    /// Each dictionary and where it begins.
     parts: Vec<(&'a ArrayRef, u32)>,
 }
 
 impl<'a> Together<'a> {
-    /// `None` where there are too many texts for one.
+    /// `None` if one dictionary cannot hold all texts.
     fn of(dictionaries: &[&'a ArrayRef]) -> Result<Option<Self>, ArrowError> {
         let mut parts: Vec<(&ArrayRef, u32)> = Vec::new();
         let (mut texts, mut bytes) = (0, 0);
@@ -224,7 +224,7 @@ impl<'a> Together<'a> {
     }
 }
 
-/// A batch of codes as dictionaries, so that its rows can be compared.
+/// A batch with dictionaries in place of codes, so that its rows can be compared.
 pub(super) fn as_dictionaries(
     batch: &RecordBatch,
     dictionaries: &Dictionaries,
@@ -243,7 +243,7 @@ pub(super) fn as_dictionaries(
     RecordBatch::try_new(with_codes(&batch.schema(), &coded, &coded_text()), columns)
 }
 
-/// A batch of dictionaries as codes.
+/// A batch with codes in place of dictionaries.
 pub(super) fn as_codes(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     let coded = |column: &ArrayRef| *column.data_type() == coded_text();
     let columns = batch.columns().iter();
@@ -256,7 +256,7 @@ pub(super) fn as_codes(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     RecordBatch::try_new(schema, columns.collect())
 }
 
-/// A batch of dictionaries as plain text.
+/// A batch with plain text in place of dictionaries.
 pub(super) fn as_text(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     let coded = |column: &ArrayRef| *column.data_type() == coded_text();
     let columns = batch.columns().iter().map(text);
@@ -266,7 +266,7 @@ pub(super) fn as_text(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     RecordBatch::try_new(schema, columns)
 }
 
-/// A column as it is, but for codes, which become text.
+/// A column with dictionaries converted to text.
 pub(super) fn text(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     if *column.data_type() == coded_text() {
         cast(column, &DataType::Utf8)

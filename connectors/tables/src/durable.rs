@@ -1,4 +1,4 @@
-//! Brings what was written to the disk itself, so that it outlives a loss of power.
+//! Syncs files to disk, so that they survive a loss of power.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,13 +11,14 @@ use super::write::in_threads;
 use tidewater_contract::disk;
 use tidewater_contract::sink::SinkError;
 
-/// With more files and directories than this, the whole file system is synced at once: to create 732 partitions of one
-/// small file each took 1.6 to 3.7 s with a sync for each file and directory, 0.4 to 1.0 s with one sync for all. With
-/// fewer, one by one, so as not to wait for what others write.
+/// With more files and directories than this, the whole file system is synced at once. To create 732 partitions of
+/// one small file each took 1.6 to 3.7 s with a sync for each file and directory, and 0.4 to 1.0 s with one sync for
+/// all. Fewer files are synced one by one, so as not to wait for data of other programs.
 #[cfg(target_os = "linux")]
 const ONE_BY_ONE_MAX: usize = 64;
 
-/// Files that are synced at once: each waits for the disk, and a journal commits them together.
+/// The number of files that are synced at the same time. Each sync waits for the disk, and a journal commits them
+/// together.
 const AT_ONCE: usize = 4;
 
 /// Makes a directory, all files below it and their names durable.
@@ -32,7 +33,7 @@ pub(super) fn sync_all_below(directory: &Path) -> Result<(), SinkError> {
     sync_all(paths)
 }
 
-/// Makes the names in some directories durable; one that is not there any more has none.
+/// Makes the names in some directories durable. A directory that no longer exists is skipped.
 pub(super) fn sync_directories(directories: &BTreeSet<PathBuf>) -> Result<(), SinkError> {
     #[cfg(target_os = "linux")]
     if directories.len() > ONE_BY_ONE_MAX {
@@ -52,10 +53,10 @@ pub(super) fn sync_directories(directories: &BTreeSet<PathBuf>) -> Result<(), Si
     sync_all(there.cloned().collect())
 }
 
-/// Makes the content of files, and the names in directories, durable, several at a time.
+/// Makes the content of files and the names in directories durable, several at a time.
 ///
 /// # Errors
-/// When the file system refuses.
+/// When the file system fails.
 pub fn sync_all(paths: Vec<PathBuf>) -> Result<(), SinkError> {
     in_threads(paths, AT_ONCE, |path| sync(&path))?;
     Ok(())
@@ -66,7 +67,7 @@ pub(super) fn sync(path: &Path) -> Result<(), SinkError> {
     disk::sync(path).map_err(SinkError::io("write to disk", path))
 }
 
-/// Everything below `directory` and itself, the innermost first.
+/// All files and directories below `directory`, and itself, innermost first.
 fn collect(directory: &Path, paths: &mut Vec<PathBuf>) -> Result<(), SinkError> {
     for entry in fs::read_dir(directory).map_err(SinkError::io("list the directory", directory))? {
         let entry = entry.map_err(SinkError::io("list the directory", directory))?;
@@ -77,7 +78,7 @@ fn collect(directory: &Path, paths: &mut Vec<PathBuf>) -> Result<(), SinkError> 
             .is_dir()
         {
             if entry.file_name() == MARK {
-                // Its names are all that it holds.
+                // Of a directory, only the names are synced.
                 paths.push(path);
             } else {
                 collect(&path, paths)?;

@@ -1,5 +1,5 @@
-//! A staged directory takes the place of a published one: in one step where the file system can exchange two names, else
-//! in two. Publishing as a whole and the swaps of a commit both go through here.
+//! Replaces a published directory by a staged one: in one step if the file system can exchange two names, else in
+//! two. Both a whole publication and the swaps of a commit use it.
 
 use std::io;
 use std::path::Path;
@@ -8,26 +8,27 @@ use rustix::io::Errno;
 use tidewater_contract::disk;
 use tidewater_contract::sink::SinkError;
 
-/// Where a test may end the process between the two steps.
+/// The point between the two steps at which a test may end the process.
 pub(crate) const BETWEEN: &str = "publish: between the halves of an exchange";
 
-/// Exchanges two names in one step, or says that it cannot.
+/// Exchanges two names in one step, or fails if the file system cannot.
 pub(crate) type Exchange = fn(&Path, &Path) -> io::Result<()>;
 
-/// Where the content is that was replaced.
+/// Where the replaced content is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OldContent {
-    /// Where the new content was staged.
+    /// Where the new content had been staged.
     Staged,
-    /// Where it was set aside.
+    /// Where old content is set aside.
     Aside,
 }
 
-/// Replaces the directory at `target` by the one that is `staged`; the old one is moved to where the new one was, or to
-/// `aside` where the file system cannot exchange the two. A reader may then find nothing between two renames.
+/// Replaces the directory at `target` by the directory `staged`. The old one is moved to where the new one was. If
+/// the file system cannot exchange the two, the old one is moved to `aside`, and a reader may find nothing between
+/// the two renames.
 ///
 /// # Errors
-/// When the file system refuses. The old directory is then in its place, unless the error is [`SinkError::RollBack`].
+/// When the file system fails. The old directory is then in its place, unless the error is [`SinkError::RollBack`].
 pub(crate) fn replace(
     staged: &Path,
     target: &Path,
@@ -59,7 +60,7 @@ fn in_two_steps(staged: &Path, target: &Path, aside: &Path) -> Result<OldContent
     }
 }
 
-/// Whether the file system has no such operation.
+/// Whether the file system does not support the operation.
 fn is_unable(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),

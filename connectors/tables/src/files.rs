@@ -1,5 +1,5 @@
-//! Writes the data files of one partition, and notes what is needed to find them again: their size, their checksum,
-//! and where each row group of a Parquet file begins and ends.
+//! Writes the data files of one partition. Records their sizes and checksums, and where each row group of a Parquet
+//! file begins and ends.
 
 use std::hash::Hasher;
 use std::io::{self, Write};
@@ -19,7 +19,7 @@ use tidewater_formats::csv::encode::CsvEncoder;
 use tidewater_formats::json_lines::encode::JsonLinesEncoder;
 use tidewater_formats::parquet::encode::{ParquetEncoder, ParquetOptions};
 
-/// A file that is written from its beginning to its end.
+/// A file that is written sequentially and hashed.
 pub(super) struct HashedFile {
     file: DiskFile,
     hash: XxHash3_64,
@@ -48,7 +48,7 @@ impl HashedFile {
     }
 }
 
-/// What a file holds, and what tells it from another one.
+/// The size and checksum of a file, and its stamp.
 pub(super) struct FileContent {
     pub bytes: u64,
     pub checksum: u64,
@@ -99,7 +99,7 @@ impl Form {
         }
     }
 
-    /// Ending of the files' names.
+    /// The extension of the files.
     pub fn extension(&self) -> &'static str {
         match self {
             Self::Parquet(_) => "parquet",
@@ -108,7 +108,7 @@ impl Form {
         }
     }
 
-    /// Rows of a row group at most; `None` where there are no row groups.
+    /// The most rows of a row group; `None` if the format has no row groups.
     fn group_rows(&self) -> Option<u64> {
         match self {
             Self::Parquet(options) => u64::try_from(options.row_group_rows).ok(),
@@ -132,7 +132,7 @@ impl Form {
     }
 }
 
-/// Name of a data file.
+/// The name of a data file.
 pub(super) fn file_name(number: u64, extension: &str) -> String {
     format!("part-{number:05}.{extension}")
 }
@@ -166,7 +166,7 @@ struct OpenFile {
 }
 
 impl<'a> Files<'a> {
-    /// Files of at most `rows_max` rows in `directory`, numbered from `first_number`.
+    /// A writer of files of at most `rows_max` rows in `directory`, numbered from `first_number`.
     pub fn new(
         layout: &'a Layout,
         form: &'a Form,
@@ -185,7 +185,7 @@ impl<'a> Files<'a> {
         }
     }
 
-    /// Appends rows, in a new file where the present one is full.
+    /// Appends rows. Begins a new file when the current one is full.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<(), SinkError> {
         let mut start = 0;
         while start < batch.num_rows() {
@@ -206,8 +206,8 @@ impl<'a> Files<'a> {
         Ok(())
     }
 
-    /// Ends the last file and tells what was written. Where nothing was, there is one file without rows if
-    /// `never_none`.
+    /// Ends the last file and returns all files. If no row was written and `never_none` is set, there is one file
+    /// without rows.
     pub fn finish(mut self, never_none: bool) -> Result<Vec<PublishedFile>, SinkError> {
         if never_none && self.open.is_none() && self.done.is_empty() {
             self.begin()?;
@@ -258,12 +258,12 @@ impl<'a> Files<'a> {
     }
 }
 
-/// Follows the rows of a file and notes the first and the last of each row group.
+/// Records the first and the last row of each row group of a file.
 struct Groups {
-    /// `None` where the file has none.
+    /// `None` if the file has no row groups.
     rows_max: Option<u64>,
     done: Vec<PublishedGroup>,
-    /// Of the open group: its rows, the key of its first, and its last row so far.
+    /// The open group: its number of rows, the key of its first row, and its last row so far.
     open: Option<(u64, Vec<u8>, RecordBatch)>,
 }
 

@@ -7,7 +7,7 @@ use arrow::compute::{concat, interleave};
 use arrow::datatypes::{SchemaRef, UInt32Type};
 use arrow::error::ArrowError;
 
-/// Stretches of fewer rows on average are picked one by one.
+/// If stretches have fewer rows than this on average, rows are picked one by one.
 const STRETCH_ROWS_MIN: usize = 16;
 
 /// The rows at `picks`, `(source, row)` each, in that order. Rows that follow each other in their source are copied as

@@ -9,14 +9,14 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use super::layout::Layout;
 use tidewater_contract::sink::SinkError;
 
-/// The name that stands for NULL.
+/// The name for NULL.
 pub(super) const NULL_NAME: &str = "__HIVE_DEFAULT_PARTITION__";
 
 const FORMAT: FormatOptions<'static> = FormatOptions::new()
     .with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"))
     .with_timestamp_tz_format(Some("%Y-%m-%d %H:%M:%S%.f%:z"));
 
-/// Whether values of `data_type` have one text each, which readers turn back into the same value.
+/// Whether each value of `data_type` has exactly one text, from which readers get the same value.
 pub fn can_partition_by(data_type: &DataType) -> bool {
     use DataType::{
         Boolean, Date32, Decimal32, Decimal64, Decimal128, Decimal256, LargeUtf8, Timestamp, Utf8,
@@ -32,7 +32,7 @@ pub fn can_partition_by(data_type: &DataType) -> bool {
         )
 }
 
-/// Directory of a partition below the table's. `values` holds one row of each partition column, outermost first.
+/// The directory of a partition below the table's. `values` has one row of each partition column, outermost first.
 pub(super) fn partition_path(layout: &Layout, values: &[ArrayRef]) -> Result<PathBuf, SinkError> {
     let mut path = PathBuf::new();
     for (&index, value) in layout.spec.partition_by.iter().zip(values) {
@@ -63,8 +63,8 @@ fn value_name(layout: &Layout, column: &str, value: &dyn Array) -> Result<String
     Ok(escape(&text))
 }
 
-/// Percent-encodes what Hive and Spark do: control characters and those with a meaning in paths or patterns. Other
-/// characters, Korean ones say, stand as they are.
+/// Percent-encodes the characters that Hive and Spark encode: control characters, and those with a meaning in paths
+/// or patterns. All others, such as Korean ones, are unchanged.
 pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -78,7 +78,7 @@ pub(super) fn escape(text: &str) -> String {
     escaped
 }
 
-/// The text behind an [escaped](escape) one.
+/// The text of an [escaped](escape) one.
 pub(super) fn unescape(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

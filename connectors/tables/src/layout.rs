@@ -1,12 +1,12 @@
-//! How a table's rows are kept, compared and split: the one place that knows the canonical order.
+//! How a table's rows are stored, compared and split. Only this module defines the canonical order.
 //!
-//! Rows are ordered by (partition columns, `ORDER BY`, all remaining columns from the left); ascending with NULL first
-//! where `ORDER BY` says nothing. Stored values that compare equal have the same bits (see [`super::values`]), so the
-//! order of a multiset of rows is unique. NaN comes after every number.
+//! Rows are ordered by the partition columns, then `ORDER BY`, then all remaining columns from the left; columns
+//! outside `ORDER BY` are ascending with NULL first. Stored values that compare equal have the same bits (see
+//! [`super::values`]), so a multiset of rows has one order. NaN is after every number.
 //!
-//! A row's key is two byte strings that compare as the values do: the *prefix* holds `ORDER BY` and the first column
-//! after it, the *rest* the others. The rest is only made where prefixes tie: a table whose first column is unique
-//! never pays for the width of its rows.
+//! A row's key consists of two byte strings that compare as the values do: the *prefix* has `ORDER BY` and the first
+//! column after it, the *rest* the other columns. The rest is only computed if prefixes are equal. A table whose
+//! first column is unique never needs it.
 
 use std::cell::OnceCell;
 use std::cmp::Ordering;
@@ -23,14 +23,14 @@ use super::hive::can_partition_by;
 use super::values::{stored_field, stored_type, to_stored};
 use tidewater_contract::sink::{Encoding, SinkError, TableSpec};
 
-/// Bytes of a row's key that are kept to tell where a row group begins and ends.
+/// The bytes of a key that are kept as a bound of a row group.
 const BOUND_BYTES: usize = 64;
 
-/// A table's columns as the sink keeps them, and their order.
+/// A table's columns as the sink stores them, and their order.
 pub(super) struct Layout {
     /// The table.
     pub spec: Arc<TableSpec>,
-    /// All columns, in the types in which they are kept.
+    /// All columns in their stored types.
     pub stored: SchemaRef,
     /// The columns of a data file: `stored` without the partition columns.
     pub file: SchemaRef,
@@ -41,7 +41,7 @@ pub(super) struct Layout {
     rest: Option<KeyPart>,
 }
 
-/// Some columns of the file, and how to make bytes of them.
+/// Some columns of the file, and their conversion to bytes.
 struct KeyPart {
     columns: Vec<usize>,
     converter: RowConverter,
@@ -69,7 +69,7 @@ impl KeyPart {
     }
 }
 
-/// A batch of file columns with its rows' keys.
+/// A batch of file columns with the keys of its rows.
 pub(super) struct Keyed {
     /// The rows.
     pub batch: RecordBatch,
@@ -78,14 +78,14 @@ pub(super) struct Keyed {
 }
 
 impl Keyed {
-    /// The first part of the key of `row`: decides the order wherever two differ.
+    /// The first part of the key of `row`. It determines the order if it differs.
     pub fn prefix(&self, row: usize) -> &[u8] {
         self.prefix.row(row).data()
     }
 }
 
 impl Layout {
-    /// Checks the spec and derives what is needed to sort and split its rows.
+    /// Checks the spec and derives its layout.
     pub fn new(spec: Arc<TableSpec>) -> Result<Self, SinkError> {
         check_columns(&spec)?;
         let fields = spec.schema.fields().iter();
@@ -137,7 +137,7 @@ impl Layout {
         })
     }
 
-    /// An Arrow error as this table's.
+    /// An Arrow error with this table's name.
     pub fn sort_error(&self, source: ArrowError) -> SinkError {
         SinkError::Sort {
             table: self.spec.name.clone(),
@@ -145,14 +145,14 @@ impl Layout {
         }
     }
 
-    /// `batch`, whose columns are the table's in order, in the types in which they are kept.
+    /// Converts `batch`, which has the table's columns in order, to the stored types.
     pub fn to_stored(&self, batch: &RecordBatch) -> Result<RecordBatch, SinkError> {
         let columns = self.convert(batch, &mut |_, _| Ok(None))?;
         RecordBatch::try_new(Arc::clone(&self.stored), columns)
             .map_err(|source| self.sort_error(source))
     }
 
-    /// [`to_stored`](Self::to_stored), but for columns of files that are text and that `codes` takes.
+    /// Like [`to_stored`](Self::to_stored), but text columns of files become codes if `codes` has them as coded.
     pub fn to_codes(
         &self,
         batch: &RecordBatch,
@@ -175,7 +175,8 @@ impl Layout {
         RecordBatch::try_new(Arc::new(schema), columns).map_err(|source| self.sort_error(source))
     }
 
-    /// The columns of `batch`: as `encode` has them, which is given their numbers, or in the types in which they are kept.
+    /// The columns of `batch`: the results of `encode`, which gets a column's index, or else the columns in their
+    /// stored types.
     fn convert(
         &self,
         batch: &RecordBatch,
@@ -223,7 +224,7 @@ impl Layout {
         columns.map(convert).collect()
     }
 
-    /// Adds up how often equal rows count.
+    /// Adds the counts of equal rows.
     pub fn sum(&self, left: i64, right: i64) -> Result<i64, SinkError> {
         let too_many = || {
             ArrowError::ArithmeticOverflow(
@@ -234,7 +235,7 @@ impl Layout {
             .ok_or_else(|| self.sort_error(too_many()))
     }
 
-    /// Bytes that order a stored batch's rows by partition; `None` when the table has no partition columns.
+    /// Keys that order the rows of a stored batch by partition; `None` for a table without partition columns.
     pub fn partition_keys(&self, stored: &RecordBatch) -> Result<Option<Rows>, SinkError> {
         let Some(converter) = &self.partition else {
             return Ok(None);
@@ -251,7 +252,7 @@ impl Layout {
             .map_err(|source| self.sort_error(source))
     }
 
-    /// The values of the partition columns behind a key, one row of each.
+    /// The values of the partition columns for a key, one row of each.
     pub fn partition_values(&self, key: &[u8]) -> Result<Vec<ArrayRef>, SinkError> {
         let Some(converter) = &self.partition else {
             return Ok(Vec::new());
@@ -262,7 +263,7 @@ impl Layout {
             .map_err(|source| self.sort_error(source))
     }
 
-    /// Makes the keys of a batch of file columns.
+    /// Computes the keys of a batch of file columns.
     pub fn key(&self, batch: RecordBatch) -> Result<Keyed, SinkError> {
         let prefix = self
             .prefix
@@ -301,8 +302,8 @@ impl Layout {
         Ok(left.0.row(left.1).data().cmp(right.0.row(right.1).data()))
     }
 
-    /// The key of a batch's first row, cut to [`BOUND_BYTES`]: bounds compare as the rows do, but for rows whose keys
-    /// differ only behind the cut, which compare equal.
+    /// The key of a batch's first row, cut to [`BOUND_BYTES`]. Bounds compare as the rows do, except that rows whose
+    /// keys differ only after the cut compare equal.
     pub fn bound(&self, batch: &RecordBatch) -> Result<Vec<u8>, SinkError> {
         let row = batch.slice(0, 1);
         let mut bound = Vec::new();

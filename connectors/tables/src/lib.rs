@@ -6,38 +6,39 @@
 //! worker n ─ TableShard ─ sorted runs ─┘
 //! ```
 //!
-//! A run of a job goes through it once:
-//! 1. [`Staging::open`] with the directories of all tables: checks that each may be replaced.
-//! 2. A [`TableShard`] per worker and table; [`push`](TableShard::push) rows with their diffs; [`finish`](TableShard::finish).
-//! 3. [`write_tables`] with the runs of all shards.
+//! Steps of a run:
+//! 1. [`Staging::open`] gets the directories of all tables and checks that each may be replaced.
+//! 2. Each worker has a [`TableShard`] for each table. It [pushes](TableShard::push) rows with their diffs and
+//!    [finishes](TableShard::finish).
+//! 3. [`write_tables`] writes the runs of all shards.
 //! 4. [`publish`].
 //!
-//! A run with durable state publishes what changed instead, see the module `amend`: a [`TableShard`]'s runs go to
+//! A run with a state publishes only changes (see the module `amend`): a [`TableShard`]'s runs go to
 //! [`stage_changes`] and [`apply_swaps`].
 //!
-//! Dropping the [`Staging`] before the last step removes what was staged and leaves every table as it was.
+//! Dropping the [`Staging`] before the last step removes all staged files and leaves every table unchanged.
 //!
 //! # Invariants
-//! 1. **Canonical.** The bytes of a table are a function of its spec and of the multiset of rows pushed: not of the
-//!    number of shards, the order of pushes, how rows were cut into batches, the byte budget or the number of threads.
-//! 2. **Exact.** A row is written as often as its diffs sum up to. A sum below zero is an error, never a missing row.
-//! 3. **Bounded.** A shard holds no more than its byte budget, what sorting that takes, and the texts that it has codes of;
-//!    writing holds these texts, one small batch of each run and one row group for each thread.
-//! 4. **Old or new.** A reader of one table sees its old files or its new ones, never a mix and never none: the
-//!    directories are exchanged in one step by the kernel. Where the file system cannot do that, there is a moment
-//!    between two renames in which the table is absent.
-//! 5. **All or nothing.** A run that fails, in whatever step, leaves all tables as they were: those already
+//! 1. **Canonical.** The bytes of a table depend only on its spec and the multiset of pushed rows, not on the number
+//!    of shards, the order of pushes, the batches, the byte budget or the number of threads.
+//! 2. **Exact.** A row is written as often as the sum of its diffs. A negative sum is an error.
+//! 3. **Bounded.** A shard needs no more memory than its byte budget, the memory to sort that much, and the texts of
+//!    its codes. Writing needs these texts, one small batch of each run, and one row group for each thread.
+//! 4. **Old or new.** A reader of one table sees either its old or its new files, since the kernel exchanges the
+//!    directories in one step. If the file system cannot do that, the table is absent for a moment between two
+//!    renames.
+//! 5. **All or nothing.** A run that fails in any step leaves all tables unchanged: tables that were already
 //!    exchanged are exchanged back. Only a crash between two exchanges leaves some tables new and some old, each of
-//!    them whole; the next run writes them all.
-//! 6. **Durable first.** Files and directories are on the disk before any table is exchanged.
-//! 7. **Nothing foreign is lost.** A directory is replaced only if all it holds looks like a table.
-//! 8. **Marked.** A published table says whose it is (the module `owner`).
-//! 9. **No litter.** What a dead process staged is removed by the next run beside it; spilled runs have no name and go
-//!    with their process.
+//!    them whole. The next run writes them all.
+//! 6. **Durable first.** Files and directories are on disk before any table is exchanged.
+//! 7. **Nothing foreign is lost.** A directory is replaced only if everything in it looks like a table.
+//! 8. **Marked.** A published table names its owner (see the module `owner`).
+//! 9. **No litter.** The next run in the same directory removes the staged files of a dead process. Spill files have
+//!    no name and disappear with their process.
 //!
 //! # Guarantee
-//! Exactly-once for each run: publishing replaces a table's whole content, so a run that is repeated after a crash ends
-//! in the same bytes.
+//! Each run is published exactly once: it replaces the whole content of its tables, so repeating it after a crash
+//! gives the same bytes.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 

@@ -1,6 +1,5 @@
-//! Looks at published files without reading them: size, time of modification and inode tell whether each is the one that
-//! was published. Only a file of which one of these differs is read, and compared by its checksum: one that was copied or
-//! touched holds what was published.
+//! Checks published files by size, time of modification and inode. Only a file of the right size whose time or inode
+//! differs is read. If its checksum is right, it was only copied or touched.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +13,7 @@ use tidewater_contract::sink::{SinkError, TableSpec};
 use super::manifest::{PublishedFile, PublishedPartition};
 use super::published::{Fault, is_as_published, parquet_path};
 
-/// What tells a file from another of the same name and size.
+/// Distinguishes a file from another one of the same name and size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileStamp {
     inode: u64,
@@ -22,7 +21,7 @@ pub struct FileStamp {
 }
 
 impl FileStamp {
-    /// That of a file.
+    /// The stamp of a file.
     pub fn of(found: &fs::Metadata) -> Self {
         let seconds = found.mtime().saturating_mul(1_000_000_000);
         Self {
@@ -32,22 +31,22 @@ impl FileStamp {
     }
 }
 
-/// What became of a table's files.
+/// The result of a check of a table's files.
 #[derive(Debug, Default)]
 pub struct TableLook {
-    /// Files that are not what was published, below the table's directory; empty for the directory itself.
+    /// Files that differ from the published ones, below the table's directory. An empty path is the directory itself.
     pub damaged: Vec<(PathBuf, Fault)>,
-    /// Whether the Parquet copy of a table in text is what was published; true without one.
+    /// Whether the Parquet copy of a text table is unchanged; true for other tables.
     pub has_copy: bool,
-    /// Partitions whose files are what was published and have other stamps.
+    /// Partitions whose files are unchanged but have new stamps.
     pub restamped: BTreeMap<String, PublishedPartition>,
 }
 
-/// Looks at a table, with its shadow where it is published as text. A file that was recorded without a stamp is taken for
-/// what was published if it has its size.
+/// Checks a table, and its shadow if it is a text table. A file that was recorded without a stamp passes if its size
+/// is right.
 ///
 /// # Errors
-/// When a file cannot be looked up, or not be read.
+/// When a file's metadata or content cannot be read.
 pub fn look(
     spec: &TableSpec,
     shadow: Option<&Path>,
@@ -91,10 +90,10 @@ pub fn look(
     Ok(look)
 }
 
-/// What a look at a file came to.
+/// The result of a check of a file.
 enum Seen {
     Same,
-    /// Its content is the same.
+    /// Its content is the same, but not its stamp.
     Restamped,
     Damaged(Fault),
 }

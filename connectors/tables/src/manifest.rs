@@ -1,4 +1,4 @@
-//! What a commit's record says of a published table: its partitions, their files and the row groups of these.
+//! The record of a published table in a commit: its partitions, their files, and the row groups of these.
 
 use serde::{Deserialize, Serialize};
 use tidewater_contract::sink::SinkError;
@@ -10,20 +10,20 @@ use super::look::FileStamp;
 pub struct PublishedGroup {
     /// Rows in it.
     pub rows: u64,
-    /// Beginning of the first row's key.
+    /// The beginning of the first row's key.
     pub first: Vec<u8>,
-    /// Beginning of the last row's key.
+    /// The beginning of the last row's key.
     pub last: Vec<u8>,
 }
 
-/// The Parquet file behind a text file.
+/// The Parquet copy of a text file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShadowFile {
     /// Its size.
     pub bytes: u64,
     /// XXH3 of its bytes.
     pub checksum: u64,
-    /// What tells it from another file of this name and size.
+    /// Distinguishes it from another file of this name and size.
     #[serde(default)]
     pub stamp: Option<FileStamp>,
 }
@@ -39,16 +39,16 @@ pub struct PublishedFile {
     pub bytes: u64,
     /// XXH3 of its bytes.
     pub checksum: u64,
-    /// What tells it from another file of this name and size; none was recorded by older versions.
+    /// Distinguishes it from another file of this name and size. Older versions did not record it.
     #[serde(default)]
     pub stamp: Option<FileStamp>,
-    /// The row groups of the file that is read back: this one, or its shadow.
+    /// The row groups of the file that is read back: this file or its shadow.
     pub groups: Vec<PublishedGroup>,
-    /// The shadow, of a text file.
+    /// The shadow of a text file.
     pub shadow: Option<ShadowFile>,
 }
 
-/// What is published of one partition.
+/// The published files of one partition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublishedPartition {
     /// Its files, by name.
@@ -62,16 +62,16 @@ impl PublishedPartition {
     }
 }
 
-/// What the last commit says is published.
+/// The record of the last commit.
 pub trait Published {
-    /// A partition of a table, `None` where there is none. `path` is relative to the table's directory, such as
-    /// `a=1/b=2`, and empty for a table without partitions. Only partitions that change are asked for.
+    /// A partition of a table; `None` if it does not exist. `path` is relative to the table's directory, such as
+    /// `a=1/b=2`, and empty for a table without partitions. Called only for partitions that change.
     ///
     /// # Errors
     /// When the record cannot be read.
     fn partition(&self, table: &str, path: &str) -> Result<Option<PublishedPartition>, SinkError>;
 
-    /// The paths of all partitions of a table. Asked for when a table is replaced.
+    /// The paths of all partitions of a table. Called when a table is replaced.
     ///
     /// # Errors
     /// When the record cannot be read.

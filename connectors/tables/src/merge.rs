@@ -1,9 +1,9 @@
 //! Merges the sorted segments of one partition into its rows.
 //!
-//! 1. A row comes out as often as its diffs sum up to over all segments; a sum below zero is an error.
-//! 2. Of changes, whose sums may be of either sign, each row comes out once, with its sum, and not at all where that is
-//!    zero ([`Merge::next_change`]).
-//! 3. No more is in memory than one batch of each segment and one batch of output.
+//! 1. A row is output as often as the sum of its diffs over all segments. A negative sum is an error.
+//! 2. For changes, whose sums may be negative, each row is output once with its sum, or not at all if that is zero
+//!    ([`Merge::next_change`]).
+//! 3. Only one batch of each segment and one output batch are in memory.
 
 use std::rc::Rc;
 
@@ -22,18 +22,18 @@ const BATCH_ROWS: usize = 1024;
 pub(super) struct Merge<'a> {
     layout: &'a Layout,
     cursors: Vec<Cursor>,
-    /// Indices into `cursors`: a binary heap, the least row first.
+    /// Indices into `cursors`, as a binary heap with the least row first.
     heap: Vec<usize>,
-    /// Place in the heap of the second least row, while it is known.
+    /// The position in the heap of the second least row, if known.
     runner_up: Option<usize>,
-    /// Batches that `picks` and `last` point into.
+    /// The batches that `picks` and `last` refer to.
     sources: Vec<Rc<Keyed>>,
     picks: Vec<(usize, usize)>,
-    /// Of changes: how often each pick counts.
+    /// For changes: the count of each pick.
     sums: Option<Vec<i64>>,
-    /// The row met last, with the sum of its diffs so far.
+    /// The current row with the sum of its diffs so far.
     last: Option<Last>,
-    /// A row that is still to be picked so many times.
+    /// A row, and how many more times it must be picked.
     repeat: Option<(usize, usize, i64)>,
 }
 
@@ -41,10 +41,10 @@ struct Cursor {
     reader: SegmentReader,
     keyed: Rc<Keyed>,
     counts: Option<Int64Array>,
-    /// No two of its rows are equal.
+    /// Whether its rows are distinct.
     distinct: bool,
     row: usize,
-    /// Where `keyed` is in the merge's sources.
+    /// The index of `keyed` in the merge's sources.
     source: usize,
 }
 
@@ -95,7 +95,8 @@ impl<'a> Merge<'a> {
         Ok(merge)
     }
 
-    /// The next changes, `None` after the last. For a merge that is asked for nothing else.
+    /// The next changes; `None` after the last. A merge must not be used with [`next_batch`](Self::next_batch) as
+    /// well.
     pub fn next_change(&mut self) -> Result<Option<Counted>, SinkError> {
         self.sums.get_or_insert_default();
         let Some(batch) = self.next_batch()? else {
@@ -125,7 +126,7 @@ impl<'a> Merge<'a> {
         Ok(Some(batch))
     }
 
-    /// Takes the least row off the heap.
+    /// Processes the least row of the heap.
     fn step(&mut self) -> Result<(), SinkError> {
         let index = self.heap[0];
         let cursor = &self.cursors[index];
@@ -181,8 +182,8 @@ impl<'a> Merge<'a> {
         self.restore_heap()
     }
 
-    /// Restores the heap after its first row changed. Segments often give many rows in turn (input comes nearly in
-    /// order): as long as they do, one comparison a row is enough.
+    /// Restores the heap after its first row changed. Input is often nearly in order, so many consecutive rows come
+    /// from one segment. As long as they do, one comparison for each row is enough.
     fn restore_heap(&mut self) -> Result<(), SinkError> {
         let runner_up = match self.runner_up {
             Some(known) => known,
@@ -198,7 +199,7 @@ impl<'a> Merge<'a> {
         Ok(())
     }
 
-    /// The last row's diffs are complete: picks it as often as they say.
+    /// Picks the last row as often as its diffs say, which are complete now.
     fn settle_last(&mut self) -> Result<(), SinkError> {
         let Some(Last {
             source, row, total, ..
@@ -262,7 +263,7 @@ impl<'a> Merge<'a> {
             .is_lt())
     }
 
-    /// Drops the batches that no cursor stands in and no open row points to.
+    /// Drops the batches that no cursor and no open row refer to.
     fn forget_spent_sources(&mut self) {
         let mut kept: Vec<Rc<Keyed>> = Vec::with_capacity(self.cursors.len() + 1);
         let old = std::mem::take(&mut self.sources);
@@ -284,7 +285,7 @@ impl<'a> Merge<'a> {
     }
 }
 
-/// A row that is not there as often as it is taken back.
+/// The error for a row that is retracted more often than it is there.
 pub(super) fn taken_back(
     layout: &Layout,
     batch: &RecordBatch,

@@ -1,4 +1,4 @@
-//! `STORED AS` and `OPTIONS` of a sink.
+//! `STORED AS` and `OPTIONS` of a published table.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,10 @@ use parquet::basic::{Compression, GzipLevel, ZstdLevel};
 use tidewater_contract::sink::{Encoding, SinkError};
 use tidewater_formats::parquet::encode::DEFAULT_ROW_GROUP_ROWS;
 
-/// Rows of a row group at most: what a reader holds of one column must fit its memory.
+/// The most rows of a row group, so that a column of it fits into a reader's memory.
 const ROW_GROUP_ROWS_MAX: usize = 16 * 1024 * 1024;
 
-/// The encoding that `STORED AS format OPTIONS (options)` asks for; names in any case.
+/// The encoding for `STORED AS format OPTIONS (options)`. Names are case-insensitive.
 ///
 /// | format | options |
 /// |---|---|
@@ -19,7 +19,7 @@ const ROW_GROUP_ROWS_MAX: usize = 16 * 1024 * 1024;
 /// | `JSON` | none |
 ///
 /// # Errors
-/// When the format, an option or a value is not known; the message lists what is.
+/// When the format, an option or a value is unknown. The message lists the known ones.
 pub fn parse_encoding(
     format: &str,
     options: &BTreeMap<String, String>,

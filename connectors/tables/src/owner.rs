@@ -1,4 +1,4 @@
-//! Whose a published table is: its owner's mark, `_tidewater` in the table's directory.
+//! The owner of a published table, recorded in its mark: the entry `_tidewater` of the table's directory.
 //!
 //! ```text
 //! out/by_day/_tidewater/job sales
@@ -7,9 +7,11 @@
 //!                       commit 12 at 1764456000        the same
 //! ```
 //!
-//! 1. The mark is a directory of empty directories, whose names say it. Polars refuses a directory that holds a second
-//!    kind of file, and DuckDB reads every file that a glob finds; no reader looks at a directory without files.
-//! 2. It comes with the table, by the same rename or swap. It names the last commit that changed the table.
+//! 1. The mark is a directory of empty directories, whose names are its content. Polars refuses a directory with a
+//!    second kind of file, and DuckDB reads every file that a glob finds, but readers ignore directories without
+//!    files.
+//! 2. The mark is published with the table, by the same rename or swap. It names the last commit that changed the
+//!    table.
 //! 3. A table without a mark was published by an older version, or by another program.
 
 use std::fs;
@@ -24,12 +26,12 @@ use super::quarantine::own_ending;
 use tidewater_contract::disk;
 use tidewater_contract::sink::{SinkError, TableSpec};
 
-/// The name of the mark in a table's directory.
+/// The name of a mark in its table's directory.
 pub(super) const MARK: &str = "_tidewater";
-/// Where a mark is made that comes to its place by itself.
+/// The name of a mark while it is written into the directory of a published table.
 pub(super) const NEW_MARK: &str = "_tidewater.new";
 
-/// Characters of a name that a mark holds; of a longer one it holds a hash besides.
+/// The most characters of a name in a mark. A longer name is cut and followed by a hash.
 const NAME_MAX: usize = 48;
 
 /// Who published a table.
@@ -37,7 +39,7 @@ const NAME_MAX: usize = 48;
 pub struct TableOwner {
     job: String,
     view: String,
-    /// The commit that changed the table last; `None` of a run without a state.
+    /// The commit that changed the table last; `None` for a run without a state.
     pub commit: Option<OwnerCommit>,
 }
 
@@ -48,12 +50,12 @@ pub struct OwnerCommit {
     pub state: String,
     /// Its epoch.
     pub epoch: u64,
-    /// When it was made, in seconds since 1970.
+    /// When it was committed, in seconds since 1970.
     pub committed_at: u64,
 }
 
 impl TableOwner {
-    /// A job that publishes a view.
+    /// The owner of a view's table.
     pub fn new(job: &str, view: &str, commit: Option<OwnerCommit>) -> Self {
         Self {
             job: fitting(job),
@@ -77,7 +79,7 @@ impl TableOwner {
         (&self.job, &self.view) == (&other.job, &other.view)
     }
 
-    /// The owner of the table in a directory; `None` where there is no mark that can be read.
+    /// The owner of the table in a directory; `None` if there is no readable mark.
     ///
     /// # Errors
     /// When the mark cannot be listed.
@@ -132,7 +134,7 @@ impl TableOwner {
         names
     }
 
-    /// Puts the mark into the directory of a table that is staged.
+    /// Writes the mark into the directory of a staged table.
     pub(super) fn stage(&self, table: &Path) -> Result<PathBuf, SinkError> {
         self.make(table.join(MARK))
     }
@@ -146,10 +148,10 @@ impl TableOwner {
         Ok(mark)
     }
 
-    /// Puts the mark beside the files of a table that is published and has none.
+    /// Writes the mark into the directory of a published table that has none.
     ///
     /// # Errors
-    /// When the file system refuses.
+    /// When the file system fails.
     pub fn mark(&self, table: &Path) -> Result<(), SinkError> {
         let new = table.join(NEW_MARK);
         disk::remove_dir_all(&new).map_err(SinkError::io("remove", &new))?;
@@ -159,13 +161,13 @@ impl TableOwner {
     }
 }
 
-/// Whether an entry of a table's directory is its mark, or was to become it.
+/// Whether an entry of a table's directory is its mark or an unfinished one.
 pub(super) fn is_mark(name: &str) -> bool {
     name == MARK || name == NEW_MARK
 }
 
-/// Whether a table without a mark can be one that an older version published by this declaration: its files have the
-/// declared format, and its partitions the declared columns. An absent or empty directory is none that speaks against it.
+/// Whether an older version may have published a table without a mark by this declaration: its files have the
+/// declared format, and its partitions the declared columns. An absent or empty directory passes.
 ///
 /// # Errors
 /// When a directory cannot be listed.
@@ -217,7 +219,7 @@ fn is_absent(error: &io::Error) -> bool {
     )
 }
 
-/// A name that fits into the name of a directory, unlike any other.
+/// A unique form of a name that fits into the name of a directory.
 fn fitting(name: &str) -> String {
     let Some((end, _)) = name.char_indices().nth(NAME_MAX) else {
         return name.to_owned();

@@ -31,10 +31,10 @@ use super::target::is_marker;
 use tidewater_contract::disk;
 use tidewater_contract::sink::SinkError;
 
-/// Bytes that are read at once for a checksum.
+/// The bytes that are read at a time for a checksum.
 const CHECK_BYTES: usize = 256 * 1024;
 
-/// Stages the new content of a partition that changes.
+/// Stages the new files of a changed partition.
 pub(super) fn change_partition(
     table: &Table,
     path: PathBuf,
@@ -61,31 +61,31 @@ pub(super) fn change_partition(
     partition.finish(old, published.is_some(), has_markers, files)
 }
 
-/// A file of the new partition, as it is read back.
+/// A file of the new partition, in the form that is read back.
 struct NewFile {
     file: PublishedFile,
-    /// Which of the old files it is; `None` when it is staged.
+    /// The index of the old file; `None` for a staged file.
     old: Option<usize>,
 }
 
-/// One partition while its new content is staged.
+/// A partition while its new files are staged.
 struct Partition<'a> {
     table: &'a Table,
     path: PathBuf,
-    /// Where its files are staged that are read back.
+    /// Where the files that are read back are staged.
     staged: PathBuf,
-    /// Of the next file that is staged. No name of an old file is given to a new one, unless it comes alone: a reader
-    /// that has listed the old directory finds no file of the new one under a name it knows.
+    /// The number of the next staged file. A new file gets a name that no old file has, unless it replaces the only
+    /// file: a reader that has listed the old directory then finds no new file under a name that it knows.
     next_number: u64,
-    /// The old files as they are read back.
+    /// The old files, in the form that is read back.
     old: Vec<PublishedFile>,
-    /// Those whose content was checked.
+    /// The old files whose content was checked.
     checked: BTreeSet<usize>,
 }
 
 impl Partition<'_> {
-    /// Checks that the published directories hold what was published and nothing else. Tells whether others left their
-    /// markers in one, which go with its next content.
+    /// Checks that the published directories have exactly the published files. Returns whether there are also markers
+    /// of other programs, which are removed with the old content.
     fn check_listing(&self, old: &[PublishedFile], exists: bool) -> Result<bool, SinkError> {
         let mut has_markers = false;
         for (root, extension) in self.table.roots() {
@@ -126,7 +126,7 @@ impl Partition<'_> {
         Ok(has_markers)
     }
 
-    /// Checks the content of an old file before it is read back, once.
+    /// Checks the content of an old file before it is first read back.
     fn check(&mut self, index: usize) -> Result<(), SinkError> {
         if !self.checked.insert(index) {
             return Ok(());
@@ -214,7 +214,7 @@ impl Partition<'_> {
         self.put_in(files, net)
     }
 
-    /// Patches the files that hold retracted rows, the smallest first; what is left of the changes are insertions.
+    /// Patches the files with retracted rows, smallest first. Returns the remaining changes, which are insertions.
     fn take_out(&mut self, files: &mut Vec<NewFile>, net: Net) -> Result<Net, SinkError> {
         let layout = &self.table.layout;
         let mut changes = in_memory(layout, net.segment)?;
@@ -268,9 +268,9 @@ impl Partition<'_> {
         })
     }
 
-    /// Writes rows that are put in, merged with the files that are small beside them. A file is merged only into one
-    /// that is half as large again or more, or while it is very small, so that a row is written as often as the
-    /// logarithm of the partition's size.
+    /// Writes inserted rows, merged with small files. A file is merged only if the result is at least half as large
+    /// again, or if it is very small. So the number of times that a row is rewritten grows with the logarithm of the
+    /// partition's size.
     fn put_in(&mut self, mut files: Vec<NewFile>, net: Net) -> Result<Vec<NewFile>, SinkError> {
         let sizes = self.table.sizes;
         let rows: u64 = files.iter().map(|file| file.file.rows).sum();
@@ -316,7 +316,7 @@ impl Partition<'_> {
         Ok(self.table.segment(&self.old_directory(), &file.file))
     }
 
-    /// Removes files that were staged and then merged into others.
+    /// Removes staged files that were then merged into others.
     fn remove_unused(&self, kept: &[NewFile], merged: &[NewFile]) -> Result<(), SinkError> {
         let used = |name: &str| {
             let mut files = kept.iter().chain(merged);
@@ -333,7 +333,7 @@ impl Partition<'_> {
         Ok(())
     }
 
-    /// Puts the staged directories in order, and says what is to be swapped.
+    /// Completes the staged directories and returns the swaps.
     fn finish(
         mut self,
         old: &[PublishedFile],
@@ -342,7 +342,7 @@ impl Partition<'_> {
         mut files: Vec<NewFile>,
     ) -> Result<Changed, SinkError> {
         if files.is_empty() && self.table.layout.spec.partition_by.is_empty() {
-            // A table without rows has a file without rows.
+            // A table without rows has one empty file.
             let form = Form::Parquet(self.table.parquet);
             let (layout, staged) = (&self.table.layout, self.staged.clone());
             let empty = Files::new(layout, &form, staged, 1, self.next_number).finish(true)?;
@@ -401,7 +401,7 @@ impl Partition<'_> {
     }
 }
 
-/// A published file as it is read back.
+/// A published file, in the form that is read back.
 fn kept_form(file: &PublishedFile) -> PublishedFile {
     let mut kept = file.clone();
     if let Some(shadow) = kept.shadow.take() {

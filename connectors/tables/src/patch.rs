@@ -1,10 +1,12 @@
-//! Changes some rows of a large file: row groups that hold retracted rows are encoded anew, the others copied.
+//! Changes some rows of a large file. Row groups with retracted rows are encoded again, the others are copied.
 //!
-//! 1. A row group is touched only if it holds a retracted row: which may, its bounds tell; which does, looking.
-//! 2. Insertions go along where they belong in a touched row group. All others are left to the caller.
-//! 3. The new file is in canonical order. Bounds are cut short, so an insertion that compares equal to a bound which it
-//!    may have to cross is left to the caller too.
-//! 4. A row group that comes out small is put together with the next.
+//! 1. A row group is rewritten only if it has a retracted row. Its bounds tell whether it may have one. If so, its
+//!    rows are read to find out.
+//! 2. Insertions are made in the row groups that are rewritten anyway, if they belong there. All others are left to
+//!    the caller.
+//! 3. The new file is in canonical order. Bounds are truncated keys, so an insertion that compares equal to a
+//!    neighbouring row group's bound is left to the caller too.
+//! 4. A row group that becomes small is merged with the next.
 
 use std::cmp::Ordering;
 use std::fs::File;
@@ -23,15 +25,15 @@ use super::staged_name::final_name;
 use tidewater_contract::sink::SinkError;
 use tidewater_formats::parquet::encode::{GroupWriter, RowGroups, read_back};
 
-/// Net changes of a partition in memory: distinct rows in canonical order, and how often each is still to be put in or
-/// taken out.
+/// Net changes of a partition in memory: distinct rows in canonical order, and how often each is still to be inserted
+/// or deleted.
 pub(super) struct Changes {
     pub rows: Keyed,
     pub counts: Vec<i64>,
 }
 
 impl Changes {
-    /// The first row that is not below `bound`; with `above`, the first that is above it.
+    /// The first row whose bound is at least `bound`, or with `above`, greater than `bound`.
     fn find(&self, layout: &Layout, bound: &[u8], above: bool) -> Result<usize, SinkError> {
         let (mut low, mut high) = (0, self.counts.len());
         while low < high {
@@ -46,7 +48,7 @@ impl Changes {
         Ok(low)
     }
 
-    /// Whether a row that is to be taken out may be between two bounds.
+    /// Whether a row to delete may be between two bounds.
     pub fn may_retract(
         &self,
         layout: &Layout,
@@ -58,8 +60,8 @@ impl Changes {
     }
 }
 
-/// Writes `old`, which is at `from`, with what `changes` say to `to`, and takes what was done off `changes`. `None` when
-/// no row of it is retracted.
+/// Writes `old`, which is at `from`, to `to` with `changes` applied, and removes the applied counts from `changes`.
+/// `None` if no row of the file is retracted.
 pub(super) fn patch(
     layout: &Layout,
     old: &PublishedFile,
@@ -99,7 +101,7 @@ struct Patch<'a> {
     groups: RowGroups,
     old: &'a [PublishedGroup],
     to: &'a Path,
-    /// Row groups of the old file that are in the new one, or pending.
+    /// The number of row groups of the old file that are in the new one or pending.
     copied: usize,
     out: Option<Output>,
 }
@@ -108,7 +110,7 @@ struct Patch<'a> {
 struct Output {
     writer: GroupWriter<HashedFile>,
     written: Vec<PublishedGroup>,
-    /// Rows that are to be encoded.
+    /// Rows that are not yet encoded.
     pending: Vec<RecordBatch>,
 }
 
@@ -119,14 +121,14 @@ impl Output {
 }
 
 impl Patch<'_> {
-    /// Whether rows are pending that are too few for a row group of their own, right before the group `index`.
+    /// Whether rows directly before the group `index` are pending and are too few for a row group of their own.
     fn has_little(&self, index: usize) -> bool {
         let few = self.from.options.row_group_rows / 4;
         let little = |out: &Output| (1..few).contains(&out.pending_rows());
         self.copied == index && self.out.as_ref().is_some_and(little)
     }
 
-    /// The new file, which holds all groups before `index` or has their rows pending.
+    /// The new file, with all groups before `index` written or pending.
     fn output(&mut self, index: usize) -> Result<&mut Output, SinkError> {
         let failed = |error| encode_error(self.layout, self.to, error);
         let out = match &mut self.out {
@@ -188,7 +190,7 @@ impl Patch<'_> {
             .collect()
     }
 
-    /// The rows of a group as they are to be, `None` when no row is taken out of it.
+    /// The new rows of a group; `None` if no row of it is deleted.
     fn merge(
         &self,
         index: usize,
@@ -236,7 +238,7 @@ impl Patch<'_> {
     }
 }
 
-/// Encodes what is pending in row groups of nearly the same size.
+/// Encodes the pending rows in row groups of nearly equal size.
 fn encode_pending(
     layout: &Layout,
     from: &KeptFile,
@@ -274,18 +276,18 @@ fn encode_pending(
     Ok(())
 }
 
-/// Changes met with the rows of one group, batch by batch.
+/// Applies changes to the rows of one group, batch by batch.
 struct GroupMerge<'a> {
     layout: &'a Layout,
     changes: &'a Changes,
     /// The next change.
     at: usize,
     end: usize,
-    /// Changes that may be insertions into this group.
+    /// The changes that this group may take as insertions.
     insertable: Range<usize>,
-    /// Changes that were met, and their new counts.
+    /// The changes that were applied, and their new counts.
     settled: Vec<(usize, i64)>,
-    /// How often the next change is still to be taken out, where some of its rows were found.
+    /// The remaining count of the next change, if some of its rows were already deleted.
     left: Option<i64>,
     found: bool,
 }
@@ -345,7 +347,7 @@ impl GroupMerge<'_> {
                 (row, left, self.found) = (row + 1, left + 1, true);
             }
             if left < 0 && row == rows {
-                // More of it may be in the next batch.
+                // More of these rows may be in the next batch.
                 self.left = Some(left);
                 break;
             }
@@ -356,7 +358,7 @@ impl GroupMerge<'_> {
         gather(&layout.file, &sources, &picks).map_err(|source| layout.sort_error(source))
     }
 
-    /// The insertions that come after all rows.
+    /// The insertions after the last row.
     fn rest(&mut self, file: &SchemaRef) -> Result<RecordBatch, SinkError> {
         let mut picks = Vec::new();
         while let Some(count) = self.next() {
@@ -368,7 +370,7 @@ impl GroupMerge<'_> {
     }
 }
 
-/// The first row from `start` that does not come before a change, found in steps that double.
+/// The first row from `start` that is not before a change, found in doubling steps.
 fn place(
     layout: &Layout,
     rows: &Keyed,

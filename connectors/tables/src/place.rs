@@ -1,4 +1,4 @@
-//! Where partitions are, and the names of their files.
+//! The directories of partitions, and the names of their files.
 
 use std::fs::File;
 use std::io;
@@ -13,7 +13,7 @@ use super::swap::inode;
 use tidewater_contract::disk::{self, DiskFile};
 use tidewater_contract::sink::SinkError;
 
-/// Where a partition is, and where its new and old content wait.
+/// The directory of a partition, and those of its staged and its old content.
 pub(super) struct PartitionPlace<'a> {
     pub staged: PathBuf,
     pub target: PathBuf,
@@ -30,7 +30,7 @@ impl PartitionPlace<'_> {
         }
     }
 
-    /// The whole directory, with links to the files that stay.
+    /// The swap of the whole directory, after links to the files that stay are added.
     pub fn directory(self, stay: impl Iterator<Item = String>) -> Result<Swap, SinkError> {
         disk::create_dir_all(&self.staged)
             .map_err(SinkError::io("create the directory", &self.staged))?;
@@ -67,7 +67,7 @@ impl PartitionPlace<'_> {
     }
 }
 
-/// Fails now rather than after the commit when a directory, or the one it is in, may not be changed.
+/// Fails if a directory, or its parent, is not writable, so that the error comes before the commit.
 pub(super) fn check_writable(directory: &Path) -> Result<(), SinkError> {
     for path in directory.ancestors().take(2) {
         access(path, Access::WRITE_OK | Access::EXEC_OK)
@@ -76,7 +76,7 @@ pub(super) fn check_writable(directory: &Path) -> Result<(), SinkError> {
     Ok(())
 }
 
-/// A second name for a file that stays; a copy where the file system has no second names.
+/// Links a file that stays to a second name, or copies it if the file system has no hard links.
 fn link_or_copy(file: &Path, name: &Path) -> io::Result<()> {
     match disk::hard_link(file, name) {
         Err(error)

@@ -1,4 +1,4 @@
-//! Puts staged tables in their places.
+//! Publishes staged tables.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -14,23 +14,23 @@ use super::write::StagedTable;
 use tidewater_contract::disk;
 use tidewater_contract::sink::{SinkError, WrittenTable};
 
-/// A table that took its place, and where its old content went.
+/// A table that was moved into place, and where its old content is.
 struct Placed {
     target: PathBuf,
     staged: PathBuf,
     aside: PathBuf,
-    /// Where the old content is; `None` where there was none.
+    /// Where the old content is; `None` if there was none.
     old: Option<OldContent>,
 }
 
-/// Replaces each table's directory by what was staged for it, then removes the old content and the staging
-/// directories. A directory is replaced when it is absent, empty, or looks like a table: it holds data files
-/// (`part-*.parquet`, `.csv`, `.jsonl`), partition directories (`column=value`) of such, and the markers that Spark and
-/// Hadoop leave (`_SUCCESS`, `_metadata`, `_common_metadata`, `.*.crc`), and nothing else.
+/// Replaces each table's directory by the staged one, then removes the old content and the staging directories. A
+/// directory is replaced if it is absent, empty, or looks like a table: it has only data files (`part-*.parquet`,
+/// `.csv`, `.jsonl`), partition directories (`column=value`) of such files, and the markers of Spark and Hadoop
+/// (`_SUCCESS`, `_metadata`, `_common_metadata`, `.*.crc`).
 ///
 /// # Errors
-/// When a directory holds anything else, or the file system refuses. All tables are as they were then, unless the
-/// error is [`SinkError::RollBack`].
+/// When a directory has anything else, or the file system fails. All tables are then unchanged, unless the error is
+/// [`SinkError::RollBack`].
 pub fn publish(
     mut staging: Staging,
     tables: Vec<StagedTable>,
@@ -74,7 +74,7 @@ fn place_all(
     staging.parents().try_for_each(sync)
 }
 
-/// Moves `staged` to `target`; tells where the old content went, if there was any.
+/// Moves `staged` to `target`. Returns where the old content is, if there was any.
 fn place(
     staged: &Path,
     target: &Path,
@@ -88,7 +88,7 @@ fn place(
     Ok(None)
 }
 
-/// Puts the old tables back, the last first.
+/// Restores the old tables, last first.
 fn roll_back(staging: &mut Staging, placed: &[Placed], mut cause: SinkError) -> SinkError {
     for placed in placed.iter().rev() {
         let Placed {
@@ -128,7 +128,7 @@ mod tests {
 
     use super::*;
 
-    /// Directories named with a file in each that holds the name.
+    /// Makes directories of these names, each with a file whose content is the name.
     fn directories(root: &Path, names: &[&str]) {
         for name in names {
             fs::create_dir_all(root.join(name)).unwrap();
@@ -144,7 +144,7 @@ mod tests {
         Err(rustix::io::Errno::NOTSUP.into())
     }
 
-    /// A file system that exchanges two names, and one that cannot.
+    /// A file system that can exchange two names, and one that cannot.
     const EXCHANGES: [(Exchange, OldContent); 2] = [
         (disk::exchange, OldContent::Staged),
         (unable, OldContent::Aside),

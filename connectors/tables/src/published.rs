@@ -1,7 +1,8 @@
-//! Published tables, read as their readers do: from the files that are there, partition columns put back from paths.
+//! Reads published tables as their readers do: from the files that are there, with partition columns added from
+//! paths.
 //!
-//! 1. A file is read whatever put it there; what tells it from the files of the last commit is in [`FoundFile::fault`].
-//! 2. Rows come as they are stored, not as the sink would have made them: what another program wrote shows.
+//! 1. Files that others put there are read too. [`FoundFile::fault`] says how a file differs from the last commit.
+//! 2. Rows are returned as they are stored, so that changes by other programs are visible.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -28,7 +29,7 @@ use tidewater_formats::parquet::encode::{ParquetOptions, read_all, read_back};
 /// A table whose files are read.
 pub struct PublishedTable {
     layout: Layout,
-    /// Where the Parquet files are of a table that is published as text.
+    /// The directory of the Parquet copies of a text table.
     shadow: Option<PathBuf>,
 }
 
@@ -37,23 +38,23 @@ pub struct PublishedTable {
 pub struct FoundFile {
     /// Its path below the table's directory.
     pub path: PathBuf,
-    /// How it differs from what the last commit published; `None` when it does not.
+    /// How it differs from what the last commit published; `None` if it does not.
     pub fault: Option<Fault>,
 }
 
-/// What is wrong with a data file.
+/// The fault of a data file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It was published and is not there.
+    /// It was published but is missing.
     Missing,
-    /// It was not published and is there.
+    /// It was not published.
     Foreign,
-    /// It has other bytes than were published.
+    /// Its bytes are not those that were published.
     Changed,
 }
 
 impl Fault {
-    /// In words.
+    /// A description of the fault.
     pub fn describe(self) -> &'static str {
         match self {
             Self::Missing => "is missing",
@@ -64,10 +65,10 @@ impl Fault {
 }
 
 impl PublishedTable {
-    /// A table, with its shadow where it is published as text.
+    /// A table, with its shadow if it is a text table.
     ///
     /// # Errors
-    /// When there can be no such table.
+    /// When the spec is invalid.
     pub fn new(spec: Arc<TableSpec>, shadow: Option<PathBuf>) -> Result<Self, SinkError> {
         Ok(Self {
             layout: Layout::new(spec)?,
@@ -75,12 +76,12 @@ impl PublishedTable {
         })
     }
 
-    /// Its columns in the types in which they are kept.
+    /// Its columns in their stored types.
     pub fn schema(&self) -> &SchemaRef {
         &self.layout.stored
     }
 
-    /// `batch`, whose columns are the table's in order, in the types and bits in which they are kept.
+    /// Converts `batch`, which has the table's columns in order, to the stored types and values.
     ///
     /// # Errors
     /// When columns have other types than the table's.
@@ -88,10 +89,11 @@ impl PublishedTable {
         self.layout.to_stored(batch)
     }
 
-    /// The data files that are there or should be, in order of path, compared with what was `published`, by partition.
+    /// The data files that are there or should be, in order of path, compared with the `published` ones of each
+    /// partition.
     ///
     /// # Errors
-    /// When a directory cannot be listed, or a file not be read.
+    /// When a directory cannot be listed, or a file cannot be read.
     pub fn files(
         &self,
         published: &BTreeMap<String, PublishedPartition>,
@@ -136,10 +138,10 @@ impl PublishedTable {
         Ok((!same).then_some(Fault::Changed))
     }
 
-    /// Gives `take` the rows of a file that is there, of a table in text those of its Parquet copy.
+    /// Passes the rows of an existing file to `take`. For a text table, these are the rows of the Parquet copy.
     ///
     /// # Errors
-    /// When the file, or the partition that it is in, is not of this table, or what `take` says.
+    /// When the file or its partition does not belong to this table, or `take` fails.
     pub fn read<E: From<SinkError>>(
         &self,
         path: &Path,
@@ -170,7 +172,7 @@ impl PublishedTable {
         Ok(())
     }
 
-    /// One row of each partition column, from a file's path.
+    /// The values of the partition columns in a file's path, one row of each.
     fn partition_values(&self, path: &Path, file: &KeptFile) -> Result<Vec<ArrayRef>, SinkError> {
         let partition = path.parent().unwrap_or(Path::new(""));
         let foreign = || SinkError::Changed {
@@ -210,7 +212,7 @@ impl PublishedTable {
     }
 }
 
-/// The rows of a list of changes: the columns of the table as it was then, and `_count`.
+/// The rows of a file of changes: the columns that the table had then, and `_count`.
 ///
 /// # Errors
 /// When the file cannot be read.
@@ -229,7 +231,7 @@ pub fn changes(
     Ok(batches.map(move |batch| batch.map_err(|error| failed(error.into()))))
 }
 
-/// All files below a table's directory that its readers see: they pass over names that begin with `.` or `_`.
+/// All files below a table's directory that readers see; they skip names that begin with `.` or `_`.
 fn list(root: &Path, below: &Path, found: &mut BTreeSet<PathBuf>) -> Result<(), SinkError> {
     let directory = root.join(below);
     let entries = match fs::read_dir(&directory) {
@@ -275,7 +277,7 @@ pub(super) fn is_as_published(path: &Path, bytes: u64, checksum: u64) -> Result<
     }
 }
 
-/// Where the Parquet copy of a text file is.
+/// The path of the Parquet copy of a text file.
 pub(super) fn parquet_path(shadow: &Path, path: &Path) -> PathBuf {
     shadow.join(path).with_extension("parquet")
 }

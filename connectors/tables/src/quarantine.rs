@@ -1,4 +1,4 @@
-//! The quarantine is a table like the others: rows that could not be decoded or cast.
+//! The quarantine, a table like the others: the rows that could not be decoded or cast.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,19 +10,19 @@ use arrow::error::ArrowError;
 use tidewater_contract::sink::{Encoding, SortKey, TableSpec};
 use tidewater_contract::source::Rejected;
 
-/// The name of the quarantine, among the tables and in the output directory.
+/// The name of the quarantine among the tables and in the output directory.
 pub const QUARANTINE_TABLE: &str = "_quarantine";
 
 const FILE: usize = 1;
 const LINE: usize = 2;
 const BYTE_OFFSET: usize = 3;
 
-/// How the directory of a quarantine begins that a job without a state has beside its tables.
+/// The prefix of the quarantine's directory beside the tables of a job without a state.
 const BESIDE: &str = "_quarantine-";
-/// The ending of its files: one that `out/**/*.parquet` does not find.
+/// The extension of its files, which `out/**/*.parquet` does not match.
 const ENDING: &str = "quarantine";
 
-/// The quarantine table in a directory: ordered by file and line.
+/// The quarantine table in a directory, ordered by file and line.
 pub fn quarantine_spec(path: PathBuf, partition_by: Vec<usize>, encoding: Encoding) -> TableSpec {
     let key = |column| SortKey {
         column,
@@ -39,24 +39,25 @@ pub fn quarantine_spec(path: PathBuf, partition_by: Vec<usize>, encoding: Encodi
     }
 }
 
-/// Where the quarantine of a job without a state is that declares no place for it: beside the first table, named after
-/// that table's directory. No other job publishes there, so no other job has this quarantine.
+/// The directory of the quarantine if a job without a state declares none: beside the first table, and named after
+/// that table's directory. No other job publishes there, so no other job uses this quarantine.
 pub fn quarantine_beside(table: &Path) -> PathBuf {
     let name = table.file_name().unwrap_or_default().to_string_lossy();
     table.with_file_name(format!("{BESIDE}{name}"))
 }
 
-/// The ending of a table's files where it is not that of their format.
+/// The extension of a table's files, if it differs from that of their format.
 pub(super) fn own_ending(spec: &TableSpec) -> Option<&'static str> {
     let directory = spec.path.file_name().unwrap_or_default().to_string_lossy();
     let is_beside = *spec.name == *QUARANTINE_TABLE && directory.starts_with(BESIDE);
     is_beside.then_some(ENDING)
 }
 
-/// Rejected rows as rows of the quarantine table. Lines and offsets are signed, as Athena and Spark have no other.
+/// Rejected rows as rows of the quarantine table. Lines and offsets are signed, since Athena and Spark have no
+/// unsigned numbers.
 ///
 /// # Errors
-/// When a batch would hold more than two gigabytes of text.
+/// When the rows have more than two gigabytes of text.
 pub fn rejected_to_batch(rejected: &[Rejected]) -> Result<RecordBatch, ArrowError> {
     let text = |value: fn(&Rejected) -> Option<&str>| -> ArrayRef {
         Arc::new(rejected.iter().map(value).collect::<StringArray>())

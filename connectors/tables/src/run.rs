@@ -1,9 +1,9 @@
-//! Sorted runs: what a shard hands over, a segment a partition, in memory or on disk.
+//! Sorted runs, which are the output of a shard: one segment for each partition, in memory or on disk.
 //!
-//! On disk a segment is an Arrow IPC stream within its shard's one spill file, which has no name: it is gone with its
-//! last handle, however the process ends.
+//! A segment on disk is an Arrow IPC stream in the one spill file of its shard. That file has no name, so it
+//! disappears with its last handle, however the process ends.
 //!
-//! Columns may be codes, in memory and on disk, whose texts the run has; they are read as its segment's [`Coding`] says.
+//! In memory and on disk, columns may be codes, whose texts the run has. They are read by the segment's [`Coding`].
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -27,12 +27,12 @@ const READ_BACK: &str = "read back a temporary file in";
 const WRITE_BUFFER_BYTES: usize = 1024 * 1024;
 const READ_BUFFER_BYTES: usize = 16 * 1024;
 
-/// Rows of one table in canonical order, partition by partition, equal rows summed.
+/// Rows of one table, partition by partition, in canonical order and with equal rows summed.
 ///
-/// A clone is another handle of the same rows.
+/// A clone is another handle to the same rows.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// By partition key; the empty key where the table is not partitioned.
+    /// The segments by partition key. The key is empty if the table has no partitions.
     pub(super) segments: BTreeMap<Box<[u8]>, Segment>,
     /// The texts of the columns that are codes.
     pub(super) dictionaries: Arc<Dictionaries>,
@@ -41,14 +41,14 @@ pub struct Run {
 /// The rows of one partition in a run.
 #[derive(Clone, Debug)]
 pub(super) struct Segment {
-    /// Distinct rows in it.
+    /// Its number of distinct rows.
     pub rows: u64,
     pub place: Place,
-    /// How its codes are read, if it has any: told when all runs of its table are known.
+    /// How its codes are read, if it has any. Set when all runs of its table are known.
     pub coding: Coding,
 }
 
-/// Where a segment's rows are.
+/// The location of a segment's rows.
 #[derive(Clone, Debug)]
 pub(super) enum Place {
     Memory(Vec<Counted>),
@@ -57,7 +57,7 @@ pub(super) enum Place {
         start: u64,
         end: u64,
     },
-    /// A data file, in which equal rows follow one another.
+    /// A data file, in which equal rows are adjacent.
     File(KeptFile),
 }
 
@@ -86,19 +86,19 @@ impl KeptFile {
     }
 }
 
-/// Distinct rows of file columns, and how often each counts.
+/// Distinct rows of file columns, and their counts.
 #[derive(Clone, Debug)]
 pub(super) struct Counted {
     pub batch: RecordBatch,
-    /// `None` when each counts once.
+    /// `None` if every count is 1.
     pub counts: Option<Int64Array>,
 }
 
-/// A file without a name that holds the spilled runs of one shard, one after another.
+/// A file without a name, with the spilled runs of one shard one after another.
 #[derive(Debug)]
 pub(super) struct SpillFile {
     file: File,
-    /// The directory it was made in, for messages.
+    /// Its directory, for messages.
     directory: PathBuf,
 }
 
@@ -139,7 +139,7 @@ impl SpillWriter {
         })
     }
 
-    /// Writes the batches of one segment as they come. Their columns are those of `file`, but for codes.
+    /// Writes the batches of one segment in order. Their columns are those of `file`, or codes.
     pub fn segment(
         &mut self,
         file: &SchemaRef,
@@ -184,7 +184,7 @@ impl SpillWriter {
     }
 }
 
-/// Rows of a batch, as they are counted over a table.
+/// The number of rows of a batch.
 pub(super) fn row_count(batch: &RecordBatch) -> u64 {
     u64::try_from(batch.num_rows()).unwrap_or(u64::MAX)
 }
@@ -218,7 +218,7 @@ impl Write for Appender<'_> {
 pub(super) struct SegmentReader {
     source: Source,
     coding: Coding,
-    /// The columns of a batch, as the coding gives them.
+    /// The columns of a batch after decoding.
     columns: SchemaRef,
 }
 
@@ -262,7 +262,7 @@ impl SegmentReader {
         })
     }
 
-    /// Whether no two of its rows are equal.
+    /// Whether its rows are distinct.
     pub fn is_distinct(&self) -> bool {
         !matches!(self.source, Source::File { .. })
     }
@@ -301,7 +301,7 @@ impl SegmentReader {
     }
 }
 
-/// Takes the counts off a spilled batch, whose other columns are so many.
+/// Separates the counts from the other `width` columns of a spilled batch.
 fn split(spilled: &RecordBatch, width: usize) -> Result<Counted, ArrowError> {
     let counts = spilled.columns().get(width);
     let counts = counts.map(|counts| counts.as_primitive::<Int64Type>().clone());
@@ -310,7 +310,7 @@ fn split(spilled: &RecordBatch, width: usize) -> Result<Counted, ArrowError> {
     Ok(Counted { batch, counts })
 }
 
-/// A range of a spill file; several are read at once, each at its own position.
+/// A range of a spill file. Several can be read at the same time, each at its own position.
 pub(super) struct Part {
     spill: Arc<SpillFile>,
     position: u64,

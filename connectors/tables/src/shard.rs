@@ -1,4 +1,4 @@
-//! One worker's share of a table: takes rows in any order, hands over sorted runs.
+//! One worker's part of a table, which gets rows in any order and returns sorted runs.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -15,18 +15,18 @@ use super::run::{Counted, Place, Run, Segment, SpillWriter, row_count};
 use super::staging::Staging;
 use tidewater_contract::sink::{SinkError, TableSpec};
 
-/// Bytes of rows that a shard holds before it spills them, unless told otherwise.
+/// The default number of bytes that a shard holds before it spills them.
 pub const DEFAULT_SHARD_BYTES: usize = 16 * 1024 * 1024;
 
-/// Batches of fewer rows are put together first: each batch costs, however small.
+/// Smaller batches are concatenated first, since each batch has a fixed cost.
 const SMALL_BATCH_ROWS: usize = 4096;
-/// What a row costs besides its values while it is sorted: its place and its key.
+/// The memory of a row besides its values while it is sorted: its position and its key.
 const ROW_OVERHEAD_BYTES: usize = 64;
-/// Size of the batches in a run. The merge holds one of each run.
+/// The size of the batches in a run. A merge has one batch of each run in memory.
 const RUN_BATCH_BYTES: usize = 128 * 1024;
 const RUN_BATCH_ROWS_MAX: usize = 8192;
 
-/// Takes in one worker's rows of a table and sorts them into runs. Rows beyond the byte budget go to disk.
+/// Collects one worker's rows of a table and sorts them into runs. Rows beyond the byte budget are spilled to disk.
 pub struct TableShard {
     layout: Layout,
     budget_bytes: usize,
@@ -39,7 +39,7 @@ pub struct TableShard {
     partitions: BTreeMap<Box<[u8]>, Vec<Position>>,
     bytes: usize,
     rows: usize,
-    /// Of each run, its segments and which of its columns are codes.
+    /// The segments of each run, and which of its columns are codes.
     runs: Vec<(BTreeMap<Box<[u8]>, Segment>, Vec<bool>)>,
 }
 
@@ -49,7 +49,7 @@ struct Chunk {
     diffs: Diffs,
 }
 
-/// How often the rows of a chunk count.
+/// The counts of the rows of a chunk.
 enum Diffs {
     All(i64),
     Each(Vec<i64>),
@@ -64,16 +64,16 @@ impl Diffs {
     }
 }
 
-/// A row: its chunk, and its number there.
+/// A row: its chunk and its index there.
 type Position = (usize, usize);
 
 impl TableShard {
     /// A shard of `spec`'s table that spills into `staging` when its rows take more than `budget_bytes`
-    /// ([`DEFAULT_SHARD_BYTES`]). Sorting takes half as much again for a moment.
+    /// ([`DEFAULT_SHARD_BYTES`]). Sorting temporarily takes half as much again.
     ///
     /// # Errors
-    /// When the spec cannot be written: a type that the format has not, a partition column that cannot name a
-    /// directory, no column left for the files.
+    /// When the spec is invalid: the format does not have a type, a partition column cannot name a directory, or no
+    /// column is left for the files.
     pub fn new(
         spec: Arc<TableSpec>,
         staging: &Staging,
@@ -97,11 +97,11 @@ impl TableShard {
         })
     }
 
-    /// Takes in the rows of `batch`, each `diff` times; a negative `diff` takes rows back, before or after they came.
-    /// Columns are the table's, in order; dictionary and view columns stand for plain ones.
+    /// Adds the rows of `batch`, each `diff` times. A negative `diff` retracts rows, which may be added later. The
+    /// columns are the table's, in order; dictionary and view columns are accepted in place of plain ones.
     ///
     /// # Errors
-    /// When the columns are not the table's, or the disk refuses a spill.
+    /// When the columns are not the table's, or spilling fails.
     pub fn push(&mut self, batch: &RecordBatch, diff: i64) -> Result<(), SinkError> {
         if batch.num_rows() == 0 || diff == 0 {
             return Ok(());
@@ -128,10 +128,10 @@ impl TableShard {
         Ok(())
     }
 
-    /// Hands over everything taken in. What never exceeded the budget stays in memory.
+    /// Returns all rows. If they never exceeded the budget, they stay in memory.
     ///
     /// # Errors
-    /// When the disk refuses a spill.
+    /// When spilling fails.
     pub fn finish(mut self) -> Result<Vec<Run>, SinkError> {
         if self.spill.is_some() {
             self.spill()?;
@@ -197,7 +197,7 @@ impl TableShard {
         self.buffer(&batch, diffs)
     }
 
-    /// Notes each row's place with its partition.
+    /// Records each row's position in its partition.
     fn buffer(&mut self, stored: &RecordBatch, diffs: Diffs) -> Result<(), SinkError> {
         let chunk = self.chunks.len();
         match self.layout.partition_keys(stored)? {
@@ -224,7 +224,7 @@ impl TableShard {
         Ok(())
     }
 
-    /// Sorts what is buffered, partition by partition, and has `store` keep each partition's rows.
+    /// Sorts the buffered rows by partition, and passes each partition's rows to `store`.
     fn sort_into_run(
         &mut self,
         store: &mut dyn FnMut(
@@ -280,14 +280,14 @@ impl TableShard {
     }
 }
 
-/// A row with the eight bytes of its key that come after what all keys share.
+/// A row, and the eight bytes of its key after the prefix that all keys share.
 struct Entry {
     head: u64,
     at: Position,
 }
 
-/// The distinct rows of one partition in canonical order, and how often each counts: no counts when each counts once.
-/// Input that is nearly in order is sorted in nearly linear time.
+/// The distinct rows of one partition in canonical order, with their counts, which are omitted if all are 1. Input
+/// that is nearly in order is sorted in nearly linear time.
 fn sort(
     layout: &Layout,
     keyed: &[Keyed],
@@ -347,7 +347,7 @@ fn sort_ties(layout: &Layout, keyed: &[Keyed], ties: &mut [Entry]) -> Result<(),
     failure.map_or(Ok(()), Err)
 }
 
-/// Length of the prefix that all keys share.
+/// The length of the prefix that all keys share.
 fn shared_prefix<'a>(mut keys: impl Iterator<Item = &'a [u8]>) -> usize {
     let Some(first) = keys.next() else { return 0 };
     keys.fold(first.len(), |shared, key| {
@@ -363,7 +363,7 @@ fn shared_prefix<'a>(mut keys: impl Iterator<Item = &'a [u8]>) -> usize {
     })
 }
 
-/// The eight bytes of `key` from `shared`, as a number that compares as they do.
+/// The eight bytes of `key` from `shared` on, as a number that compares like them.
 fn head(key: &[u8], shared: usize) -> u64 {
     let mut bytes = [0; 8];
     let rest = key.get(shared..).unwrap_or_default();

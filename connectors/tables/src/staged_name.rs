@@ -1,6 +1,5 @@
-//! Names of files while they are staged. `out/**/*.parquet` is to find what is published and nothing else, during a run
-//! and after one that was killed: files are staged under names that end in `.part`, and get their own names just before
-//! their directory comes to its place.
+//! Names of staged files. They end with `.part`, so that `out/**/*.parquet` matches published files only, during a
+//! run and after one that was killed. Files get their final names just before their directory is moved into place.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,13 +15,13 @@ pub(super) fn staged_name(name: &str) -> String {
     format!("{name}{STAGED}")
 }
 
-/// The name that a staged file is to have.
+/// The final name of a staged file.
 pub(super) fn final_name(name: &str) -> &str {
     name.strip_suffix(STAGED).unwrap_or(name)
 }
 
-/// Gives all files below a directory their own names, with `ending` in the place of their format's, where they have not
-/// got them yet; the directories where one had not are added to `changed`.
+/// Gives all files below a directory that still have staged names their final names, with `ending` in place of their
+/// format's extension if given. Adds the directories of renamed files to `changed`.
 pub(super) fn finish_names(
     directory: &Path,
     ending: Option<&str>,

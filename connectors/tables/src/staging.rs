@@ -1,14 +1,15 @@
-//! Where tables are written before they are published: `_staging-<pid>-<n>/` beside them, on the same file system.
+//! The directories in which tables are written before they are published: `_staging-<pid>-<n>/` beside them, on the
+//! same file system.
 //!
-//! 1. The owner of a staging directory holds an exclusive lock on its file `lock` for as long as it lives. The file gets
-//!    that name only once it is locked. So a `lock` that can be locked belongs to a dead process, and its directory is
-//!    removed by the next [`Staging::open`] beside it.
-//! 2. A staging directory without a `lock` is being made, unless the process in its name is dead.
+//! 1. The owner of a staging directory holds an exclusive lock on its file `lock` for as long as it lives. The file
+//!    gets that name only after it is locked. So a `lock` that can be locked belongs to a dead process, and the next
+//!    [`Staging::open`] beside it removes its directory.
+//! 2. A staging directory without a `lock` is being created, unless the process in its name is dead.
 //! 3. Dropping a [`Staging`] removes its directories, unless they were [kept](Staging::keep).
 //!
-//! What belongs to a state, and may have to outlive its process, is in `_tidewater-<owner>/<epoch>/` instead. Whoever
-//! holds the state's lock is its only writer, so these have no lock of their own, and only [`Staging::clean`] and the
-//! same owner's next [`Staging::for_state`] of the same epoch remove them.
+//! Staged files of a state may have to outlive their process. They are in `_tidewater-<owner>/<epoch>/` instead.
+//! These directories have no lock of their own, since only the process that holds the state's lock writes to them.
+//! Only [`Staging::clean`] and the same owner's next [`Staging::for_state`] of the same epoch remove them.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,29 +30,29 @@ const STATE_PREFIX: &str = "_tidewater-";
 const LOCK: &str = "lock";
 const NEW_LOCK: &str = "lock.new";
 
-/// Directories in which one run's tables are staged, one beside each group of tables.
+/// The directories in which one run's tables are staged, one beside each group of tables.
 #[derive(Debug)]
 pub struct Staging {
-    /// By the parent directory of the tables.
+    /// The staging directories by the parent directory of their tables.
     places: BTreeMap<PathBuf, Place>,
-    /// Table directories: as given, and as they are once links are resolved.
+    /// The table directories as given, with their resolved paths.
     targets: BTreeMap<PathBuf, PathBuf>,
 }
 
 #[derive(Debug)]
 struct Place {
     directory: PathBuf,
-    /// Held open for its lock; `None` where a state's lock serves.
+    /// Held open for its lock; `None` if the state's lock is used.
     _lock: Option<DiskFile>,
 }
 
 impl Staging {
-    /// Checks the directories that will hold `tables`, removes what dead runs left beside them, and makes a place to
-    /// stage them. Parent directories are made where they are missing.
+    /// Checks the directories of `tables`, removes what dead runs left beside them, and creates staging directories.
+    /// Missing parent directories are created.
     ///
     /// # Errors
-    /// When a table's directory holds anything but a table (see [`publish`](super::publish)), when two tables overlap,
-    /// or when a directory cannot be made.
+    /// When a table's directory has anything but a table (see [`publish`](super::publish)), two tables overlap, or a
+    /// directory cannot be created.
     pub fn open<'a>(tables: impl IntoIterator<Item = &'a Path>) -> Result<Self, SinkError> {
         let mut staging = Self::resolve(tables)?;
         staging
@@ -69,11 +70,11 @@ impl Staging {
         Ok(staging)
     }
 
-    /// A place to stage one epoch of the state `owner`, beside `tables` and the shadows of those that have one. What was
-    /// staged there before is removed. `owner` is part of a directory's name.
+    /// A staging of one epoch of the state `owner`, beside `tables` and their shadows. Whatever was staged there
+    /// before is removed. `owner` is part of a directory's name.
     ///
     /// # Errors
-    /// When two tables overlap, or a directory cannot be made.
+    /// When two tables overlap, or a directory cannot be created.
     pub fn for_state<'a>(
         tables: impl IntoIterator<Item = &'a Path>,
         owner: &str,
@@ -94,7 +95,7 @@ impl Staging {
     /// Whether something is staged for an epoch of the state `owner` beside `tables` (and shadows).
     ///
     /// # Errors
-    /// When the place of a table cannot be told.
+    /// When a table's directory cannot be resolved.
     pub fn is_staged<'a>(
         tables: impl IntoIterator<Item = &'a Path>,
         owner: &str,
@@ -109,8 +110,8 @@ impl Staging {
         Ok(false)
     }
 
-    /// Removes all that was ever staged for the state `owner` beside `tables` (and shadows). Only when no commit waits
-    /// for its swaps to be applied: they need what is staged.
+    /// Removes everything that was staged for the state `owner` beside `tables` (and shadows). Must not be called
+    /// while a commit has swaps to apply, since they need the staged files.
     ///
     /// # Errors
     /// When a directory cannot be removed.
@@ -129,7 +130,7 @@ impl Staging {
         })
     }
 
-    /// The tables' directories, none in another.
+    /// Resolves the tables' directories and checks that none is in another.
     fn resolve<'a>(tables: impl IntoIterator<Item = &'a Path>) -> Result<Self, SinkError> {
         let mut staging = Self {
             places: BTreeMap::new(),
@@ -150,7 +151,7 @@ impl Staging {
         Ok(staging)
     }
 
-    /// The directory that will hold `table`, links resolved.
+    /// The resolved directory of `table`.
     pub(super) fn target(&self, table: &Path) -> Result<&Path, SinkError> {
         let unknown = || SinkError::InvalidTarget {
             path: table.to_path_buf(),
@@ -174,7 +175,7 @@ impl Staging {
             })
     }
 
-    /// Where the new content of `table` is put together.
+    /// The directory in which the new content of `table` is written.
     pub(super) fn staged(&self, table: &Path) -> Result<PathBuf, SinkError> {
         let name = self
             .target(table)?
@@ -184,7 +185,7 @@ impl Staging {
         Ok(self.directory_beside(table)?.join("new").join(name))
     }
 
-    /// Where the old content of `table` waits for the end of publishing, where it cannot be exchanged in one step.
+    /// The directory for the old content of `table` until publishing ends, if it cannot be exchanged in one step.
     pub(super) fn set_aside(&self, table: &Path) -> Result<PathBuf, SinkError> {
         let name = self
             .target(table)?
@@ -204,12 +205,12 @@ impl Staging {
         self.directories().map(Path::to_path_buf).collect()
     }
 
-    /// The directories that hold the tables.
+    /// The parent directories of the tables.
     pub(super) fn parents(&self) -> impl Iterator<Item = &Path> {
         self.places.keys().map(PathBuf::as_path)
     }
 
-    /// Gives up the directories without removing them: what they hold is still needed.
+    /// Leaves the directories in place when this value is dropped, because their content is still needed.
     pub fn keep(&mut self) {
         self.places.clear();
     }
@@ -221,7 +222,7 @@ impl Drop for Staging {
     }
 }
 
-/// Removes [places](Staging::places) where tables were staged.
+/// Removes staging directories (see [`Staging::places`]).
 pub fn remove_staged(places: &[PathBuf]) {
     for place in places {
         if let Err(error) = disk::remove_dir_all(place) {
@@ -232,7 +233,7 @@ pub fn remove_staged(places: &[PathBuf]) {
             name.starts_with(STATE_PREFIX)
         });
         if let Some(owned) = owned {
-            // Another epoch's may be there.
+            // Another epoch may have files there.
             let _ = disk::remove_empty_dir(owned);
         }
     }
@@ -285,12 +286,12 @@ impl Place {
     }
 }
 
-/// Where a state's epochs are staged beside the tables in `parent`.
+/// The directory in which a state's epochs are staged beside the tables in `parent`.
 fn owned(parent: &Path, owner: &str) -> PathBuf {
     parent.join(format!("{STATE_PREFIX}{owner}"))
 }
 
-/// Removes the staging directories in `parent` whose owners are dead.
+/// Removes the staging directories of dead owners in `parent`.
 fn remove_stale(parent: &Path) -> Result<(), SinkError> {
     for entry in fs::read_dir(parent).map_err(SinkError::io("list the directory", parent))? {
         let entry = entry.map_err(SinkError::io("list the directory", parent))?;
@@ -316,7 +317,7 @@ fn remove_stale(parent: &Path) -> Result<(), SinkError> {
     Ok(())
 }
 
-/// Whether a directory holds nothing that [`Place::create`] does not put there.
+/// Whether a directory has only what [`Place::create`] puts there.
 fn holds_only_ours(directory: &Path) -> Result<bool, SinkError> {
     match fs::read_dir(directory).and_then(Iterator::collect::<io::Result<Vec<_>>>) {
         Ok(entries) => Ok(entries.iter().all(|entry| {
@@ -337,13 +338,13 @@ fn owner(name: &str) -> Option<Pid> {
     Pid::from_raw(pid.parse().ok().filter(|pid| *pid > 0)?)
 }
 
-/// Held while the directory of a dead owner is removed, so that no one else removes it too.
+/// A lock that is held while the directory of a dead owner is removed, so that no other process removes it too.
 struct Claim {
-    /// `None` where the owner died before it locked.
+    /// `None` if the owner died before it had a lock.
     _lock: Option<File>,
 }
 
-/// Claims a staging directory whose owner is dead; `None` where it lives.
+/// Claims a staging directory whose owner is dead; `None` if it lives.
 fn claim(directory: &Path, owner: Pid) -> Result<Option<Claim>, SinkError> {
     let path = directory.join(LOCK);
     match File::open(&path) {

@@ -1,21 +1,21 @@
-//! A request to end before anything is published.
+//! A request to stop before anything is published.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tidewater_contract::sink::SinkError;
 
-/// A flag that all threads of a run look at between two batches. Clones share it.
+/// A flag that all threads of a run check between two batches. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct StopFlag(Arc<AtomicBool>);
 
 impl StopFlag {
-    /// Asks to end.
+    /// Requests a stop.
     pub fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it was asked to end.
+    /// Whether a stop was requested.
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }

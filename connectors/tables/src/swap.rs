@@ -1,4 +1,4 @@
-//! What a commit still has to do to the published directories, in a form that outlives the process.
+//! The remaining steps of a commit on the published directories, in a form that outlives the process.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,17 +14,17 @@ use super::staged_name::finish_names;
 use tidewater_contract::disk;
 use tidewater_contract::sink::SinkError;
 
-/// Where [`apply_swaps`] can be cut short, for tests.
+/// Points at which tests can interrupt [`apply_swaps`].
 pub const CRASH_POINTS: &[&str] = &[BEFORE, BETWEEN, SWAPPED, DONE];
 
 const BEFORE: &str = "publish: before a swap";
 const SWAPPED: &str = "publish: before the swaps are durable";
 const DONE: &str = "publish: after the last swap";
 
-/// One step from what is published to what was staged. Each can be taken again when it was taken already.
+/// One step that publishes staged files. It can be repeated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Swap {
-    /// A file comes to its place, over the one that is there.
+    /// Moves a file to its place, replacing an existing one.
     File {
         /// Where it was staged.
         staged: PathBuf,
@@ -33,29 +33,29 @@ pub enum Swap {
         /// The table's directory.
         root: PathBuf,
     },
-    /// A directory comes to its place; the one that is there goes to where it was staged.
+    /// Moves a directory to its place. An existing one is moved to where the new one was staged.
     Directory {
         /// Where it was staged.
         staged: PathBuf,
         /// Its place.
         target: PathBuf,
-        /// Where the old one goes when the two cannot be exchanged in one step.
+        /// Where the old one is moved if the two cannot be exchanged in one step.
         aside: PathBuf,
-        /// The inode of the staged directory: tells it from the old one.
+        /// The inode of the staged directory, which distinguishes it from the old one.
         inode: u64,
         /// The table's directory.
         root: PathBuf,
     },
-    /// A partition goes, and so do the directories above it that are left empty.
+    /// Removes a partition, and the directories above it that become empty.
     Remove {
         /// Its place.
         target: PathBuf,
-        /// Where it goes.
+        /// Where it is moved.
         aside: PathBuf,
         /// The table's directory, which stays.
         root: PathBuf,
     },
-    /// A table that is published elsewhere now goes, with its directory.
+    /// Removes a table that is now published elsewhere, with its directory.
     Discard {
         /// Its directory.
         target: PathBuf,
@@ -72,12 +72,12 @@ impl Swap {
         }
     }
 
-    /// Whether the whole content of a directory comes by this step.
+    /// Whether this step replaces the whole content of a directory.
     pub(super) fn replaces(&self, directory: &Path) -> bool {
         matches!(self, Self::Directory { target, .. } if target == directory)
     }
 
-    /// Does it; the directories where files got their names are added to `named`.
+    /// Applies the step. Directories in which files got their final names are added to `named`.
     fn apply(&self, exchange: Exchange, named: &mut BTreeSet<PathBuf>) -> Result<(), SinkError> {
         match self {
             Self::File { staged, target, .. } => put_file(staged, target),
@@ -103,13 +103,13 @@ impl Swap {
     }
 }
 
-/// Brings what was staged to its places, in order, and makes that durable. May be called again after it was cut short
-/// at any point, and after it was done, as long as what was staged is not [cleaned](crate::Staging::clean) away
-/// before it was done once.
+/// Moves all staged files to their places, in order, and makes that durable. It can be repeated after it was
+/// interrupted at any point, and after it succeeded. The staged files must not be [cleaned](crate::Staging::clean)
+/// away before it has succeeded once.
 ///
 /// # Errors
-/// When the file system refuses, or something that was staged is gone. Swaps before it are applied then; call again
-/// when the cause is removed.
+/// When the file system fails, or a staged file is gone. The swaps before it are applied then. Call it again when the
+/// cause is removed.
 pub fn apply_swaps(swaps: &[Swap]) -> Result<(), SinkError> {
     apply_with(swaps, disk::exchange)
 }
@@ -144,7 +144,7 @@ fn put_file(staged: &Path, target: &Path) -> Result<(), SinkError> {
     there_or_gone(staged, target)
 }
 
-/// Nothing is staged: it came to its place before.
+/// Checks, if nothing is staged, that it was already moved to its place.
 fn there_or_gone(staged: &Path, target: &Path) -> Result<(), SinkError> {
     if inode(target)?.is_some() {
         return Ok(());
@@ -155,7 +155,7 @@ fn there_or_gone(staged: &Path, target: &Path) -> Result<(), SinkError> {
     })
 }
 
-/// Where a staged directory is, which may have come to its place before.
+/// The current path of a staged directory, which may already be in its place.
 fn place_of<'a>(
     staged: &'a Path,
     target: &'a Path,
@@ -217,12 +217,12 @@ fn remove(target: &Path, aside: &Path, root: &Path) -> Result<(), SinkError> {
     Ok(())
 }
 
-/// Removes what was replaced at once: it has the names of published files.
+/// Removes replaced content at once, since its files have the names of published files.
 fn remove_old(directory: &Path) -> Result<(), SinkError> {
     disk::remove_dir_all(directory).map_err(SinkError::io("remove", directory))
 }
 
-/// The inode behind a name, `None` where there is none.
+/// The inode of a path; `None` if it does not exist.
 pub(super) fn inode(path: &Path) -> Result<Option<u64>, SinkError> {
     match fs::symlink_metadata(path) {
         Ok(metadata) => Ok(Some(metadata.ino())),

@@ -1,12 +1,13 @@
-//! Which directories may be replaced by a table.
+//! Decides which directories may be replaced by a table.
 //!
-//! A directory looks like a table when every entry, at any depth, is one of
+//! A directory looks like a table if every entry, at any depth, is one of
 //! - a data file: `part-*.parquet`, `part-*.csv`, `part-*.jsonl`, `part-*.quarantine`;
-//! - a partition directory: a real directory whose name is `column=value`, which looks like a table itself;
-//! - the mark of its owner (the module `owner`);
-//! - a marker or checksum that Spark, Hadoop or a desktop leaves beside them ([`MARKERS`], `.*.crc`).
+//! - a partition directory: a real directory named `column=value` that looks like a table itself;
+//! - the mark of its owner (see the module `owner`);
+//! - a marker or checksum of Spark, Hadoop or a desktop ([`MARKERS`], `.*.crc`).
 //!
-//! An empty directory looks like one. Other hidden files do not: a home directory may hold nothing else.
+//! An empty directory looks like a table. Other hidden files do not count, since a home directory may have nothing
+//! else.
 
 use std::fs;
 use std::io;
@@ -17,11 +18,11 @@ use super::staged_name::final_name;
 use tidewater_contract::disk;
 use tidewater_contract::sink::SinkError;
 
-/// Files that belong to no table's content and may be replaced with it.
+/// Files that are not part of a table's content and may be replaced with it.
 const MARKERS: [&str; 4] = ["_SUCCESS", "_metadata", "_common_metadata", ".DS_Store"];
 const EXTENSIONS: [&str; 4] = ["parquet", "csv", "jsonl", "quarantine"];
 
-/// `path` absolute, its links resolved; its parent is made where it is missing.
+/// The absolute path of `path` with links resolved. A missing parent is created.
 pub(super) fn resolve(path: &Path) -> Result<PathBuf, SinkError> {
     match fs::canonicalize(path) {
         Ok(resolved) => return Ok(resolved),
@@ -47,7 +48,7 @@ pub(super) fn resolve(path: &Path) -> Result<PathBuf, SinkError> {
         .join(name))
 }
 
-/// The directory that holds a resolved table directory.
+/// The parent of a resolved table directory.
 pub(super) fn parent(resolved: &Path) -> Result<&Path, SinkError> {
     resolved
         .parent()
@@ -72,7 +73,7 @@ pub(super) fn check(path: &Path) -> Result<(), SinkError> {
     }
 }
 
-/// Whether a directory holds nothing but a table.
+/// Whether a directory has nothing but a table.
 ///
 /// # Errors
 /// When it cannot be listed.
@@ -80,7 +81,7 @@ pub fn is_only_table(directory: &Path) -> Result<bool, SinkError> {
     Ok(foreign_entry(directory)?.is_none())
 }
 
-/// The first entry by name that no table has.
+/// The first entry by name that is not part of a table.
 fn foreign_entry(directory: &Path) -> Result<Option<PathBuf>, SinkError> {
     let entries = fs::read_dir(directory).and_then(Iterator::collect::<io::Result<Vec<_>>>);
     let mut entries = entries.map_err(SinkError::io("list the directory", directory))?;
@@ -111,7 +112,7 @@ fn is_ours(name: &str) -> bool {
     is_data.is_some_and(|(_, extension)| EXTENSIONS.contains(&extension)) || is_marker(name)
 }
 
-/// Whether a file is one that others leave beside data files, and that goes when these change.
+/// Whether a file is a marker that other programs leave beside data files. It is removed when these change.
 pub(super) fn is_marker(name: &str) -> bool {
     MARKERS.contains(&name)
         || (name.starts_with('.')

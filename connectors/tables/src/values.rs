@@ -1,7 +1,7 @@
-//! The one representation in which a table's values are kept, whatever they came in.
+//! The representation in which a table's values are stored, whatever their source type.
 //!
-//! Dictionaries, run ends and views become plain columns, every column may be NULL, `-0.0` is `0.0` and there is one NaN:
-//! two rows that SQL calls the same are the same bits.
+//! Dictionaries, run-end encoded and view columns become plain columns, every column may be NULL, `-0.0` becomes
+//! `0.0`, and there is one NaN. So rows that are equal in SQL have the same bits.
 
 use std::sync::Arc;
 
@@ -17,8 +17,8 @@ pub(super) fn stored_field(field: &Field) -> Field {
     Field::new(field.name(), stored_type(field.data_type()), true)
 }
 
-/// The type in which values of `data_type` are kept: the same values in one representation, so that dictionaries,
-/// views and the planner's idea of what may be NULL make no difference to the bytes of a table.
+/// The stored type for `data_type`: the same values in one representation. Dictionaries, views and the planner's
+/// nullability therefore do not affect the bytes of a table.
 pub(super) fn stored_type(data_type: &DataType) -> DataType {
     let element =
         |item: &FieldRef| Arc::new(Field::new("element", stored_type(item.data_type()), true));

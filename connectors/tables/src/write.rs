@@ -1,4 +1,4 @@
-//! Writes tables from their runs: partitions in parallel, each streamed from its merge into its files.
+//! Writes tables from their runs. Partitions are written in parallel, each streamed from its merge into its files.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -23,16 +23,16 @@ use super::stop::StopFlag;
 use tidewater_contract::disk;
 use tidewater_contract::sink::{SinkError, TableSpec, WrittenTable};
 
-/// How tables are written.
+/// Options for writing tables.
 #[derive(Clone, Debug)]
 pub struct WriteOptions {
-    /// Threads that write partitions; each holds one row group in memory.
+    /// The number of threads that write partitions. Each has one row group in memory.
     pub threads: usize,
-    /// Rows of [`WrittenTable::preview`] at most.
+    /// The most rows of [`WrittenTable::preview`].
     pub preview_rows: usize,
-    /// Rows of a data file at most; a partition of more goes on in the next file.
+    /// The most rows of a data file. A larger partition has several files.
     pub file_rows_max: usize,
-    /// Ends the writing when it is set.
+    /// Stops the writing when it is set.
     pub stop: StopFlag,
 }
 
@@ -47,18 +47,18 @@ impl Default for WriteOptions {
     }
 }
 
-/// A table to be written: the runs of all its shards.
+/// A table to write: the runs of all its shards.
 #[derive(Debug)]
 pub struct TableRuns {
     /// The table.
     pub spec: Arc<TableSpec>,
-    /// What [`TableShard::finish`](super::TableShard::finish) gave, of every shard, in any order.
+    /// The results of [`TableShard::finish`](super::TableShard::finish) of all shards, in any order.
     pub runs: Vec<Run>,
-    /// Whose the table is, as its mark is to say.
+    /// The owner for the table's mark.
     pub owner: Option<TableOwner>,
 }
 
-/// A table that is written beside its place and not yet published.
+/// A table that is staged but not yet published.
 #[derive(Debug)]
 pub struct StagedTable {
     /// The table.
@@ -67,7 +67,7 @@ pub struct StagedTable {
     pub written: WrittenTable,
 }
 
-/// Work for one thread: a partition.
+/// A partition, as work for one thread.
 struct Item {
     table: usize,
     key: Box<[u8]>,
@@ -77,10 +77,10 @@ struct Item {
 
 /// A partition that was written.
 pub(super) struct Partition {
-    /// Where it is below its table.
+    /// Its path below its table.
     pub path: PathBuf,
     pub files: Vec<PublishedFile>,
-    /// Its first rows, file columns.
+    /// Its first rows, without the partition columns.
     pub head: RecordBatch,
 }
 
@@ -90,19 +90,19 @@ impl Partition {
     }
 }
 
-/// A table that is written.
+/// A table that is being written.
 pub(super) struct Writing {
     pub layout: Layout,
     pub form: Form,
-    /// Where its files go.
+    /// The directory for its files.
     pub directory: PathBuf,
 }
 
-/// Writes `tables` into `staging` with up to `options.threads` threads, the largest partitions first. The result has
-/// their order.
+/// Writes `tables` into `staging` with up to `options.threads` threads, largest partitions first. The result has the
+/// order of `tables`.
 ///
 /// # Errors
-/// When a row was taken back more often than taken in, a value does not fit its format, or the file system refuses.
+/// When a row was retracted more often than inserted, a value does not fit its format, or the file system fails.
 /// Nothing is published then.
 pub fn write_tables(
     staging: &Staging,
@@ -182,8 +182,8 @@ pub(super) fn write_whole(
     Ok(written)
 }
 
-/// Brings the segments of each partition together. The one of a table without partitions is always there if
-/// `never_none`. Codes `stay` codes when they are read, or become text.
+/// Groups the segments of all runs by partition. With `never_none`, a table without partitions always has its one
+/// partition. With `stay`, codes stay codes when they are read; otherwise they become text.
 pub(super) fn partitions(
     layout: &Layout,
     runs: Vec<Run>,
@@ -206,7 +206,7 @@ pub(super) fn partitions(
     Ok(partitions)
 }
 
-/// Works off `items` with up to `threads` threads; results come in no order.
+/// Processes `items` with up to `threads` threads. Results are in no particular order.
 pub(super) fn in_threads<I: Send, O: Send>(
     items: Vec<I>,
     threads: usize,
@@ -277,7 +277,7 @@ fn write_partition(
     })
 }
 
-/// `head` and copies of the first `rows` rows of `batch`; copies, so that the batch can go.
+/// `head` followed by copies of the first `rows` rows of `batch`. They are copies so that the batch can be freed.
 fn extend(head: &RecordBatch, batch: &RecordBatch, rows: usize) -> Result<RecordBatch, ArrowError> {
     let picks: Vec<_> = (0..head.num_rows())
         .map(|row| (0, row))
@@ -306,7 +306,7 @@ pub(super) fn preview(
     concat_batches(&layout.stored, &heads).map_err(|source| layout.sort_error(source))
 }
 
-/// Puts the partition columns back among those of the file.
+/// Adds the partition columns to those of the file.
 pub(super) fn with_partition_columns(
     layout: &Layout,
     values: &[ArrayRef],

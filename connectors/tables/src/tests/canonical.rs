@@ -1,4 +1,4 @@
-//! The same table gives the same bytes, whatever way it came.
+//! The same table has the same bytes, however its rows were pushed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +15,8 @@ use super::*;
 use tidewater_contract::sink::SortKey;
 use tidewater_formats::coded_text;
 
-/// Rows to draw tables from: few values, so that rows repeat and prefixes tie; NULL in every column.
+/// Rows from which tables are drawn. They have few values, so that rows repeat and prefixes tie, and NULL in every
+/// column.
 fn universe(random: &mut Random, rows: usize, nested: bool) -> RecordBatch {
     let mut pick = |values: usize| -> Vec<Option<usize>> {
         (0..rows)
@@ -77,7 +78,7 @@ fn universe(random: &mut Random, rows: usize, nested: bool) -> RecordBatch {
     batch(columns)
 }
 
-/// Lists of `{x, y}`; lists that are NULL have elements beneath, which must not count.
+/// Lists of `{x, y}`. NULL lists have elements, which must not count.
 fn list_of_structs(lengths: &[usize], nulls: NullBuffer) -> ArrayRef {
     let total = lengths.iter().sum::<usize>();
     let x: ArrayRef = Arc::new(
@@ -113,7 +114,7 @@ fn picked(universe: &RecordBatch, rows: &[usize]) -> RecordBatch {
     .unwrap()
 }
 
-/// `batch` with dictionaries for its columns of text.
+/// `batch` with dictionaries in its text columns.
 fn as_coded(batch: &RecordBatch) -> RecordBatch {
     let columns = batch.columns().iter().map(|column| {
         if *column.data_type() == DataType::Utf8 {
@@ -127,7 +128,8 @@ fn as_coded(batch: &RecordBatch) -> RecordBatch {
     super::batch(names.zip(columns).collect())
 }
 
-/// The rows of `table` dealt to shards at random, some as dictionaries, with rows that come and go, in batches of random sizes.
+/// The rows of `table`, distributed to shards at random in batches of random sizes, some as dictionaries, together
+/// with rows that are inserted and retracted.
 fn deal(
     random: &mut Random,
     universe: &RecordBatch,
@@ -229,7 +231,7 @@ fn case(seed: u64) {
     }
 }
 
-/// The files hold the multiset of rows that was pushed.
+/// Checks that the files have the multiset of pushed rows.
 fn assert_reads_back(
     spec: &TableSpec,
     table: &RecordBatch,
@@ -416,7 +418,7 @@ fn a_large_table_that_spills_is_the_same_as_one_that_does_not() {
     assert!(expected == content(&table_spec.path));
 }
 
-/// Codes of two shards, one of which has more texts than it keeps codes of.
+/// One of two shards has more texts than it keeps codes for.
 #[test]
 fn a_column_of_many_texts_is_the_same_as_plain_text() {
     let count = 150_000;

@@ -1,4 +1,4 @@
-//! The sink as a whole: what is pushed, in whatever way, is what is published.
+//! The whole sink: the pushed rows are published, however they were pushed.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -31,7 +31,7 @@ use tidewater_contract::sink::{SinkError, TableSpec, WrittenTable};
 /// Rows pushed to one shard.
 type Pushes = Vec<(RecordBatch, i64)>;
 
-/// Content of the files below a directory, by their paths from there.
+/// The content of the files below a directory, by their relative paths.
 type Content = BTreeMap<PathBuf, Vec<u8>>;
 
 fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
@@ -87,7 +87,7 @@ fn stage(
     Ok((staging, staged))
 }
 
-/// Takes one table all the way.
+/// Stages and publishes one table.
 fn run(
     spec: &TableSpec,
     shards: &[Pushes],
@@ -98,7 +98,7 @@ fn run(
     Ok(publish(staging, staged)?.remove(0))
 }
 
-/// Takes one table all the way in the simplest manner.
+/// Stages and publishes one table in the simplest way.
 fn run_plainly(spec: &TableSpec, pushes: Pushes) -> Result<WrittenTable, SinkError> {
     run(
         spec,
@@ -130,7 +130,7 @@ fn content(directory: &Path) -> Content {
     content
 }
 
-/// Names of the files below a directory, relative to it.
+/// The names of the files below a directory, relative to it.
 fn names(directory: &Path) -> Vec<String> {
     content(directory)
         .into_keys()
@@ -172,7 +172,7 @@ fn read_parquet(directory: &Path) -> Vec<String> {
     all
 }
 
-/// A small generator of numbers (splitmix64): the same ones for the same seed.
+/// A small generator of numbers (splitmix64), which repeats them for the same seed.
 struct Random(u64);
 
 impl Random {

@@ -1,4 +1,4 @@
-//! Old table or new table, and nothing else is touched.
+//! A reader sees the old or the new table, and nothing else is touched.
 
 use std::os::unix::fs::symlink;
 use std::sync::Arc;

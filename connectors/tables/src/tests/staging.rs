@@ -1,8 +1,8 @@
-//! Staging directories of the living stay, those of the dead go.
+//! Staging directories of living processes stay; those of dead ones are removed.
 
 use super::*;
 
-/// No process has it: Linux ends at 2^22.
+/// No process has this id, since Linux ends at 2^22.
 const DEAD: u32 = 2_000_000_000;
 
 #[test]
@@ -14,7 +14,7 @@ fn what_dead_runs_left_is_removed_and_what_lives_is_not() {
             &["lock", "new/t/part-00000.csv", "old/t/part-00000.csv"],
             true,
         ),
-        // A container's process ids begin anew: the lock decides, not the id.
+        // Process ids in a container may repeat. The lock decides, not the id.
         (
             format!("_staging-{own}-77"),
             &["lock", "new/t/part-00000.csv"],

@@ -1,4 +1,4 @@
-//! Which files a table becomes, and which tables are refused.
+//! The files of a table, and the tables that are refused.
 
 use std::sync::Arc;
 

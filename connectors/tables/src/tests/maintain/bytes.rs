@@ -2,10 +2,10 @@
 
 use super::*;
 
-/// Rows round the sizes at which dictionaries and row groups end.
+/// Numbers of rows near the sizes at which dictionaries and row groups end.
 const ROWS: [usize; 6] = [1, 8_192, 8_193, 12_000, 65_536, 65_537];
 
-/// Distinct numbers, numbers and texts that come again, and texts that are too long for a dictionary.
+/// Distinct numbers, repeated numbers and texts, and texts that are too long for a dictionary.
 fn table(rows: usize) -> RecordBatch {
     let numbers = |of: fn(usize) -> usize| -> ArrayRef {
         Arc::new(

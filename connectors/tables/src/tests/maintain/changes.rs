@@ -1,4 +1,4 @@
-//! Single changes: what is written, and what goes wrong.
+//! Single changes: the written files, and errors.
 
 use super::*;
 
@@ -223,7 +223,7 @@ fn staging_that_is_not_kept_leaves_nothing() {
     drop(tables.stage(&all).unwrap());
     assert_eq!(before, tables.stamps());
     tables.check();
-    // What another state staged beside them is not this one's to remove.
+    // Staged files of another state must not be removed.
     let other = tables.root.path().join("out/_tidewater-other/1/new");
     fs::create_dir_all(&other).unwrap();
     tables.clean();

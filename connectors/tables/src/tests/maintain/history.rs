@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Random changes that retract only what is there.
+/// Random changes that retract only existing rows.
 fn random_changes(random: &mut Random, model: &BTreeMap<usize, i64>) -> Vec<(usize, i64)> {
     let (from, width) = match random.below(3) {
         0 => (0, 600),
@@ -98,7 +98,7 @@ fn any_history_ends_in_the_rows_that_are_left() {
     }
 }
 
-/// The file that tells [`applies_swaps_for_another_process`] what to do.
+/// The file with the swaps for [`applies_swaps_for_another_process`].
 const SWAPS: &str = "TIDEWATER_TEST_SWAPS";
 
 fn cannot_exchange(_: &Path, _: &Path) -> std::io::Result<()> {
@@ -119,7 +119,7 @@ fn applies_swaps_for_another_process() {
 fn a_process_that_dies_while_it_publishes() {
     for point in CRASH_POINTS {
         let mut tables = filled(TINY);
-        // Files rewritten and put in, partitions that go and that come, and a table anew.
+        // Files that are rewritten and added, partitions that are removed and added, and a table that is rebuilt.
         let changes: Vec<(usize, i64)> = (0..300).step_by(3).map(|n| (n, -1)).collect();
         let mut all: Vec<_> = tables
             .specs

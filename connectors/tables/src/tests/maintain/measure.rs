@@ -1,8 +1,8 @@
-//! How long it takes.
+//! Measurements of time.
 
 use super::*;
 
-/// 830,000 rows of 14 columns, of which 27,000 that lie close together are replaced.
+/// 830,000 rows of 14 columns. 27,000 adjacent ones are replaced.
 #[test]
 #[ignore = "a measurement"]
 fn measure_a_small_change_of_a_large_table() {
@@ -103,7 +103,7 @@ fn measure_a_small_change_of_a_large_table() {
     }
 }
 
-/// A table of 732 days of 2,000 rows each, of which rows of all days, or of one, are replaced.
+/// A table of 732 days with 2,000 rows each. Rows of all days, or of one, are replaced.
 #[test]
 #[ignore = "a measurement"]
 fn measure_changes_of_many_partitions() {

@@ -1,4 +1,4 @@
-//! Maintained tables, against a model of their rows.
+//! Maintained tables, compared with a model of their rows.
 
 mod bytes;
 mod changes;
@@ -30,7 +30,7 @@ use tidewater_contract::disk;
 use tidewater_contract::sink::{Encoding, SortKey};
 use tidewater_formats::parquet::encode::{ParquetOptions, read_back};
 
-/// What the engine would remember.
+/// The record that the engine would keep.
 #[derive(Default)]
 struct Record {
     tables: BTreeMap<String, BTreeMap<String, PublishedPartition>>,
@@ -53,7 +53,7 @@ impl Published for Record {
 impl Record {
     fn commit(&mut self, staged: &StagedChange) {
         let table = self.tables.entry(staged.spec.name.to_string()).or_default();
-        // As it is kept: in bytes.
+        // The record is kept as bytes.
         let bytes = serde_json::to_vec(&staged.partitions).unwrap();
         let partitions: Vec<(String, Option<PublishedPartition>)> =
             serde_json::from_slice(&bytes).unwrap();
@@ -66,7 +66,7 @@ impl Record {
     }
 }
 
-/// The rows with these numbers: a number is a row.
+/// The rows with these numbers. Each number identifies a row.
 fn rows_of(numbers: &[usize]) -> RecordBatch {
     let some = |number: &usize| !number.is_multiple_of(7);
     let ints = |of: fn(usize) -> usize| -> Int32Array {
@@ -123,7 +123,7 @@ struct Tables {
     root: tempfile::TempDir,
     specs: Vec<Arc<TableSpec>>,
     record: Record,
-    /// How often each row is in each table.
+    /// The count of each row in each table.
     model: Vec<BTreeMap<usize, i64>>,
     epoch: u64,
     sizes: AmendSizes,
@@ -248,7 +248,7 @@ impl Tables {
         Ok((staging, staged))
     }
 
-    /// Takes changes all the way; `how` is a number that says how swaps are interrupted.
+    /// Stages, commits and applies changes. `how` determines how the swaps are interrupted.
     fn take(&mut self, changes: &[(Vec<(usize, i64)>, bool)], how: usize) -> Result<(), SinkError> {
         let (mut staging, staged) = self.stage(changes)?;
         staging.keep();
@@ -268,7 +268,7 @@ impl Tables {
         Ok(())
     }
 
-    /// Notes what was published.
+    /// Records the published files.
     fn committed(&mut self, staged: &[StagedChange], changes: &[(Vec<(usize, i64)>, bool)]) {
         self.clean();
         for (table, (staged, (changes, replace))) in staged.iter().zip(changes).enumerate() {
@@ -284,7 +284,7 @@ impl Tables {
         }
     }
 
-    /// Inode and time of all files, by path.
+    /// The inode and time of each file, by path.
     fn stamps(&self) -> BTreeMap<PathBuf, (u64, i64, i64)> {
         let out = self.root.path().join("out");
         let stamp = |path: &PathBuf| {
@@ -297,7 +297,7 @@ impl Tables {
             .collect()
     }
 
-    /// Every table holds what its model does, as files that the record tells.
+    /// Checks that every table has the rows of its model, in the files of the record.
     fn check(&self) {
         for (table, spec) in self.specs.iter().enumerate() {
             let fresh = tempfile::tempdir().unwrap();
@@ -322,7 +322,7 @@ impl Tables {
         assert_eq!(litter.len(), self.specs.len(), "{litter:?}");
     }
 
-    /// The record tells the files there are, and each is in order.
+    /// Checks that the record lists the existing files, and that each is in order.
     fn check_record(&self, spec: &Arc<TableSpec>) {
         let layout = Layout::new(Arc::clone(spec)).unwrap();
         let shadow = self.shadow(spec);
@@ -380,7 +380,7 @@ fn read_kept(layout: &Layout, path: PathBuf, exact: bool) -> RecordBatch {
     concat_batches(&layout.file, &batches.unwrap()).unwrap()
 }
 
-/// The rows of each partition as sorted text, and that each text file has its header.
+/// The rows of each partition as sorted text. Checks that each text file has its header.
 fn by_partition(table: &Path) -> BTreeMap<PathBuf, Vec<String>> {
     let mut all: BTreeMap<PathBuf, Vec<String>> = BTreeMap::new();
     for (path, bytes) in content(table) {
@@ -414,7 +414,7 @@ fn index_of(tables: &Tables, name: &str) -> usize {
         .unwrap()
 }
 
-/// Net changes of the table with this name, nothing in the others.
+/// Net changes of the table with this name, and none of the others.
 fn only(tables: &Tables, name: &str, changes: Vec<(usize, i64)>) -> Vec<(Vec<(usize, i64)>, bool)> {
     let mut all: Vec<_> = tables.specs.iter().map(|_| (Vec::new(), false)).collect();
     all[index_of(tables, name)].0 = changes;

@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Field, TimeUnit};
 
 use super::*;
 
-/// A column of every type, with NULL, cast from whole numbers where it can be.
+/// A column of every type, with NULL, cast from whole numbers where possible.
 fn columns_of_every_type() -> Vec<(String, ArrayRef)> {
     use DataType::{
         Binary, Boolean, Date32, Date64, Decimal32, Decimal64, Decimal128, Decimal256, Float16,
