@@ -1,4 +1,4 @@
-//! What changed of a source's files since the last commit, what is read for it, and what it comes to.
+//! The changes of a source's files since the last commit, the deliveries to read for them, and the outcome.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -24,40 +24,40 @@ use super::twins;
 use super::verdict::Judgement;
 use super::withdrawn;
 
-/// What changed of a source's files.
+/// The changes of a source's files.
 pub(super) struct FileChanges {
     source: FileSource,
     spec: Arc<SourceSpec>,
     depot: Arc<Depot>,
-    /// As of the last commit.
+    /// The positions at the last commit.
     known: Vec<Position>,
     /// Deliveries to insert.
     added: Vec<Incoming>,
-    /// What each of them is called in the record of the epoch.
+    /// The kind of each of them in the record of the epoch.
     kinds: Vec<&'static str>,
     /// Deliveries to retract.
     removed: Vec<Incoming>,
-    /// Deliveries that stay: read only for views that are built anew.
+    /// Unchanged deliveries, read only for views that are rebuilt.
     rest: Vec<Incoming>,
-    /// Positions that stay or move without anything to be read.
+    /// Positions that stay, or that change without anything to read.
     positions: Vec<Position>,
-    /// Paths whose positions go.
+    /// Paths whose positions are removed.
     forgotten: BTreeSet<String>,
     /// Deliveries that are retracted or renamed.
     records: Vec<DeliveryChange>,
     notices: Vec<String>,
     gate: Gate,
-    /// What reads `added`.
+    /// The reader of `added`.
     inserted: Mutex<Option<Arc<FileIntake>>>,
-    /// What reads the deliveries that stay, where they are judged anew.
+    /// The reader of the unchanged deliveries, if they are judged again.
     judged_anew: Mutex<Option<Arc<FileIntake>>>,
 }
 
 impl FileChanges {
-    /// Compares the files that a source names with those of a checkpoint. A source that never had a file must have one.
+    /// Compares the files of a source with those of a checkpoint. A source that never had a file must have one.
     ///
     /// # Errors
-    /// When files cannot be listed or compared, or changed where they must not; when more are gone than the source allows.
+    /// When files cannot be listed or compared, or changed although they must not.
     pub(super) fn compare(
         source: &FileSource,
         spec: &Arc<SourceSpec>,
@@ -102,7 +102,7 @@ impl FileChanges {
         Ok(found)
     }
 
-    /// Leaves out files that were modified lately: new ones are not there yet, others are as they were.
+    /// Leaves out files that were modified recently: new ones are ignored, others count as unchanged.
     fn settle(
         &mut self,
         listed: Vec<ListedFile>,
@@ -150,19 +150,20 @@ impl FileChanges {
                 self.add("replaced", new, Some(old.clone()));
                 self.retract(&old);
             }
-            // A delivery with a key has one time for all of its rows. Whether one has good rows is told by all of it.
+            // All rows of a delivery with a key have the same time of modification. Whether a delivery has enough
+            // good rows depends on its whole content.
             Change::Appended { old, new } if has_key || old.rows < self.gate.min_good_rows => {
                 self.add("appended", new, Some(old.clone()));
                 self.retract(&old);
             }
             Change::Appended { old, new } => self.append(old, &new),
-            // What counts among rows of one key depends on time and path.
+            // Which row of a key counts depends on time and path.
             Change::Touched { old, new } if has_key => {
                 self.add("touched", new, None);
                 self.retract(&old);
             }
             Change::Touched { old, new } => self.stay(moved(old, &new)),
-            // Rejected rows tell the path that they come from, and columns may.
+            // Rejected rows have the path of their file, and columns may have it too.
             Change::Renamed { old, new }
                 if has_key || old.rejected > 0 || self.tells_apart(&old, &new) =>
             {
@@ -178,7 +179,7 @@ impl FileChanges {
         }
     }
 
-    /// Whether the path of a file that was renamed is part of its rows.
+    /// Whether renaming a file changes its rows, because columns have values from its path.
     fn tells_apart(&self, old: &Position, new: &ListedFile) -> bool {
         let columns = self.source.path_columns();
         columns.tells_apart(&old.path, &new.path.to_string_lossy())
@@ -209,7 +210,7 @@ impl FileChanges {
                 },
             },
             replaces: None,
-            // What stays of it has good rows.
+            // The part that stays has good rows.
             judgement: Judgement::Accepted,
         });
         self.stay(old);
@@ -220,7 +221,7 @@ impl FileChanges {
         self.positions.push(position);
     }
 
-    /// Retracts a delivery whose path has another one now.
+    /// Retracts a delivery that was replaced or removed.
     fn retract(&mut self, old: &Position) {
         self.removed.push(kept(old));
     }
@@ -245,7 +246,7 @@ impl FileChanges {
         opened(&self.inserted)
     }
 
-    /// Records a delivery that was set aside: it counts as one row, which is rejected.
+    /// Records a delivery that was set aside. It counts as one rejected row.
     fn record_bad(
         &self,
         bad: NewlySetAside,
@@ -282,7 +283,7 @@ impl FileChanges {
         });
     }
 
-    /// The deliveries that stay, to be judged as if they came for the first time.
+    /// The unchanged deliveries, to be judged as if they were new.
     fn judged_anew(&self) -> Vec<Incoming> {
         let grown = |path: &str| {
             let mut added = self.added.iter();
@@ -303,7 +304,7 @@ impl FileChanges {
         anew.collect()
     }
 
-    /// What becomes of the positions of deliveries that were judged anew.
+    /// Updates the positions of deliveries that were judged again.
     fn reposition(&self, intake: &FileIntake, outcome: &mut SourceOutcome) -> Vec<Position> {
         let mut positions = self.positions.clone();
         for (index, position) in positions.iter_mut().enumerate() {
@@ -345,7 +346,7 @@ fn opened(intake: &Mutex<Option<Arc<FileIntake>>>) -> Option<Arc<FileIntake>> {
     intake.unwrap_or_else(PoisonError::into_inner).clone()
 }
 
-/// How a delivery is judged that comes for the first time.
+/// The judgement of a new delivery.
 pub(super) fn judged(gate: Gate) -> Judgement {
     Judgement::Judged {
         on_bad: gate.on_bad_file,
@@ -353,7 +354,7 @@ pub(super) fn judged(gate: Gate) -> Judgement {
     }
 }
 
-/// How a known delivery is judged anew: what was let through before is let through again.
+/// The judgement of a known delivery that is judged again: if it was accepted before, it is accepted again.
 fn gate_of(gate: Gate, known: &Position) -> Gate {
     if known.set_aside.is_some() {
         return Gate {
@@ -480,7 +481,7 @@ impl SourceChanges for FileChanges {
                 set_aside: None,
             });
         }
-        // Of rows with one key one counts anyway.
+        // With a key, equal rows count once, so a second delivery of them does no harm.
         if !self.spec.ordinals {
             outcome.warnings = twins::warnings(&positions.positions, &positions.arrived);
         }
@@ -493,11 +494,11 @@ impl SourceChanges for FileChanges {
     }
 }
 
-/// Positions of a source once an epoch is committed.
+/// The positions of a source after the epoch is committed.
 struct Positions {
     positions: Vec<Position>,
     forgotten: BTreeSet<String>,
-    /// Paths whose content is new.
+    /// The paths with new content.
     arrived: BTreeSet<String>,
 }
 
@@ -507,7 +508,7 @@ impl Positions {
         self.arrived.insert(position.path.clone());
         let same = |old: &&mut Position| old.path == position.path;
         match self.positions.iter_mut().find(same) {
-            // An addition to content that stays.
+            // The old content stays, and this is added to it.
             Some(old) => append(old, position),
             None => self.positions.push(position),
         }
@@ -525,7 +526,7 @@ impl Positions {
     }
 }
 
-/// Sets the entries of positions that are not the known ones.
+/// Sets the entries of changed positions.
 fn put_changed(
     update: &mut CheckpointUpdate,
     known: &[Position],
@@ -551,8 +552,8 @@ fn append(old: &mut Position, tail: Position) {
     old.rejected += tail.rejected;
 }
 
-/// Fails when a directory is gone with all the files that were read from it: it is more likely not mounted, or misspelt,
-/// than all of it withdrawn.
+/// Fails if a directory is missing with all the files that were read from it: it is more likely unmounted or misspelt
+/// than that all files were withdrawn.
 fn check_directory(
     storage: &dyn Storage,
     location: &str,
@@ -578,7 +579,7 @@ fn check_directory(
     })
 }
 
-/// A delivery read from its kept content.
+/// A delivery that is read from its stored content.
 pub(super) fn kept(position: &Position) -> Incoming {
     Incoming {
         delivery: Delivery {
@@ -593,7 +594,7 @@ pub(super) fn kept(position: &Position) -> Incoming {
     }
 }
 
-/// The position of known content, where it is now.
+/// The position of known content with its current path, time and version.
 fn moved(old: Position, new: &ListedFile) -> Position {
     Position {
         path: new.path.display().to_string(),

@@ -1,13 +1,14 @@
-//! The depot: what was taken in, kept so that it can be taken back exactly, and read again by a job that changed.
+//! The content store: the exact content of deliveries, so that it can be retracted, and read again by a changed job.
 //!
-//! A directory of files that never change, named by the BLAKE3 hash of their content. Text, decompressed, is kept as
-//! [frames](frame); Parquet files, compressed inside, as they are. It is all of a delivery and not the
-//! decoded columns: a changed job may read other columns, and a quarantined row comes out again byte for byte.
+//! A directory of immutable files, named by the BLAKE3 hash of their content. Text is decompressed and stored as
+//! [frames](frame). Parquet files, which are compressed inside, are stored as they are. The whole delivery is stored,
+//! not decoded columns: a changed job may read other columns, and a quarantined row is returned byte for byte.
 //!
-//! 1. A name that is a hash is there when all of its content is: it is written under a temporary name and renamed.
-//! 2. It is durable after [`sync`](Depot::sync) and not before: the caller syncs what its commit refers to.
-//! 3. What is read again is checked: lengths, and the checksum of each frame (the hash, of a Parquet file).
-//! 4. One process at a time writes to a depot, and removes from it only while nothing is being kept.
+//! 1. A file has its hash as name only when it is complete: it is written under a temporary name and then renamed.
+//! 2. A file is durable only after [`sync`](Depot::sync). The caller syncs the files that its commit refers to.
+//! 3. Content that is read again is checked: its lengths, and the checksum of each frame or the hash of a Parquet
+//!    file.
+//! 4. Only one process at a time writes to a content store. It removes files only while none is being written.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -31,12 +32,12 @@ mod frame;
 #[cfg(fuzzing)]
 pub mod fuzz;
 
-/// Extensions of what is kept: frames of text, and files as they are.
+/// The extensions of stored files: frames of text, and files as they are.
 const TEXT: &str = "text";
 const WHOLE: &str = "parquet";
 const TEMPORARY: &str = "tmp";
 
-/// The depot that something kept is read from.
+/// The content store, which must be given to read stored content.
 pub(super) fn given(
     depot: Option<&Arc<Depot>>,
     name: &Arc<str>,
@@ -45,29 +46,29 @@ pub(super) fn given(
     depot.cloned().ok_or_else(missing)
 }
 
-/// With more files than this, the whole file system is synced at once: 5000 small files took 1 to 15 s one by one, and
-/// 0.05 s so. With fewer, one by one, so as not to wait for what others write.
+/// With more files than this, the whole file system is synced at once: syncing 5000 small files one by one took 1 to
+/// 15 s, and 0.05 s at once. Fewer files are synced one by one, so as not to wait for data of other programs.
 #[cfg(target_os = "linux")]
 const ONE_BY_ONE_MAX: usize = 64;
 
-/// Files of more bytes are brought to the disk as soon as they have their names, while the run still computes: a first run
+/// Larger files are synced as soon as they have their names, while the run still computes. Otherwise a first run
 /// waited 0.2 s for the disk at its end.
 const EARLY_BYTES_MIN: u64 = 16 << 20;
 
-/// Kept deliveries.
+/// The content store.
 pub struct Depot {
     directory: PathBuf,
-    /// Temporary names given so far.
+    /// The number of temporary names used so far.
     temporaries: AtomicU64,
-    /// Encoders that are not at work; making one costs more than compressing a small file.
+    /// Idle encoders, since creating one costs more than compressing a small file.
     encoders: Mutex<Vec<Encoder>>,
-    /// What brings large files to the disk, once there are any.
+    /// The thread that syncs large files early, once there are any.
     early: Mutex<Option<Early>>,
-    /// Files of so many bytes are brought to the disk early.
+    /// Files of at least this size are synced early.
     early_bytes_min: u64,
 }
 
-/// Brings files to the disk beside everything else, one after the other.
+/// Syncs files in the background, one after the other.
 struct Early {
     paths: Sender<PathBuf>,
     syncing: JoinHandle<Result<(), SourceError>>,
@@ -77,7 +78,7 @@ impl Early {
     fn begin() -> Option<Self> {
         let (paths, waiting) = channel();
         let sync = |path: PathBuf| match disk::sync(&path) {
-            // What was removed meanwhile is not what is committed.
+            // A file that was removed meanwhile is not part of a commit.
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(SourceError::io("sync", &path, error))
             }
@@ -90,10 +91,11 @@ impl Early {
 }
 
 impl Depot {
-    /// The depot in `directory`, which is made, durably, when it is not there; what it lies in must be durable already.
+    /// Opens the content store in `directory`. Creates the directory durably if it does not exist; its parent must be
+    /// durable already.
     ///
     /// # Errors
-    /// When the system refuses.
+    /// When the system fails.
     pub fn open(directory: impl Into<PathBuf>) -> Result<Self, SourceError> {
         let directory = directory.into();
         let is_new = !directory.exists();
@@ -113,7 +115,7 @@ impl Depot {
         })
     }
 
-    /// Brings files of so many bytes to the disk as soon as they have their names.
+    /// Sets the size from which files are synced as soon as they have their names.
     #[cfg(test)]
     fn syncing_early_from(self, bytes: u64) -> Self {
         Self {
@@ -122,15 +124,15 @@ impl Depot {
         }
     }
 
-    /// Begins to bring a file to the disk. [`sync`](Self::sync) waits for it, and tells what went wrong, which the system
-    /// tells once.
+    /// Begins to sync a file. [`sync`](Self::sync) waits for it and returns its error, which the system reports only
+    /// once.
     fn sync_early(&self, path: PathBuf) {
         let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
         if early.is_none() {
             *early = Early::begin();
         }
         if let Some(early) = &*early {
-            // It ended if a file could not be synced.
+            // The thread has ended if a file could not be synced.
             let _ = early.paths.send(path);
         }
     }
@@ -144,17 +146,17 @@ impl Depot {
         syncing.join().unwrap_or_else(|panic| resume_unwind(panic))
     }
 
-    /// Makes what is kept under these hashes durable, names included.
+    /// Makes the files with these hashes durable, with their names.
     ///
     /// # Errors
-    /// When one is not there, or the system refuses.
+    /// When a file does not exist, or the system fails.
     pub fn sync<'a>(&self, hashes: impl IntoIterator<Item = &'a str>) -> Result<(), SourceError> {
         self.finish_early()?;
         let mut paths = Vec::new();
         for hash in hashes {
             let text = self.path(hash, TEXT);
             let whole = self.path(hash, WHOLE);
-            // Equal content may be kept both as text and as it is.
+            // The same content may be stored both as text and as it is.
             let kept_whole = whole.exists();
             if text.exists() || !kept_whole {
                 paths.push(text);
@@ -174,11 +176,11 @@ impl Depot {
         })
     }
 
-    /// Removes what is kept under other hashes than these, and what is left of keeping that did not end. Gives how
-    /// many files went. Nothing may be being kept meanwhile.
+    /// Removes all files with other hashes than these, and incomplete files. Returns the number of removed files.
+    /// Nothing may be written meanwhile.
     ///
     /// # Errors
-    /// When the system refuses.
+    /// When the system fails.
     pub fn remove_unreferenced(&self, hashes: &BTreeSet<String>) -> Result<u64, SourceError> {
         let refused = |error| SourceError::io("list", &self.directory, error);
         let mut removed = 0;
@@ -204,7 +206,7 @@ impl Depot {
         self.directory.join(format!("{hash}.{extension}"))
     }
 
-    /// A new file without a name of its own yet.
+    /// A new file that does not have its final name yet.
     pub(super) fn begin(self: &Arc<Self>) -> Result<Unnamed, SourceError> {
         loop {
             let number = self.temporaries.fetch_add(1, Ordering::Relaxed);
@@ -218,14 +220,14 @@ impl Depot {
                         named: false,
                     });
                 }
-                // Left by a process that was cut short.
+                // A killed process left a file of this name.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(SourceError::io("write", &path, error)),
             }
         }
     }
 
-    /// The frames of a text, which tell when they are damaged.
+    /// The frames of a text, with checksums.
     pub(super) fn frames(&self, text: &[u8]) -> io::Result<Vec<u8>> {
         let waiting = || self.encoders.lock().unwrap_or_else(PoisonError::into_inner);
         let found = waiting().pop();
@@ -235,7 +237,7 @@ impl Depot {
         frames
     }
 
-    /// Keeps the file at `path` of a storage as it is.
+    /// Stores the file at `path` as it is.
     pub(super) fn copy(
         self: &Arc<Self>,
         storage: &dyn Storage,
@@ -270,7 +272,7 @@ impl Depot {
         })
     }
 
-    /// A file that was kept as it is, checked.
+    /// Opens a file that was stored as it is, and checks it.
     pub(super) fn whole(
         &self,
         name: &Arc<str>,
@@ -279,7 +281,7 @@ impl Depot {
         let path = self.path(&part.hash, WHOLE);
         let file = LocalStorage.open(&path);
         let file = file.map_err(|error| not_opened(name, &path, error))?;
-        // A byte more than there may be shows what is too long.
+        // One byte more is read to detect a file that is too long.
         let hasher = hash_prefix(&*file, &path, part.bytes + 1)?;
         if hasher.finalize().to_hex().as_str() == part.hash {
             Ok(file)
@@ -293,22 +295,22 @@ impl Depot {
     }
 }
 
-/// Whether a file of which `bytes` were read stayed as it was meanwhile, as size and time tell. Its version may change
-/// for less, such as a link that a backup makes.
+/// Whether a file of which `bytes` were read was unchanged meanwhile, by its size and time. Its version is not
+/// compared, since harmless operations such as making a link change it.
 pub(super) fn settled(before: &FileStamp, after: &FileStamp, bytes: u64) -> bool {
     before.bytes == bytes && before.looks_like(after)
 }
 
-/// A file that was kept as it is.
+/// A file that was stored as it is.
 pub(super) struct KeptWhole {
     pub part: KeptPart,
     /// What was kept.
     pub file: Arc<dyn StoredFile>,
-    /// Whether the file stayed as it was meanwhile.
+    /// Whether the source file was unchanged meanwhile.
     pub settled: bool,
 }
 
-/// A file of the depot that is being written. Dropped before it is named, it goes.
+/// A file of the content store that is being written. It is removed if it is dropped before it gets its name.
 pub(super) struct Unnamed {
     depot: Arc<Depot>,
     file: DiskFile,
@@ -325,12 +327,12 @@ impl Unnamed {
         Ok(())
     }
 
-    /// Bytes written so far.
+    /// The number of bytes written so far.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Names the frames of the text that has this hash.
+    /// Gives the file its name: these are the frames of the text with this hash.
     pub(super) fn name_text(self, hash: &str) -> Result<(), SourceError> {
         self.name(hash, TEXT)
     }
@@ -339,8 +341,8 @@ impl Unnamed {
         self.name(hash, WHOLE)
     }
 
-    /// What is there under the name already has the same content, unless it was damaged: it is replaced. As a commit
-    /// may refer to it, the new file is durable before.
+    /// Renames the file, and replaces an existing file of that name. That one has the same content unless it was
+    /// damaged. A commit may refer to it, so the new file is synced before.
     fn name(mut self, hash: &str, extension: &str) -> Result<(), SourceError> {
         let path = self.depot.path(hash, extension);
         if path.exists() {
@@ -362,19 +364,19 @@ impl Unnamed {
 impl Drop for Unnamed {
     fn drop(&mut self) {
         if !self.named {
-            // Should it stay, `remove_unreferenced` takes it.
+            // If this fails, `remove_unreferenced` removes the file.
             let _ = disk::remove_file(self.file.path());
         }
     }
 }
 
-/// The kept text of a delivery: its parts, one after the other.
+/// The stored text of a delivery: its parts, one after the other.
 pub(super) struct KeptText {
     depot: Arc<Depot>,
     name: Arc<str>,
     waiting: std::vec::IntoIter<KeptPart>,
     open: Option<OpenPart>,
-    /// Stored bytes of the parts that are read.
+    /// The stored bytes of the parts that have been read.
     stored_bytes: u64,
 }
 
@@ -382,10 +384,10 @@ struct OpenPart {
     path: PathBuf,
     frames: Frames,
     part: KeptPart,
-    /// What is read of the frame's text, and what is not.
+    /// The text of the current frame, and the position up to which it was returned.
     text: Vec<u8>,
     at: usize,
-    /// Bytes of text not read yet.
+    /// The number of bytes of text that are still to be read.
     left: u64,
 }
 
@@ -400,7 +402,7 @@ impl KeptText {
         }
     }
 
-    /// Stored bytes of what was read so far, as if all of a part were compressed alike.
+    /// The stored bytes of the text that was read so far, estimated as if a part were compressed evenly.
     pub(super) fn stored_bytes(&self) -> u64 {
         let open = self.open.as_ref().map_or(0, |open| {
             let waiting = u64::try_from(open.text.len() - open.at).unwrap_or(0);
@@ -412,7 +414,7 @@ impl KeptText {
         self.stored_bytes + open
     }
 
-    /// Appends up to `limit` bytes to `buffer`; `false` at the end of the text.
+    /// Appends up to `limit` bytes to `buffer`. Returns `false` at the end of the text.
     pub(super) fn fill(&mut self, buffer: &mut Vec<u8>, limit: usize) -> Result<bool, SourceError> {
         let target = buffer.len() + limit;
         buffer.reserve_exact(limit);
@@ -447,7 +449,7 @@ impl KeptText {
 }
 
 impl OpenPart {
-    /// Reads on, until `buffer` has `target` bytes at most; `false` at the end of the part.
+    /// Reads on until `buffer` has up to `target` bytes. Returns `false` at the end of the part.
     fn fill(
         &mut self,
         name: &Arc<str>,
@@ -481,7 +483,7 @@ impl OpenPart {
     }
 }
 
-/// The error of kept content that cannot be opened.
+/// The error for stored content that cannot be opened.
 fn not_opened(name: &Arc<str>, path: &Path, error: io::Error) -> SourceError {
     if error.kind() == io::ErrorKind::NotFound {
         damaged(name, path, "is missing")

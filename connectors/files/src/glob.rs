@@ -1,8 +1,8 @@
 //! Globs over files: `*`, `?` and `[…]` within a name, `{a,b}` anywhere, `**` for directories of any depth.
 //!
-//! 1. Names need not be UTF-8: what is not matches `*` and `?`.
-//! 2. A name that exists as the pattern writes it, such as `data [1]`, is matched too.
-//! 3. Links that lead back to where they stand are passed over with a warning.
+//! 1. Names need not be UTF-8: bytes that are not match `*` and `?`.
+//! 2. A name that is literally the pattern, such as `data [1]`, is matched too.
+//! 3. Links that lead back to a directory above them are skipped with a warning.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -13,7 +13,7 @@ use tidewater_contract::error::SourceError;
 
 use crate::storage::{EntryKind, FileStamp, Storage};
 
-/// Patterns that the braces of one glob expand to at most.
+/// The most patterns to which the braces of one glob may expand.
 const EXPANSIONS_MAX: usize = 10_000;
 
 const NAMES: MatchOptions = MatchOptions {
@@ -31,29 +31,29 @@ pub(super) struct Glob {
 enum PathComponent {
     /// A name, `/` or `..`.
     Literal(PathBuf),
-    /// A name that matches, or is just this.
+    /// A name that matches the pattern or is literally this text.
     Name(Pattern, OsString),
-    /// `**`
+    /// `**`, for directories of any depth.
     AnyDepth,
 }
 
-/// Why a text is no glob.
+/// Why a text is not a valid glob.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum GlobError {
-    /// A set is not closed, or the like.
+    /// The pattern is malformed, such as a set that is not closed.
     #[error(transparent)]
     Pattern(#[from] PatternError),
-    /// Braces that make too many patterns.
+    /// The braces expand to too many patterns.
     #[error("its braces stand for more than {EXPANSIONS_MAX} patterns")]
     TooMany,
 }
 
-/// Whether a path is to be read as a glob.
+/// Whether a path is a glob.
 pub(super) fn is_glob(path: &str) -> bool {
     path.contains(['*', '?', '[', '{'])
 }
 
-/// The globs that `pattern` stands for, one for each choice of its braces.
+/// The globs of `pattern`, one for each choice of its braces.
 pub(super) fn globs(pattern: &str) -> Result<Vec<Glob>, GlobError> {
     expanded(pattern)?
         .iter()
@@ -79,7 +79,7 @@ fn expanded(pattern: &str) -> Result<Vec<String>, GlobError> {
     Ok(done)
 }
 
-/// What stands before the first `{a,b}`, its choices, and what stands behind it.
+/// The text before the first `{a,b}`, its choices, and the text after it.
 fn first_choice(pattern: &str) -> Option<(&str, Vec<&str>, &str)> {
     let start = pattern.find('{')?;
     let inner = &pattern[start + 1..];
@@ -132,7 +132,7 @@ impl Glob {
     }
 }
 
-/// All files below a directory, but for those in hidden ones.
+/// All files below a directory, except those in hidden directories.
 pub(super) fn all_below(
     storage: &dyn Storage,
     directory: &Path,
@@ -157,12 +157,12 @@ fn walk(
 struct Walk<'a> {
     storage: &'a dyn Storage,
     files: BTreeMap<PathBuf, FileStamp>,
-    /// The directories that `**` is in, the outermost first.
+    /// The directories that `**` has entered, outermost first.
     above: Vec<String>,
 }
 
 impl Walk<'_> {
-    /// Goes on at a path, of which a listing told what it is, or nothing did yet.
+    /// Continues at a path. Its kind is known if it comes from a listing.
     fn descend(
         &mut self,
         at: &Path,

@@ -1,10 +1,11 @@
 //! Deliveries of a source as they enter an epoch.
 //!
-//! 1. A delivery is inserted as a whole or not at all: one that was still being written while it was read is retracted in
-//!    the same epoch, by reading its kept content once more, and the delivery that it was to replace comes back.
-//! 2. One that is bad as a whole ([`verdict`]) stops the run, or is set aside: what was read of it is retracted, and a row
-//!    of the quarantine stands for it. The others are read as if it were not there.
-//! 3. Rows of a source with a primary key carry their place: when their file was modified, its path, their number in it.
+//! 1. A delivery is inserted as a whole or not at all. If it was still being written while it was read, it is
+//!    retracted in the same epoch by reading its stored content again, and the delivery that it would have replaced
+//!    is inserted again.
+//! 2. A bad delivery ([`verdict`]) stops the run or is set aside. If it is set aside, the rows that were read of it
+//!    are retracted, and it becomes one row of the quarantine. The others are read as if it were not there.
+//! 3. Rows of a source with a primary key have their place: the time and path of their file, and their number in it.
 
 use std::iter;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -38,13 +39,13 @@ mod correction;
 pub(super) struct Incoming {
     /// Where it is read from.
     pub delivery: Delivery,
-    /// When it was last modified.
+    /// The time of its last modification.
     pub modified_ns: i64,
     /// Its version in its storage.
     pub version: Option<String>,
-    /// The delivery that it takes the place of, which the same epoch retracts.
+    /// The delivery that it replaces, which is retracted in the same epoch.
     pub replaces: Option<Position>,
-    /// Whether it is judged, and what becomes of it when it is bad.
+    /// Whether it is judged, and what happens if it is bad.
     pub judgement: Judgement,
 }
 
@@ -64,22 +65,22 @@ impl Incoming {
 /// A delivery that was set aside while it was read.
 #[derive(Clone, Debug)]
 pub(super) struct NewlySetAside {
-    /// Index among the deliveries of the intake.
+    /// The index among the deliveries of the intake.
     pub index: usize,
     /// Why.
     pub set_aside: SetAside,
-    /// What is kept of it now; `None` where it is what was kept before, or nothing is.
+    /// Its newly stored content; `None` if it was stored before or nothing is stored.
     pub kept: Option<KeptBad>,
 }
 
-/// What is kept of a bad delivery.
+/// The stored content of a bad delivery.
 #[derive(Clone, Debug)]
 pub(super) struct KeptBad {
-    /// Bytes of the stored file.
+    /// The size of the stored file.
     pub bytes: u64,
     /// BLAKE3 of the stored file, in hex.
     pub hash: String,
-    /// The kept content.
+    /// The parts in the content store.
     pub parts: Vec<KeptPart>,
 }
 
@@ -87,36 +88,37 @@ pub(super) struct KeptBad {
 pub(super) struct FileIntake {
     source: FileSource,
     spec: Arc<SourceSpec>,
-    /// What readers are opened with: rows have ordinals where they are to tell their places.
+    /// The spec for readers: rows have ordinals if they need their places.
     read_spec: SourceSpec,
     incoming: Vec<Incoming>,
     depot: Option<Arc<Depot>>,
-    /// What was read of each delivery.
+    /// The counts of each delivery.
     tallies: Vec<Arc<DeliveryTally>>,
     progress: Mutex<IntakeProgress>,
-    /// Pieces that were handed out and are not decoded yet.
+    /// The number of pieces that were handed out but are not decoded yet.
     open_pieces: Arc<AtomicUsize>,
     outcome: Mutex<IntakeOutcome>,
 }
 
-/// What an intake hands out next.
+/// The state of an intake.
 struct IntakeProgress {
-    /// The last one is being read. A reader ends at a delivery that it cannot read, and another goes on behind it.
+    /// The readers; the last one is being read. A reader ends at a delivery that it cannot read, and another one
+    /// continues after it.
     readers: Vec<OpenReader>,
-    /// Deliveries that were set aside before.
+    /// Deliveries that were already set aside.
     known: Vec<usize>,
-    /// What is corrected, from the last one on, once all is read.
+    /// The corrections after everything was read; the last one is next.
     corrections: Option<Vec<Correction>>,
 }
 
 /// A reader of some of the deliveries.
 struct OpenReader {
     reader: Arc<dyn FileReader>,
-    /// Which delivery of the intake each of the reader's is.
+    /// For each delivery of the reader, its index in the intake.
     deliveries: Vec<usize>,
 }
 
-/// What was read, once all was.
+/// The result, after everything was read.
 #[derive(Default)]
 struct IntakeOutcome {
     read: Vec<ReadDelivery>,
@@ -125,10 +127,10 @@ struct IntakeOutcome {
 }
 
 impl FileIntake {
-    /// Opens deliveries. Files are kept in `depot` while they are read.
+    /// Opens deliveries. The content of files is stored in `depot` while they are read.
     ///
     /// # Errors
-    /// When options are wrong, or files are not of the source's format.
+    /// When options are invalid, or files are not of the source's format.
     pub(super) fn open(
         source: &FileSource,
         spec: &Arc<SourceSpec>,
@@ -164,24 +166,23 @@ impl FileIntake {
         Ok(intake)
     }
 
-    /// What was read of the deliveries that were read where they lie, and are not set aside. Complete once all rows were
-    /// read.
+    /// The deliveries that were read from their files and not set aside. Complete after all rows were read.
     pub(super) fn read_deliveries(&self) -> Vec<ReadDelivery> {
         lock(&self.outcome).read.clone()
     }
 
-    /// Deliveries that were set aside. Complete once all rows were read.
+    /// The deliveries that were set aside. Complete after all rows were read.
     pub(super) fn newly_set_aside(&self) -> Vec<NewlySetAside> {
         lock(&self.outcome).set_aside.clone()
     }
 
-    /// Rows of a delivery that were decoded, and rejected.
+    /// The numbers of decoded and rejected rows of a delivery.
     pub(super) fn rows(&self, delivery: usize) -> (u64, u64) {
         let tally = self.tallies.get(delivery);
         tally.map_or((0, 0), |tally| tally.rows())
     }
 
-    /// A reader of some of the deliveries. Those whose names say another format are set aside, where they may be.
+    /// A reader of some of the deliveries. Deliveries whose names show another format are set aside, if allowed.
     fn reader(&self, mut deliveries: Vec<usize>) -> Result<OpenReader, SourceError> {
         let format = RowFormat::of(self.spec.format);
         deliveries.retain(|&at| {
@@ -211,8 +212,7 @@ impl FileIntake {
         incoming.map_or(0, |incoming| incoming.modified_ns)
     }
 
-    /// A piece whose rows carry their places, and which counts as open until it is dropped. `tally` counts what is read for
-    /// the first time.
+    /// A piece whose rows have their places. It counts as open until it is dropped.
     fn placed(
         &self,
         delivery: CorrectedDelivery,
@@ -238,7 +238,7 @@ impl FileIntake {
         })
     }
 
-    /// The row that stands for a delivery that is set aside.
+    /// The quarantine row of a delivery that is set aside.
     fn row(&self, delivery: usize, set_aside: &SetAside) -> Box<dyn Piece> {
         let name = self.incoming.get(delivery);
         let name = name.map_or_else(|| "".into(), |one| Arc::clone(&one.delivery.name));
@@ -300,7 +300,7 @@ impl FileIntake {
         Ok(None)
     }
 
-    /// The deliveries behind the one that cannot be read, when that one may be set aside.
+    /// The deliveries after the unreadable one, if that one may be set aside.
     fn pass_over(&self, read: &[usize], error: SourceError) -> Result<Vec<usize>, SourceError> {
         let bad = error.bad_file().cloned();
         let at = bad.and_then(|bad| {
@@ -414,19 +414,19 @@ impl Reader for FileIntake {
     }
 }
 
-/// A piece whose rows carry their places.
+/// A piece whose rows have their places.
 struct PlacedPiece {
     piece: Box<dyn Piece>,
-    /// Of a piece that is read for the first time.
+    /// Set for a piece that is read for the first time.
     judged: Option<JudgedPiece>,
     place: FilePlace,
     open_pieces: Arc<AtomicUsize>,
 }
 
-/// What a piece tells of its delivery.
+/// The records that a piece updates for its delivery.
 struct JudgedPiece {
     tally: Arc<DeliveryTally>,
-    /// Steps that were decoded.
+    /// The number of decoded steps.
     steps: Arc<AtomicUsize>,
     judgement: Judgement,
 }
@@ -442,7 +442,7 @@ impl Iterator for PlacedPiece {
                 judged.tally.add(decoded, judged.judgement.min_good_rows());
                 judged.steps.fetch_add(1, Ordering::AcqRel);
             }
-            // What was read of a bad delivery is retracted, and what follows is not read.
+            // The rows that were read of a bad delivery are retracted, and the rest is not read.
             (Some(judged), Err(error))
                 if judged.judgement.sets_aside() && error.bad_file().is_some() =>
             {

@@ -1,8 +1,10 @@
-//! Keeps the text of one delivery: its blocks are compressed by the workers that decode them, and written in order.
+//! Stores the text of one delivery. The workers that decode its blocks compress them, and the frames are written in
+//! order.
 //!
-//! 1. Frames are written in the order of their blocks, whatever the order in which they come.
-//! 2. What came too early waits in memory; that is about as many blocks as there are workers.
-//! 3. The file gets its name when the last frame is written; after an error it never does, and all hear of the error.
+//! 1. Frames are written in the order of their blocks, in whatever order they arrive.
+//! 2. Frames that arrive early wait in memory. There are about as many of them as workers.
+//! 3. The file gets its name when the last frame is written. After an error it gets none, and every caller gets the
+//!    error.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,14 +16,14 @@ use super::delivery::KeptPart;
 use super::depot::{Depot, Unnamed};
 use tidewater_contract::error::SourceError;
 
-/// A delivery that is being kept.
+/// A delivery whose content is being stored.
 pub(super) struct Keeping {
     name: Arc<str>,
     depot: Arc<Depot>,
     state: Mutex<KeepingState>,
 }
 
-/// Either is there, the other not.
+/// Exactly one of the two is set.
 struct KeepingState {
     writing: Option<Box<Writing>>,
     outcome: Option<Result<Kept, SourceError>>,
@@ -29,15 +31,15 @@ struct KeepingState {
 
 struct Writing {
     file: Unnamed,
-    /// Hash of the text.
+    /// The hash of the text.
     text: Hasher,
-    /// Hash of what came before the text and of the text.
+    /// The hash of the old part and the text together, if there is an old part.
     whole: Option<Hasher>,
     bytes: u64,
-    /// Place of the frame that is written next.
+    /// The index of the block whose frames are written next.
     next: u64,
     waiting: BTreeMap<u64, Block>,
-    /// How many blocks there are and how many lines, once known.
+    /// The numbers of blocks and of lines, once known.
     end: Option<(u64, u64)>,
 }
 
@@ -47,16 +49,16 @@ struct Block {
     frames: Vec<u8>,
 }
 
-/// What was kept of a delivery.
+/// The stored content of a delivery.
 #[derive(Clone)]
 pub(super) struct Kept {
     pub part: KeptPart,
-    /// Hash of what came before the part and of the part.
+    /// The hash of the old part and this part together.
     pub whole: String,
 }
 
 impl Keeping {
-    /// Begins to keep the text of `name`; `before` is the hash of what comes before it, when anything does.
+    /// Begins to store the text of `name`. `before` is the hash of the old part, if there is one.
     pub(super) fn begin(
         depot: &Arc<Depot>,
         name: &Arc<str>,
@@ -81,7 +83,7 @@ impl Keeping {
         })
     }
 
-    /// Keeps the block at `place`, from 0.
+    /// Stores the block with index `place`, from 0.
     pub(super) fn keep(&self, place: u64, text: Vec<u8>) -> Result<(), SourceError> {
         let frames = self.depot.frames(&text);
         let frames =
@@ -92,7 +94,7 @@ impl Keeping {
         })
     }
 
-    /// Says that there are `blocks` blocks of `lines` lines.
+    /// Sets the total numbers of blocks and lines.
     pub(super) fn end(&self, blocks: u64, lines: u64) -> Result<(), SourceError> {
         self.step(|writing| {
             writing.end = Some((blocks, lines));
@@ -106,7 +108,7 @@ impl Keeping {
         self.lock().outcome.clone().unwrap_or_else(not_ended)
     }
 
-    /// Writes on, and ends when all is written.
+    /// Writes the frames whose turn it is, and ends after the last.
     fn step(
         &self,
         write: impl FnOnce(&mut Writing) -> Result<(), SourceError>,
@@ -159,7 +161,7 @@ impl Writing {
             |whole| whole.finalize().to_hex().to_string(),
         );
         let stored_bytes = self.file.bytes();
-        // Nothing is kept of nothing.
+        // Empty content is not stored.
         if self.bytes > 0 {
             self.file.name_text(&hash)?;
         }

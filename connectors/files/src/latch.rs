@@ -1,10 +1,10 @@
-//! What all workers share of a reader: its state, until the first error.
+//! The state of a reader that all workers share, until the first error.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tidewater_contract::error::SourceError;
 
-/// A state that workers advance one after the other. After an error every worker gets that error.
+/// A state that one worker at a time advances. After an error, every worker gets that error.
 #[derive(Debug, Default)]
 pub(super) struct Latch<S>(Mutex<Latched<S>>);
 
@@ -22,7 +22,7 @@ impl<S> Latch<S> {
         }))
     }
 
-    /// Takes a step, unless one failed before.
+    /// Takes a step, unless an earlier one failed.
     pub(super) fn advance<T>(
         &self,
         step: impl FnOnce(&mut S) -> Result<T, SourceError>,
@@ -34,7 +34,7 @@ impl<S> Latch<S> {
         step(&mut latched.state).inspect_err(|error| latched.failed = Some(error.clone()))
     }
 
-    /// Looks at the state, as the last step left it.
+    /// Reads the state after the last step.
     pub(super) fn look<T>(&self, look: impl FnOnce(&S) -> T) -> T {
         look(&self.lock().state)
     }

@@ -1,7 +1,7 @@
-//! Files as sources: they are listed, dealt in pieces and decoded.
+//! Files as sources: they are listed, handed out in pieces and decoded.
 //!
-//! Files lie in a [`Storage`](storage::Storage). What a source takes in is kept in a [`Depot`] and remembered by its [`Position`]; the next run [compares](compare)
-//! what is delivered with what was taken in.
+//! Files are in a [`Storage`](storage::Storage). The content that a source reads is stored in a [`Depot`] and
+//! recorded as a [`Position`]. The next run [compares](compare) the current files with these positions.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
@@ -47,10 +47,11 @@ pub use reader::{FilePiece, FileReader, ReadDelivery};
 pub use source::{FILES, FileSource, FilesConnector};
 pub use tidewater_formats::options::OnChange;
 
-/// Checks every option of a source of `format`: keys in lower case, with or without DataFusion's prefix `format.`.
+/// Checks every option of a source of `format`. Keys are in lower case, with or without DataFusion's prefix
+/// `format.`.
 ///
 /// # Errors
-/// When a key is unknown or a value means nothing; the error says what to write instead.
+/// When a key is unknown or a value is invalid. The error says what to write instead.
 pub fn validate_options(
     format: Format,
     options: &BTreeMap<String, String>,
@@ -58,10 +59,10 @@ pub fn validate_options(
     (RowFormat::of(format).options)(options).map(drop)
 }
 
-/// Checks that the format of a source of files, or the paths of its files, can hold the declared columns.
+/// Checks that the format of a source, or the paths of its files, can provide the declared columns.
 ///
 /// # Errors
-/// When an option is wrong, or a declared type has no place in the format; the error names the column.
+/// When an option is invalid, or the format does not have a declared type. The error names the column.
 pub fn check(spec: &SourceSpec, columns: &PathColumns) -> Result<(), SourceError> {
     if !columns.is_empty() {
         PathDecoder::new(spec, columns)?;
@@ -73,19 +74,18 @@ pub fn check(spec: &SourceSpec, columns: &PathColumns) -> Result<(), SourceError
     }
 }
 
-/// Whether the rows of a source depend on the columns that are read, because values of others are not checked.
+/// Whether the rows of a source depend on the columns that are read, because values of other columns are not checked.
 pub fn rows_depend_on_projection(spec: &SourceSpec) -> bool {
     (RowFormat::of(spec.format).options)(&spec.options)
         .is_ok_and(|options| options.checks_read_columns)
 }
 
-/// Opens deliveries of a source for reading, in their order. With a depot, those that are files (or tails of files)
-/// are kept in it while they are read, and [`FileReader::read_deliveries`] tells as what.
+/// Opens deliveries of a source for reading, in order. With a content store, files and tails of files are stored in
+/// it while they are read, and [`FileReader::read_deliveries`] returns their stored parts.
 ///
 /// # Errors
-/// When an option is wrong, a declared type cannot be held by the format, a file's name says another format, or
-/// something is to be read from a depot that is not given. The files themselves are opened one after the other as their
-/// pieces are asked for.
+/// When an option is invalid, the format does not have a declared type, a file's name shows another format, or stored
+/// content is to be read without a content store. The files themselves are only opened as their pieces are requested.
 pub fn open(
     source: &FileSource,
     spec: &SourceSpec,
@@ -103,7 +103,7 @@ pub fn open(
     Ok(Arc::new(PathColumnsReader::new(files, decoder, paths)))
 }
 
-/// Opens deliveries of which the columns are those that the files hold.
+/// Opens deliveries without columns from their paths.
 fn open_files(
     source: &FileSource,
     spec: &SourceSpec,

@@ -1,9 +1,9 @@
-//! What a `LOCATION` names: a file, the files of a directory, or those that a glob matches.
+//! Lists the files of a `LOCATION`: a file, the files of a directory, or those that a glob matches.
 //!
-//! 1. The same directory gives the same list, in order of path.
-//! 2. Hidden files, those that begin with `_` (markers and quarantines of other programs) and those that another program
-//!    is still writing (`x.csv.part`) are data only when they are named.
-//! 3. No location is silently empty, unless it may be.
+//! 1. The list depends only on the content of the directory; it is in order of path.
+//! 2. Three kinds of files are read only if the location names them exactly: hidden files, files that begin with `_`
+//!    (markers and quarantines of other programs), and files that another program is still writing (`x.csv.part`).
+//! 3. A location without files is an error, unless it may be empty.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -21,30 +21,30 @@ use crate::storage::{EntryKind, FileStamp, Storage};
 /// A file of a source.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ListedFile {
-    /// Its path, under the location as the job has it.
+    /// Its path, which begins with the location as the job writes it.
     pub path: PathBuf,
-    /// Its size as stored, its time and version.
+    /// Its stored size, its time and its version.
     pub stamp: FileStamp,
 }
 
 impl ListedFile {
-    /// The path as errors and rejected rows name it.
+    /// The path as errors and rejected rows show it.
     pub fn name(&self) -> Arc<str> {
         self.path.to_string_lossy().into()
     }
 }
 
-/// What becomes of the subdirectories of a location that is a directory.
+/// How the subdirectories of a location are treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subdirectories {
-    /// Their files are none of the location.
+    /// Their files do not belong to the location.
     PassOver,
-    /// Their files are those of the location too.
+    /// Their files belong to the location too.
     Descend,
 }
 
-/// The files that `location` names, in order of path: itself, its files when it is a directory, or what it matches as a
-/// glob. A path that exists is never taken for a glob.
+/// The files of `location`, in order of path: the file itself, the files of a directory, or the files that match a
+/// glob. An existing path is never treated as a glob.
 ///
 /// # Errors
 /// When there is no such file, or the system refuses to list.
@@ -56,10 +56,10 @@ pub fn list(
     look(storage, location, subdirectories)?.map_err(|message| nothing(location, message))
 }
 
-/// Like [`list`] where files are known to have been: a location that leads to no file has no files (any more).
+/// Like [`list`], for a location that had files before: no files are not an error.
 ///
 /// # Errors
-/// When the location means nothing, or the system refuses to list.
+/// When the location is invalid, or listing fails.
 pub fn list_or_empty(
     storage: &dyn Storage,
     location: &str,
@@ -68,7 +68,7 @@ pub fn list_or_empty(
     Ok(look(storage, location, subdirectories)?.unwrap_or_default())
 }
 
-/// The files, or why there is none.
+/// The files, or the reason why there are none.
 type Found = Result<Vec<ListedFile>, String>;
 
 fn look(
@@ -198,7 +198,7 @@ fn is_hidden(name: Option<&OsStr>) -> bool {
     })
 }
 
-/// Names that programs give to files while they write them, and editors to copies.
+/// Names that programs give to unfinished files, and editors to copies.
 fn is_unfinished(name: Option<&OsStr>) -> bool {
     const ENDINGS: [&[u8]; 5] = [b".part", b".tmp", b".filepart", b".crdownload", b"~"];
     name.is_some_and(|name| {
@@ -214,7 +214,7 @@ fn nothing(location: &str, message: impl Into<String>) -> SourceError {
     }
 }
 
-/// Where a relative path was looked for.
+/// The directory in which a relative path was looked up.
 fn looked_in(storage: &dyn Storage, path: &Path) -> String {
     match storage.root() {
         Some(root) if path.is_relative() => format!(" (looked in {root})"),
@@ -222,10 +222,10 @@ fn looked_in(storage: &dyn Storage, path: &Path) -> String {
     }
 }
 
-/// Refuses files whose names say that they are of another format.
+/// Fails if a file's name shows another format.
 ///
 /// # Errors
-/// Names the first such file.
+/// A file has another format. The error names the first one.
 pub(super) fn of_format<'a>(
     format: &RowFormat,
     names: impl IntoIterator<Item = &'a Arc<str>>,
@@ -243,7 +243,7 @@ pub(super) fn of_format<'a>(
         let Some(other) = extension
             .and_then(format_of)
             .filter(|other| other.is_none_or(|other| other.format != format.format))
-            // Any text is lines.
+            // Any text can be read as lines.
             .filter(|other| {
                 format.format != Format::Text || !other.is_some_and(RowFormat::is_text)
             })
@@ -266,7 +266,8 @@ pub(super) fn of_format<'a>(
     Ok(())
 }
 
-/// The format that an extension says; inner `None` for one that is not read; outer when it says nothing.
+/// The format of an extension. The inner `None` is a format that cannot be read; the outer `None` is an unknown
+/// extension.
 fn format_of(extension: &str) -> Option<Option<&'static RowFormat>> {
     let is_unread = UNREAD_FORMATS.contains(&extension) || UNREAD_EXTENSIONS.contains(&extension);
     match RowFormat::of_extension(extension) {

@@ -1,10 +1,10 @@
-//! Reads the Parquet files of a source, a row group at a time by the worker that takes it.
+//! Reads the Parquet files of a source, one row group at a time for each worker.
 //!
-//! 1. All pieces of a file are read from the one file that was opened. Those of a file that was written to after its footer
-//!    was read fail; rows of two versions are never mixed.
+//! 1. All pieces of a file are read from the same open file. If the file is written to after its footer was read,
+//!    they fail, so that rows of two versions are never mixed.
 //! 2. After an error every worker gets that error.
-//! 3. With a depot, a file is copied into it first and decoded from the copy: a writer that still is at work cannot
-//!    matter to what is decoded.
+//! 3. With a content store, a file is first copied into it and then decoded from the copy, so that a program that
+//!    still writes to the file has no effect.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,13 +23,13 @@ use super::storage::{EntryKind, FileStamp, ParquetBytes, Storage, StoredFile};
 #[cfg(test)]
 mod tests;
 
-/// A Parquet file that is open.
+/// An open Parquet file.
 struct OpenParquet {
     file: Arc<dyn StoredFile>,
     name: Arc<str>,
     /// When it was opened.
     stamp: FileStamp,
-    /// Whether it is kept content, which never changes.
+    /// Whether it is stored content, which never changes.
     is_kept: bool,
 }
 
@@ -80,7 +80,7 @@ struct ParquetReaderState {
     warnings: Vec<String>,
 }
 
-/// The file whose row groups are being dealt.
+/// The file whose row groups are being handed out.
 struct CurrentFile {
     delivery: usize,
     file: Arc<ParquetFile<OpenParquet>>,
@@ -88,11 +88,11 @@ struct CurrentFile {
     first_row: u64,
 }
 
-/// A file that was read from where it was delivered.
+/// A file that was read, other than stored content.
 enum FileRead {
-    /// By way of its copy.
+    /// It was read from its copy.
     Copied(ReadDelivery),
-    /// In place.
+    /// It was read in place.
     InPlace {
         delivery: usize,
         path: PathBuf,
@@ -101,11 +101,11 @@ enum FileRead {
 }
 
 impl ParquetReader {
-    /// A reader of `deliveries`, in their order, as `spec` declares them; with a depot, they are kept in it. Files are
-    /// opened as their pieces are asked for.
+    /// A reader of `deliveries`, in order, as `spec` declares them. With a content store, their content is stored.
+    /// Files are opened as their pieces are requested.
     ///
     /// # Errors
-    /// When an option's value means nothing.
+    /// When the value of an option is invalid.
     pub fn open(
         spec: &SourceSpec,
         deliveries: Vec<Delivery>,
@@ -155,7 +155,7 @@ impl ParquetReader {
         }
     }
 
-    /// Opens a delivery where it is decoded from, and tells what was read of it when it was not kept before.
+    /// Opens the file from which a delivery is decoded. Also returns what was read, unless it is stored content.
     fn open_delivery(
         &self,
         index: usize,
@@ -201,7 +201,7 @@ impl ParquetReader {
     }
 }
 
-/// The file that was kept as it was.
+/// A file that was stored as it was.
 fn kept_file(
     depot: Option<&Arc<Depot>>,
     name: &Arc<str>,
@@ -226,7 +226,7 @@ impl FileRead {
                 path,
                 stamp,
             } => {
-                // One that is gone was read as it was.
+                // A file that was removed meanwhile was read unchanged.
                 let settled = match storage.head(path)? {
                     Some(EntryKind::File(found)) => found.looks_like(stamp),
                     Some(EntryKind::Directory { .. }) => false,

@@ -1,9 +1,9 @@
-//! Columns whose values are in the paths of files: those of `key=value` folders, the path itself, the file's name.
+//! Columns with values from the paths of files: the folders `key=value`, the path itself, or the file's name.
 //!
-//! 1. Values are a function of the path alone. A delivery that is read from kept content has those of the path under which it
-//!    was read.
-//! 2. A value becomes one of its column's type by the rule of all formats. One that does not fit is an error that names the
-//!    path: no row of the file could be right.
+//! 1. Values depend only on the path. A delivery that is read from stored content has the values of the path under
+//!    which it was read.
+//! 2. A value is parsed by the rules of all formats. A value that does not fit its column is an error that names the
+//!    path, since no row of the file could be right.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
@@ -17,31 +17,31 @@ mod reader;
 
 pub(super) use reader::{PathColumnsReader, PathDecoder};
 
-/// `column.NAME`: what a declared column holds that is not of the file.
+/// The prefix of options `column.NAME`, which give the source of a declared column that is not in the file.
 const COLUMN: &str = "column.";
 
-/// The folder name's value that stands for NULL.
+/// The value of a folder that means NULL.
 const NULL_NAME: &str = "__HIVE_DEFAULT_PARTITION__";
 
-/// The columns of a source that paths tell.
+/// The columns of a source with values from paths.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PathColumns {
-    /// Names of columns that are the keys of folders.
+    /// The columns whose values are in folders `key=value`.
     pub folders: Vec<String>,
-    /// Columns that hold a part of the path, by name.
+    /// The columns with a part of the path, by name.
     pub parts: BTreeMap<String, PathPart>,
 }
 
-/// What a column holds of a path.
+/// A part of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathPart {
-    /// All of it, as listed.
+    /// The whole path, as listed.
     Path,
     /// The file's name, without folders.
     FileName,
 }
 
-/// The values of `column.NAME`.
+/// The values of options `column.NAME`.
 const PARTS: [(&str, PathPart); 2] = [("path", PathPart::Path), ("file_name", PathPart::FileName)];
 
 impl PathPart {
@@ -54,10 +54,10 @@ impl PathPart {
 }
 
 impl PathColumns {
-    /// What a declaration says of them, whose options are taken out of `options`.
+    /// The path columns of a declaration. Their options are removed from `options`.
     ///
     /// # Errors
-    /// When a column cannot hold what it is to hold, or none is left for the files.
+    /// When a column's type does not fit, or no column is left for the files.
     pub fn take(
         declaration: &SourceDeclaration<'_>,
         options: &mut BTreeMap<String, String>,
@@ -88,7 +88,7 @@ impl PathColumns {
         }
     }
 
-    /// What a declared column is to hold; else what is wrong, and what to write instead.
+    /// The part of the path for a declared column, or what is wrong and what to write instead.
     fn part(
         &self,
         declaration: &SourceDeclaration<'_>,
@@ -128,7 +128,7 @@ impl PathColumns {
         self.folders.is_empty() && self.parts.is_empty()
     }
 
-    /// Them as texts, for fingerprints.
+    /// The columns as texts, for fingerprints.
     pub(super) fn rules(&self) -> Vec<String> {
         let folders = self.folders.iter().map(|name| format!("folder {name}"));
         let parts = self.parts.iter().map(|(name, part)| match part {
@@ -142,7 +142,7 @@ impl PathColumns {
         self.folders.iter().any(|folder| folder == name) || self.parts.contains_key(name)
     }
 
-    /// The source as its files hold it: without these columns.
+    /// The source without these columns, as its files have it.
     pub(super) fn of_files(&self, spec: &SourceSpec) -> SourceSpec {
         let mut places = BTreeMap::new();
         let mut fields = Vec::new();
@@ -162,13 +162,13 @@ impl PathColumns {
         }
     }
 
-    /// Whether two paths tell other values.
+    /// Whether two paths give different values.
     pub(super) fn tells_apart(&self, one: &str, other: &str) -> bool {
         let mut columns = self.folders.iter().chain(self.parts.keys());
         columns.any(|name| self.text(one, name) != self.text(other, name))
     }
 
-    /// The text of a column; inner `None` for NULL, outer where the path has no such folder.
+    /// The text of a column. The inner `None` is NULL; the outer `None` is a path without such a folder.
     fn text(&self, path: &str, name: &str) -> Option<Option<String>> {
         if let Some(part) = self.parts.get(name) {
             return Some(Some(part.of(path).to_owned()));
@@ -183,7 +183,7 @@ fn bare(key: &str) -> &str {
     key.strip_prefix("format.").unwrap_or(key)
 }
 
-/// The value of the innermost folder `key=value` of a path, without percent signs.
+/// The value of the innermost folder `key=value` of a path, percent-decoded.
 fn folder_value(path: &str, key: &str) -> Option<String> {
     folders(path).rev().find_map(|(found, value)| {
         let is_key = percent_decoded(found).is_some_and(|found| found == key);
@@ -201,7 +201,8 @@ fn folders(path: &str) -> impl DoubleEndedIterator<Item = (&str, &str)> {
     names.filter_map(|name| name.split_once('='))
 }
 
-/// A text in which `%2F` stands for `/`. A percent sign that no two digits follow is one. `None` when it is not UTF-8.
+/// Decodes `%2F` and the like. A percent sign without two hexadecimal digits stays. `None` if the result is not
+/// UTF-8.
 fn percent_decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

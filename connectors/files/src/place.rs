@@ -1,4 +1,4 @@
-//! Where rows of files come from: the place columns of a source with a primary key.
+//! The places of rows of files, and the place columns of a source with a primary key.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use arrow::error::ArrowError;
 use tidewater_contract::error::SourceError;
 use tidewater_contract::source::{Decoded, RowPlaces};
 
-/// The columns that say where a row of a file comes from.
+/// The columns with the place of a row: time, path, and number in the file.
 pub(super) fn place_fields() -> [FieldRef; 3] {
     [
         Field::new("modified", DataType::Int64, false),
@@ -18,24 +18,24 @@ pub(super) fn place_fields() -> [FieldRef; 3] {
     .map(Arc::new)
 }
 
-/// Where rows of a piece come from.
+/// The file of a piece.
 pub(super) struct FilePlace {
-    /// When the file was modified.
+    /// The time of modification of the file.
     pub(super) modified_ns: i64,
     /// Its path.
     pub(super) path: Arc<str>,
-    /// Whether rows carry their place as columns.
+    /// Whether rows have their place as columns.
     pub(super) is_column: bool,
 }
 
 impl FilePlace {
-    /// Decoded rows with their places, where they have ordinals.
+    /// Adds places to decoded rows that have ordinals.
     pub(super) fn of(&self, mut decoded: Decoded) -> Result<Decoded, SourceError> {
         let Some(ordinals) = decoded.ordinals.take() else {
             return Ok(decoded);
         };
         if decoded.places.is_none() {
-            // What has no lines has rows, counted from 1.
+            // Without lines, rows are counted from 1.
             decoded.places = Some(RowPlaces {
                 file: Arc::clone(&self.path),
                 lines: ordinals.iter().map(|row| row + 1).collect(),
@@ -50,7 +50,7 @@ impl FilePlace {
         Ok(decoded)
     }
 
-    /// The rows with their places. Texts stay dictionaries where they are.
+    /// The rows with their places. Dictionary-encoded texts stay so.
     fn columns(&self, rows: &RecordBatch, ordinals: Vec<u64>) -> Result<RecordBatch, ArrowError> {
         let number = rows.num_rows();
         let paths = std::iter::repeat_n(&self.path, number);

@@ -1,9 +1,9 @@
-//! How far a source has been taken in, and what has changed since.
+//! The part of a source that has been read, and the changes since then.
 //!
-//! 1. Every listed file and every position is in exactly one change.
-//! 2. A file is read only when its stamp leaves its content in doubt: the same size, time and version are the same content.
-//!    Where only the version differs (a link was made, rights were changed), the content decides.
-//! 3. A path that is new is the content of a path that is gone only when it is that content, byte for byte.
+//! 1. Each listed file and each position is in exactly one change.
+//! 2. A file is read only if its stamp differs: the same size, time and version mean the same content. If only the
+//!    version differs, because a link was made or permissions were changed, the content decides.
+//! 3. A new path counts as the renamed file of a removed path only if its content is the same, byte for byte.
 //! 4. The changes are in order of path, whatever the order of the positions.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -18,93 +18,93 @@ use super::storage::{Storage, hash_prefix};
 use tidewater_contract::error::SourceError;
 use tidewater_formats::options::OnChange;
 
-/// A delivery that was taken in.
+/// A delivery that was read and committed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
     /// Its path as listed.
     pub path: String,
-    /// Bytes of the stored file that are taken in, from its beginning.
+    /// The number of bytes of the stored file that were read, from its beginning.
     pub bytes: u64,
     /// When the file was last modified, in nanoseconds since 1970.
     pub modified_ns: i64,
-    /// The file's [version](super::storage::FileStamp::version) in its storage. `None` where there is none, or where an
-    /// earlier Tidewater read the file: size and time alone tell then, and the version is noted.
+    /// The file's [version](super::storage::FileStamp::version) in its storage. `None` if it has none, or if an
+    /// earlier Tidewater read the file. Then only size and time are compared, and the version is recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// BLAKE3 of these bytes, in hex.
     pub hash: String,
-    /// What was kept of it, in order.
+    /// Its stored parts, in order.
     pub parts: Vec<KeptPart>,
-    /// Rows taken in.
+    /// The number of accepted rows.
     pub rows: u64,
-    /// Rows rejected.
+    /// The number of rejected rows.
     pub rejected: u64,
-    /// Why none of its rows count, where it is set aside as a whole; it is one rejected row then.
+    /// Why the file is set aside, if it is. It counts as one rejected row then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub set_aside: Option<SetAside>,
 }
 
-/// Why a delivery is set aside as a whole.
+/// Why a delivery is set aside.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetAside {
-    /// The column at fault, where a single one is.
+    /// The column at fault, if it is a single one.
     pub column: Option<String>,
-    /// What is wrong with it, in a sentence.
+    /// The fault, as a sentence.
     pub reason: String,
-    /// Whether what is kept is the file as it was stored. Otherwise it is what is kept of any delivery.
+    /// Whether the content store has the stored file as it is. Otherwise it has the same as for any delivery.
     pub keeps_stored: bool,
 }
 
-/// How files are compared with what was taken in.
+/// How files are compared with the positions.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CompareRules {
-    /// What may become of a file.
+    /// Which changes of a file are allowed.
     pub on_change: OnChange,
-    /// Whether the content of all files is compared, whatever their stamps tell.
+    /// Whether the content of all files is compared, even if their stamps are the same.
     pub rehash: bool,
 }
 
-/// What became of a delivery.
+/// A change of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// It is there for the first time.
+    /// The file is new.
     New(ListedFile),
-    /// It is as it was: its position as it is now, of which the version may be another.
+    /// The content is unchanged. The position is the current one, whose version may be new.
     Unchanged(Position),
-    /// It was written again with the same content.
+    /// The file was written again with the same content.
     Touched {
-        /// As it was taken in.
+        /// The position.
         old: Position,
-        /// As it is.
+        /// The current file.
         new: ListedFile,
     },
-    /// It has another content.
+    /// The content is different.
     Replaced {
-        /// As it was taken in.
+        /// The position.
         old: Position,
-        /// As it is.
+        /// The current file.
         new: ListedFile,
     },
-    /// Its content is the old one, and more.
+    /// More was added to the old content.
     Appended {
-        /// As it was taken in.
+        /// The position.
         old: Position,
-        /// As it is.
+        /// The current file.
         new: ListedFile,
     },
-    /// Its content is there under another path, and its old path is gone.
+    /// The content has a new path, and the old path no longer exists.
     Renamed {
-        /// As it was taken in.
+        /// The position.
         old: Position,
-        /// As it is.
+        /// The current file.
         new: ListedFile,
     },
-    /// It is gone.
+    /// The file no longer exists.
     Withdrawn(Position),
 }
 
 impl Change {
-    /// The path that the change is ordered by: the present one, or that of what is gone.
+    /// The path by which changes are ordered: the current one, or the old one of a removed file.
     fn path(&self) -> &Path {
         match self {
             Self::Unchanged(old) | Self::Withdrawn(old) => Path::new(&old.path),
@@ -117,8 +117,8 @@ impl Change {
     }
 }
 
-/// Compares the files that `source` is `listed` with now with those `known` to be taken in: what changed, in order of
-/// path. A path is listed and known once at most.
+/// Compares the files that are now `listed` for `source` with the `known` positions. Returns the changes in order of
+/// path. Each list has a path at most once.
 ///
 /// # Errors
 /// When a file changed in a way that the rules do not allow, cannot be read, or has a name that is not UTF-8.
@@ -150,7 +150,7 @@ pub fn compare(
     Ok(changes)
 }
 
-/// What became of a file that is where it was.
+/// The change of a file whose path is known.
 fn compare_file(
     storage: &dyn Storage,
     source: &str,
@@ -168,7 +168,7 @@ fn compare_file(
     if looks_same && !is_other_version && !rules.rehash {
         return unchanged(old);
     }
-    // Nothing of a file that is set aside was read that it would have to keep.
+    // No rows of a file that is set aside were inserted, so any change is allowed.
     let on_change = match old.set_aside {
         Some(_) => OnChange::Replace,
         None => rules.on_change,
@@ -195,7 +195,7 @@ fn compare_file(
     }
 }
 
-/// The error of a file that is appended to, whose first `old_bytes` bytes are not what was taken in.
+/// The error for a file that may only be appended to, but whose first `old_bytes` bytes have changed.
 pub(super) fn old_part_changed(name: &Arc<str>, old_bytes: u64, bytes: u64) -> SourceError {
     let how = if bytes < old_bytes {
         format!("is shorter than the {old_bytes} bytes that were taken in: it has {bytes}")
@@ -208,7 +208,7 @@ pub(super) fn old_part_changed(name: &Arc<str>, old_bytes: u64, bytes: u64) -> S
     SourceError::file(name, message)
 }
 
-/// What became of the files at new paths, and of the deliveries whose paths are gone.
+/// The changes of files at new paths and of positions without a file.
 fn renamed_or_new(
     storage: &dyn Storage,
     new_paths: Vec<ListedFile>,

@@ -1,4 +1,4 @@
-//! Files as a source: the connector of paths, directories and globs.
+//! The connector of files: paths, directories and globs.
 
 use std::any::Any;
 use std::collections::BTreeSet;
@@ -48,7 +48,7 @@ pub struct FileSource {
 }
 
 impl FileSource {
-    /// Files of a connector, which lie in its storage.
+    /// Files of a connector, in its storage.
     pub fn new(connector: &'static dyn SourceConnector, storage: Arc<dyn Storage>) -> Self {
         Self {
             connector,
@@ -62,7 +62,7 @@ impl FileSource {
         Self::new(&FILES, Arc::new(LocalStorage))
     }
 
-    /// With columns that the paths of its files tell.
+    /// Sets the columns with values from the paths of the files.
     #[must_use]
     pub fn with_path_columns(self, path_columns: PathColumns) -> Self {
         Self {
@@ -71,10 +71,10 @@ impl FileSource {
         }
     }
 
-    /// Removes what no position of `checkpoints` refers to from the content store in `directory`.
+    /// Removes all files from the content store in `directory` that no position of `checkpoints` refers to.
     ///
     /// # Errors
-    /// When it cannot be removed.
+    /// When a file cannot be removed.
     pub fn remove_unused(directory: &Path, checkpoints: &[Checkpoint]) -> Result<(), SourceError> {
         let mut used = BTreeSet::new();
         for checkpoint in checkpoints {
@@ -94,7 +94,7 @@ impl FileSource {
         &self.path_columns
     }
 
-    /// The files that a location names: at least one.
+    /// The files of a location, at least one.
     ///
     /// # Errors
     /// When there is no such file, or the system refuses to list.
@@ -102,12 +102,12 @@ impl FileSource {
         list(&*self.storage, location, self.subdirectories())
     }
 
-    /// The files that a location names now.
+    /// The current files of a location, which may be none.
     pub(super) fn list_or_empty(&self, location: &str) -> Result<Vec<ListedFile>, SourceError> {
         list_or_empty(&*self.storage, location, self.subdirectories())
     }
 
-    /// What changed at a source's location.
+    /// The changes at a source's location.
     fn pending(
         &self,
         spec: &SourceSpec,
@@ -135,7 +135,7 @@ impl FileSource {
         Ok(pending)
     }
 
-    /// Folders that are columns are part of the location.
+    /// Subdirectories are read if folders are columns.
     fn subdirectories(&self) -> Subdirectories {
         if self.path_columns.folders.is_empty() {
             Subdirectories::PassOver
@@ -207,9 +207,9 @@ impl Source for FileSource {
         place_fields().to_vec()
     }
 
-    /// Later is the row of the file that was modified later; of files modified at the same time that of the greater path;
-    /// within a file the row further on. So which row counts is a function of the files that are present, and not of the
-    /// runs in which they arrived, and when a file is withdrawn the row before it counts again.
+    /// Orders the rows of a key: by the time of modification of their file, then by its path, then by their number in
+    /// the file. The row that counts therefore depends only on the files that are present, not on the runs in which
+    /// they arrived. If a file is withdrawn, the row before counts again.
     fn key_order(&self) -> KeyOrder {
         KeyOrder {
             rounds: vec![LatestRound {

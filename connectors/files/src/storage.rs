@@ -1,10 +1,10 @@
-//! Where files lie, in the shape of an object store: names are listed, a path is looked up, bytes are read by ranges.
-//! Listing, globs, comparison, the content store and all readers go through [`Storage`]; the local file system is one
+//! An interface to file storage that resembles an object store: it lists names, looks up a path, and reads ranges of
+//! bytes. Listing, globs, comparison, the content store and all readers use [`Storage`]. The local file system is one
 //! implementation.
 //!
-//! 1. A path that was listed can be opened, unless the file was removed meanwhile.
-//! 2. An open file stays the one that was opened, whatever is done to its path.
-//! 3. Two contents of a path have different [`FileStamp`]s, as far as the storage can tell.
+//! 1. A listed path can be opened, unless the file was removed meanwhile.
+//! 2. An open file stays the same file, whatever happens to its path.
+//! 3. Different contents of a path have different [`FileStamp`]s, as far as the storage can tell.
 
 use std::ffi::OsStr;
 use std::fmt::Debug;
@@ -26,74 +26,74 @@ mod tests;
 
 pub use local::LocalStorage;
 
-/// The local file system, as readers are given it.
+/// The local file system.
 #[cfg(test)]
 pub(crate) fn local() -> Arc<dyn Storage> {
     Arc::new(LocalStorage)
 }
 
-/// How much of a file is read at a time where all of it is passed through.
+/// The number of bytes read at a time when a whole file is read.
 const CHUNK_BYTES: usize = 1 << 20;
 
 /// Files, by path.
 pub trait Storage: Debug + Send + Sync {
-    /// What lies directly in a directory, of the names that are `wanted`, in order of path; nothing where there is no
-    /// such directory. Names that are not wanted cost no look-up.
+    /// The entries of a directory whose names are `wanted`, in order of path; none if the directory does not exist.
+    /// Other names are not looked up.
     ///
     /// # Errors
-    /// When the system refuses to list.
+    /// When listing fails.
     fn list(
         &self,
         directory: &Path,
         wanted: &dyn Fn(&OsStr) -> bool,
     ) -> Result<Vec<StorageEntry>, SourceError>;
 
-    /// What a path leads to, if it leads anywhere.
+    /// The kind of a path; `None` if it does not exist.
     ///
     /// # Errors
-    /// When the system refuses to tell.
+    /// When the lookup fails.
     fn head(&self, path: &Path) -> Result<Option<EntryKind>, SourceError>;
 
     /// Opens a file for reading.
     ///
     /// # Errors
-    /// When it is not there, or may not be read.
+    /// When it does not exist, or may not be read.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn StoredFile>>;
 
-    /// Where relative paths begin, for messages.
+    /// The directory of relative paths, for messages.
     fn root(&self) -> Option<String>;
 }
 
-/// What a directory holds.
+/// An entry of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StorageEntry {
-    /// Its path: the directory's, and its name.
+    /// Its path: the directory's with its name.
     pub path: PathBuf,
-    /// What it is.
+    /// Its kind.
     pub kind: EntryKind,
 }
 
-/// What a path leads to.
+/// The kind of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EntryKind {
     /// A file.
     File(FileStamp),
     /// A directory.
     Directory {
-        /// Tells it from others where a path may lead back into a directory that it lies in.
+        /// Identifies the directory, if a path can lead back into a directory that it is in.
         identity: Option<String>,
     },
 }
 
-/// What tells one content of a path from another without reading it.
+/// Distinguishes contents of a path without reading them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FileStamp {
     /// The file's size.
     pub bytes: u64,
-    /// When it was last modified, in nanoseconds since 1970.
+    /// The time of its last modification, in nanoseconds since 1970.
     pub modified_ns: i64,
-    /// Differs when the content does, and perhaps when it does not: an inode and its time of change, an `ETag`. `None`
-    /// where the storage has no such thing.
+    /// Changes whenever the content changes, and possibly at other times: an inode with its time of change, or an
+    /// `ETag`. `None` if the storage has nothing like it.
     pub version: Option<String>,
 }
 
@@ -104,23 +104,23 @@ impl FileStamp {
     }
 }
 
-/// A file that is open.
+/// An open file.
 pub trait StoredFile: Debug + Send + Sync {
-    /// Its stamp as it is now.
+    /// Its current stamp.
     ///
     /// # Errors
-    /// When the system refuses to tell.
+    /// When the lookup fails.
     fn stamp(&self) -> io::Result<FileStamp>;
 
-    /// Appends up to `limit` bytes from `at` on to `buffer`, and gives how many: fewer at the end of the file alone. What
-    /// was read before an error is in the buffer.
+    /// Appends up to `limit` bytes from `at` on to `buffer`. Returns how many; they are fewer only at the end of the
+    /// file. Bytes that were read before an error are in the buffer.
     ///
     /// # Errors
-    /// When the system refuses to read.
+    /// When reading fails.
     fn read_range(&self, at: u64, limit: usize, buffer: &mut Vec<u8>) -> io::Result<usize>;
 }
 
-/// Passes all of a file, or its first `limit` bytes, to `take`, piece by piece.
+/// Passes a whole file, or its first `limit` bytes, to `take`, piece by piece.
 pub(super) fn read_through(
     file: &dyn StoredFile,
     limit: u64,
@@ -142,7 +142,7 @@ pub(super) fn read_through(
     Ok(at)
 }
 
-/// The hash, not finished, of the first `bytes` of a file, or of all of it when it is shorter.
+/// The unfinished hash of the first `bytes` bytes of a file, or of the whole file if it is shorter.
 pub(super) fn hash_prefix(
     file: &dyn StoredFile,
     path: &Path,
@@ -159,18 +159,18 @@ pub(super) fn hash_prefix(
     Ok(hasher)
 }
 
-/// The bytes of an open file, one after the other.
+/// Reads the bytes of an open file in order.
 pub(super) struct FileBytes {
     file: Arc<dyn StoredFile>,
     at: u64,
-    /// What is read ahead, and how much of it is passed on.
+    /// Bytes that were read ahead, and how many of them were returned.
     ahead: Vec<u8>,
     passed: usize,
     ahead_bytes: usize,
 }
 
 impl FileBytes {
-    /// From `at` on, read ahead by so many bytes.
+    /// Reads from `at` on, with a read-ahead of this number of bytes.
     pub(super) fn new(file: Arc<dyn StoredFile>, at: u64, ahead_bytes: usize) -> Self {
         Self {
             file,
@@ -215,7 +215,7 @@ pub(super) struct ParquetBytes {
 }
 
 impl ParquetBytes {
-    /// How much of a page's header is read at a time.
+    /// The number of bytes of a page's header that are read at a time.
     const HEADER_BYTES: usize = 8 << 10;
 
     pub(super) fn new(file: Arc<dyn StoredFile>, bytes: u64) -> Self {

@@ -1,4 +1,4 @@
-//! Opening a text file as the bytes it stands for, compressed or not, and counting what was taken from storage.
+//! Opens a text file, decompresses it if necessary, and counts the bytes read from storage.
 
 use std::io::{self, BufRead, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,24 +18,25 @@ pub(super) struct Stored {
     file: Arc<dyn StoredFile>,
     /// Where reading goes on, of a file that is not compressed.
     at: u64,
-    /// Decompresses; `None` for a file that is not compressed.
+    /// The decompressor; `None` for a file that is not compressed.
     decoder: Option<Box<dyn Read + Send>>,
     tally: Arc<Mutex<Tally>>,
-    /// Whether bytes behind the compressed content were passed over.
+    /// Whether bytes after the compressed content were ignored.
     has_trailing: Arc<AtomicBool>,
 }
 
-/// What was taken from a file so far, read-ahead included.
+/// The bytes read from a file so far, with read-ahead.
 #[derive(Debug, Default)]
 struct Tally {
     bytes: u64,
-    /// Of a compressed file, when it is asked for.
+    /// The hash of a compressed file, if requested.
     hash: Option<Hasher>,
 }
 
 impl Stored {
-    /// Opens the file at `path`, whose `name` may say how it is compressed; gzip of several members and Zstandard of several frames, with windows of any length, are read to
-    /// their end. `hash` says whether the stored bytes of a compressed file are hashed.
+    /// Opens the file at `path`. Its `name` may show its compression. Gzip files with several members and Zstandard
+    /// files with several frames, with windows of any length, are read to their end. `hash` says whether the stored
+    /// bytes of a compressed file are hashed.
     pub(super) fn open(
         file: Arc<dyn StoredFile>,
         name: &str,
@@ -64,7 +65,7 @@ impl Stored {
             tally: Arc::clone(&stored.tally),
         };
         let mut buffered = FileBytes::new(Arc::new(counted), 0, BUFFER_BYTES);
-        // No bytes at all are an empty file, not a stream cut short.
+        // A file of zero bytes is an empty file, not a truncated stream.
         stored.decoder = Some(if buffered.fill_buf()?.is_empty() {
             Box::new(buffered)
         } else {
@@ -73,8 +74,8 @@ impl Stored {
         Ok(stored)
     }
 
-    /// Appends up to `limit` bytes to `buffer`; `false` at the end of the content. What was read before an error
-    /// is in the buffer.
+    /// Appends up to `limit` bytes to `buffer`. Returns `false` at the end of the content. Bytes that were read
+    /// before an error are in the buffer.
     pub(super) fn fill(&mut self, buffer: &mut Vec<u8>, limit: usize) -> io::Result<bool> {
         let taken = match &mut self.decoder {
             None => {
@@ -91,7 +92,7 @@ impl Stored {
         Ok(taken == limit)
     }
 
-    /// Stored bytes taken so far, read-ahead included.
+    /// The number of stored bytes read so far, with read-ahead.
     pub(super) fn stored_bytes(&self) -> u64 {
         self.tally().bytes
     }
@@ -101,7 +102,7 @@ impl Stored {
         self.decoder.is_some()
     }
 
-    /// Of a compressed file whose stored bytes are hashed, the hash of those taken so far.
+    /// The hash of the stored bytes read so far, for a compressed file that is hashed.
     pub(super) fn hash(&self) -> Option<String> {
         let tally = self.tally();
         tally
@@ -110,7 +111,7 @@ impl Stored {
             .map(|hash| hash.finalize().to_hex().to_string())
     }
 
-    /// What the user should hear of, once all is read.
+    /// A warning for the user, after everything was read.
     pub(super) fn warning(&self) -> Option<&'static str> {
         let has_trailing = self.has_trailing.load(Ordering::Relaxed);
         has_trailing.then_some(
@@ -118,12 +119,12 @@ impl Stored {
         )
     }
 
-    /// The file's stamp as it is now.
+    /// The file's current stamp.
     pub(super) fn stamp(&self) -> io::Result<FileStamp> {
         self.file.stamp()
     }
 
-    /// The open file; what is read from it directly does not count.
+    /// The open file. Direct reads from it are not counted.
     pub(super) fn file(&self) -> &dyn StoredFile {
         &*self.file
     }
@@ -133,13 +134,13 @@ impl Stored {
         self.at
     }
 
-    /// Goes on at a byte of a file that is not compressed, and counts from there.
+    /// Continues at a byte of a file that is not compressed, and counts from there.
     pub(super) fn seek(&mut self, byte: u64) {
         self.at = byte;
         self.tally().bytes = 0;
     }
 
-    /// Whether an error tells of damaged content, rather than of a failing device.
+    /// Whether an error means damaged content rather than a failing device.
     pub(super) fn is_damage(&self, error: &io::Error) -> bool {
         self.is_compressed() && error.raw_os_error().is_none()
     }
@@ -149,7 +150,7 @@ impl Stored {
     }
 }
 
-/// A file of which is counted, and perhaps hashed, what is read: all of it, in its order.
+/// A file that is read sequentially, with its bytes counted and possibly hashed.
 #[derive(Debug)]
 struct CountedFile {
     file: Arc<dyn StoredFile>,

@@ -1,14 +1,14 @@
-//! Reads text files in blocks of whole records, one after the other, for all workers.
+//! Reads text files in blocks of whole records, in order, for all workers.
 //!
-//! 1. A block begins and ends at a record: the tail of a read that is not a whole record opens the next block.
-//! 2. Under the lock bytes are read, cut and counted; decoding is the worker's.
-//! 3. In memory are the blocks in flight and one tail. A record larger than a block grows the block up to a bound;
-//!    beyond it the record's first line is rejected and reading goes on behind that line.
-//! 4. After an error every worker gets that error: no piece is dealt twice and none after a gap.
-//! 5. The rows of a text, and their places, do not depend on how it was cut into blocks: what was kept of it reads the
-//!    same as it did.
-//! 6. Of a file that is appended to whole records alone are taken in: what follows the last one is left, as if it were
-//!    not there yet. Its parts, read one after the other in as many runs, give the rows of the whole.
+//! 1. A block has whole records: the incomplete record at the end of a read begins the next block.
+//! 2. Reading, cutting and counting are done under the lock; decoding is done by the workers.
+//! 3. Memory holds the blocks in flight and one tail. A record larger than a block enlarges the block, up to a limit.
+//!    Beyond that limit, the record's first line is rejected and reading continues after that line.
+//! 4. After an error every worker gets that error: no piece is handed out twice, and none after a gap.
+//! 5. The rows of a text and their places do not depend on the blocks, so stored text gives the same rows as the
+//!    file.
+//! 6. In an appended file, only whole records are read. Bytes after the last one are left, as if they were not there
+//!    yet. The parts that are read in several runs together have the rows of the whole file.
 
 use std::iter;
 use std::mem;
@@ -32,12 +32,12 @@ use tidewater_formats::options::{Compression, Gate, OnChange, OnError};
 
 mod input;
 
-/// How much a reader takes in at once.
+/// The limits of a reader.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// Bytes of a block, unless a record is larger.
+    /// The size of a block, unless a record is larger.
     pub block_bytes: usize,
-    /// Bytes of a record at most.
+    /// The largest size of a record.
     pub record_bytes: usize,
 }
 
@@ -45,29 +45,30 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             block_bytes: 4 << 20,
-            // Which rows are over-long is part of what was taken in: another bound would take back other rows.
+            // This value must not change: which rows are too long decides which rows were inserted, and another limit
+            // would retract different ones.
             record_bytes: 64 << 20,
         }
     }
 }
 
-/// How much of an over-long record the quarantine shows.
+/// The number of bytes of a too long record that the quarantine shows.
 const SHOWN_BYTES: usize = 4 << 10;
 
-/// What a source declares of its files, whatever the format.
+/// The declarations about a source's files that apply to all formats.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rules {
     pub compression: Compression,
     pub on_change: OnChange,
 }
 
-/// Deals out the blocks of a source's text files.
+/// Hands out the blocks of a source's text files.
 pub(super) struct TextReader<F> {
     format: F,
     source: Arc<str>,
     schema: SchemaRef,
     ordinals: bool,
-    /// Whether rows tell where they are.
+    /// Whether rows have their places.
     places: bool,
     deliveries: Vec<Delivery>,
     storage: Arc<dyn Storage>,
@@ -79,14 +80,14 @@ pub(super) struct TextReader<F> {
 
 #[derive(Default)]
 struct TextReaderState {
-    /// The next delivery to open.
+    /// The index of the next delivery to open.
     next: usize,
     open: Option<OpenFile>,
     ended: Vec<Ended>,
     warnings: Vec<String>,
 }
 
-/// A delivery of which all was dealt, and which is being kept perhaps.
+/// A delivery whose blocks were all handed out. Its content may still be in the process of being stored.
 struct Ended {
     taken: ReadDelivery,
     keeping: Option<Arc<Keeping>>,
@@ -158,7 +159,7 @@ impl<F: TextFormat> TextReader<F> {
         let mut input = Input::open(delivery, self.rules, &*self.storage, self.depot.as_ref())?;
         let whole_rows_only = self.rules.on_change == OnChange::Append && input.is_stored();
         let (mut head, ready) = self.head(&mut input)?;
-        // The head of a file that is being written tells nothing yet.
+        // The head of an unfinished file has no information yet.
         let unknown = whole_rows_only && !ready;
         let begun = self.format.begin(name, if unknown { b"" } else { &head })?;
         if !unknown || head.is_empty() {
@@ -196,7 +197,7 @@ impl<F: TextFormat> TextReader<F> {
         Ok(open)
     }
 
-    /// The beginning of a file, and whether it holds a whole record.
+    /// The beginning of a file, and whether it has a whole record.
     fn head(&self, input: &mut Input) -> Result<(Vec<u8>, bool), SourceError> {
         let mut head = Vec::new();
         let mut target = self.limits.block_bytes;
@@ -237,13 +238,13 @@ impl<F: TextFormat> TextReader<F> {
         }
     }
 
-    /// Rejects the line that `bytes` begin with: a record that does not end within the bound.
+    /// Rejects the line at the beginning of `bytes`, whose record does not end within the limit.
     fn over_long(
         &self,
         open: &mut OpenFile,
         mut bytes: Vec<u8>,
     ) -> Result<Option<Box<dyn Piece>>, SourceError> {
-        // A quoted field runs over the bound. Its first line alone is no record, and the decoder says why.
+        // A quoted field exceeds the limit. Its first line alone is not a record, and the decoder says why.
         let line_end = open.decoder.line_end();
         if let Some(end) = line_end.first(&bytes) {
             open.tail = bytes.split_off(end);
@@ -319,7 +320,7 @@ impl Ended {
         let mut taken = self.taken.clone();
         if let Some(keeping) = &self.keeping {
             let kept = keeping.kept()?;
-            // Of a compressed file the stored bytes were hashed, not the text.
+            // For a compressed file, the stored bytes were hashed rather than the text.
             if taken.hash.is_empty() {
                 taken.hash = kept.whole;
             }
@@ -338,31 +339,31 @@ fn larger(bytes: usize, limits: Limits) -> usize {
         .max(bytes + 1)
 }
 
-/// A file being dealt.
+/// A file that is being handed out.
 struct OpenFile {
     delivery: usize,
     input: Input,
     keeping: Option<Arc<Keeping>>,
     decoder: Arc<dyn DecodeText>,
-    /// Read but not dealt; begins at a record.
+    /// Bytes that were read but not handed out. They begin at a record.
     tail: Vec<u8>,
-    /// Lines at the end that are no rows, once all was read.
+    /// The trailer lines, which are not rows, after everything was read.
     trailer: Vec<u8>,
-    /// Line on which `tail` begins, from 1.
+    /// The line on which `tail` begins, from 1.
     line: u64,
-    /// Offset at which `tail` begins in the decompressed file.
+    /// The offset of `tail` in the decompressed file.
     byte_offset: u64,
-    /// Stored bytes accounted for.
+    /// The stored bytes of the blocks that were handed out.
     stored_bytes: u64,
-    /// Blocks kept so far, or dealt to be.
+    /// The number of blocks that were stored, or handed out to be stored.
     blocks: u64,
-    /// Line on which reading began.
+    /// The line on which reading began.
     first_line: u64,
-    /// Whether rows tell where they are.
+    /// Whether rows have their places.
     places: bool,
-    /// Whether what does not end with a record is left.
+    /// Whether an incomplete record at the end is left for a later run.
     whole_rows_only: bool,
-    /// Bytes left at the end.
+    /// The number of bytes left at the end.
     left: usize,
 }
 
@@ -409,7 +410,8 @@ impl OpenFile {
         Box::new(steps.map(Ok).chain(keep.filter_map(Result::err).map(Err)))
     }
 
-    /// Where the rows of `bytes` end for certain: before the lines that are, or may come to be, the file's trailer.
+    /// The position up to which `bytes` certainly has rows: before the lines that are, or may become, the file's
+    /// trailer.
     fn rows_end(&self, bytes: &[u8]) -> usize {
         let lines = self.decoder.trailer_lines();
         if lines == 0 {
@@ -431,7 +433,7 @@ impl OpenFile {
         end
     }
 
-    /// Keeps what is read but not dealt: a header, a record that is too long.
+    /// Stores bytes that were read but not handed out: a header, or a record that is too long.
     fn keep(&mut self, bytes: Vec<u8>) -> Result<(), SourceError> {
         match self.keeping.clone() {
             Some(keeping) if !bytes.is_empty() => keeping.keep(self.next_block(), bytes),
@@ -444,13 +446,13 @@ impl OpenFile {
         self.blocks - 1
     }
 
-    /// Moves line and offset behind `bytes`.
+    /// Moves line and offset past `bytes`.
     fn pass(&mut self, bytes: &[u8]) {
         self.line += count(self.decoder.line_end().count(bytes));
         self.byte_offset += count(bytes.len());
     }
 
-    /// Goes on behind the old part of the file.
+    /// Continues after the old part of the file.
     fn skip_to(&mut self, after: u64, first_line: u64, header: usize) -> Result<(), SourceError> {
         if count(header) > after {
             let message = format!(
@@ -465,7 +467,7 @@ impl OpenFile {
         Ok(())
     }
 
-    /// Leaves what is read but not dealt: `bytes`, and what follows them.
+    /// Leaves `bytes` bytes that were read but not handed out, and all bytes after them.
     fn leave(&mut self, bytes: usize) {
         self.left += bytes;
         self.input.ended = true;
@@ -476,7 +478,7 @@ impl OpenFile {
         read - mem::replace(&mut self.stored_bytes, read)
     }
 
-    /// Notes what was taken in, once all is dealt.
+    /// Records what was read, after everything was handed out.
     fn end(mut self, state: &mut TextReaderState) -> Result<(), SourceError> {
         if let Some(warning) = self.input.warning() {
             state
@@ -507,7 +509,7 @@ impl OpenFile {
     }
 }
 
-/// Where the rows of a block are that begin at these offsets.
+/// The places of the rows that begin at these offsets of a block.
 fn places(block: &TextBlock, line_end: LineEnd, offsets: &[u64]) -> RowPlaces {
     let (mut line, mut passed) = (block.first_line, 0);
     let lines = offsets.iter().map(|offset| {

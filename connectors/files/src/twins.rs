@@ -1,17 +1,17 @@
-//! Deliveries of equal content under several names: a file that was delivered twice, perhaps.
+//! Finds deliveries with the same content: possibly a file that was delivered twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::position::Position;
 
-/// Files that a run names one by one.
+/// The most files that a run names.
 const NAMED_MAX: usize = 3;
 
-/// Warnings of deliveries whose rows are those of another one; `arrived` are the paths of those that are new.
+/// Warnings about deliveries with the same rows as another one. `arrived` are the paths of new ones.
 pub(super) fn warnings(positions: &[Position], arrived: &BTreeSet<String>) -> Vec<String> {
     let with_rows = positions.iter().filter(|position| position.rows > 0);
     let mut with_rows: Vec<&Position> = with_rows.collect();
-    // What was there before goes first.
+    // Older deliveries go first.
     with_rows.sort_by_key(|position| (arrived.contains(&position.path), &position.path));
     let mut first: BTreeMap<&str, &str> = BTreeMap::new();
     let mut twins = Vec::new();

@@ -1,5 +1,5 @@
-//! Files that are bad as a whole: they cannot be read, or they have rows and hardly one that can be. Another encoding,
-//! delimiter or format looks like the latter.
+//! Decides which files are bad: those that cannot be read, and those that have rows but hardly a good one. The latter
+//! happens with another encoding, delimiter or format.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -10,35 +10,35 @@ use tidewater_formats::options::OnBadFile;
 
 use super::position::{Position, SetAside};
 
-/// Rejected rows of a file that a message shows.
+/// The most rejected rows of a file in a message.
 const REASONS_SHOWN: usize = 3;
-/// Files that a message names.
+/// The most files in a message.
 const FILES_SHOWN: usize = 3;
 
-/// What becomes of a delivery that is bad.
+/// How a delivery is judged.
 #[derive(Clone, Debug)]
 pub(super) enum Judgement {
-    /// It was read before, and is read as it was then.
+    /// It was accepted before, and is read again.
     Accepted,
-    /// It was set aside before, and stays so.
+    /// It was set aside before, and stays set aside.
     SetAside(SetAside),
-    /// It is judged.
+    /// It is judged now.
     Judged {
-        /// What becomes of it when it cannot be read.
+        /// What happens if it is bad.
         on_bad: OnBadFile,
-        /// Good rows that it must have if it has bad ones.
+        /// The least number of good rows, if it has bad rows.
         min_good_rows: u64,
     },
 }
 
 impl Judgement {
-    /// As it was judged before.
+    /// The earlier judgement.
     pub(super) fn of_known(known: &Position) -> Self {
         let set_aside = known.set_aside.clone();
         set_aside.map_or(Self::Accepted, Self::SetAside)
     }
 
-    /// Whether the delivery is set aside when it is bad.
+    /// Whether the delivery is set aside if it is bad.
     pub(super) fn sets_aside(&self) -> bool {
         let on_bad = OnBadFile::Quarantine;
         matches!(self, Self::Judged { on_bad: declared, .. } if *declared == on_bad)
@@ -52,20 +52,20 @@ impl Judgement {
     }
 }
 
-/// What was read of a delivery, as its pieces are decoded.
+/// The counts of a delivery while its pieces are decoded.
 #[derive(Default)]
 pub(super) struct DeliveryTally {
     good: AtomicU64,
     rejected: AtomicU64,
-    /// The first rejected rows of a delivery that has few good ones.
+    /// The first rejected rows, as long as there are few good ones.
     first: Mutex<Vec<FirstRejected>>,
-    /// Steps that were decoded of each piece, in the order of the pieces.
+    /// The number of decoded steps of each piece, in order.
     pieces: Mutex<Vec<Arc<AtomicUsize>>>,
-    /// Why it cannot be read.
+    /// The error if it cannot be read.
     failed: OnceLock<SourceError>,
 }
 
-/// A rejected row that comes early in its file.
+/// One of the first rejected rows of a file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct FirstRejected {
     line: u64,
@@ -92,21 +92,21 @@ impl FirstRejected {
 }
 
 impl DeliveryTally {
-    /// A piece is handed out; its steps are to be counted in what this gives.
+    /// Registers a piece that is handed out. Returns the counter for its steps.
     pub(super) fn begin_piece(&self) -> Arc<AtomicUsize> {
         let steps = Arc::<AtomicUsize>::default();
         lock(&self.pieces).push(Arc::clone(&steps));
         steps
     }
 
-    /// Steps that were decoded of each piece that was handed out.
+    /// The number of decoded steps of each piece that was handed out.
     pub(super) fn steps(&self) -> Vec<usize> {
         let pieces = lock(&self.pieces);
         let steps = pieces.iter().map(|steps| steps.load(Ordering::Acquire));
         steps.collect()
     }
 
-    /// Counts what was decoded. Reasons are kept while there are fewer than `min_good` good rows.
+    /// Counts decoded rows. Reasons are kept while there are fewer than `min_good` good rows.
     pub(super) fn add(&self, decoded: &Decoded, min_good: u64) {
         let count = |rows: usize| u64::try_from(rows).unwrap_or(u64::MAX);
         let rows = count(decoded.batch.num_rows());
@@ -118,7 +118,7 @@ impl DeliveryTally {
         self.rejected.fetch_add(rejected, Ordering::AcqRel);
         if good < min_good {
             let mut first = lock(&self.first);
-            // Those of a step are in the order of the file.
+            // The rows of a step are in the order of the file.
             let rows = decoded.rejected.iter().take(REASONS_SHOWN);
             first.extend(rows.map(FirstRejected::of));
             first.sort();
@@ -126,24 +126,24 @@ impl DeliveryTally {
         }
     }
 
-    /// Rows that were decoded, and rejected.
+    /// The numbers of decoded and rejected rows.
     pub(super) fn rows(&self) -> (u64, u64) {
         let load = |rows: &AtomicU64| rows.load(Ordering::Acquire);
         (load(&self.good), load(&self.rejected))
     }
 
-    /// It cannot be read.
+    /// Records that the delivery cannot be read.
     pub(super) fn fail(&self, error: SourceError) {
-        // The first error tells.
+        // The first error counts.
         let _ = self.failed.set(error);
     }
 
-    /// Whether it has bad rows and fewer good ones than it must.
+    /// Whether it has bad rows and too few good ones.
     fn has_too_few(&self, min_good: u64) -> bool {
         self.rejected.load(Ordering::Acquire) > 0 && self.good.load(Ordering::Acquire) < min_good
     }
 
-    /// Why a delivery is set aside that was judged so; `None` where it is well, or stops the run.
+    /// Why a delivery is set aside; `None` if it is good or stops the run.
     pub(super) fn verdict(&self, judgement: &Judgement) -> Option<SetAside> {
         if !judgement.sets_aside() {
             return None;
@@ -167,7 +167,7 @@ impl DeliveryTally {
         })
     }
 
-    /// What is wrong with a delivery that has too few good rows, in a sentence.
+    /// The message for a delivery with too few good rows.
     fn summary(&self) -> String {
         let good = self.good.load(Ordering::Acquire);
         let rows = good + self.rejected.load(Ordering::Acquire);
@@ -187,7 +187,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What an error says of a file, without the file's name before it.
+/// The text of a file's error, without the file's name.
 fn reason_of(error: &SourceError) -> String {
     let text = error.to_string();
     let file = error.bad_file().map(|file| format!("{file}: "));
@@ -195,7 +195,7 @@ fn reason_of(error: &SourceError) -> String {
     reason.unwrap_or(text)
 }
 
-/// The rejected row that stands for a delivery that is set aside.
+/// The quarantine row of a delivery that is set aside.
 pub(super) fn row_of(source: &str, file: &Arc<str>, set_aside: &SetAside) -> Rejected {
     Rejected {
         source: source.into(),
@@ -208,7 +208,7 @@ pub(super) fn row_of(source: &str, file: &Arc<str>, set_aside: &SetAside) -> Rej
     }
 }
 
-/// A delivery that has too few good rows and stops the run.
+/// A delivery with too few good rows that stops the run.
 pub(super) struct TooFewGood<'a> {
     /// Its name.
     pub name: &'a str,
@@ -217,7 +217,7 @@ pub(super) struct TooFewGood<'a> {
 }
 
 impl<'a> TooFewGood<'a> {
-    /// The delivery, if it is one.
+    /// Returns the delivery if it is one.
     pub(super) fn find(
         name: &'a str,
         tally: &'a DeliveryTally,
@@ -228,7 +228,7 @@ impl<'a> TooFewGood<'a> {
     }
 }
 
-/// The refusal of deliveries that have too few good rows.
+/// The error for deliveries with too few good rows.
 pub(super) fn refusal(bad: &[TooFewGood<'_>]) -> Option<SourceError> {
     let (TooFewGood { name, tally }, others) = bad.split_first()?;
     let mut message = format!("{name}: {}", tally.summary());

@@ -1,4 +1,4 @@
-//! Deliveries that are gone: a few are withdrawn, most of them at once are more likely on a disk that is not mounted.
+//! Checks for missing deliveries: a few may be withdrawn, but if most are missing, a disk is probably not mounted.
 
 use tidewater_contract::error::SourceError;
 use tidewater_contract::source::SourceSpec;
@@ -6,11 +6,11 @@ use tidewater_formats::options::Gate;
 
 use super::position::Change;
 
-/// Names that a message lists.
+/// The most names in a message.
 const SHOWN: usize = 3;
 
-/// Refuses changes by which a source would lose more of its `known` deliveries than it allows: where nothing came beside,
-/// or where none of them stays and far fewer came.
+/// Fails if a source would lose more of its `known` deliveries than it allows, and either none is new or changed, or
+/// none stays and far fewer are new.
 ///
 /// # Errors
 /// [`SourceError::Refused`].
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn most_of_a_source_does_not_vanish_unseen() {
-        // The limit; files that stay, are gone, came, are corrected; whether that is refused.
+        // The limit; the numbers of files that stay, are gone, are new and are corrected; whether that is refused.
         let cases = [
             (None, 0, 0, 0, 0, false),
             (None, 0, 1, 0, 0, true),
@@ -131,10 +131,10 @@ mod tests {
             (None, 1, 2, 0, 0, true),
             (None, 1, 2, 1, 0, false),
             (None, 0, 2, 0, 1, false),
-            // Each day another file in the place of the one before.
+            // Each day a new file replaces the one before.
             (None, 0, 1, 1, 0, false),
             (None, 0, 3, 2, 0, false),
-            // A disk is not mounted, and the new file lies where it should be.
+            // A disk is not mounted, and the new file is in its mount point.
             (None, 0, 15, 1, 0, true),
             (None, 0, 15, 7, 0, true),
             (None, 0, 15, 8, 0, false),

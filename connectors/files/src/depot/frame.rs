@@ -1,4 +1,4 @@
-//! Frames of a kept text: a header of fixed size, then a block of the text, smaller.
+//! Frames of stored text: a header of fixed size, then a compressed block of the text.
 //!
 //! | bytes | little-endian |
 //! |---|---|
@@ -7,7 +7,7 @@
 //! | 4 | length of the text |
 //! | 8 | XXH3 of the text |
 //!
-//! The checksum is the text's, so that it also tells when packing and unpacking do not agree.
+//! The checksum is that of the text, so that it also detects if packing and unpacking disagree.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -17,11 +17,11 @@ use twox_hash::XxHash3_64;
 
 use tidewater_formats::csv::packed;
 
-/// Level of zstd. Of 115 MB of card transactions it makes 16 MB in 0.17 s; level -1 makes 20 MB in the same time, -7
-/// 39 MB in 0.15 s, 3 17 MB in 0.25 s.
+/// The level of zstd. It compresses 115 MB of card transactions to 16 MB in 0.17 s. Level -1 gives 20 MB in the same
+/// time, level -7 39 MB in 0.15 s, level 3 17 MB in 0.25 s.
 const LEVEL: i32 = 1;
 
-/// Text of a frame at most: what stays in a processor's cache while it is packed.
+/// The most text of a frame, which stays in a processor's cache while it is packed.
 const TEXT_BYTES: usize = 1 << 20;
 
 const PACKED: [u8; 4] = *b"TWK1";
@@ -45,7 +45,7 @@ impl Encoder {
         let mut frames = Vec::new();
         let mut rest = text;
         while !rest.is_empty() {
-            // Cut behind a line, if there is an end of one.
+            // Cut after a line, if one ends here.
             let most = rest.get(..TEXT_BYTES).unwrap_or(rest);
             let line = memrchr(b'\n', most).map_or(most.len(), |end| end + 1);
             let (text, behind) = rest.split_at(line);
@@ -85,10 +85,11 @@ impl Frames {
         }
     }
 
-    /// The text of the next frame, `None` behind the last one. A text of more than `bytes_max` is not looked at.
+    /// The text of the next frame; `None` after the last one. A text of more than `bytes_max` bytes is not
+    /// decompressed.
     ///
     /// # Errors
-    /// When the system refuses; and, without an error number of its own, when the frame is damaged.
+    /// When the system fails, or the frame is damaged. The error for damage has no number of the operating system.
     pub(super) fn next(&mut self, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
         self.body.clear();
         if self.read(HEADER_BYTES)? == 0 {
@@ -116,7 +117,7 @@ impl Frames {
             .ok_or_else(|| invalid("a frame of another text"))
     }
 
-    /// Appends up to `length` bytes to the body, and says how many.
+    /// Appends up to `length` bytes to the body. Returns how many.
     fn read(&mut self, length: usize) -> io::Result<usize> {
         let limit = u64::try_from(length).unwrap_or(u64::MAX);
         self.file.by_ref().take(limit).read_to_end(&mut self.body)

@@ -1,4 +1,4 @@
-//! What the fuzz targets of `tests/fuzz` hold of items that are not public.
+//! Checks for the fuzz targets in `tests/fuzz` of items that are not public.
 
 #![allow(clippy::expect_used)]
 
@@ -7,13 +7,13 @@ use std::io::{Seek, Write};
 
 use super::frame::{Encoder, Frames};
 
-/// The most text that a frame of any bytes is believed to hold.
+/// The most text of a frame in arbitrary bytes.
 const TEXT_BYTES_MAX: u64 = 1 << 20;
 
-/// Frames of a text give it back; frames of any other bytes are a text or an error.
+/// Checks that the frames of a text give the text, and that any other bytes give a text or an error.
 ///
 /// # Panics
-/// When that is not so, or there is no temporary file.
+/// When the check fails, or a temporary file cannot be created.
 pub fn frames(data: &[u8]) {
     let encoded = Encoder::new().and_then(|mut encoder| encoder.frames(data));
     let encoded = encoded.expect("a text can be kept");
@@ -21,7 +21,7 @@ pub fn frames(data: &[u8]) {
     let _ = read(data);
 }
 
-/// The text of all frames, or `None` when one is damaged.
+/// The text of all frames; `None` if one is damaged.
 fn read(frames: &[u8]) -> Option<Vec<u8>> {
     let mut frames = Frames::new(file(frames).expect("a temporary file"));
     let mut text = Vec::new();

@@ -76,7 +76,7 @@ fn a_file_gets_its_name_when_it_is_whole() {
     assert_eq!(names(&depot), set(&["0.tmp", "1.tmp"]));
     file.name_text("hash").unwrap();
     assert_eq!(names(&depot), set(&["0.tmp", "hash.text"]));
-    // Once more, with the same content.
+    // The same content again.
     let mut file = depot.begin().unwrap();
     file.write(b"same").unwrap();
     file.name_text("hash").unwrap();
@@ -127,7 +127,7 @@ fn files_are_copied_and_checked() {
     assert!(message.starts_with("cannot open "), "{message}");
 }
 
-/// With the threshold of a test, and with that of a release.
+/// Tests a small threshold and the one of a release.
 #[test]
 fn large_files_are_brought_to_the_disk_early() {
     for (bytes, is_early) in [(7, true), (8, false), (EARLY_BYTES_MIN, false)] {
@@ -154,7 +154,7 @@ fn no_depot_where_there_is_a_file() {
     assert!(message.starts_with("cannot create "), "{message}");
 }
 
-/// Runs this very test again with a fault, since a process reads its faults once.
+/// Runs this test again in a process with a fault, since a process reads its faults once.
 #[test]
 fn faults_of_the_disk_are_told_and_leave_nothing() {
     const NAME: &str = "depot::tests::faults_of_the_disk_are_told_and_leave_nothing";

@@ -1,4 +1,5 @@
-//! The end of an intake, when all is read: what was read, which deliveries are bad, and what has to be corrected.
+//! The end of an intake, after everything was read: the deliveries that were read, the bad ones, and the necessary
+//! corrections.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,14 +17,14 @@ use crate::position::SetAside;
 use crate::reader::ReadDelivery;
 use crate::verdict::{self, TooFewGood};
 
-/// A bad delivery, when all was read.
+/// A bad delivery, after everything was read.
 struct BadDelivery<'a> {
     index: usize,
     incoming: &'a Incoming,
     verdict: SetAside,
-    /// What was read of it, where it was read to its end.
+    /// The record of it, if it was read to its end.
     read: Option<ReadDelivery>,
-    /// The file that it is read from, as it is; `None` for kept text.
+    /// The current version of its file; `None` for stored text.
     file: Option<FileVersion>,
 }
 
@@ -35,7 +36,7 @@ impl BadDelivery<'_> {
         read.is_some_and(|read| read.bytes == bytes && !read.hash.is_empty())
     }
 
-    /// Whether it is still as it was when it was listed.
+    /// Whether it is unchanged since it was listed.
     fn is_settled(&self) -> bool {
         let (bytes, modified_ns) = (self.incoming.delivery.bytes, self.incoming.modified_ns);
         let is_as_listed = |file: &FileVersion| file.is(bytes, modified_ns);
@@ -45,7 +46,7 @@ impl BadDelivery<'_> {
 }
 
 impl FileIntake {
-    /// Learns what was read, and opens what has to be corrected.
+    /// Gets the deliveries that were read, and opens those that must be corrected.
     pub(super) fn conclude(&self, readers: &[OpenReader]) -> Result<Vec<Correction>, SourceError> {
         self.refuse_bad()?;
         let mut outcome = IntakeOutcome::default();
@@ -85,7 +86,7 @@ impl FileIntake {
         Ok(corrections)
     }
 
-    /// Fails when deliveries have rows and too few good ones.
+    /// Fails if deliveries have bad rows and too few good ones.
     fn refuse_bad(&self) -> Result<(), SourceError> {
         let deliveries = self.incoming.iter().zip(&self.tallies);
         let bad = deliveries.filter_map(|(incoming, tally)| {
@@ -95,8 +96,8 @@ impl FileIntake {
         verdict::refusal(&bad).map_or(Ok(()), Err)
     }
 
-    /// Sets a delivery aside: what was read of it is retracted, and its row is inserted. One that is still being written is
-    /// left for the next run.
+    /// Sets a delivery aside: retracts the rows that were read of it and inserts its quarantine row. A delivery that
+    /// is still being written is left for the next run.
     fn set_aside_bad(
         &self,
         bad: &BadDelivery<'_>,
@@ -117,7 +118,7 @@ impl FileIntake {
             return Ok(());
         }
         let kept = self.keep_bad(bad)?;
-        // Text is kept as it was stored, unless all of it was read.
+        // The stored file of a text is kept as it is, unless the whole text was read.
         let is_text = RowFormat::of(self.spec.format).is_text();
         let from = &bad.incoming.delivery.from;
         let is_file = matches!(from, Content::File(_) | Content::KeptStored(_));
@@ -138,7 +139,7 @@ impl FileIntake {
         Ok(())
     }
 
-    /// What is kept of a bad delivery, so that it can be judged anew under another declaration.
+    /// Stores the content of a bad delivery, so that it can be judged again under another declaration.
     fn keep_bad(&self, bad: &BadDelivery<'_>) -> Result<Option<KeptBad>, SourceError> {
         if bad.was_kept_whole()
             && let Some(read) = &bad.read
@@ -160,9 +161,9 @@ impl FileIntake {
         }))
     }
 
-    /// What was handed out of a bad delivery, to be retracted.
+    /// The pieces of a bad delivery that were handed out, to be retracted.
     fn undo(&self, bad: &BadDelivery<'_>) -> Result<Correction, SourceError> {
-        // What is read from its file is not kept once more.
+        // Content that is read from its file again is not stored again.
         let depot = self.depot.as_ref().filter(|_| bad.file.is_none());
         let steps = self.tallies.get(bad.index).map(|tally| tally.steps());
         let steps = steps.unwrap_or_default();
@@ -182,7 +183,7 @@ impl FileIntake {
         }))
     }
 
-    /// Retracts deliveries that were still being written, and brings back those that they were to replace.
+    /// Retracts deliveries that were still being written, and inserts those that they would have replaced.
     fn correct_unsettled<'a>(
         &self,
         read: impl Iterator<Item = &'a ReadDelivery>,
@@ -206,7 +207,7 @@ impl FileIntake {
         Ok(())
     }
 
-    /// Inserts what deliveries were to replace.
+    /// Inserts the content that deliveries would have replaced.
     fn bring_back(
         &self,
         deliveries: Vec<usize>,
@@ -264,7 +265,7 @@ impl FileIntake {
     }
 }
 
-/// Content of a delivery that is read once more.
+/// Content of a delivery that is read again.
 struct KeptContent {
     index: usize,
     modified_ns: i64,

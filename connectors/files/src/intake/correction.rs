@@ -1,5 +1,5 @@
-//! What an intake hands out once more when all is read: what was read of deliveries that are not inserted after all, and
-//! what takes its place.
+//! The corrections of an intake after everything was read: it retracts deliveries that are not inserted after all,
+//! and inserts others in their place.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,20 +13,20 @@ use crate::position::SetAside;
 use crate::reader::{FilePiece, FileReader};
 use crate::storage::{EntryKind, FileStamp, Storage};
 
-/// Some deliveries once more.
+/// Some deliveries, handed out again.
 pub(super) enum Correction {
-    /// Kept content.
+    /// Stored content.
     Kept {
         /// Whether it is inserted or retracted.
         change: RowChange,
-        /// Reads it.
+        /// Its reader.
         reader: Arc<dyn FileReader>,
-        /// Which delivery of the intake each of the reader's is.
+        /// For each delivery of the reader, its index in the intake.
         deliveries: Vec<CorrectedDelivery>,
     },
-    /// What was handed out of a bad delivery, retracted.
+    /// The pieces of a bad delivery that were handed out, retracted.
     Undone(UndoneDelivery),
-    /// The row that stands for a delivery that is set aside.
+    /// The quarantine row of a delivery that is set aside.
     SetAside {
         /// The delivery.
         index: usize,
@@ -35,24 +35,24 @@ pub(super) enum Correction {
     },
 }
 
-/// A delivery of the intake, and when the content was modified that is read of it.
+/// A delivery of the intake, and the time of modification of the content that is read.
 #[derive(Clone, Copy)]
 pub(super) struct CorrectedDelivery {
     pub(super) index: usize,
     pub(super) modified_ns: i64,
 }
 
-/// A delivery of which some steps were decoded before it turned out to be bad: these are read once more, and no others.
+/// A delivery of which some steps were decoded before it proved bad. Exactly these steps are read again.
 pub(super) struct UndoneDelivery {
     pub(super) delivery: CorrectedDelivery,
     pub(super) reader: Arc<dyn FileReader>,
-    /// Steps of each piece that was handed out.
+    /// The number of steps of each piece that was handed out.
     pub(super) steps: VecDeque<usize>,
-    /// The file that is read, where it is one that may change meanwhile, as it was.
+    /// The version of the file that was read, if the file may change meanwhile.
     pub(super) file: Option<FileVersion>,
 }
 
-/// A file at a time.
+/// A version of a file.
 #[derive(Clone, Debug)]
 pub(super) struct FileVersion {
     storage: Arc<dyn Storage>,
@@ -61,7 +61,7 @@ pub(super) struct FileVersion {
 }
 
 impl FileVersion {
-    /// A file as it is.
+    /// The current version of a file.
     ///
     /// # Errors
     /// When it cannot be looked at, or is gone.
@@ -76,7 +76,7 @@ impl FileVersion {
         }
     }
 
-    /// Whether it has this size and time.
+    /// Whether it has this size and time of modification.
     pub(super) fn is(&self, bytes: u64, modified_ns: i64) -> bool {
         (self.stamp.bytes, self.stamp.modified_ns) == (bytes, modified_ns)
     }
@@ -95,10 +95,10 @@ fn changed(path: &Path) -> SourceError {
 }
 
 impl UndoneDelivery {
-    /// The next piece, as far as it was decoded.
+    /// The next piece, up to the step to which it was decoded.
     ///
     /// # Errors
-    /// When the delivery does not read as it did.
+    /// When the delivery is not read as before.
     pub(super) fn next_piece(&mut self) -> Result<Option<Box<dyn Piece>>, SourceError> {
         let Some(steps) = self.steps.pop_front() else {
             self.file.as_ref().map_or(Ok(()), FileVersion::check)?;

@@ -1,4 +1,4 @@
-//! The reader as its users meet it: files in, batches, rejected rows and errors out.
+//! The reader from its users' point of view: files in; batches, rejected rows and errors out.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeMap;
@@ -87,7 +87,7 @@ fn reader(spec: &SourceSpec, paths: &[PathBuf]) -> ParquetReader {
     ParquetReader::open(spec, deliveries.collect(), local(), None).unwrap()
 }
 
-/// What files hold: with dictionaries it is the same.
+/// Reads files. Checks that the rows are the same with dictionaries.
 fn read(spec: &SourceSpec, paths: &[PathBuf]) -> Result<Vec<Decoded>, SourceError> {
     let plain = read_as(spec, paths);
     let coded = SourceSpec {

@@ -1,4 +1,4 @@
-//! Reads files whose rows have columns of their paths.
+//! Reads files whose rows have columns from their paths.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::{PathColumns, folders};
 use crate::latch::Latch;
 use crate::reader::{FilePiece, FileReader, ReadDelivery};
 
-/// Makes values of paths, and columns of values.
+/// Parses the values of paths and makes columns of them.
 pub(crate) struct PathDecoder {
     columns: PathColumns,
     /// The declared columns that are read.
@@ -30,7 +30,7 @@ pub(crate) struct PathDecoder {
 
 impl PathDecoder {
     /// # Errors
-    /// When a column's type cannot be read from text.
+    /// When a column's type cannot be parsed from text.
     pub(crate) fn new(spec: &SourceSpec, columns: &PathColumns) -> Result<Self, SourceError> {
         let fields = spec.schema.fields().iter();
         let fields: Vec<FieldRef> = fields
@@ -39,7 +39,7 @@ impl PathDecoder {
             .collect();
         let projected = spec.projection.iter();
         let projected = projected.filter_map(|index| spec.schema.fields().get(*index));
-        // A line of CSV for each path: all formats read the same text as the same value.
+        // Values are decoded as a line of CSV, since all formats parse texts alike.
         let line = SourceSpec {
             name: spec.name.clone(),
             location: spec.location.clone(),
@@ -60,10 +60,10 @@ impl PathDecoder {
         })
     }
 
-    /// The values that a path tells.
+    /// The values of a path.
     ///
     /// # Errors
-    /// When a folder is missing, or its value is none of its column.
+    /// When a folder is missing, or its value does not fit its column.
     pub(crate) fn values(&self, path: &Arc<str>) -> Result<PathValues, SourceError> {
         let mut fields = Vec::with_capacity(self.fields.len());
         for field in &self.fields {
@@ -106,7 +106,7 @@ impl PathDecoder {
     }
 }
 
-/// The error of a path that does not say what a column is.
+/// The error for a path without a column's folder.
 fn no_folder(path: &Arc<str>, column: &str) -> SourceError {
     let found: Vec<&str> = folders(path).map(|(key, _)| key).collect();
     let lower = column.to_lowercase();
@@ -124,7 +124,7 @@ fn no_folder(path: &Arc<str>, column: &str) -> SourceError {
     SourceError::column(path, column, message)
 }
 
-/// The error of a value that is none of its column.
+/// The error for a value that does not fit its column.
 fn unfit(path: &Arc<str>, column: Option<Arc<str>>, reason: &str) -> SourceError {
     let message = format!(
         "the value of its folder cannot be read: {reason}; rename the folder, or declare the column as TEXT"
@@ -135,16 +135,16 @@ fn unfit(path: &Arc<str>, column: Option<Arc<str>>, reason: &str) -> SourceError
     }
 }
 
-/// What a path tells of all rows of its file.
+/// The values from a path for all rows of its file.
 #[derive(Debug)]
 pub(crate) struct PathValues {
     path: Arc<str>,
-    /// The columns that are read, in their order; without a value those that the file has.
+    /// The columns that are read, in order. Those of the file have no value.
     pub(super) columns: Vec<(FieldRef, Option<ArrayRef>)>,
 }
 
 impl PathValues {
-    /// Rows of the file, with the columns of its path.
+    /// Adds the columns of the path to rows of the file.
     pub(crate) fn add_to(&self, mut decoded: Decoded) -> Result<Decoded, SourceError> {
         let complete = self.complete(&decoded.batch);
         decoded.batch =
@@ -154,7 +154,7 @@ impl PathValues {
 
     pub(super) fn complete(&self, rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
         let number = rows.num_rows();
-        // Every row takes the one value that there is.
+        // Every row gets the one value.
         let places = UInt32Array::from(vec![0; number]);
         let mut of_file = rows.schema_ref().fields().iter().zip(rows.columns());
         let (mut fields, mut columns) = (Vec::new(), Vec::new());
@@ -173,17 +173,17 @@ impl PathValues {
     }
 }
 
-/// A reader of files whose rows have the columns of their paths too.
+/// A reader of files whose rows also have the columns of their paths.
 pub(crate) struct PathColumnsReader {
     reader: Arc<dyn FileReader>,
     decoder: PathDecoder,
     /// The paths of the deliveries.
     paths: Vec<Arc<str>>,
-    /// The delivery that is being dealt.
+    /// The delivery that is being handed out.
     current: Latch<Option<CurrentPath>>,
 }
 
-/// A delivery, and what its path tells.
+/// A delivery and the values of its path.
 struct CurrentPath {
     delivery: usize,
     values: Arc<PathValues>,

@@ -33,7 +33,7 @@ fn columns(folders: &[&str], parts: &[(&str, PathPart)]) -> PathColumns {
     }
 }
 
-/// The value of the one column `k` of this type that a path tells.
+/// The value of the only column `k`, of this type, for a path.
 fn value(path: &str, data_type: DataType, nullable: bool) -> Result<String, String> {
     let spec = spec(vec![Field::new("k", data_type, nullable)]);
     let decoder = PathDecoder::new(&spec, &columns(&["k"], &[])).unwrap();
@@ -81,7 +81,7 @@ fn folders_become_values_of_their_columns() {
         ("d/k=__HIVE_DEFAULT_PARTITION__/f.csv", Utf8, "NULL"),
         ("d/k=__HIVE_DEFAULT_PARTITION__/f.csv", Int64, "NULL"),
         ("d/k=__HIVE_DEFAULT_PARTITION__/f.csv", Date32, "NULL"),
-        // The innermost folder counts, wherever the location begins.
+        // The innermost folder counts, even if it is part of the location.
         ("k=1/d/k=2/x=3/f.csv", Int64, "2"),
         ("k=1/f.csv", Int64, "1"),
         ("/k=1/f.csv", Int64, "1"),

@@ -17,10 +17,10 @@ use crate::storage::memory::MemoryStorage;
 use crate::storage::{FileStamp, LocalStorage};
 use crate::{Subdirectories, list_or_empty};
 
-/// Files as a test has them: name, content, time.
+/// The files of a test: name, content and time.
 type Files = BTreeMap<String, (String, u64)>;
 
-/// A directory that is made to hold some files, of this machine or in memory.
+/// A directory with the files of a test, on disk or in memory.
 enum Place {
     Local(tempfile::TempDir),
     Memory(MemoryStorage),
@@ -82,7 +82,7 @@ impl Place {
         compare(self.storage(), "sales", listed, known, rules)
     }
 
-    /// The file as taken in whole, in another version than any that there is.
+    /// The position of a file that was read whole. Its version equals no existing one.
     fn position(&self, name: &str, content: &str, time: u64) -> Position {
         Position {
             path: self.path(name).to_str().unwrap().to_owned(),
@@ -203,11 +203,11 @@ fn content_decides_where_only_the_version_differs() {
             (false, "other", "same", "Unchanged f"),
             (false, "other", "diff", "Replaced f"),
             (true, "other", "diff", "Replaced f"),
-            // Nothing tells.
+            // Nothing shows the change.
             (false, "present", "diff", "Unchanged f"),
             (true, "present", "diff", "Replaced f"),
             (true, "present", "same", "Unchanged f"),
-            // As an earlier Tidewater knew it.
+            // A position of an earlier Tidewater.
             (false, "none", "diff", "Unchanged f"),
             (true, "none", "diff", "Replaced f"),
             (true, "none", "same", "Unchanged f"),
@@ -230,7 +230,7 @@ fn content_decides_where_only_the_version_differs() {
             let changes = compare(place.storage(), "s", listed, vec![known], rules).unwrap();
             let context = format!("{old_version}, {content}, rehash {rehash}");
             assert_eq!(told(&changes[0]), expected, "{context}");
-            // The next run need not read it again.
+            // The next run does not need to read it again.
             if let Change::Unchanged(position) = &changes[0] {
                 assert_eq!(position.version, present, "{context}");
             }
@@ -323,7 +323,7 @@ fn what_on_change_does_not_allow_is_an_error() {
         let message = run(content, on_change).unwrap_err();
         assert!(message.contains(expected), "{message}");
     }
-    // A file that is gone did not change.
+    // A removed file did not change.
     let changes = place.compare(Vec::new(), known(), OnChange::Fail).unwrap();
     assert_eq!(told(&changes[0]), "Withdrawn f");
 }
@@ -335,7 +335,7 @@ fn files_that_cannot_be_read_are_named() {
     let known = || vec![place.position("f", "test", 1)];
     let path = place.path("f");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
-    // The superuser reads all.
+    // The superuser can read everything.
     if File::open(&path).is_err() {
         let message = place
             .compare(listed.clone(), known(), OnChange::Replace)
@@ -390,13 +390,13 @@ fn thousands_of_files_are_compared_quickly() {
         rejected: 0,
         set_aside: None,
     });
-    // No file is there: none is read when no size is that of a path that is gone.
+    // The files do not exist. No file is read unless its size is that of a removed path.
     let place = Place::new();
     let changes = place.compare(listed.collect(), known.collect(), OnChange::Replace);
     assert_eq!(changes.unwrap().len(), 40_000);
 }
 
-/// What a change must mean, by the files themselves.
+/// Checks changes against the files themselves.
 fn check(
     change: &Change,
     before: &Files,
@@ -515,7 +515,7 @@ fn random_files() {
     }
 }
 
-/// Nothing is new whose content is that of something withdrawn.
+/// Checks that no new file has the content of a withdrawn one.
 fn check_renames(storage: &dyn Storage, changes: &[Change], context: &str) {
     let withdrawn: BTreeSet<_> = changes
         .iter()

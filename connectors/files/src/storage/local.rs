@@ -1,6 +1,6 @@
 //! The local file system as a storage.
 //!
-//! Links are followed. Those that lead nowhere are passed over with a warning.
+//! Links are followed. Broken links are skipped with a warning.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
@@ -78,7 +78,7 @@ impl Storage for LocalStorage {
     }
 }
 
-/// A file of this machine that is open.
+/// An open file of this machine.
 #[derive(Debug)]
 struct LocalFile(File);
 
@@ -93,10 +93,10 @@ impl StoredFile for LocalFile {
         buffer.reserve_exact(limit);
         while buffer.len() < end {
             let from = at + super::count(buffer.len() - begin);
-            // Reads into memory that nobody has to fill with zeros before.
+            // Reads into memory that need not be zeroed first.
             match rustix::io::pread(&self.0, spare_capacity(buffer), from) {
                 Ok(0) => break,
-                // A buffer may have room for more.
+                // The buffer may have more capacity than `limit`.
                 Ok(_) => buffer.truncate(end),
                 Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
@@ -106,8 +106,8 @@ impl StoredFile for LocalFile {
     }
 }
 
-/// The version is the inode and the time at which it was last changed, which no program can set. The device is not part of
-/// it: its number differs from mount to mount on network file systems, and would put the content of all files in doubt.
+/// The version consists of the inode and its time of change, which no program can set. It excludes the device, whose
+/// number differs between mounts on network file systems, so that all files would have to be read again.
 fn stamp(found: &Metadata) -> FileStamp {
     FileStamp {
         bytes: found.len(),
@@ -126,7 +126,7 @@ fn nanoseconds(seconds: i64, nanoseconds: i64) -> i64 {
         .saturating_add(nanoseconds)
 }
 
-/// The path, or the working directory for one that is empty.
+/// The path, or the working directory if it is empty.
 fn or_here(path: &Path) -> &Path {
     if path.as_os_str().is_empty() {
         Path::new(".")
@@ -135,7 +135,7 @@ fn or_here(path: &Path) -> &Path {
     }
 }
 
-/// Whether a path leads nowhere.
+/// Whether the error means that a path does not exist.
 fn is_absent(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -1,4 +1,4 @@
-//! Files in memory, for tests: a storage that has no directories of its own, as object stores have none.
+//! Files in memory, for tests. Like object stores, this storage has no directories of its own.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -10,7 +10,7 @@ use tidewater_contract::error::SourceError;
 
 use super::{EntryKind, FileStamp, Storage, StorageEntry, StoredFile};
 
-/// Files in memory. Each content that is put gets a version of its own.
+/// Files in memory. Each content that is put gets a new version.
 #[derive(Debug, Default)]
 pub(crate) struct MemoryStorage(Mutex<Objects>);
 

@@ -1,4 +1,4 @@
-//! Each storage lists, finds and reads the same; what is built on it does not know which it is.
+//! All storages list, find and read alike, so that code built on them need not know which one it uses.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use super::memory::MemoryStorage;
 use super::*;
 use crate::{Delivery, Depot, FILES, FileSource, Subdirectories, list, open};
 
-/// The same files of this machine and in memory.
+/// The same files on disk and in memory.
 fn both(files: &[(&str, &[u8])]) -> (tempfile::TempDir, [(Arc<dyn Storage>, PathBuf); 2]) {
     let root = tempfile::tempdir().unwrap();
     let memory = MemoryStorage::default();
@@ -105,7 +105,7 @@ fn ranges_end_at_the_end_of_the_file() {
             (1_000, 5, ""),
             (4, 0, ""),
         ] {
-            // A buffer that has room for more takes no more than it is asked to.
+            // A buffer with more capacity still gets only the requested bytes.
             let mut buffer = Vec::with_capacity(50);
             buffer.extend_from_slice(b"before ");
             let read = file.read_range(at, limit, &mut buffer).unwrap();

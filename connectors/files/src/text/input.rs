@@ -1,4 +1,4 @@
-//! The text of one delivery, from where it lies or from the depot.
+//! The text of one delivery, from its file or from the content store.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,10 +18,10 @@ use crate::stored::Stored;
 use tidewater_contract::error::SourceError;
 use tidewater_formats::options::OnChange;
 
-/// How much is looked through at a time for a line end.
+/// The number of bytes that are searched at a time for a line end.
 const LOOK_BYTES: usize = 256 << 10;
 
-/// A delivery being read.
+/// A delivery that is being read.
 pub(super) struct Input {
     pub(super) name: Arc<str>,
     pub(super) ended: bool,
@@ -33,14 +33,14 @@ enum Text {
     Kept(Box<KeptText>),
 }
 
-/// Text that is read from where it was delivered.
+/// Text that is read from its file.
 struct StoredText {
     path: PathBuf,
     bytes: Stored,
     /// When it was opened.
     before: FileStamp,
     depot: Option<Arc<Depot>>,
-    /// Of a tail that is kept, the hash of what comes before it.
+    /// The hash of the old part, for a tail that is stored.
     old_part: Option<Hasher>,
 }
 
@@ -74,12 +74,12 @@ impl Input {
         })
     }
 
-    /// Whether it is read from where it was delivered.
+    /// Whether it is read from its file.
     pub(super) fn is_stored(&self) -> bool {
         matches!(self.text, Text::Stored(_))
     }
 
-    /// Where its text is kept, when it is.
+    /// Begins to store its text, if there is a content store.
     pub(super) fn keeping(&mut self) -> Result<Option<Arc<Keeping>>, SourceError> {
         let Text::Stored(stored) = &mut self.text else {
             return Ok(None);
@@ -91,7 +91,7 @@ impl Input {
         Ok(Some(Arc::new(keeping)))
     }
 
-    /// Reads until `bytes` hold `target` bytes, or the text ends.
+    /// Reads until `bytes` has `target` bytes, or the text ends.
     pub(super) fn fill(&mut self, bytes: &mut Vec<u8>, target: usize) -> Result<(), SourceError> {
         let wanted = target.saturating_sub(bytes.len());
         if wanted == 0 || self.ended {
@@ -105,7 +105,7 @@ impl Input {
         Ok(())
     }
 
-    /// Stored bytes taken so far, read-ahead included.
+    /// The number of stored bytes read so far, with read-ahead.
     pub(super) fn stored_bytes(&self) -> u64 {
         match &self.text {
             Text::Stored(stored) => stored.bytes.stored_bytes(),
@@ -113,7 +113,7 @@ impl Input {
         }
     }
 
-    /// What the user should hear of, once all is read.
+    /// A warning for the user, after everything was read.
     pub(super) fn warning(&self) -> Option<&'static str> {
         match &self.text {
             Text::Stored(stored) => stored.bytes.warning(),
@@ -121,7 +121,7 @@ impl Input {
         }
     }
 
-    /// Goes on at a byte of the file.
+    /// Continues at a byte of the file.
     pub(super) fn go_to(&mut self, byte: u64) {
         if let Text::Stored(stored) = &mut self.text {
             stored.bytes.seek(byte);
@@ -139,8 +139,8 @@ impl Input {
             .map_err(|error| SourceError::io("read", &stored.path, error))
     }
 
-    /// What was taken in, but for what was kept: of a file that is appended to, its first `appended` bytes. `None`
-    /// for what was kept before.
+    /// The record of what was read, without its stored parts. Of an appended file, these are the first `appended`
+    /// bytes. `None` for stored content.
     pub(super) fn taken(
         &self,
         delivery: usize,
@@ -155,7 +155,7 @@ impl Input {
             .map_err(|error| SourceError::io("read", &stored.path, error))?;
         let bytes = appended.unwrap_or_else(|| stored.bytes.stored_bytes());
         let settled = if appended.is_some() {
-            // It may grow. What was taken in is checked by its hash in the next run.
+            // The file may grow. The next run checks the old part by its hash.
             after.bytes >= bytes
         } else {
             settled(&stored.before, &after, bytes)
@@ -203,7 +203,7 @@ fn open_stored(
 }
 
 impl StoredText {
-    /// Makes sure, as far as it costs nothing that need not be done, that the old part is what was taken in.
+    /// Checks that the old part is unchanged, as far as no extra read is needed.
     fn check_old_part(
         &mut self,
         name: &Arc<str>,

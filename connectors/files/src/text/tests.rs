@@ -186,12 +186,12 @@ fn damaged_files_are_named() {
                 && message.contains("deliver the file again"),
             "{message}"
         );
-        // Every worker hears of it.
+        // Every worker gets the error.
         assert_eq!(drain(&reader).unwrap_err().to_string(), message);
     }
 }
 
-/// Lines of one file that is read with `options`, and warnings.
+/// The lines of a file that is read with `options`, and the warnings.
 fn read_file(
     path: &Path,
     stored: &[u8],
@@ -395,13 +395,13 @@ fn over_long_records_are_rejected_and_reading_goes_on() {
     let path = root.path().join("f.csv");
     let long = "x".repeat(500);
     let cases = [
-        // A line without end.
+        // A line without an end.
         (
             format!("a,b\n1,2\n3,{long}\n5,6\n7,8"),
             vec!["1|2", "3:8", "5|6", "7|8"],
         ),
         (format!("a,b\n1,2\n3,{long}"), vec!["1|2", "3:8"]),
-        // A quote that is not closed within the bound: its line is rejected, the others stand.
+        // A quote that is not closed within the limit: its line is rejected, the others are read.
         (
             format!("a,b\n1,2\n3,\"4\n{}", "5,6\n".repeat(60)),
             [vec!["1|2", "3:8"], vec!["5|6"; 60]].concat(),
@@ -432,7 +432,7 @@ mod kept;
 mod lines;
 mod settled;
 
-/// What a reader came to.
+/// The outcome of a reader.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Outcome {
     /// Rows by their place.
@@ -441,7 +441,7 @@ struct Outcome {
     rejected: BTreeMap<u64, Rejected>,
 }
 
-/// Reads all; the pieces are decoded in the order in which they are dealt, or in the reverse.
+/// Reads everything. The pieces are decoded in the order in which they are handed out, or in reverse.
 fn outcome(reader: &dyn FileReader, reverse: bool) -> Result<Outcome, SourceError> {
     let mut pieces = Vec::new();
     while let Some(dealt) = reader.next_piece()? {
@@ -475,7 +475,7 @@ fn outcome(reader: &dyn FileReader, reverse: bool) -> Result<Outcome, SourceErro
     Ok(outcome)
 }
 
-/// A source that tells the place of its rows, of either format.
+/// A source of either format whose rows have places.
 fn spec_of(format: Format, options: &[(&str, &str)]) -> SourceSpec {
     let options = options.iter();
     SourceSpec {
@@ -528,7 +528,7 @@ fn hash(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex().to_string()
 }
 
-/// Texts with all that makes reading hard; records beyond 60 bytes are too long.
+/// Texts with everything that makes reading difficult. Records of more than 60 bytes are too long.
 fn texts() -> Vec<(Format, Vec<u8>)> {
     let long = "x".repeat(150);
     let csv = [

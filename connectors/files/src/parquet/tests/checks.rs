@@ -1,4 +1,4 @@
-//! Which rows are bad does not depend on which columns a job reads; names in other letters.
+//! Which rows are bad does not depend on the columns that a job reads. Names may differ in case.
 
 use arrow::array::{
     Date64Array, FixedSizeBinaryArray, Float64Array, Time32MillisecondArray,

@@ -1,8 +1,8 @@
-//! From a file's types to the declared ones.
+//! Conversions from a file's types to the declared ones.
 
 use super::*;
 
-/// The outcome of each row: its value, or the path at fault and part of the reason.
+/// The outcome of each row: its value, or the path with the fault and part of the reason.
 type Rows<'a> = &'a [Result<&'a str, (&'a str, &'a str)>];
 
 #[test]
@@ -280,7 +280,7 @@ fn int96_as_spark_writes_it() {
         ];
         Int96::from(vec![low, high, julian_day])
     };
-    // 1970-01-01 is Julian day 2,440,588; 9999-12-31, which nanoseconds cannot hold, 5,373,484.
+    // 1970-01-01 is Julian day 2,440,588. 9999-12-31 is 5,373,484, which does not fit into nanoseconds.
     let instants = [
         int96(2_440_588, 1_000),
         int96(2_440_587, 86_399_000_000_000),

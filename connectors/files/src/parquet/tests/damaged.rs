@@ -1,4 +1,4 @@
-//! Damaged files: an error that names the file and says what to do, and never a panic.
+//! Damaged files give an error that names the file and says what to do. They never cause a panic.
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::*;
 
-/// Two numbers, as plainly as can be.
+/// A file with two numbers and no extras.
 fn small_file() -> Vec<u8> {
     let batch =
         RecordBatch::try_from_iter([("a", Arc::new(Int64Array::from(vec![1, 2])) as ArrayRef)]);
@@ -27,7 +27,8 @@ fn encode(batch: &RecordBatch, properties: WriterProperties) -> Vec<u8> {
     writer.into_inner().unwrap()
 }
 
-/// What a file of these bytes reads as: its rows as text, or the error, which must name the file and what to do.
+/// The result of reading a file of these bytes: its rows as text, or the error, which must name the file and say what
+/// to do.
 fn outcome(path: &Path, spec: &SourceSpec, bytes: &[u8]) -> Result<String, String> {
     std::fs::write(path, bytes).unwrap();
     let mut text = String::new();
@@ -64,14 +65,14 @@ fn cast_to_text(column: &ArrayRef) -> ArrayRef {
     }
 }
 
-/// The error of damage, or of a file that is none; never of something else.
+/// Whether an error is about damage, or about a file that is not Parquet.
 fn says_what_to_do(message: &str) -> bool {
     [
         "; deliver the file again",
         "check STORED AS and LOCATION",
         "deliver it decrypted",
         "which is not read",
-        // The name of a column, or its type, is another.
+        // The name or the type of a column changed.
         "is not in the file, whose columns are",
         "in the file, but declared",
         "set unknown_columns",
@@ -103,7 +104,7 @@ fn every_flipped_bit_is_an_error_or_a_value() {
     assert!(errors > flips / 4, "{errors} errors of {flips} flips");
 }
 
-/// `file`, which has one page, with the checksum of the page in its header.
+/// `file`, which has one page, with the page's checksum in its header.
 fn with_checksum(file: &[u8]) -> Vec<u8> {
     let metadata = ParquetMetaDataReader::new()
         .parse_and_finish(&bytes::Bytes::copy_from_slice(file))
@@ -111,7 +112,7 @@ fn with_checksum(file: &[u8]) -> Vec<u8> {
     let column = metadata.row_group(0).column(0);
     let (start, length) = column.byte_range();
     let chunk = &file[usize::try_from(start).unwrap()..usize::try_from(start + length).unwrap()];
-    // Compact Thrift: type, sizes, then the header of a data page, which is field 5, two after field 3.
+    // Compact Thrift: type and sizes, then the header of a data page, which is field 5 and thus two after field 3.
     let begins_data_page = |at: &usize| chunk[*at] == 0x2c;
     let at = (0..chunk.len()).find(begins_data_page).unwrap();
     let page = &chunk[chunk.len() - 16..];
@@ -239,7 +240,7 @@ fn random_file(random: &mut ChaCha8Rng) -> (Vec<u8>, SourceSpec) {
         .map(|field| field.as_ref().clone())
         .collect();
     let mut spec = spec(fields, &[]);
-    // Columns that are not read are checked.
+    // Columns that are not read are checked too.
     spec.projection = vec![0, 1, 4];
     (bytes, spec)
 }
@@ -249,7 +250,7 @@ fn mutate(bytes: &mut Vec<u8>, random: &mut ChaCha8Rng) {
         if bytes.is_empty() {
             return;
         }
-        // Most of a small file is its footer, where most mistakes can be made.
+        // Most of a small file is its footer, where most damage is possible.
         let at = random.random_range(0..bytes.len());
         match random.random_range(0..5) {
             0 => bytes[at] ^= 1 << random.random_range(0..8),

@@ -58,7 +58,7 @@ fn text_stays_a_dictionary_where_values_come_again() {
     let dictionary = || tidewater_formats::coded_text();
     let expected = vec![
         dictionary(),
-        // More values than half of a group's rows.
+        // There are more values than half of a group's rows.
         DataType::Utf8,
         dictionary(),
         dictionary(),

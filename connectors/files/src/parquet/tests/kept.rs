@@ -1,4 +1,4 @@
-//! Files by way of the depot: the same rows, whatever happens to the file.
+//! Files that are copied to the content store give the same rows, whatever happens to the file.
 
 use std::fs;
 
@@ -17,7 +17,7 @@ fn delivery(path: &Path, from: Content) -> Delivery {
     }
 }
 
-/// The batches with their places, and what was taken in.
+/// The batches with their places, and the records of the deliveries.
 fn read_all(reader: &dyn FileReader) -> Result<(Vec<Decoded>, Vec<ReadDelivery>), SourceError> {
     let mut decoded = Vec::new();
     while let Some(dealt) = reader.next_piece()? {
@@ -37,7 +37,7 @@ fn assert_same(one: &[Decoded], other: &[Decoded]) {
     }
 }
 
-/// A directory with a file of which rows are rejected, and the source that it is of.
+/// A directory with a file that has rejected rows, and its source.
 fn delivered() -> (tempfile::TempDir, PathBuf, SourceSpec) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.parquet");
@@ -63,7 +63,7 @@ fn what_was_kept_reads_the_same() {
     let bytes = fs::read(&path).unwrap();
     let reader = open(&FileSource::local(), &spec, file(), Some(&depot)).unwrap();
     let first = reader.next_piece().unwrap().unwrap();
-    // Whoever writes now does not write to the copy.
+    // Later writes do not change the copy.
     fs::write(&path, "something else").unwrap();
     let mut decoded: Vec<_> = first.piece.map(Result::unwrap).collect();
     let (more, taken) = read_all(&*reader).unwrap();

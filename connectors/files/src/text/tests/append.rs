@@ -1,4 +1,4 @@
-//! A file that grows: whole rows at a time, and in the end as if it had been there at once.
+//! A file that grows is read in whole rows, and in the end gives the rows of the whole file.
 
 use super::*;
 use crate::delivery::KeptPart;
@@ -8,7 +8,7 @@ const LIMITS: Limits = Limits {
     record_bytes: 60,
 };
 
-/// A file as far as it was taken in.
+/// A file and the part of it that was read.
 #[derive(Default)]
 struct Followed {
     begun: bool,
@@ -29,7 +29,7 @@ impl Followed {
         delivery(path, from)
     }
 
-    /// Takes in what was added.
+    /// Reads what was added.
     fn take(&mut self, spec: &SourceSpec, path: &Path, depot: &Arc<Depot>) {
         let delivery = if self.begun {
             self.next(path)
@@ -59,7 +59,7 @@ impl Followed {
     }
 }
 
-/// What a cold run takes in.
+/// The rows of a run that reads the whole file.
 fn cold(spec: &SourceSpec, path: &Path) -> (Outcome, u64) {
     let reader = reader_of(spec, file(path), None, LIMITS);
     let outcome = outcome(&*reader, false).unwrap();

@@ -1,4 +1,4 @@
-//! What was kept reads the same as it did when it was taken in.
+//! Stored content gives the same rows as when it was first read.
 
 use memchr::memchr_iter;
 
@@ -14,7 +14,7 @@ const LIMITS: Limits = Limits {
     record_bytes: 60,
 };
 
-/// The file as delivered, by its extension.
+/// The bytes of the delivered file, depending on its extension.
 fn stored(extension: &str, text: &[u8]) -> Vec<u8> {
     match extension {
         "gz" => {
@@ -73,7 +73,7 @@ fn what_was_kept_reads_the_same() {
     }
     let names = fs::read_dir(root.path().join("depot")).unwrap();
     let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
-    // Nothing is kept of the empty one.
+    // The empty one is not stored.
     assert_eq!(names.len(), texts().len() - 1, "{names:?}");
 }
 
@@ -124,7 +124,7 @@ fn stored_bytes_sum_up() {
     }
 }
 
-/// A depot with one kept text; the path of its kept file, and its part.
+/// A content store with one text, the path of its stored file, and its part.
 fn keep(root: &Path, text: &[u8]) -> (Arc<Depot>, std::path::PathBuf, KeptPart) {
     let depot = Arc::new(Depot::open(root.join("depot")).unwrap());
     let path = root.join("f.csv");
@@ -155,7 +155,7 @@ fn damage_to_what_was_kept_is_told() {
     let mut told_of = 0;
     let mut told = |bytes: &[u8]| {
         fs::write(&path, bytes).unwrap();
-        // A bit of a frame's header may mean nothing.
+        // A bit of a frame's header may have no meaning.
         let message = match read_again(Some(&depot), &part) {
             Ok(outcome) => return assert_eq!(outcome, expected),
             Err(error) => error.to_string(),
@@ -185,7 +185,7 @@ fn damage_to_what_was_kept_is_told() {
     let message = read_again(None, &part).unwrap_err().to_string();
     assert!(message.contains("to be read from a depot"), "{message}");
 
-    // Delivered again it is whole again.
+    // After another delivery the stored content is complete again.
     fs::write(&path, &whole[..5]).unwrap();
     keep(root.path(), text.as_bytes());
     assert_eq!(read_again(Some(&depot), &part).unwrap().rows.len(), 300);

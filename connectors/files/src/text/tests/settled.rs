@@ -1,4 +1,4 @@
-//! A file that is written to while it is read.
+//! Files that are written to while they are read.
 
 use std::fs::{File, FileTimes, OpenOptions};
 use std::time::{Duration, SystemTime};
@@ -60,7 +60,7 @@ fn what_changes_while_it_is_read_is_not_settled() {
             let taken = reader.read_deliveries().unwrap().remove(0);
             assert_eq!(taken.settled, settled, "{what}");
             if depot.is_some() {
-                // What was taken in can be taken back.
+                // The rows that were inserted can be retracted.
                 let kept = delivery(&path, Content::Kept(taken.parts));
                 let again = reader_of(&spec, kept, depot, LIMITS);
                 let rows: usize = read.iter().map(|decoded| decoded.batch.num_rows()).sum();
