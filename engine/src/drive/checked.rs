@@ -1,5 +1,5 @@
-//! Rows of a source on which an expression of a view fails (`'on_error' 'quarantine'`): they are rejected as they are
-//! read, so none of them is in any table, and they go with their delivery.
+//! Rejects rows of a source on which an expression of a view fails (`'on_error' 'quarantine'`). They are rejected as
+//! they are read, so they are in no table, and they are removed with their delivery.
 
 use std::sync::Arc;
 
@@ -16,20 +16,20 @@ use super::RunError;
 use crate::job::{Job, Source};
 use crate::plan::row_checks::{FailedRow, RowChecks};
 
-/// The check of a source's rows, where it rejects those on which an expression fails.
+/// The check of a source that rejects rows on which an expression fails.
 #[derive(Clone, Debug)]
 pub struct RowCheck {
     source: Arc<str>,
     checks: Arc<RowChecks>,
-    /// Which columns of a batch are those that the job reads.
+    /// The columns of a batch that the job reads.
     columns: Vec<usize>,
 }
 
 impl RowCheck {
-    /// The check of what is read as `spec` says; `None` where a failing expression ends the run, or none can fail.
+    /// The check of rows that are read by `spec`; `None` if a failing expression ends the run, or none can fail.
     ///
     /// # Errors
-    /// When a view has no dataflow, or an option means nothing.
+    /// When a view has no dataflow, or an option is invalid.
     pub fn of(job: &Job, source: &Source, spec: &SourceSpec) -> Result<Option<Self>, RunError> {
         if Gate::parse(&source.spec.options)?.on_error != OnError::Quarantine {
             return Ok(None);
@@ -49,10 +49,10 @@ impl RowCheck {
         }
     }
 
-    /// A reader of what is read as `spec` says, whose rows are checked where the source says so.
+    /// Adds the check of a source to a reader that reads by `spec`, if the source asks for it.
     ///
     /// # Errors
-    /// When a view has no dataflow, or an option means nothing.
+    /// When a view has no dataflow, or an option is invalid.
     pub fn over(
         job: &Job,
         source: &Source,
@@ -65,7 +65,7 @@ impl RowCheck {
         })
     }
 
-    /// The reader, its rows checked.
+    /// The reader with its rows checked.
     pub fn before(self, reader: Arc<dyn Reader>) -> Arc<dyn Reader> {
         Arc::new(CheckedReader {
             reader,
@@ -73,7 +73,7 @@ impl RowCheck {
         })
     }
 
-    /// Moves the rows on which an expression fails to the rejected ones.
+    /// Moves rows on which an expression fails to the rejected rows.
     fn apply(&self, mut decoded: Decoded) -> Result<Decoded, SourceError> {
         let failed = self.failing(&decoded.batch)?;
         if failed.is_empty() {

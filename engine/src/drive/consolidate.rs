@@ -1,4 +1,4 @@
-//! Deltas of many workers into the net change: each row once, with how often it came or went.
+//! Consolidates the deltas of all workers into the net change: each row once, with its count.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,8 @@ use arrow::row::{RowConverter, SortField};
 use tidewater_operators::Delta;
 use tidewater_operators::plain::plain;
 
-/// The rows that `deltas` take in on the whole and those they take back, in canonical order; `(batch, 1)` and
-/// `(batch, -1)`, each left out when empty.
+/// The rows that `deltas` insert and those that they retract, net, in canonical order: `(batch, 1)` and `(batch,
+/// -1)`, each left out if empty.
 ///
 /// # Errors
 /// When rows cannot be encoded.

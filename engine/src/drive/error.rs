@@ -9,7 +9,7 @@ use crate::job::Source;
 use crate::plan::assemble::ViewError;
 use crate::state::StoreError;
 
-/// Why a run ended. The tables are as they were before it.
+/// Why a run ended. The tables are unchanged.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// A source cannot be read.
@@ -21,7 +21,7 @@ pub enum RunError {
         #[source]
         error: SourceError,
     },
-    /// An option of a source means nothing.
+    /// An option of a source is invalid.
     #[error(transparent)]
     Option(#[from] OptionError),
     /// A table cannot be written.
@@ -33,44 +33,44 @@ pub enum RunError {
     /// A view has no dataflow.
     #[error(transparent)]
     Plan(#[from] ViewError),
-    /// An operator met an error.
+    /// An operator failed.
     #[error(transparent)]
     Fault(Fault),
     /// Too many rows went to the quarantine.
     #[error("{0}")]
     Gate(String),
-    /// Rows were lost or made up: a bug, and nothing was published.
+    /// Rows were lost or made up, which is a bug. Nothing was published.
     #[error(
         "{rows_read} rows were read, but {rows_entered} entered the dataflow and {rows_quarantined} the quarantine; \
          nothing was published. This is a bug in Tidewater: please report it"
     )]
     Unbalanced {
-        /// Rows decoded or rejected, less those of deliveries that were retracted.
+        /// Rows decoded or rejected, minus those of retracted deliveries.
         rows_read: i64,
-        /// Rows that sources emitted, inserted ones less retracted ones.
+        /// Rows that sources emitted: inserted minus retracted.
         rows_entered: i64,
         /// Rows that the quarantine table gained.
         rows_quarantined: i64,
     },
-    /// Workers could not be started, or one ended without a word.
+    /// Workers could not be started, or one ended without a result.
     #[error("the workers failed: {0}")]
     Workers(String),
     /// A delivery that does not fit the job.
     #[error("{0}")]
     Delivery(String),
-    /// It was asked to end.
+    /// A stop was requested.
     #[error("interrupted: nothing was published")]
     Stopped,
-    /// Tables that are not this run's to publish.
+    /// Tables that this run may not publish.
     #[error("{}", super::ownership::describe(.0))]
     NotOwned(Vec<NotOwned>),
-    /// Options that mean nothing for the job.
+    /// Options that do not fit the job.
     #[error("{0}")]
     Usage(String),
     /// There is nothing to replay.
     #[error("{0}")]
     Empty(String),
-    /// Rows could not be put aside, or not be read back.
+    /// Rows could not be written to a temporary file or read back from it.
     #[error(
         "cannot keep rows in a temporary file in {directory}: {error}; set TMPDIR to a directory with room"
     )]
@@ -93,7 +93,7 @@ impl RunError {
         }
     }
 
-    /// What the process should exit with: 1 failed, 2 invalid job, 3 data gate.
+    /// The process's exit code: 1 failed, 2 invalid job, 3 data gate.
     pub fn exit_code(&self) -> i32 {
         match self {
             Self::Gate(_)

@@ -1,4 +1,4 @@
-//! Sources that let through more bad rows than they may: nothing is published then.
+//! Checks for sources with more bad rows than they may have. Nothing is published then.
 
 use tidewater_connectors::format::options::{Gate, OnBadFile};
 
@@ -30,8 +30,8 @@ pub fn check_gate(source: &Source, (read, rejected): (u64, u64)) -> Result<(), R
     Ok(())
 }
 
-/// Fails when a source of messages, which are no files, has none at all that can be read: it is not what the source
-/// declares. While a source is followed its first messages may well be bad.
+/// Fails if a source of messages has no readable message, since it does not match its declaration then. While a
+/// source is followed, its first messages may be bad.
 ///
 /// # Errors
 /// [`RunError::Gate`].

@@ -1,5 +1,5 @@
-//! One epoch of a job, by all workers: deliveries in, sorted runs of the tables' changes out, and what the operators'
-//! state became. Both the run that keeps nothing and the run that keeps a state are this.
+//! Computes one epoch of a job with all workers. Deliveries go in; sorted runs of the tables' changes and the updates
+//! of the operators' state come out. Runs with and without a state both use it.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,31 +28,31 @@ use crate::plan::retain::to_time;
 use crate::render::{LateRows, RenderContext, RetainedWindows, render};
 use crate::state::Reading;
 
-/// How long an idle worker sleeps before it looks for faults of others.
+/// How long an idle worker sleeps before it checks for faults of others.
 const PARK: Duration = Duration::from_millis(10);
 
 /// Views that are rendered together.
 #[derive(Clone, Default)]
 pub struct Plan {
-    /// The views, each after those it reads.
+    /// The views, each after the views that it reads.
     pub views: Vec<PlannedView>,
-    /// Those whose state is kept.
+    /// The views whose state is kept.
     pub keeps: BTreeSet<String>,
-    /// Views whose windows stay open for a time only.
+    /// Views whose windows stay open for a limited time.
     pub retained: BTreeMap<String, Arc<RetainedWindows>>,
 }
 
 /// A graph of an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Graph {
-    /// Of the views that go on from their kept state.
+    /// The views that continue from their stored state.
     Resumed,
-    /// Of the views that begin with nothing.
+    /// The views that are rebuilt from an empty state.
     Rebuilt,
 }
 
 impl Graph {
-    /// Both, in the order in which every worker renders them.
+    /// Both graphs, in the order in which every worker renders them.
     pub const ALL: [Self; 2] = [Self::Resumed, Self::Rebuilt];
 }
 
@@ -66,13 +66,13 @@ pub struct GraphSet {
 }
 
 impl GraphSet {
-    /// Nothing but the views that begin with nothing.
+    /// Only the rebuilt views.
     pub const REBUILT: Self = Self {
         resumed: false,
         rebuilt: true,
     };
 
-    /// Whether a graph is among them.
+    /// Whether the set contains a graph.
     pub fn contains(self, graph: Graph) -> bool {
         match graph {
             Graph::Resumed => self.resumed,
@@ -80,7 +80,7 @@ impl GraphSet {
         }
     }
 
-    /// Whether none is.
+    /// Whether the set is empty.
     pub fn is_empty(self) -> bool {
         !self.resumed && !self.rebuilt
     }
@@ -89,29 +89,29 @@ impl GraphSet {
 /// Rows of an epoch, as its workers count them.
 #[derive(Debug, Default)]
 pub struct RowCounts {
-    /// Rows that entered the dataflow: inserted ones, less retracted ones.
+    /// Rows that entered the dataflow: inserted minus retracted.
     pub entered: AtomicI64,
     /// Rows of windows that are final.
     pub late: AtomicU64,
 }
 
-/// What the workers share.
+/// State shared by the workers.
 pub struct Epoch {
-    /// The views that go on from their kept state.
+    /// The views that continue from their stored state.
     pub resumed: Plan,
-    /// The views that begin with nothing.
+    /// The views that are rebuilt from an empty state.
     pub rebuilt: Plan,
-    /// The sources of the job, whether anything is read of them or not.
+    /// All sources of the job, including those that are not read.
     pub sources: Vec<String>,
-    /// What they read.
+    /// The rows that are read.
     pub intakes: Vec<Arc<Intake>>,
     /// The tables.
     pub tables: PerTable<Table>,
-    /// Where tables spill, and are written before they are published.
+    /// The directories where tables spill, and where they are written before they are published.
     pub staging: Staging,
-    /// What the operators go on from.
+    /// The snapshot from which operators continue.
     pub state: Option<Arc<Reading>>,
-    /// What the workers counted.
+    /// The workers' counts of rows.
     pub counts: Arc<RowCounts>,
     /// For the user.
     pub progress: Progress,
@@ -136,8 +136,8 @@ impl Epoch {
         }
     }
 
-    /// A worker's whole life: builds the graphs, works until all is done, sends what its operators' state became to
-    /// `kept` where it is kept, sorts its rows of each table. `None` when it failed.
+    /// Runs a worker: builds the graphs, works until all is done, sends the updates of its operators' state to `kept`
+    /// if it is kept, and sorts its rows of each table. `None` if it failed.
     pub fn work(
         self: &Arc<Self>,
         worker: &mut Worker,
@@ -261,7 +261,7 @@ impl Epoch {
         sources
     }
 
-    /// Puts rows of final windows into the worker's shard of their table.
+    /// Puts rows of closed windows into the worker's shard of their table.
     fn egress_late(&self, late: LateRows<'_>, shard: Shard) {
         let LateRows {
             view,

@@ -1,4 +1,4 @@
-//! A job's durable state, to be looked at.
+//! Inspects a job's durable state.
 //!
 //! 1. Nothing is changed: neither state, nor tables, nor inputs.
 //! 2. It is one commit: no run can commit while an [`Inspection`] is open, and none is open while a run is at work.
@@ -41,7 +41,7 @@ use crate::state::{
 
 /// The last commit of a job's state.
 pub struct Inspection {
-    /// What the state is.
+    /// The state's own record.
     pub state: StateRecord,
     directory: Directory,
     reading: Reading,
@@ -49,7 +49,7 @@ pub struct Inspection {
     _store: Store,
 }
 
-/// What a state keeps of a source.
+/// A source's content in the state.
 #[derive(Clone, Debug)]
 pub struct KeptSource {
     input: Arc<dyn SourceInput>,
@@ -59,10 +59,10 @@ pub struct KeptSource {
 }
 
 impl KeptSource {
-    /// Opens it, with the columns that `spec` selects.
+    /// Opens the content, with the columns that `spec` selects.
     ///
     /// # Errors
-    /// When it is gone.
+    /// When the content is missing.
     pub fn open(&self, spec: &SourceSpec) -> Result<Arc<dyn Reader>, SourceError> {
         self.input.open_kept(spec, &self.state())
     }
@@ -76,19 +76,19 @@ impl KeptSource {
     }
 }
 
-/// Which rows of a view may still change.
+/// The rows of a view that may still change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Open {
-    /// All of them.
+    /// All rows.
     All,
-    /// Those whose window is this one or a later one, or has no time.
+    /// Rows whose window begins at the horizon or later, or has no time.
     From {
-        /// The column that tells the window.
+        /// The column with the window's time.
         column: usize,
-        /// The first open one, in the column's own unit.
+        /// The first open window, in the column's unit.
         horizon: i64,
     },
-    /// It cannot be told: the view reads another one, some of whose windows are final.
+    /// Unknown, because the view reads another one that has closed windows.
     Unknown {
         /// That view.
         of: String,
@@ -113,18 +113,18 @@ impl Open {
     }
 }
 
-/// What is kept of the inputs.
+/// The stored inputs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KeptInputs {
-    /// Parts of deliveries, and segments of messages; a content that was delivered twice counts once.
+    /// Parts of deliveries and segments of messages. Content that was delivered twice counts once.
     pub parts: u64,
-    /// Bytes as they are kept.
+    /// Stored bytes.
     pub stored_bytes: u64,
-    /// Bytes of files as they were delivered, decompressed.
+    /// Bytes of delivered files, decompressed.
     pub original_bytes: u64,
 }
 
-/// What a state takes on the disk.
+/// The sizes of a state on disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StateSizes {
     /// Blocks of the store's file, in bytes.
@@ -167,17 +167,17 @@ impl Inspection {
         Ok(self.reading.records(EPOCHS, "")?.into_values().collect())
     }
 
-    /// Where a source stands, and what waits for the next run. Reads no content.
+    /// How far a source was read, and what waits for the next run. Reads no content.
     ///
     /// # Errors
-    /// When the source cannot be looked at, or the state is damaged.
+    /// When the source cannot be inspected, or the state is damaged.
     pub fn source_status(&self, source: &Source) -> Result<SourceStatus, RunError> {
         let kept = self.kept(source)?;
         let status = source.input.status(&source.spec, &kept.state());
         status.map_err(RunError::of_source(source))
     }
 
-    /// What the state keeps of a source.
+    /// A source's content in the state.
     ///
     /// # Errors
     /// When the state is damaged.
@@ -190,7 +190,7 @@ impl Inspection {
         })
     }
 
-    /// The tables that are published, the quarantine among them, by name.
+    /// The published tables, including the quarantine, by name.
     ///
     /// # Errors
     /// When the state is damaged.
@@ -198,7 +198,7 @@ impl Inspection {
         Ok(self.reading.records(TABLES, "")?)
     }
 
-    /// What is published of a table, by partition.
+    /// The published files of a table, by partition.
     ///
     /// # Errors
     /// When the state is damaged.
@@ -209,8 +209,8 @@ impl Inspection {
         Ok(self.reading.records(PARTITIONS, &pair_key(table, ""))?)
     }
 
-    /// The job's tables, that of late rows where there is one, and the quarantine; with each the directory of its Parquet
-    /// copies where it is published as text.
+    /// The job's tables, the table of late rows if there is one, and the quarantine. A table published as text comes
+    /// with the directory of its Parquet copies.
     pub fn specs(&self, job: &Job) -> Vec<(Arc<TableSpec>, Option<PathBuf>)> {
         let layout = &self.directory.layout;
         let copies = layout.table_copies();
@@ -222,7 +222,7 @@ impl Inspection {
         specs.into_values()
     }
 
-    /// Views and tables that the next run builds anew or drops, because the job is not the one of the last commit.
+    /// Views and tables that the next run rebuilds or drops, because the job has changed since the last commit.
     ///
     /// # Errors
     /// When a view cannot be rendered, or the state is damaged.
@@ -248,7 +248,7 @@ impl Inspection {
         Ok((views, standing))
     }
 
-    /// Which rows of a view are those that a cold batch would give, where some of its windows are final.
+    /// The rows of a view that a cold batch would give, if some of its windows are closed.
     ///
     /// # Errors
     /// When a view cannot be rendered, or the state is damaged.
@@ -259,7 +259,7 @@ impl Inspection {
                 .iter()
                 .find(|sink| sink.view == view && sink.retain.is_some())
         };
-        // All that it reads, directly or not: views stand after those they read.
+        // Everything that the view reads, directly or not. Views come after the views that they read.
         let mut read = BTreeSet::from([view.to_owned()]);
         for PlannedView { name, node } in views.views.iter().rev() {
             if read.contains(name) {
@@ -284,7 +284,7 @@ impl Inspection {
         })
     }
 
-    /// Where the changes of a table are that an epoch made; there is no such file for a table that it made anew.
+    /// The file of an epoch's changes to a table. There is none for a table that the epoch rebuilt.
     pub fn changes(&self, epoch: u64, table: &str) -> PathBuf {
         self.directory.layout.changes(epoch, table)
     }
@@ -292,7 +292,7 @@ impl Inspection {
     /// Whether files of the last commit wait for the next run to bring them to their places.
     ///
     /// # Errors
-    /// When the place of a table cannot be told.
+    /// When a table's directory cannot be determined.
     pub fn is_half_done(&self) -> Result<bool, RunError> {
         Ok(is_half_done(&self.state)?)
     }
@@ -302,7 +302,7 @@ impl Inspection {
     /// # Errors
     /// When the state is damaged.
     pub fn sizes(&self, sources: &[SourceStatus]) -> Result<StateSizes, RunError> {
-        /// What the system counts blocks in.
+        /// The system's unit for counting blocks.
         const BLOCK_BYTES: u64 = 512;
         let path = self.directory.layout.store();
         let found = fs::metadata(&path).map_err(StoreError::io("look up", &path))?;
@@ -321,7 +321,7 @@ impl Inspection {
     }
 }
 
-/// The content that sources keep; content that several keep counts once.
+/// The content that sources keep. Content that several keep counts once.
 fn kept_inputs(sources: &[SourceStatus]) -> KeptInputs {
     let kept = sources.iter().flat_map(|source| &source.kept);
     let kept: BTreeMap<&str, &KeptContent> = kept.map(|one| (one.name.as_str(), one)).collect();

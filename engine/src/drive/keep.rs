@@ -1,8 +1,14 @@
-//! What the operators of all workers noted, into the state: each worker sends its updates part by part in batches, in the
-//! order of their keys, and these are merged as they come in. No more is in memory than some chunks of each worker.
+//! Writes the updates of all workers' operators to the state. Each worker sends its updates in batches, part by part,
+//! in the order of keys. State writers merge the batches as they arrive. Memory holds only a few chunks of each
+//! worker.
 //!
-//! Parts are dealt to keepers in turn, by all workers in the same order: a worker that waits for a keeper waits for a part
-//! that is no later than its own, of which every worker has sent all or is sending, so no two wait for each other.
+//! Workers and state writers cannot deadlock:
+//!
+//! 1. All workers assign the parts to the state writers in the same order, round robin.
+//! 2. A worker sends its parts in that order, and a state writer receives its parts in that order.
+//! 3. Consider the earliest part that is not complete. Every worker has sent all earlier parts, so each worker has
+//!    sent this part or is sending it. Its state writer has received all earlier parts, so it is receiving this one.
+//!    Therefore this part always makes progress.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -13,12 +19,12 @@ use tidewater_operators::state::{StateName, StateRegistry, visit_merged};
 
 use crate::state::{Reading, StoreError, UpdateBatch, UpdateBatches, Writing, panic};
 
-/// Bytes of batches that are sent at once.
+/// Size of a chunk.
 const CHUNK_BYTES: usize = 64 << 10;
-/// Chunks of a worker that may wait.
+/// Most chunks of a worker that wait in a channel.
 const CHUNKS_MAX: usize = 8;
 
-/// From a worker to a keeper.
+/// A message from a worker to a state writer.
 enum Message {
     /// The chunks of this part follow.
     Part(StateName),
@@ -26,17 +32,17 @@ enum Message {
     Chunk(Vec<UpdateBatch>),
     /// The part is complete.
     PartEnd,
-    /// All parts are.
+    /// All parts are complete.
     End,
 }
 
-/// A worker's ends of its channels, one to each keeper.
+/// A worker's sending ends, one for each state writer.
 pub struct Outlets(Vec<SyncSender<Message>>);
 
-/// What writes the state: keepers, to which the parts are dealt in turn. Each has the other ends of all workers' channels.
+/// The receiving ends of all state writers: for each of them, one from every worker.
 pub struct Keepers(Vec<Vec<Receiver<Message>>>);
 
-/// As many keepers as workers, and the ends of the workers.
+/// Channels between workers and as many state writers.
 pub fn channels(workers: usize) -> (Vec<Outlets>, Keepers) {
     let mut keepers: Vec<Vec<Receiver<Message>>> = (0..workers).map(|_| Vec::new()).collect();
     let to_keepers = |_| {
@@ -51,8 +57,8 @@ pub fn channels(workers: usize) -> (Vec<Outlets>, Keepers) {
     (outlets, Keepers(keepers))
 }
 
-/// A worker's registry, which goes on from a snapshot; `keeps` says for which views. Without a snapshot nothing is found,
-/// and what is noted is for whoever wants to keep it.
+/// A worker's registry that continues from a snapshot. `keeps` selects the views whose state is kept. Without a
+/// snapshot, there are no stored entries.
 pub fn registry(
     state: Option<&Arc<Reading>>,
     keeps: impl Fn(&str) -> bool + 'static,
@@ -89,15 +95,16 @@ pub fn send(registry: &StateRegistry, to: &Outlets) {
 }
 
 impl Keepers {
-    /// Writes what all workers send, and gives the names of all parts; `None` when a worker ended before it had sent all.
+    /// Writes the updates of all workers, and returns the names of all parts. `None` if a worker ended before it had
+    /// sent everything.
     ///
     /// # Errors
-    /// When the state cannot be written. The workers are not listened to any more.
+    /// When the state cannot be written. Nothing more is received then.
     pub fn receive(&mut self, writing: &Writing) -> Result<Option<Vec<StateName>>, StoreError> {
         let keep = |inlets: &mut Vec<Receiver<Message>>| {
             let kept = panic::guarded(|| receive(inlets, writing));
             if !matches!(kept, Ok(Some(_))) {
-                // Workers that still send must not wait for anyone.
+                // Workers that are still sending must not wait for a receiver.
                 inlets.clear();
             }
             kept
@@ -123,7 +130,7 @@ impl Keepers {
     }
 }
 
-/// What was dealt in turn, in its order.
+/// Merges lists that were assigned round robin, back into the original order.
 fn in_turn(dealt: Vec<Vec<StateName>>) -> Vec<StateName> {
     let mut dealt: Vec<_> = dealt.into_iter().map(Vec::into_iter).collect();
     let mut all = Vec::new();
@@ -176,7 +183,7 @@ fn receive(
     }
 }
 
-/// The batch that comes first of all workers'.
+/// The batch with the least first key among all workers.
 fn next(incoming: &mut [Incoming<'_>]) -> Option<UpdateBatch> {
     let waiting = incoming.iter_mut();
     let waiting = waiting.filter(|incoming| incoming.batch.is_some());
@@ -202,12 +209,12 @@ impl<'a> Incoming<'a> {
         }
     }
 
-    /// The first key of the batch that it stands at.
+    /// The first key of the current batch.
     fn first(&self) -> Option<&[u8]> {
         self.batch.as_ref().map(|batch| batch.first.as_slice())
     }
 
-    /// Takes the batch that it stands at, and moves to the next.
+    /// Returns the current batch, and moves to the next.
     fn advance(&mut self) -> Option<UpdateBatch> {
         loop {
             if let Some(batch) = self.chunk.next() {

@@ -1,5 +1,5 @@
-//! Where the row is on which an expression failed. Rows do not carry their place through the graph, so it is looked for
-//! when a run has failed: in what was read last, or by reading the source once more.
+//! Finds the row on which an expression failed. Rows do not carry their place through the graph. After a failed run,
+//! the row is therefore searched for in the batches that were read last, or by reading the source again.
 
 use std::sync::Arc;
 
@@ -16,10 +16,11 @@ use super::ingest::Intake;
 use crate::job::{Job, Source};
 use crate::plan::row_checks::RowChecks;
 
-/// Readers of a source, opened once more to look for a row.
+/// Readers of a source, opened again to search for a row.
 pub type LookAgain<'a> = dyn Fn(&Source, &Arc<SourceSpec>) -> Vec<Arc<dyn Reader>> + 'a;
 
-/// `error`, which a run of the job ended with; where an expression failed on a row of a source, with the row's place.
+/// Returns the `error` with which a run ended. If an expression failed on a row of a source, the row's place is
+/// added.
 pub fn located(
     job: &Job,
     error: RunError,
@@ -37,7 +38,7 @@ pub fn located(
     found.map_or(error, RunError::Fault)
 }
 
-/// Opens all that a source of files holds, for a run that keeps nothing.
+/// Opens all files of a source, for a run without a state.
 pub fn all_files(source: &Source, spec: &Arc<SourceSpec>) -> Vec<Arc<dyn Reader>> {
     if source.input.has_offsets() {
         return Vec::new();
@@ -57,7 +58,7 @@ fn find(
     if checks.is_empty() {
         return None;
     }
-    // Readers tell places where rows are to be rejected by them.
+    // Readers give the places of rows if rows may be rejected.
     let mut spec = source.spec.clone();
     spec.options
         .insert(ON_ERROR.to_owned(), "quarantine".to_owned());
@@ -79,7 +80,7 @@ fn find(
         })
 }
 
-/// A search for a row of a source on which a fault came about.
+/// A search for the row of a source that caused a fault.
 struct Search<'a> {
     source: &'a Source,
     fault: &'a Fault,
@@ -104,7 +105,7 @@ impl Search<'_> {
         }
     }
 
-    /// The fault, with the place of the first row on which it came about.
+    /// The fault with the place of the first row that caused it.
     fn among(&self, batch: &RecordBatch, places: &RowPlaces) -> Option<Fault> {
         let failed = self.check.failing(batch).ok()?;
         let same = failed

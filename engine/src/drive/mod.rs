@@ -1,10 +1,10 @@
-//! Drivers: they cut deliveries into epochs and see them through; the graph is the same for all.
+//! Drivers. They divide deliveries into epochs and run them; the graph is the same for all.
 //!
-//! - [`run()`]: everything that the sources hold in one epoch, then the tables are published.
-//! - [`maintain()`]: what changed since the last commit of a state in one epoch, then a commit.
-//! - [`follow()`]: the same, epoch after epoch, until it is stopped.
-//! - [`Replay`]: a bounded history in steps of event time, an epoch each; nothing is published or kept.
-//! - [`Resident`]: a graph that stays, fed by hand.
+//! - [`run()`] reads everything that the sources hold in one epoch, then publishes the tables.
+//! - [`maintain()`] reads what changed since a state's last commit in one epoch, then commits.
+//! - [`follow()`] repeats that until it is stopped.
+//! - [`Replay`] runs a bounded history in steps of event time, each an epoch. It publishes and keeps nothing.
+//! - [`Resident`] is a graph that stays in memory and is fed by its caller.
 
 mod balance;
 mod checked;

@@ -1,4 +1,4 @@
-//! Whose the tables are that a run is about to publish. A run replaces its own tables and no others.
+//! Checks the owners of the tables that a run is about to publish. A run replaces only its own tables.
 //!
 //! | what is in the directory | a run without a state | a run with one |
 //! |---|---|---|
@@ -9,7 +9,8 @@
 //! | the mark of another job, view or state | is refused | is refused |
 //! | no mark: of an older version, or another program's | goes on if it looks like this table | so too, and if the state has published there |
 //!
-//! `--take-over` turns refusals into tables that are made anew, and `--rebuild` those of the state's own marks.
+//! With `--take-over`, tables that would be refused are rebuilt. With `--rebuild`, so are tables with marks of the
+//! state's own id.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -21,17 +22,17 @@ use tidewater_connectors::sink::SinkError;
 use super::RunError;
 use super::tables::{Origin, Table};
 
-/// Who is about to publish.
+/// The run that is about to publish.
 pub struct Claimant<'a> {
     /// The job's name.
     pub job: &'a str,
-    /// The state that is kept.
+    /// The state, if the run has one.
     pub state: Option<&'a dyn OwningState>,
-    /// Whether tables of others are taken.
+    /// Whether tables of other owners are taken over.
     pub take_over: bool,
 }
 
-/// What a state knows of the tables that it published.
+/// A state's record of its published tables.
 pub trait OwningState {
     /// Its id.
     fn id(&self) -> &str;
@@ -49,34 +50,34 @@ pub trait OwningState {
     fn published(&self, table: &Table) -> Result<Option<OwnerCommit>, RunError>;
 }
 
-/// What a claim came to.
+/// The result of a claim.
 #[derive(Debug, Default)]
 pub struct Claims {
-    /// Tables that were others', by name: they are made anew.
+    /// Tables that had other owners, by name. They are rebuilt.
     pub taken: BTreeSet<String>,
-    /// Tables of an older version, which are to be marked.
+    /// Tables of an older version that need a mark.
     pub unmarked: Vec<(PathBuf, TableOwner)>,
 }
 
-/// A table that is not this run's to publish.
+/// A table that this run may not publish.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotOwned {
     /// Its name in this job.
     pub table: String,
     /// Its directory.
     pub path: PathBuf,
-    /// Whose it is.
+    /// Its owner.
     pub owner: Owner,
 }
 
-/// Whose a table is that is not this run's.
+/// The owner of a table that is not this run's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Owner {
-    /// A job's, or a state's.
+    /// Another job or state.
     Other(TableOwner),
-    /// This state's, after a commit that it never made.
+    /// A state with the same id, after a commit that this state never made.
     SameState(OwnerCommit),
-    /// Nobody says so.
+    /// The table has no mark.
     Unknown,
 }
 
@@ -112,7 +113,7 @@ impl fmt::Display for NotOwned {
 }
 
 impl Claimant<'_> {
-    /// The mark of a table that this claimant publishes; `commit` is the one that it makes.
+    /// The mark of a table of this run; `commit` is the commit that it makes.
     pub fn mark(&self, table: &Table, commit: Option<OwnerCommit>) -> Option<TableOwner> {
         let view = match &table.origin {
             Origin::Relation { name, .. } => name,
@@ -123,10 +124,10 @@ impl Claimant<'_> {
             .then(|| TableOwner::new(self.job, view, commit))
     }
 
-    /// Claims tables; those of others are refused, or taken over.
+    /// Claims tables. Tables of other owners are refused or taken over.
     ///
     /// # Errors
-    /// [`RunError::NotOwned`], or when a directory or the state cannot be read.
+    /// [`RunError::NotOwned`]; or a directory or the state cannot be read.
     pub fn claim<'t>(&self, tables: impl Iterator<Item = &'t Table>) -> Result<Claims, RunError> {
         let mut claims = Claims::default();
         let mut refused = Vec::new();
@@ -151,7 +152,7 @@ impl Claimant<'_> {
         }
     }
 
-    /// Whose a table is, unless it may be published.
+    /// The owner of a table; `None` if it may be published.
     fn obstacle(
         &self,
         table: &Table,
@@ -189,8 +190,8 @@ impl Claimant<'_> {
 }
 
 impl Claims {
-    /// Marks tables that an older version published. They are this run's without a mark, so one that cannot be written
-    /// is left for the next commit.
+    /// Marks tables of an older version. They belong to this run even without a mark, so a mark that cannot be
+    /// written is left for the next commit.
     pub fn mark(&self) {
         for (table, owner) in &self.unmarked {
             let marked: Result<(), SinkError> = owner.mark(table);
@@ -201,9 +202,9 @@ impl Claims {
     }
 }
 
-/// The tables of a refusal, a line each, and what to do.
+/// The refused tables, one on each line, and what to do.
 pub(super) fn describe(tables: &[NotOwned]) -> String {
-    /// Tables that are listed one by one.
+    /// The most tables that are listed.
     const SHOWN: usize = 3;
     let mut text: Vec<String> = tables.iter().take(SHOWN).map(ToString::to_string).collect();
     if tables.len() > SHOWN {
@@ -276,8 +277,8 @@ mod tests {
         }
     }
 
-    /// Whether a table with this mark and this partition may be published: without a state, with one that never
-    /// published it, and with one that did.
+    /// Whether a table with this mark and this partition may be published by a run without a state, by a state that
+    /// never published it, and by a state that did.
     fn may_publish(mark: Option<TableOwner>, partition: &str) -> [bool; 3] {
         let root = tempdir().unwrap();
         let table = table(&root.path().join("t"));

@@ -1,4 +1,4 @@
-//! How far a run is, for whoever watches it.
+//! The progress of a run, for observers.
 
 use std::ops::Deref;
 use std::path::PathBuf;
@@ -30,20 +30,20 @@ pub struct Counters {
     pub bytes_total: AtomicU64,
     /// Bytes read so far.
     pub bytes_read: AtomicU64,
-    /// Rows read so far, rejected ones among them.
+    /// Rows read so far, including rejected ones.
     pub rows_read: AtomicU64,
     /// Rows rejected so far.
     pub rows_rejected: AtomicU64,
     stage: Mutex<&'static str>,
     pub(super) stop: StopFlag,
-    /// Where tables are staged.
+    /// The staging directories.
     staged: Mutex<Vec<PathBuf>>,
-    /// Whether what was staged is being published.
+    /// Whether the run has begun to publish.
     is_committing: Mutex<bool>,
 }
 
 impl Counters {
-    /// What the run is doing, in a word; empty before it begins.
+    /// The run's stage, as one word. Empty before the run begins.
     pub fn stage(&self) -> &'static str {
         *self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -52,8 +52,8 @@ impl Counters {
         *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = stage;
     }
 
-    /// Asks the run to end; false when it is too late, since it is publishing. A run that was asked publishes nothing and
-    /// ends with [`RunError::Stopped`].
+    /// Requests the run to stop. Returns false if it is too late, because it is publishing. A stopped run publishes
+    /// nothing and ends with [`RunError::Stopped`].
     pub fn stop(&self) -> bool {
         let is_committing = self.is_committing.lock();
         let is_committing = is_committing.unwrap_or_else(PoisonError::into_inner);
@@ -63,8 +63,8 @@ impl Counters {
         !*is_committing
     }
 
-    /// Removes what a run staged that was asked to [`stop`](Self::stop), before its process ends. Its threads may be at
-    /// work still, so it is done more than once.
+    /// Removes the staged files of a run that was requested to [`stop`](Self::stop), before its process ends. Its
+    /// threads may still be writing, so this is called more than once.
     pub fn discard_staged(&self) {
         const TRIES: u32 = 3;
         const PAUSE: Duration = Duration::from_millis(20);
@@ -76,13 +76,13 @@ impl Counters {
         }
     }
 
-    /// Notes where a run stages its tables.
+    /// Records the staging directories of a run.
     pub(super) fn stages_in(&self, staging: &Staging) {
         let mut staged = self.staged.lock().unwrap_or_else(PoisonError::into_inner);
         *staged = staging.places();
     }
 
-    /// From here on the run does not stop before it has published.
+    /// From here on the run cannot be stopped until it has published.
     pub(super) fn begin_commit(&self) -> Result<(), RunError> {
         let is_committing = self.is_committing.lock();
         let mut is_committing = is_committing.unwrap_or_else(PoisonError::into_inner);
@@ -93,7 +93,7 @@ impl Counters {
         Ok(())
     }
 
-    /// The error of a run; that it was asked to end says more than where it then stopped.
+    /// The error of a run. If a stop was requested, that replaces the error at which the run then stopped.
     pub(super) fn told(&self, error: RunError) -> RunError {
         if self.stop.is_set() {
             return RunError::Stopped;

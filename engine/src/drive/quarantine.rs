@@ -1,4 +1,4 @@
-//! The quarantine of a job, to be looked at.
+//! Reads the quarantine of a job.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,10 +13,10 @@ use super::tables::PerTable;
 use super::{Inspection, RunError};
 use crate::job::Job;
 
-/// The published rows that could not be read.
+/// The quarantine: rows that could not be read.
 pub struct Quarantine {
     spec: Arc<TableSpec>,
-    /// Where its Parquet copy is, of one that is published as text.
+    /// The directory of its Parquet copy, if it is published as text.
     shadow: Option<PathBuf>,
 }
 
@@ -25,13 +25,13 @@ pub struct Quarantine {
 pub struct QuarantinedRow {
     /// The source.
     pub source: String,
-    /// The file; of a message its topic and partition.
+    /// The file, or the topic and partition of a message.
     pub file: String,
-    /// The line; of a Parquet file the number of the row.
+    /// The line, or the number of the row in a Parquet file.
     pub line: i64,
-    /// Where the row begins in its file; of a message its offset.
+    /// The position of the row in its file, or the offset of a message.
     pub byte_offset: i64,
-    /// The column that could not be read, where it is one.
+    /// The column that could not be read, if it is a single one.
     pub column: Option<String>,
     /// What is wrong.
     pub reason: String,
@@ -40,14 +40,14 @@ pub struct QuarantinedRow {
 }
 
 impl Quarantine {
-    /// That of a job that keeps a state.
+    /// The quarantine of a job with a state.
     pub fn of_state(job: &Job, inspection: &Inspection) -> Option<Self> {
         let specs = inspection.specs(job).into_iter();
         let mut own = specs.filter(|(spec, _)| *spec.name == *QUARANTINE_TABLE);
         own.next().map(|(spec, shadow)| Self { spec, shadow })
     }
 
-    /// That of a job that keeps none.
+    /// The quarantine of a job without a state.
     ///
     /// # Errors
     /// When the job cannot run without a state.
@@ -63,10 +63,10 @@ impl Quarantine {
         &self.spec.path
     }
 
-    /// Gives `take` every row, file by file.
+    /// Passes every row to `take`, file by file.
     ///
     /// # Errors
-    /// When it cannot be read; when it is published as text, by a job without a state.
+    /// When it cannot be read; or a job without a state publishes it as text.
     pub fn rows(&self, take: &mut dyn FnMut(QuarantinedRow)) -> Result<(), RunError> {
         let is_text = !matches!(self.spec.encoding, Encoding::Parquet { .. });
         if is_text && self.shadow.is_none() {

@@ -1,4 +1,4 @@
-//! A graph that stays: deliveries are handed in, an epoch at a time, and the changes of the views come out.
+//! A resident graph. Deliveries are fed to it one epoch at a time, and it returns the changes of the views.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -32,16 +32,16 @@ const PARK: Duration = Duration::from_millis(1);
 /// keys of type `UInt32`.
 pub type Delivery = (String, RecordBatch, i64);
 
-/// The net change of a table in an epoch: batches with the number of times that each of their rows counts.
+/// The net change of a table in an epoch: batches, each with the count of its rows.
 pub type TableChanges = Vec<(RecordBatch, i64)>;
 
-/// What a worker emitted in an epoch: the view's index, and its deltas.
+/// A worker's output in an epoch: the view's index, and its deltas.
 type Emitted = Vec<(usize, Delta)>;
 
 /// A rendered job that waits for deliveries. Dropping it ends its workers. Rows count as they are handed in: primary keys
 /// of sources, which compare deliveries, have no effect on rows that come without their places.
 pub struct Resident {
-    /// The columns of a delivery, and which of them enter the graph; `None`: all.
+    /// The columns of a delivery, and the columns that enter the graph; `None` for all.
     sources: BTreeMap<String, (SchemaRef, Option<Vec<usize>>)>,
     tables: Vec<(String, SchemaRef)>,
     workers: Vec<Connection>,
@@ -50,30 +50,30 @@ pub struct Resident {
     faults: Faults,
 }
 
-/// What is handed in, and what is asked for.
+/// The columns that are fed, and the tables whose changes are returned.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Feed {
     /// All declared columns, for the materialized views.
     Declared,
-    /// Rows as they [enter the graph](incoming_schema) in a run, for all tables.
+    /// Columns as they [enter the graph](incoming_schema) in a run, for all tables.
     Incoming,
 }
 
-/// What a worker is told to do.
+/// A command to a worker.
 enum Command {
-    /// Take in its share of an epoch.
+    /// Process the worker's share of an epoch.
     Epoch(Vec<(String, Delta)>),
-    /// Send what its operators noted since the last time.
+    /// Send the operators' updates since the last time.
     Keep,
 }
 
-/// The driver's ends of a worker's channels.
+/// The driver's side of a worker's channels.
 struct Connection {
     commands: Sender<Command>,
     changes: Receiver<Emitted>,
 }
 
-/// A worker's ends.
+/// The worker's side.
 struct Ends {
     commands: Receiver<Command>,
     changes: Sender<Emitted>,
@@ -81,7 +81,7 @@ struct Ends {
 }
 
 impl Resident {
-    /// Renders `job` on `workers` threads, fed with nothing yet. Sources' locations are not looked at.
+    /// Renders `job` on `workers` threads, with empty sources. Locations of sources are ignored.
     ///
     /// # Errors
     /// When a view cannot be rendered, or threads not started.
@@ -89,7 +89,7 @@ impl Resident {
         Self::start_from(job, workers, Feed::Declared, None)
     }
 
-    /// Renders `job` as [`start`](Self::start) does, to go on from what was [kept](Self::keep) in a state.
+    /// Renders `job` like [`start`](Self::start), to continue from a state that was [kept](Self::keep).
     ///
     /// # Errors
     /// As [`start`](Self::start).
@@ -97,8 +97,8 @@ impl Resident {
         Self::start_from(job, workers, Feed::Declared, Some(Arc::new(state)))
     }
 
-    /// Renders `job` to be fed as a run is: batches hold the columns that the job reads, and where the source has a key
-    /// the place of each row, so that keys count. Relations that are published are tables as well.
+    /// Renders `job` to be fed like a run. Batches have the columns that the job reads and, if the source has a key,
+    /// the place of each row, so that keys have an effect. Published relations are tables too.
     ///
     /// # Errors
     /// As [`start`](Self::start).
@@ -162,15 +162,15 @@ impl Resident {
         })
     }
 
-    /// The names of the tables whose changes come out.
+    /// The names of the tables whose changes are returned.
     pub(super) fn tables(&self) -> impl Iterator<Item = &str> {
         self.tables.iter().map(|(name, _)| name.as_str())
     }
 
-    /// Takes in one epoch and gives the net changes of every table, in canonical order.
+    /// Processes one epoch, and returns the net changes of every table in canonical order.
     ///
     /// # Errors
-    /// When a delivery does not fit its source, or an operator fails. The graph cannot be used after that.
+    /// When a delivery does not fit its source, or an operator fails. The graph cannot be used afterwards.
     pub fn epoch(
         &mut self,
         deliveries: Vec<Delivery>,
@@ -181,7 +181,7 @@ impl Resident {
             self.deal(&source, &batch, diff, &mut shares)?;
         }
         for (worker, share) in self.workers.iter().zip(shares) {
-            // A worker that is gone has left a fault, which is looked at below.
+            // A worker that has ended has left a fault, which is checked below.
             let _ = worker.commands.send(Command::Epoch(share));
         }
         let mut changes: Vec<Vec<Delta>> = self.tables.iter().map(|_| Vec::new()).collect();
@@ -205,7 +205,7 @@ impl Resident {
         tables.collect()
     }
 
-    /// Writes what the operators' state became since the last time.
+    /// Writes the updates of the operators' state since the last time.
     ///
     /// # Errors
     /// When the state cannot be written, or an operator failed.
@@ -280,7 +280,7 @@ impl Resident {
     }
 }
 
-/// The tables whose changes are asked for, and their columns.
+/// The tables whose changes are returned, and their columns.
 fn tables(job: &Job, feed: Feed) -> Vec<(String, SchemaRef)> {
     let materialized = job.views.iter().filter(|view| view.materialized);
     let mut tables: Vec<_> = materialized
@@ -298,7 +298,7 @@ fn tables(job: &Job, feed: Feed) -> Vec<(String, SchemaRef)> {
 
 impl Drop for Resident {
     fn drop(&mut self) {
-        // Without senders the workers' loops end; then they can be waited for.
+        // Without senders, the workers' loops end, and the workers can be joined.
         self.workers.clear();
         if let Some(guards) = self.guards.take() {
             guards.join().into_iter().for_each(drop);
@@ -306,13 +306,13 @@ impl Drop for Resident {
     }
 }
 
-/// What every worker builds.
+/// The graph that every worker builds.
 struct Graph {
     views: Vec<PlannedView>,
     sources: Vec<String>,
     tables: Vec<String>,
     ends: Mutex<Vec<Option<Ends>>>,
-    /// What to go on from.
+    /// The snapshot to continue from.
     state: Option<Arc<Reading>>,
     faults: Faults,
 }

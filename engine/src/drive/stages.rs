@@ -9,7 +9,7 @@ use super::Progress;
 pub struct Stopwatch(Instant);
 
 impl Stopwatch {
-    /// Begins.
+    /// Starts.
     #[expect(
         clippy::disallowed_methods,
         reason = "the one place that owns the clock"
@@ -33,7 +33,7 @@ pub struct Stages<'a> {
 }
 
 impl<'a> Stages<'a> {
-    /// Begins.
+    /// Starts.
     pub fn start(progress: &'a Progress) -> Self {
         Self {
             progress,
@@ -48,7 +48,7 @@ impl<'a> Stages<'a> {
         self.run.seconds()
     }
 
-    /// Ends the stage before, and begins one.
+    /// Ends the current stage, and begins another.
     pub fn enter(&mut self, stage: &'static str) {
         self.leave();
         tracing::info!("{stage}");
@@ -64,7 +64,7 @@ impl<'a> Stages<'a> {
         }
     }
 
-    /// Seconds of all, and of each stage.
+    /// Seconds in total, and of each stage.
     pub fn finish(mut self) -> (f64, Vec<(&'static str, f64)>) {
         self.leave();
         self.progress.enter("done");

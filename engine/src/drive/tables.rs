@@ -1,4 +1,4 @@
-//! The tables of an epoch: those that the job publishes, and the two that the engine adds.
+//! The tables of an epoch: the job's tables, and the two that the engine adds.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,16 +13,16 @@ use crate::job::{DirectorySpec, Job, LATE_TABLE, late_spec};
 /// A value for each table of an epoch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PerTable<T> {
-    /// Of the job's sinks, in the order of the job.
+    /// The values of the job's sinks, in the order of the job.
     pub sinks: Vec<T>,
-    /// Of the table of late rows, in a job with windows that become final.
+    /// The value of the table of late rows, if the job has windows that close.
     pub late: Option<T>,
-    /// Of the quarantine.
+    /// The value of the quarantine.
     pub quarantine: T,
 }
 
 impl<T> PerTable<T> {
-    /// The values of all tables: of sinks, of late rows, of the quarantine.
+    /// The values of all tables: sinks, late rows, quarantine.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         let own = self.late.iter().chain([&self.quarantine]);
         self.sinks.iter().chain(own)
@@ -37,7 +37,7 @@ impl<T> PerTable<T> {
         }
     }
 
-    /// Another value for each table.
+    /// Maps the value of each table.
     pub fn map<U>(self, mut value: impl FnMut(T) -> U) -> PerTable<U> {
         PerTable {
             sinks: self.sinks.into_iter().map(&mut value).collect(),
@@ -46,10 +46,10 @@ impl<T> PerTable<T> {
         }
     }
 
-    /// Another value for each table, unless there is none for one of them.
+    /// Maps the value of each table, unless that fails for one of them.
     ///
     /// # Errors
-    /// The first one that `value` gives.
+    /// The first error of `value`.
     pub fn try_map<U, E>(self, mut value: impl FnMut(T) -> Result<U, E>) -> Result<PerTable<U>, E> {
         Ok(PerTable {
             sinks: self
@@ -70,7 +70,7 @@ impl<T> PerTable<T> {
         values
     }
 
-    /// Other values for the same tables, in the order of [`iter`](Self::iter); `None` when there are too few.
+    /// Other values for the same tables, in the order of [`iter`](Self::iter); `None` if there are too few.
     pub fn with_values<U>(self, values: impl IntoIterator<Item = U>) -> Option<PerTable<U>> {
         let mut values = values.into_iter();
         self.try_map(|_| values.next().ok_or(())).ok()
@@ -87,7 +87,7 @@ impl<T> PerTable<T> {
 }
 
 impl<T> PerTable<Option<T>> {
-    /// The values that are there.
+    /// The values that are not `None`.
     pub fn present(&self) -> impl Iterator<Item = &T> {
         self.iter().flatten()
     }
@@ -100,9 +100,9 @@ pub struct Table {
     pub spec: Arc<TableSpec>,
     /// Where its changes come from.
     pub origin: Origin,
-    /// Whether its rows go to another system. Its files are a copy then.
+    /// Whether the table is published to another system, so that its files are a copy.
     pub is_copy: bool,
-    /// Whether its directory is for others to read, and not part of the state.
+    /// Whether its directory is for readers outside, rather than part of the state.
     pub is_published: bool,
 }
 
@@ -116,16 +116,15 @@ pub enum Origin {
         /// The relation's name.
         name: String,
     },
-    /// Rows of windows that are final.
+    /// Rows of closed windows.
     Late,
     /// Rows that could not be decoded or cast.
     Quarantine,
 }
 
 impl PerTable<Table> {
-    /// The tables of a job that keeps a state. `copies` is the directory in the state that holds copies of tables that go
-    /// to other systems, and the tables of bad and of late rows where the job says nothing else. `graph` tells which graph
-    /// renders a relation.
+    /// The tables of a job with a state. `copies` is the directory of copies of tables that are published to other
+    /// systems. `graph` returns the graph that renders a relation.
     pub fn with_copies(job: &Job, copies: &Path, graph: impl Fn(&str) -> Graph) -> Self {
         let in_state = |name: &str| (DirectorySpec::parquet(copies.join(name)), false);
         let quarantine = declared(job.quarantine.as_ref());
@@ -138,10 +137,10 @@ impl PerTable<Table> {
         }
     }
 
-    /// The tables of a job that keeps nothing.
+    /// The tables of a job without a state.
     ///
     /// # Errors
-    /// When a table goes to another system.
+    /// When a table is published to another system.
     pub fn without_state(job: &Job) -> Result<Self, RunError> {
         let external = job
             .sinks
@@ -162,7 +161,7 @@ impl PerTable<Table> {
         let beside = (DirectorySpec::parquet(quarantine_beside(&beside)), true);
         Ok(Self {
             sinks: sinks(job, Path::new(""), |_| Graph::Rebuilt),
-            // Nothing is final without a state.
+            // Without a state, no window is closed.
             late: None,
             quarantine: Table::quarantine(declared(job.quarantine.as_ref()).unwrap_or(beside)),
         })
@@ -190,7 +189,7 @@ impl Table {
     }
 }
 
-/// The place that a job declares for a table of its own.
+/// The directory that a job declares for a table of its own.
 fn declared(place: Option<&DirectorySpec>) -> Option<(DirectorySpec, bool)> {
     Some((place?.clone(), true))
 }

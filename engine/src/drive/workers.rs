@@ -1,4 +1,4 @@
-//! Timely workers that end together: by finishing, by a fault, or by a panic that is turned into a fault.
+//! Timely workers that end together: when they finish, on a fault, or on a panic, which becomes a fault.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,7 +12,7 @@ use timely::worker::Worker;
 use super::RunError;
 use crate::state;
 
-/// Starts `workers` threads that each run `body`. What is left of their dataflows when `body` returns is dropped: a
+/// Starts `workers` threads, each of which runs `body`. Dataflows that remain when `body` returns are dropped, so a
 /// worker never waits for one that has died.
 ///
 /// # Errors
@@ -49,7 +49,7 @@ pub fn start<R: Send + 'static>(
 /// Waits for all workers.
 ///
 /// # Errors
-/// The first fault; or that a worker ended without a result.
+/// The first fault, or an error that a worker ended without a result.
 pub fn join<R: Send + 'static>(
     guards: WorkerGuards<Option<R>>,
     faults: &Faults,

@@ -33,7 +33,7 @@ const fn rows(inserted: usize, retracted: usize, rejected: usize) -> Rows {
     }
 }
 
-/// Hands out one delivery, a piece a step.
+/// Hands out one delivery, with one piece for each step.
 struct Steps(Mutex<VecDeque<Decoded>>);
 
 impl Reader for Steps {
@@ -86,7 +86,7 @@ fn decoded(job: &Job, rows: Rows) -> Decoded {
     }
 }
 
-/// What the dataflow counts of an intake of these steps, and what its readers count.
+/// The rows that the dataflow counts for an intake of these steps, and the rows that its readers count.
 fn entered_and_read(sign: Sign, quarantines: bool, steps: &[Rows]) -> (i64, i64) {
     let job = job();
     let source = &job.sources[0];

@@ -1,4 +1,4 @@
-//! What a run tells its user before it begins: what is rebuilt and why, and which tables are elsewhere now.
+//! Notices before a run: what is rebuilt and why, and which tables have moved.
 
 use super::standing::Standing;
 use super::views::Views;

@@ -1,4 +1,4 @@
-//! The commit: positions, operators' state and tables move together, or not at all.
+//! The commit: checkpoints, operators' state and tables change together or not at all.
 //!
 //! ```text
 //! read, compute ─ stage ─ sync ─ RECORD ─ swap ─ clean
@@ -18,11 +18,11 @@
 //! | `publish: …` | some of the swaps | the same |
 //! | `commit: published` | all of them | removes what was staged |
 //!
-//! 1. The record is one transaction: before it nothing has happened, after it everything has. Operators' state is written
-//!    in it, or by a first run in a transaction of its own before it ([`StateFill`](super::fill::StateFill)).
-//! 2. What the record speaks of is durable before it: kept inputs, staged files, lists of changes.
+//! 1. The record is one transaction. Before it nothing has changed; after it everything has. Operators' state is
+//!    written in it, or by a first run in a transaction of its own before it ([`StateFill`](super::fill::StateFill)).
+//! 2. Everything that the record refers to is durable before it: kept inputs, staged files, files of changes.
 //! 3. Swaps can be made again. They are made before anything else is done with a state, until nothing is staged.
-//! 4. What no position refers to is removed after the record and not before.
+//! 4. Content that no checkpoint refers to is removed after the record and not before.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -57,10 +57,10 @@ use crate::state::{
     pair_key,
 };
 
-/// Where a commit can be cut short, for tests; those of the swaps come between the last two.
+/// Points where tests interrupt a commit. Those of the swaps come between the last two.
 pub const CRASH_POINTS: &[&str] = &[COMPUTED, STAGED, BEFORE, AFTER, PUBLISHED];
 
-/// Where a first commit can be cut short besides.
+/// A further point of a first commit.
 pub const FILLED: &str = "commit: filled";
 
 const COMPUTED: &str = "commit: computed";
@@ -69,10 +69,10 @@ const BEFORE: &str = "commit: before the record";
 const AFTER: &str = "commit: after the record";
 const PUBLISHED: &str = "commit: published";
 
-/// Finishes what a run that was cut short left half done.
+/// Finishes the commit of a run that was interrupted.
 ///
 /// # Errors
-/// When the swaps cannot be made, or what is left not be removed.
+/// When the swaps cannot be done, or remains cannot be removed.
 pub fn recover(job: &Job, store: &Store, layout: &StateLayout) -> Result<(), RunError> {
     let reading = store.read()?;
     let state: Option<StateRecord> = reading.record(STATE, "")?;
@@ -89,16 +89,16 @@ pub fn recover(job: &Job, store: &Store, layout: &StateLayout) -> Result<(), Run
     Ok(Staging::clean(tables, &state.id)?)
 }
 
-/// Whether the last commit's files may not all be in their places.
+/// Whether some files of the last commit may not be in their places yet.
 ///
 /// # Errors
-/// When the place of a table cannot be told.
+/// When a table's directory cannot be determined.
 pub fn is_half_done(state: &StateRecord) -> Result<bool, SinkError> {
     Ok(!state.swaps.is_empty() && is_staged(state, state.epoch)?)
 }
 
 fn is_staged(state: &StateRecord, epoch: u64) -> Result<bool, SinkError> {
-    // Beside a table whose place is gone nothing is staged, and nothing shall be made there.
+    // If the directory beside a table is gone, nothing is staged there, and nothing may be created there.
     let is_there = |table: &&Path| {
         let beside = table.parent();
         beside.is_none_or(|beside| fs::exists(beside).unwrap_or(true))
@@ -107,17 +107,17 @@ fn is_staged(state: &StateRecord, epoch: u64) -> Result<bool, SinkError> {
     Staging::is_staged(tables.filter(is_there), &state.id, epoch)
 }
 
-/// What was committed.
+/// The result of a commit.
 pub struct Committed {
-    /// The state's record now.
+    /// The state's new record.
     pub state: StateRecord,
-    /// What the epoch made of each source.
+    /// The outcome for each source.
     pub sources: Vec<CommittedSource>,
 }
 
 /// An epoch on its way to be committed.
 pub struct Commit<'a> {
-    /// Where the state is.
+    /// The state's directory.
     pub directory: &'a Directory,
     /// The state.
     pub store: &'a Store,
@@ -125,26 +125,26 @@ pub struct Commit<'a> {
     pub job: &'a Job,
     /// The last commit.
     pub reading: &'a Reading,
-    /// The state's record as it was.
+    /// The state's record before the commit.
     pub state: StateRecord,
-    /// What became of the views.
+    /// Which views continue and which are rebuilt.
     pub views: &'a Views,
-    /// How the published tables were found.
+    /// The condition of the published tables.
     pub standing: &'a Standing,
     /// Names of the parts of each view whose state is kept.
     pub parts: BTreeMap<String, Vec<String>>,
-    /// What changed of each source.
+    /// The changes of each source.
     pub changes: &'a [Box<dyn SourceChanges>],
-    /// What the epoch makes of each source.
+    /// The outcome for each source.
     pub sources: Vec<CommittedSource>,
-    /// When, in seconds since 1970.
+    /// The time, in seconds since 1970.
     pub now_s: u64,
-    /// Which partitions are amended rather than written anew.
+    /// The sizes from which on partitions are amended instead of rewritten.
     pub sizes: AmendSizes,
 }
 
 impl Commit<'_> {
-    /// Stages the changes of the tables, those with runs and those that are made anew; `None` for the others.
+    /// Stages the changes of tables that have runs or are rebuilt; `None` for the others.
     ///
     /// # Errors
     /// When a table cannot be written. Nothing is published then.
@@ -196,7 +196,7 @@ impl Commit<'_> {
         Ok(is_staged.map(|is_staged| if is_staged { staged.next() } else { None }))
     }
 
-    /// What the list of a table's changes holds; no list is written of a table that is made anew.
+    /// The content of a table's file of changes. There is no such file for a table that is rebuilt.
     fn listed_changes(
         &self,
         epoch: &Epoch,
@@ -209,12 +209,12 @@ impl Commit<'_> {
         if !table.is_copy {
             return Ok(None);
         }
-        // Another system has the old rows: these are retracted and the new ones inserted.
+        // Another system has the old rows, so they are retracted and the new rows inserted.
         Ok(Some([runs, &self.taken_back(epoch, table)?].concat()))
     }
 
-    /// The rows of the copy of a table that goes to another system, retracted. None, when it cannot be read or has other columns:
-    /// all rows are published then, and those that are gone stay.
+    /// The rows of the copy of a table that is published to another system, as retractions. `None` if the copy cannot
+    /// be read or has other columns. Then all rows are published, and rows that are gone stay there.
     fn taken_back(&self, epoch: &Epoch, table: &Table) -> Result<Vec<Run>, RunError> {
         let name = &*table.spec.name;
         let partitions: BTreeMap<String, PublishedPartition> =
@@ -237,14 +237,14 @@ impl Commit<'_> {
     /// Checks that no row was lost.
     ///
     /// # Errors
-    /// When one was, or was made up: a bug.
+    /// When a row was lost or made up, which is a bug.
     pub fn balance(
         &self,
         epoch: &Epoch,
         staged: &PerTable<Option<StagedChange>>,
     ) -> Result<(), RunError> {
         let change = staged.quarantine.as_ref().map_or(0, |staged| {
-            // A table that is made anew is not read, so its old rows do not count.
+            // A table that is rebuilt is not read, so its old rows do not count.
             let deleted = if self.views.quarantine {
                 0
             } else {
@@ -255,7 +255,7 @@ impl Commit<'_> {
         balance::check(epoch, change)
     }
 
-    /// What is recorded of the deliveries of all sources.
+    /// The history entries of all sources' deliveries.
     pub fn deliveries(&self) -> Vec<DeliveryRecord> {
         let records = self.sources.iter().flat_map(|source| {
             let deliveries = source.outcome.deliveries.iter();
@@ -270,13 +270,13 @@ impl Commit<'_> {
         records.collect()
     }
 
-    /// The rows from which a table is written whole, unless it is made anew.
+    /// The rows from which a table is written whole, unless it is rebuilt.
     fn carried(&self, table: &Table) -> Option<&CarriedTable> {
         let carried = self.standing.carried(table);
         carried.filter(|_| !self.is_replaced(table))
     }
 
-    /// Rows that came to a table and that went: not those from which it was written again.
+    /// Inserted and deleted rows of a table, not counting rows that were only written again.
     pub fn counts(&self, table: &Table, staged: &StagedChange) -> (u64, u64) {
         let (inserted, deleted) = (staged.rows_inserted, staged.rows_deleted);
         let again = match self.carried(table) {
@@ -286,7 +286,7 @@ impl Commit<'_> {
         (inserted - again, deleted - again)
     }
 
-    /// Whether a table is made anew.
+    /// Whether a table is rebuilt.
     pub fn is_replaced(&self, table: &Table) -> bool {
         match &table.origin {
             Origin::Relation { name, .. } => self.views.is_rebuilt(name),
@@ -295,10 +295,11 @@ impl Commit<'_> {
         }
     }
 
-    /// Records everything in one transaction, and brings the staged files to their places.
+    /// Records everything in one transaction, and moves the staged files to their places.
     ///
     /// # Errors
-    /// When the state cannot be written, or files not be moved. Once the record is there the next run finishes.
+    /// When the state cannot be written, or files cannot be moved. After the record, the next run finishes the
+    /// commit.
     pub fn finish(
         mut self,
         writing: Writing,
@@ -340,7 +341,7 @@ impl Commit<'_> {
         for (changes, source) in self.changes.iter().zip(&self.sources) {
             changes.sync(&source.outcome).map_err(StoreError::Source)?;
         }
-        // From here on what is staged belongs to the record.
+        // From here on, the staged files belong to the record.
         epoch.staging.keep();
         disk::crash_point(BEFORE);
         writing.commit()?;
@@ -455,9 +456,9 @@ impl Commit<'_> {
         Ok(changed)
     }
 
-    /// Removes what is of no use any more. The commit stands whether that succeeds or not.
+    /// Removes unused content. The commit stands whether that succeeds or not.
     fn tidy(&self, epoch: &Epoch) -> Result<(), RunError> {
-        // What is staged goes last: as long as it is there the next run knows that this one did not end.
+        // Staged files are removed last. As long as they exist, the next run knows that this one did not end.
         if self.sources.iter().any(|source| source.outcome.has_unused) {
             let layout = &self.directory.layout;
             remove_unused(&connectors(self.job), layout, &self.store.read()?)?;
@@ -476,7 +477,7 @@ fn newest(plan: &Plan, view: &str) -> Option<i64> {
     Some(retained.newest.load(Ordering::Relaxed)).filter(|newest| *newest > i64::MIN)
 }
 
-/// Where the Parquet copy of a table is that is published as text.
+/// The directory of the Parquet copy of a table that is published as text.
 pub fn shadow(layout: &StateLayout, spec: &TableSpec) -> Option<PathBuf> {
     match spec.encoding {
         Encoding::Parquet { .. } => None,
@@ -498,7 +499,7 @@ fn remove_and_make(path: &Path) -> Result<(), StoreError> {
     disk::create_dir_all(path).map_err(StoreError::io("create", path))
 }
 
-/// Removes the lists of changes of an epoch that was not committed: a run that was cut short left them.
+/// Removes the files of changes of an epoch that was not committed, left by an interrupted run.
 ///
 /// # Errors
 /// When the directory cannot be read.

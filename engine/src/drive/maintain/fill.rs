@@ -1,8 +1,8 @@
-//! The transaction that an epoch writes its operators' state in.
+//! The transaction in which an epoch writes its operators' state.
 //!
 //! 1. It is the record's own transaction, except in a first run.
-//! 2. A first run commits it before the record, while the tables are staged: the operators' state is most of what is
-//!    written then. Until the record is there the state has no epoch, and the next run drops what was filled.
+//! 2. A first run commits it before the record, while tables are staged, because the operators' state is most of what
+//!    is written then. Until the record exists, the state has no epoch, and the next run drops these entries.
 
 use std::panic::resume_unwind;
 use std::thread;
@@ -13,16 +13,16 @@ use super::commit::FILLED;
 use crate::drive::RunError;
 use crate::state::{STATE, StateRecord, Store, StoreError, Writing, panic};
 
-/// The transaction that operators' state is written in.
+/// The transaction for operators' state.
 pub enum StateFill {
-    /// Of a first run: it is committed on its own, before the record.
+    /// The transaction of a first run, committed separately before the record.
     First(FirstFill),
-    /// Of any later run: the record is written in it as well.
+    /// The transaction of a later run, which also contains the record.
     WithRecord(Writing),
 }
 
 impl StateFill {
-    /// Begins the transaction of the epoch after that of `state`.
+    /// Begins the transaction of the epoch after `state`'s.
     ///
     /// # Errors
     /// When the store fails.
@@ -31,12 +31,12 @@ impl StateFill {
         if state.epoch > 0 {
             return Ok(Self::WithRecord(transaction));
         }
-        // A first run that was cut short may have left some.
+        // An interrupted first run may have left some.
         transaction.drop_parts()?;
         Ok(Self::First(FirstFill { transaction }))
     }
 
-    /// Where operators' state is written.
+    /// The transaction to write operators' state to.
     pub fn transaction(&self) -> &Writing {
         match self {
             Self::First(fill) => &fill.transaction,
@@ -51,7 +51,8 @@ pub struct FirstFill {
 }
 
 impl FirstFill {
-    /// Commits it while `stage` stages the tables; gives what `stage` gives. `state` is still at epoch 0.
+    /// Commits the entries while `stage` stages the tables. Returns the result of `stage`. `state` is still at epoch
+    /// 0.
     ///
     /// # Errors
     /// When the store fails, or `stage` does.

@@ -1,4 +1,4 @@
-//! `follow`: epoch after epoch, each a commit, until it is stopped.
+//! `follow` runs epoch after epoch, each of which is a commit, until it is stopped.
 //!
 //! ```text
 //!   wait ─ something came ─ take in ──────────────────────────── compute ─ commit ─┐
@@ -8,10 +8,11 @@
 //!    └─────────────────────────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! 1. An epoch ends at `rows_max` rows, about; so memory does not depend on how much waits.
-//! 2. While much waits beside what an epoch has taken in ([`BEHIND`]), it goes on: who is behind catches up in few and
-//!    large epochs, which cost less a row than small ones; who is not commits at every interval.
-//! 3. It ends with a whole epoch: what is being taken in when it is stopped is committed.
+//! 1. An epoch ends at about `rows_max` rows, so memory does not depend on how many rows wait.
+//! 2. An epoch continues while the follower is behind: many rows wait compared with those that the epoch has read
+//!    ([`BEHIND`]). So a follower that is behind catches up in few large epochs, which cost less a row than small
+//!    ones. Otherwise it commits at every interval.
+//! 3. It ends after a whole epoch: rows that are being read when it is stopped are committed.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -29,53 +30,53 @@ use crate::drive::{Progress, RunError, RunReport};
 use crate::job::Job;
 use crate::state::panic;
 
-/// Who has taken in fewer rows than so many times what waits is behind,
+/// A follower is behind if more rows wait than the rows of the epoch divided by this number,
 const BEHIND: u64 = 8;
-/// unless no more than this waits: a stream that comes fast has always some on the way.
+/// and more than this number. A fast stream always has some rows on the way.
 const ON_THE_WAY: u64 = 100_000;
 
 /// How to follow.
 pub struct FollowOptions<'a> {
-    /// What a run has too.
+    /// The options of a run with a state.
     pub maintain: MaintainOptions<'a>,
-    /// Rows of an epoch at most, about.
+    /// Approximate limit for the rows of an epoch.
     pub rows_max: u64,
 }
 
-/// The clock of a follower, and who watches it.
+/// The clock of a follower, and its observer.
 pub trait Pace: Send + Sync {
-    /// An epoch begins.
+    /// Called when an epoch begins.
     fn begin(&self);
 
-    /// Whether the epoch has lasted as long as it shall.
+    /// Whether the epoch's interval is over.
     fn is_over(&self) -> bool;
 
     /// Whether to stop.
     fn is_stopping(&self) -> bool;
 
-    /// How long an epoch shall last.
+    /// The interval of an epoch.
     fn every(&self) -> Duration;
 
-    /// How long to wait for something to come, before it is asked again whether to stop.
+    /// How long to wait for rows before checking again whether to stop.
     fn wait(&self) -> Duration;
 
-    /// Whether it is time to ask the brokers for partitions that were added.
+    /// Whether it is time to ask the brokers for new partitions.
     fn is_time_to_ask(&self) -> bool;
 
-    /// What is going on: messages that wait at the brokers, and what is wrong with a stream.
+    /// Reports the messages that wait at the brokers, and a stream's trouble.
     fn status(&self, lag: u64, trouble: Option<String>);
 
-    /// What tables go to cannot be reached: it is tried again.
+    /// Reports that a sink cannot be reached and is tried again.
     fn trouble(&self, what: &str);
 
-    /// An epoch was committed.
+    /// Called after an epoch was committed.
     fn committed(&self, report: &RunReport);
 }
 
-/// Keeps the tables of `job` up to date with what its sources hold, until `pace` says to stop.
+/// Keeps the tables of `job` up to date with its sources, until `pace` says to stop.
 ///
 /// # Errors
-/// When anything fails, as [`maintain`](super::maintain) does. Brokers that are out of reach are waited for.
+/// When anything fails, as for [`maintain`](super::maintain). Brokers that are out of reach are waited for.
 pub fn follow(
     job: &Job,
     options: &FollowOptions<'_>,
@@ -94,7 +95,7 @@ pub fn follow(
             .into_iter()
             .map(|one| one.stream)
             .collect();
-        // Brokers may take seconds to answer, and no epoch waits for that.
+        // Brokers may take seconds to answer, so a separate thread asks them and no epoch waits.
         std::thread::scope(|scope| {
             let (following, ended) = mpsc::channel::<()>();
             let (streams, asked) = (&streams, pace.as_ref());
@@ -126,7 +127,7 @@ fn epochs(
     Ok(())
 }
 
-/// Asks the brokers now and then for partitions that were added, and whether all is as it was, until `ended` is.
+/// From time to time, asks the brokers for new partitions and for trouble, until `ended` is closed.
 fn ask(streams: &[Arc<dyn SourceStream>], pace: &dyn Pace, ended: &Receiver<()>) {
     while ended.recv_timeout(pace.wait()) == Err(RecvTimeoutError::Timeout) {
         if pace.is_time_to_ask() {
@@ -138,7 +139,7 @@ fn ask(streams: &[Arc<dyn SourceStream>], pace: &dyn Pace, ended: &Receiver<()>)
 fn barrier(session: &Session<'_>, pace: &Arc<dyn Pace>, rows_max: u64) -> Arc<Barrier> {
     let streams = session.streams();
     let pace = Arc::clone(pace);
-    // What cannot be had now is not waited for.
+    // Messages of a stream in trouble are not waited for.
     let is_behind = move |rows: u64| {
         let mut well = streams.iter().map(|one| one.stream.trouble().is_none());
         lag(&streams) > ON_THE_WAY.max(rows / BEHIND) && well.all(|is_well| is_well)
@@ -150,7 +151,7 @@ fn barrier(session: &Session<'_>, pace: &Arc<dyn Pace>, rows_max: u64) -> Arc<Ba
     })
 }
 
-/// Waits until a stream has something, files may have come, or it is time to stop.
+/// Waits until a stream has rows, files may have arrived, or it is time to stop.
 fn await_more(session: &Session<'_>, pace: &dyn Pace) -> Result<(), RunError> {
     let streams = session.streams();
     let mut waited = Duration::ZERO;
@@ -161,7 +162,7 @@ fn await_more(session: &Session<'_>, pace: &dyn Pace) -> Result<(), RunError> {
             has_more |= waited.map_err(RunError::of_source(source))?;
         }
         let lag = lag(&streams);
-        // Of partitions that were just learnt nothing is fetched yet.
+        // New partitions have a lag before anything of them is fetched.
         has_more |= lag > 0;
         pace.status(lag, streams.iter().find_map(|one| one.stream.trouble()));
         if has_more {
@@ -175,7 +176,7 @@ fn await_more(session: &Session<'_>, pace: &dyn Pace) -> Result<(), RunError> {
     Ok(())
 }
 
-/// Rows that wait in all streams, about.
+/// About how many rows wait in all streams.
 fn lag(streams: &[SourceStreamOf]) -> u64 {
     streams.iter().map(|one| one.stream.lag()).sum()
 }

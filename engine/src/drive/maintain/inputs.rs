@@ -1,4 +1,4 @@
-//! The sources of a job while a state is open, and what an epoch reads of them.
+//! The sources of a job while a state is open, and the rows that an epoch reads from them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::state::{Reading, StateRecord, StoreError};
 
 /// The sources of a job while a state is open.
 pub struct OpenSources {
-    /// In the order of the job.
+    /// The sources, in the order of the job.
     sources: Vec<OpenSource>,
 }
 
@@ -54,10 +54,10 @@ pub fn connectors(job: &Job) -> Vec<&'static dyn SourceConnector> {
     by_name.into_values().collect()
 }
 
-/// Removes the content that connectors keep and no checkpoint of a snapshot refers to.
+/// Removes stored content that no checkpoint of a snapshot refers to.
 ///
 /// # Errors
-/// When it cannot be removed, or the state is damaged.
+/// When content cannot be removed, or the state is damaged.
 pub fn remove_unused(
     connectors: &[&'static dyn SourceConnector],
     layout: &StateLayout,
@@ -76,7 +76,7 @@ pub fn remove_unused(
 }
 
 impl OpenSources {
-    /// Connects all sources, to go on from a commit.
+    /// Connects all sources, to continue from a commit.
     ///
     /// # Errors
     /// When a source cannot be reached, or its kept content is damaged.
@@ -106,7 +106,7 @@ impl OpenSources {
         Ok(Self { sources })
     }
 
-    /// The sources whose rows come by themselves.
+    /// The sources whose rows arrive by themselves.
     pub fn streams(&self) -> Vec<SourceStreamOf> {
         let streams = self.sources.iter().filter_map(|one| {
             Some(SourceStreamOf {
@@ -117,15 +117,15 @@ impl OpenSources {
         streams.collect()
     }
 
-    /// Whether some source has to be looked at now and then.
+    /// Whether a source must be polled.
     pub fn polls(&self) -> bool {
         self.sources.iter().any(|one| one.stream.is_none())
     }
 
-    /// What changed of each source since a commit.
+    /// The changes of each source since a commit.
     ///
     /// # Errors
-    /// When a source cannot be looked at, or changed as it must not.
+    /// When a source cannot be inspected, or changed in a way that is not allowed.
     pub fn changes(
         &mut self,
         state: &StateRecord,
@@ -140,7 +140,7 @@ impl OpenSources {
         changes.collect()
     }
 
-    /// Tells each source what was committed of it.
+    /// Tells each source what was committed.
     pub fn committed(&mut self, outcomes: &[CommittedSource]) {
         for (one, outcome) in self.sources.iter_mut().zip(outcomes) {
             if !outcome.outcome.checkpoint.is_empty() {
@@ -150,7 +150,7 @@ impl OpenSources {
     }
 }
 
-/// A source whose rows come by themselves.
+/// A source whose rows arrive by themselves.
 #[derive(Clone)]
 pub struct SourceStreamOf {
     /// The source.
@@ -159,21 +159,21 @@ pub struct SourceStreamOf {
     pub stream: Arc<dyn SourceStream>,
 }
 
-/// What an epoch reads of a source.
+/// The rows that an epoch reads from a source.
 pub struct SourceInputs {
     /// New rows.
     pub inserted: Option<Arc<Intake>>,
     /// Rows that are gone.
     pub retracted: Option<Arc<Intake>>,
-    /// Rows that stay, for views that are built anew.
+    /// Rows that stay, for views that are rebuilt.
     pub unchanged: Option<Arc<Intake>>,
 }
 
 impl SourceInputs {
-    /// Opens what the graphs of an epoch need.
+    /// Opens the rows that the graphs of an epoch need.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// When they cannot be read.
     pub fn open(
         job: &Job,
         source: &Source,
@@ -212,7 +212,7 @@ impl SourceInputs {
         let retracted = back.map(|graphs| entry(Sign::Minus, graphs, !read.quarantine));
         let again = read.again(name);
         let unchanged = again.map(|graphs| entry(Sign::Plus, graphs, read.quarantine));
-        // Where nobody has any of its rows, nobody misses those of a delivery that is judged otherwise now.
+        // If no view has rows of the source yet, deliveries may be judged differently now.
         let part = if read.is_anew(name) {
             InputPart::Anew
         } else {
@@ -225,18 +225,18 @@ impl SourceInputs {
         })
     }
 
-    /// The intakes that there are.
+    /// The intakes that are not `None`.
     pub fn intakes(&self) -> impl Iterator<Item = Arc<Intake>> {
         let intakes = [&self.inserted, &self.retracted, &self.unchanged];
         intakes.into_iter().flatten().cloned()
     }
 }
 
-/// What an epoch makes of a source.
+/// The result of an epoch for a source.
 pub struct CommittedSource {
     /// The source's name.
     pub source: String,
-    /// Its connector's.
+    /// Its connector's name.
     pub connector: &'static str,
     /// The outcome.
     pub outcome: SourceOutcome,
@@ -246,7 +246,7 @@ impl CommittedSource {
     /// The outcome of a source whose rows are read.
     ///
     /// # Errors
-    /// When a delivery was not read to its end, or the source let through too many bad rows.
+    /// When a delivery was not read to its end, or the source had too many bad rows.
     pub fn of(
         source: &Source,
         changes: &dyn SourceChanges,

@@ -1,10 +1,11 @@
-//! `maintain`: what changed since the last commit, in one epoch, then a commit. The first commit takes in everything.
-//! [`follow`] does the same again and again, until it is stopped.
+//! `maintain` reads what changed since the last commit in one epoch, then commits. The first commit reads everything.
+//! [`follow`] repeats this until it is stopped.
 //!
-//! 1. What is read: deliveries that came, those that went (from what was kept of them), and for views that are built
-//!    anew those that stayed too.
-//! 2. Views whose plan is as it was go on from their state, and pay for what changed; others begin with nothing.
-//! 3. Nothing is changed, neither state nor tables, unless all of it can be committed ([`commit`]).
+//! 1. It reads deliveries that were added, and deliveries that are gone (from their stored content). For views that
+//!    are rebuilt, it also reads deliveries that stay.
+//! 2. Views with an unchanged plan continue from their state, and cost what changed. Others begin with an empty
+//!    state.
+//! 3. Neither state nor tables change unless everything can be committed ([`commit`]).
 
 mod announce;
 pub mod commit;
@@ -41,7 +42,7 @@ use crate::state::panic;
 
 /// How to maintain a job's tables.
 pub struct MaintainOptions<'a> {
-    /// Workers, and the report.
+    /// Number of workers, and options of the report.
     pub run: RunOptions,
     /// The state's directory.
     pub state: PathBuf,
@@ -51,21 +52,21 @@ pub struct MaintainOptions<'a> {
     pub rebuild: bool,
     /// Whether the content of all files is compared, even of those that look unchanged.
     pub rehash: bool,
-    /// Files modified since less than this are left for a later run.
+    /// Files that were modified within this time are left for a later run.
     pub settle: Duration,
-    /// Sizes from which on things are done in another way; the default ones but in tests.
+    /// Thresholds; only tests change the default.
     pub thresholds: Thresholds,
     /// The time, since 1970.
     pub now: &'a (dyn Fn() -> Duration + Sync),
-    /// Told what is about to be done that the user may not expect.
+    /// Called before something that the user may not expect.
     pub notice: &'a (dyn Fn(&str) + Sync),
 }
 
 /// Brings the tables of `job` up to date with what its sources hold.
 ///
 /// # Errors
-/// When anything fails. State and tables are then as they were; if the error came after the commit's record, the next
-/// run finishes it.
+/// When anything fails. State and tables are unchanged then. If the error came after the commit's record, the next
+/// run finishes the commit.
 pub fn maintain(
     job: &Job,
     options: &MaintainOptions<'_>,
@@ -82,7 +83,7 @@ pub fn maintain(
     })
 }
 
-/// How often systems that cannot be reached are tried again by a run that has an end, about a second apart.
+/// How often a run retries systems that cannot be reached, about once a second.
 const TRIES_MAX: u32 = 60;
 
 fn patience(notice: &(dyn Fn(&str) + Sync)) -> Box<KeepTrying<'_>> {

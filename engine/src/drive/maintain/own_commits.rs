@@ -1,4 +1,4 @@
-//! What a state knows of the tables that it published: its commits, and where each table was put.
+//! The state's record of its published tables: its commits, and the directory of each table.
 
 use tidewater_connectors::file::sink::{OwnerCommit, TableOwner};
 
@@ -7,13 +7,13 @@ use crate::drive::ownership::{Claimant, OwningState};
 use crate::drive::tables::Table;
 use crate::state::{EPOCHS, EpochRecord, Reading, StateRecord, TABLES, TableRecord, epoch_key};
 
-/// The commits of a state, as of a snapshot.
+/// The commits of a state in a snapshot.
 pub struct OwnCommits<'a> {
     /// The state's record.
     pub state: &'a StateRecord,
     /// The snapshot.
     pub reading: &'a Reading,
-    /// Whether all tables are made anew, whatever is known of what is there.
+    /// Whether all tables are rebuilt, whatever is there.
     pub rebuild: bool,
 }
 
@@ -46,7 +46,7 @@ impl OwningState for OwnCommits<'_> {
     }
 }
 
-/// The mark of a table that the epoch after that of `state` changes.
+/// The mark of a table that the next epoch of `state` changes.
 pub fn next_mark(state: &StateRecord, table: &Table, now_s: u64) -> Option<TableOwner> {
     let claimant = Claimant {
         job: &state.job,

@@ -1,4 +1,4 @@
-//! What is published, as a state's records tell it.
+//! The published tables by the state's records.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::state::{PARTITIONS, Reading, StoreError, pair_key};
 pub struct FromState<'a> {
     /// The last commit.
     pub reading: &'a Reading,
-    /// How the tables were found since.
+    /// The condition of the published tables.
     pub standing: &'a Standing,
 }
 

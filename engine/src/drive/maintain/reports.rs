@@ -1,4 +1,4 @@
-//! What a run did to each table, for its report.
+//! Reports a run's changes to each table.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::drive::tables::{PerTable, Table};
 use crate::drive::{RunError, RunReport};
 use crate::state::{Reading, TABLES, TableRecord};
 
-/// What a run did to each table.
+/// A run's changes to each table.
 pub fn reports(
     commit: &Commit<'_>,
     tables: &PerTable<Table>,

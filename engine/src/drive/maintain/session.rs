@@ -1,4 +1,4 @@
-//! A state that is open: its lock, its store, the sources and sinks of its job. An epoch is one commit, or nothing when
+//! An open state: its lock, its store, and the sources and sinks of its job. An epoch is one commit, or nothing if
 //! nothing changed.
 
 use std::collections::BTreeMap;
@@ -52,30 +52,30 @@ pub struct Session<'a> {
     sources: OpenSources,
     sinks: OpenSinks,
     keep_trying: Box<KeepTrying<'a>>,
-    /// As of the last commit.
+    /// The state's record, as of the last commit.
     state: StateRecord,
-    /// Whether everything is still to be built anew.
+    /// Whether everything still has to be rebuilt.
     rebuild: bool,
-    /// When the published tables were looked at last.
+    /// When the published tables were last checked.
     looked_at: Option<Duration>,
 }
 
-/// How often a follower looks at the published tables.
+/// The interval at which a follower checks the published tables.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
-/// What an epoch has to do.
+/// The work of an epoch.
 struct Work {
     /// The last commit.
     reading: Arc<Reading>,
     views: Views,
-    /// What changed of each source.
+    /// The changes of each source.
     changes: Vec<Box<dyn SourceChanges>>,
     tables: PerTable<Table>,
-    /// How the published tables are found.
+    /// The condition of the published tables.
     standing: Standing,
 }
 
-/// What the graphs of an epoch came to.
+/// The results of an epoch's graphs.
 struct Computed {
     epoch: Epoch,
     /// The sorted runs of each table.
@@ -85,8 +85,8 @@ struct Computed {
 }
 
 impl<'a> Session<'a> {
-    /// Opens the state, finishes what a run that was cut short left half done, and connects to the systems of sources and
-    /// sinks, for as long as `keep_trying` says.
+    /// Opens the state, finishes the commit of an interrupted run, and connects to the systems of sources and sinks,
+    /// retrying as long as `keep_trying` says.
     ///
     /// # Errors
     /// When the state is in use or damaged, or a system cannot be reached.
@@ -123,12 +123,12 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// The sources whose rows come by themselves.
+    /// The sources whose rows arrive by themselves.
     pub fn streams(&self) -> Vec<SourceStreamOf> {
         self.sources.streams()
     }
 
-    /// Whether some source has to be looked at now and then.
+    /// Whether a source must be polled.
     pub fn polls(&self) -> bool {
         self.sources.polls()
     }
@@ -214,7 +214,7 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Goes on from what was committed: publishes it to other systems, and tells sources how far they are read.
+    /// Publishes a commit to other systems, and tells sources how far they were read.
     fn committed(&mut self, committed: Committed) -> Result<(), RunError> {
         self.state = committed.state;
         self.rebuild = false;
@@ -232,7 +232,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Notes that other systems hold the last epoch: they may forget in time that they do.
+    /// Records that other systems hold the last epoch, because they may forget that in time.
     ///
     /// # Errors
     /// When the state cannot be written.
@@ -256,7 +256,7 @@ impl<'a> Session<'a> {
         let tables = PerTable::with_copies(&self.job, &copies, |_| Graph::Resumed);
         let claims = self.claim(&reading, &tables)?;
         let mut standing = self.look(&tables, &reading)?;
-        // What others published there instead was told.
+        // Tables that are taken over from other owners were already reported.
         standing
             .notices
             .retain(|table, _| !claims.taken.contains(table));
@@ -281,7 +281,7 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Looks at the published tables; not again while a follower has just done so.
+    /// Checks the published tables, unless a follower has just done so.
     fn look(&mut self, tables: &PerTable<Table>, reading: &Reading) -> Result<Standing, RunError> {
         let (now, layout) = ((self.options.now)(), &self.directory.layout);
         let is_due = |at: Duration| now.saturating_sub(at) >= LOOK_EVERY;
@@ -292,7 +292,7 @@ impl<'a> Session<'a> {
         Standing::of(tables, reading, layout)
     }
 
-    /// Makes sure that the tables are this state's.
+    /// Checks that the tables belong to this state.
     fn claim(&self, reading: &Reading, tables: &PerTable<Table>) -> Result<Claims, RunError> {
         let state = OwnCommits {
             state: &self.state,
@@ -313,7 +313,7 @@ impl<'a> Session<'a> {
         Ok(claims)
     }
 
-    /// What changed of each source.
+    /// The changes of each source.
     fn compare_sources(
         &mut self,
         reading: &Reading,
@@ -350,7 +350,7 @@ impl<'a> Session<'a> {
             || !views.gone.tables.is_empty()
     }
 
-    /// What the epoch reads, source by source.
+    /// The rows that the epoch reads, by source.
     fn inputs(
         &self,
         work: &Work,
@@ -364,8 +364,8 @@ impl<'a> Session<'a> {
         inputs.collect()
     }
 
-    /// Records what changed though nothing is to be read: checkpoints, such as those of files that were touched, which
-    /// need not be read again to be found unchanged; and fingerprints in the format of this version.
+    /// Records changes that need no reading: checkpoints, for example of files that were touched, so that they need
+    /// not be read again; and fingerprints in the format of this version.
     fn note_unchanged(&self, work: &Work) -> Result<(), RunError> {
         let mut updates = Vec::new();
         for (source, changes) in self.job.sources.iter().zip(&work.changes) {
@@ -416,7 +416,7 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Runs the graphs, and writes what their state becomes.
+    /// Runs the graphs, and writes the updates of their state.
     fn compute(
         &self,
         epoch: Epoch,
@@ -429,7 +429,7 @@ impl<'a> Session<'a> {
         Ok(computed)
     }
 
-    /// An error of the graphs; where an expression failed on a row of a source, with the row's place.
+    /// An error of the graphs. If an expression failed on a row of a source, the row's place is added.
     fn located(&self, error: RunError, work: &Work, inputs: &[SourceInputs]) -> RunError {
         let intakes: Vec<Arc<Intake>> = inputs.iter().flat_map(SourceInputs::intakes).collect();
         let look_again = |source: &Source, spec: &Arc<SourceSpec>| {
@@ -444,7 +444,7 @@ impl<'a> Session<'a> {
     /// What the epoch makes of each source.
     ///
     /// # Errors
-    /// When a source let through too many bad rows, or was not read to its end.
+    /// When a source had too many bad rows, or was not read to its end.
     fn outcomes(
         &self,
         work: &Work,
@@ -458,7 +458,7 @@ impl<'a> Session<'a> {
     }
 }
 
-/// What the user should hear of readers, and of what their rows came to.
+/// The warnings of readers and of sources.
 fn all_warnings(intakes: &[Arc<Intake>], sources: &[CommittedSource]) -> Vec<String> {
     let mut all = warnings(intakes);
     let of_sources = sources.iter().flat_map(|source| &source.outcome.warnings);
@@ -467,7 +467,7 @@ fn all_warnings(intakes: &[Arc<Intake>], sources: &[CommittedSource]) -> Vec<Str
     all
 }
 
-/// The store; a new one where it is damaged and everything is built anew anyway.
+/// Opens the store, or creates a new one if it is damaged and everything is rebuilt anyway.
 fn open_store(directory: &mut Directory, options: &MaintainOptions<'_>) -> Result<Store, RunError> {
     let opened: Result<Store, StoreError> = panic::guarded(|| {
         let store = Store::open(directory)?;
@@ -493,7 +493,7 @@ fn open_store(directory: &mut Directory, options: &MaintainOptions<'_>) -> Resul
     Ok(store.levelled_from(options.thresholds.levelled_blocks))
 }
 
-/// The state's record; a new one before the first commit.
+/// The state's record, or a new one before the first commit.
 pub fn state_of(
     job: &Job,
     directory: &Directory,
@@ -501,7 +501,7 @@ pub fn state_of(
 ) -> Result<StateRecord, RunError> {
     let name = job.short_name();
     let state: Option<StateRecord> = reading.record(STATE, "")?;
-    // One that was never committed is nobody's.
+    // A state without a commit belongs to no job.
     match state.filter(|state| state.epoch > 0) {
         Some(state) if state.job == name => Ok(state),
         Some(state) => Err(RunError::State(StoreError::OtherJob {
@@ -520,7 +520,7 @@ pub fn state_of(
     }
 }
 
-/// Forgets the state of views that are built anew, and of those that are gone.
+/// Deletes the state of views that are rebuilt, and of those that are gone.
 fn drop_parts(writing: &Writing, views: &Views, reading: &Reading) -> Result<(), RunError> {
     let known: BTreeMap<String, ViewRecord> = reading.records(VIEWS, "")?;
     for (name, view) in &known {
@@ -533,7 +533,7 @@ fn drop_parts(writing: &Writing, views: &Views, reading: &Reading) -> Result<(),
     Ok(())
 }
 
-/// Runs the graphs of an epoch, and writes what their state becomes.
+/// Runs the graphs of an epoch, and writes the updates of their state.
 fn compute(epoch: Epoch, writing: &Writing, workers: usize) -> Result<Computed, RunError> {
     let (outlets, mut keepers) = keep::channels(workers.max(1));
     let outlets = Mutex::new(outlets);
@@ -557,7 +557,7 @@ fn compute(epoch: Epoch, writing: &Writing, workers: usize) -> Result<Computed, 
             }
         }
     }
-    // Workers that still send must not wait for anyone.
+    // Workers that are still sending must not wait for a receiver.
     drop(keepers);
     let shards = workers::join(guards, &epoch.faults)?;
     if let Some(error) = failed {

@@ -1,12 +1,14 @@
-//! Tables that go to other systems: their changes are published once the epoch is committed, and before the next begins.
+//! Tables that are published to other systems. Their changes are published after the epoch's commit and before the
+//! next epoch.
 //!
 //! ```text
 //! changes of E durable ─ stage E ─ RECORD of E ─ publish E ─ … ─ RECORD of E + 1
 //!                                               └─ again, if it was cut short: the system tells whether it holds E
 //! ```
 //!
-//! 1. A system holds all epochs before the last commit's. So no more than one is ever missing, and its changes are there.
-//! 2. An epoch is published once: whoever opens the state asks the system which epochs it holds.
+//! 1. A system holds all epochs before the last commit's. So at most one epoch is missing, and its changes are
+//!    available.
+//! 2. An epoch is published once. A process that opens the state asks the system which epochs it holds.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,16 +31,16 @@ pub struct OpenSinks {
     connectors: Vec<ConnectorSinks>,
 }
 
-/// The sinks that a job has of one connector.
+/// A job's sinks of one connector.
 struct ConnectorSinks {
     connector: &'static dyn SinkConnector,
     session: Box<dyn SinkSession>,
-    /// The name of each sink's table, by which its changes are listed.
+    /// The name of each sink's table, which names its file of changes.
     tables: Vec<Arc<str>>,
     layout: StateLayout,
 }
 
-/// Lists of an epoch's changes, in files.
+/// The files of an epoch's changes.
 struct ListedChanges<'a> {
     layout: &'a StateLayout,
     epoch: u64,
@@ -59,11 +61,12 @@ impl EpochChanges for ListedChanges<'_> {
 }
 
 impl OpenSinks {
-    /// Connects to the systems that tables go to, shuts out whoever published for this state before, and publishes the last
-    /// epoch if that was cut short.
+    /// Connects to the systems of published tables, shuts out any process that published for this state before, and
+    /// publishes the last epoch if that was interrupted.
     ///
     /// # Errors
-    /// When a system cannot be reached for as long as `keep_trying` says or refuses, or holds a later epoch than the state.
+    /// When a system refuses, cannot be reached for as long as `keep_trying` says, or holds a later epoch than the
+    /// state.
     pub fn open(
         job: &Job,
         state: &StateRecord,
@@ -84,12 +87,12 @@ impl OpenSinks {
         Ok(Self { connectors })
     }
 
-    /// Whether there are none.
+    /// Whether there are no sinks.
     pub fn is_empty(&self) -> bool {
         self.connectors.is_empty()
     }
 
-    /// Writes an epoch where nobody sees it; gives what its record is to say.
+    /// Writes an epoch where it is not visible. Returns data for its record.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -112,7 +115,7 @@ impl OpenSinks {
     /// Publishes a committed epoch.
     ///
     /// # Errors
-    /// When it cannot be published. It is committed all the same; whoever opens the state next publishes it.
+    /// When it cannot be published. It is committed all the same, and the next session publishes it.
     pub fn publish(
         &mut self,
         state: &StateRecord,

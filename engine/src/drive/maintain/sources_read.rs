@@ -1,4 +1,4 @@
-//! Which sources the graphs of a run read, and which rows of them enter where.
+//! Determines the sources that the graphs of a run read, and the graphs that their rows enter.
 
 use std::collections::BTreeSet;
 
@@ -11,12 +11,12 @@ use crate::plan::assemble::add_scanned;
 pub struct SourcesRead {
     resumed: BTreeSet<String>,
     rebuilt: BTreeSet<String>,
-    /// Whether the quarantine is made anew.
+    /// Whether the quarantine is rebuilt.
     pub quarantine: bool,
 }
 
 impl SourcesRead {
-    /// What the graphs of a run read.
+    /// The sources that the graphs of a run read.
     pub fn of(job: &Job, views: &Views) -> Self {
         let published = |rebuilt: bool| {
             let relations = job.sinks.iter().map(|sink| sink.view.clone());
@@ -37,7 +37,7 @@ impl SourcesRead {
         }
     }
 
-    /// The graphs that rows enter that were taken in before, when they have to be read.
+    /// The graphs that rows of earlier epochs enter; `None` if they need not be read.
     pub fn again(&self, source: &str) -> Option<GraphSet> {
         let graphs = GraphSet {
             resumed: false,
@@ -46,12 +46,12 @@ impl SourcesRead {
         (!graphs.is_empty() || self.quarantine).then_some(graphs)
     }
 
-    /// Whether all that rows of a source are in begins with nothing.
+    /// Whether all views of a source's rows start empty.
     pub fn is_anew(&self, source: &str) -> bool {
         self.quarantine && !self.all(source).resumed
     }
 
-    /// The graphs that rows leave, when they have to be read.
+    /// The graphs from which rows are retracted; `None` if they need not be read.
     pub fn back(&self, source: &str) -> Option<GraphSet> {
         let graphs = GraphSet {
             rebuilt: false,
@@ -61,7 +61,7 @@ impl SourcesRead {
     }
 }
 
-/// The sources that a graph reads: those of its views, and those that are published as they are.
+/// The sources that a graph reads: those of its views, and those that are published directly.
 fn sources_of(plan: &Plan, published: impl Iterator<Item = String>) -> BTreeSet<String> {
     let mut read: BTreeSet<String> = published.collect();
     for view in &plan.views {

@@ -1,4 +1,5 @@
-//! How the published tables stand against the last commit, as a run finds them: as they were published, damaged, or moved.
+//! The condition in which a run finds the published tables, compared with the last commit: unchanged, damaged, or
+//! moved.
 //!
 //! | a table | is |
 //! |---|---|
@@ -9,7 +10,8 @@
 //! | of bad rows, whose files are damaged | rebuilt from the stored inputs |
 //! | of late rows, whose files are damaged | begun anew: the inputs do not tell which rows came late |
 //!
-//! Older versions published the tables of bad and of late rows beside the others, where other jobs might do so too.
+//! Older versions published the tables of bad and of late rows beside the other tables, where other jobs might
+//! publish theirs too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -27,24 +29,24 @@ use crate::drive::tables::{Origin, PerTable, Table};
 use crate::state::directory::StateLayout;
 use crate::state::{PARTITIONS, Reading, StoreError, TABLES, TableRecord, Writing, pair_key};
 
-/// How the tables stand.
+/// The condition of the published tables.
 #[derive(Default)]
 pub struct Standing {
-    /// Tables that are not what was published and can only be rebuilt, by name.
+    /// Damaged tables that can only be rebuilt, by name.
     pub lost: BTreeSet<String>,
-    /// Tables that are written whole from rows that are at hand, by name.
+    /// Tables that are written whole from existing rows, by name.
     carried: BTreeMap<String, CarriedTable>,
-    /// Partitions whose files have other stamps than their records, by table.
+    /// Partitions whose files have other stamps than recorded, by table.
     pub restamped: BTreeMap<String, BTreeMap<String, PublishedPartition>>,
-    /// What the user is to hear of a table, by name.
+    /// Notices about tables, by name.
     pub notices: BTreeMap<String, String>,
 }
 
-/// A table that is written whole from rows that are at hand.
+/// A table that is written whole from existing rows.
 pub struct CarriedTable {
     table: PublishedTable,
     files: Vec<PathBuf>,
-    /// The directory that goes with the commit.
+    /// The directory that the commit removes.
     discarded: Option<PathBuf>,
 }
 
@@ -61,7 +63,7 @@ impl CarriedTable {
         Ok(shard.finish()?)
     }
 
-    /// What becomes of its old directory.
+    /// The swap that removes its old directory, if it is to be removed.
     pub fn discarded(&self) -> Option<Swap> {
         let target = self.discarded.clone()?;
         Some(Swap::Discard { target })
@@ -69,10 +71,10 @@ impl CarriedTable {
 }
 
 impl Standing {
-    /// Looks at all tables.
+    /// Checks all tables.
     ///
     /// # Errors
-    /// When the state is damaged, or a file cannot be looked up.
+    /// When the state is damaged, or a file's metadata cannot be read.
     pub fn of(
         tables: &PerTable<Table>,
         reading: &Reading,
@@ -81,7 +83,7 @@ impl Standing {
         Self::looked(tables, reading, layout, true)
     }
 
-    /// Looks where tables are, and not at their files.
+    /// Checks only the directories of tables, not their files.
     ///
     /// # Errors
     /// When the state is damaged.
@@ -125,17 +127,17 @@ impl Standing {
         Ok(standing)
     }
 
-    /// The rows of a table that is written whole from them.
+    /// The rows of a table that is written whole.
     pub fn carried(&self, table: &Table) -> Option<&CarriedTable> {
         self.carried.get(&*table.spec.name)
     }
 
-    /// Whether a table is written whole from rows that are at hand.
+    /// Whether a table is written whole from existing rows.
     pub fn is_written_whole(&self, table: &Table) -> bool {
         self.carried(table).is_some()
     }
 
-    /// Tables that are declared in another place now.
+    /// Tables that are now declared in another directory.
     pub fn moved(&self) -> impl Iterator<Item = &str> {
         self.carried.keys().map(String::as_str)
     }
@@ -153,7 +155,7 @@ impl Standing {
         Ok(())
     }
 
-    /// Looks at a table that is where it was.
+    /// Checks a table whose directory is unchanged.
     fn look(
         &mut self,
         table: &Table,
@@ -187,7 +189,7 @@ impl Standing {
         Ok(())
     }
 
-    /// Takes a table along that is declared in another place now.
+    /// Moves a table whose declared directory has changed.
     fn move_along(
         &mut self,
         table: &Table,
@@ -220,7 +222,7 @@ impl Standing {
     }
 }
 
-/// That a table's files are not what was published, and what is done about it.
+/// The notice that a table's files are damaged, with what is done about it.
 fn damage(table: &Table, looked: &TableLook, is_carried: bool) -> String {
     let name = &table.spec.name;
     let Some((file, fault)) = looked.damaged.first() else {
@@ -263,8 +265,8 @@ fn is_same_place(before: &TableSpec, now: &TableSpec) -> bool {
         && before.encoding.extension() == now.encoding.extension()
 }
 
-/// How a table was published: where its record says, which moves with the state; with the columns and the format that the
-/// names of its files tell.
+/// The former spec of a table: in the recorded directory, which moves with the state, with the columns and the format
+/// that its file names show.
 fn former(
     table: &Table,
     record: &TableRecord,

@@ -1,5 +1,5 @@
-//! Sizes from which on something is done in another way. Results do not depend on them; tests make them small, so that
-//! a few rows take every way.
+//! Thresholds at which the engine changes its method. Results do not depend on them. Tests make them small, so that a
+//! few rows exercise every method.
 
 use tidewater_connectors::file::sink::AmendSizes;
 
@@ -8,9 +8,9 @@ use crate::state::LEVELLED_BLOCKS;
 /// The thresholds of a run with a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Thresholds {
-    /// Which partitions are amended rather than written anew.
+    /// The sizes from which on partitions are amended instead of rewritten.
     pub tables: AmendSizes,
-    /// Parts of the state of so many blocks have levels.
+    /// Parts of the state with at least this many blocks have levels.
     pub levelled_blocks: u64,
 }
 

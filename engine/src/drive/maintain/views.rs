@@ -1,5 +1,5 @@
-//! Which views go on from their kept state, and which are built anew: those whose plan, or that of anything they read,
-//! is not the one their state was made with, and those whose table is published in another way.
+//! Determines which views continue from their stored state, and which are rebuilt. A view is rebuilt if its plan, or
+//! the plan of anything it reads, has changed since its state was made, or if its table is published in another way.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -19,38 +19,38 @@ use crate::plan::retain::horizon;
 use crate::render::RetainedWindows;
 use crate::state::{Reading, StoreError, TABLES, TableRecord, VIEWS, ViewRecord, Writing};
 
-/// What a run does with the views of a job.
+/// The views of a job, by what a run does with them.
 pub struct Views {
-    /// Go on from what was kept.
+    /// Views that continue from their stored state.
     pub kept: Plan,
-    /// Are built anew, with all that they read; `keeps` names those that are.
+    /// Views that are rebuilt, with everything that they read. `keeps` names the rebuilt ones.
     pub rebuilt: Plan,
-    /// Whether the quarantine is made anew.
+    /// Whether the quarantine is rebuilt.
     pub quarantine: bool,
-    /// Whether the table of late rows is.
+    /// Whether the table of late rows is rebuilt.
     pub late: bool,
-    /// Of relations, tables and the quarantine.
+    /// The fingerprints of relations, tables and the quarantine.
     pub fingerprints: Fingerprints,
     /// Relations and tables that are kept and no longer in the job.
     pub gone: Gone,
-    /// Records whose fingerprints are the job's, in the format of an earlier version.
+    /// Records whose fingerprints match the job in the format of an earlier version.
     pub upgrades: Upgrades,
-    /// Relations that are rebuilt for no other reason than that a table of theirs is not what was published.
+    /// Relations that are rebuilt only because one of their tables is damaged.
     pub only_lost: BTreeSet<String>,
-    /// Whether something is built anew because its fingerprint has the format of another version.
+    /// Whether something is rebuilt because its fingerprint has the format of another version.
     pub other_format: bool,
 }
 
-/// Records that go on with the fingerprints of this version.
+/// Records that get fingerprints of this version.
 #[derive(Default)]
 pub struct Upgrades {
-    /// Of views and the quarantine.
+    /// Records of views and the quarantine.
     pub views: BTreeMap<String, ViewRecord>,
-    /// Of tables.
+    /// Records of tables.
     pub tables: BTreeMap<String, TableRecord>,
 }
 
-/// What a job had and has no longer.
+/// Views and tables that are no longer in the job.
 #[derive(Default)]
 pub struct Gone {
     /// Views, with their parts.
@@ -131,7 +131,7 @@ impl Views {
         fingerprint.cloned().unwrap_or_default()
     }
 
-    /// Whether the relation is built anew.
+    /// Whether the relation is rebuilt.
     pub fn is_rebuilt(&self, relation: &str) -> bool {
         self.rebuilt.keeps.contains(relation)
     }
@@ -165,7 +165,7 @@ fn split(views: &[PlannedView], changed: &BTreeSet<String>) -> (Plan, Plan) {
     )
 }
 
-/// What the state has of views and tables.
+/// The state's records of views and tables.
 struct Recorded {
     views: BTreeMap<String, ViewRecord>,
     tables: BTreeMap<String, TableRecord>,
@@ -189,8 +189,8 @@ impl Recorded {
             .is_some_and(Comparison::is_same)
     }
 
-    /// The relations that are built anew: those whose fingerprint is another one, and those of which a table is
-    /// published in another way.
+    /// The relations that are rebuilt: those with another fingerprint, and those whose table is published in another
+    /// way.
     fn changed(
         &self,
         job: &Job,
@@ -264,7 +264,7 @@ impl Recorded {
         upgrades
     }
 
-    /// What is recorded and no longer in the job.
+    /// Recorded items that are no longer in the job.
     fn gone(self, fingerprints: &Fingerprints) -> Gone {
         let is_own = |name: &str| name == QUARANTINE_TABLE || name == LATE_TABLE;
         let views = self.views.into_iter();
@@ -281,7 +281,7 @@ impl Recorded {
 }
 
 impl Upgrades {
-    /// Whether there is none.
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.views.is_empty() && self.tables.is_empty()
     }

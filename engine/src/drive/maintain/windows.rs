@@ -1,4 +1,4 @@
-//! Windows that are final: what is kept of them is dropped.
+//! Drops the state of closed windows.
 
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
@@ -60,7 +60,8 @@ pub fn finalize(
     Ok(())
 }
 
-/// The bytes at which the keys of final windows begin and end: after those without a time, before the first open one.
+/// The bytes at which the keys of closed windows begin and end: after windows without a time, and before the first
+/// open window.
 struct Bounds {
     first: Vec<u8>,
     open: Vec<u8>,
@@ -77,7 +78,7 @@ impl Bounds {
         })
     }
 
-    /// The keys of final windows in a part.
+    /// The keys of closed windows in a part.
     fn keys(&self, part: &dyn StoredEntries, tagged: bool) -> Result<Vec<Vec<u8>>, StateError> {
         let mut entries = part.cursor();
         let mut keys = Vec::new();
@@ -92,7 +93,7 @@ impl Bounds {
                 entries.step()?;
             }
             let Some(now) = tag else { break };
-            // Any entry that is left has this tag or a later one.
+            // Any remaining entry has this tag or a later one.
             if entries.entry().is_none() || now == u16::MAX {
                 break;
             }

@@ -1,4 +1,4 @@
-//! By which column the rows of each source are dealt to steps.
+//! Chooses the column by which the rows of each source are assigned to steps.
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::compute::cast;
@@ -8,11 +8,11 @@ use arrow::error::ArrowError;
 use crate::drive::RunError;
 use crate::job::{Job, Source};
 
-/// For each source of the job the index of its column of event time among those it declares: what `by` names, as
-/// `COLUMN` or `SOURCE.COLUMN`; when it names nothing, the first column that is a time.
+/// For each source of the job, the index of its event time among its declared columns. This is the column that `by`
+/// names, as `COLUMN` or `SOURCE.COLUMN`, or else the first column with a time.
 ///
 /// # Errors
-/// When a column is not there, is no time, or a source gets two.
+/// When a column does not exist or has no times, or a source gets two.
 pub fn choose(job: &Job, by: &[String]) -> Result<Vec<Option<usize>>, RunError> {
     if by.is_empty() {
         return Ok(job.sources.iter().map(first).collect());
@@ -90,7 +90,7 @@ fn is_time(data_type: &DataType) -> bool {
     )
 }
 
-/// The columns that could be named.
+/// The columns that may be named.
 fn times(job: &Job) -> String {
     let columns = job.sources.iter().flat_map(|source| {
         let fields = source.spec.schema.fields().iter();

@@ -1,10 +1,10 @@
-//! `replay`: a bounded history in steps of event time, an epoch each, through the graph that a run renders. The changes
-//! of every step come out with what they cost; nothing is published and nothing kept.
+//! `replay` runs a bounded history in steps of event time, each an epoch, through the same graph as a run. It returns
+//! the changes of every step and their cost. It publishes and keeps nothing.
 //!
-//! 1. After the last step the changes of each table add up to what a run over the same rows would publish.
-//! 2. Steps come in order, each once; those without rows are passed over.
-//! 3. Rows are held on disk beyond a budget until their step comes; a step's own rows are in memory, and so is what the
-//!    operators keep.
+//! 1. After the last step, the changes of each table add up to the table that a run over the same rows would publish.
+//! 2. Steps come in order, each once. Steps without rows are skipped.
+//! 3. Rows beyond a memory budget are held on disk until their step. The rows of one step and the operators' state
+//!    are in memory.
 
 mod column;
 mod read;
@@ -27,34 +27,34 @@ use super::stages::{Stages, Stopwatch};
 use super::{Progress, RunError};
 use crate::job::Job;
 
-/// What to replay, and how.
+/// Options of a replay.
 #[derive(Clone, Debug)]
 pub struct ReplayOptions {
     /// Worker threads.
     pub workers: usize,
-    /// How long a step is.
+    /// The length of a step.
     pub step: Step,
-    /// Columns of event time, as `COLUMN` or `SOURCE.COLUMN`; a source that none names enters whole with the first
-    /// step. Empty: of each source the first TIMESTAMP or DATE that it declares.
+    /// Columns of event time, as `COLUMN` or `SOURCE.COLUMN`. A source without a named column is loaded completely in
+    /// the first step. If empty, each source uses the first TIMESTAMP or DATE that it declares.
     pub by: Vec<String>,
     /// Rows before this time are left out, in microseconds since 1970.
     pub from: Option<i64>,
     /// Rows at this time or later are left out, in microseconds since 1970.
     pub to: Option<i64>,
-    /// Messages before this are left out of every topic.
+    /// Messages before this bound are left out, in every topic.
     pub messages_from: Option<OffsetBound>,
-    /// Messages from this on are left out of every topic.
+    /// Messages at this bound and after it are left out, in every topic.
     pub messages_to: Option<OffsetBound>,
-    /// Bytes of rows that wait for their step in memory; more wait in temporary files.
+    /// Memory for rows that wait for their step. More rows wait in temporary files.
     pub memory_bytes: usize,
-    /// Where these files are; they have no name, and go with the process.
+    /// The directory of these files. They have no name and vanish with the process.
     pub temporary: PathBuf,
 }
 
-/// What was read.
+/// The rows that were read.
 #[derive(Clone, Debug, Default)]
 pub struct History {
-    /// Rows read from all sources, bad ones and those left out among them.
+    /// Rows read from all sources, including bad rows and those left out.
     pub rows_read: u64,
     /// Rows that could not be decoded or cast.
     pub rows_bad: u64,
@@ -62,9 +62,9 @@ pub struct History {
     pub rows_outside: u64,
     /// Wall-clock seconds that reading took.
     pub seconds: f64,
-    /// How rows were dealt to steps, source by source.
+    /// How rows were assigned to steps, by source.
     pub notes: Vec<String>,
-    /// What the user should hear of though nothing failed.
+    /// Warnings.
     pub warnings: Vec<String>,
 }
 
@@ -73,11 +73,11 @@ pub struct History {
 pub struct Replayed {
     /// The epoch, from 0.
     pub epoch: u64,
-    /// Where the step begins; `None` when no source has event time, and all is one step.
+    /// Where the step begins; `None` if no source has event time, so that everything is one step.
     pub start: Option<String>,
     /// Rows that entered the graph.
     pub rows: u64,
-    /// Wall-clock seconds from handing in the rows to having the changes.
+    /// Wall-clock seconds from feeding the rows to getting the changes.
     pub seconds: f64,
     /// The changes of each table, in the order of [`Replay::tables`].
     pub changes: Vec<TableChanges>,
@@ -98,10 +98,10 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// Reads all that the sources of `job` hold.
+    /// Reads everything that the sources of `job` hold.
     ///
     /// # Errors
-    /// When the options do not fit the job, a source cannot be read or has too many bad rows, or no row lies within the
+    /// When the options do not fit the job, a source cannot be read or has too many bad rows, or no row is within the
     /// bounds.
     pub fn open(job: &Job, options: &ReplayOptions, progress: &Progress) -> Result<Self, RunError> {
         let columns = match options.step {
@@ -132,7 +132,7 @@ impl Replay {
         })
     }
 
-    /// What was read.
+    /// The rows that were read.
     pub fn history(&self) -> &History {
         &self.history
     }
@@ -145,10 +145,10 @@ impl Replay {
     fn advance(&mut self) -> Result<Option<Replayed>, RunError> {
         let (start, batches): StepRows = loop {
             match self.steps.next().map_err(spill_failed(&self.temporary))? {
-                // All of the rows were taken back.
+                // All rows were retracted.
                 Some((_, batches)) if net_rows(&batches) == 0 => {}
                 Some(step) => break step,
-                // Without a row there are still the tables that have rows over nothing.
+                // Without rows, there are still tables with a row, such as totals.
                 None if self.epoch == 0 => break (None, Vec::new()),
                 None => return Ok(None),
             }
@@ -193,7 +193,7 @@ impl Iterator for Replay {
     }
 }
 
-/// Rows of a step, less those that were taken back.
+/// The rows of a step, minus retracted ones.
 fn net_rows(batches: &[(DealtTo, RecordBatch)]) -> u64 {
     let count = |is_retracted: bool| {
         let of = batches
@@ -204,7 +204,7 @@ fn net_rows(batches: &[(DealtTo, RecordBatch)]) -> u64 {
     u64::try_from(count(false).saturating_sub(count(true))).unwrap_or(u64::MAX)
 }
 
-/// Steps of messages need messages, and no column.
+/// Steps of messages need a topic, and no column.
 fn by_offset(job: &Job, by: &[String]) -> Result<Vec<Option<usize>>, RunError> {
     if job.sources.iter().all(|source| !source.input.has_offsets()) {
         let message = "--step counts messages, and no source is in Kafka: give a length of time";
@@ -217,7 +217,7 @@ fn by_offset(job: &Job, by: &[String]) -> Result<Vec<Option<usize>>, RunError> {
     Err(RunError::Usage(message.to_owned()))
 }
 
-/// Bounds need something to bound, and room between them.
+/// Checks that bounds apply to something, and that they are in order.
 fn check_bounds(
     job: &Job,
     options: &ReplayOptions,
@@ -248,7 +248,7 @@ fn check_bounds(
     Ok(())
 }
 
-/// Bounds that leave out every row are a mistake.
+/// Checks that the bounds do not leave out every row, which would be a mistake.
 fn check_any(options: &ReplayOptions, counts: &[Counts]) -> Result<(), RunError> {
     let spans = counts.iter().filter_map(|counts| counts.span);
     let Some((least, most)) = spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) else {

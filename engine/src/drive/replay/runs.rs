@@ -1,10 +1,10 @@
-//! Rows of all sources in the order of their steps, however many there are.
+//! Sorts the rows of all sources by step, on disk if necessary.
 //!
-//! Rows are gathered as they come; when they exceed a budget they are sorted by step and written to a temporary file
-//! without a name, which is gone with its last handle. Reading merges these runs.
+//! Rows are collected as they arrive. When they exceed a budget, they are sorted by step and written to a temporary
+//! file without a name, which vanishes with its last handle. Reading merges these runs.
 //!
-//! 1. In memory are no more than the budget's rows, a batch of each run, and what [`Steps::next`] gave out.
-//! 2. A step's rows are all given out at once.
+//! 1. Memory holds at most the budget's rows, a batch of each run, and the rows that [`Steps::next`] returned.
+//! 2. All rows of a step are returned at once.
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Seek};
@@ -18,29 +18,29 @@ use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 
-/// The step of rows that enter with the first one, whichever that is.
+/// The step of rows that belong to the first step, whichever that is.
 pub const FIRST: i64 = i64::MIN;
 
-/// Rows of a batch that is made of a run.
+/// Rows of a batch of a run.
 const BATCH_ROWS: usize = 8192;
 const BUFFER_BYTES: usize = 256 * 1024;
 
-/// Batches of a run, the step of each row beside them as the last column.
+/// Batches of a run, with the step of each row as the last column.
 type Batches = Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>> + Send>;
 
-/// Where rows belong.
+/// The source and the sign of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DealtTo {
-    /// Index of their source.
+    /// The index of their source.
     pub source: usize,
-    /// Whether they take back rows of the same step: those of a file that is set aside.
+    /// Whether they are retractions of rows of the same step, because their file is set aside.
     pub is_retracted: bool,
 }
 
-/// Gathers rows.
+/// Collects rows.
 pub struct Gather {
     budget_bytes: usize,
-    /// Where rows beyond that wait.
+    /// The directory for rows beyond the budget.
     temporary: PathBuf,
     bytes: usize,
     gathered: Vec<Gathered>,
@@ -55,7 +55,7 @@ struct Gathered {
     rows: Vec<Row>,
 }
 
-/// Where a row is. They sort by step.
+/// The place of a row. Sorts by step.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Row {
     step: i64,
@@ -64,7 +64,7 @@ struct Row {
 }
 
 impl Gather {
-    /// Nothing yet of sources whose rows have these columns. More than `budget_bytes` wait in files in `temporary`.
+    /// An empty collector for sources with these columns. Rows beyond `budget_bytes` wait in files in `temporary`.
     pub fn new(schemas: Vec<SchemaRef>, budget_bytes: usize, temporary: PathBuf) -> Self {
         let gathered = schemas
             .into_iter()
@@ -89,7 +89,7 @@ impl Gather {
         }
     }
 
-    /// Takes rows, each with the start of its step.
+    /// Adds rows, each with the start of its step.
     ///
     /// # Errors
     /// When the temporary file cannot be written.
@@ -131,7 +131,7 @@ impl Gather {
 }
 
 impl Gathered {
-    /// The rows so far in the order of their steps; none is left.
+    /// Removes the rows so far, in the order of their steps.
     fn sort(&mut self) -> Option<Sorted> {
         let mut rows = std::mem::take(&mut self.rows);
         let batches = std::mem::take(&mut self.batches);
@@ -182,7 +182,7 @@ impl Iterator for Sorted {
     }
 }
 
-/// Writes rows to a temporary file in `directory`, and gives them again from there.
+/// Writes rows to a temporary file in `directory`, and returns a reader of it.
 fn spill(sorted: Sorted, directory: &Path) -> Result<Batches, ArrowError> {
     let file = tempfile::tempfile_in(directory)?;
     let buffered = BufWriter::with_capacity(BUFFER_BYTES, file);
@@ -202,11 +202,11 @@ fn spill(sorted: Sorted, directory: &Path) -> Result<Batches, ArrowError> {
     )?))
 }
 
-/// A run that is read.
+/// A run that is being read.
 struct Run {
     dealt: DealtTo,
     batches: Batches,
-    /// The rows that come next, and their steps.
+    /// The next rows, and their steps.
     head: Option<(RecordBatch, Int64Array)>,
 }
 
@@ -242,7 +242,7 @@ impl Run {
     }
 }
 
-/// Gives out rows, step by step.
+/// Returns rows step by step.
 pub struct Steps {
     runs: Vec<Run>,
 }
@@ -251,7 +251,8 @@ pub struct Steps {
 pub type StepRows = (Option<i64>, Vec<(DealtTo, RecordBatch)>);
 
 impl Steps {
-    /// The next step. What comes [`FIRST`] is of the first step that has a start, or of one without.
+    /// The next step. Rows of [`FIRST`] belong to the first step that has a start, or to a step without a start if
+    /// there is none.
     ///
     /// # Errors
     /// When a temporary file cannot be read back.
@@ -293,7 +294,7 @@ mod tests {
 
     use super::*;
 
-    /// Rows of two sources whose text says the step that they were given.
+    /// Rows of two sources, whose text is their step.
     fn gather(budget_bytes: usize, steps: &[&[i64]]) -> Steps {
         let field = Field::new("text", DataType::Utf8, true);
         let schema = Arc::new(Schema::new(vec![field]));

@@ -1,5 +1,5 @@
-//! Steps of event time, aligned as `date_bin` aligns them: counted from 1970-01-01. Or of messages, counted by offset from
-//! 0 in each partition.
+//! Steps of event time, aligned like `date_bin`: counted from 1970-01-01. Or steps of messages, counted by offset
+//! from 0 in each partition.
 
 use std::fmt;
 
@@ -8,22 +8,22 @@ use chrono::{DateTime, Datelike, NaiveDate, Utc};
 
 const SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400 * SECOND;
-/// Longer steps are a mistake: a thousand years of days.
+/// Longer steps are a mistake. This is a thousand years in days.
 const NUMBER_MAX: i64 = 366_000;
 
-/// How long a step is.
+/// The length of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// So many microseconds.
+    /// A number of microseconds.
     Micros(i64),
-    /// So many calendar months.
+    /// A number of calendar months.
     Months(i64),
-    /// So many offsets of each partition.
+    /// A number of offsets in each partition.
     Messages(i64),
 }
 
 impl Step {
-    /// Reads a number and a unit: `1 day`, `15 minutes`, `2 weeks`, `1 month`.
+    /// Parses a number and a unit: `1 day`, `15 minutes`, `2 weeks`, `1 month`.
     ///
     /// # Errors
     /// What to write instead.
@@ -60,7 +60,7 @@ impl Step {
         })
     }
 
-    /// The start of the step that a time lies in, both in microseconds since 1970; of messages both are offsets.
+    /// The start of the step that contains a time, both in microseconds since 1970. For messages, both are offsets.
     pub fn start(self, micros: i64) -> i64 {
         match self {
             Self::Micros(length) | Self::Messages(length) => {
@@ -85,7 +85,7 @@ impl Step {
         }
     }
 
-    /// A step's start in words: its date where steps begin at midnight.
+    /// A step's start as text; only its date if steps begin at midnight.
     pub fn label(self, start: i64) -> String {
         let midnight = match self {
             Self::Micros(length) => length % DAY == 0,
@@ -121,7 +121,8 @@ impl fmt::Display for Step {
     }
 }
 
-/// A date or a timestamp of ISO 8601, in microseconds since 1970; without a zone it is as the columns have it.
+/// Parses a date or timestamp of ISO 8601, in microseconds since 1970. Without a zone, it is a local time like the
+/// columns'.
 ///
 /// # Errors
 /// What to write instead.
@@ -131,7 +132,7 @@ pub fn parse_time(text: &str) -> Result<i64, String> {
         .map_err(|_| format!("'{text}' is no time; write it as 2024-01-31 or 2024-01-31T12:30:00"))
 }
 
-/// A time of the calendar; those beyond its years are its first or its last.
+/// A time of the calendar. Times beyond its range become its first or last.
 pub fn calendar(micros: i64) -> DateTime<Utc> {
     let beyond = if micros < 0 {
         DateTime::<Utc>::MIN_UTC

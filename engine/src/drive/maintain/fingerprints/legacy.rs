@@ -1,7 +1,8 @@
-//! Fingerprints of format 1: hashes of what Arrow and `DataFusion` print of a plan. They are computed only to recognise
-//! the states of versions before 2, and only as long as these libraries print what they printed then.
+//! Fingerprints of format 1: hashes of the texts that Arrow and `DataFusion` print for a plan. They are computed only
+//! to recognise states of versions before 2, as long as these libraries print the same texts.
 //!
-//! This module goes when [`VERSION`](crate::plan::canonical::VERSION) counts up because state means something else.
+//! This module can be removed when [`VERSION`](crate::plan::canonical::VERSION) is incremented because states change
+//! their meaning.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -22,9 +23,9 @@ const PLANNER: u32 = 1;
 /// The fingerprints of a job in format 1.
 #[derive(Debug)]
 pub struct LegacyFingerprints {
-    /// Of its relations and of the quarantine, by name.
+    /// Fingerprints of relations and of the quarantine, by name.
     pub relations: BTreeMap<String, String>,
-    /// Of its tables, by name.
+    /// Fingerprints of tables, by name.
     pub tables: BTreeMap<String, String>,
 }
 
@@ -44,7 +45,7 @@ impl LegacyFingerprints {
     }
 }
 
-/// A table's declaration, by the name and with the fields that it was printed with.
+/// A table's declaration, with the type name and fields that were printed.
 #[derive(Debug)]
 #[expect(dead_code, reason = "printed")]
 struct TableSpec {
@@ -106,7 +107,7 @@ fn relations(job: &Job, views: &[PlannedView]) -> BTreeMap<String, String> {
     fingerprints
 }
 
-/// The rows that are in the plan itself, of which its text shows the first few.
+/// The constant rows of a plan, of which its text shows only the first few.
 fn constants(node: &Node, text: &mut String) {
     if let Node::Constant { batch } = node {
         let _ = write!(text, "{batch:?}");

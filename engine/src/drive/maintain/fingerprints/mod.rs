@@ -1,10 +1,10 @@
-//! Fingerprints of what a state is kept of: of sources, views and published tables.
+//! Fingerprints of the items that a state is kept for: sources, views and published tables.
 //!
-//! 1. A view's fingerprint is that of its plan, of how its windows become final, of the names of its operators' state, and
-//!    of all that it reads.
-//! 2. The state of equal fingerprints is the same, whichever version of the libraries planned the job: they are hashes of
-//!    [canonical texts](crate::plan::canonical).
-//! 3. Fingerprints of format 1 are still recognised ([`legacy`]), so that states from before go on.
+//! 1. A view's fingerprint covers its plan, how its windows close, the names of its operators' state, and everything
+//!    that it reads.
+//! 2. Equal fingerprints mean equal states, whichever versions of the libraries planned the job, because fingerprints
+//!    are hashes of [canonical texts](crate::plan::canonical).
+//! 3. Fingerprints of format 1 are still recognised ([`legacy`]), so that older states continue.
 
 mod legacy;
 #[cfg(test)]
@@ -25,9 +25,9 @@ use crate::plan::{Node, PlannedView};
 /// The fingerprints of a job.
 #[derive(Debug)]
 pub struct Fingerprints {
-    /// Of its relations and of the quarantine, by name.
+    /// Fingerprints of relations and of the quarantine, by name.
     relations: BTreeMap<String, String>,
-    /// Of its tables, by name.
+    /// Fingerprints of tables, by name.
     tables: BTreeMap<String, String>,
     legacy: LegacyFingerprints,
 }
@@ -35,25 +35,26 @@ pub struct Fingerprints {
 /// How a recorded fingerprint compares with the job's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Comparison {
-    /// It is the same.
+    /// Equal.
     Same,
-    /// It is the same, in the format of an earlier version: the record is to be upgraded.
+    /// Equal, in the format of an earlier version. The record must be upgraded.
     SameInOldFormat,
-    /// It is another one.
+    /// Different.
     Different,
-    /// It has the format of another version and cannot be compared.
+    /// The recorded fingerprint has the format of another version and cannot be compared.
     OtherFormat,
 }
 
 impl Comparison {
-    /// Whether what was kept is of the same plan.
+    /// Whether the state is of the same plan.
     pub fn is_same(self) -> bool {
         matches!(self, Self::Same | Self::SameInOldFormat)
     }
 }
 
 impl Fingerprints {
-    /// The fingerprints of a job with these views. `copies` holds copies of tables that go to Kafka.
+    /// The fingerprints of a job with these views. `copies` is the directory of copies of tables that are published
+    /// to other systems.
     pub fn of(job: &Job, views: &[PlannedView], copies: &Path) -> Self {
         let tables = job.sinks.iter().map(|sink| {
             let mut text = CanonicalText::default();
@@ -79,18 +80,18 @@ impl Fingerprints {
         self.relations.get(name)
     }
 
-    /// The fingerprint of a table; none of the quarantine or of late rows.
+    /// The fingerprint of a table; `None` for the quarantine and late rows.
     pub fn table(&self, name: &str) -> Option<&String> {
         self.tables.get(name)
     }
 
-    /// Compares a relation, or the quarantine, with what was recorded of it.
+    /// Compares a relation, or the quarantine, with its record.
     pub fn compare_relation(&self, name: &str, recorded: &str) -> Comparison {
         let legacy = self.legacy.relations.get(name);
         compare(recorded, self.relation(name), legacy)
     }
 
-    /// Compares a table with what was recorded of it.
+    /// Compares a table with its record.
     pub fn compare_table(&self, name: &str, recorded: &str) -> Comparison {
         let legacy = self.legacy.tables.get(name);
         compare(recorded, self.table(name), legacy)
@@ -108,14 +109,14 @@ fn compare(recorded: &str, current: Option<&String>, legacy: Option<&String>) ->
     }
 }
 
-/// Writes the views that read a source which rejects rows by their expressions.
+/// Writes the views whose expressions decide which rows of a source are rejected.
 fn write_checks(job: &Job, source: &Source, views: &[PlannedView], text: &mut CanonicalText) {
     let gate = Gate::parse(&source.spec.options).unwrap_or_default();
     if gate.on_error != OnError::Quarantine {
         return;
     }
     let mut read = BTreeSet::from([source.spec.name.clone()]);
-    // Views stand after those they read.
+    // Views come after the views that they read.
     for view in &job.views {
         let planned = views.iter().find(|planned| planned.name == view.name);
         let mut scanned = BTreeSet::new();
@@ -142,7 +143,7 @@ fn relations(job: &Job, views: &[PlannedView]) -> BTreeMap<String, String> {
         fingerprints.insert(source.spec.name.clone(), fingerprint);
     }
     fingerprints.insert(QUARANTINE_TABLE.to_owned(), quarantine.fingerprint());
-    // Views stand after those they read.
+    // Views come after the views that they read.
     for view in &job.views {
         let planned = views.iter().find(|planned| planned.name == view.name);
         let Some(PlannedView { node, .. }) = planned else {
@@ -166,7 +167,7 @@ fn relations(job: &Job, views: &[PlannedView]) -> BTreeMap<String, String> {
     fingerprints
 }
 
-/// The names by which operators find their state, in the order in which they are rendered.
+/// Appends the names by which operators find their state, in the order of rendering.
 fn write_state_names(node: &Node, text: &mut CanonicalText) {
     if let Some(name) = node.state_name() {
         text.string(&name);

@@ -39,7 +39,7 @@ fn assert_golden(lines: &[String], name: &str) {
     assert_eq!(found, std::fs::read_to_string(&path).unwrap(), "{name}");
 }
 
-/// These lines change with [`VERSION`] alone: whoever changes them rebuilds the states of all users.
+/// These lines change only with [`VERSION`]. Any change of them rebuilds the states of all users.
 #[test]
 fn fingerprints_are_those_of_every_build() {
     let of = fingerprints(JOB);
@@ -47,7 +47,7 @@ fn fingerprints_are_those_of_every_build() {
     assert_golden(&found, "golden.txt");
 }
 
-/// The fingerprints of format 1, as the rules of that format give them for the same job.
+/// The fingerprints of format 1 for the same job.
 #[test]
 fn fingerprints_of_format_1_are_recognised() {
     let of = fingerprints(JOB);
@@ -84,11 +84,11 @@ fn what_is_recorded_is_compared_by_format() {
     assert_ne!(of.compare_relation("by_day", &current), Comparison::Same);
 }
 
-/// What must build a view or a table anew, and what must not.
+/// Changes of a job that must rebuild a view or table, and changes that must not.
 #[test]
 fn a_change_of_the_job_changes_what_it_concerns() {
     let before = fingerprints(JOB);
-    // What is replaced, by what, and the relations and tables that change.
+    // The replaced text, its replacement, and the relations and tables that change.
     let cases: [(&str, &str, &[&str]); 9] = [
         ("'orders/'", "'elsewhere/'", &[]),
         (
@@ -176,7 +176,7 @@ impl Place {
         self.root.path().join("state")
     }
 
-    /// Runs the job; gives the views that were built anew, and what the user was told.
+    /// Runs the job. Returns the views that were rebuilt, and the notices.
     fn run(&self) -> (Vec<String>, Vec<String>) {
         let options = MaintainOptions {
             run: RunOptions {
@@ -200,7 +200,7 @@ impl Place {
         (names, std::mem::take(&mut self.notices.lock().unwrap()))
     }
 
-    /// What the state has of views and tables.
+    /// The state's records of views and tables.
     fn recorded(&self) -> (BTreeMap<String, ViewRecord>, BTreeMap<String, TableRecord>) {
         let directory = Directory::for_reading(&self.state(), false).unwrap();
         let store = Store::for_reading(&directory).unwrap();
