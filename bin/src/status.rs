@@ -189,7 +189,7 @@ impl Status {
         table
     }
 
-    /// Files that are set aside as a whole, and why.
+    /// Files that are set aside, with the reasons.
     fn set_aside(&self, style: Style) -> String {
         let files = self.sources.iter().flat_map(|source| &source.status.files);
         let files = files.filter_map(|file| Some((&file.path, file.set_aside.as_ref()?)));
@@ -206,7 +206,7 @@ impl Status {
         }
     }
 
-    /// One line a delivery. Paths are not cut, so that they can be copied.
+    /// One line for each delivery. Paths are not shortened, so that they can be copied.
     fn files(&self, style: Style) -> String {
         let mut text = format!(
             "{}\n",

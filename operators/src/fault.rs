@@ -11,18 +11,18 @@ pub struct Fault {
     pub operator: String,
     /// The error.
     pub message: String,
-    /// What it is.
+    /// Its kind.
     pub kind: FaultKind,
 }
 
-/// What a fault is.
+/// The kind of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultKind {
     /// Something went wrong.
     Failed,
     /// An expression failed on a row.
     Row,
-    /// All went well, and the data is refused.
+    /// There was no error, but the data is refused.
     Refused,
 }
 
@@ -37,12 +37,12 @@ impl Faults {
         self.record(operator, &error, FaultKind::Failed);
     }
 
-    /// Records that an expression failed on a row, unless there is a fault already.
+    /// Records that an expression failed on a row, unless a fault is already recorded.
     pub fn raise_row(&self, operator: &str, error: impl Display) {
         self.record(operator, &error, FaultKind::Row);
     }
 
-    /// Records that data is refused, unless there is a fault already.
+    /// Records that data is refused, unless a fault is already recorded.
     pub fn refuse(&self, operator: &str, reason: impl Display) {
         self.record(operator, &reason, FaultKind::Refused);
     }

@@ -169,7 +169,7 @@ impl Source {
             columns.push(format!("PRIMARY KEY ({})", self.key.join(", ")));
         }
         let on_change = if self.appends { "append" } else { "replace" };
-        // Files come, go and are broken at random.
+        // Files are added, removed and damaged at random.
         let options = format!(
             " OPTIONS ('on_change' '{on_change}', 'min_good_rows' '0', 'max_withdrawn_ratio' '1')"
         );

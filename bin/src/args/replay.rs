@@ -50,7 +50,7 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "FILE")]
     pub changes: Option<PathBuf>,
 
-    /// What is let through.
+    /// The problems that are accepted.
     #[command(flatten)]
     pub allow: AllowArgs,
 

@@ -29,7 +29,7 @@ const WAITING: usize = 4;
 pub struct KeptInput {
     spec: SourceSpec,
     kept: KeptSource,
-    /// What rejects rows on which an expression fails, where the source says so.
+    /// The check that rejects rows on which an expression fails, if the source asks for it.
     check: Option<RowCheck>,
     /// Number of decoding threads.
     decoders: usize,

@@ -242,9 +242,9 @@ pub enum InputPart {
     Inserted,
     /// Rows that were read before and are gone.
     Retracted,
-    /// Rows that were read before and stay. What was [set aside](Reader::set_aside) stays so.
+    /// Rows that were read before and stay. Deliveries that were [set aside](Reader::set_aside) stay so.
     Unchanged,
-    /// The same for views none of which has any of them: each delivery is judged as if it came for the first time.
+    /// The same rows for views that have none of them yet. Each delivery is judged as if it were new.
     Anew,
 }
 
@@ -277,8 +277,8 @@ pub trait SourceChanges: Send + Sync {
         until: ReadUntil,
     ) -> Result<Option<Arc<dyn Reader>>, SourceError>;
 
-    /// What is inserted, and what stays, opened once more to look for a row; nothing is kept. None where it cannot be read
-    /// twice.
+    /// The inserted and the unchanged deliveries, opened again to search for a row. Nothing is stored. Empty if the
+    /// source cannot be read twice.
     fn look_again(&self, _spec: &Arc<SourceSpec>) -> Vec<Arc<dyn Reader>> {
         Vec::new()
     }
@@ -338,7 +338,7 @@ pub struct DeliveryChange {
     pub kind: &'static str,
     /// Rows that were inserted, quarantined ones included.
     pub rows_in: u64,
-    /// Of these the quarantined ones.
+    /// The quarantined ones of these.
     pub rejected: u64,
     /// Rows that were retracted.
     pub rows_out: u64,

@@ -60,7 +60,7 @@ pub enum SourceError {
         /// How the damage shows.
         message: String,
     },
-    /// What the source holds can be read, and is refused: to publish it would hardly be meant.
+    /// The source is readable but refused, because publishing it is probably a mistake.
     #[error("{0}")]
     Refused(String),
     /// The kept content of a delivery is damaged.
@@ -125,7 +125,7 @@ impl SourceError {
         }
     }
 
-    /// The file whose content is at fault, where it is that: another file may be well.
+    /// The file whose content is the cause, if it is. Other files may be fine.
     pub fn bad_file(&self) -> Option<&Arc<str>> {
         match self {
             Self::File { file, .. } | Self::Column { file, .. } | Self::Corrupt { file, .. } => {
@@ -135,7 +135,7 @@ impl SourceError {
         }
     }
 
-    /// The column at fault, where a single one is.
+    /// The column at fault, if it is a single one.
     pub fn bad_column(&self) -> Option<&Arc<str>> {
         match self {
             Self::Column { column, .. } => Some(column),

@@ -57,7 +57,7 @@ pub struct Rejected {
     pub source: Arc<str>,
     /// Path of the file, as listed.
     pub file: Arc<str>,
-    /// Line on which the row begins, from 1; 0 where there are no lines, or the whole delivery is meant.
+    /// The line on which the row begins, from 1; 0 if there are no lines or if the whole delivery is rejected.
     pub line: u64,
     /// Offset of the row's first byte in the (decompressed) file, from 0.
     pub byte_offset: u64,
@@ -83,36 +83,36 @@ pub struct Decoded {
     /// the (decompressed) file. For Parquet, the row's number in the file, from 0. For a message, its offset. Places
     /// increase in file order and do not depend on how the file was cut into pieces.
     pub ordinals: Option<Vec<u64>>,
-    /// Where each row of `batch` is, for messages, when the source asks for it (`on_error`).
+    /// The place of each row of `batch`, for messages, if the source asks for it (`on_error`).
     pub places: Option<RowPlaces>,
     /// Bytes of the stored file that this step consumed, for progress.
     pub bytes: u64,
 }
 
-/// Where rows are, as [`Rejected`] rows tell it.
+/// The places of rows, in the form of [`Rejected`] rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowPlaces {
-    /// Path of the file, or topic and partition.
+    /// The path of the file, or the topic and partition.
     pub file: Arc<str>,
-    /// Line of each row, from 1; empty where there are no lines.
+    /// The line of each row, from 1; empty if there are no lines.
     pub lines: Vec<u64>,
-    /// Offset of each row.
+    /// The offset of each row.
     pub byte_offsets: Vec<u64>,
 }
 
-/// Where a row is.
+/// The place of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowPlace {
-    /// Path of the file, or topic and partition.
+    /// The path of the file, or the topic and partition.
     pub file: Arc<str>,
-    /// Its line, from 1; 0 where there are no lines.
+    /// Its line, from 1; 0 if there are no lines.
     pub line: u64,
     /// Its offset.
     pub byte_offset: u64,
 }
 
 impl RowPlaces {
-    /// Where a row is.
+    /// The place of a row.
     pub fn of(&self, row: usize) -> RowPlace {
         RowPlace {
             file: Arc::clone(&self.file),
@@ -198,7 +198,7 @@ pub trait Reader: Send + Sync {
     /// Warnings about deliveries that did not fail, such as an empty file. Complete once all pieces are decoded.
     fn warnings(&self) -> Vec<String>;
 
-    /// Deliveries that were set aside as a whole while they were read. Complete once all pieces were decoded.
+    /// Deliveries that were set aside while they were read. Complete after all pieces were decoded.
     fn set_aside(&self) -> Vec<SetAsideDelivery> {
         Vec::new()
     }
@@ -207,7 +207,7 @@ pub trait Reader: Send + Sync {
     fn close(&self) {}
 }
 
-/// A delivery none of whose rows count, because it is bad as a whole. It is one row of the quarantine.
+/// A bad delivery, none of whose rows count. It is one row of the quarantine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetAsideDelivery {
     /// Its name.

@@ -38,7 +38,7 @@ pub struct DeliveryStatus {
     pub rows: u64,
     /// Rows that were rejected.
     pub rows_rejected: u64,
-    /// Why it is set aside as a whole, if it is.
+    /// Why it is set aside, if it is.
     pub set_aside: Option<String>,
 }
 

@@ -17,24 +17,24 @@ pub use self::csv::{CsvOptions, RaggedRows};
 pub(crate) use super::compression::COMPRESSIONS;
 pub use super::compression::Compression;
 
-/// What a run accepts of its sources. Beyond that it fails and publishes nothing. Shared by all formats.
+/// The problems that a run accepts. With others it fails and publishes nothing. Shared by all formats.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Gate {
     /// `max_bad_rows`: most rejected rows of the source.
     pub max_bad_rows: Option<u64>,
     /// `max_bad_ratio`: greatest ratio of rejected rows to all rows of the source, 0 to 1.
     pub max_bad_ratio: Option<f64>,
-    /// `min_good_rows`: rows that can be read, at least, of a file that has rows which cannot.
+    /// `min_good_rows`: the least number of good rows of a file that has bad rows.
     pub min_good_rows: u64,
-    /// `max_withdrawn_ratio`: files that are gone among those that were read at most, 0 to 1, where none came.
+    /// `max_withdrawn_ratio`: the share of known files, from 0 to 1, that may be gone if none is new.
     pub max_withdrawn_ratio: f64,
-    /// `on_bad_file`: what becomes of a file that cannot be read, or has too few good rows.
+    /// `on_bad_file`: what happens to a file that cannot be read or has too few good rows.
     pub on_bad_file: OnBadFile,
-    /// `on_error`: what becomes of a row on which an expression of a view fails.
+    /// `on_error`: what happens to a row on which an expression of a view fails.
     pub on_error: OnError,
 }
 
-/// `on_error`: what becomes of a row on which an expression of a view fails.
+/// `on_error`: what happens to a row on which an expression of a view fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnError {
     /// The run fails.
@@ -44,7 +44,7 @@ pub enum OnError {
     Quarantine,
 }
 
-/// `on_bad_file`: what becomes of a file that is bad as a whole.
+/// `on_bad_file`: what happens to a bad file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnBadFile {
     /// The run fails.
@@ -77,8 +77,8 @@ pub const ON_BAD_FILE: &str = "on_bad_file";
 /// The option [`Gate::on_error`].
 pub const ON_ERROR: &str = "on_error";
 
-/// Whether an option, as written, decides whether a run goes on and not which rows a source has. No file that is bad is
-/// taken in whatever `on_bad_file` says.
+/// Whether an option, as written, only decides whether a run stops, and not which rows a source has. A bad file is
+/// never inserted, whatever `on_bad_file` says.
 pub fn is_stop(option: &str) -> bool {
     let key = option.strip_prefix("format.").unwrap_or(option);
     [ON_BAD_FILE, MAX_WITHDRAWN_RATIO].contains(&key)
@@ -88,7 +88,7 @@ impl Gate {
     /// The gate of a source of any format.
     ///
     /// # Errors
-    /// When one of its options has an invalid value.
+    /// When an option has an invalid value.
     pub fn parse(options: &BTreeMap<String, String>) -> Result<Self, OptionError> {
         Values::new(options)?.gate()
     }
@@ -199,7 +199,7 @@ pub struct JsonLinesOptions {
     pub compression: Compression,
     /// `on_change` of a file, by default replaced.
     pub on_change: OnChange,
-    /// What a run bears of the source.
+    /// The problems of the source that a run accepts.
     pub gate: Gate,
 }
 
@@ -212,7 +212,7 @@ pub struct TextOptions {
     pub compression: Compression,
     /// `on_change` of a file, by default replaced.
     pub on_change: OnChange,
-    /// What a run bears of the source.
+    /// The problems of the source that a run accepts.
     pub gate: Gate,
 }
 
@@ -231,7 +231,7 @@ pub struct ParquetOptions {
     pub offsets: Offsets,
     /// `on_change` of a file, by default replaced; not [`Append`](OnChange::Append).
     pub on_change: OnChange,
-    /// What a run bears of the source.
+    /// The problems of the source that a run accepts.
     pub gate: Gate,
 }
 

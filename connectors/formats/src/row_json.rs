@@ -5,10 +5,10 @@ use arrow::error::ArrowError;
 use arrow::json::writer::{LineDelimited, WriterBuilder};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
-/// A batch of one row as a JSON object; columns of types that JSON does not know as text.
+/// A batch of one row as a JSON object. Values of types that JSON does not have are text.
 ///
 /// # Errors
-/// When a value has no text.
+/// When a value has no text form.
 pub fn row_as_json(row: &RecordBatch) -> Result<String, ArrowError> {
     let mut writer = WriterBuilder::new()
         .with_explicit_nulls(true)

@@ -1,20 +1,20 @@
-//! What a run may be let do that it refuses by default, for once.
+//! Problems that a run refuses by default and can be told to accept once.
 
 use tidewater_connectors::format::options::{MAX_WITHDRAWN_RATIO, ON_BAD_FILE};
 
 use super::Job;
 
-/// Something that a run refuses by default.
+/// A problem that a run refuses by default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Allowance {
-    /// Bad files: they are set aside. Topics none of whose messages can be read.
+    /// Bad files, which are set aside, and topics without a readable message.
     BadFiles,
     /// Sources that lose most of their files.
     Withdrawn,
 }
 
 impl Job {
-    /// Lets runs of the job do something, as an option of each source would. The state does not depend on it.
+    /// Accepts a problem in runs of the job, as an option of each source would. The state does not depend on it.
     pub fn allow(&mut self, allowance: Allowance) {
         let (option, value) = match allowance {
             Allowance::BadFiles => (ON_BAD_FILE, "quarantine"),

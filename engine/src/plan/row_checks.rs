@@ -1,7 +1,7 @@
-//! Expressions of views that are evaluated for rows of one source alone, before any join, aggregation or window: those
-//! of which it can be told on which row of the source they fail.
+//! Expressions of views that are evaluated on rows of one source, before any join, aggregation or window. For these,
+//! the row of the source on which they fail can be found.
 //!
-//! 1. A row fails here exactly when an expression fails on it in the graph: the same plans are applied to it.
+//! 1. A row fails here exactly if an expression fails on it in the graph, since the same plans are applied.
 //! 2. Which rows of a batch fail does not depend on the others.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,13 +22,13 @@ use super::row_error::message;
 use super::{Map, Node};
 use crate::job::{Job, is_total};
 
-/// What views compute of the rows of a source.
+/// The expressions of views on the rows of a source.
 #[derive(Debug, Default)]
 pub struct RowChecks {
     chains: Vec<RowChain>,
 }
 
-/// What one view computes of each row.
+/// The expressions of one view on each row.
 #[derive(Clone, Debug)]
 struct RowChain {
     view: String,
@@ -54,7 +54,7 @@ pub struct FailedRow {
 }
 
 impl RowChecks {
-    /// What the job's tables compute of the rows of a source, by its columns as they are read.
+    /// The expressions of the job's tables on the rows of a source, by its columns as they are read.
     ///
     /// # Errors
     /// When a view has no dataflow.
@@ -77,7 +77,7 @@ impl RowChecks {
         for view in &views {
             let is_part = scanned.contains(&view.name) && finder.is_row_level(&view.node);
             if is_part {
-                // Those that read it compute all of it too.
+                // Its readers evaluate all of its expressions too.
                 continue;
             }
             let mut found = Vec::new();
@@ -95,7 +95,7 @@ impl RowChecks {
         self.chains.is_empty()
     }
 
-    /// The rows on which an expression fails, each once, in their order.
+    /// The rows on which an expression fails, each once, in order.
     pub fn failing(&self, batch: &RecordBatch) -> Vec<FailedRow> {
         let mut failed: BTreeMap<usize, FailedRow> = BTreeMap::new();
         for chain in &self.chains {
@@ -117,7 +117,7 @@ impl RowChain {
         Some(self)
     }
 
-    /// Finds failing rows by halves: a batch without one is evaluated once.
+    /// Finds failing rows by bisection. A batch without failing rows is evaluated once.
     fn find(&self, batch: &RecordBatch, first: usize, failed: &mut Vec<FailedRow>) {
         let rows = batch.num_rows();
         let Err(error) = self.apply(batch) else {
@@ -161,7 +161,7 @@ impl RowStep {
     }
 }
 
-/// Finds what is computed of a source's rows.
+/// Finds the expressions on a source's rows.
 struct ChainFinder<'a> {
     source: &'a str,
     nodes: &'a BTreeMap<&'a str, &'a Node>,
@@ -180,7 +180,8 @@ impl ChainFinder<'_> {
         }
     }
 
-    /// How the rows of a node come of rows of the source, each by itself; none where they do not.
+    /// The steps that compute each row of a node from one row of the source; none if rows are not computed one by
+    /// one.
     fn chains(&self, node: &Node) -> Vec<Vec<RowStep>> {
         let with = |input: &Node, step: RowStep| {
             let mut chains = self.chains(input);
@@ -240,7 +241,7 @@ impl ChainFinder<'_> {
     }
 }
 
-/// Whether an expression has a value for every row. What is not known to have one may fail.
+/// Whether an expression has a value for every row. If that is unknown, it may fail.
 fn is_safe(expr: &Arc<dyn PhysicalExpr>) -> bool {
     let is_safe_node = if let Some(binary) = expr.downcast_ref::<BinaryExpr>() {
         !matches!(

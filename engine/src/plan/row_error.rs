@@ -13,7 +13,7 @@ use crate::spelling::physical_expression;
 
 /// Most columns of a row that are shown.
 const COLUMNS_MAX: usize = 8;
-/// Most letters of a value, or of an expression, that are shown.
+/// The most letters of a value or an expression that are shown.
 const LETTERS_MAX: usize = 60;
 
 /// `error`, which `expr` gave over `batch`, with the first failing row's values of the columns that `expr` reads.
@@ -46,7 +46,7 @@ pub fn with_row(
     })
 }
 
-/// What the error of an expression says.
+/// The message of an expression's error.
 pub fn message(error: &DataFusionError) -> String {
     match error {
         DataFusionError::Execution(message) => message.clone(),

@@ -129,7 +129,7 @@ fn a_topic_without_a_good_message_stops_a_run() {
         .code(0)
         .json();
     assert_eq!(summary["rows_quarantined"], 2);
-    // With a good one beside them, bad messages are like any.
+    // With a good message beside them, bad messages are ordinary bad rows.
     send(broker, &topic, 5..6);
     let _ = place.run(&["--quiet"]).code(0);
     assert_totals(&place, 1, 5);
@@ -170,7 +170,7 @@ fn a_failing_expression_names_partition_and_offset() {
     let rejected = place.quarantine();
     let here = format!("\"{}/1\", \"NULL\", \"1\"", topic.name());
     assert!(rejected[0].contains(&here), "{rejected:?}");
-    // From what is kept the same rows are set aside.
+    // The same rows are set aside when stored messages are read.
     let _ = place.run(&["--rebuild", "--quiet"]).code(0);
     assert_totals(&place, 4, 14);
     assert_eq!(place.quarantine(), rejected);

@@ -1,5 +1,5 @@
-//! `'on_bad_file' 'quarantine'`: a file that is bad as a whole is one row of the quarantine, and the tables are those of
-//! the other files, whatever the runs in which it came, was corrected and went.
+//! `'on_bad_file' 'quarantine'`: a bad file is one row of the quarantine, and the tables are those of the other
+//! files, whichever runs added, corrected and removed it.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -128,7 +128,7 @@ fn other(place: &Maintained, arguments: &[&str]) -> Ran {
     command.output().unwrap().into()
 }
 
-/// A bad file comes, first or late, is looked at, stays, is corrected, is bad again, and goes.
+/// A bad file is added, first or late, is shown, stays, is corrected, is bad again, and is removed.
 fn comes_and_goes(job: &str, good: &[u8], name: &str, bad: &Bad) {
     let place = Maintained::new(job);
     place.deliver(name, good, 0);
@@ -155,7 +155,7 @@ fn comes_and_goes(job: &str, good: &[u8], name: &str, bad: &Bad) {
     );
     let text = other(&place, &["status", "job.sql", "--state", "state"]).code(0);
     assert!(text.stdout.contains("1 file set aside:"), "{}", text.stdout);
-    // Nothing more is to be done, and what is built anew sets it aside again.
+    // The next run has nothing to do, and a rebuild sets the file aside again.
     assert_eq!(place.commits(&["--json"]).json()["epoch"], 2);
     let _ = place.commits(&["--rebuild", "--quiet"]);
     place.assert_cold();
@@ -259,7 +259,7 @@ fn another_declaration_judges_anew() {
     place.declare(&korean);
     let _ = place.commits(&[]);
     place.assert_cold();
-    // The files are read from what is kept: the second one is well now, and can be taken back.
+    // The files are read from the content store. The second one is good now, and can be retracted.
     place.withdraw("t/cp949.csv");
     let _ = place.commits(&[]);
     place.assert_cold();
@@ -293,7 +293,7 @@ fn files_that_may_not_change_may_be_mended() {
         place.deliver("t/c.csv", "k,v\na,x\nb,5\n", 10);
         let _ = place.commits(&[]);
         place.assert_cold();
-        // What was taken in since is held to it.
+        // Files that were added since are judged by it.
         place.deliver("t/b.csv", "k,v\na,7\n", 20);
         let _ = place.run(&[]).code(1).says(&["b.csv", on_change]);
     }

@@ -1,5 +1,5 @@
-//! Rows on which an expression of a view fails: the message says where they are, and `'on_error' 'quarantine'` sets them
-//! aside, with their delivery and whatever the runs in which it came.
+//! Rows on which an expression of a view fails: the message gives their places, and `'on_error' 'quarantine'` sets
+//! them aside, and removes them with their delivery, whatever the runs.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ fn other(place: &Maintained, arguments: &[&str]) -> Ran {
     command.output().unwrap().into()
 }
 
-/// What the state records; a run that fails may leave content that belongs to nothing, for the next run to remove.
+/// The content that the state records. A failed run may leave other content, which the next run removes.
 fn records(place: &Maintained) -> Value {
     place.state()["records"].clone()
 }
@@ -131,7 +131,7 @@ fn rows_that_fail_are_set_aside_and_go_with_their_file() {
             {
                 assert!(reason.contains(part), "{query}: no {part:?} in {reason}");
             }
-            // A view more, and one that fails on other rows: both are built from the same rows, or from fewer.
+            // One more view, and one that fails on other rows: both are built from the same rows, or from fewer.
             let more = "CREATE MATERIALIZED VIEW more AS SELECT k, 10 / (v - 2) AS q FROM t; COPY more TO '${output}/more';";
             place.declare(&format!("{sql}{more}"));
             let _ = place.commits(&[]);
@@ -140,7 +140,7 @@ fn rows_that_fail_are_set_aside_and_go_with_their_file() {
             let _ = place.commits(&[]);
             std::fs::remove_dir_all(place.path("out/more")).unwrap();
             place.assert_cold();
-            // Corrected, bad again, gone.
+            // The file is corrected, bad again, and removed.
             place.deliver("t/b.csv", GOOD, 20);
             let _ = place.commits(&[]);
             place.assert_cold();

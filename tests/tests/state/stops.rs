@@ -1,5 +1,6 @@
-//! Inputs that can be read and are hardly meant: files without a good row, sources that lose their files. `run` with and
-//! without a state, `follow` and `replay` end with exit code 3, publish nothing and move no state.
+//! Readable inputs that are probably mistakes: files without a good row, and sources that lose their files. `run`
+//! with and without a state, `follow` and `replay` end with exit code 3, publish nothing and leave the state
+//! unchanged.
 
 use serde_json::Value;
 use tidewater_tests::binary::{Ran, command};
@@ -21,7 +22,7 @@ fn place(files: &[(&str, &str)]) -> Maintained {
     place
 }
 
-/// What the state records; a run that stops may leave content that belongs to nothing, for the next run to remove.
+/// The content that the state records. A stopped run may leave other content, which the next run removes.
 fn records(place: &Maintained) -> Value {
     place.state()["records"].clone()
 }
@@ -37,7 +38,7 @@ fn other(place: &Maintained, arguments: &[&str]) -> Ran {
 const FOLLOW: &[&str] = &["follow", "job.sql", "--state", "state", "--every", "50ms"];
 const REPLAY: &[&str] = &["replay", "job.sql", "--step", "1 day"];
 
-/// Files that hold rows, none of which can be read as declared; and what the message must say.
+/// Files whose rows cannot be read as declared, and what the message must say.
 fn nonsense() -> Vec<(&'static str, Vec<u8>, Vec<&'static str>)> {
     let rows = |of: usize| {
         vec![
@@ -92,7 +93,7 @@ fn a_file_without_a_good_row_stops_every_driver() {
             .says(&parts);
         assert_eq!(place.tables(), tables, "{what}");
         assert_eq!(records(&place), state, "{what}");
-        // The file is taken away, or comes again as it should be.
+        // The file is removed, or delivered again without the fault.
         place.withdraw("t/bad.csv");
         let again = place.commits(&["--json"]).json();
         assert_eq!(again["epoch"], 1, "{what}: nothing to do");
@@ -112,10 +113,10 @@ fn it_can_be_let_through_once_or_always() {
         let ran = place.commits(&["--json", "--allow", "bad-files"]).json();
         assert_eq!(ran["rows_quarantined"], 1, "{what}");
         assert_eq!(ran["files_set_aside"][0]["path"], "in/t/bad.csv", "{what}");
-        // What was let through stays so, whatever is built anew beside it.
+        // An accepted file stays accepted, whatever is rebuilt.
         assert_eq!(place.commits(&["--json"]).json()["epoch"], 1, "{what}");
         let _ = place.commits(&["--rebuild"]);
-        // The option of the source does the same, and builds nothing anew.
+        // The option of the source does the same, and rebuilds nothing.
         place.declare(&SQL.replace("OPTIONS (", "OPTIONS ('on_bad_file' 'quarantine', "));
         assert_eq!(place.commits(&["--json"]).json()["epoch"], 2, "{what}");
         place.assert_cold();
@@ -173,7 +174,7 @@ fn a_file_that_grows_is_judged_whole() {
     let place = place(&[("a.csv", "day,k,v\n2024-03-01,a,1\n")]);
     place.declare(&SQL.replace("OPTIONS (", "OPTIONS ('on_change' 'append', "));
     let _ = place.commits(&[]);
-    // It has a good row, so an addition without one is like any bad rows.
+    // The file has a good row, so an addition without one is treated as bad rows.
     place.deliver("t/a.csv", "day,k,v\n2024-03-01,a,1\n2024-03-01,a,x\n", 60);
     let _ = place.commits(&[]);
     place.assert_cold();
@@ -189,7 +190,7 @@ fn a_file_that_grows_is_judged_whole() {
 #[test]
 fn a_source_that_loses_its_files_stops() {
     let files = ["a.csv", "b.csv", "c.csv"].map(|name| (name, GOOD));
-    // Files that go, files that come; whether it stops.
+    // Removed files, added files, and whether the run stops.
     let cases: [(&[&str], &[&str], bool); 6] = [
         (&["a.csv"], &[], false),
         (&["a.csv", "b.csv"], &[], true),
@@ -256,7 +257,7 @@ fn files_are_withdrawn_where_that_is_allowed() {
         let ran = place.commits(&[arguments, &["--json"]].concat()).json();
         assert_eq!(ran["epoch"], 2);
         place.assert_cold();
-        // The last one: nothing is left, and the tables are empty.
+        // The last file is removed, and the tables are empty.
         place.withdraw("t/c.csv");
         let _ = place.commits(arguments);
         place.deliver("t/d.csv", GOOD, 60);

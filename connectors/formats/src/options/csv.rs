@@ -76,7 +76,7 @@ pub struct CsvOptions {
     pub compression: Compression,
     /// `on_change` of a file, by default replaced.
     pub on_change: OnChange,
-    /// What a run bears of the source.
+    /// The problems of the source that a run accepts.
     pub gate: Gate,
 }
 

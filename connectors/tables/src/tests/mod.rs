@@ -54,7 +54,7 @@ fn spec(path: PathBuf, like: &RecordBatch, partition_by: &[usize], format: &str)
     }
 }
 
-/// Takes one table up to the point where it can be published.
+/// Stages one table.
 #[expect(
     clippy::needless_pass_by_value,
     reason = "options are made at the call"
