@@ -27,7 +27,7 @@ use datafusion_expr::{
 use datafusion_optimizer::AnalyzerRule;
 use datafusion_optimizer::analyzer::Analyzer;
 use tidewater_planner::{
-    each_part, map_exprs, rewrite_nodes_and_subqueries, rewrite_parts, rewrite_parts_down,
+    map_exprs, rewrite_nodes_and_subqueries, rewrite_parts, rewrite_parts_down,
 };
 
 use super::functions::check_arithmetic;
@@ -345,6 +345,7 @@ fn joined(mut links: Vec<Expr>, operator: Operator) -> Expr {
 #[cfg(test)]
 mod tests {
     use datafusion_expr::col;
+    use tidewater_planner::each_part;
 
     use super::*;
 
