@@ -53,10 +53,17 @@ struct TableCommit<'a> {
 
 /// Runs the command.
 pub fn run(args: &ChangesArgs) -> Result<(), Failure> {
-    let job = job::load(&args.state.job)?;
-    let inspection = Inspection::open(&job, &args.state.state, args.state.wait)?;
+    let (state, tables) = args.state.with_words(args.table.clone());
+    let [table] = tables.as_slice() else {
+        return Err(Failure::usage(
+            "give one table: changes TABLE --state DIR".to_owned(),
+        ));
+    };
+    let state = job::load_state(&state)?;
+    let job = &state.job.job;
+    let inspection = Inspection::open(job, &state.path)?;
     let epochs = inspection.epochs()?;
-    known_table(&inspection, &epochs, &args.table)?;
+    known_table(&inspection, &epochs, table)?;
     let last = inspection.state.epoch;
     let until = args.epoch.unwrap_or(last);
     let since = args.since.unwrap_or(until.saturating_sub(1));
@@ -70,25 +77,25 @@ pub fn run(args: &ChangesArgs) -> Result<(), Failure> {
         .filter(|epoch| epoch.epoch > since && epoch.epoch <= until)
         .filter_map(|epoch| {
             let mut changes = epoch.tables.iter();
-            let change = changes.find(|change| change.table == args.table)?;
+            let change = changes.find(|change| change.table == *table)?;
             Some(TableCommit { epoch, change })
         })
         .collect();
     let mut printer = Printer::new(args);
     if steps.is_empty() {
-        printer.say(&unchanged(&args.table, &epochs, since, until));
+        printer.say(&unchanged(table, &epochs, since, until));
     }
     let done = if args.net {
-        net(
-            &job,
-            &inspection,
-            args,
-            (since, until),
-            &steps,
-            &mut printer,
-        )
+        let changes = NetOf {
+            job,
+            inspection: &inspection,
+            table,
+            since,
+            until,
+        };
+        changes.print(&steps, &mut printer)
     } else {
-        each(&inspection, &args.table, &steps, &mut printer)
+        each(&inspection, table, &steps, &mut printer)
     };
     match done {
         Ok(()) | Err(Halt::Enough) => printer.finish(),
@@ -147,54 +154,63 @@ fn made_anew(step: &TableCommit<'_>) -> String {
     )
 }
 
-/// The sum of the changes of all commits.
-fn net(
-    job: &Job,
-    inspection: &Inspection,
-    args: &ChangesArgs,
-    (since, until): (u64, u64),
-    steps: &[TableCommit<'_>],
-    printer: &mut Printer,
-) -> Result<(), Halt> {
-    let table = &args.table;
-    let from = format!("{table}, net change after epoch {since} up to {until}");
-    if let Some(anew) = steps.iter().rev().find(|step| step.change.replaced) {
-        let number = anew.epoch.epoch;
-        let advice = |what: &str| {
-            Halt::from(Failure::failed(format!(
-                "epoch {number} rebuilt {table}, and {what}; give --since {number}, or a later one"
-            )))
-        };
-        if since > 0 {
-            return Err(advice("the rows that it had before are not stored"));
+/// The sum of the changes of some commits.
+struct NetOf<'a> {
+    job: &'a Job,
+    inspection: &'a Inspection,
+    table: &'a str,
+    since: u64,
+    until: u64,
+}
+
+impl NetOf<'_> {
+    fn print(&self, steps: &[TableCommit<'_>], printer: &mut Printer) -> Result<(), Halt> {
+        let Self {
+            job,
+            inspection,
+            table,
+            since,
+            until,
+        } = *self;
+        let from = format!("{table}, net change after epoch {since} up to {until}");
+        if let Some(anew) = steps.iter().rev().find(|step| step.change.replaced) {
+            let number = anew.epoch.epoch;
+            let advice = |what: &str| {
+                Halt::from(Failure::failed(format!(
+                    "epoch {number} rebuilt {table}, and {what}; give --since {number}, or a later one"
+                )))
+            };
+            if since > 0 {
+                return Err(advice("the rows that it had before are not stored"));
+            }
+            if until < inspection.state.epoch {
+                return Err(advice("only its present rows are stored"));
+            }
+            printer.say(&made_anew(anew));
+            printer.begin(&format!("{from}: all rows that it has"))?;
+            return all_rows(job, inspection, table, printer);
         }
-        if until < inspection.state.epoch {
-            return Err(advice("only its present rows are stored"));
-        }
-        printer.say(&made_anew(anew));
-        printer.begin(&format!("{from}: all rows that it has"))?;
-        return all_rows(job, inspection, table, printer);
-    }
-    let mut sums = None;
-    for step in steps {
-        let path = inspection.changes(step.epoch.epoch, table);
-        for batch in sink::changes(table, &path)? {
-            let batch = batch?;
-            match &mut sums {
-                Some(sums) => NetChanges::add(sums, &batch, &path)?,
-                none => NetChanges::add(
-                    none.insert(NetChanges::new(&batch.schema())?),
-                    &batch,
-                    &path,
-                )?,
+        let mut sums = None;
+        for step in steps {
+            let path = inspection.changes(step.epoch.epoch, table);
+            for batch in sink::changes(table, &path)? {
+                let batch = batch?;
+                match &mut sums {
+                    Some(sums) => NetChanges::add(sums, &batch, &path)?,
+                    none => NetChanges::add(
+                        none.insert(NetChanges::new(&batch.schema())?),
+                        &batch,
+                        &path,
+                    )?,
+                }
             }
         }
+        if let Some(sums) = sums {
+            printer.begin(&from)?;
+            sums.print(printer)?;
+        }
+        Ok(())
     }
-    if let Some(sums) = sums {
-        printer.begin(&from)?;
-        sums.print(printer)?;
-    }
-    Ok(())
 }
 
 /// Prints the rows of the published table.

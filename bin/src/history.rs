@@ -15,10 +15,14 @@ use crate::{job, output};
 
 /// Runs the command.
 pub fn run(args: &HistoryArgs) -> Result<(), Failure> {
-    let job = job::load(&args.state.job)?;
-    let inspection = Inspection::open(&job, &args.state.state, args.state.wait)?;
+    let (state, tables) = args.state.with_words(args.table.clone());
+    if tables.len() > 1 {
+        return Err(Failure::usage("give one table, or none".to_owned()));
+    }
+    let state = job::load_state(&state)?;
+    let inspection = Inspection::open(&state.job.job, &state.path)?;
     let mut epochs = inspection.epochs()?;
-    if let Some(table) = &args.table {
+    if let Some(table) = tables.first() {
         known_table(&inspection, &epochs, table)?;
         for epoch in &mut epochs {
             epoch.tables.retain(|change| change.table == *table);

@@ -2,40 +2,111 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
-use tidewater_engine::Job;
 use tidewater_engine::diagnostic::render;
 use tidewater_engine::job::{CreateView, view_statements};
+use tidewater_engine::state::JobRecord;
+use tidewater_engine::{Inspection, Job};
 
-use crate::args::JobArgs;
+use crate::args::{JobArgs, StateArgs};
 use crate::failure::Failure;
 use crate::output;
 use crate::style::Style;
 
-/// Reads and plans the job named on the command line.
-pub fn load(args: &JobArgs) -> Result<Job, Failure> {
-    Ok(load_with_views(args)?.0)
+/// A job that was read and planned.
+pub struct LoadedJob {
+    /// The job.
+    pub job: Job,
+    /// Its views, as its text says them.
+    pub views: BTreeMap<String, CreateView>,
+    /// Its text and variables.
+    pub declared: JobRecord,
 }
 
-/// The job and the view statements of its text.
-pub fn load_with_views(args: &JobArgs) -> Result<(Job, BTreeMap<String, CreateView>), Failure> {
-    let name = args.job.display().to_string();
-    let sql = std::fs::read_to_string(&args.job).map_err(|error| {
+/// A job, and its state that is to be looked at.
+pub struct LoadedState {
+    /// The job.
+    pub job: LoadedJob,
+    /// Where the state is.
+    pub path: PathBuf,
+}
+
+/// Reads and plans the job that was named on the command line.
+pub fn load(args: &JobArgs) -> Result<Job, Failure> {
+    Ok(load_declared(args)?.job)
+}
+
+/// The job that was named on the command line, with its text.
+pub fn load_declared(args: &JobArgs) -> Result<LoadedJob, Failure> {
+    let text = std::fs::read_to_string(&args.job).map_err(|error| {
         Failure::usage(format!(
-            "cannot read the job file {name}: {error}.\nGive the path of a SQL file."
+            "cannot read the job file {}: {error}.\nGive the path of a SQL file.",
+            args.job.display()
         ))
     })?;
-    let variables = Variables::new(&args.settings);
-    let job = Job::parse(&name, &sql, &|name| variables.get(name));
+    parse(JobRecord {
+        path: args.job.clone(),
+        directory: std::env::current_dir().unwrap_or_default(),
+        text,
+        settings: args.settings.iter().cloned().collect(),
+    })
+}
+
+/// The job of a state: the one that was named, or else the one that the state was last run with. Relative paths in the
+/// latter are relative to where it was run.
+pub fn load_state(args: &StateArgs) -> Result<LoadedState, Failure> {
+    if let Some(job) = &args.job {
+        let named = JobArgs {
+            job: job.clone(),
+            settings: args.settings.clone(),
+        };
+        return Ok(LoadedState {
+            job: load_declared(&named)?,
+            path: args.state.clone(),
+        });
+    }
+    let path = std::fs::canonicalize(&args.state).unwrap_or_else(|_| args.state.clone());
+    let Some(mut declared) = Inspection::job_of(&path)? else {
+        return Err(Failure::usage(format!(
+            "the state {} does not tell its job: it was kept by an earlier version, or never run to a commit.\n\
+             Name the job, and the variables that it was run with: JOB --set NAME=VALUE --state {}",
+            args.state.display(),
+            args.state.display()
+        )));
+    };
+    std::env::set_current_dir(&declared.directory).map_err(|error| {
+        Failure::usage(format!(
+            "the job {} was run in {}, which cannot be entered: {error}.\nName the job and its variables.",
+            declared.path.display(),
+            declared.directory.display()
+        ))
+    })?;
+    declared.settings.extend(args.settings.iter().cloned());
+    Ok(LoadedState {
+        job: parse(declared)?,
+        path,
+    })
+}
+
+fn parse(declared: JobRecord) -> Result<LoadedJob, Failure> {
+    let name = declared.path.display().to_string();
+    let sql = declared.text.as_str();
+    let variables = Variables::new(&declared.settings);
+    let job = Job::parse(&name, sql, &|name| variables.get(name));
     // A misspelt --set would silently leave the job with a default, or with the environment's value.
     match (job, variables.unused(&name)) {
         (Ok(job), None) => {
             for warning in &job.warnings {
-                let text = render(warning, "warning", &name, &sql);
+                let text = render(warning, "warning", &name, sql);
                 output::tell(&Style::stderr().diagnostics(&text));
             }
-            let views = view_statements(&sql, &|name| variables.get(name));
-            Ok((job, views))
+            let views = view_statements(sql, &|name| variables.get(name));
+            Ok(LoadedJob {
+                job,
+                views,
+                declared,
+            })
         }
         (Ok(_), Some(unused)) => Err(Failure::usage(unused)),
         (Err(diagnostics), None) => Err(Failure::invalid_job(diagnostics.to_string())),
@@ -52,9 +123,9 @@ struct Variables {
 }
 
 impl Variables {
-    fn new(settings: &[(String, String)]) -> Self {
+    fn new(settings: &BTreeMap<String, String>) -> Self {
         Self {
-            settings: settings.iter().cloned().collect(),
+            settings: settings.clone(),
             asked: RefCell::default(),
         }
     }
@@ -88,7 +159,7 @@ mod tests {
     use super::*;
 
     fn variables(settings: &[(&str, &str)]) -> Variables {
-        let owned: Vec<_> = settings
+        let owned = settings
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();

@@ -30,7 +30,7 @@ pub fn run(args: &QuarantineArgs) -> Result<(), Failure> {
     let quarantine = match &args.state {
         None => Quarantine::of_job(&job)?,
         Some(state) => {
-            let inspection = Inspection::open(&job, state, args.wait)?;
+            let inspection = Inspection::open(&job, state)?;
             Quarantine::of_state(&job, &inspection)
                 .ok_or_else(|| Failure::failed("the state has no quarantine".to_owned()))?
         }

@@ -3,11 +3,13 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tidewater_engine::state::JobRecord;
 use tidewater_engine::{Job, MaintainOptions, Progress, RunError, RunOptions, RunReport};
 
 use crate::args::RunArgs;
 use crate::display::count;
 use crate::failure::Failure;
+use crate::job::LoadedJob;
 use crate::progress::{self, ProgressMode, Sample, Unit};
 use crate::summary::{self, Summary};
 use crate::{clock, command_line, cores, job, log, memory, output, signals, thresholds};
@@ -21,7 +23,9 @@ const STOPPABLE: [&str; 4] = ["plan", "compare", "compute", "write"];
 /// Runs the command.
 pub fn run(args: &RunArgs) -> Result<(), Failure> {
     let logging = log::start(args.process.verbose)?;
-    let mut job = job::load(&args.job)?;
+    let LoadedJob {
+        mut job, declared, ..
+    } = job::load_declared(&args.job)?;
     args.allow.apply(&mut job);
     let options = RunOptions {
         workers: cores::or_all(args.process.workers),
@@ -50,7 +54,7 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
         || sample(&progress),
         || match &args.state {
             None => tidewater_engine::run(&job, &options, &progress),
-            Some(state) => maintain(&job, args, state, options, &progress),
+            Some(state) => maintain(&job, declared.clone(), args, state, options, &progress),
         },
     )
     .map_err(|error| match error {
@@ -113,6 +117,7 @@ fn print_summary(args: &RunArgs, summary: Summary<'_>) -> Result<(), Failure> {
 
 fn maintain(
     job: &Job,
+    declared: JobRecord,
     args: &RunArgs,
     state: &Path,
     run: RunOptions,
@@ -121,7 +126,8 @@ fn maintain(
     let options = MaintainOptions {
         run,
         state: state.to_owned(),
-        wait: args.intake.wait,
+        wait: args.intake.lock_wait(),
+        declared: Some(declared),
         rebuild: args.rebuild,
         rehash: args.rehash,
         settle: args.intake.settle,

@@ -38,6 +38,8 @@ struct Status {
     job: String,
     epoch: u64,
     last: Option<EpochRecord>,
+    /// The process that is changing the state.
+    writer: Option<String>,
     half_done: bool,
     outdated: Vec<String>,
     sources: Vec<ListedSource>,
@@ -48,9 +50,10 @@ struct Status {
 
 /// Runs the command.
 pub fn run(args: &StatusArgs) -> Result<(), Failure> {
-    let job = job::load(&args.state.job)?;
-    let inspection = Inspection::open(&job, &args.state.state, args.state.wait)?;
-    let status = Status::of(&job, &inspection)?;
+    let state = job::load_state(&args.state)?;
+    let job = &state.job.job;
+    let inspection = Inspection::open(job, &state.path)?;
+    let status = Status::of(job, &inspection)?;
     if args.state.json {
         return output::print(&format!("{}\n", status.to_json(args.files)));
     }
@@ -80,11 +83,13 @@ impl Status {
         }
         let quarantine = tables.iter().find(|table| table.name == QUARANTINE_TABLE);
         let epoch = inspection.state.epoch;
+        let writer = inspection.writer();
         Ok(Self {
             job: inspection.state.job.clone(),
             epoch,
             last: inspection.epochs()?.pop(),
-            half_done: inspection.is_half_done()?,
+            half_done: writer.is_none() && inspection.is_half_done()?,
+            writer,
             // Before the first commit everything is to be built.
             outdated: match epoch {
                 0 => Vec::new(),
@@ -121,6 +126,7 @@ impl Status {
             "epoch": self.epoch,
             "committed_at": self.last.as_ref().map(|last| iso(last.committed_at)),
             "half_finished": self.half_done,
+            "in_use_by": self.writer,
             "outdated": self.outdated,
             "sources": sources,
             "tables": tables,
@@ -148,6 +154,9 @@ impl Status {
                 last.seconds
             ),
         };
+        if let Some(writer) = &self.writer {
+            text += &format!("A run is at work: {writer}.\n");
+        }
         if self.half_done {
             let note =
                 "The last commit is half finished: the next run moves its tables into place.";

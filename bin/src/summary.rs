@@ -65,7 +65,7 @@ pub fn to_json(report: &RunReport, peak_memory: Option<u64>) -> Value {
         "rows_quarantined": report.rows_rejected,
         "rows_in_quarantine": report.rows_quarantined,
         "files_set_aside": files_set_aside(report),
-        "rows_late": report.rows_late,
+        "rows_late": report.rows_late(),
         "tables": tables,
         "seconds": seconds,
         "peak_memory_bytes": peak_memory,
@@ -251,10 +251,10 @@ pub fn late_note(report: &RunReport) -> Option<String> {
         .tables
         .iter()
         .find(|table| table.name == LATE_TABLE)?;
-    (report.rows_late > 0).then(|| {
+    (report.rows_late() > 0).then(|| {
         format!(
             "{} late, for windows that are final: in {}.",
-            count(report.rows_late, "row"),
+            count(report.rows_late(), "row"),
             late.path.display()
         )
     })

@@ -7,6 +7,7 @@ mod common;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use common::kept::{JOB, Place};
 use common::{command, text, tidewater};
@@ -77,7 +78,7 @@ fn status_lists_deliveries_and_waiting_files() {
 }
 
 #[test]
-fn a_state_that_is_in_use_says_by_whom() {
+fn a_state_that_is_in_use_is_looked_at_and_says_by_whom() {
     let place = Place::kept();
     let lock = File::options()
         .write(true)
@@ -90,19 +91,61 @@ fn a_state_that_is_in_use_says_by_whom() {
         ("history", &[]),
         ("changes", &["by_day"]),
     ] {
-        place
-            .tidewater(name, more)
-            .expect_code(1)
-            .expect_stderr("is in use by process 4711; wait for it to end, or give --wait");
+        place.tidewater(name, more).expect_code(0);
     }
-    lock.unlock().unwrap();
-    // Readers do not exclude each other.
-    lock.lock_shared().unwrap();
-    place.tidewater("status", &[]).expect_code(0);
     place
-        .tidewater("run", &[])
+        .tidewater("status", &[])
+        .expect_stdout("A run is at work: process 4711.");
+    place
+        .tidewater("run", &["--wait=0s"])
         .expect_code(1)
-        .expect_stderr("is in use by process ");
+        .expect_stderr("is in use by process 4711; run again when it has ended, or give --wait");
+    // A run waits for its neighbour.
+    let waiting = place.arguments("run", &[]);
+    let mut run = command(&waiting.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut run = run
+        .stderr(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(run.try_wait().unwrap(), None);
+    lock.unlock().unwrap();
+    assert!(run.wait().unwrap().success());
+}
+
+/// A state knows its job, and where it was run.
+#[test]
+fn a_state_is_looked_at_without_its_job() {
+    let place = Place::kept();
+    let state = place.path("state").display().to_string();
+    let away = tempfile::tempdir().unwrap();
+    let look = |words: &[&str]| {
+        let words = [words, &["--state", &state]].concat();
+        let ran = command(&words).current_dir(away.path()).output().unwrap();
+        let text = String::from_utf8(ran.stdout).unwrap();
+        let errors = String::from_utf8(ran.stderr).unwrap();
+        (ran.status.code(), text, errors)
+    };
+    for (words, says) in [
+        (&["status"][..], "by_day"),
+        (&["history"], "epoch 1"),
+        (&["history", "by_day"], "epoch 1"),
+        (&["changes", "by_day"], "epoch 4"),
+    ] {
+        let (code, text, errors) = look(words);
+        assert_eq!(code, Some(0), "{words:?}: {errors}");
+        assert!(text.to_lowercase().contains(says), "{words:?}: {text}");
+    }
+    for (words, says) in [
+        (&["changes"][..], "give one table"),
+        (&["history", "by_day", "by_day"], "give one table, or none"),
+        (&["history", "nothing"], "the state has no table nothing"),
+    ] {
+        let (code, _, errors) = look(words);
+        assert_eq!(code, Some(2), "{words:?}: {errors}");
+        assert!(errors.contains(says), "{words:?}: {errors}");
+    }
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub use drive::{
     CRASH_POINTS, FILLED, FollowOptions, History, Inspection, KeptInputs, KeptSource,
     MaintainOptions, NotOwned, Open, Owner, Pace, Progress, Published, Quarantine, QuarantinedRow,
     Replay, ReplayOptions, Replayed, Resident, RunError, RunOptions, RunReport, StateSizes,
-    TableReport, Thresholds, follow, maintain, run,
+    TableReport, Thresholds, UnmatchedPlaces, follow, maintain, run,
 };
 pub use explain::Explain;
 pub use job::{Job, JobBuilder, LATE_TABLE};

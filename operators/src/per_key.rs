@@ -24,7 +24,7 @@ use timely::progress::Antichain;
 use crate::exchange_rows::{RowBatch, RowEncoder, arrange_rows, encode_rows};
 use crate::key_rows::{KeyRows, Span};
 use crate::row_codec::{RowBuffer, RowDecoder};
-use crate::row_state::{BatchDelta, FirstRowDelta, stored_rows};
+use crate::row_state::{BatchDelta, FirstRowDelta, SummaryDelta, stored_rows};
 use crate::state::StateHandle;
 use crate::{Delta, DeltaStream, Faults, Sign};
 
@@ -51,13 +51,18 @@ pub enum RowError {
 /// The logic of a keyed operator: emits the changes of the output for one key and one epoch.
 pub type KeyLogic = Box<dyn FnMut(&KeyRows<'_>, &mut RowChanges<'_>) -> Result<(), RowError>>;
 
+/// What the state stores of some rows of a key, given in ascending order with their counts.
+pub type Summarize = fn(&mut dyn Iterator<Item = (&[u8], i64)>) -> BTreeMap<Vec<u8>, i64>;
+
 /// The rows of a key that are stored in the state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum StoredRows {
     /// All rows.
     All,
     /// The first row, for operators that never read another one. Rows must never be retracted.
     First,
+    /// Others that come to the same.
+    Summary(Summarize),
 }
 
 /// A keyed operator.
@@ -115,6 +120,9 @@ pub fn per_key<'scope>(
                     state.record(|| match operator.stored {
                         StoredRows::All => Box::new(BatchDelta(batch.clone())),
                         StoredRows::First => Box::new(FirstRowDelta::new(&old, &batch)),
+                        StoredRows::Summary(summarize) => {
+                            Box::new(SummaryDelta::new(&old, &batch, summarize))
+                        }
                     });
                     pending.push_back(PendingBatch::new(capability.retain(0), old, batch));
                 }

@@ -1,11 +1,14 @@
 //! The stored rows of a batch's keys, and the updates of the state that a batch causes.
 
+use std::collections::BTreeMap;
+
 use differential_dataflow::trace::implementations::BatchContainer;
 use differential_dataflow::trace::{Builder, Description};
 use timely::progress::Antichain;
 
 use crate::exchange_rows::{RowBatch, RowBuilder, RowUpdate};
-use crate::key_rows::Span;
+use crate::key_rows::{KeyRows, Span};
+use crate::per_key::Summarize;
 use crate::row::EncodedRow;
 use crate::state::{EntryUpdate, StateDelta, StateError, StateVisitor, StoredEntries};
 
@@ -117,6 +120,60 @@ impl StateDelta for FirstRowDelta {
                 if let Some(before) = before {
                     visitor.update(&[key, before].concat(), EntryUpdate::Add(-1));
                 }
+            }
+        }
+    }
+}
+
+/// The updates of a batch, where a summary of the rows of each key is stored.
+pub struct SummaryDelta {
+    old: Vec<RowBatch>,
+    fresh: RowBatch,
+    summarize: Summarize,
+}
+
+impl SummaryDelta {
+    /// The updates of `fresh`, where `old` has the rows so far, stored ones summarized.
+    pub fn new(old: &[RowBatch], fresh: &RowBatch, summarize: Summarize) -> Self {
+        Self {
+            old: old.to_vec(),
+            fresh: fresh.clone(),
+            summarize,
+        }
+    }
+}
+
+impl StateDelta for SummaryDelta {
+    fn visit(&self, visitor: &mut dyn StateVisitor) {
+        let keys = &self.fresh.storage.keys;
+        let mut at = vec![0; self.old.len()];
+        for index in 0..keys.len() {
+            let key = keys.index(index);
+            let mut old = Vec::with_capacity(self.old.len());
+            for (batch, at) in self.old.iter().zip(&mut at) {
+                let others = &batch.storage.keys;
+                *at += others.advance(*at, others.len(), |other| other < key);
+                if others.get(*at) == Some(key) {
+                    old.push(Span::new(batch, *at));
+                }
+            }
+            // Before all epochs of the batch, and after them.
+            let rows = |epoch| KeyRows {
+                key,
+                epoch,
+                old: &old,
+                fresh: Span::new(&self.fresh, index),
+            };
+            let (first, last) = (rows(0), rows(u64::MAX));
+            let mut before = first.walk(&[]).map(|row| (row.value, row.before));
+            let mut after = last.walk(&[]).map(|row| (row.value, row.after));
+            let mut updates: BTreeMap<Vec<u8>, i64> = (self.summarize)(&mut after);
+            for (value, count) in (self.summarize)(&mut before) {
+                *updates.entry(value).or_default() -= count;
+            }
+            visitor.begin_run();
+            for (value, diff) in updates.iter().filter(|(_, diff)| **diff != 0) {
+                visitor.update(&[key, value].concat(), EntryUpdate::Add(*diff));
             }
         }
     }

@@ -10,6 +10,7 @@
 //! | extremes | call, group, value | count of the pair |
 //! | groups | group | accumulators |
 //! | joins, windows and tops | key, row | count of the row |
+//! | settle | row, partition, kind of event | count of the events |
 //!
 //! 1. Keys are order-preserving and free of prefixes: the entries of a group, or of a key, are adjacent.
 //! 2. An entry with the count zero, or a group without rows, is not stored.

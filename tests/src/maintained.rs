@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tidewater_engine::state::directory::Directory;
+use tidewater_engine::state::directory::{Directory, LockWait};
 use tidewater_engine::state::{
     CHECKPOINTS, EPOCHS, PARTITIONS, STATE, StateRecord, Store, TABLES, VIEWS,
 };
@@ -210,7 +210,7 @@ impl Maintained {
     /// # Panics
     /// When the state cannot be changed.
     pub fn forget_versions(&self) {
-        let mut directory = Directory::open(&self.path("state"), false, false).unwrap();
+        let mut directory = Directory::open(&self.path("state"), LockWait::NONE, false).unwrap();
         let store = Store::open(&mut directory).unwrap();
         let entries: BTreeMap<String, Value> = store
             .read()
@@ -235,7 +235,7 @@ impl Maintained {
     #[must_use]
     pub fn state(&self) -> Value {
         let path = self.path("state");
-        let mut directory = Directory::open(&path, false, false).unwrap();
+        let mut directory = Directory::open(&path, LockWait::NONE, false).unwrap();
         let store = Store::open(&mut directory).unwrap();
         let reading = store.read().unwrap();
         let records = [STATE, CHECKPOINTS, VIEWS, TABLES, PARTITIONS, EPOCHS];

@@ -29,10 +29,6 @@ pub struct QuarantineArgs {
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub limit: usize,
 
-    /// Wait for a run that uses the state, rather than fail
-    #[arg(long, requires = "state")]
-    pub wait: bool,
-
     /// Print JSON on standard output, and nothing else there
     #[arg(long)]
     pub json: bool,

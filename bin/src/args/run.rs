@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use tidewater_engine::Job;
 use tidewater_engine::job::Allowance;
+use tidewater_engine::state::directory::LockWait;
 
 use super::{JobArgs, parse_duration, worker_count};
 
@@ -144,7 +145,29 @@ pub struct IntakeArgs {
     #[arg(long)]
     pub take_over: bool,
 
-    /// Wait for another process that uses the state, rather than fail
-    #[arg(long, requires = "state")]
-    pub wait: bool,
+    /// Wait for another process that uses the state: until it ends, or with --wait=30s no longer than that [default: 10s]
+    #[arg(
+        long,
+        requires = "state",
+        value_name = "TIME",
+        num_args = 0..=1,
+        require_equals = true,
+        value_parser = parse_duration
+    )]
+    pub wait: Option<Option<Duration>>,
+}
+
+/// How long to wait for another process that uses the state, unless it is asked for otherwise: a run that takes longer is no
+/// neighbour that is about to end.
+const WAIT: Duration = Duration::from_secs(10);
+
+impl IntakeArgs {
+    /// How long to wait for another process that uses the state.
+    pub fn lock_wait(&self) -> LockWait {
+        match self.wait {
+            None => LockWait::AtMost(WAIT),
+            Some(Some(time)) => LockWait::AtMost(time),
+            Some(None) => LockWait::Forever,
+        }
+    }
 }

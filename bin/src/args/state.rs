@@ -1,35 +1,56 @@
 //! The commands that inspect a state: `status`, `history`, `changes` and `verify`.
+//!
+//! A state knows the job that it was last run with, so the job need not be named. If a command also takes tables, a first
+//! word that is neither a file nor ends in `.sql` is a table.
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{JobArgs, worker_count};
+use super::job::parse_setting;
+use super::worker_count;
 
 /// A job and its state, to be inspected.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct StateArgs {
-    /// The job.
-    #[command(flatten)]
-    pub job: JobArgs,
+    /// The job: a SQL file [default: the one that the state was last run with, with its variables]
+    #[arg(value_name = "JOB")]
+    pub job: Option<PathBuf>,
+
+    /// Fill ${NAME} in the job; repeat for more. Otherwise taken from the environment variable NAME
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = parse_setting)]
+    pub settings: Vec<(String, String)>,
 
     /// The state that `tidewater run JOB --state DIR` keeps
     #[arg(long, value_name = "DIR")]
     pub state: PathBuf,
-
-    /// Wait for a run that uses the state, rather than fail
-    #[arg(long)]
-    pub wait: bool,
 
     /// Print JSON on standard output, and nothing else there
     #[arg(long)]
     pub json: bool,
 }
 
+impl StateArgs {
+    /// Takes a first word that is no job for one of the `words` that follow it.
+    pub fn with_words(&self, words: impl IntoIterator<Item = String>) -> (Self, Vec<String>) {
+        let is_job =
+            |job: &PathBuf| job.extension().is_some_and(|end| end == "sql") || job.exists();
+        let (job, first) = match &self.job {
+            Some(word) if !is_job(word) => (None, Some(word.display().to_string())),
+            job => (job.clone(), None),
+        };
+        let args = Self {
+            job,
+            ..self.clone()
+        };
+        (args, first.into_iter().chain(words).collect())
+    }
+}
+
 /// `tidewater status`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  \
-    tidewater status jobs/card.sql --state state/\n\n\
+    tidewater status --state state/\n\n\
     Changes nothing. Waiting files are found by size and modification time; no file is read.")]
 pub struct StatusArgs {
     /// The job and its state.
@@ -44,8 +65,8 @@ pub struct StatusArgs {
 /// `tidewater history`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
-    tidewater history jobs/card.sql --state state/ --last 10\n  \
-    tidewater history jobs/card.sql --state state/ monthly_trend")]
+    tidewater history --state state/ --last 10\n  \
+    tidewater history --state state/ monthly_trend")]
 pub struct HistoryArgs {
     /// The job and its state.
     #[command(flatten)]
@@ -63,8 +84,8 @@ pub struct HistoryArgs {
 /// `tidewater changes`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
-    tidewater changes jobs/card.sql monthly_trend --state state/            # what the last commit changed\n  \
-    tidewater changes jobs/card.sql monthly_trend --state state/ --since 7 --net --format csv\n\n\
+    tidewater changes monthly_trend --state state/            # what the last commit changed\n  \
+    tidewater changes monthly_trend --state state/ --since 7 --net --format csv\n\n\
     A row that was inserted counts +1, one that was deleted -1: a corrected row is both. --net adds up all commits.")]
 pub struct ChangesArgs {
     /// The job and its state.
@@ -73,7 +94,7 @@ pub struct ChangesArgs {
 
     /// The table
     #[arg(value_name = "TABLE")]
-    pub table: String,
+    pub table: Option<String>,
 
     /// Commits after this epoch [default: the last commit alone]
     #[arg(long, value_name = "EPOCH")]
@@ -110,8 +131,8 @@ pub enum RowFormat {
 /// `tidewater verify`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
-    tidewater verify jobs/card.sql --state state/\n  \
-    tidewater verify jobs/card.sql --state state/ monthly_trend _quarantine\n\n\
+    tidewater verify --state state/\n  \
+    tidewater verify --state state/ monthly_trend _quarantine\n\n\
     Computes the tables with DataFusion over the inputs as they were last taken in, and compares all rows with the \
     files that are published. Changes nothing. Exit code 0 when all rows are the same, 1 when any differs.")]
 pub struct VerifyArgs {

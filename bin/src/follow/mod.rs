@@ -12,6 +12,7 @@ use self::pace::FollowPace;
 use crate::args::FollowArgs;
 use crate::display::count;
 use crate::failure::Failure;
+use crate::job::LoadedJob;
 use crate::progress::ProgressMode;
 use crate::signals::stopping;
 use crate::{clock, cores, job, log, output, thresholds};
@@ -19,7 +20,9 @@ use crate::{clock, cores, job, log, output, thresholds};
 /// Runs the command.
 pub fn run(args: &FollowArgs) -> Result<(), Failure> {
     let logging = log::start(args.process.verbose)?;
-    let mut job = job::load(&args.job)?;
+    let LoadedJob {
+        mut job, declared, ..
+    } = job::load_declared(&args.job)?;
     args.allow.apply(&mut job);
     let workers = cores::or_all(args.process.workers);
     let options = FollowOptions {
@@ -30,7 +33,8 @@ pub fn run(args: &FollowArgs) -> Result<(), Failure> {
                 take_over: args.intake.take_over,
             },
             state: args.state.clone(),
-            wait: args.intake.wait,
+            wait: args.intake.lock_wait(),
+            declared: Some(declared),
             rebuild: false,
             rehash: false,
             settle: args.intake.settle,

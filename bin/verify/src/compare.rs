@@ -79,7 +79,6 @@ fn hashes(row: &[u8]) -> ([u64; 2], usize) {
 }
 
 /// The first pass.
-#[derive(Clone)]
 pub struct BucketSums {
     buckets: Vec<Bucket>,
 }

@@ -21,10 +21,12 @@ use datafusion::sql::sqlparser::ast::{Ident, Statement as Sql};
 use futures::StreamExt;
 use tidewater_cli::failure::Failure;
 use tidewater_engine::Job;
+use tidewater_engine::connector::ChangePlaces;
 use tidewater_engine::job::{self, CreateView, Source};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::inputs::{InputStream, KeptInput, place_name};
+use crate::settled::Settled;
 use crate::ties;
 
 /// A job that DataFusion runs, one table at a time.
@@ -79,7 +81,8 @@ impl DataFusionJob {
         let schema = Arc::clone(stream.schema());
         let table = Arc::new(StreamingTable::try_new(schema, vec![Arc::new(stream)])?);
         let name = &source.spec.name;
-        if source.primary_key.is_empty() {
+        let changes = source.input.changes();
+        if source.primary_key.is_empty() && changes.is_none() {
             self.context
                 .register_table(TableReference::bare(name.as_str()), table)?;
             return Ok(());
@@ -87,10 +90,40 @@ impl DataFusionJob {
         let all = format!("tidewater: {name}");
         self.context
             .register_table(TableReference::bare(all.as_str()), table)?;
-        let last = last_of_each_key(source, &all);
+        match changes {
+            Some(changes) if source.primary_key.is_empty() => {
+                let settled = settled(source, &changes, &all);
+                self.register_query(name, &settled.rows())?;
+                self.register_query(&unmatched_name(name), &settled.unmatched())
+            }
+            _ => self.register_query(name, &last_of_each_key(source, &all)),
+        }
+    }
+
+    fn register_query(&self, name: &str, query: &str) -> Result<()> {
         let state = self.context.state();
-        let plan = self.runtime.block_on(state.create_logical_plan(&last))?;
+        let plan = self.runtime.block_on(state.create_logical_plan(query))?;
         self.register_view(name, plan)
+    }
+
+    /// Gives `take` the changes of a source that retract a row that was never read: its columns, partition and position.
+    ///
+    /// # Errors
+    /// When DataFusion fails, or `take` does.
+    pub fn unmatched(
+        &self,
+        source: &Source,
+        take: impl FnMut(RecordBatch) -> std::result::Result<(), Failure>,
+    ) -> std::result::Result<(), Failure> {
+        let columns = source.spec.schema.fields().iter();
+        let columns = columns.map(|field| field.name().clone());
+        let places = source.input.place_fields().into_iter();
+        let places = places.map(|field| place_name(field.name()));
+        self.rows(
+            &unmatched_name(&source.spec.name),
+            columns.chain(places),
+            take,
+        )
     }
 
     /// Registers a view, after the views that it reads.
@@ -201,11 +234,25 @@ fn last_of_each_key(source: &Source, all: &str) -> String {
     let place = |at: &usize| place_name(places[*at].name());
     let order = source.input.key_order();
     let mut latest = quoted(all);
+    let mut by = source.latest_by.map(|by| quoted(fields[by].name()));
     for round in &order.rounds {
         let within = round.within.iter().map(|at| quoted(&place(at)));
         let group: Vec<String> = std::iter::once(key.clone()).chain(within).collect();
-        let orders: Vec<String> = round.order.iter().map(place).collect();
-        latest = format!("({})", last(&latest, &group.join(", "), &orders));
+        let group = group.join(", ");
+        let places = round.order.iter().map(|at| quoted(&place(at)));
+        let mut orders: Vec<String> = places.collect();
+        if let Some(by) = by.take() {
+            if let (Some(deleted), [offset]) = (&order.deleted, orders.as_slice()) {
+                let deleted = quoted(&place(deleted));
+                latest = format!("({})", since_deletion(&latest, &group, &deleted, offset));
+                // Any row comes after the deletion.
+                orders.insert(0, format!("NOT {deleted}"));
+                orders.insert(1, by);
+            } else {
+                orders.insert(0, by);
+            }
+        }
+        latest = format!("({})", last(&latest, &group, &orders));
     }
     let latest = format!("SELECT {columns} FROM {latest}");
     match &order.deleted {
@@ -214,11 +261,39 @@ fn last_of_each_key(source: &Source, all: &str) -> String {
     }
 }
 
+/// What the changes of a source come to.
+fn settled(source: &Source, changes: &ChangePlaces, all: &str) -> Settled {
+    let columns = source.spec.schema.fields().iter();
+    let columns: Vec<String> = columns.map(|field| quoted(field.name())).collect();
+    let places = source.input.place_fields();
+    let place = |at: usize| quoted(&place_name(places[at].name()));
+    Settled::new(
+        &quoted(all),
+        &columns.join(", "),
+        &place(changes.partition),
+        &place(changes.position),
+    )
+}
+
+/// The name of the view with the unmatched changes of a source.
+fn unmatched_name(source: &str) -> String {
+    format!("tidewater: unmatched {source}")
+}
+
+/// The rows of `relation` from the last one that deletes their `key` on.
+fn since_deletion(relation: &str, key: &str, deleted: &str, offset: &str) -> String {
+    let last = quoted("tidewater: deletion");
+    format!(
+        "SELECT * EXCEPT ({last}) FROM (SELECT *, max(CASE WHEN {deleted} THEN {offset} END) OVER (PARTITION BY {key}) \
+         AS {last} FROM {relation}) WHERE {last} IS NULL OR {offset} >= {last}"
+    )
+}
+
 /// SQL for the rows of `relation` that are last in these orders among rows with equal `key`.
 fn last(relation: &str, key: &str, orders: &[String]) -> String {
     let orders: Vec<String> = orders
         .iter()
-        .map(|place| format!("{} DESC", quoted(place)))
+        .map(|order| format!("{order} DESC NULLS LAST"))
         .collect();
     let orders = orders.join(", ");
     let place = quoted("tidewater: place");

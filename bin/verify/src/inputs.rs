@@ -144,15 +144,6 @@ impl KeptInput {
         while let Some(dealt) = next(reader).map_err(failed)? {
             for decoded in dealt.piece {
                 let decoded = decoded.map_err(failed)?;
-                if decoded
-                    .retracted
-                    .as_ref()
-                    .is_some_and(|rows| rows.num_rows() > 0)
-                {
-                    let name = &self.spec.name;
-                    let message = format!("source {name}: messages retract rows");
-                    return Err(DataFusionError::NotImplemented(message));
-                }
                 if decoded.batch.num_rows() > 0 && !send(self.widen(&decoded)) {
                     return Ok(());
                 }

@@ -18,6 +18,7 @@ mod inputs;
 
 mod pair;
 mod report;
+mod settled;
 mod ties;
 mod work;
 

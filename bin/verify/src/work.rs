@@ -4,23 +4,23 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use tidewater_engine::file::sink::{Fault, FoundFile, PublishedTable, rejected_to_batch};
-use tidewater_engine::job::CreateView;
 use tidewater_engine::sink::{Encoding, TableSpec};
-use tidewater_engine::{Inspection, Job, LATE_TABLE, Open};
+use tidewater_engine::{Inspection, Job, LATE_TABLE, Open, UnmatchedPlaces};
 
 use crate::compare::{BucketSums, RowConversion, Side};
 use crate::datafusion_job::{DataFusionJob, failed};
 use crate::inputs::KeptInput;
 use crate::report::{self, Verdict};
-use tidewater_cli::args::{StateArgs, VerifyArgs};
+use tidewater_cli::args::VerifyArgs;
 use tidewater_cli::command_line::quoted;
 use tidewater_cli::display::count;
 use tidewater_cli::failure::Failure;
+use tidewater_cli::job::{LoadedJob, LoadedState};
 use tidewater_cli::progress::{self, ProgressMode, Sample, Unit};
 use tidewater_cli::{cores, job, output};
 
@@ -54,12 +54,25 @@ impl ExpectedRows {
     }
 }
 
+/// How often a table is verified again that was changed meanwhile.
+const ATTEMPTS: usize = 20;
+
+/// How often, and how long at a time, a run is waited for that is bringing tables to their places.
+const TRIES: u32 = 400;
+const PAUSE: Duration = Duration::from_millis(25);
+
+/// One commit of the state.
+struct Snapshot {
+    inspection: Inspection,
+    inputs: Vec<Arc<KeptInput>>,
+}
+
 /// State that the threads share.
 struct Verification<'a> {
-    job: &'a Job,
-    views: &'a BTreeMap<String, CreateView>,
-    inspection: &'a Inspection,
-    inputs: Vec<Arc<KeptInput>>,
+    state: &'a LoadedState,
+    /// Threads that decode an input.
+    decoders: usize,
+    snapshot: Snapshot,
     tables: Vec<VerifiedTable>,
     /// Number of tables that were begun.
     begun: AtomicUsize,
@@ -69,17 +82,22 @@ struct Verification<'a> {
 /// Runs the command.
 pub fn run(args: &VerifyArgs) -> Result<(), Failure> {
     let started = Instant::now();
-    let (job, views) = job::load_with_views(&args.state.job)?;
-    let inspection = Inspection::open(&job, &args.state.state, args.state.wait)?;
-    check_state(&job, &inspection, &args.state)?;
-    let tables = tables(&job, &inspection, &args.tables)?;
+    let (state_args, wanted) = args.state.with_words(args.tables.clone());
+    let state = job::load_state(&state_args)?;
+    let job = &state.job.job;
+    let inspection = inspect(&state)?;
+    check_state(&state, &inspection)?;
+    let tables = tables(job, &inspection, &wanted)?;
     let workers = cores::or_all(args.workers);
     let threads = workers.min(tables.len());
+    let decoders = workers / threads.max(1);
     let work = Verification {
-        inputs: inputs(&job, &inspection, workers / threads.max(1))?,
-        job: &job,
-        views: &views,
-        inspection: &inspection,
+        decoders,
+        snapshot: Snapshot {
+            inputs: inputs(job, &inspection, decoders)?,
+            inspection,
+        },
+        state: &state,
         tables,
         begun: AtomicUsize::new(0),
         done: Mutex::default(),
@@ -92,7 +110,8 @@ pub fn run(args: &VerifyArgs) -> Result<(), Failure> {
         unit: Unit::Tables,
         ..Sample::default()
     };
-    let title = format!("verifying {} at epoch {}", job.name, inspection.state.epoch);
+    let epoch = work.snapshot.inspection.state.epoch;
+    let title = format!("verifying {} at epoch {epoch}", job.name);
     progress::watch(
         ProgressMode::choose(args.quiet, false),
         &title,
@@ -108,33 +127,49 @@ pub fn run(args: &VerifyArgs) -> Result<(), Failure> {
     let verdicts = std::mem::take(&mut *work.lock());
     let verdicts = verdicts.into_values().collect::<Result<Vec<_>, _>>()?;
     let seconds = started.elapsed().as_secs_f64();
-    let epoch = inspection.state.epoch;
     if args.state.json {
         output::print(&format!("{}\n", report::to_json(&verdicts, epoch, seconds)))?;
     } else {
         output::print(&report::to_text(&verdicts, epoch, seconds, args.quiet))?;
     }
-    let wrong = verdicts
-        .iter()
-        .filter(|verdict| !verdict.is_right())
-        .count();
+    conclude(&verdicts, &state)
+}
+
+/// Fails when a table is not what it should be.
+fn conclude(verdicts: &[Verdict], state: &LoadedState) -> Result<(), Failure> {
+    let wrong = verdicts.iter().filter(|verdict| !verdict.is_right());
+    let wrong = wrong.count();
     if wrong == 0 {
         return Ok(());
     }
     let foreign = verdicts.iter().any(|verdict| verdict.has_foreign_files);
     Err(Failure::failed(format!(
         "{wrong} of {} {} not what the kept inputs give; {}",
-        count(total, "table"),
+        count(verdicts.len() as u64, "table"),
         if wrong == 1 { "is" } else { "are" },
-        advice(args, foreign)
+        advice(state, foreign)
     )))
 }
 
+/// The last commit whose tables are in their places.
+fn inspect(state: &LoadedState) -> Result<Inspection, Failure> {
+    let mut tries = 0;
+    loop {
+        let inspection = Inspection::open(&state.job.job, &state.path)?;
+        let is_moving = inspection.is_half_done()? && inspection.writer().is_some();
+        if !is_moving || tries >= TRIES {
+            return Ok(inspection);
+        }
+        std::thread::sleep(PAUSE);
+        tries += 1;
+    }
+}
+
 /// Advice about tables that differ.
-fn advice(args: &VerifyArgs, foreign: bool) -> String {
+fn advice(state: &LoadedState, foreign: bool) -> String {
     let rebuild = format!(
         "`{} --rebuild` rebuilds all tables from the kept inputs",
-        run_command(&args.state)
+        run_command(state)
     );
     if foreign {
         format!(
@@ -146,21 +181,22 @@ fn advice(args: &VerifyArgs, foreign: bool) -> String {
 }
 
 /// The command that runs the job on the state, for a shell.
-fn run_command(args: &StateArgs) -> String {
+fn run_command(state: &LoadedState) -> String {
+    let declared = &state.job.declared;
     let mut words = vec![
         "tidewater run".to_owned(),
-        quoted(&args.job.job.to_string_lossy()),
+        quoted(&declared.path.to_string_lossy()),
     ];
-    for (name, value) in &args.job.settings {
+    for (name, value) in &declared.settings {
         words.push(format!("--set {}", quoted(&format!("{name}={value}"))));
     }
-    words.push(format!("--state {}", quoted(&args.state.to_string_lossy())));
+    words.push(format!("--state {}", quoted(&state.path.to_string_lossy())));
     words.join(" ")
 }
 
 /// Refuses a state that a run would first have to change.
-fn check_state(job: &Job, inspection: &Inspection, args: &StateArgs) -> Result<(), Failure> {
-    let run = format!("`{}`", run_command(args));
+fn check_state(state: &LoadedState, inspection: &Inspection) -> Result<(), Failure> {
+    let run = format!("`{}`", run_command(state));
     if inspection.state.epoch == 0 {
         return Err(Failure::failed(format!(
             "there is no commit to verify yet; {run} makes one"
@@ -171,7 +207,7 @@ fn check_state(job: &Job, inspection: &Inspection, args: &StateArgs) -> Result<(
             "the last commit is half finished: {run} finishes it, then verify"
         )));
     }
-    let outdated = inspection.outdated(job)?;
+    let outdated = inspection.outdated(&state.job.job)?;
     if outdated.is_empty() {
         return Ok(());
     }
@@ -240,10 +276,15 @@ impl Verification<'_> {
         self.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn oracle(&self, snapshot: &Snapshot) -> Result<DataFusionJob, String> {
+        let LoadedJob { job, views, .. } = &self.state.job;
+        let oracle = DataFusionJob::new(job, views, &snapshot.inputs);
+        oracle.map_err(|error| format!("DataFusion does not plan this job: {error}"))
+    }
+
     /// Verifies tables until none is left.
     fn until_done(&self) {
-        let oracle = DataFusionJob::new(self.job, self.views, &self.inputs);
-        let oracle = oracle.map_err(|error| format!("DataFusion does not plan this job: {error}"));
+        let oracle = self.oracle(&self.snapshot);
         loop {
             let number = self.begun.fetch_add(1, Ordering::Relaxed);
             let Some(table) = self.tables.get(number) else {
@@ -257,37 +298,78 @@ impl Verification<'_> {
         }
     }
 
+    /// Verifies a table: as of the snapshot, or of a later commit where the table was changed meanwhile.
     fn verify(&self, oracle: &DataFusionJob, table: &VerifiedTable) -> Result<Verdict, Failure> {
+        if let Some(verdict) = self.attempt(&self.snapshot, oracle, table)? {
+            return Ok(verdict);
+        }
+        let job = &self.state.job.job;
+        let name = table.spec.name.to_string();
+        for _ in 1..ATTEMPTS {
+            let inspection = inspect(self.state)?;
+            let tables = tables(job, &inspection, std::slice::from_ref(&name))?;
+            let snapshot = Snapshot {
+                inputs: inputs(job, &inspection, self.decoders)?,
+                inspection,
+            };
+            let oracle = self.oracle(&snapshot).map_err(Failure::failed)?;
+            for table in &tables {
+                if let Some(verdict) = self.attempt(&snapshot, &oracle, table)? {
+                    return Ok(verdict);
+                }
+            }
+        }
+        Err(Failure::failed(format!(
+            "{name} was changed {ATTEMPTS} times while it was read: verify it when it is committed less often"
+        )))
+    }
+
+    /// Verifies a table as of a snapshot; `None` when it was changed meanwhile.
+    fn attempt(
+        &self,
+        snapshot: &Snapshot,
+        oracle: &DataFusionJob,
+        table: &VerifiedTable,
+    ) -> Result<Option<Verdict>, Failure> {
+        let name = &table.spec.name;
         let published = PublishedTable::new(Arc::clone(&table.spec), table.shadow.clone())?;
-        let files = published.files(&self.inspection.partitions(&table.spec.name)?)?;
+        let files = published.files(&snapshot.inspection.partitions(name)?)?;
         let mut verdict = Verdict::new(Arc::clone(&table.spec), published.schema());
         verdict.faults = faults(&table.spec, &files);
         verdict.has_foreign_files = files.iter().any(|file| file.fault == Some(Fault::Foreign));
         if let ExpectedRows::Undetermined(why) = &table.rows {
             verdict.unknown = Some(why.clone());
-            return Ok(verdict);
+            let is_same = !snapshot.inspection.has_moved_on(name)?;
+            return Ok(is_same.then_some(verdict));
         }
         let encoder = RowConversion::new(published.schema())?;
-        let mut expected = BucketSums::new();
-        self.expected(oracle, table, |batch| {
-            let stored = table.rows.determined(published.to_stored(&batch)?)?;
-            Ok(expected.add(&encoder, Side::Expected, &stored)?)
-        })?;
+        // What is published comes first: it may change, what is kept does not.
         let paths = readable(table, files);
-        let (sums, paths) = found(&published, table, &encoder, &expected, paths, &mut verdict);
+        let (mut sums, paths) = found(&published, table, &encoder, paths, &mut verdict);
+        if snapshot.inspection.has_moved_on(name)? {
+            return Ok(None);
+        }
+        self.expected(snapshot, oracle, table, |batch| {
+            let stored = table.rows.determined(published.to_stored(&batch)?)?;
+            Ok(sums.add(&encoder, Side::Expected, &stored)?)
+        })?;
         (verdict.rows_expected, verdict.rows_found) = sums.rows();
         let Some(mut rows) = sums.differing() else {
-            return Ok(verdict);
+            return Ok(Some(verdict));
         };
-        self.expected(oracle, table, |batch| {
+        self.expected(snapshot, oracle, table, |batch| {
             let stored = table.rows.determined(published.to_stored(&batch)?)?;
             Ok(rows.add(&encoder, Side::Expected, &stored)?)
         })?;
-        for path in &paths {
+        let read = paths.iter().try_for_each(|path| {
             published.read(path, |batch| {
                 Ok::<_, Failure>(rows.add(&encoder, Side::Found, &table.rows.determined(batch)?)?)
-            })?;
+            })
+        });
+        if snapshot.inspection.has_moved_on(name)? {
+            return Ok(None);
         }
+        read?;
         (verdict.missing, verdict.surplus) = rows.totals();
         verdict.is_all = rows.is_all;
         let missing = rows.first(&encoder, 1, PAIRED_MAX)?;
@@ -299,12 +381,13 @@ impl Verification<'_> {
                 .map_err(|error| failed(&error))?,
             _ => false,
         };
-        Ok(verdict)
+        Ok(Some(verdict))
     }
 
     /// The rows that the table should have.
     fn expected(
         &self,
+        snapshot: &Snapshot,
         oracle: &DataFusionJob,
         table: &VerifiedTable,
         mut take: impl FnMut(RecordBatch) -> Result<(), Failure>,
@@ -313,8 +396,21 @@ impl Verification<'_> {
             let columns = table.spec.schema.fields().iter();
             return oracle.rows(relation, columns.map(|field| field.name().clone()), take);
         }
-        for input in &self.inputs {
+        for input in &snapshot.inputs {
             input.rejected(|rejected| take(rejected_to_batch(rejected)?))?;
+        }
+        for source in &self.state.job.job.sources {
+            let changes = source.input.changes();
+            if let Some(changes) = changes.filter(|_| source.primary_key.is_empty()) {
+                let width = source.spec.schema.fields().len();
+                let places = UnmatchedPlaces::new(
+                    &source.spec.name,
+                    &changes.log,
+                    width + changes.partition,
+                    width + changes.position,
+                );
+                oracle.unmatched(source, |batch| take(places.quarantined(&batch)?))?;
+            }
         }
         Ok(())
     }
@@ -354,12 +450,11 @@ fn found(
     published: &PublishedTable,
     table: &VerifiedTable,
     encoder: &RowConversion,
-    expected: &BucketSums,
     mut paths: Vec<PathBuf>,
     verdict: &mut Verdict,
 ) -> (BucketSums, Vec<PathBuf>) {
     loop {
-        let mut sums = expected.clone();
+        let mut sums = BucketSums::new();
         let mut unreadable = None;
         for (number, path) in paths.iter().enumerate() {
             let read = published.read(path, |batch| {

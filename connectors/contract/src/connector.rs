@@ -74,9 +74,14 @@ pub trait Source: Debug + Send + Sync {
         Vec::new()
     }
 
-    /// The place columns, which say where a row comes from. In a source with a primary key, they follow the row's own
-    /// columns.
+    /// The place columns, which say where a row comes from. In a source with a primary key, or of
+    /// [changes](Self::changes), they follow the row's own columns.
     fn place_fields(&self) -> Vec<FieldRef>;
+
+    /// The changes that the rows of a source without a primary key are; `None` where rows are rows.
+    fn changes(&self) -> Option<ChangePlaces> {
+        None
+    }
 
     /// Which of the rows with one key counts.
     fn key_order(&self) -> KeyOrder;
@@ -165,6 +170,18 @@ pub struct LatestRound {
     pub order: Vec<usize>,
     /// Whether rows are never retracted, so that smaller ones are forgotten.
     pub is_append_only: bool,
+}
+
+/// Where changes are: each row of the source inserts a row, or retracts one that is equal and was inserted before. All
+/// declared columns are read. Columns are indices among the place columns, both BIGINT.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangePlaces {
+    /// The partition. Changes of different partitions have no order.
+    pub partition: usize,
+    /// The place in its partition: twice the change's offset, and one more for a row that is inserted.
+    pub position: usize,
+    /// What is partitioned, such as a topic.
+    pub log: String,
 }
 
 /// The range to read, for a source whose rows have offsets.

@@ -69,14 +69,12 @@ pub struct Rejected {
     pub raw: String,
 }
 
-/// Some rows of a piece. The rows of `batch`, `retracted` and `rejected` together are those that were read.
+/// Some rows of a piece. The rows of `batch` and `rejected` together are those that were read.
 #[derive(Clone, Debug)]
 pub struct Decoded {
     /// The rows that decoded, with the projected columns of the source. Text columns may be
     /// [dictionaries](SourceSpec::dictionaries).
     pub batch: RecordBatch,
-    /// Rows that the input retracts, such as the row before a change.
-    pub retracted: Option<RecordBatch>,
     /// The rows that did not decode.
     pub rejected: Vec<Rejected>,
     /// The place of each row of `batch`, if the source asks for it. For text, the offset of the row's first byte in

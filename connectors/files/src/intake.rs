@@ -245,7 +245,6 @@ impl FileIntake {
         let rejected = verdict::row_of(&self.spec.name, &name, set_aside);
         Box::new(iter::once(Ok(Decoded {
             batch: RecordBatch::new_empty(self.source.decoded_schema(&self.spec)),
-            retracted: None,
             rejected: vec![rejected],
             ordinals: None,
             places: None,

@@ -284,7 +284,6 @@ impl<F: TextFormat> TextReader<F> {
         let batch = RecordBatch::new_empty(Arc::clone(&self.schema));
         let decoded = Decoded {
             batch,
-            retracted: None,
             rejected: vec![rejected],
             ordinals: self.ordinals.then(Vec::new),
             places: None,

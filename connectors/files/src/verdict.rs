@@ -278,7 +278,6 @@ mod tests {
         });
         Decoded {
             batch: RecordBatch::try_new(Arc::new(schema), vec![numbers]).unwrap(),
-            retracted: None,
             rejected: rejected.collect(),
             ordinals: None,
             places: None,

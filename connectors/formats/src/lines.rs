@@ -278,7 +278,6 @@ impl DecodeText for FileLines {
         }
         Decoded {
             batch,
-            retracted: None,
             rejected,
             ordinals,
             places: None,

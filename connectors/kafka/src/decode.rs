@@ -7,7 +7,8 @@
 //! 3. No message needs an allocation of its own, unless it is rejected.
 //!
 //! With a primary key, rows are upserts. Each row has its [place](place_fields). A row whose `deleted` is true says
-//! that its key is gone, and has only the columns of the key.
+//! that its key is gone, and has only the columns of the key. Without a key, Debezium changes are rows that are
+//! inserted and rows that are retracted, each with its [place](change_fields).
 
 mod keys;
 mod metadata;
@@ -29,7 +30,7 @@ use self::keys::Keys;
 use self::metadata::metadata;
 use self::parts::{Part, Parts};
 use super::options::Envelope;
-use super::{KafkaSource, Location, Messages, Metadata, place_fields};
+use super::{KafkaSource, Location, Messages, Metadata};
 use tidewater_contract::error::SourceError;
 use tidewater_contract::source::{DecodeRecords, Decoded, Rejected, RowPlaces, SourceSpec};
 
@@ -48,6 +49,8 @@ pub struct MessageDecoder {
     payload: Box<dyn DecodeRecords>,
     /// Decoders of keys, for a source with a primary key.
     keys: Option<Keys>,
+    /// Whether rows have the places of changes.
+    is_of_changes: bool,
     /// Whether decoded batches have offsets.
     ordinals: bool,
 }
@@ -81,12 +84,11 @@ struct Refused {
     reason: String,
 }
 
-/// The columns of a Kafka source as they enter the graph: the columns that are read and, with a primary key,
-/// [`place_fields`]. With a primary key, all columns but the key's may be NULL, since they are NULL in rows that
-/// delete a key.
+/// The columns of a Kafka source as they enter the graph: the columns that are read and the source's place columns.
+/// With a primary key, all columns but the key's may be NULL, since they are NULL in rows that delete a key.
 pub fn incoming_schema(spec: &SourceSpec) -> SchemaRef {
-    let key = KafkaSource::of(spec).map(|kafka| kafka.key.as_slice());
-    let key = key.unwrap_or_default();
+    let kafka = KafkaSource::of(spec);
+    let key = kafka.map(|kafka| kafka.key.as_slice()).unwrap_or_default();
     let projected = spec.projection.iter().filter_map(|index| {
         let field = spec.schema.fields().get(*index)?;
         if key.is_empty() || key.contains(index) {
@@ -94,7 +96,7 @@ pub fn incoming_schema(spec: &SourceSpec) -> SchemaRef {
         }
         Some(Arc::new(field.as_ref().clone().with_nullable(true)))
     });
-    let places = place_fields().into_iter().filter(|_| !key.is_empty());
+    let places = kafka.map(KafkaSource::places).unwrap_or_default();
     Arc::new(Schema::new(projected.chain(places).collect::<Vec<_>>()))
 }
 
@@ -121,6 +123,7 @@ impl MessageDecoder {
             columns: columns(spec, kafka),
             payload: payload::decoder(spec, kafka)?,
             keys,
+            is_of_changes: kafka.is_of_changes(),
             ordinals: spec.ordinals,
         })
     }
@@ -144,41 +147,29 @@ impl MessageDecoder {
     fn try_decode(&self, messages: &Messages) -> Result<Decoded, ArrowError> {
         let mut parts = Parts::of(messages, self.envelope, self.keys.as_ref());
         let rows = self.rows(messages, &parts.rows, &mut parts.refused)?;
-        let (gone, deleted) = match &self.keys {
-            None => (
-                self.rows(messages, &parts.before, &mut parts.refused)?,
-                Vec::new(),
-            ),
-            Some(keys) => (
-                Rows::none(),
-                self.deleted(messages, keys, &rows, &mut parts)?,
-            ),
+        let gone = match &self.keys {
+            None => vec![self.rows(messages, &parts.before, &mut parts.refused)?],
+            Some(keys) => self.deleted(messages, keys, &rows, &mut parts)?,
         };
         let mut refused = parts.refused;
         refused.sort_by_key(|refused| refused.message);
         refused.dedup_by_key(|refused| refused.message);
         let mut batches = Vec::new();
         let mut offsets = Vec::new();
-        let deleted = deleted.into_iter().map(|rows| (rows, true));
-        for (rows, deleted) in std::iter::once((rows, false)).chain(deleted) {
+        let gone = gone.into_iter().map(|rows| (rows, true));
+        for (rows, is_gone) in std::iter::once((rows, false)).chain(gone) {
             let rows = rows.without(&refused)?;
             let of = rows.messages.iter().filter_map(|at| messages.get(*at));
             offsets.extend(of.map(|message| message.offset.cast_unsigned()));
-            batches.push(self.batch(messages, rows, deleted)?);
+            batches.push(self.batch(messages, rows, is_gone)?);
         }
         batches.retain(|batch| batch.num_rows() > 0);
         let batch = match batches.as_slice() {
             [one] => one.clone(),
             all => concat_batches(&self.schema, all)?,
         };
-        let retracted = if gone.messages.is_empty() {
-            None
-        } else {
-            Some(self.batch(messages, gone.without(&refused)?, false)?)
-        };
         Ok(Decoded {
             batch,
-            retracted: retracted.filter(|batch| batch.num_rows() > 0),
             rejected: self.rejected(messages, refused),
             ordinals: self.ordinals.then(|| offsets.clone()),
             places: Some(RowPlaces {
@@ -262,23 +253,32 @@ impl MessageDecoder {
         columns.map(|(at, _)| at).collect()
     }
 
-    /// Rows as a batch, with place columns if the source has a key.
+    /// Rows as a batch, with place columns if the source has some. `is_gone` tells whether the rows are deleted or
+    /// retracted.
     fn batch(
         &self,
         messages: &Messages,
         mut rows: Rows,
-        deleted: bool,
+        is_gone: bool,
     ) -> Result<RecordBatch, ArrowError> {
         let count = rows.messages.len();
-        if self.keys.is_some() {
-            let of = || rows.messages.iter().filter_map(|at| messages.get(*at));
+        let of = || rows.messages.iter().filter_map(|at| messages.get(*at));
+        if self.is_of_changes {
+            let inserts = i64::from(!is_gone);
+            let positions = of().map(|message| 2 * message.offset + inserts);
+            let places: [ArrayRef; 2] = [
+                Arc::new(Int64Array::from(vec![i64::from(messages.partition); count])),
+                Arc::new(Int64Array::from_iter_values(positions)),
+            ];
+            rows.columns.extend(places);
+        } else if self.keys.is_some() {
             let timestamps = of().map(|message| message.timestamp_ms);
             let offsets = of().map(|message| message.offset);
             let places: [ArrayRef; 4] = [
                 Arc::new(Int64Array::from_iter_values(timestamps)),
                 Arc::new(Int32Array::from(vec![messages.partition; count])),
                 Arc::new(Int64Array::from_iter_values(offsets)),
-                Arc::new(BooleanArray::from(vec![deleted; count])),
+                Arc::new(BooleanArray::from(vec![is_gone; count])),
             ];
             rows.columns.extend(places);
         }
@@ -340,13 +340,6 @@ fn columns(spec: &SourceSpec, kafka: &KafkaSource) -> Vec<Column> {
 }
 
 impl Rows {
-    fn none() -> Self {
-        Self {
-            columns: Vec::new(),
-            messages: Vec::new(),
-        }
-    }
-
     /// The rows for which `keep` is true.
     fn retain(self, keep: Vec<bool>) -> Result<Self, ArrowError> {
         let mut kept = keep.iter();

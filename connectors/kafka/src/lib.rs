@@ -60,10 +60,32 @@ pub struct KafkaSource {
 }
 
 impl KafkaSource {
+    /// The columns that follow a row's own.
+    fn places(&self) -> Vec<FieldRef> {
+        if !self.key.is_empty() {
+            place_fields().to_vec()
+        } else if self.is_of_changes() {
+            change_fields().to_vec()
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// Whether messages are changes, each of which inserts rows and retracts rows.
+    fn is_of_changes(&self) -> bool {
+        self.key.is_empty() && self.options.envelope == options::Envelope::Debezium
+    }
+
     /// The topic of a source; `None` if the source is not in Kafka.
     fn of(spec: &SourceSpec) -> Option<&Self> {
         spec.source.as_deref()?.as_any().downcast_ref()
     }
+}
+
+/// The columns that say where a change comes from, of a source of changes without a primary key: the message's partition,
+/// and twice its offset, and one more for a row that is inserted.
+pub fn change_fields() -> [FieldRef; 2] {
+    ["partition", "position"].map(|name| Arc::new(Field::new(name, DataType::Int64, false)))
 }
 
 /// The place columns of a source with a primary key, in the order in which they follow the row's own columns: the

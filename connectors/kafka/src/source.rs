@@ -11,26 +11,26 @@ use std::sync::Arc;
 use arrow::datatypes::{FieldRef, SchemaRef};
 use serde_json::{Map, Value, json};
 use tidewater_contract::connector::{
-    KeyOrder, LatestRound, OffsetBound, ReadBounds, Source, SourceConnector, SourceSession,
-    SourceState,
+    ChangePlaces, KeyOrder, LatestRound, OffsetBound, ReadBounds, Source, SourceConnector,
+    SourceSession, SourceState,
 };
 use tidewater_contract::declaration::{
     DeclarationError, DeclarationPart, ParsedSource, SourceDeclaration,
 };
-use tidewater_contract::error::SourceError;
+use tidewater_contract::error::{OptionError, SourceError};
 use tidewater_contract::source::{Reader, SourceSpec};
 use tidewater_contract::status::{KeptContent, PendingInput, SourceStatus};
 use tidewater_formats::options::{Gate, ON_ERROR, OnError};
 
 use self::session::TopicSession;
+use super::KafkaSource;
 use super::decode::incoming_schema;
 use super::location::Location;
 use super::log::LogReader;
-use super::options::{Envelope, KafkaOptions};
+use super::options::{Envelope, KafkaOptions, Metadata};
 use super::position::{PartitionPosition, StreamPosition};
 use super::reader::Until;
 use super::stream::Stream;
-use super::{KafkaSource, place_fields};
 
 /// The key of the only entry of a topic's checkpoint.
 const POSITION: &str = "";
@@ -78,16 +78,35 @@ impl SourceConnector for KafkaSources {
             let hint = "declare the PRIMARY KEY, or leave the option out";
             return Err(vec![DeclarationError::new(part, message, hint)]);
         }
+        let source = KafkaSource {
+            location,
+            options,
+            key: declaration.primary_key.to_vec(),
+        };
+        check_columns(&source).map_err(|error| vec![error.into()])?;
         Ok(ParsedSource {
             location: declaration.location.to_owned(),
             format_options,
             dictionaries: false,
-            source: Arc::new(KafkaSource {
-                location,
-                options,
-                key: declaration.primary_key.to_vec(),
-            }),
+            source: Arc::new(source),
         })
+    }
+}
+
+/// A change retracts the row before it, and does not say in which message that came.
+fn check_columns(source: &KafkaSource) -> Result<(), OptionError> {
+    let differs =
+        |of: &Metadata| !matches!(of, Metadata::Key | Metadata::Partition | Metadata::Topic);
+    let mut columns = source.options.columns.iter();
+    match columns.find(|(_, of)| source.is_of_changes() && differs(of)) {
+        None => Ok(()),
+        Some((name, _)) => Err(OptionError {
+            option: format!("column.{name}"),
+            message: "differs from message to message, and a change does not say which message brought the row that it \
+                      retracts"
+                .to_owned(),
+            hint: Some("declare PRIMARY KEY (…), or leave the column out".to_owned()),
+        }),
     }
 }
 
@@ -112,7 +131,16 @@ impl Source for KafkaSource {
     }
 
     fn place_fields(&self) -> Vec<FieldRef> {
-        place_fields().to_vec()
+        self.places()
+    }
+
+    fn changes(&self) -> Option<ChangePlaces> {
+        let [partition, position] = [0, 1];
+        self.is_of_changes().then(|| ChangePlaces {
+            partition,
+            position,
+            log: self.location.topic.clone(),
+        })
     }
 
     /// Within a partition, the message with the greater offset is later. A key can be in several partitions, for

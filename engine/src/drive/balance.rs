@@ -1,8 +1,9 @@
 //! The balance that every run checks before anything is published: no row is lost, none is made up.
 //!
-//! *Rows read = rows that entered the dataflow + rows of the quarantine table.* Readers count rows as they decode them;
-//! the dataflow counts what enters it; the quarantine table is counted as it is written. All three are signed: a
-//! delivery that is retracted counts as less, and so does what a row retracts by itself (an update of Debezium).
+//! *Rows read = rows that entered the dataflow + rows of the quarantine table - rows that the dataflow sent there.* Readers
+//! count rows as they decode them; the dataflow counts what enters it and what it sends to the quarantine (changes that retract
+//! a row that was never inserted); the quarantine table is counted as it is written. All are signed: a delivery that is
+//! retracted counts as less.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -10,17 +11,19 @@ use super::RunError;
 use super::graph::Epoch;
 use super::ingest::Intake;
 
-/// The three terms, signed.
+/// The terms, signed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Balance {
     read: i64,
     entered: i64,
     quarantined: i64,
+    /// Of these, those that had entered the dataflow.
+    sent: i64,
 }
 
 impl Balance {
     fn check(self) -> Result<(), RunError> {
-        if self.read == self.entered + self.quarantined {
+        if self.read == self.entered + self.quarantined - self.sent {
             return Ok(());
         }
         Err(RunError::Unbalanced {
@@ -40,6 +43,7 @@ pub fn check(epoch: &Epoch, rows_quarantined: i64) -> Result<(), RunError> {
         read: epoch.intakes.iter().map(|intake| net_rows(intake)).sum(),
         entered: epoch.counts.entered.load(Ordering::Relaxed),
         quarantined: rows_quarantined,
+        sent: epoch.counts.unmatched.load(Ordering::Relaxed),
     };
     balance.check()
 }
@@ -49,14 +53,13 @@ fn net_rows(intake: &Intake) -> i64 {
     let counts = intake.counts.iter();
     let counts = counts.map(|count| {
         let load = |rows: &AtomicI64| rows.load(Ordering::Relaxed);
-        // What is retracted was read as well.
-        let net = load(&count.read) - 2 * load(&count.retracted);
         // Of what is read again for a view alone, rejected rows are in the quarantine already.
-        net - if intake.quarantines {
-            0
-        } else {
-            load(&count.rejected)
-        }
+        load(&count.read)
+            - if intake.quarantines {
+                0
+            } else {
+                load(&count.rejected)
+            }
     });
     let net: i64 = counts.sum();
     net * intake.sign.diff()

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use tidewater_connectors::file::sink::{DEFAULT_SHARD_BYTES, Run, Staging, TableShard};
@@ -21,11 +21,13 @@ use timely::worker::Worker;
 
 use super::ingest::{Intake, Share};
 use super::late::late_rows;
+use super::progress::Counters;
 use super::tables::{Origin, PerTable, Table};
+use super::unmatched::UnmatchedPlaces;
 use super::{Progress, keep};
 use crate::plan::PlannedView;
 use crate::plan::retain::to_time;
-use crate::render::{LateRows, RenderContext, RetainedWindows, render};
+use crate::render::{LateRows, RenderContext, RetainedWindows, UnmatchedChanges, render};
 use crate::state::Reading;
 
 /// How long an idle worker sleeps before it checks for faults of others.
@@ -91,8 +93,8 @@ impl GraphSet {
 pub struct RowCounts {
     /// Rows that entered the dataflow: inserted minus retracted.
     pub entered: AtomicI64,
-    /// Rows of windows that are final.
-    pub late: AtomicU64,
+    /// Changes that turned out to be unmatched, less those that found their row after all.
+    pub unmatched: AtomicI64,
 }
 
 /// State shared by the workers.
@@ -199,10 +201,16 @@ impl Epoch {
             emits_constants: graph == Graph::Rebuilt,
             faults: &self.faults,
         };
-        let late = render(scope, &plan.views, &mut relations, &context);
+        let set_aside = render(scope, &plan.views, &mut relations, &context);
         if let Some(shard) = &shards.late {
-            for late in late {
+            for late in set_aside.late {
                 self.egress_late(late, Rc::clone(shard));
+            }
+        }
+        for unmatched in set_aside.unmatched {
+            // Where a view is built anew alone, the quarantine has them already.
+            if self.state.is_none() || plan.keeps.contains(&unmatched.source) {
+                self.egress_unmatched(unmatched, Rc::clone(&shards.quarantine));
             }
         }
         for (table, shard) in self.tables.iter().zip(shards.iter()) {
@@ -269,15 +277,13 @@ impl Epoch {
             horizon,
             rows,
         } = late;
-        let (faults, counts) = (self.faults.clone(), Arc::clone(&self.counts));
+        let faults = self.faults.clone();
         rows.sink(
             Pipeline,
             &format!("{view}: late rows"),
             move |(input, _)| {
                 input.for_each(|_, deltas| {
                     for delta in deltas.drain(..) {
-                        let rows = u64::try_from(delta.batch.num_rows()).unwrap_or(u64::MAX);
-                        counts.late.fetch_add(rows, Ordering::Relaxed);
                         let open = to_time(horizon, delta.batch.column(column).data_type());
                         let batch = open.and_then(|open| late_rows(&view, &delta, column, &open));
                         if let (Some(batch), Some(shard)) =
@@ -289,6 +295,35 @@ impl Epoch {
                 });
             },
         );
+    }
+
+    /// Puts unmatched changes into the worker's shard of the quarantine.
+    fn egress_unmatched(&self, unmatched: UnmatchedChanges<'_>, shard: Shard) {
+        let places = UnmatchedPlaces::of(&unmatched);
+        let name = format!("{}: unmatched changes", unmatched.source);
+        let (faults, counts) = (self.faults.clone(), Arc::clone(&self.counts));
+        let progress = self.progress.clone();
+        unmatched
+            .rows
+            .sink(Pipeline, &name.clone(), move |(input, _)| {
+                input.for_each(|_, deltas| {
+                    for delta in deltas.drain(..) {
+                        let Some(batch) = faults.catch(&name, places.quarantined(&delta.batch))
+                        else {
+                            continue;
+                        };
+                        let (rows, sign) = (batch.num_rows(), delta.sign.diff());
+                        if sign > 0 {
+                            Counters::add(&progress.rows_rejected, rows as u64);
+                        }
+                        let signed = i64::try_from(rows).unwrap_or(i64::MAX) * sign;
+                        counts.unmatched.fetch_add(signed, Ordering::Relaxed);
+                        if let Some(shard) = shard.borrow_mut().as_mut().filter(|_| rows > 0) {
+                            faults.catch(&name, shard.push(&batch, sign));
+                        }
+                    }
+                });
+            });
     }
 
     /// Puts a relation's changes into the worker's shard of the table.

@@ -82,12 +82,10 @@ pub struct Count {
     pub read: AtomicI64,
     /// Rejected.
     pub rejected: AtomicI64,
-    /// Retracted by what was decoded.
-    pub retracted: AtomicI64,
 }
 
 impl Count {
-    fn add(&self, change: RowChange, read: u64, rejected: u64, retracted: u64) {
+    fn add(&self, change: RowChange, read: u64, rejected: u64) {
         let sign = match change {
             RowChange::Insert => 1,
             RowChange::Retract => -1,
@@ -97,7 +95,6 @@ impl Count {
         };
         add(&self.read, read);
         add(&self.rejected, rejected);
-        add(&self.retracted, retracted);
     }
 }
 
@@ -289,10 +286,9 @@ impl Share {
         };
         let count = |rows: usize| u64::try_from(rows).unwrap_or(u64::MAX);
         let rejected = count(decoded.rejected.len());
-        let retracted = count(decoded.retracted.as_ref().map_or(0, RecordBatch::num_rows));
-        let rows = count(decoded.batch.num_rows()) + retracted + rejected;
+        let rows = count(decoded.batch.num_rows()) + rejected;
         let counts = &self.intake.counts[open.delivery];
-        counts.add(open.change, rows, rejected, retracted);
+        counts.add(open.change, rows, rejected);
         if !open.is_correction {
             if let Some(barrier) = &self.intake.barrier {
                 barrier.rows.fetch_add(rows, Ordering::Relaxed);
@@ -311,24 +307,11 @@ impl Share {
                     .catch("quarantine", shard.push(&batch, open.sign.diff()));
             }
         }
-        let Decoded {
-            batch,
-            retracted,
-            places,
-            ..
-        } = decoded;
-        if let Some(places) = places {
+        let (batch, sign) = (decoded.batch, open.sign);
+        if let Some(places) = decoded.places {
             self.intake.remember(&batch, places);
         }
-        let mut deltas = Vec::new();
-        if let Some(batch) = retracted.filter(|batch| batch.num_rows() > 0) {
-            let sign = open.sign.opposite();
-            deltas.push(Delta { batch, sign });
-        }
-        if batch.num_rows() > 0 {
-            let sign = open.sign;
-            deltas.push(Delta { batch, sign });
-        }
-        SourceStep::Emit(deltas)
+        let delta = (batch.num_rows() > 0).then_some(Delta { batch, sign });
+        SourceStep::Emit(delta.into_iter().collect())
     }
 }

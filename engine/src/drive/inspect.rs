@@ -1,7 +1,8 @@
 //! Inspects a job's durable state.
 //!
 //! 1. Nothing is changed: neither state, nor tables, nor inputs.
-//! 2. It is one commit: no run can commit while an [`Inspection`] is open, and none is open while a run is at work.
+//! 2. It is one commit, whatever runs commit while an [`Inspection`] is open; they do not wait for it, nor it for them. What
+//!    is published may be that of a later commit.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -32,21 +33,19 @@ use crate::job::{Job, Source};
 use crate::plan::PlannedView;
 use crate::plan::assemble::add_scanned;
 use crate::plan::retain::times;
-use crate::state::directory::Directory;
+use crate::state::directory::writer;
 use crate::state::panic::guarded;
 use crate::state::{
-    EPOCHS, EpochRecord, PARTITIONS, Reading, StateRecord, Store, StoreError, TABLES, TableRecord,
-    VIEWS, ViewRecord, pair_key,
+    EPOCHS, EpochRecord, JOB, JobRecord, ObservedStore, PARTITIONS, Reading, StateRecord,
+    StoreError, TABLES, TableRecord, VIEWS, ViewRecord, pair_key,
 };
 
 /// The last commit of a job's state.
 pub struct Inspection {
     /// The state's own record.
     pub state: StateRecord,
-    directory: Directory,
     reading: Reading,
-    /// Held open for the snapshot.
-    _store: Store,
+    store: ObservedStore,
 }
 
 /// A source's content in the state.
@@ -136,27 +135,38 @@ pub struct StateSizes {
 }
 
 impl Inspection {
-    /// Opens the state in `path`, which must be of `job`. `wait` waits for a run that uses it.
+    /// Opens the state in `path`, which must be of `job`.
     ///
     /// # Errors
-    /// When there is no state, it is in use, of another job, or damaged.
-    pub fn open(job: &Job, path: &Path, wait: bool) -> Result<Self, RunError> {
+    /// When there is no state, it is of another job, or damaged.
+    pub fn open(job: &Job, path: &Path) -> Result<Self, RunError> {
         guarded(|| {
-            let directory = Directory::for_reading(path, wait)?;
-            let store = Store::for_reading(&directory)?;
+            let store = ObservedStore::open(path)?;
             let reading = store.read()?;
             Ok(Self {
-                state: state_of(job, &directory, &reading)?,
-                directory,
+                state: state_of(job, &store.directory, &reading)?,
                 reading,
-                _store: store,
+                store,
             })
         })
     }
 
+    /// The job that the state in `path` was last run with; `None` when it does not tell.
+    ///
+    /// # Errors
+    /// When there is no state, or it is damaged.
+    pub fn job_of(path: &Path) -> Result<Option<JobRecord>, RunError> {
+        guarded(|| Ok(ObservedStore::open(path)?.read()?.record(JOB, "")?))
+    }
+
+    /// The process that is changing the state, if there is one.
+    pub fn writer(&self) -> Option<String> {
+        writer(&self.store.directory.layout)
+    }
+
     /// Where the state is.
     pub fn path(&self) -> &Path {
-        self.directory.layout.root()
+        self.store.directory.layout.root()
     }
 
     /// All commits, the first one first.
@@ -185,7 +195,11 @@ impl Inspection {
         Ok(KeptSource {
             input: Arc::clone(&source.input),
             id: self.state.id.clone(),
-            directory: self.directory.layout.connector(source.input.connector()),
+            directory: self
+                .store
+                .directory
+                .layout
+                .connector(source.input.connector()),
             checkpoint: checkpoint(source, &self.state, &self.reading)?,
         })
     }
@@ -212,7 +226,7 @@ impl Inspection {
     /// The job's tables, the table of late rows if there is one, and the quarantine. A table published as text comes
     /// with the directory of its Parquet copies.
     pub fn specs(&self, job: &Job) -> Vec<(Arc<TableSpec>, Option<PathBuf>)> {
-        let layout = &self.directory.layout;
+        let layout = &self.store.directory.layout;
         let copies = layout.table_copies();
         let tables = PerTable::with_copies(job, &copies, |_| Graph::Resumed);
         let specs = tables.map(|table| {
@@ -239,12 +253,12 @@ impl Inspection {
     }
 
     fn compare(&self, job: &Job) -> Result<(Views, Standing), RunError> {
-        let copies = self.directory.layout.table_copies();
-        let layout = &self.directory.layout;
+        let copies = self.store.directory.layout.table_copies();
+        let layout = &self.store.directory.layout;
         let tables = PerTable::with_copies(job, &copies, |_| Graph::Resumed);
         let standing = Standing::of_places(&tables, &self.reading, layout)?;
         let taken = BTreeSet::new();
-        let views = Views::compare(job, &self.reading, &copies, false, &taken, &standing)?;
+        let views = Views::compare(job, &self.reading, &copies, false, &taken, &standing, None)?;
         Ok((views, standing))
     }
 
@@ -286,15 +300,27 @@ impl Inspection {
 
     /// The file of an epoch's changes to a table. There is none for a table that the epoch rebuilt.
     pub fn changes(&self, epoch: u64, table: &str) -> PathBuf {
-        self.directory.layout.changes(epoch, table)
+        self.store.directory.layout.changes(epoch, table)
     }
 
-    /// Whether files of the last commit wait for the next run to bring them to their places.
+    /// Whether files of the commit are still to be brought to their places: by the process that is at work, or else by the
+    /// next run.
     ///
     /// # Errors
     /// When a table's directory cannot be determined.
     pub fn is_half_done(&self) -> Result<bool, RunError> {
         Ok(is_half_done(&self.state)?)
+    }
+
+    /// Whether the published files of a table may be those of a later commit.
+    ///
+    /// # Errors
+    /// When the state is damaged.
+    pub fn has_moved_on(&self, table: &str) -> Result<bool, RunError> {
+        guarded(|| {
+            let now: Option<TableRecord> = self.store.read()?.record(TABLES, table)?;
+            Ok(now != self.reading.record(TABLES, table)?)
+        })
     }
 
     /// What the state takes on the disk; `sources` are those whose kept content counts.
@@ -304,7 +330,7 @@ impl Inspection {
     pub fn sizes(&self, sources: &[SourceStatus]) -> Result<StateSizes, RunError> {
         /// The system's unit for counting blocks.
         const BLOCK_BYTES: u64 = 512;
-        let path = self.directory.layout.store();
+        let path = self.store.directory.layout.store();
         let found = fs::metadata(&path).map_err(StoreError::io("look up", &path))?;
         let parts = self.reading.part_sizes()?;
         let views: BTreeMap<String, ViewRecord> = self.reading.records(VIEWS, "")?;

@@ -27,6 +27,7 @@ mod resident;
 mod run;
 mod stages;
 mod tables;
+mod unmatched;
 mod workers;
 
 pub use self::checked::RowCheck;
@@ -42,3 +43,4 @@ pub use self::replay::{History, OffsetBound, Replay, ReplayOptions, Replayed, St
 pub use self::report::{Published, RunReport, SetAsideFile, TableReport};
 pub use self::resident::{Resident, TableChanges};
 pub use self::run::{RunOptions, run};
+pub use self::unmatched::UnmatchedPlaces;

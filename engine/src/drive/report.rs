@@ -1,5 +1,6 @@
 //! What a run did.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -24,8 +25,8 @@ pub struct RunReport {
     pub rows_quarantined: u64,
     /// Files that this run set aside as a whole; each is one row of the quarantine.
     pub set_aside: Vec<SetAsideFile>,
-    /// Rows of windows that were final: they are in the table of late rows.
-    pub rows_late: u64,
+    /// Rows of closed windows, by view: they are in the table of late rows.
+    pub rows_late: BTreeMap<String, u64>,
     /// The published tables, in the order of the job.
     pub tables: Vec<TableReport>,
     /// Wall-clock seconds of the whole run.
@@ -62,6 +63,39 @@ pub fn set_aside(intakes: &[Arc<Intake>]) -> Vec<SetAsideFile> {
     files.collect()
 }
 
+impl RunReport {
+    /// Rows of closed windows.
+    pub fn rows_late(&self) -> u64 {
+        self.rows_late.values().sum()
+    }
+
+    /// The report of this commit and of a second one, which opened the windows of some views again.
+    #[must_use]
+    pub fn followed_by(mut self, second: Self, reopened: &BTreeSet<String>) -> Self {
+        self.rows_late.retain(|view, _| !reopened.contains(view));
+        self.rows_late.extend(second.rows_late);
+        if let (Some(first), Some(second)) = (&mut self.deliveries, second.deliveries) {
+            first.extend(second);
+        }
+        let pairs = self.tables.into_iter().zip(second.tables);
+        self.tables = pairs
+            .map(|(first, second)| first.followed_by(second))
+            .collect();
+        self.stages.extend(second.stages);
+        self.warnings.extend(second.warnings);
+        self.set_aside.extend(second.set_aside);
+        Self {
+            epoch: second.epoch,
+            rows_read: self.rows_read + second.rows_read,
+            rows_rejected: self.rows_rejected + second.rows_rejected,
+            rows_quarantined: second.rows_quarantined,
+            quarantine_path: second.quarantine_path,
+            seconds_total: self.seconds_total + second.seconds_total,
+            ..self
+        }
+    }
+}
+
 /// What a run did to one table.
 #[derive(Clone, Debug)]
 pub struct TableReport {
@@ -81,6 +115,26 @@ pub struct TableReport {
     pub published: Published,
     /// The table's first rows.
     pub preview: RecordBatch,
+}
+
+impl TableReport {
+    /// The report of this commit and of the one after it.
+    fn followed_by(self, second: Self) -> Self {
+        match second.published {
+            Published::Unchanged => self,
+            Published::Anew => second,
+            Published::Amended => Self {
+                rows_inserted: self.rows_inserted + second.rows_inserted,
+                rows_deleted: self.rows_deleted + second.rows_deleted,
+                files_written: self.files_written + second.files_written,
+                published: match self.published {
+                    Published::Anew => Published::Anew,
+                    Published::Amended | Published::Unchanged => Published::Amended,
+                },
+                ..second
+            },
+        }
+    }
 }
 
 impl PerTable<TableReport> {

@@ -4,6 +4,7 @@
 //!    ([`balance`]).
 //! 2. Nothing is published when a source, an operator, a sink or the data gate fails.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -95,7 +96,7 @@ fn run_once(job: &Job, options: &RunOptions, progress: &Progress) -> Result<RunR
         rows_rejected: rows_quarantined,
         rows_quarantined,
         set_aside,
-        rows_late: 0,
+        rows_late: BTreeMap::new(),
         tables: reports.published(),
         seconds_total,
         stages,

@@ -65,8 +65,16 @@ pub(super) fn describe_relation(job: &Job, view: &PlannedView) -> Description {
     let name = &view.name;
     match (job.view(name), job.source(name)) {
         (None, Some(source)) => {
+            if source.input.changes().is_some() {
+                return Description::new(format!("rows of {name}"), Vec::new());
+            }
             let key = names(&source.spec.schema, &source.primary_key);
-            Description::new(format!("latest rows of {name}"), vec![format!("by {key}")])
+            let mut details = vec![format!("by {key}")];
+            if let Some(column) = source.latest_by {
+                let column = names(&source.spec.schema, &[column]);
+                details.push(format!("greatest {column}"));
+            }
+            Description::new(format!("latest rows of {name}"), details)
         }
         (declared, _) => {
             let is_materialized = declared.is_some_and(|view| view.materialized);
@@ -121,6 +129,20 @@ pub(super) fn describe_node(node: &Node) -> Description {
         Node::Window {
             spec, functions, ..
         } => describe_window(spec, functions),
+        Node::Latest { spec, .. } => {
+            let key = names(&spec.schema, &spec.key);
+            let by = names(&spec.schema, &[spec.by, spec.offset]);
+            let details = vec![
+                format!("partition by {key}"),
+                format!("greatest by {by}, after the last deletion"),
+            ];
+            Description::new("latest", details).keeping("the row of each partition that counts")
+        }
+        Node::Settle { .. } => Description::new(
+            "settle",
+            vec!["changes that insert rows with changes that retract them".to_owned()],
+        )
+        .keeping("for each row the number of changes"),
         Node::Top { spec, .. } => describe_top(spec),
     }
 }

@@ -286,6 +286,7 @@ fn parsed(mut spec: SourceSpec) -> Result<Source, Vec<Diagnostic>> {
     Ok(Source {
         schema: Arc::clone(&spec.schema),
         primary_key: Vec::new(),
+        latest_by: None,
         input,
         spec,
     })

@@ -17,7 +17,7 @@ use tidewater_planner::columns_to_schema;
 
 use super::Source;
 use super::catalog::Catalog;
-use super::options::{each_declared, option_diagnostic, options};
+use super::options::{Options, each_declared, option_diagnostic, option_finds, options};
 use super::publish::partitions;
 use super::site::Site;
 use super::statement::normalize;
@@ -57,7 +57,7 @@ pub(super) fn source(
     let connector = connector(registry, &table.locations, site)
         .map_err(|error| errors.push(error))
         .ok();
-    let options = options(&table.options, site, errors);
+    let mut options = options(&table.options, site, errors);
     // A key is NOT NULL, because all rows without a key would count as one row.
     let fields = fields.into_iter().enumerate().map(|(index, field)| {
         let nullable = field.is_nullable() && !primary_key.contains(&index);
@@ -65,6 +65,9 @@ pub(super) fn source(
     });
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     let partitioned_by = partitions(&table.table_partition_cols, &schema, site, errors);
+    let latest_by = latest_by(&mut options, &schema, &primary_key, site)
+        .map_err(|error| errors.push(error))
+        .unwrap_or_default();
     let parsed = connector
         .zip(format)
         .and_then(|((location, connector), format)| {
@@ -94,12 +97,13 @@ pub(super) fn source(
             projection: (0..schema.fields().len()).collect(),
             schema: Arc::clone(&schema),
             options: parsed.format_options,
-            ordinals: !primary_key.is_empty(),
+            ordinals: !primary_key.is_empty() || parsed.source.changes().is_some(),
             dictionaries: parsed.dictionaries,
             source: Some(Arc::clone(&parsed.source)),
         },
         schema: Arc::clone(&schema),
         primary_key,
+        latest_by,
         input: parsed.source,
     });
     let source = source.filter(|source| {
@@ -110,6 +114,47 @@ pub(super) fn source(
         schema: Some(schema).filter(|schema| !schema.fields().is_empty()),
         source,
     }
+}
+
+/// Takes `latest_by` out of the options: the column that decides which of the rows with one key counts.
+fn latest_by(
+    options: &mut Options,
+    schema: &Schema,
+    primary_key: &[usize],
+    site: &Site<'_>,
+) -> Result<Option<usize>, Diagnostic> {
+    let Some(column) = options.remove("latest_by") else {
+        return Ok(None);
+    };
+    let wrong = |message: String, hint: String| {
+        let finds = [vec![Find::Text(column.clone())], option_finds("latest_by")].concat();
+        Err(site.diagnostic(&finds, message).with_hint(hint))
+    };
+    if primary_key.is_empty() {
+        return wrong(
+            "'latest_by' decides between rows with one key, and the source has none".to_owned(),
+            format!("declare PRIMARY KEY (…), or leave 'latest_by' '{column}' out"),
+        );
+    }
+    let Ok(index) = schema.index_of(&column) else {
+        let names = schema.fields().iter().map(|field| field.name().as_str());
+        let names: Vec<&str> = names.collect();
+        let hint = match nearest(&column, names.iter().copied()) {
+            Some(near) => format!("did you mean '{near}'?"),
+            None => format!("declared are {}", names.join(", ")),
+        };
+        return wrong(
+            format!("'latest_by' names no declared column: '{column}'"),
+            hint,
+        );
+    };
+    if schema.field(index).data_type().is_nested() {
+        return wrong(
+            format!("'latest_by' '{column}': lists and structs have no order"),
+            "name a column of times, dates, numbers or text".to_owned(),
+        );
+    }
+    Ok(Some(index))
 }
 
 /// Checks that the source can be decoded into the declared columns.

@@ -20,7 +20,7 @@ use crate::diagnostic::Diagnostic;
 pub(super) type Options = BTreeMap<String, String>;
 
 /// Options of a `COPY` that are the engine's and not the format's.
-const OF_TABLES: [&str; 2] = ["retain", "retain_by"];
+const OF_TABLES: [&str; 3] = ["retain", "retain_by", "retain_ahead"];
 
 /// `OPTIONS (…)` with names in lower case; a name given twice is an error.
 pub(super) fn options(

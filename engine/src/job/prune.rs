@@ -62,6 +62,11 @@ pub(super) fn prune(sources: Vec<Source>, drafts: Vec<Draft>, sinks: &[Sink]) ->
     for source in &sources {
         if let Some(columns) = read.get_mut(&source.spec.name) {
             columns.extend(&source.primary_key);
+            columns.extend(source.latest_by);
+            // A change retracts a row that is equal in all columns.
+            if source.primary_key.is_empty() && source.input.changes().is_some() {
+                columns.extend(0..source.spec.schema.fields().len());
+            }
         }
     }
     let (sources, unread_sources): (Vec<Source>, Vec<Source>) = sources

@@ -1,4 +1,6 @@
 //! `OPTIONS ('retain' '90 days')` of a `COPY`: how long the windows of a view stay open, in event time.
+//!
+//! Event times may be wrong. So `'retain_ahead'` bounds how far ahead of the clock a window may be and still close others.
 
 use std::collections::BTreeMap;
 
@@ -11,13 +13,18 @@ use crate::diagnostic::Diagnostic;
 /// How long the windows of a view stay open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retain {
-    /// The view's column that says when a window is: a DATE or TIMESTAMP that it groups by.
+    /// The view's column with the time of a window: a DATE or TIMESTAMP that it groups by.
     pub column: usize,
-    /// Windows that lie further back than this from the newest one are final, in microseconds.
+    /// Windows that are older than the newest one by more than this are closed, in microseconds.
     pub length_us: i64,
+    /// A window that is further ahead of the clock than this does not count as the newest, in microseconds.
+    pub ahead_us: i64,
 }
 
-/// Takes `retain` and `retain_by` out of the options.
+/// Local times are up to 14 hours ahead of UTC.
+const AHEAD_US: i64 = 86_400_000_000;
+
+/// Takes `retain`, `retain_by` and `retain_ahead` out of the options.
 ///
 /// # Errors
 /// When the length is invalid, or the column of the windows is missing or ambiguous.
@@ -27,21 +34,32 @@ pub(super) fn retain(
     site: &Site<'_>,
 ) -> Result<Option<Retain>, Diagnostic> {
     let by = options.remove("retain_by");
+    let ahead = options.remove("retain_ahead");
     let Some(length) = options.remove("retain") else {
-        return match by {
+        let alone = [("retain_by", &by), ("retain_ahead", &ahead)];
+        return match alone.into_iter().find(|(_, value)| value.is_some()) {
             None => Ok(None),
-            Some(_) => Err(site
-                .diagnostic(&option_finds("retain_by"), "'retain_by' without 'retain'")
-                .with_hint("add 'retain' '90 days', or leave 'retain_by' out")),
+            Some((option, _)) => Err(site
+                .diagnostic(
+                    &option_finds(option),
+                    format!("'{option}' without 'retain'"),
+                )
+                .with_hint(format!("add 'retain' '90 days', or leave '{option}' out"))),
         };
     };
-    let Some(length_us) = length_us(&length) else {
-        return Err(site
-            .diagnostic(
-                &option_finds("retain"),
-                format!("'{length}' is no length of time"),
-            )
-            .with_hint("write a number of minutes, hours, days or weeks: 'retain' '90 days'"));
+    let length_of = |option: &str, text: &str| {
+        length_us(text).ok_or_else(|| {
+            let message = format!("'{text}' is no length of time");
+            let hint =
+                format!("write a number of minutes, hours, days or weeks: '{option}' '90 days'");
+            site.diagnostic(&option_finds(option), message)
+                .with_hint(hint)
+        })
+    };
+    let length_us = length_of("retain", &length)?;
+    let ahead_us = match ahead {
+        Some(ahead) => length_of("retain_ahead", &ahead)?,
+        None => AHEAD_US,
     };
     let is_time =
         |data_type: &DataType| matches!(data_type, DataType::Date32 | DataType::Timestamp(_, _));
@@ -50,7 +68,11 @@ pub(super) fn retain(
         .filter(|&at| by.as_ref().is_none_or(|by| by == schema.field(at).name()))
         .collect();
     match (times.as_slice(), by) {
-        (&[column], _) => Ok(Some(Retain { column, length_us })),
+        (&[column], _) => Ok(Some(Retain {
+            column,
+            length_us,
+            ahead_us,
+        })),
         (_, Some(by)) => Err(site
             .diagnostic(
                 &option_finds("retain_by"),

@@ -2,7 +2,7 @@
 //! is rendered.
 //!
 //! 1. Views come after the views that they read.
-//! 2. A source with a primary key is read through a view of the same name, which keeps the latest row of each key.
+//! 2. A source of which not every row counts is read through a view of the same name, which passes on the rows that do.
 //! 3. The view of a table with `retain` aggregates rows of open windows only.
 
 use std::collections::BTreeSet;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 
-use super::primary_key::keyed;
+use super::primary_key::{counting, counts_all};
 use super::retain::retain;
 use super::{Node, PlanError, PlannedView, lower};
 use crate::job::{Job, Sink};
@@ -27,12 +27,16 @@ pub struct ViewError {
     pub error: PlanError,
 }
 
-/// The views that the job's tables depend on.
+/// The views that the job's tables depend on. Of sources, all views are there: which rows are set aside does not depend on
+/// who reads them.
 ///
 /// # Errors
 /// When a view has no dataflow.
 pub fn published_views(job: &Job) -> Result<Vec<PlannedView>, ViewError> {
-    views(job, job.sinks.iter().map(|sink| sink.view.clone()))
+    let sources = job.sources.iter().filter(|source| !counts_all(source));
+    let sources = sources.map(|source| source.spec.name.clone());
+    let published = job.sinks.iter().map(|sink| sink.view.clone());
+    views(job, published.chain(sources))
 }
 
 /// The views that `wanted` relations depend on.
@@ -52,11 +56,11 @@ pub fn views(
     }
     let read = job.sources.iter();
     let read = read.filter(|source| needed.contains(&source.spec.name));
-    views.splice(0..0, read.filter_map(keyed));
+    views.splice(0..0, read.filter_map(counting));
     Ok(views)
 }
 
-/// The views that `wanted` relations depend on, with primary keys ignored: every row of a source counts.
+/// The views that `wanted` relations depend on, over sources of which every row counts, whatever they declare.
 ///
 /// # Errors
 /// When a view has no dataflow.

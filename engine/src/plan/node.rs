@@ -8,6 +8,8 @@ use datafusion_common::DataFusionError;
 use datafusion_physical_expr::PhysicalExpr;
 use tidewater_operators::aggregate::Aggregation;
 use tidewater_operators::join::JoinSpec;
+use tidewater_operators::latest::LatestSpec;
+use tidewater_operators::settle::SettleSpec;
 use tidewater_operators::top::TopSpec;
 use tidewater_operators::unnest::Unnest;
 use tidewater_operators::window::WindowSpec;
@@ -86,6 +88,22 @@ pub enum Node {
         /// Names of the functions, for display.
         functions: Vec<String>,
     },
+    /// The row of each key that counts, of a log.
+    Latest {
+        /// Rows with offsets.
+        input: Box<Node>,
+        /// The key, and what decides.
+        spec: LatestSpec,
+    },
+    /// The rows that changes come to, and the changes that are unmatched.
+    Settle {
+        /// Changes.
+        input: Box<Node>,
+        /// Their places.
+        spec: SettleSpec,
+        /// What is partitioned, such as a topic.
+        log: String,
+    },
     /// `ORDER BY … LIMIT`.
     Top {
         /// Rows with order keys as columns.
@@ -120,6 +138,8 @@ impl Node {
             Self::Aggregate { aggregation, .. } => &aggregation.output,
             Self::Join { spec, .. } => &spec.schema,
             Self::Window { spec, .. } => &spec.output,
+            Self::Latest { spec, .. } => &spec.schema,
+            Self::Settle { spec, .. } => &spec.schema,
             Self::Top { spec, .. } => &spec.schema,
         }
     }
@@ -131,6 +151,8 @@ impl Node {
             Self::Aggregate { aggregation, .. } => Some(aggregation.name.clone()),
             Self::Join { .. } => Some("join".to_owned()),
             Self::Window { functions, .. } => Some(functions.join(", ")),
+            Self::Latest { .. } => Some("latest".to_owned()),
+            Self::Settle { .. } => Some("settle".to_owned()),
             Self::Top { .. } => Some("top".to_owned()),
             Self::Scan { .. }
             | Self::Constant { .. }
@@ -150,6 +172,8 @@ impl Node {
             | Self::Aggregate { input, .. }
             | Self::Retain { input, .. }
             | Self::Window { input, .. }
+            | Self::Latest { input, .. }
+            | Self::Settle { input, .. }
             | Self::Top { input, .. } => vec![input],
             Self::Union { inputs, .. } => inputs.iter().collect(),
             Self::Join { left, right, .. } => vec![left, right],

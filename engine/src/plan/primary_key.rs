@@ -1,59 +1,54 @@
-//! Primary keys: only the latest row of each key counts, in the order that the source's connector gives
-//! ([`KeyOrder`]).
+//! The rows of a source that count. With a primary key it is the latest of each key, as the source's connector orders them
+//! ([`KeyOrder`]). Of a source of changes without a key, it is what the changes come to ([`ChangePlaces`]).
 
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use datafusion_common::ScalarValue;
+use datafusion_expr::Operator;
 use datafusion_physical_expr::PhysicalExpr;
-use datafusion_physical_expr::expressions::{Column, NotExpr};
-use tidewater_connectors::connector::KeyOrder;
+use datafusion_physical_expr::expressions::{BinaryExpr, Column, Literal, NotExpr};
+use tidewater_connectors::connector::{ChangePlaces, KeyOrder};
+use tidewater_operators::latest::LatestSpec;
 use tidewater_operators::row_codec::OrderKey;
+use tidewater_operators::settle::{SettleSpec, THERE};
 use tidewater_operators::top::TopSpec;
 
 use crate::job::Source;
 use crate::plan::{Map, Node, PlannedView};
 
-/// The columns of a source's rows as they enter the graph: the columns that are read and, with a primary key, the
-/// place columns.
+/// The columns of a source's rows as they enter the graph: those that are read, and where not every row counts, those of the
+/// row's place.
 pub fn incoming_schema(source: &Source) -> SchemaRef {
-    if source.primary_key.is_empty() {
+    if counts_all(source) {
         return Arc::clone(&source.schema);
     }
     source.input.decoded_schema(&source.spec)
 }
 
-/// The latest rows of a source, as a view that is read instead of the source; `None` without a key.
-pub fn keyed(source: &Source) -> Option<PlannedView> {
-    if source.primary_key.is_empty() {
-        return None;
-    }
+/// Whether every row of a source counts.
+pub fn counts_all(source: &Source) -> bool {
+    source.primary_key.is_empty() && source.input.changes().is_none()
+}
+
+/// The rows of a source that count, as a view that is read in its place; `None` where all do.
+pub fn counting(source: &Source) -> Option<PlannedView> {
     let schema = incoming_schema(source);
-    let width = source.schema.fields().len();
-    let read = source.primary_key.iter();
-    let key = read.filter_map(|key| source.spec.projection.binary_search(key).ok());
-    let key: Vec<usize> = key.collect();
-    let mut latest = Node::Scan {
+    let scan = Node::Scan {
         relation: source.spec.name.clone(),
         projection: (0..schema.fields().len()).collect(),
         schema: Arc::clone(&schema),
     };
-    let KeyOrder { rounds, deleted } = source.input.key_order();
-    for round in rounds {
-        // Place columns follow the row's own columns.
-        let places = |columns: &[usize]| columns.iter().map(|at| width + at).collect::<Vec<_>>();
-        let partition = [key.clone(), places(&round.within)].concat();
-        let order = places(&round.order);
-        latest = Node::Top {
-            input: Box::new(latest),
-            spec: last(&schema, partition, &order, round.is_append_only),
-        };
-    }
-    let deletes = deleted.map(|at| column(&schema, width + at));
-    let predicate = deletes.map(|deletes| Arc::new(NotExpr::new(deletes)) as Arc<dyn PhysicalExpr>);
+    let width = source.schema.fields().len();
+    let rows = match source.input.changes() {
+        Some(changes) if source.primary_key.is_empty() => settled(scan, &schema, width, changes),
+        _ if source.primary_key.is_empty() => return None,
+        _ => latest(scan, &schema, source),
+    };
     let columns = (0..width).map(|at| column(&source.schema, at));
     let node = Node::Map(Box::new(Map {
-        input: latest,
-        predicate,
+        input: rows.node,
+        predicate: rows.counts,
         columns: columns.collect(),
         schema: Arc::clone(&source.schema),
     }));
@@ -63,7 +58,75 @@ pub fn keyed(source: &Source) -> Option<PlannedView> {
     })
 }
 
-/// The last row of each partition, ordered by these columns.
+/// Rows, and which of them count.
+struct Candidates {
+    node: Node,
+    /// Without it all do.
+    counts: Option<Arc<dyn PhysicalExpr>>,
+}
+
+/// What changes come to. Place columns follow the `width` ones of the row.
+fn settled(scan: Node, schema: &SchemaRef, width: usize, changes: ChangePlaces) -> Candidates {
+    let spec = SettleSpec {
+        schema: Arc::clone(schema),
+        partition: width + changes.partition,
+        position: width + changes.position,
+    };
+    let position = column(schema, spec.position);
+    let there = Arc::new(Literal::new(ScalarValue::Int64(Some(THERE))));
+    Candidates {
+        node: Node::Settle {
+            input: Box::new(scan),
+            spec,
+            log: changes.log,
+        },
+        counts: Some(Arc::new(BinaryExpr::new(position, Operator::Eq, there))),
+    }
+}
+
+/// The latest row of each key, unless it deletes the key.
+fn latest(scan: Node, schema: &SchemaRef, source: &Source) -> Candidates {
+    let width = source.schema.fields().len();
+    let read = source.primary_key.iter();
+    let key = read.filter_map(|key| source.spec.projection.binary_search(key).ok());
+    let key: Vec<usize> = key.collect();
+    // Decides in the first round: the rows of later rounds are each the latest of some place already.
+    let mut by = source.latest_by;
+    let mut by = move || source.spec.projection.binary_search(&by.take()?).ok();
+    let KeyOrder { rounds, deleted } = source.input.key_order();
+    let mut latest = scan;
+    for round in rounds {
+        // Place columns follow the row's own columns.
+        let places = |columns: &[usize]| columns.iter().map(|at| width + at).collect::<Vec<_>>();
+        let partition = [key.clone(), places(&round.within)].concat();
+        let order = places(&round.order);
+        let input = Box::new(latest);
+        latest = match (by(), deleted, order.as_slice()) {
+            (Some(by), Some(deleted), &[offset]) if round.is_append_only => Node::Latest {
+                input,
+                spec: LatestSpec {
+                    schema: Arc::clone(schema),
+                    key: partition,
+                    offset,
+                    deleted: width + deleted,
+                    by,
+                },
+            },
+            (by, _, places) => {
+                let order: Vec<usize> = by.into_iter().chain(places.iter().copied()).collect();
+                let spec = last(schema, partition, &order, round.is_append_only);
+                Node::Top { input, spec }
+            }
+        };
+    }
+    let deletes = deleted.map(|at| column(schema, width + at));
+    Candidates {
+        node: latest,
+        counts: deletes.map(|deletes| Arc::new(NotExpr::new(deletes)) as Arc<dyn PhysicalExpr>),
+    }
+}
+
+/// The last row of each partition, in this order of columns.
 fn last(schema: &SchemaRef, partition: Vec<usize>, order: &[usize], forgets: bool) -> TopSpec {
     let descending = |&column| OrderKey {
         column,

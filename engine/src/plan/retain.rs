@@ -1,4 +1,4 @@
-//! Retention: rows of windows that are final are kept away from the aggregation of a view.
+//! Retention: rows of closed windows do not reach the aggregation of a view.
 
 use std::sync::Arc;
 
@@ -76,7 +76,7 @@ fn before(input: Node, aggregation: &Aggregation, column: usize) -> Node {
     }))
 }
 
-/// When windows are, as numbers of their column's own unit.
+/// The times of windows as numbers, in the unit of their column.
 ///
 /// # Errors
 /// When the column is no date and no timestamp.
@@ -102,14 +102,13 @@ pub fn to_time(time: i64, data_type: &DataType) -> Result<ArrayRef, ArrowError> 
     }
 }
 
-/// The first window that is open, when `newest` is the newest.
-pub fn horizon(newest: i64, length_us: i64, data_type: &DataType) -> i64 {
-    let length = match data_type {
-        DataType::Date32 => length_us / 86_400_000_000,
-        DataType::Timestamp(TimeUnit::Second, _) => length_us / 1_000_000,
-        DataType::Timestamp(TimeUnit::Millisecond, _) => length_us / 1_000,
-        DataType::Timestamp(TimeUnit::Nanosecond, _) => length_us.saturating_mul(1_000),
-        _ => length_us,
-    };
-    newest.saturating_sub(length)
+/// A time or a length of time in the unit of the column's type.
+pub fn in_unit(microseconds: i64, data_type: &DataType) -> i64 {
+    match data_type {
+        DataType::Date32 => microseconds / 86_400_000_000,
+        DataType::Timestamp(TimeUnit::Second, _) => microseconds / 1_000_000,
+        DataType::Timestamp(TimeUnit::Millisecond, _) => microseconds / 1_000,
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => microseconds.saturating_mul(1_000),
+        _ => microseconds,
+    }
 }

@@ -217,6 +217,8 @@ impl ChainFinder<'_> {
             | Node::Retain { .. }
             | Node::Join { .. }
             | Node::Window { .. }
+            | Node::Latest { .. }
+            | Node::Settle { .. }
             | Node::Top { .. } => Vec::new(),
         }
     }
@@ -236,6 +238,8 @@ impl ChainFinder<'_> {
             | Node::Retain { .. }
             | Node::Join { .. }
             | Node::Window { .. }
+            | Node::Latest { .. }
+            | Node::Settle { .. }
             | Node::Top { .. } => false,
         }
     }

@@ -3,7 +3,9 @@
 mod chain;
 mod renderer;
 mod retain;
+mod set_aside;
 mod windows;
 
 pub use self::renderer::{RenderContext, render};
+pub use self::set_aside::{SetAside, UnmatchedChanges};
 pub use self::windows::{LateRows, RetainedWindows};

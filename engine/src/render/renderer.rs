@@ -9,8 +9,10 @@ use tidewater_operators::aggregate::{Aggregation, aggregate};
 use tidewater_operators::concat::concat;
 use tidewater_operators::interner::Interner;
 use tidewater_operators::join::join;
+use tidewater_operators::latest::latest;
 use tidewater_operators::map::map;
 use tidewater_operators::plain::plain;
+use tidewater_operators::settle::settle;
 use tidewater_operators::source::{SourceStep, source};
 use tidewater_operators::state::{StateHandle, StateRegistry};
 use tidewater_operators::top::top;
@@ -18,7 +20,8 @@ use tidewater_operators::window::window;
 use tidewater_operators::{Delta, DeltaStream, Faults};
 use timely::dataflow::Scope;
 
-use super::windows::{LateRows, RetainedWindows};
+use super::set_aside::{SetAside, UnmatchedChanges};
+use super::windows::RetainedWindows;
 use crate::plan::{Node, PlannedView};
 
 /// State shared by the views of a graph.
@@ -33,16 +36,16 @@ pub struct RenderContext<'a> {
     pub faults: &'a Faults,
 }
 
-/// Renders views in order. `relations` has the streams of the sources; those of the views are added. Returns the late rows
-/// of views with retained windows.
+/// Renders views in order. `relations` has the streams of the sources; those of the views are added. Returns the rows that
+/// the views set aside.
 pub fn render<'scope>(
     scope: Scope<'scope, u64>,
     views: &[PlannedView],
     relations: &mut BTreeMap<String, DeltaStream<'scope>>,
     context: &RenderContext<'_>,
-) -> Vec<LateRows<'scope>> {
+) -> SetAside<'scope> {
     let interner = Interner::default();
-    let late = RefCell::new(Vec::new());
+    let set_aside = RefCell::new(SetAside::default());
     for PlannedView { name, node } in views {
         let renderer = Renderer {
             scope,
@@ -50,13 +53,13 @@ pub fn render<'scope>(
             relations,
             interner: &interner,
             context,
-            late: &late,
+            set_aside: &set_aside,
             stateful: Cell::new(0),
         };
         let stream = renderer.node(node);
         relations.insert(name.clone(), stream);
     }
-    late.into_inner()
+    set_aside.into_inner()
 }
 
 /// Renders one view.
@@ -68,8 +71,8 @@ pub struct Renderer<'a, 'scope> {
     interner: &'a Interner,
     /// State shared by the views of the graph.
     pub context: &'a RenderContext<'a>,
-    /// The late rows of all views so far.
-    pub late: &'a RefCell<Vec<LateRows<'scope>>>,
+    /// The rows that all views so far set aside.
+    pub set_aside: &'a RefCell<SetAside<'scope>>,
     /// Number of stateful operators of the view so far.
     stateful: Cell<u32>,
 }
@@ -105,6 +108,25 @@ impl<'scope> Renderer<'_, 'scope> {
             Node::Window { input, spec, .. } => {
                 let (name, state) = self.stateful(node);
                 window(self.node(input), &name, spec, state, self.faults())
+            }
+            Node::Latest { input, spec } => {
+                let (name, state) = self.stateful(node);
+                latest(self.node(input), &name, spec, state, self.faults())
+            }
+            Node::Settle { input, spec, log } => {
+                let (name, state) = self.stateful(node);
+                let rows = settle(self.node(input), &name, spec, state, self.faults());
+                self.set_aside
+                    .borrow_mut()
+                    .unmatched
+                    .push(UnmatchedChanges {
+                        source: self.view.to_owned(),
+                        log: log.clone(),
+                        partition: spec.partition,
+                        position: spec.position,
+                        rows: rows.clone(),
+                    });
+                rows
             }
             Node::Top { input, spec } => {
                 let (name, state) = self.stateful(node);

@@ -1,16 +1,46 @@
 //! Windows that stay open for a limited time, and the rows that come too late for them.
 
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use tidewater_operators::DeltaStream;
 
 /// The windows of a view that stay open for a limited time.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct RetainedWindows {
     /// The time of the first open window; without one all windows are open.
     pub horizon: Option<i64>,
-    /// The time of the newest window so far, in the unit of its column.
-    pub newest: AtomicI64,
+    /// The greatest time of a late row, in the unit of its column; `i64::MIN` for none.
+    newest_late: AtomicI64,
+    /// Late rows, inserted and retracted ones.
+    rows_late: AtomicU64,
+}
+
+impl RetainedWindows {
+    /// Windows before `horizon` are closed.
+    pub fn new(horizon: Option<i64>) -> Self {
+        Self {
+            horizon,
+            newest_late: AtomicI64::new(i64::MIN),
+            rows_late: AtomicU64::new(0),
+        }
+    }
+
+    /// Notes late rows, and the greatest of their times.
+    pub fn note_late(&self, rows: u64, newest: i64) {
+        self.rows_late.fetch_add(rows, Ordering::Relaxed);
+        self.newest_late.fetch_max(newest, Ordering::Relaxed);
+    }
+
+    /// Number of late rows.
+    pub fn rows_late(&self) -> u64 {
+        self.rows_late.load(Ordering::Relaxed)
+    }
+
+    /// The greatest time of a late row.
+    pub fn newest_late(&self) -> Option<i64> {
+        let time = self.newest_late.load(Ordering::Relaxed);
+        (time > i64::MIN).then_some(time)
+    }
 }
 
 /// Rows of closed windows.

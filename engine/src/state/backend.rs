@@ -4,43 +4,90 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
+use std::ops::Bound;
 use std::os::unix::fs::FileExt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use redb::StorageBackend;
+use redb::backends::FileBackend;
+use redb::{BackendError, StorageBackend};
 use tidewater_connectors::disk::DiskFile;
 
 /// The store's file.
 #[derive(Debug)]
-pub struct Backend(pub DiskFile);
+pub struct Backend {
+    file: DiskFile,
+    /// The same open file, for its locks: they tell readers and the writer of each other.
+    locks: FileBackend,
+}
 
 impl Backend {
+    /// Over a file.
+    ///
+    /// # Errors
+    /// When the system refuses another handle of it.
+    pub fn new(file: DiskFile) -> io::Result<Self> {
+        let locks = FileBackend::new(file.file().try_clone()?).map_err(io::Error::other)?;
+        Ok(Self { file, locks })
+    }
+
     fn named<T>(&self, result: io::Result<T>) -> io::Result<T> {
-        let path = self.0.path().display();
+        let path = self.file.path().display();
         result.map_err(|error| io::Error::new(error.kind(), format!("{path}: {error}")))
     }
 }
 
 impl StorageBackend for Backend {
     fn len(&self) -> io::Result<u64> {
-        let metadata = self.named(self.0.file().metadata())?;
+        let metadata = self.named(self.file.file().metadata())?;
         Ok(metadata.len())
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.named(self.0.file().read_exact_at(out, offset))
+        self.named(self.file.file().read_exact_at(out, offset))
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.named(self.0.set_len(len))
+        self.named(self.file.set_len(len))
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.named(self.0.sync())
+        self.named(self.file.sync())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.named(self.0.write_all_at(data, offset))
+        self.named(self.file.write_all_at(data, offset))
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.locks.close()
+    }
+
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.locks.try_lock_range(start, end)
+    }
+
+    fn try_lock_shared_range(
+        &self,
+        start: Bound<u64>,
+        end: Bound<u64>,
+    ) -> Result<bool, BackendError> {
+        self.locks.try_lock_shared_range(start, end)
+    }
+
+    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.locks.lock_range(start, end)
+    }
+
+    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.locks.lock_shared_range(start, end)
+    }
+
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.locks.unlock_range(start, end)
+    }
+
+    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.locks.query_lock_range(start, end)
     }
 }
 

@@ -1,11 +1,15 @@
 //! The state's directory: its format, and the lock that keeps other processes out.
 //!
-//! 1. The lock is the kernel's, so it is released when the process ends, however it ends.
-//! 2. A process that changes the state holds the lock exclusively. Processes that only read it share the lock.
+//! 1. Locks are the kernel's, so they are released when their process ends, however it ends.
+//! 2. A process that changes the state holds its lock exclusively. A reader needs no lock, unless the state has to be
+//!    [recovered](super::observed) first: then readers share the lock.
+//! 3. A reader holds a shared lock on the file `FORMAT`. As long as there is one, no content is removed.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use tidewater_connectors::disk::{self, DiskFile};
@@ -27,34 +31,71 @@ pub struct Directory {
     /// Whether the state has an older format that this version migrates.
     pub is_outdated: bool,
     /// Kept open for its lock.
-    _lock: File,
+    _lock: Option<File>,
 }
 
+/// How long to wait for a process that uses a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockWait {
+    /// No longer than this.
+    AtMost(Duration),
+    /// Until it ends.
+    Forever,
+}
+
+impl LockWait {
+    /// Not at all.
+    pub const NONE: Self = Self::AtMost(Duration::ZERO);
+}
+
+/// How often the lock is tried.
+const PAUSE: Duration = Duration::from_millis(50);
+/// How long the lock is waited for at least: who asks for its [`writer`] holds it for an instant.
+const GRACE: Duration = Duration::from_millis(100);
+
 impl Directory {
-    /// Locks the directory, and creates it if it does not exist. With `wait`, waits for the lock. With `rebuild`, a
-    /// state of an older version counts as none.
+    /// Locks the directory, and creates it if it does not exist. With `rebuild`, a state of an older version counts as
+    /// none.
     ///
     /// # Errors
     /// When the directory is in use, holds something else, or was written by another version.
-    pub fn open(path: &Path, wait: bool, rebuild: bool) -> Result<Self, StoreError> {
+    pub fn open(path: &Path, wait: LockWait, rebuild: bool) -> Result<Self, StoreError> {
         disk::create_dir_all(path).map_err(StoreError::io("create the directory", path))?;
         let path = fs::canonicalize(path).map_err(StoreError::io("look up the directory", path))?;
         Self::locked(path, wait, rebuild, Hold::Alone)
     }
 
-    /// Locks the directory of an existing state for reading. Several processes may read at the same time.
+    /// The directory of a state that is there, to be read and not changed, without a lock.
     ///
     /// # Errors
-    /// As for [`open`](Self::open), and when there is no state.
-    pub fn for_reading(path: &Path, wait: bool) -> Result<Self, StoreError> {
-        if !StateLayout::new(path.to_owned()).format().exists() {
-            return Err(StoreError::Absent(path.to_owned()));
-        }
-        let path = fs::canonicalize(path).map_err(StoreError::io("look up the directory", path))?;
-        Self::locked(path, wait, false, Hold::Shared)
+    /// When there is no state, or one of a version that cannot be read.
+    pub fn unlocked(path: &Path) -> Result<Self, StoreError> {
+        let layout = StateLayout::new(existing(path)?);
+        check_content(layout.root())?;
+        let format = check_format(&layout)?;
+        Ok(Self {
+            layout,
+            is_made: format.is_some(),
+            is_outdated: format.is_some_and(|format| format < FORMAT),
+            _lock: None,
+        })
     }
 
-    fn locked(path: PathBuf, wait: bool, rebuild: bool, hold: Hold) -> Result<Self, StoreError> {
+    /// The directory of a state that is there, to be read and not changed, and locked against changes. Several processes
+    /// may read at a time.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and when there is no state.
+    pub fn for_reading(path: &Path) -> Result<Self, StoreError> {
+        Self::locked(existing(path)?, LockWait::NONE, false, Hold::Shared)
+    }
+
+    fn locked(
+        path: PathBuf,
+        wait: LockWait,
+        rebuild: bool,
+        hold: Hold,
+    ) -> Result<Self, StoreError> {
         let layout = StateLayout::new(path);
         check_content(layout.root())?;
         let lock = lock(&layout, wait, hold)?;
@@ -67,7 +108,7 @@ impl Directory {
             layout,
             is_made: format.is_some(),
             is_outdated: format.is_some_and(|format| format < FORMAT),
-            _lock: lock,
+            _lock: Some(lock),
         })
     }
 
@@ -89,6 +130,42 @@ impl Directory {
         (self.is_made, self.is_outdated) = (true, false);
         Ok(())
     }
+}
+
+/// Holds a state's content: none of it is removed as long as the file is open.
+///
+/// # Errors
+/// When the file system refuses.
+pub fn read_content(layout: &StateLayout) -> Result<File, StoreError> {
+    let path = layout.format();
+    let file = File::open(&path).map_err(StoreError::io("open", &path))?;
+    flock(&file, FlockOperation::LockShared)
+        .map_err(|error| StoreError::io("lock", &path)(error.into()))?;
+    Ok(file)
+}
+
+/// Whether someone holds a state's content.
+pub fn is_read(layout: &StateLayout) -> bool {
+    let file = File::open(layout.format());
+    file.is_ok_and(|file| {
+        flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(rustix::io::Errno::WOULDBLOCK)
+    })
+}
+
+/// The process that is changing a state, if there is one.
+pub fn writer(layout: &StateLayout) -> Option<String> {
+    let file = File::open(layout.lock()).ok()?;
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Err(rustix::io::Errno::WOULDBLOCK) => Some(owner(&file)),
+        _ => None,
+    }
+}
+
+fn existing(path: &Path) -> Result<PathBuf, StoreError> {
+    if !StateLayout::new(path.to_owned()).format().exists() {
+        return Err(StoreError::Absent(path.to_owned()));
+    }
+    fs::canonicalize(path).map_err(StoreError::io("look up the directory", path))
 }
 
 fn check_content(path: &Path) -> Result<(), StoreError> {
@@ -136,7 +213,17 @@ impl Hold {
     }
 }
 
-fn lock(layout: &StateLayout, wait: bool, hold: Hold) -> Result<File, StoreError> {
+/// Who has written its name into a lock.
+fn owner(mut lock: &File) -> String {
+    let mut owner = String::new();
+    let _ = lock.read_to_string(&mut owner);
+    match owner.trim() {
+        "" => "another process".to_owned(),
+        owner => owner.to_owned(),
+    }
+}
+
+fn lock(layout: &StateLayout, wait: LockWait, hold: Hold) -> Result<File, StoreError> {
     let path = layout.lock();
     let failed = || StoreError::io("lock", &path);
     let (at_once, waiting) = hold.operations();
@@ -152,24 +239,28 @@ fn lock(layout: &StateLayout, wait: bool, hold: Hold) -> Result<File, StoreError
         Err(_) if hold == Hold::Shared => (File::open(&path).map_err(failed())?, false),
         Err(error) => return Err(failed()(error)),
     };
-    match flock(&file, at_once) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) if wait => {
-            flock(&file, waiting).map_err(|error| failed()(error.into()))?;
+    let mut waited = Duration::ZERO;
+    loop {
+        match (flock(&file, at_once), wait) {
+            (Ok(()), _) => break,
+            (Err(rustix::io::Errno::WOULDBLOCK), LockWait::Forever) => {
+                flock(&file, waiting).map_err(|error| failed()(error.into()))?;
+                break;
+            }
+            (Err(rustix::io::Errno::WOULDBLOCK), LockWait::AtMost(most))
+                if waited < most.max(GRACE) =>
+            {
+                thread::sleep(PAUSE);
+                waited += PAUSE;
+            }
+            (Err(rustix::io::Errno::WOULDBLOCK), LockWait::AtMost(_)) => {
+                return Err(StoreError::InUse {
+                    path: layout.root().to_owned(),
+                    owner: owner(&file),
+                });
+            }
+            (Err(error), _) => return Err(failed()(error.into())),
         }
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            let mut owner = String::new();
-            let _ = file.read_to_string(&mut owner);
-            let owner = match owner.trim() {
-                "" => "another process",
-                owner => owner,
-            };
-            return Err(StoreError::InUse {
-                path: layout.root().to_owned(),
-                owner: owner.to_owned(),
-            });
-        }
-        Err(error) => return Err(failed()(error.into())),
     }
     if !may_write {
         return Ok(file);

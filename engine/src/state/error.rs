@@ -53,7 +53,7 @@ pub enum StoreError {
     Negative(String),
     /// Another process uses the state.
     #[error(
-        "the state {} is in use by {owner}; wait for it to end, or give --wait", path.display()
+        "the state {} is in use by {owner}; run again when it has ended, or give --wait", path.display()
     )]
     InUse {
         /// The state's directory.

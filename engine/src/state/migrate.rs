@@ -7,7 +7,9 @@
 //!    process dies after it wrote the new number and before the transaction, the state has the new number and the old
 //!    tables.
 
-use redb::{Database, ReadableDatabase, ReadableTable, TableHandle, WriteTransaction};
+use redb::{
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, TableHandle, WriteTransaction,
+};
 use serde_json::Value;
 
 use super::{Bytes, CHECKPOINTS, Records, STATE, StoreError, checkpoint_key, document, seal};
@@ -25,14 +27,9 @@ const STREAMS: Records = Records("streams");
 /// # Errors
 /// When the store fails, or a record is damaged.
 pub fn migrate(database: &Database) -> Result<(), StoreError> {
-    let old = [POSITIONS, STREAMS];
-    let snapshot = database.begin_read()?;
-    let mut tables = snapshot.list_tables()?;
-    if !tables.any(|table| old.iter().any(|records| records.0 == table.name())) {
+    if !is_needed(&database.begin_read()?)? {
         return Ok(());
     }
-    drop(tables);
-    drop(snapshot);
     let mut transaction = database.begin_write()?;
     transaction.set_quick_repair(true);
     move_records(&transaction, POSITIONS, |key| match key.split_once('\0') {
@@ -44,6 +41,16 @@ pub fn migrate(database: &Database) -> Result<(), StoreError> {
     })?;
     count_records(&transaction)?;
     Ok(transaction.commit()?)
+}
+
+/// Whether records of an older format are there.
+///
+/// # Errors
+/// When the store fails.
+pub fn is_needed(snapshot: &ReadTransaction) -> Result<bool, StoreError> {
+    let old = [POSITIONS, STREAMS];
+    let mut tables = snapshot.list_tables()?;
+    Ok(tables.any(|table| old.iter().any(|records| records.0 == table.name())))
 }
 
 fn move_records(

@@ -20,6 +20,7 @@ mod levels;
 mod lookup;
 mod merge_operand;
 mod migrate;
+mod observed;
 pub mod panic;
 mod part_writer;
 mod record;
@@ -27,11 +28,13 @@ mod stored_part;
 mod update_batch;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use redb::{
-    Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata,
-    TableDefinition, TableError, TableHandle, WriteTransaction,
+    Builder, ConcurrencyMode, Database, DatabaseError, ReadTransaction, ReadableDatabase,
+    ReadableTable, ReadableTableMetadata, TableDefinition, TableError, TableHandle,
+    WriteTransaction,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -45,6 +48,7 @@ use self::directory::Directory;
 
 pub use self::error::{Damage, StoreError};
 pub use self::levels::LEVELLED_BLOCKS;
+pub use self::observed::ObservedStore;
 pub use self::part_writer::PartWriter;
 pub use self::record::*;
 pub use self::update_batch::{UpdateBatch, UpdateBatches};
@@ -78,6 +82,8 @@ pub const VIEWS: Records = Records("views");
 pub const TABLES: Records = Records("tables");
 /// Published files, by table and partition.
 pub const PARTITIONS: Records = Records("partitions");
+/// The [`JobRecord`] under `""`, of a state whose job was run from a file.
+pub const JOB: Records = Records("job");
 /// [`EpochRecord`]s, by epoch in 20 digits.
 pub const EPOCHS: Records = Records("epochs");
 
@@ -133,16 +139,13 @@ impl Store {
             tidewater_connectors::disk::remove_file(&path)
                 .map_err(StoreError::io("remove", &path))?;
         }
-        let file = DiskFile::open(&path).map_err(StoreError::io("open", &path))?;
         let fills = !directory.is_made;
         let cache_bytes = if fills {
             FIRST_CACHE_BYTES
         } else {
             CACHE_BYTES
         };
-        let database = Database::builder()
-            .set_cache_size(cache_bytes)
-            .create_with_backend(Backend(file))?;
+        let database = shared(&path, cache_bytes)?;
         if !directory.is_made {
             let transaction = database.begin_write()?;
             transaction.commit()?;
@@ -170,7 +173,7 @@ impl Store {
         Ok(())
     }
 
-    /// Opens the state in `directory` for reading. Its file is not changed, and writes are discarded.
+    /// Recovers the state in `directory`, which is locked, in memory. Its file is not changed, and writes are discarded.
     ///
     /// # Errors
     /// When the store cannot be opened.
@@ -192,8 +195,7 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub fn read(&self) -> Result<Reading, StoreError> {
-        let transaction = self.database.begin_read()?;
-        Ok(Reading { transaction })
+        Ok(Reading::new(self.database.begin_read()?))
     }
 
     /// Begins the only transaction that may change the state. It is rolled back unless it is committed.
@@ -222,6 +224,24 @@ impl Store {
                 "of the store's pages".to_owned(),
             )))
         }
+    }
+}
+
+/// The store in a file, shared with readers where the file system has the locks for that.
+fn shared(path: &Path, cache_bytes: usize) -> Result<Database, StoreError> {
+    let open = |builder: &mut Builder| {
+        let failed = || StoreError::io("open", path);
+        let file = DiskFile::open(path).map_err(failed())?;
+        let backend = Backend::new(file).map_err(failed())?;
+        let builder = builder.set_cache_size(cache_bytes);
+        Ok::<_, StoreError>(builder.create_with_backend(backend))
+    };
+    let mode = ConcurrencyMode::SingleWriter;
+    match open(Database::builder().set_concurrency_mode(mode))? {
+        Err(DatabaseError::Storage(redb::StorageError::Unsupported)) => {
+            Ok(open(&mut Database::builder())??)
+        }
+        opened => Ok(opened?),
     }
 }
 
@@ -276,6 +296,10 @@ pub struct Reading {
 }
 
 impl Reading {
+    fn new(transaction: ReadTransaction) -> Self {
+        Self { transaction }
+    }
+
     fn table(
         &self,
         name: &str,
@@ -370,7 +394,7 @@ impl Reading {
     /// # Errors
     /// When a record is damaged.
     pub fn check_records(&self) -> Result<(), StoreError> {
-        for records in [STATE, CHECKPOINTS, VIEWS, TABLES, PARTITIONS, EPOCHS] {
+        for records in [STATE, CHECKPOINTS, VIEWS, TABLES, PARTITIONS, JOB, EPOCHS] {
             self.records::<serde_json::Value>(records, "")?;
         }
         Ok(())

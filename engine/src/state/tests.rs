@@ -7,17 +7,18 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tidewater_operators::state::{EntryUpdate, StateVisitor};
 
+use super::directory::LockWait;
 use super::*;
 
 type Model = BTreeMap<Vec<u8>, (i64, Vec<u8>)>;
 
-fn open(path: &std::path::Path) -> (Directory, Store) {
+fn open(path: &Path) -> (Directory, Store) {
     open_levelled_from(1, path)
 }
 
 /// Opens a store whose parts have levels from this many blocks on.
-fn open_levelled_from(blocks: u64, path: &std::path::Path) -> (Directory, Store) {
-    let mut directory = Directory::open(path, false, false).unwrap();
+fn open_levelled_from(blocks: u64, path: &Path) -> (Directory, Store) {
+    let mut directory = Directory::open(path, LockWait::NONE, false).unwrap();
     let store = Store::open(&mut directory).unwrap();
     let store = store.levelled_from(blocks);
     (directory, store)
@@ -305,27 +306,27 @@ fn one_process_at_a_time_and_no_foreign_directory() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("state");
     let first = open(&path);
-    let error = Directory::open(&path, false, false)
+    let error = Directory::open(&path, LockWait::NONE, false)
         .unwrap_err()
         .to_string();
     assert!(error.contains("in use by process"), "{error}");
     drop(first);
     std::fs::write(path.join("FORMAT"), "tidewater state, format 999\n").unwrap();
-    let error = Directory::open(&path, false, false)
+    let error = Directory::open(&path, LockWait::NONE, false)
         .unwrap_err()
         .to_string();
     assert!(
         error.contains("format 999") && error.contains("later"),
         "{error}"
     );
-    let error = Directory::open(directory.path(), false, false).unwrap_err();
+    let error = Directory::open(directory.path(), LockWait::NONE, false).unwrap_err();
     assert!(matches!(error, StoreError::Foreign { .. }), "{error}");
-    let absent = Directory::for_reading(&directory.path().join("none"), false).unwrap_err();
+    let absent = Directory::for_reading(&directory.path().join("none")).unwrap_err();
     assert!(absent.to_string().contains("there is no state"), "{absent}");
 }
 
 /// Writes the sources' records of format 5: positions of files by source and path, positions of topics by source.
-fn write_format_5(path: &std::path::Path) {
+fn write_format_5(path: &Path) {
     let (locked, store) = open(path);
     let writing = store.write().unwrap();
     let positions = Records("positions");
@@ -369,7 +370,7 @@ fn a_state_of_format_5_goes_on() {
     write_format_5(directory.path());
     // Reading does not change the file.
     {
-        let locked = Directory::for_reading(directory.path(), false).unwrap();
+        let locked = Directory::for_reading(directory.path()).unwrap();
         assert!(locked.is_outdated);
         check_checkpoints(&Store::for_reading(&locked).unwrap());
         let format = std::fs::read_to_string(locked.layout.format()).unwrap();
@@ -404,8 +405,8 @@ fn older_formats_are_refused_or_made_anew() {
         "tidewater state, format 4\n",
     )
     .unwrap();
-    let error = Directory::open(directory.path(), false, false).unwrap_err();
+    let error = Directory::open(directory.path(), LockWait::NONE, false).unwrap_err();
     assert!(error.to_string().contains("--rebuild"), "{error}");
-    let rebuilt = Directory::open(directory.path(), false, true).unwrap();
+    let rebuilt = Directory::open(directory.path(), LockWait::NONE, true).unwrap();
     assert!(!rebuilt.is_made);
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tidewater_connectors::Registry;
+use tidewater_engine::state::directory::LockWait;
 use tidewater_engine::{
     Inspection, Job, MaintainOptions, Progress, RunError, RunOptions, RunReport, Thresholds,
     maintain, run,
@@ -80,7 +81,8 @@ impl Toys {
         let options = MaintainOptions {
             run: OPTIONS,
             state: self.path("state"),
-            wait: false,
+            wait: LockWait::NONE,
+            declared: None,
             rebuild: false,
             rehash: false,
             settle: Duration::ZERO,
@@ -143,7 +145,7 @@ fn a_commit_records_what_changed() {
     assert_eq!(delivery.change, "compared");
 
     let job = toys.job();
-    let inspection = Inspection::open(&job, &toys.path("state"), false).unwrap();
+    let inspection = Inspection::open(&job, &toys.path("state")).unwrap();
     let source = &job.sources[0];
     assert_eq!(inspection.source_status(source).unwrap().rows, 4);
     let reader = inspection.kept(source).unwrap().open(&source.spec).unwrap();

@@ -247,7 +247,6 @@ impl Reader for ToyReader {
         Ok(batch.map_or(NextPiece::Done, |batch| {
             let decoded = Decoded {
                 batch,
-                retracted: None,
                 rejected: Vec::new(),
                 ordinals: None,
                 places: None,

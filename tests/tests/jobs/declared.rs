@@ -85,3 +85,68 @@ fn types_that_a_format_cannot_hold_are_errors_of_the_job() {
         assert!(ran.stderr.contains(":1:"), "{}", ran.stderr);
     }
 }
+
+const LATEST: &str = "CREATE EXTERNAL TABLE t (id BIGINT, at TIMESTAMP, n BIGINT, PRIMARY KEY (id))
+   STORED AS CSV LOCATION '${input}' OPTIONS ('latest_by' 'at');
+ CREATE MATERIALIZED VIEW result AS SELECT id, n FROM t ORDER BY id; COPY result TO '${output}/result' STORED AS CSV;";
+
+#[test]
+fn a_column_decides_which_row_of_a_key_counts() {
+    let place = Place::new();
+    let state = place.path("state");
+    let commit = |expected: &str| {
+        let expected = format!("id,n\n{expected}");
+        for more in [&[][..], &["--rebuild"]] {
+            let more = [&["--state", state.to_str().unwrap()], more].concat();
+            let _ = place.run(LATEST, &more).code(0);
+            assert_eq!(table(&place, "result"), expected, "{more:?}");
+        }
+        let cold = place.path("out/cold");
+        let _ = place
+            .run_between(LATEST, &place.path("in"), &cold, &[])
+            .code(0);
+        assert_eq!(table(&place, "cold/result"), expected);
+    };
+    place.deliver(
+        "a.csv",
+        "id,at,n\n1,2024-03-05 00:00:00,1\n1,2024-03-04 00:00:00,2\n2,,3\n2,,4\n",
+    );
+    commit("1,1\n2,4\n");
+    // A later file with an earlier row, an equal one, and a value where there was none.
+    place.deliver(
+        "b.csv",
+        "id,at,n\n1,2024-03-01 00:00:00,5\n2,2024-01-01 00:00:00,6\n3,,7\n",
+    );
+    commit("1,1\n2,6\n3,7\n");
+    place.deliver("c.csv", "id,at,n\n1,2024-03-05 00:00:00,8\n");
+    commit("1,8\n2,6\n3,7\n");
+    // Corrected and withdrawn, the earlier ones come back.
+    place.deliver("c.csv", "id,at,n\n3,2024-03-05 00:00:00,9\n");
+    commit("1,1\n2,6\n3,9\n");
+    std::fs::remove_file(place.path("in").join("b.csv")).unwrap();
+    commit("1,1\n2,4\n3,9\n");
+}
+
+#[test]
+fn a_column_that_cannot_decide_is_an_error_of_the_job() {
+    let place = Place::new();
+    let (input, output) = (place.path("in"), place.path("out"));
+    for (from, to, says) in [
+        (
+            "'latest_by' 'at'",
+            "'latest_by' 'att'",
+            "did you mean 'at'?",
+        ),
+        (", PRIMARY KEY (id)", "", "the source has none"),
+        ("at TIMESTAMP", "at INT[]", "have no order"),
+    ] {
+        let job = LATEST.replace(from, to);
+        let job = job.replacen("STORED AS CSV", "STORED AS JSON", 1);
+        let ran = place.command("check", &job, &input, &output, &[]).code(2);
+        assert!(ran.stderr.contains(says), "{to}: {}", ran.stderr);
+    }
+    let ran = place
+        .command("explain", LATEST, &input, &output, &[])
+        .code(0);
+    assert!(ran.stdout.contains("greatest at"), "{}", ran.stdout);
+}

@@ -104,6 +104,142 @@ fn final_windows_stay_and_late_rows_are_kept_aside() {
     assert_eq!(place.rows("late", &late).len(), 5);
 }
 
+fn late(place: &Place) -> Vec<String> {
+    let late = columns(&[
+        ("view", "text"),
+        ("window", "text"),
+        ("change", "text"),
+        ("reason", "text"),
+        ("row", "text"),
+    ]);
+    place.rows("_late", &late)
+}
+
+/// Days of January 2024, a row each.
+fn days(days: impl IntoIterator<Item = u32>) -> String {
+    let rows = days
+        .into_iter()
+        .map(|day| format!("2024-01-{day:02} 00:00:00,a,{day}\n"));
+    format!("ts,k,v\n{}", rows.collect::<String>())
+}
+
+/// The rows of these days in the table by day.
+fn rows_of(days: impl IntoIterator<Item = u32>) -> Vec<String> {
+    let rows = days
+        .into_iter()
+        .map(|day| format!("a|2024-01-{day:02}|1|1|{day}|{day}"));
+    rows.collect()
+}
+
+#[test]
+fn rows_of_the_far_future_close_no_window() {
+    let place = Place::new();
+    place.deliver("1.csv", days(1..=5));
+    run(&place);
+    // Several windows ahead of the clock, side by side; and one that is past, yet stands alone.
+    place.deliver(
+        "wrong.csv",
+        "ts,k,v\n2204-03-03 00:00:00,a,1\n2204-03-04 00:00:00,a,2\n2025-06-01 00:00:00,a,3\n",
+    );
+    run(&place);
+    place.deliver("2.csv", days([2, 6, 7]));
+    let told = run(&place);
+    assert!(!told.contains(" late"), "{told}");
+    // Two days side by side do close others.
+    place.deliver("3.csv", days([18, 19]));
+    run(&place);
+    place.deliver("4.csv", days([1]));
+    let told = run(&place);
+    assert!(told.contains("1 row late"), "{told}");
+    fs::remove_file(place.path("in").join("wrong.csv")).unwrap();
+    run(&place);
+    let mut expected = rows_of([1, 2, 3, 4, 5, 6, 7, 18, 19]);
+    expected[1] = "a|2024-01-02|2|1|2|4".to_owned();
+    assert_eq!(by_day(&place), expected);
+    assert_eq!(late(&place).len(), 1);
+}
+
+#[test]
+fn how_far_ahead_of_the_clock_is_an_option() {
+    let place = Place::new();
+    let job = JOB.replace(
+        "'retain' '10 days'",
+        "'retain' '10 days', 'retain_ahead' '100000 days'",
+    );
+    let run = || {
+        let state = place.path("state");
+        let ran = place.run(&job, &["--state", state.to_str().unwrap()]);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        ran.stdout
+    };
+    place.deliver("1.csv", days(1..=5));
+    place.deliver(
+        "2.csv",
+        "ts,k,v\n2204-03-03 00:00:00,a,1\n2204-03-04 00:00:00,a,2\n",
+    );
+    run();
+    place.deliver("3.csv", days([6]));
+    let told = run();
+    assert!(told.contains("1 row late"), "{told}");
+}
+
+/// Windows that wrong rows had closed are open again once these are gone: the rows that were late are in the table, and
+/// no longer among the late ones.
+#[test]
+fn what_was_closed_by_mistake_is_opened_again() {
+    let place = Place::new();
+    place.deliver("1.csv", days(1..=5));
+    place.deliver(
+        "wrong.csv",
+        "ts,k,v\n2024-03-01 00:00:00,a,1\n2024-03-02 00:00:00,a,2\n",
+    );
+    run(&place);
+    place.deliver("2.csv", days([3, 6]));
+    let told = run(&place);
+    assert!(told.contains("2 rows late"), "{told}");
+    assert_eq!(late(&place).len(), 2);
+    // The third late row comes with the run that opens the windows again.
+    fs::remove_file(place.path("in").join("wrong.csv")).unwrap();
+    place.deliver("4.csv", days([4]));
+    let told = run(&place);
+    assert!(!told.contains(" late"), "{told}");
+    let mut expected = rows_of(1..=6);
+    expected[2] = "a|2024-01-03|2|1|3|6".to_owned();
+    expected[3] = "a|2024-01-04|2|1|4|8".to_owned();
+    assert_eq!(by_day(&place), expected);
+    assert_eq!(late(&place), Vec::<String>::new());
+    // From here on it goes on as ever: a day is added, and nothing is built anew.
+    place.deliver("3.csv", days([7]));
+    run(&place);
+    expected.extend(rows_of([7]));
+    assert_eq!(by_day(&place), expected);
+}
+
+/// Of a view with an aggregation below the retained one, only the state of the latter is dropped.
+#[test]
+fn the_state_below_a_retained_aggregation_stays() {
+    let place = Place::new();
+    let job = JOB.replace(
+        "FROM s GROUP BY k, CAST(ts AS DATE)",
+        "FROM (SELECT k, ts, max(v) AS v FROM s GROUP BY ts, k) GROUP BY k, CAST(ts AS DATE)",
+    );
+    let run = || {
+        let state = place.path("state");
+        let ran = place.run(&job, &["--state", state.to_str().unwrap()]);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        ran.stdout
+    };
+    place.deliver("1.csv", days([1, 2, 15, 16]));
+    run();
+    place.deliver("2.csv", days([17]));
+    run();
+    // The rows of closed windows are retracted below the retained aggregation, where they must still be known.
+    place.deliver("1.csv", days([15, 16]));
+    let told = run();
+    assert!(told.contains("2 rows late"), "{told}");
+    assert_eq!(by_day(&place), rows_of([1, 2, 15, 16, 17]));
+}
+
 #[test]
 fn a_wrong_retention_is_told_with_its_place() {
     let place = Place::new();
@@ -115,6 +251,11 @@ fn a_wrong_retention_is_told_with_its_place() {
             "'k' is no DATE or TIMESTAMP column",
         ),
         ("'retain_by' 'day'", "'retain_by' without 'retain'"),
+        ("'retain_ahead' '1 day'", "'retain_ahead' without 'retain'"),
+        (
+            "'retain' '3 days', 'retain_ahead' 'far'",
+            "'far' is no length of time",
+        ),
     ] {
         let job = JOB.replace("'retain' '10 days'", option);
         let ran = place.run(&job, &[]);

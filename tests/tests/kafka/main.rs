@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod card;
+mod changes;
 mod exactly_once;
 mod failures;
 mod harness;

@@ -218,3 +218,42 @@ fn payloads_as_text() {
         ]
     );
 }
+
+#[test]
+fn a_column_decides_between_upserts_of_a_key() {
+    let topic = Broker::get().topic(1);
+    let options = "OPTIONS ('latest_by' 'at')";
+    let columns = "id INT, v TEXT, at BIGINT, PRIMARY KEY (id)";
+    let place = copy(columns, "JSON", options, &topic);
+    let put = |id: i32, v: &str, at: &str| {
+        let row = format!(r#"{{"id":{id},"v":"{v}","at":{at}}}"#);
+        Record::new(id.to_string(), row)
+    };
+    let row = |id: i32, v: &str, at: &str| format!(r#"{{"id":{id},"v":"{v}","at":{at}}}"#);
+    let gone = |id: i32| Record::tombstone(id.to_string());
+    send(
+        &topic,
+        [
+            put(1, "a", "5"),
+            put(1, "b", "3"),
+            put(2, "a", "null"),
+            put(2, "b", "null"),
+        ],
+    );
+    assert_eq!(rows(&place), [row(1, "a", "5"), row(2, "b", "null")]);
+    // A row of an earlier value, of an equal one, and of a value where there was none.
+    send(&topic, [put(1, "c", "4"), put(2, "c", "1")]);
+    assert_eq!(rows(&place), [row(1, "a", "5"), row(2, "c", "1")]);
+    send(&topic, [put(1, "d", "5")]);
+    assert_eq!(rows(&place), [row(1, "d", "5"), row(2, "c", "1")]);
+    // A deletion deletes what came before it, whatever its values.
+    send(&topic, [gone(1), put(2, "late", "0")]);
+    assert_eq!(rows(&place), [row(2, "c", "1")]);
+    send(&topic, [put(1, "again", "1")]);
+    assert_eq!(rows(&place), [row(1, "again", "1"), row(2, "c", "1")]);
+    let _ = place.run(&["--quiet", "--rebuild"]).code(0);
+    assert_eq!(
+        place.rows("copied"),
+        [row(1, "again", "1"), row(2, "c", "1")]
+    );
+}

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bad_files;
+mod beside;
 mod corrections;
 mod crashes;
 mod failing_rows;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use serde_json::Value;
-use tidewater_engine::state::directory::Directory;
+use tidewater_engine::state::directory::{Directory, LockWait};
 use tidewater_engine::state::{PARTITIONS, Store};
 use tidewater_tests::binary::snapshot;
 use tidewater_tests::ledger::{self, SECOND};
@@ -193,7 +193,7 @@ fn states_that_recorded_no_stamps_go_on() {
 
 /// Turns the records into those of an older version.
 fn forget_stamps(state: &Path) {
-    let mut directory = Directory::open(state, false, false).unwrap();
+    let mut directory = Directory::open(state, LockWait::NONE, false).unwrap();
     let store = Store::open(&mut directory).unwrap();
     let records = store
         .read()

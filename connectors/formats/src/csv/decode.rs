@@ -253,7 +253,6 @@ impl Decoder {
         }
         let decoded = Decoded {
             batch: self.batch(arrays, rows, good)?,
-            retracted: None,
             rejected: self.rejected(text, at.start, at.line, faults),
             ordinals,
             places: None,
@@ -486,7 +485,6 @@ impl Decoder {
         faults.sort_by_key(|fault| fault.bytes.start);
         let decoded = Decoded {
             batch: RecordBatch::new_empty(Arc::clone(&self.table.schema)),
-            retracted: None,
             rejected: self.rejected(text, start, line, faults),
             ordinals: self.table.ordinals.then(Vec::new),
             places: None,

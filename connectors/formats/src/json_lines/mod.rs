@@ -201,7 +201,6 @@ impl JsonPlan {
         let decoded = self.try_decode(block, rows());
         decoded.unwrap_or_else(|reason| Decoded {
             batch: RecordBatch::new_empty(Arc::clone(&self.projected)),
-            retracted: None,
             rejected: rows()
                 .map(|row| self.reject(block, &row, JsonError::value(reason.as_str())))
                 .collect(),
@@ -231,7 +230,6 @@ impl JsonPlan {
         })?;
         Ok(Decoded {
             batch,
-            retracted: None,
             rejected,
             ordinals,
             places: None,

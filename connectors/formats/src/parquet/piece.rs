@@ -125,7 +125,6 @@ fn convert<I>(
     if bad.is_empty() {
         return Ok(Decoded {
             batch: declared(file, read, batch.num_rows())?,
-            retracted: None,
             rejected: Vec::new(),
             ordinals,
             places: None,
@@ -157,7 +156,6 @@ fn convert<I>(
     }
     Ok(Decoded {
         batch: declared(file, read, good.num_rows())?,
-        retracted: None,
         rejected,
         ordinals,
         places: None,

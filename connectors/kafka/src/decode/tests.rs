@@ -72,7 +72,6 @@ fn payloads(of: &[&str]) -> Messages {
 #[derive(Debug, PartialEq, Eq)]
 struct Read {
     rows: Vec<String>,
-    retracted: Vec<String>,
     /// `offset column: reason`, truncated as in the test.
     rejected: Vec<String>,
 }
@@ -94,21 +93,13 @@ fn read(spec: &SourceSpec, messages: &Messages) -> Read {
     Read {
         rows: shown(&decoded.batch),
         rejected: rejected.collect(),
-        retracted: decoded.retracted.as_ref().map(shown).unwrap_or_default(),
     }
 }
 
 /// Asserts the result of decoding messages. Expected reasons are parts of the messages.
-fn check(
-    spec: &SourceSpec,
-    messages: &Messages,
-    rows: &[&str],
-    retracted: &[&str],
-    rejected: &[(&str, &str)],
-) {
+fn check(spec: &SourceSpec, messages: &Messages, rows: &[&str], rejected: &[(&str, &str)]) {
     let found = read(spec, messages);
     assert_eq!(found.rows, rows, "{found:?}");
-    assert_eq!(found.retracted, retracted, "{found:?}");
     assert_eq!(found.rejected.len(), rejected.len(), "{found:?}");
     for (found, (place, reason)) in found.rejected.iter().zip(rejected) {
         let fits = found.starts_with(&format!("{place}: ")) && found.contains(reason);

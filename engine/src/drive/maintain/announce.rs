@@ -32,6 +32,8 @@ pub fn announce(
         });
         let why = if rebuild {
             "--rebuild"
+        } else if !views.reopened.is_empty() {
+            "rows that had closed windows are gone, so the windows are open again"
         } else if views.other_format {
             "the job has changed, or this version of Tidewater plans it otherwise than the one that made the state"
         } else {

@@ -28,14 +28,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use tidewater_connectors::connector::SourceChanges;
 use tidewater_connectors::disk;
 use tidewater_connectors::file::sink::{
-    AmendSizes, DEFAULT_SHARD_BYTES, PublishedPartition, PublishedTable, QUARANTINE_TABLE, Run,
-    StagedChange, Staging, TableChange, TableShard, WriteOptions, apply_swaps, stage_changes,
-    sync_all, write_changes,
+    AmendSizes, QUARANTINE_TABLE, Run, StagedChange, Staging, TableChange, WriteOptions,
+    apply_swaps, stage_changes, sync_all, write_changes,
 };
 use tidewater_connectors::sink::{Encoding, SinkError, TableSpec};
 use tidewater_connectors::sink_connector::StagedSinks;
@@ -43,18 +41,19 @@ use tidewater_connectors::sink_connector::StagedSinks;
 use super::inputs::{CommittedSource, connectors, remove_unused};
 use super::own_commits::next_mark;
 use super::published_record::FromState;
+use super::retracted::retracted;
 use super::standing::{CarriedTable, Standing};
 use super::views::Views;
 use crate::drive::RunError;
 use crate::drive::balance::{self, signed};
-use crate::drive::graph::{Epoch, Plan};
+use crate::drive::graph::Epoch;
 use crate::drive::tables::{Origin, PerTable, Table};
 use crate::job::Job;
 use crate::state::directory::{Directory, StateLayout};
 use crate::state::{
-    DeliveryRecord, EPOCHS, EpochRecord, PARTITIONS, Reading, STATE, StateRecord, Store,
-    StoreError, TABLES, TableChangeRecord, TableRecord, VIEWS, ViewRecord, Writing, epoch_key,
-    pair_key,
+    DeliveryRecord, EPOCHS, EpochRecord, JOB, JobRecord, PARTITIONS, Reading, STATE, StateRecord,
+    Store, StoreError, TABLES, TableChangeRecord, TableRecord, VIEWS, ViewRecord, Writing,
+    epoch_key, pair_key,
 };
 
 /// Points where tests interrupt a commit. Those of the swaps come between the last two.
@@ -123,6 +122,8 @@ pub struct Commit<'a> {
     pub store: &'a Store,
     /// Its job.
     pub job: &'a Job,
+    /// The job as it was given.
+    pub declared: Option<&'a JobRecord>,
     /// The last commit.
     pub reading: &'a Reading,
     /// The state's record before the commit.
@@ -159,29 +160,35 @@ impl Commit<'_> {
         let next = self.state.epoch + 1;
         remove_and_make(&layout.changes_of(next))?;
         let mut written = Vec::new();
-        let changes = epoch.tables.as_ref().zip(runs).try_map(|(table, runs)| {
-            let carried = self.carried(table);
-            let replace = self.is_replaced(table) || carried.is_some();
-            if runs.is_empty() && !replace {
-                return Ok(None);
-            }
-            if let Some(changes) = self.listed_changes(epoch, table, &runs)? {
-                let path = layout.changes(next, &table.spec.name);
-                write_changes(&path, &table.spec, &changes)?;
-                written.push(path);
-            }
-            let mut runs = runs;
-            if let Some(carried) = carried {
-                runs.extend(carried.rows(&table.spec, &epoch.staging)?);
-            }
-            Ok::<_, RunError>(Some(TableChange {
-                spec: Arc::clone(&table.spec),
-                runs,
-                replace,
-                shadow: shadow(layout, &table.spec),
-                owner: next_mark(&self.state, table, self.now_s),
-            }))
-        })?;
+        let changes = epoch
+            .tables
+            .as_ref()
+            .zip(runs)
+            .try_map(|(table, mut runs)| {
+                let carried = self.carried(table);
+                let replace = self.is_replaced(table) || carried.is_some();
+                if table.origin == Origin::Late && carried.is_none() {
+                    runs.extend(self.no_longer_late(table, &epoch.staging)?);
+                }
+                if runs.is_empty() && !replace {
+                    return Ok(None);
+                }
+                if let Some(changes) = self.listed_changes(epoch, table, &runs)? {
+                    let path = layout.changes(next, &table.spec.name);
+                    write_changes(&path, &table.spec, &changes)?;
+                    written.push(path);
+                }
+                if let Some(carried) = carried {
+                    runs.extend(carried.rows(&table.spec, &epoch.staging)?);
+                }
+                Ok::<_, RunError>(Some(TableChange {
+                    spec: Arc::clone(&table.spec),
+                    runs,
+                    replace,
+                    shadow: shadow(layout, &table.spec),
+                    owner: next_mark(&self.state, table, self.now_s),
+                }))
+            })?;
         written.extend([layout.changes_of(next), layout.all_changes()]);
         sync_all(written)?;
         let is_staged = changes.as_ref().map(Option::is_some);
@@ -216,22 +223,16 @@ impl Commit<'_> {
     /// The rows of the copy of a table that is published to another system, as retractions. `None` if the copy cannot
     /// be read or has other columns. Then all rows are published, and rows that are gone stay there.
     fn taken_back(&self, epoch: &Epoch, table: &Table) -> Result<Vec<Run>, RunError> {
-        let name = &*table.spec.name;
-        let partitions: BTreeMap<String, PublishedPartition> =
-            self.reading.records(PARTITIONS, &pair_key(name, ""))?;
-        let published = PublishedTable::new(Arc::clone(&table.spec), None)?;
-        let mut shard =
-            TableShard::new(Arc::clone(&table.spec), &epoch.staging, DEFAULT_SHARD_BYTES)?;
-        for file in published.files(&partitions)? {
-            let read = published.read(&file.path, |batch| shard.push(&batch, -1));
-            if let Err(error) = read {
+        match retracted(self.reading, table, &epoch.staging, Ok) {
+            Err(RunError::Sink(error)) => {
                 tracing::warn!(
-                    "the old rows of {name} cannot be read ({error}): all rows are published anew, and keys that are gone stay where they are"
+                    "the old rows of {} cannot be read ({error}): all rows are published anew, and keys that are gone stay where they are",
+                    table.spec.name
                 );
-                return Ok(Vec::new());
+                Ok(Vec::new())
             }
+            rows => rows,
         }
-        Ok(shard.finish()?)
     }
 
     /// Checks that no row was lost.
@@ -335,6 +336,11 @@ impl Commit<'_> {
             rebuilt: self.views.rebuilt.keeps.iter().cloned().collect(),
         };
         writing.put(EPOCHS, &epoch_key(number), &record)?;
+        if let Some(declared) = self.declared
+            && !is_known(self.declared, self.reading)?
+        {
+            writing.put(JOB, "", declared)?;
+        }
         self.state.sizes = writing.sizes()?;
         self.state.sizes.remove(STATE.name());
         writing.put(STATE, "", &self.state)?;
@@ -372,17 +378,17 @@ impl Commit<'_> {
             let record = ViewRecord {
                 fingerprint: self.views.fingerprint(name),
                 parts: self.parts.get(name).cloned().unwrap_or_default(),
-                newest: newest(&self.views.rebuilt, name),
+                ..ViewRecord::default()
             };
             writing.put(VIEWS, name, &record)?;
         }
-        for name in self.views.kept.retained.keys() {
+        for (name, retained) in &self.views.kept.retained {
             if let Some(record) = self.reading.record::<ViewRecord>(VIEWS, name)? {
-                let newest = newest(&self.views.kept, name);
-                let fingerprint = self.views.fingerprint(name);
                 let record = ViewRecord {
-                    fingerprint,
-                    newest,
+                    fingerprint: self.views.fingerprint(name),
+                    closed: retained.horizon,
+                    newest_late: record.newest_late.max(retained.newest_late()),
+                    newest: None,
                     ..record
                 };
                 writing.put(VIEWS, name, &record)?;
@@ -391,8 +397,7 @@ impl Commit<'_> {
         if self.views.quarantine {
             let record = ViewRecord {
                 fingerprint: self.views.fingerprint(QUARANTINE_TABLE),
-                parts: Vec::new(),
-                newest: None,
+                ..ViewRecord::default()
             };
             writing.put(VIEWS, QUARANTINE_TABLE, &record)?;
         }
@@ -471,10 +476,16 @@ impl Commit<'_> {
     }
 }
 
-/// The newest window of a view that was ever met.
-fn newest(plan: &Plan, view: &str) -> Option<i64> {
-    let retained = plan.retained.get(view)?;
-    Some(retained.newest.load(Ordering::Relaxed)).filter(|newest| *newest > i64::MIN)
+/// Whether the state has the job as it was given.
+///
+/// # Errors
+/// When the state is damaged.
+pub fn is_known(declared: Option<&JobRecord>, reading: &Reading) -> Result<bool, StoreError> {
+    let Some(declared) = declared else {
+        return Ok(true);
+    };
+    let known: Option<JobRecord> = reading.record(JOB, "")?;
+    Ok(known.as_ref() == Some(declared))
 }
 
 /// The directory of the Parquet copy of a table that is published as text.

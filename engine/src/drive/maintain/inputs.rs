@@ -16,7 +16,7 @@ use crate::drive::checked::RowCheck;
 use crate::drive::gate::{check_gate, check_messages};
 use crate::drive::ingest::{Barrier, Entry, Intake};
 use crate::job::{Job, Source};
-use crate::state::directory::StateLayout;
+use crate::state::directory::{self, StateLayout};
 use crate::state::{Reading, StateRecord, StoreError};
 
 /// The sources of a job while a state is open.
@@ -63,6 +63,10 @@ pub fn remove_unused(
     layout: &StateLayout,
     reading: &Reading,
 ) -> Result<(), StoreError> {
+    // Whoever looks at the state may read it still; it goes with a later commit.
+    if directory::is_read(layout) {
+        return Ok(());
+    }
     for connector in connectors {
         let checkpoint = Checkpoint {
             entries: reading.checkpoints(connector.name())?,

@@ -16,6 +16,8 @@ pub mod inputs;
 mod own_commits;
 mod published_record;
 mod reports;
+mod retention;
+mod retracted;
 mod session;
 mod sinks;
 mod sources_read;
@@ -38,7 +40,8 @@ use self::session::Session;
 use super::stages::Stages;
 use super::{Progress, RunError, RunOptions, RunReport};
 use crate::job::Job;
-use crate::state::panic;
+use crate::state::directory::LockWait;
+use crate::state::{JobRecord, panic};
 
 /// How to maintain a job's tables.
 pub struct MaintainOptions<'a> {
@@ -46,8 +49,10 @@ pub struct MaintainOptions<'a> {
     pub run: RunOptions,
     /// The state's directory.
     pub state: PathBuf,
-    /// Whether to wait for another process that uses the state.
-    pub wait: bool,
+    /// How long to wait for another process that uses the state.
+    pub wait: LockWait,
+    /// The job as it was given, for those who look at the state without naming it.
+    pub declared: Option<JobRecord>,
     /// Whether to build everything anew, from what was kept.
     pub rebuild: bool,
     /// Whether the content of all files is compared, even of those that look unchanged.

@@ -1,5 +1,6 @@
 //! Reports a run's changes to each table.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -81,7 +82,7 @@ pub fn unchanged(
         rows_rejected: 0,
         set_aside: Vec::new(),
         rows_quarantined: reports.quarantine.rows,
-        rows_late: 0,
+        rows_late: BTreeMap::new(),
         quarantine_path: reports.quarantine_path(),
         tables: reports.published(),
         seconds_total,

@@ -25,7 +25,7 @@ use super::reports::{reports, unchanged};
 use super::sinks::OpenSinks;
 use super::sources_read::SourcesRead;
 use super::standing::Standing;
-use super::views::Views;
+use super::views::{Views, reopened};
 use super::windows::finalize;
 use crate::drive::graph::{Epoch, Graph};
 use crate::drive::ingest::{Barrier, Intake};
@@ -39,7 +39,7 @@ use crate::drive::{Progress, RunError, RunReport, keep, workers};
 use crate::job::{Job, Source};
 use crate::state::directory::Directory;
 use crate::state::{
-    Reading, STATE, StateRecord, Store, StoreError, VIEWS, ViewRecord, Writing, panic,
+    JOB, Reading, STATE, StateRecord, Store, StoreError, VIEWS, ViewRecord, Writing, panic,
 };
 
 /// A state that is open.
@@ -133,12 +133,28 @@ impl<'a> Session<'a> {
         self.sources.polls()
     }
 
-    /// Reads what came, of streams until `barrier`, and commits it. Without anything to do nothing is committed.
+    /// Reads what came, of streams until `barrier`, and commits it. Without anything to do nothing is committed. Where this
+    /// retracted what had closed windows, a second commit opens them again.
     ///
     /// # Errors
-    /// When anything fails. State and tables are then as they were; if the error came after the commit's record, the next
+    /// When anything fails. State and tables are then as they were; if the error came after a commit's record, the next
     /// run finishes it.
     pub fn epoch(
+        &mut self,
+        clock: Stages<'_>,
+        barrier: Option<&Arc<Barrier>>,
+    ) -> Result<RunReport, RunError> {
+        let report = self.commit(clock, barrier)?;
+        let reopened = reopened(&self.job, &self.store.read()?, (self.options.now)())?;
+        if reopened.is_empty() {
+            return Ok(report);
+        }
+        let again = self.commit(Stages::start(self.progress), barrier)?;
+        Ok(report.followed_by(again, &reopened))
+    }
+
+    /// One commit, or none without anything to do.
+    fn commit(
         &mut self,
         mut clock: Stages<'_>,
         barrier: Option<&Arc<Barrier>>,
@@ -167,6 +183,7 @@ impl<'a> Session<'a> {
             directory: &self.directory,
             store: &self.store,
             job: &self.job,
+            declared: self.options.declared.as_ref(),
             reading: &work.reading,
             state: self.state.clone(),
             views: &work.views,
@@ -194,7 +211,9 @@ impl<'a> Session<'a> {
         let reports = reports(&commit, &epoch.tables, &staged)?;
         let deliveries = commit.deliveries();
         let rows_read = deliveries.iter().map(|delivery| delivery.rows_in).sum();
-        let rows_late = epoch.counts.late.load(Ordering::Relaxed);
+        let retained = epoch.resumed.retained.iter();
+        let rows_late = retained.map(|(view, windows)| (view.clone(), windows.rows_late()));
+        let rows_late = rows_late.filter(|(_, rows)| *rows > 0).collect();
         let committed = commit.finish(record, epoch, &staged, staged_sinks, clock.elapsed())?;
         self.committed(committed)?;
         let (seconds_total, stages) = clock.finish();
@@ -261,7 +280,8 @@ impl<'a> Session<'a> {
             .notices
             .retain(|table, _| !claims.taken.contains(table));
         let (all, taken) = (self.rebuild, &claims.taken);
-        let views = Views::compare(&self.job, &reading, &copies, all, taken, &standing)?;
+        let now = Some((self.options.now)());
+        let views = Views::compare(&self.job, &reading, &copies, all, taken, &standing, now)?;
         let changes = self.compare_sources(&reading)?;
         let tables = PerTable::with_copies(&self.job, &copies, |view| views.graph(view));
         announce(
@@ -376,10 +396,15 @@ impl<'a> Session<'a> {
         }
         let upgrades = &work.views.upgrades;
         let restamped = &work.standing.restamped;
-        if updates.is_empty() && upgrades.is_empty() && restamped.is_empty() {
+        let declared = self.options.declared.as_ref();
+        let is_known = commit::is_known(declared, &work.reading)?;
+        if updates.is_empty() && upgrades.is_empty() && restamped.is_empty() && is_known {
             return Ok(());
         }
         let writing = self.store.write()?;
+        if let Some(declared) = declared {
+            writing.put(JOB, "", declared)?;
+        }
         upgrades.write(&writing)?;
         work.standing.record(&writing)?;
         for source in updates {

@@ -4,18 +4,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::time::Duration;
 
 use tidewater_connectors::file::sink::QUARANTINE_TABLE;
 
 use super::fingerprints::{Comparison, Fingerprints};
+use super::retention::{Retention, ViewWindows};
 use super::standing::Standing;
 use crate::drive::RunError;
 use crate::drive::graph::{Graph, Plan};
 use crate::job::{Job, LATE_TABLE};
 use crate::plan::PlannedView;
 use crate::plan::assemble::{add_scanned, published_views};
-use crate::plan::retain::horizon;
 use crate::render::RetainedWindows;
 use crate::state::{Reading, StoreError, TABLES, TableRecord, VIEWS, ViewRecord, Writing};
 
@@ -31,6 +31,8 @@ pub struct Views {
     pub late: bool,
     /// The fingerprints of relations, tables and the quarantine.
     pub fingerprints: Fingerprints,
+    /// Views that are built anew because windows were closed by mistake.
+    pub reopened: BTreeSet<String>,
     /// Relations and tables that are kept and no longer in the job.
     pub gone: Gone,
     /// Records whose fingerprints match the job in the format of an earlier version.
@@ -60,8 +62,9 @@ pub struct Gone {
 }
 
 impl Views {
-    /// Compares the job with what is kept. `copies` holds copies of tables that go to other systems; `all` is to build everything
-    /// anew, `taken` names tables that were others', and `standing` tells which are not what was published.
+    /// Compares the job with what is kept. `copies` holds copies of tables that go to other systems; `all` is to build
+    /// everything anew, `taken` names tables that were others', and `standing` tells which are not what was published.
+    /// Without the time, `now`, windows are closed as the last commit left them.
     ///
     /// # Errors
     /// When a view cannot be rendered, or the state not be read.
@@ -72,35 +75,43 @@ impl Views {
         all: bool,
         taken: &BTreeSet<String>,
         standing: &Standing,
+        now: Option<Duration>,
     ) -> Result<Self, RunError> {
         let recorded = Recorded::read(reading)?;
         let views = published_views(job)?;
         let fingerprints = Fingerprints::of(job, &views, copies);
-        let changed = recorded.changed(job, &fingerprints, all, &|table| {
-            taken.contains(table) || standing.lost.contains(table)
-        });
+        let is_lost = |table: &str| taken.contains(table) || standing.lost.contains(table);
+        let mut changed = recorded.changed(job, &fingerprints, all, &is_lost);
         let otherwise = recorded.changed(job, &fingerprints, all, &|_| false);
         let only_lost = changed.difference(&otherwise).cloned().collect();
+        let retentions = recorded.retentions(job, reading, &changed, now)?;
+        let reopened = retentions.iter().filter(|(_, found)| found.reopens);
+        let reopened: BTreeSet<String> = reopened.map(|(view, _)| view.clone()).collect();
+        changed.extend(reopened.iter().cloned());
+        // Views that read a view with closed windows have seen what it no longer shows.
+        let retained = job.sinks.iter().filter(|sink| sink.retain.is_some());
+        let retained = retained.map(|sink| sink.view.clone());
+        let retained = retained.filter(|view| changed.contains(view)).collect();
+        changed.extend(with_readers(&views, retained));
+        // The quarantine has the unmatched changes of sources: both are made anew, or none is.
+        let of_changes = sources_of_changes(job);
         let quarantine = all
             || standing.lost.contains(QUARANTINE_TABLE)
-            || !recorded.is_same_view(QUARANTINE_TABLE, &fingerprints);
-        let late = standing.lost.contains(LATE_TABLE);
+            || !recorded.is_same_view(QUARANTINE_TABLE, &fingerprints)
+            || !of_changes.is_disjoint(&changed);
+        if quarantine {
+            changed.extend(with_readers(&views, of_changes));
+        }
+        let late = all || standing.lost.contains(LATE_TABLE);
         let other_format = recorded.is_of_other_format(&fingerprints);
         let upgrades = recorded.upgrades(&fingerprints, &changed);
         let (mut kept, mut rebuilt) = split(&views, &changed);
-        for sink in &job.sinks {
-            let (Some(retain), Some(view)) = (&sink.retain, job.view(&sink.view)) else {
-                continue;
-            };
+        for sink in job.sinks.iter().filter(|sink| sink.retain.is_some()) {
             let is_new = changed.contains(&sink.view);
-            let newest = recorded.views.get(&sink.view).filter(|_| !is_new);
-            let newest = newest.and_then(|view| view.newest);
-            let data_type = view.schema.field(retain.column).data_type();
-            let retained = Arc::new(RetainedWindows {
-                horizon: newest.map(|newest| horizon(newest, retain.length_us, data_type)),
-                newest: AtomicI64::new(newest.unwrap_or(i64::MIN)),
-            });
+            let found = retentions.get(&sink.view).filter(|_| !is_new);
+            let horizon = found.and_then(|found| found.horizon);
             let plan = if is_new { &mut rebuilt } else { &mut kept };
+            let retained = Arc::new(RetainedWindows::new(horizon));
             plan.retained.insert(sink.view.clone(), retained);
         }
         Ok(Self {
@@ -113,6 +124,7 @@ impl Views {
             upgrades,
             only_lost,
             other_format,
+            reopened,
         })
     }
 
@@ -135,6 +147,40 @@ impl Views {
     pub fn is_rebuilt(&self, relation: &str) -> bool {
         self.rebuilt.keeps.contains(relation)
     }
+}
+
+/// The views whose closed windows are to be opened again at `now`, the time since 1970.
+///
+/// # Errors
+/// When the state cannot be read.
+pub fn reopened(job: &Job, reading: &Reading, now: Duration) -> Result<BTreeSet<String>, RunError> {
+    if job.sinks.iter().all(|sink| sink.retain.is_none()) {
+        return Ok(BTreeSet::new());
+    }
+    let retentions =
+        Recorded::read(reading)?.retentions(job, reading, &BTreeSet::new(), Some(now))?;
+    let reopened = retentions.into_iter().filter(|(_, found)| found.reopens);
+    Ok(reopened.map(|(view, _)| view).collect())
+}
+
+/// The sources that are read as what their changes come to.
+fn sources_of_changes(job: &Job) -> BTreeSet<String> {
+    let sources = job.sources.iter();
+    let sources = sources.filter(|source| source.primary_key.is_empty());
+    let sources = sources.filter(|source| source.input.changes().is_some());
+    sources.map(|source| source.spec.name.clone()).collect()
+}
+
+/// `wanted` views and those that read one of them, directly or not. Views stand after those they read.
+fn with_readers(views: &[PlannedView], mut wanted: BTreeSet<String>) -> BTreeSet<String> {
+    for PlannedView { name, node } in views {
+        let mut read = BTreeSet::new();
+        add_scanned(node, &mut read);
+        if !read.is_disjoint(&wanted) {
+            wanted.insert(name.clone());
+        }
+    }
+    wanted
 }
 
 /// The views that go on, and those that are built anew with all that they read. `keeps` of the latter also names the
@@ -212,6 +258,29 @@ impl Recorded {
         let relations = relations.filter(|name| all || !self.is_same_view(name, fingerprints));
         let published = sinks.map(|sink| sink.view.clone());
         published.chain(relations.cloned()).collect()
+    }
+
+    /// The retained windows of the views that go on. Without the time, `now`, as the last commit left them.
+    fn retentions(
+        &self,
+        job: &Job,
+        reading: &Reading,
+        changed: &BTreeSet<String>,
+        now: Option<Duration>,
+    ) -> Result<BTreeMap<String, Retention>, RunError> {
+        let mut found = BTreeMap::new();
+        for sink in &job.sinks {
+            let record = self.views.get(&sink.view);
+            let record = record.filter(|_| !changed.contains(&sink.view));
+            if let (Some(windows), Some(record)) = (ViewWindows::of(job, sink), record) {
+                let retention = match now {
+                    Some(now) => windows.retention(reading, record, now)?,
+                    None => windows.recorded(record),
+                };
+                found.insert(sink.view.clone(), retention);
+            }
+        }
+        Ok(found)
     }
 
     /// Whether a fingerprint has the format of another version, and cannot be compared.

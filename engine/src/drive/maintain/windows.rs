@@ -12,8 +12,8 @@ use crate::job::Job;
 use crate::plan::retain::to_time;
 use crate::state::{Damage, Reading, StoreError, VIEWS, ViewRecord, Writing};
 
-/// Drops what is kept of windows that are final: nothing can change them any more. Costs what is dropped, since the
-/// time of a window is the first of its keys.
+/// Drops the state of closed windows, which nothing can change any more. The cost follows what is dropped, since the time
+/// of a window is the first key of the aggregation.
 ///
 /// # Errors
 /// When the state cannot be read or written.
@@ -42,14 +42,17 @@ pub fn finalize(
             })
         })?;
         let known: Option<ViewRecord> = reading.record(VIEWS, &sink.view)?;
-        for name in known.map(|known| known.parts).unwrap_or_default() {
-            if let Some(part) = reading.part(&name)? {
+        // Other operators of the view, below the aggregation, have other keys.
+        let aggregation = format!("{}: aggregate: ", sink.view);
+        let parts = known.map(|known| known.parts).unwrap_or_default();
+        for name in parts.iter().filter(|name| name.starts_with(&aggregation)) {
+            if let Some(part) = reading.part(name)? {
                 // Pairs have the number of their call before the group.
                 let tagged = !name.ends_with(": groups");
                 let failed = |error: StateError| StoreError::damaged(Damage::Part(error.0));
                 let gone = bounds.keys(part.as_ref(), tagged).map_err(failed)?;
                 if !gone.is_empty() {
-                    writing.part(&name, |part| {
+                    writing.part(name, |part| {
                         gone.iter()
                             .try_for_each(|key| part.change(key, EntryUpdate::Remove))
                     })?;

@@ -242,13 +242,6 @@ impl<'a> Reading<'a> {
         }
         self.counts()
             .add(delivery, change, count(rows + bad), decoded.rejected);
-        if let Some(retracted) = decoded.retracted.filter(|rows| rows.num_rows() > 0) {
-            return Err(RunError::Usage(format!(
-                "source {}: {} are taken back by messages, which steps cannot tell yet; run or follow the job",
-                self.source.spec.name,
-                retracted.num_rows()
-            )));
-        }
         let steps = match self.options.step {
             Step::Messages(_) if self.by_offset => decoded.ordinals,
             _ => None,

@@ -224,6 +224,13 @@ impl Canonical for Source {
                     }
                 });
             }
+            if let Some(column) = self.latest_by {
+                text.word("latest_by");
+                text.word(column);
+            }
+            if self.primary_key.is_empty() && self.input.changes().is_some() {
+                text.word("changes");
+            }
         });
     }
 }

@@ -51,7 +51,6 @@ fn the_schema_has_places_and_lets_all_but_the_key_be_null() {
             (None, Some(r#"{"id":2}"#)),
         ]),
         &["1|1|10|1000|3|10|false", "∅|1|∅|1100|3|11|true"],
-        &[],
         &[("12 n", "NOT NULL")],
     );
 }
@@ -94,7 +93,7 @@ fn a_key_of_text_is_read_by_the_rules_of_its_type() {
     broken.push((10, 0), Some(b"\xff"), None, []);
     broken.push((11, 0), None, None, []);
     let rejected = [("10 id", "is not UTF-8"), ("11 -", "without a key")];
-    check(&keyed(&columns, &[]), &broken, &[], &[], &rejected);
+    check(&keyed(&columns, &[]), &broken, &[], &rejected);
 }
 
 #[test]
@@ -120,7 +119,6 @@ fn a_key_of_json_is_an_object_or_the_one_value() {
             "∅|b|1100|3|11|true",
             "∅|c|1200|3|12|true",
         ],
-        &[],
         &[
             ("13 -", "not JSON"),
             ("14 id", "expected text, found a number"),
@@ -145,7 +143,6 @@ fn a_key_of_json_is_an_object_or_the_one_value() {
             tombstone("1"),
         ]),
         &["2|3|1|1000|3|10|false", "2|∅|1|1100|3|11|true"],
-        &[],
         &[
             ("12 b", "is missing"),
             ("13 -", "expected an object, found a number"),
@@ -178,7 +175,6 @@ fn columns_of_the_key_that_the_message_says_are_taken_from_it() {
             (None, None),
         ]),
         &["a|1|10|1000|3|10|false", "a|∅|∅|1100|3|11|true"],
-        &[],
         &[("12 id", "does not say it"), ("13 id", "does not say it")],
     );
     // Of the two key columns, the text of the message's key is `id`, and `tenant` comes from a header.
@@ -196,7 +192,6 @@ fn columns_of_the_key_that_the_message_says_are_taken_from_it() {
         &keyed(&columns, &[("column.tenant", "header:tenant")]),
         &some,
         &["1|x|2|0|3|12|false", "1|x|∅|0|3|10|true"],
-        &[],
         &[("11 tenant", "does not say it")],
     );
 }
@@ -208,7 +203,6 @@ fn a_row_has_its_key() {
         &keyed(&columns, &[]),
         &payloads(&[r#"{"id":1}"#, r#"{"id":null,"n":1}"#, r#"{"n":1}"#]),
         &["1|∅|1000|3|10|false"],
-        &[],
         &[("11 id", "is null"), ("12 id", "is missing")],
     );
     let csv = spec(Format::Csv, &columns, &[]);
@@ -216,7 +210,6 @@ fn a_row_has_its_key() {
         &csv,
         &messages(&[(None, Some("1,2")), tombstone("1"), (None, Some(",2"))]),
         &["1|2|1000|3|10|false", "1|∅|1100|3|11|true"],
-        &[],
         &[("12 id", "NULL")],
     );
     let text = spec(
@@ -228,7 +221,6 @@ fn a_row_has_its_key() {
         &text,
         &messages(&[(Some("a"), Some("x")), tombstone("a")]),
         &["a|x|1000|3|10|false", "a|∅|1100|3|11|true"],
-        &[],
         &[],
     );
 }

@@ -101,7 +101,7 @@ fn what_does_not_fit_rejects_the_message() {
     let spec = spec(Format::Text, &columns, &[("column.x", "timestamp")]);
     let mut late = Messages::new(3, 10);
     late.push((10, far), None, Some(b""), []);
-    check(&spec, &late, &[], &[], &[("10 x", "out of range")]);
+    check(&spec, &late, &[], &[("10 x", "out of range")]);
 }
 
 #[test]
@@ -114,13 +114,7 @@ fn a_header_has_a_name_that_is_text() {
     let mut some = Messages::new(3, 10);
     let headers: [(&[u8], Option<&[u8]>); 1] = [(b"\xff", Some(b"\xff"))];
     some.push((10, 0), None, Some(b""), headers);
-    check(
-        &spec,
-        &some,
-        &[],
-        &[],
-        &[("10 x", "header 1: is not UTF-8")],
-    );
+    check(&spec, &some, &[], &[("10 x", "header 1: is not UTF-8")]);
 }
 
 #[test]
@@ -134,5 +128,5 @@ fn what_is_not_read_is_not_built() {
     let mut some = spec(Format::JsonLines, &columns, &options);
     some.projection = vec![1, 2];
     // The message has no key, which no column reads.
-    check(&some, &payloads(&[r#"{"id":1}"#]), &["1|10"], &[], &[]);
+    check(&some, &payloads(&[r#"{"id":1}"#]), &["1|10"], &[]);
 }

@@ -7,7 +7,7 @@ use super::*;
 use crate::drive::maintain::{MaintainOptions, Thresholds, maintain};
 use crate::drive::{Progress, Published, RunOptions};
 use crate::plan::assemble::published_views;
-use crate::state::directory::Directory;
+use crate::state::directory::{Directory, LockWait};
 use crate::state::{Store, TABLES, TableRecord, VIEWS, ViewRecord};
 
 const JOB: &str = include_str!("golden.sql");
@@ -185,7 +185,8 @@ impl Place {
                 take_over: false,
             },
             state: self.state(),
-            wait: false,
+            wait: LockWait::NONE,
+            declared: None,
             rebuild: false,
             rehash: false,
             settle: Duration::ZERO,
@@ -202,7 +203,7 @@ impl Place {
 
     /// The state's records of views and tables.
     fn recorded(&self) -> (BTreeMap<String, ViewRecord>, BTreeMap<String, TableRecord>) {
-        let directory = Directory::for_reading(&self.state(), false).unwrap();
+        let directory = Directory::for_reading(&self.state()).unwrap();
         let store = Store::for_reading(&directory).unwrap();
         let snapshot = store.read().unwrap();
         (
@@ -214,7 +215,7 @@ impl Place {
     /// Gives the records of views and tables other fingerprints.
     fn record(&self, relation: impl Fn(&str) -> String, table: impl Fn(&str) -> Option<String>) {
         let (views, tables) = self.recorded();
-        let mut directory = Directory::open(&self.state(), false, false).unwrap();
+        let mut directory = Directory::open(&self.state(), LockWait::NONE, false).unwrap();
         let store = Store::open(&mut directory).unwrap();
         let transaction = store.write().unwrap();
         for (name, record) in views {

@@ -1,0 +1,82 @@
+//! Changes that retract a row that was never read, as rows of the quarantine: reading began behind it, perhaps.
+
+use std::sync::Arc;
+
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::Int64Type;
+use arrow::error::ArrowError;
+use arrow::json::LineDelimitedWriter;
+use tidewater_connectors::file::sink::rejected_to_batch;
+use tidewater_connectors::source::Rejected;
+use tidewater_operators::settle::THERE;
+
+use crate::render::UnmatchedChanges;
+
+const REASON: &str = "the row before the change was never read, so it cannot be retracted; the row after the change counts. \
+    Read the topic from its beginning ('start' 'earliest'), or declare PRIMARY KEY";
+
+/// Where changes are in their batches, and what they are of.
+#[derive(Clone, Debug)]
+pub struct UnmatchedPlaces {
+    source: Arc<str>,
+    log: String,
+    partition: usize,
+    position: usize,
+}
+
+impl UnmatchedPlaces {
+    /// The places of a source's changes.
+    pub fn of(changes: &UnmatchedChanges<'_>) -> Self {
+        Self::new(
+            &changes.source,
+            &changes.log,
+            changes.partition,
+            changes.position,
+        )
+    }
+
+    /// Of a source, what of it is partitioned, and the columns with the partition and the position of a change.
+    pub fn new(source: &str, log: &str, partition: usize, position: usize) -> Self {
+        Self {
+            source: source.into(),
+            log: log.to_owned(),
+            partition,
+            position,
+        }
+    }
+
+    /// The unmatched changes of a batch as rows of the quarantine; the rows that are there are left out.
+    ///
+    /// # Errors
+    /// When values cannot be shown.
+    pub fn quarantined(&self, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+        let positions = batch.column(self.position).as_primitive::<Int64Type>();
+        let unmatched = positions.values().iter().map(|at| Some(*at != THERE));
+        let batch = filter_record_batch(batch, &unmatched.collect::<BooleanArray>())?;
+        let columns = 0..batch.num_columns();
+        let row: Vec<usize> = columns
+            .filter(|column| ![self.partition, self.position].contains(column))
+            .collect();
+        let mut text = Vec::new();
+        let mut writer = LineDelimitedWriter::new(&mut text);
+        writer.write(&batch.project(&row)?)?;
+        writer.finish()?;
+        let text = String::from_utf8_lossy(&text);
+        let partitions = batch.column(self.partition).as_primitive::<Int64Type>();
+        let positions = batch.column(self.position).as_primitive::<Int64Type>();
+        let places = partitions.values().iter().zip(positions.values());
+        let rejected = places
+            .zip(text.lines())
+            .map(|((partition, position), raw)| Rejected {
+                source: Arc::clone(&self.source),
+                file: format!("{}/{partition}", self.log).into(),
+                line: 0,
+                byte_offset: (position / 2).cast_unsigned(),
+                column: Some("before".into()),
+                reason: REASON.to_owned(),
+                raw: raw.to_owned(),
+            });
+        rejected_to_batch(&rejected.collect::<Vec<_>>())
+    }
+}
