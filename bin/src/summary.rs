@@ -14,7 +14,7 @@ use crate::display::count;
 use crate::style::Style;
 use crate::table::{Align, TextTable};
 
-/// A run's report, and how to look at what it left out.
+/// A run's report, with what is needed to show the rows that it left out.
 #[derive(Clone, Copy)]
 pub struct Summary<'a> {
     /// The engine's report.
@@ -83,7 +83,7 @@ fn files_set_aside(report: &RunReport) -> Vec<Value> {
     files.collect()
 }
 
-/// The report as a page: tables, a few rows of each, what became of the rows read, and the cost.
+/// The report as a page: tables with a few rows each, the numbers of rows read, and the costs.
 pub fn to_text(summary: Summary<'_>, peak_memory: Option<u64>) -> anyhow::Result<String> {
     let report = summary.report;
     let style = Style::stdout();
@@ -202,7 +202,7 @@ pub fn quarantine_note(summary: Summary<'_>) -> Option<String> {
     (rows > 0).then(|| quarantined(summary, &count(rows, "row")))
 }
 
-/// The files that this run set aside, and why; `None` if there are none.
+/// The files that this run set aside, with the reasons; `None` if there are none.
 pub fn set_aside_note(report: &RunReport) -> Option<String> {
     /// Files that are listed one by one.
     const SHOWN: usize = 12;
@@ -220,7 +220,7 @@ pub fn set_aside_note(report: &RunReport) -> Option<String> {
     Some(note)
 }
 
-/// That so many `rows` of this run are in the quarantine, where, and how to look at them.
+/// Says that `rows` of this run are in the quarantine, where it is, and how to look at it.
 fn quarantined(summary: Summary<'_>, rows: &str) -> String {
     let report = summary.report;
     let mut note = format!("{rows} quarantined");

@@ -95,7 +95,7 @@ impl KeyDictionary {
         Ok(id)
     }
 
-    /// The string behind an id of this dictionary.
+    /// The string of an id of this dictionary.
     #[inline]
     pub fn get(&self, id: u32) -> &[u8] {
         self.rows.get(id as usize)

@@ -76,7 +76,7 @@ pub struct KeyedOperator {
     pub reach: u64,
     /// The rows that are stored.
     pub stored: StoredRows,
-    /// What it computes.
+    /// The results to compute.
     pub logic: KeyLogic,
 }
 

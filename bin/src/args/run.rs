@@ -39,7 +39,7 @@ pub struct RunArgs {
     #[command(flatten)]
     pub intake: IntakeArgs,
 
-    /// What is let through.
+    /// The problems that are accepted.
     #[command(flatten)]
     pub allow: AllowArgs,
 
@@ -76,7 +76,7 @@ pub struct FollowArgs {
     #[command(flatten)]
     pub intake: IntakeArgs,
 
-    /// What is let through.
+    /// The problems that are accepted.
     #[command(flatten)]
     pub allow: AllowArgs,
 
@@ -105,7 +105,7 @@ pub struct ProcessArgs {
     pub verbose: bool,
 }
 
-/// What a run does although it stops by default.
+/// Problems that a run accepts although it stops at them by default.
 #[derive(Debug, Args)]
 pub struct AllowArgs {
     /// Go on, for this time, where a run stops by default (exit code 3); repeat for more
@@ -113,7 +113,7 @@ pub struct AllowArgs {
     pub allowances: Vec<AllowedStop>,
 }
 
-/// Where a run stops by default.
+/// A problem at which a run stops by default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum AllowedStop {
     /// At bad files, damaged or without one good row: they are set aside as a whole
@@ -123,7 +123,7 @@ pub enum AllowedStop {
 }
 
 impl AllowArgs {
-    /// Lets the job's runs go on.
+    /// Lets the job's runs accept these problems.
     pub fn apply(&self, job: &mut Job) {
         for allowed in &self.allowances {
             job.allow(match allowed {
@@ -134,7 +134,7 @@ impl AllowArgs {
     }
 }
 
-/// When a state, a file and a table are ready to be used.
+/// Conditions under which a state, a file and a table are used.
 #[derive(Debug, Args)]
 pub struct IntakeArgs {
     /// Leave files that were modified within this time, such as 30s or 5m, for a later commit

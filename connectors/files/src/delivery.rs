@@ -14,7 +14,7 @@ pub struct KeptPart {
     pub hash: String,
     /// Its (decompressed) bytes.
     pub bytes: u64,
-    /// The bytes that it takes in the content store.
+    /// Its size in the content store.
     pub stored_bytes: u64,
     /// Its number of line ends; 0 for a format without lines.
     pub lines: u64,
@@ -49,7 +49,7 @@ pub enum Content {
     },
     /// The stored content of a delivery: all its parts, in order.
     Kept(Vec<KeptPart>),
-    /// A text file that was kept as it was stored. Its text is kept when it is read.
+    /// A text file that was copied to the content store as it was. Its text is stored when it is read.
     KeptStored(KeptPart),
 }
 

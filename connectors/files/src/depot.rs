@@ -304,7 +304,7 @@ pub(super) fn settled(before: &FileStamp, after: &FileStamp, bytes: u64) -> bool
 /// A file that was stored as it is.
 pub(super) struct KeptWhole {
     pub part: KeptPart,
-    /// What was kept.
+    /// The stored content.
     pub file: Arc<dyn StoredFile>,
     /// Whether the source file was unchanged meanwhile.
     pub settled: bool,

@@ -102,7 +102,7 @@ impl Keeping {
         })
     }
 
-    /// What was kept.
+    /// The stored content.
     pub(super) fn kept(&self) -> Result<Kept, SourceError> {
         let not_ended = || Err(SourceError::file(&self.name, "was not read to its end"));
         self.lock().outcome.clone().unwrap_or_else(not_ended)

@@ -306,7 +306,7 @@ impl MessageDecoder {
         rejected.collect()
     }
 
-    /// What messages call their file: the topic and the partition.
+    /// The file of messages: the topic and the partition.
     fn file(&self, messages: &Messages) -> Arc<str> {
         format!("{}/{}", self.location.topic, messages.partition).into()
     }

@@ -1,4 +1,4 @@
-//! The balance that every run checks before anything is published: no row is lost, none is made up.
+//! The balance that every run checks before it publishes anything, so that no row is lost or made up.
 //!
 //! *Rows read = rows that entered the dataflow + rows of the quarantine table - rows that the dataflow sent there.* Readers
 //! count rows as they decode them; the dataflow counts what enters it and what it sends to the quarantine (changes that retract
@@ -34,7 +34,7 @@ impl Balance {
     }
 }
 
-/// Checks an epoch whose quarantine table changed by so many rows: inserted ones, less deleted ones.
+/// Checks an epoch whose quarantine table changed by `rows_quarantined`: inserted minus deleted rows.
 ///
 /// # Errors
 /// [`RunError::Unbalanced`].
@@ -48,7 +48,7 @@ pub fn check(epoch: &Epoch, rows_quarantined: i64) -> Result<(), RunError> {
     balance.check()
 }
 
-/// What an intake adds to the dataflow and the quarantine together.
+/// The rows that an intake adds to the dataflow and the quarantine together.
 fn net_rows(intake: &Intake) -> i64 {
     let counts = intake.counts.iter();
     let counts = counts.map(|count| {
@@ -65,7 +65,7 @@ fn net_rows(intake: &Intake) -> i64 {
     net * intake.sign.diff()
 }
 
-/// Rows read of an intake, and of these the rejected ones.
+/// The rows that an intake read, and the rejected rows among them.
 pub fn counted(intake: &Intake) -> (u64, u64) {
     let counts = intake.delivery_counts().into_iter();
     counts.fold((0, 0), |(read, rejected), more| {

@@ -1,7 +1,7 @@
-//! Rows of sources into deltas: what the source operators of a run ask for their next step.
+//! Turns rows of sources into deltas, one step at a time, for the source operators.
 //!
 //! 1. Rows read = rows that entered the graph + rows that were quarantined, each with its sign.
-//! 2. An intake with a [`Barrier`] hands out nothing that comes after the barrier; those rows are for the next epoch.
+//! 2. An intake with a [`Barrier`] returns no rows after the barrier. Those are for the next epoch.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -24,11 +24,11 @@ use super::balance::signed;
 use super::graph::GraphSet;
 use super::progress::Counters;
 
-/// Where an epoch of streams ends.
+/// The point at which an epoch of streams ends.
 pub struct Barrier {
-    /// Rows of all sources, about: what was begun is finished.
+    /// Approximate limit for the rows of all sources. Pieces that were begun are finished.
     pub rows_max: u64,
-    /// Whether it is time, after so many rows.
+    /// Whether the epoch ends now, after this many rows.
     pub is_over: Box<dyn Fn(u64) -> bool + Send + Sync>,
     /// Rows so far.
     pub rows: AtomicU64,
@@ -46,9 +46,9 @@ impl Barrier {
 pub struct Entry {
     /// Whether they are inserted or retracted.
     pub sign: Sign,
-    /// The graphs that they enter.
+    /// The graphs that the rows enter.
     pub graphs: GraphSet,
-    /// Whether rejected rows enter or leave the quarantine. They stay there where only a view is built anew.
+    /// Whether rejected rows enter or leave the quarantine. They do not if rows are read only to rebuild a view.
     pub quarantines: bool,
 }
 
@@ -58,29 +58,29 @@ pub struct Intake {
     pub source: Arc<str>,
     /// Whether rows are inserted or retracted.
     pub sign: Sign,
-    /// The graphs that they enter.
+    /// The graphs that the rows enter.
     pub graphs: GraphSet,
-    /// Whether rejected rows enter or leave the quarantine. They stay there where only a view is built anew.
+    /// Whether rejected rows enter or leave the quarantine. They do not if rows are read only to rebuild a view.
     pub quarantines: bool,
     /// Rows of each delivery.
     pub counts: Vec<Count>,
-    /// The rejected row that comes first in its file, of all that were read.
+    /// The rejected row that is first in its file.
     first_rejected: Mutex<Option<Rejected>>,
-    /// What was decoded last, of sources that tell where rows are.
+    /// The batches that were decoded last, for sources that give the places of rows.
     recent: Mutex<VecDeque<(RecordBatch, RowPlaces)>>,
     reader: Arc<dyn Reader>,
     barrier: Option<Arc<Barrier>>,
 }
 
-/// Batches of which a source remembers where their rows are.
+/// The number of batches whose places a source remembers.
 const RECENT_BATCHES: usize = 16;
 
-/// Rows of a delivery: those that were read, less those that its reader took back.
+/// The rows of a delivery: those that were read, minus those that its reader retracted.
 #[derive(Default)]
 pub struct Count {
-    /// Decoded or rejected.
+    /// Rows decoded or rejected.
     pub read: AtomicI64,
-    /// Rejected.
+    /// Rows rejected.
     pub rejected: AtomicI64,
 }
 
@@ -102,15 +102,15 @@ impl Count {
 pub struct Open {
     piece: Box<dyn Piece>,
     sign: Sign,
-    /// Index of its delivery.
+    /// The index of its delivery.
     delivery: usize,
-    /// Whether its rows count as read or as taken back.
+    /// Whether its rows are inserted or retracted.
     change: RowChange,
     is_correction: bool,
 }
 
 impl Intake {
-    /// Rows that `reader` hands out, until the barrier if there is one.
+    /// An intake of the rows from `reader`, up to the barrier if there is one.
     pub fn new(
         source: &str,
         entry: Entry,
@@ -130,17 +130,17 @@ impl Intake {
         }
     }
 
-    /// Bytes that it reads, for progress.
+    /// Number of bytes to read, for progress.
     pub fn bytes_total(&self) -> u64 {
         self.reader.bytes_total()
     }
 
-    /// Messages for the user, complete once all is read.
+    /// Messages for the user. Complete once everything is read.
     pub fn warnings(&self) -> Vec<String> {
         self.reader.warnings()
     }
 
-    /// Deliveries that were set aside as a whole, complete once all is read.
+    /// Deliveries that were set aside. Complete after everything was read.
     pub fn set_aside(&self) -> Vec<SetAsideDelivery> {
         self.reader.set_aside()
     }
@@ -155,12 +155,12 @@ impl Intake {
         counts.collect()
     }
 
-    /// Whether it is read until a barrier.
+    /// Whether it is read up to a barrier.
     pub fn is_followed(&self) -> bool {
         self.barrier.is_some()
     }
 
-    /// The rejected row that comes first in its file.
+    /// The rejected row that is first in its file.
     pub fn first_rejected(&self) -> Option<Rejected> {
         let first = self.first_rejected.lock();
         first.unwrap_or_else(PoisonError::into_inner).clone()
@@ -183,7 +183,7 @@ impl Intake {
         *first = earliest;
     }
 
-    /// What was decoded last, and where its rows are, of a source that tells.
+    /// The batches that were decoded last with the places of their rows, if the source gives them.
     pub fn recent(&self) -> Vec<(RecordBatch, RowPlaces)> {
         let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         recent.iter().cloned().collect()
@@ -206,7 +206,7 @@ impl Intake {
         self.reader.next_piece()
     }
 
-    /// The sign of a change of the reader's.
+    /// The sign of a reader's change.
     fn sign(&self, change: RowChange) -> Sign {
         match change {
             RowChange::Insert => self.sign,
@@ -225,12 +225,12 @@ pub struct Share {
     pub progress: Progress,
     /// Where errors go.
     pub faults: Faults,
-    /// What the worker is decoding.
+    /// The piece that the worker is decoding.
     pub open: Option<Open>,
 }
 
 impl Share {
-    /// The next batch of rows. An error ends the source; the run ends with the fault.
+    /// The next batch of rows. An error ends the source and becomes a fault, which ends the run.
     pub fn step(&mut self) -> SourceStep {
         loop {
             if self.open.is_none() {
@@ -251,7 +251,7 @@ impl Share {
             match self.open.as_mut().and_then(|open| open.piece.next()) {
                 None => {
                     self.open = None;
-                    // Emitted rows are worked off while nothing comes.
+                    // While no rows arrive, the graph processes those that were emitted.
                     if self.intake.barrier.is_some() {
                         return SourceStep::Emit(Vec::new());
                     }
@@ -264,7 +264,7 @@ impl Share {
         }
     }
 
-    /// The value, or `None` after recording why the source cannot be read, or is refused.
+    /// The value, or `None` after recording the error that the source cannot be read or is refused.
     fn catch<T>(&self, result: Result<T, SourceError>) -> Option<T> {
         let name = || format!("source {}", self.intake.source);
         match result {

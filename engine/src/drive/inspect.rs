@@ -89,7 +89,7 @@ pub enum Open {
     },
     /// Unknown, because the view reads another one that has closed windows.
     Unknown {
-        /// That view.
+        /// The view.
         of: String,
     },
 }

@@ -143,7 +143,8 @@ fn in_turn(dealt: Vec<Vec<StateName>>) -> Vec<StateName> {
     }
 }
 
-/// Writes the parts of one keeper. One that failed before listens to no one, and keeps nothing again.
+/// Writes the parts of one state writer. Returns `None` if a worker ended early, or if the writer failed before and
+/// has no channels any more.
 fn receive(
     from: &[Receiver<Message>],
     writing: &Writing,

@@ -1,5 +1,5 @@
-//! Late rows: those of windows that are final. They go to a table of their own, as what they are and why, in the order
-//! in which they came: what is taken back of a final window is one more row of it.
+//! Late rows are rows of closed windows. They go to a table of their own, with their window, their content and the
+//! reason, in the order of arrival. A retraction in a closed window is one more row of that table.
 
 use std::sync::Arc;
 

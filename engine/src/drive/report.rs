@@ -1,4 +1,4 @@
-//! What a run did.
+//! The report of a run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -10,14 +10,14 @@ use super::ingest::Intake;
 use super::tables::PerTable;
 use crate::state::DeliveryRecord;
 
-/// What a run did.
+/// The report of a run.
 #[derive(Clone, Debug)]
 pub struct RunReport {
     /// The epoch that was committed.
     pub epoch: u64,
-    /// What became of deliveries; `None` for a run that keeps nothing.
+    /// The changed deliveries; `None` for a run without a state.
     pub deliveries: Option<Vec<DeliveryRecord>>,
-    /// Rows read from all sources, quarantined ones among them.
+    /// Rows read from all sources, including quarantined ones.
     pub rows_read: u64,
     /// Rows that this run put into the quarantine.
     pub rows_rejected: u64,
@@ -33,9 +33,9 @@ pub struct RunReport {
     pub seconds_total: f64,
     /// Wall-clock seconds of each stage, in their order.
     pub stages: Vec<(&'static str, f64)>,
-    /// What the user should hear of though nothing failed.
+    /// Warnings.
     pub warnings: Vec<String>,
-    /// Where the quarantine table is, when rows went to it.
+    /// The quarantine table's directory, if rows went to it.
     pub quarantine_path: Option<PathBuf>,
 }
 
@@ -107,11 +107,11 @@ pub struct TableReport {
     pub rows: u64,
     /// Rows that this run added.
     pub rows_inserted: u64,
-    /// Rows that this run took away.
+    /// Rows that this run deleted.
     pub rows_deleted: u64,
     /// Data files that this run wrote.
     pub files_written: u64,
-    /// How it came to what it holds.
+    /// How the table was published.
     pub published: Published,
     /// The table's first rows.
     pub preview: RecordBatch,
@@ -138,13 +138,13 @@ impl TableReport {
 }
 
 impl PerTable<TableReport> {
-    /// Where the quarantine is, when rows are in it.
+    /// The quarantine's directory, if it has rows.
     pub fn quarantine_path(&self) -> Option<PathBuf> {
         let quarantine = &self.quarantine;
         (quarantine.rows > 0).then(|| quarantine.path.clone())
     }
 
-    /// The tables that a report lists: all but the quarantine, which has fields of its own there.
+    /// The tables that a report lists. The quarantine has fields of its own.
     pub fn published(self) -> Vec<TableReport> {
         self.sinks.into_iter().chain(self.late).collect()
     }
@@ -153,10 +153,10 @@ impl PerTable<TableReport> {
 /// How a run published a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Published {
-    /// All of it was written.
+    /// The whole table was written.
     Anew,
-    /// Some of its partitions were.
+    /// Some of its partitions were written.
     Amended,
-    /// It is as it was.
+    /// Nothing was written.
     Unchanged,
 }

@@ -1,6 +1,6 @@
-//! `run`: everything that the sources hold, in one epoch; then the tables are published, all or none. Nothing is kept.
+//! `run` reads everything that the sources hold in one epoch, then publishes all tables or none. It keeps nothing.
 //!
-//! 1. Rows read = rows that entered the dataflow + rows of the quarantine table, or nothing is published
+//! 1. Nothing is published unless rows read = rows that entered the dataflow + rows of the quarantine table
 //!    ([`balance`]).
 //! 2. Nothing is published when a source, an operator, a sink or the data gate fails.
 
@@ -35,14 +35,14 @@ pub struct RunOptions {
     pub workers: usize,
     /// Rows of each table's preview in the report.
     pub preview_rows: usize,
-    /// Whether tables that other jobs or states published are taken over.
+    /// Whether tables of other jobs or states are taken over.
     pub take_over: bool,
 }
 
-/// Runs `job` over everything its sources hold, and publishes its tables.
+/// Runs `job` over everything that its sources hold, and publishes its tables.
 ///
 /// # Errors
-/// When anything fails. The tables are then as they were.
+/// When anything fails. The tables are unchanged then.
 pub fn run(job: &Job, options: &RunOptions, progress: &Progress) -> Result<RunReport, RunError> {
     run_once(job, options, progress).map_err(|error| progress.told(error))
 }
@@ -105,7 +105,7 @@ fn run_once(job: &Job, options: &RunOptions, progress: &Progress) -> Result<RunR
     })
 }
 
-/// Runs the graphs of an epoch to their end; the sorted runs of each table.
+/// Runs the graphs of an epoch to the end. Returns the sorted runs of each table.
 fn compute(epoch: Epoch, workers: usize) -> Result<(Epoch, PerTable<Vec<Run>>), RunError> {
     let epoch = Arc::new(epoch);
     let for_workers = Arc::clone(&epoch);
@@ -116,7 +116,7 @@ fn compute(epoch: Epoch, workers: usize) -> Result<(Epoch, PerTable<Vec<Run>>), 
     finished(epoch, shards)
 }
 
-/// An epoch whose workers are done, and the runs of all workers together.
+/// The epoch after its workers have ended, and the runs of all workers together.
 ///
 /// # Errors
 /// When a worker failed, or has not ended.
@@ -168,7 +168,7 @@ fn report(table: &StagedTable) -> TableReport {
     }
 }
 
-/// Everything that can fail before a row is read.
+/// Does everything that can fail before a row is read.
 fn prepare(job: &Job, claimant: &Claimant<'_>, progress: &Progress) -> Result<Epoch, RunError> {
     let tables = PerTable::without_state(job)?;
     claimant.claim(tables.iter())?;
@@ -212,7 +212,7 @@ fn prepare(job: &Job, claimant: &Claimant<'_>, progress: &Progress) -> Result<Ep
     })
 }
 
-/// Messages for the user, now that all was read.
+/// Messages for the user, after everything was read.
 pub fn warnings(intakes: &[Arc<Intake>]) -> Vec<String> {
     intakes
         .iter()

@@ -28,7 +28,7 @@ pub(super) struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    /// Begins a new line. State that a fault left behind is dropped.
+    /// Begins a new line and drops state that a fault left.
     pub(super) fn begin(&mut self, line: &'a str) {
         self.text = line;
         self.at = 0;

@@ -8,7 +8,7 @@ use tidewater_connectors::sink::SinkError;
 use super::standing::Standing;
 use crate::state::{PARTITIONS, Reading, StoreError, pair_key};
 
-/// What is published, as the state tells it.
+/// The published tables by the state's record.
 pub struct FromState<'a> {
     /// The last commit.
     pub reading: &'a Reading,

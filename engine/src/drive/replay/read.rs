@@ -1,4 +1,4 @@
-//! Reads all that a job's sources hold, by all workers, and deals the rows to steps.
+//! Reads everything that a job's sources hold, with all workers, and assigns the rows to steps.
 //!
 //! 1. Rows read = rows gathered + bad rows + rows outside the bounds.
 
@@ -24,16 +24,16 @@ use crate::drive::{Progress, RunError};
 use crate::job::{Job, Source};
 use crate::plan::primary_key::incoming_schema;
 
-/// What became of a source's rows.
+/// Counts of a source's rows.
 #[derive(Default)]
 pub struct Counts {
-    /// Decoded or bad.
+    /// Rows decoded or bad.
     pub read: u64,
-    /// Not decoded.
+    /// Bad rows.
     pub bad: u64,
-    /// Outside the bounds.
+    /// Rows outside the bounds.
     pub outside: u64,
-    /// Without a time, where the source has one.
+    /// Rows without a time, if the source has event time.
     pub untimed: u64,
     /// The bad row of each delivery that comes first.
     pub first_bad: BTreeMap<usize, Rejected>,
@@ -41,7 +41,7 @@ pub struct Counts {
     pub set_aside: Vec<SetAsideDelivery>,
     /// The least and the greatest time.
     pub span: Option<(i64, i64)>,
-    /// What the user should hear of.
+    /// Warnings.
     pub warnings: Vec<String>,
 }
 
@@ -84,7 +84,7 @@ fn add(counter: &mut u64, change: RowChange, rows: usize) {
 /// Reads all sources, whose columns of event time are `columns`.
 ///
 /// # Errors
-/// When a source cannot be read, has more bad rows than it allows, or rows cannot be put aside.
+/// When a source cannot be read or has more bad rows than it allows, or rows cannot be written to disk.
 pub fn read(
     job: &Job,
     columns: &[Option<usize>],
@@ -113,14 +113,14 @@ pub fn read(
     Ok((gather, counts))
 }
 
-/// A source that is read.
+/// A source that is being read.
 struct Reading<'a> {
     index: usize,
     source: &'a Source,
-    /// Whether its rows are dealt to steps by their offsets.
+    /// Whether its rows are assigned to steps by offset.
     by_offset: bool,
     reader: Arc<dyn Reader>,
-    /// Of the time among the decoded columns, and whether it is there for the steps alone.
+    /// The index of the time among the decoded columns, and whether it is decoded only for the steps.
     time: Option<(usize, bool)>,
     gather: &'a Mutex<Gather>,
     counts: Mutex<Counts>,
@@ -150,7 +150,7 @@ impl<'a> Reading<'a> {
         let spec = SourceSpec {
             projection,
             ordinals: source.spec.ordinals || by_offset,
-            // Rows of many batches are put together again by step.
+            // Rows of many batches are combined by step.
             dictionaries: false,
             ..source.spec.clone()
         };
@@ -175,7 +175,7 @@ impl<'a> Reading<'a> {
         })
     }
 
-    /// Reads it, by as many threads as there are workers.
+    /// Reads the source, with as many threads as workers.
     fn read(self) -> Result<Counts, RunError> {
         let failed = AtomicBool::new(false);
         let results: Vec<Result<(), RunError>> = std::thread::scope(|scope| {
@@ -331,7 +331,7 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// Decoded rows that are not what the job declares.
+/// The error about decoded rows that do not match the declaration.
 fn broken(error: &ArrowError) -> RunError {
     RunError::Delivery(error.to_string())
 }
