@@ -142,7 +142,7 @@ fn a_quarantine_moves_with_its_rows() {
         "job",
         "COPY by_day TO 'out/t'; COPY QUARANTINE TO 'bad' STORED AS JSON;",
     );
-    fs::write(job.path("in/b.csv"), "day,n\nnow,1\n").unwrap();
+    fs::write(job.path("in/b.csv"), "day,n\nnow,1\n2024-03-01,1\n").unwrap();
     let _ = job.run("job.sql -q --state s");
     let lines = fs::read_to_string(job.path("bad/part-00000.jsonl")).unwrap();
     assert_eq!(lines.lines().count(), 5);
