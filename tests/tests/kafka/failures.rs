@@ -155,7 +155,8 @@ fn a_failing_expression_names_partition_and_offset() {
     let at = format!("source events, {}/1 offset 1: ", topic.name());
     let says = [&at, "id = 0", "divides by zero"];
     let _ = place.run(&["--quiet"]).code(1).says(&says);
-    let _ = place.follow(&["--quiet"]).wait().code(1).says(&[&at]);
+    let follower = Place::new(&divided(""));
+    let _ = follower.follow(&["--quiet"]).wait().code(1).says(&[&at]);
     assert!(
         snapshot(&place.path("out")).is_empty(),
         "nothing is published"
