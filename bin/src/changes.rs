@@ -154,7 +154,7 @@ fn made_anew(step: &TableCommit<'_>) -> String {
     )
 }
 
-/// The sum of the changes of some commits.
+/// The net change of several commits.
 struct NetOf<'a> {
     job: &'a Job,
     inspection: &'a Inspection,

@@ -18,13 +18,13 @@ use crate::style::Style;
 pub struct LoadedJob {
     /// The job.
     pub job: Job,
-    /// Its views, as its text says them.
+    /// Its views as the text declares them.
     pub views: BTreeMap<String, CreateView>,
     /// Its text and variables.
     pub declared: JobRecord,
 }
 
-/// A job, and its state that is to be looked at.
+/// A job and its state, for a command that only reads it.
 pub struct LoadedState {
     /// The job.
     pub job: LoadedJob,
@@ -32,12 +32,12 @@ pub struct LoadedState {
     pub path: PathBuf,
 }
 
-/// Reads and plans the job that was named on the command line.
+/// Reads and plans the job given on the command line.
 pub fn load(args: &JobArgs) -> Result<Job, Failure> {
     Ok(load_declared(args)?.job)
 }
 
-/// The job that was named on the command line, with its text.
+/// The job given on the command line, with its text.
 pub fn load_declared(args: &JobArgs) -> Result<LoadedJob, Failure> {
     let text = std::fs::read_to_string(&args.job).map_err(|error| {
         Failure::usage(format!(
@@ -53,8 +53,8 @@ pub fn load_declared(args: &JobArgs) -> Result<LoadedJob, Failure> {
     })
 }
 
-/// The job of a state: the one that was named, or else the one that the state was last run with. Relative paths in the
-/// latter are relative to where it was run.
+/// The job of a state: the given one, or else the one with which the state was last run. Relative paths in the latter
+/// are relative to the directory of that run.
 pub fn load_state(args: &StateArgs) -> Result<LoadedState, Failure> {
     if let Some(job) = &args.job {
         let named = JobArgs {

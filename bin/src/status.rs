@@ -90,7 +90,7 @@ impl Status {
             last: inspection.epochs()?.pop(),
             half_done: writer.is_none() && inspection.is_half_done()?,
             writer,
-            // Before the first commit everything is to be built.
+            // Before the first commit every view is outdated.
             outdated: match epoch {
                 0 => Vec::new(),
                 _ => inspection.outdated(job)?,

@@ -1,10 +1,11 @@
-//! `latest`: of the rows of a key, the one with the greatest values, as far as no deletion came after it.
+//! `latest`: returns for each key the greatest row since the key's last deletion.
 //!
-//! Rows come from a log: their offsets give them an order, and they are never retracted. A row that is marked deleted deletes
-//! those before it. Of the rows after the last deletion the one that is greatest by the order counts; where there is none,
-//! the deletion itself.
+//! Rows come from a log. Their offsets give them an order, and they are never retracted. A row that is marked deleted
+//! deletes the rows before it. Of the rows after the last deletion, the greatest one counts. If there is none, the
+//! deletion itself counts.
 //!
-//! 1. What counts is computed in the order of offsets, row by row, from what counted before. So the state holds one row a key.
+//! 1. The row that counts is computed row by row in the order of offsets, from the one that counted before. So the
+//!    state has one row for each key.
 //! 2. Rows come in order, epoch by epoch.
 
 use std::collections::BTreeMap;
@@ -34,11 +35,11 @@ pub struct LatestSpec {
     pub offset: usize,
     /// The column that says whether a row deletes the key, a BOOLEAN.
     pub deleted: usize,
-    /// The column that decides. NULL is lowest; of equal rows the one with the greater offset counts.
+    /// The column that decides. NULL is lowest. Of equal rows, the one with the greater offset counts.
     pub by: usize,
 }
 
-/// Bytes of an offset and of a mark, as rows are encoded.
+/// The bytes of an offset and a mark in encoded rows.
 const OFFSET_BYTES: usize = 9;
 const MARK_BYTES: usize = 2;
 
@@ -52,7 +53,7 @@ pub fn latest<'scope>(
     state: StateHandle,
     faults: Faults,
 ) -> DeltaStream<'scope> {
-    // The offset comes twice: it orders rows, and decides between rows that are equal.
+    // The offset occurs twice: it orders rows, and it decides between equal rows.
     let (wide, offset) = (widened(&spec.schema, spec.offset), spec.offset);
     let schema = Arc::clone(&wide);
     let rows = map(stream, &format!("{name}: offsets"), faults.clone(), {
@@ -102,7 +103,7 @@ fn operator(spec: &LatestSpec, wide: &SchemaRef) -> Result<KeyedOperator, ArrowE
     })
 }
 
-/// The row that counts after another one came.
+/// The row that counts after another row arrived.
 fn later<'a>(counts: Option<&'a [u8]>, row: &'a [u8]) -> &'a [u8] {
     let decides = |row: &'a [u8]| row.get(OFFSET_BYTES + MARK_BYTES..);
     match counts {

@@ -51,7 +51,8 @@ pub enum RowError {
 /// The logic of a keyed operator: emits the changes of the output for one key and one epoch.
 pub type KeyLogic = Box<dyn FnMut(&KeyRows<'_>, &mut RowChanges<'_>) -> Result<(), RowError>>;
 
-/// What the state stores of some rows of a key, given in ascending order with their counts.
+/// Computes the entries that the state stores for rows of a key, which are given in ascending order with their
+/// counts.
 pub type Summarize = fn(&mut dyn Iterator<Item = (&[u8], i64)>) -> BTreeMap<Vec<u8>, i64>;
 
 /// The rows of a key that are stored in the state.
@@ -61,7 +62,7 @@ pub enum StoredRows {
     All,
     /// The first row, for operators that never read another one. Rows must never be retracted.
     First,
-    /// Others that come to the same.
+    /// Other rows with the same effect.
     Summary(Summarize),
 }
 

@@ -157,7 +157,7 @@ impl StateDelta for SummaryDelta {
                     old.push(Span::new(batch, *at));
                 }
             }
-            // Before all epochs of the batch, and after them.
+            // The rows before all epochs of the batch, and after them.
             let rows = |epoch| KeyRows {
                 key,
                 epoch,

@@ -1,16 +1,17 @@
-//! `settle`: rows that are inserted and retracted by rows of an input without a key, such as a log of changes.
+//! `settle`: applies insertions and retractions of rows that come as an input without a key, such as a log of
+//! changes.
 //!
-//! Each row of the input is an event: it inserts a row, or retracts one that is equal. Events of a partition have an order,
-//! those of different partitions have none. A retraction finds its row among those that were inserted before it in its own
-//! partition, or anywhere in another one. One that finds none is *unmatched*.
+//! Each row of the input is an event: it inserts a row, or retracts an equal row. The events of a partition are
+//! ordered; those of different partitions are not. A retraction is matched with an insertion of its row that is
+//! earlier in its own partition, or anywhere in another one. A retraction without a match is *unmatched*.
 //!
-//! 1. The rows that are there and the number of unmatched retractions are functions of the events alone: it does not matter
-//!    in which epochs they come. As few retractions as possible are unmatched.
+//! 1. The resulting rows and the number of unmatched retractions depend only on the events, not on the epochs in
+//!    which they arrive. The number of unmatched retractions is the smallest possible.
 //! 2. With `i` insertions and `r` retractions of a row in all, and in partition `p` with `i_p` insertions and at most `d_p`
 //!    retractions more than insertions at any point, `max(0, r - i, max_p(d_p - (i - i_p)))` are unmatched: by Hall's
 //!    theorem, since retractions of two partitions see all insertions together.
-//! 3. The state holds two counts for each row and partition, and the positions at which `d_p` grew.
-//! 4. Events are never retracted, and those of a partition come in order, epoch by epoch.
+//! 3. The state has two counts for each row and partition, and the positions at which `d_p` grew.
+//! 4. Events are never retracted. Those of a partition arrive in order, epoch by epoch.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,20 +32,21 @@ pub struct SettleSpec {
     pub schema: SchemaRef,
     /// The column with the partition of an event, a BIGINT.
     pub partition: usize,
-    /// The column with the place of an event in its partition, a BIGINT that is not negative: even for a retraction, odd for
-    /// an insertion. All other columns are the row.
+    /// The column with the position of an event in its partition, a BIGINT that is not negative: even for a
+    /// retraction, odd for an insertion. All other columns are the row.
     pub position: usize,
 }
 
-/// The position of output rows that are there. Unmatched retractions have that of their event.
+/// The position of output rows that are there. Unmatched retractions have the position of their event.
 pub const THERE: i64 = -1;
 
-/// Positions of the state: the number of insertions, that of matched retractions, and unmatched retractions.
+/// Positions of entries in the state: the number of insertions, the number of matched retractions, and unmatched
+/// retractions.
 const INSERTED: i64 = -1;
 const MATCHED: i64 = -2;
 const UNMATCHED: i64 = -3;
 
-/// Emits the rows that are there, at the position [`THERE`] of partition 0, and the retractions that are unmatched.
+/// Emits the resulting rows at the position [`THERE`] of partition 0, and the unmatched retractions.
 ///
 /// A spec that does not fit the schema is a fault, and nothing is emitted.
 pub fn settle<'scope>(
@@ -128,7 +130,7 @@ fn summary(events: &mut dyn Iterator<Item = (&[u8], i64)>) -> BTreeMap<Vec<u8>, 
     entries
 }
 
-/// Where an event is.
+/// The place of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct EventPlace {
     partition: i64,
@@ -136,7 +138,7 @@ struct EventPlace {
 }
 
 impl EventPlace {
-    /// Bytes of a BIGINT that is not NULL, as rows are encoded.
+    /// The bytes of a BIGINT that is not NULL in encoded rows.
     const WIDTH: usize = 9;
 
     fn encode(self) -> [u8; 2 * Self::WIDTH] {
@@ -164,7 +166,7 @@ impl EventPlace {
     }
 }
 
-/// A number whose bytes are in its order, and back.
+/// Converts between a number and one whose bytes compare in its order.
 fn ordered(number: i64) -> i64 {
     number ^ i64::MIN
 }
@@ -178,26 +180,26 @@ struct Account(BTreeMap<i64, EventTally>);
 struct EventTally {
     inserted: i64,
     retracted: i64,
-    /// The retractions with which more were retracted than inserted, by one more than ever before.
+    /// The retractions at which the excess of retractions over insertions reached a new maximum.
     unmatched: Vec<i64>,
 }
 
-/// What events come to.
+/// The result of events.
 struct SettledRow {
-    /// How often the row is there.
+    /// The count of the row.
     there: i64,
     unmatched: BTreeSet<EventPlace>,
 }
 
 impl EventTally {
-    /// By how many retractions were ahead of insertions at most.
+    /// The greatest excess of retractions over insertions.
     fn deficit(&self) -> i64 {
         i64::try_from(self.unmatched.len()).unwrap_or(i64::MAX)
     }
 }
 
 impl Account {
-    /// Adds an event, or what the state stores of some. They come in the order of their places.
+    /// Adds an event, or a stored summary of some. They arrive in the order of their places.
     fn add(&mut self, place: EventPlace, count: i64) -> Result<(), RowError> {
         if count < 0 {
             return Err(RowError::NegativeCount);

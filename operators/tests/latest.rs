@@ -17,7 +17,7 @@ use timely::dataflow::operators::vec::Input;
 use timely::dataflow::operators::{Inspect, Probe};
 use timely::dataflow::{InputHandleVec, ProbeHandle};
 
-/// Key, what decides, whether it deletes; the offset is its place.
+/// The key, the deciding value, and whether the row deletes. The offset is the index.
 type Row = (i64, Option<String>, bool);
 
 fn schema() -> SchemaRef {

@@ -34,7 +34,7 @@ fn inserts((_, position): Event) -> bool {
     position % 2 == 1
 }
 
-/// Matches a retraction, by augmenting paths; whether that succeeds.
+/// Tries to match a retraction by augmenting paths. Returns whether it succeeds.
 fn is_matched(
     retraction: Event,
     insertions: &[Event],
@@ -54,7 +54,8 @@ fn is_matched(
     false
 }
 
-/// The events of a row that come to more retractions than insertions in their partition than ever before, in order.
+/// The events of a row at which the excess of retractions over insertions in their partition reaches a new maximum,
+/// in order.
 fn ahead(events: &[Event]) -> Vec<Event> {
     let mut balances: BTreeMap<i64, (i64, i64)> = BTreeMap::new();
     let mut ahead = Vec::new();
@@ -117,7 +118,7 @@ fn history(rng: &mut Rng, partitions: u64) -> Vec<Epoch> {
             match rng.below(4) {
                 0 => event(at),
                 1 => {
-                    // A change that changes nothing.
+                    // A change without an effect.
                     event(at);
                     event(at + 1);
                 }

@@ -1,7 +1,7 @@
 //! The commands that inspect a state: `status`, `history`, `changes` and `verify`.
 //!
-//! A state knows the job that it was last run with, so the job need not be named. If a command also takes tables, a first
-//! word that is neither a file nor ends in `.sql` is a table.
+//! A state has the job with which it was last run, so the job need not be given. If a command also takes tables, a
+//! first word that is not a file and does not end with `.sql` is a table.
 
 use std::path::PathBuf;
 
@@ -31,7 +31,7 @@ pub struct StateArgs {
 }
 
 impl StateArgs {
-    /// Takes a first word that is no job for one of the `words` that follow it.
+    /// If the first word is not a job, it counts as one of the `words` after it.
     pub fn with_words(&self, words: impl IntoIterator<Item = String>) -> (Self, Vec<String>) {
         let is_job =
             |job: &PathBuf| job.extension().is_some_and(|end| end == "sql") || job.exists();

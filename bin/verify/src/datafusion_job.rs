@@ -106,7 +106,8 @@ impl DataFusionJob {
         self.register_view(name, plan)
     }
 
-    /// Gives `take` the changes of a source that retract a row that was never read: its columns, partition and position.
+    /// Passes to `take` the changes of a source that retract a row that was never read: its columns, partition and
+    /// position.
     ///
     /// # Errors
     /// When DataFusion fails, or `take` does.
@@ -261,7 +262,7 @@ fn last_of_each_key(source: &Source, all: &str) -> String {
     }
 }
 
-/// What the changes of a source come to.
+/// The rows that result from the changes of a source.
 fn settled(source: &Source, changes: &ChangePlaces, all: &str) -> Settled {
     let columns = source.spec.schema.fields().iter();
     let columns: Vec<String> = columns.map(|field| quoted(field.name())).collect();

@@ -1,4 +1,4 @@
-//! What changes come to that insert rows and retract them, as SQL: by window functions over all of them.
+//! The rows that result from insertions and retractions, in SQL with window functions.
 //!
 //! With `i` insertions and `r` retractions of a row in all, and in partition `p` with `i_p` insertions and at most `d_p`
 //! retractions more than insertions at any point, `max(0, r - i, max_p(d_p + i_p) - i)` retractions are unmatched.
@@ -9,23 +9,23 @@ pub struct Settled {
     columns: String,
     partition: String,
     position: String,
-    /// Each change with what all changes of its row come to.
+    /// Each change with the totals of all changes of its row.
     changes: String,
 }
 
 impl Settled {
-    /// The changes in the relation `all`, whose columns are these of a row, and those with the partition and the position of
-    /// a change. Names are quoted.
+    /// The queries for the changes in the relation `all`. `columns` are the columns of a row; `partition` and
+    /// `position` are those of a change. Names are quoted.
     pub fn new(all: &str, columns: &str, partition: &str, position: &str) -> Self {
         let of_row = format!("PARTITION BY {columns}");
         let of_partition = format!("{of_row}, {partition}");
         let order = format!("{of_partition} ORDER BY {position}");
-        // How far retractions are ahead of insertions at each change.
+        // The excess of retractions over insertions at each change.
         let ahead = format!(
             "SELECT *, {position} % 2 AS tidewater_i, sum(1 - 2 * ({position} % 2)) OVER ({order}) AS tidewater_ahead \
              FROM {all}"
         );
-        // Those at which they are further ahead than ever before.
+        // The changes at which the excess reaches a new maximum.
         let grown = format!(
             "SELECT *, CASE WHEN tidewater_ahead > 0 AND tidewater_ahead > coalesce(max(tidewater_ahead) OVER ({order} \
              ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) THEN 1 ELSE 0 END AS tidewater_d FROM ({ahead})"
@@ -49,7 +49,7 @@ impl Settled {
         }
     }
 
-    /// The rows that are there.
+    /// The resulting rows.
     pub fn rows(&self) -> String {
         let Self {
             columns,
@@ -116,14 +116,14 @@ mod tests {
     fn changes_come_to_rows_and_unmatched_ones() {
         for (changes, there, unmatched) in [
             ("(1, 0, 1), (1, 0, 3), (1, 0, 4)", &["1"][..], &[][..]),
-            // The first is of a row that was never read.
+            // The first change is of a row that was never read.
             ("(1, 0, 0), (1, 0, 3)", &["1"], &["1 0 0"]),
             (
                 "(1, 0, 0), (1, 0, 3), (2, 0, 1), (1, 0, 4), (1, 0, 6)",
                 &["2"],
                 &["1 0 0", "1 0 6"],
             ),
-            // Another partition may have come before.
+            // The insertion in another partition may have been earlier.
             ("(1, 0, 0), (1, 1, 1)", &[], &[]),
             ("(1, 0, 0), (1, 0, 1), (1, 1, 1), (1, 1, 2)", &[], &[]),
             ("(1, 0, 0), (1, 0, 1), (1, 1, 0), (1, 1, 1)", &[], &[]),

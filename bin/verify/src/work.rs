@@ -54,10 +54,10 @@ impl ExpectedRows {
     }
 }
 
-/// How often a table is verified again that was changed meanwhile.
+/// The most times that a table is verified again because it changed meanwhile.
 const ATTEMPTS: usize = 20;
 
-/// How often, and how long at a time, a run is waited for that is bringing tables to their places.
+/// How often, and for how long each time, to wait for a run that is publishing tables.
 const TRIES: u32 = 400;
 const PAUSE: Duration = Duration::from_millis(25);
 
@@ -135,7 +135,7 @@ pub fn run(args: &VerifyArgs) -> Result<(), Failure> {
     conclude(&verdicts, &state)
 }
 
-/// Fails when a table is not what it should be.
+/// Fails if a table is wrong.
 fn conclude(verdicts: &[Verdict], state: &LoadedState) -> Result<(), Failure> {
     let wrong = verdicts.iter().filter(|verdict| !verdict.is_right());
     let wrong = wrong.count();
@@ -151,7 +151,7 @@ fn conclude(verdicts: &[Verdict], state: &LoadedState) -> Result<(), Failure> {
     )))
 }
 
-/// The last commit whose tables are in their places.
+/// The last commit that is fully published.
 fn inspect(state: &LoadedState) -> Result<Inspection, Failure> {
     let mut tries = 0;
     loop {
@@ -298,7 +298,7 @@ impl Verification<'_> {
         }
     }
 
-    /// Verifies a table: as of the snapshot, or of a later commit where the table was changed meanwhile.
+    /// Verifies a table as of the snapshot, or of a later commit if the table changed meanwhile.
     fn verify(&self, oracle: &DataFusionJob, table: &VerifiedTable) -> Result<Verdict, Failure> {
         if let Some(verdict) = self.attempt(&self.snapshot, oracle, table)? {
             return Ok(verdict);
@@ -324,7 +324,7 @@ impl Verification<'_> {
         )))
     }
 
-    /// Verifies a table as of a snapshot; `None` when it was changed meanwhile.
+    /// Verifies a table as of a snapshot; `None` if it changed meanwhile.
     fn attempt(
         &self,
         snapshot: &Snapshot,
@@ -343,7 +343,7 @@ impl Verification<'_> {
             return Ok(is_same.then_some(verdict));
         }
         let encoder = RowConversion::new(published.schema())?;
-        // What is published comes first: it may change, what is kept does not.
+        // Published files are read first, since they may change; stored content does not.
         let paths = readable(table, files);
         let (mut sums, paths) = found(&published, table, &encoder, paths, &mut verdict);
         if snapshot.inspection.has_moved_on(name)? {

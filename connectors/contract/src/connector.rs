@@ -78,7 +78,7 @@ pub trait Source: Debug + Send + Sync {
     /// [changes](Self::changes), they follow the row's own columns.
     fn place_fields(&self) -> Vec<FieldRef>;
 
-    /// The changes that the rows of a source without a primary key are; `None` where rows are rows.
+    /// Set if the rows of a source without a primary key are changes; `None` if they are plain rows.
     fn changes(&self) -> Option<ChangePlaces> {
         None
     }
@@ -172,13 +172,13 @@ pub struct LatestRound {
     pub is_append_only: bool,
 }
 
-/// Where changes are: each row of the source inserts a row, or retracts one that is equal and was inserted before. All
-/// declared columns are read. Columns are indices among the place columns, both BIGINT.
+/// The place columns of changes. Each row of the source inserts a row, or retracts an equal row that was inserted
+/// before. All declared columns are read. Both fields are indices among the place columns; the columns are BIGINT.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChangePlaces {
     /// The partition. Changes of different partitions have no order.
     pub partition: usize,
-    /// The place in its partition: twice the change's offset, and one more for a row that is inserted.
+    /// The position in its partition: twice the offset of the change, plus one for an inserted row.
     pub position: usize,
     /// What is partitioned, such as a topic.
     pub log: String,

@@ -71,7 +71,7 @@ impl KafkaSource {
         }
     }
 
-    /// Whether messages are changes, each of which inserts rows and retracts rows.
+    /// Whether messages are changes, which insert and retract rows.
     fn is_of_changes(&self) -> bool {
         self.key.is_empty() && self.options.envelope == options::Envelope::Debezium
     }
@@ -82,8 +82,8 @@ impl KafkaSource {
     }
 }
 
-/// The columns that say where a change comes from, of a source of changes without a primary key: the message's partition,
-/// and twice its offset, and one more for a row that is inserted.
+/// The place columns of changes without a primary key: the message's partition, and twice its offset plus one for an
+/// inserted row.
 pub fn change_fields() -> [FieldRef; 2] {
     ["partition", "position"].map(|name| Arc::new(Field::new(name, DataType::Int64, false)))
 }

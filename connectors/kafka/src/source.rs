@@ -93,7 +93,7 @@ impl SourceConnector for KafkaSources {
     }
 }
 
-/// A change retracts the row before it, and does not say in which message that came.
+/// A change retracts the row before it, but does not say in which message that row came.
 fn check_columns(source: &KafkaSource) -> Result<(), OptionError> {
     let differs =
         |of: &Metadata| !matches!(of, Metadata::Key | Metadata::Partition | Metadata::Topic);

@@ -1,9 +1,9 @@
 //! The balance that every run checks before it publishes anything, so that no row is lost or made up.
 //!
-//! *Rows read = rows that entered the dataflow + rows of the quarantine table - rows that the dataflow sent there.* Readers
-//! count rows as they decode them; the dataflow counts what enters it and what it sends to the quarantine (changes that retract
-//! a row that was never inserted); the quarantine table is counted as it is written. All are signed: a delivery that is
-//! retracted counts as less.
+//! *Rows read = rows that entered the dataflow + rows of the quarantine table.* Readers count rows as they decode
+//! them, the dataflow counts rows as they enter it, and the quarantine table is counted as it is written. All three
+//! numbers are signed: a retracted delivery counts as negative, and so do rows that the input itself retracts (a
+//! Debezium update).
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -17,7 +17,7 @@ struct Balance {
     read: i64,
     entered: i64,
     quarantined: i64,
-    /// Of these, those that had entered the dataflow.
+    /// The rows of the quarantine that had entered the dataflow.
     sent: i64,
 }
 
@@ -53,7 +53,7 @@ fn net_rows(intake: &Intake) -> i64 {
     let counts = intake.counts.iter();
     let counts = counts.map(|count| {
         let load = |rows: &AtomicI64| rows.load(Ordering::Relaxed);
-        // Of what is read again for a view alone, rejected rows are in the quarantine already.
+        // If rows are read again only to rebuild a view, their rejected rows are in the quarantine already.
         load(&count.read)
             - if intake.quarantines {
                 0

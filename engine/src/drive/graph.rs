@@ -93,7 +93,7 @@ impl GraphSet {
 pub struct RowCounts {
     /// Rows that entered the dataflow: inserted minus retracted.
     pub entered: AtomicI64,
-    /// Changes that turned out to be unmatched, less those that found their row after all.
+    /// The number of unmatched changes, minus those that found their row later.
     pub unmatched: AtomicI64,
 }
 
@@ -208,7 +208,7 @@ impl Epoch {
             }
         }
         for unmatched in set_aside.unmatched {
-            // Where a view is built anew alone, the quarantine has them already.
+            // If only a view is rebuilt, the quarantine has them already.
             if self.state.is_none() || plan.keeps.contains(&unmatched.source) {
                 self.egress_unmatched(unmatched, Rc::clone(&shards.quarantine));
             }

@@ -1,8 +1,8 @@
 //! Inspects a job's durable state.
 //!
 //! 1. Nothing is changed: neither state, nor tables, nor inputs.
-//! 2. It is one commit, whatever runs commit while an [`Inspection`] is open; they do not wait for it, nor it for them. What
-//!    is published may be that of a later commit.
+//! 2. An [`Inspection`] shows one commit, even if runs commit meanwhile. Neither waits for the other. The published
+//!    files may be those of a later commit.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -135,10 +135,10 @@ pub struct StateSizes {
 }
 
 impl Inspection {
-    /// Opens the state in `path`, which must be of `job`.
+    /// Opens the state in `path`, which must be a state of `job`.
     ///
     /// # Errors
-    /// When there is no state, it is of another job, or damaged.
+    /// When there is no state, it belongs to another job, or it is damaged.
     pub fn open(job: &Job, path: &Path) -> Result<Self, RunError> {
         guarded(|| {
             let store = ObservedStore::open(path)?;
@@ -151,7 +151,7 @@ impl Inspection {
         })
     }
 
-    /// The job that the state in `path` was last run with; `None` when it does not tell.
+    /// The job with which the state in `path` was last run; `None` if it is not recorded.
     ///
     /// # Errors
     /// When there is no state, or it is damaged.
@@ -164,7 +164,7 @@ impl Inspection {
         writer(&self.store.directory.layout)
     }
 
-    /// Where the state is.
+    /// The state's directory.
     pub fn path(&self) -> &Path {
         self.store.directory.layout.root()
     }
@@ -303,8 +303,7 @@ impl Inspection {
         self.store.directory.layout.changes(epoch, table)
     }
 
-    /// Whether files of the commit are still to be brought to their places: by the process that is at work, or else by the
-    /// next run.
+    /// Whether files of the commit are not yet in place. The running process or else the next run will move them.
     ///
     /// # Errors
     /// When a table's directory cannot be determined.
@@ -323,7 +322,7 @@ impl Inspection {
         })
     }
 
-    /// What the state takes on the disk; `sources` are those whose kept content counts.
+    /// The sizes of the state on disk. Includes the stored content of `sources`.
     ///
     /// # Errors
     /// When the state is damaged.

@@ -11,10 +11,11 @@ use tidewater_operators::{Delta, Sign};
 
 use crate::job::late_schema;
 
-/// The column of the table with the view of a row.
+/// The column with the view of a row.
 pub const VIEW_COLUMN: usize = 0;
 
-/// Late rows of `view` as rows of the table; `column` says when their windows are, and `open` is the first open one.
+/// Late rows of `view` as rows of the table. `column` has the time of their windows, and `open` is the first open
+/// window.
 ///
 /// # Errors
 /// When values cannot be shown.

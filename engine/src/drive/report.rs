@@ -21,11 +21,11 @@ pub struct RunReport {
     pub rows_read: u64,
     /// Rows that this run put into the quarantine.
     pub rows_rejected: u64,
-    /// Rows of the quarantine.
+    /// The number of rows of the quarantine.
     pub rows_quarantined: u64,
-    /// Files that this run set aside as a whole; each is one row of the quarantine.
+    /// Files that this run set aside. Each is one row of the quarantine.
     pub set_aside: Vec<SetAsideFile>,
-    /// Rows of closed windows, by view: they are in the table of late rows.
+    /// Rows of closed windows, by view. They are in the table of late rows.
     pub rows_late: BTreeMap<String, u64>,
     /// The published tables, in the order of the job.
     pub tables: Vec<TableReport>,
@@ -39,7 +39,7 @@ pub struct RunReport {
     pub quarantine_path: Option<PathBuf>,
 }
 
-/// A file that was set aside as a whole.
+/// A file that was set aside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetAsideFile {
     /// The source.
@@ -50,7 +50,7 @@ pub struct SetAsideFile {
     pub reason: String,
 }
 
-/// Files that were set aside while they were read.
+/// The files that were set aside while they were read.
 pub fn set_aside(intakes: &[Arc<Intake>]) -> Vec<SetAsideFile> {
     let files = intakes.iter().flat_map(|intake| {
         let files = intake.set_aside().into_iter();
@@ -69,7 +69,7 @@ impl RunReport {
         self.rows_late.values().sum()
     }
 
-    /// The report of this commit and of a second one, which opened the windows of some views again.
+    /// The combined report of this commit and a second one, which opened windows of some views again.
     #[must_use]
     pub fn followed_by(mut self, second: Self, reopened: &BTreeSet<String>) -> Self {
         self.rows_late.retain(|view, _| !reopened.contains(view));
@@ -96,7 +96,7 @@ impl RunReport {
     }
 }
 
-/// What a run did to one table.
+/// A run's changes to one table.
 #[derive(Clone, Debug)]
 pub struct TableReport {
     /// The table's name.
@@ -118,7 +118,7 @@ pub struct TableReport {
 }
 
 impl TableReport {
-    /// The report of this commit and of the one after it.
+    /// The combined report of this commit and the one after it.
     fn followed_by(self, second: Self) -> Self {
         match second.published {
             Published::Unchanged => self,

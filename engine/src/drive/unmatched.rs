@@ -1,4 +1,4 @@
-//! Changes that retract a row that was never read, as rows of the quarantine: reading began behind it, perhaps.
+//! Quarantine rows for changes that retract a row that was never read, for example because reading began after it.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::render::UnmatchedChanges;
 const REASON: &str = "the row before the change was never read, so it cannot be retracted; the row after the change counts. \
     Read the topic from its beginning ('start' 'earliest'), or declare PRIMARY KEY";
 
-/// Where changes are in their batches, and what they are of.
+/// The place columns of changes, and their source.
 #[derive(Clone, Debug)]
 pub struct UnmatchedPlaces {
     source: Arc<str>,
@@ -26,7 +26,7 @@ pub struct UnmatchedPlaces {
 }
 
 impl UnmatchedPlaces {
-    /// The places of a source's changes.
+    /// The place columns of a source's changes.
     pub fn of(changes: &UnmatchedChanges<'_>) -> Self {
         Self::new(
             &changes.source,
@@ -36,7 +36,7 @@ impl UnmatchedPlaces {
         )
     }
 
-    /// Of a source, what of it is partitioned, and the columns with the partition and the position of a change.
+    /// The place columns for a source, with its partitioned log and the columns of a change's partition and position.
     pub fn new(source: &str, log: &str, partition: usize, position: usize) -> Self {
         Self {
             source: source.into(),
@@ -46,7 +46,7 @@ impl UnmatchedPlaces {
         }
     }
 
-    /// The unmatched changes of a batch as rows of the quarantine; the rows that are there are left out.
+    /// The quarantine rows for the unmatched changes of a batch. Rows that are there are left out.
     ///
     /// # Errors
     /// When values cannot be shown.

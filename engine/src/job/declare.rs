@@ -116,7 +116,7 @@ pub(super) fn source(
     }
 }
 
-/// Takes `latest_by` out of the options: the column that decides which of the rows with one key counts.
+/// Removes `latest_by` from the options: the column that decides which row of a key counts.
 fn latest_by(
     options: &mut Options,
     schema: &Schema,

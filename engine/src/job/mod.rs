@@ -111,7 +111,8 @@ pub struct Source {
     /// The primary key, as indices into `spec.schema`. Among rows with the same key only the latest counts, by the
     /// connector's key order. Without a key, all rows count.
     pub primary_key: Vec<usize>,
-    /// Index into `spec.schema` of the column that decides which of the rows with one key counts; none: the last delivered.
+    /// The index in `spec.schema` of the column that decides which row of a key counts; `None` if the row delivered
+    /// last counts.
     pub latest_by: Option<usize>,
     /// The source, as its connector parsed it.
     pub input: Arc<dyn SourceInput>,

@@ -1,6 +1,7 @@
 //! `OPTIONS ('retain' '90 days')` of a `COPY`: how long the windows of a view stay open, in event time.
 //!
-//! Event times may be wrong. So `'retain_ahead'` bounds how far ahead of the clock a window may be and still close others.
+//! Event times may be wrong, so `'retain_ahead'` limits how far ahead of the clock a window may be and still close
+//! others.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +25,7 @@ pub struct Retain {
 /// Local times are up to 14 hours ahead of UTC.
 const AHEAD_US: i64 = 86_400_000_000;
 
-/// Takes `retain`, `retain_by` and `retain_ahead` out of the options.
+/// Removes `retain`, `retain_by` and `retain_ahead` from the options.
 ///
 /// # Errors
 /// When the length is invalid, or the column of the windows is missing or ambiguous.

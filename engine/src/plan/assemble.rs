@@ -2,7 +2,8 @@
 //! is rendered.
 //!
 //! 1. Views come after the views that they read.
-//! 2. A source of which not every row counts is read through a view of the same name, which passes on the rows that do.
+//! 2. A source of which not every row counts is read through a view of the same name, which returns the rows that
+//!    count.
 //! 3. The view of a table with `retain` aggregates rows of open windows only.
 
 use std::collections::BTreeSet;
@@ -27,8 +28,8 @@ pub struct ViewError {
     pub error: PlanError,
 }
 
-/// The views that the job's tables depend on. Of sources, all views are there: which rows are set aside does not depend on
-/// who reads them.
+/// The views that the job's tables depend on, with the views of all sources, since the rows that are set aside must
+/// not depend on the readers.
 ///
 /// # Errors
 /// When a view has no dataflow.
@@ -60,7 +61,8 @@ pub fn views(
     Ok(views)
 }
 
-/// The views that `wanted` relations depend on, over sources of which every row counts, whatever they declare.
+/// The views that `wanted` relations depend on, over sources of which every row counts, regardless of their
+/// declarations.
 ///
 /// # Errors
 /// When a view has no dataflow.

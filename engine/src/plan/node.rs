@@ -88,18 +88,18 @@ pub enum Node {
         /// Names of the functions, for display.
         functions: Vec<String>,
     },
-    /// The row of each key that counts, of a log.
+    /// The row of each key that counts, from a log.
     Latest {
         /// Rows with offsets.
         input: Box<Node>,
-        /// The key, and what decides.
+        /// The key and the deciding column.
         spec: LatestSpec,
     },
-    /// The rows that changes come to, and the changes that are unmatched.
+    /// The rows that result from changes, and the unmatched changes.
     Settle {
         /// Changes.
         input: Box<Node>,
-        /// Their places.
+        /// Their place columns.
         spec: SettleSpec,
         /// What is partitioned, such as a topic.
         log: String,

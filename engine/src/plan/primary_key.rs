@@ -1,5 +1,6 @@
-//! The rows of a source that count. With a primary key it is the latest of each key, as the source's connector orders them
-//! ([`KeyOrder`]). Of a source of changes without a key, it is what the changes come to ([`ChangePlaces`]).
+//! The rows of a source that count. With a primary key, this is the latest row of each key in the connector's order
+//! ([`KeyOrder`]). For a source of changes without a key, these are the rows that result from the changes
+//! ([`ChangePlaces`]).
 
 use std::sync::Arc;
 
@@ -17,8 +18,8 @@ use tidewater_operators::top::TopSpec;
 use crate::job::Source;
 use crate::plan::{Map, Node, PlannedView};
 
-/// The columns of a source's rows as they enter the graph: those that are read, and where not every row counts, those of the
-/// row's place.
+/// The columns of a source's rows as they enter the graph: the columns that are read, and the place columns if not
+/// every row counts.
 pub fn incoming_schema(source: &Source) -> SchemaRef {
     if counts_all(source) {
         return Arc::clone(&source.schema);
@@ -31,7 +32,7 @@ pub fn counts_all(source: &Source) -> bool {
     source.primary_key.is_empty() && source.input.changes().is_none()
 }
 
-/// The rows of a source that count, as a view that is read in its place; `None` where all do.
+/// The view that is read in place of a source and returns the rows that count; `None` if all do.
 pub fn counting(source: &Source) -> Option<PlannedView> {
     let schema = incoming_schema(source);
     let scan = Node::Scan {
@@ -58,14 +59,14 @@ pub fn counting(source: &Source) -> Option<PlannedView> {
     })
 }
 
-/// Rows, and which of them count.
+/// Rows and the condition under which they count.
 struct Candidates {
     node: Node,
-    /// Without it all do.
+    /// Without a condition all rows count.
     counts: Option<Arc<dyn PhysicalExpr>>,
 }
 
-/// What changes come to. Place columns follow the `width` ones of the row.
+/// The rows that result from changes. Place columns follow the `width` columns of the row.
 fn settled(scan: Node, schema: &SchemaRef, width: usize, changes: ChangePlaces) -> Candidates {
     let spec = SettleSpec {
         schema: Arc::clone(schema),
@@ -90,7 +91,7 @@ fn latest(scan: Node, schema: &SchemaRef, source: &Source) -> Candidates {
     let read = source.primary_key.iter();
     let key = read.filter_map(|key| source.spec.projection.binary_search(key).ok());
     let key: Vec<usize> = key.collect();
-    // Decides in the first round: the rows of later rounds are each the latest of some place already.
+    // It decides only in the first round, since the rows of later rounds are already the latest of their groups.
     let mut by = source.latest_by;
     let mut by = move || source.spec.projection.binary_search(&by.take()?).ok();
     let KeyOrder { rounds, deleted } = source.input.key_order();

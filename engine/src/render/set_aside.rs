@@ -1,4 +1,4 @@
-//! Rows that views set aside, for drivers that publish them.
+//! Rows that views set aside, which the driver publishes.
 
 use tidewater_operators::DeltaStream;
 
@@ -7,13 +7,13 @@ use super::windows::LateRows;
 /// The rows that the views of a graph set aside.
 #[derive(Default)]
 pub struct SetAside<'scope> {
-    /// Of views with retained windows.
+    /// The late rows of views with retained windows.
     pub late: Vec<LateRows<'scope>>,
-    /// Of sources of changes.
+    /// The unmatched changes of sources.
     pub unmatched: Vec<UnmatchedChanges<'scope>>,
 }
 
-/// Changes that retract a row that was never inserted, among rows that are there.
+/// A stream with changes that retract a row that was never inserted, together with the rows that are there.
 pub struct UnmatchedChanges<'scope> {
     /// The source.
     pub source: String,

@@ -11,7 +11,7 @@ pub struct RetainedWindows {
     pub horizon: Option<i64>,
     /// The greatest time of a late row, in the unit of its column; `i64::MIN` for none.
     newest_late: AtomicI64,
-    /// Late rows, inserted and retracted ones.
+    /// The number of late rows, inserted and retracted.
     rows_late: AtomicU64,
 }
 
@@ -25,7 +25,7 @@ impl RetainedWindows {
         }
     }
 
-    /// Notes late rows, and the greatest of their times.
+    /// Records late rows and their greatest time.
     pub fn note_late(&self, rows: u64, newest: i64) {
         self.rows_late.fetch_add(rows, Ordering::Relaxed);
         self.newest_late.fetch_max(newest, Ordering::Relaxed);

@@ -16,15 +16,15 @@ use tidewater_connectors::disk::DiskFile;
 #[derive(Debug)]
 pub struct Backend {
     file: DiskFile,
-    /// The same open file, for its locks: they tell readers and the writer of each other.
+    /// The same open file, for the locks by which readers and the writer know of each other.
     locks: FileBackend,
 }
 
 impl Backend {
-    /// Over a file.
+    /// A backend over a file.
     ///
     /// # Errors
-    /// When the system refuses another handle of it.
+    /// When the system refuses another handle of the file.
     pub fn new(file: DiskFile) -> io::Result<Self> {
         let locks = FileBackend::new(file.file().try_clone()?).map_err(io::Error::other)?;
         Ok(Self { file, locks })

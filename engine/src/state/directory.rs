@@ -1,6 +1,6 @@
 //! The state's directory: its format, and the lock that keeps other processes out.
 //!
-//! 1. Locks are the kernel's, so they are released when their process ends, however it ends.
+//! 1. The kernel releases a lock when its process ends, however it ends.
 //! 2. A process that changes the state holds its lock exclusively. A reader needs no lock, unless the state has to be
 //!    [recovered](super::observed) first: then readers share the lock.
 //! 3. A reader holds a shared lock on the file `FORMAT`. As long as there is one, no content is removed.
@@ -50,7 +50,7 @@ impl LockWait {
 
 /// How often the lock is tried.
 const PAUSE: Duration = Duration::from_millis(50);
-/// How long the lock is waited for at least: who asks for its [`writer`] holds it for an instant.
+/// The least time to wait for the lock, since a query for its [`writer`] holds it for an instant.
 const GRACE: Duration = Duration::from_millis(100);
 
 impl Directory {
@@ -65,10 +65,10 @@ impl Directory {
         Self::locked(path, wait, rebuild, Hold::Alone)
     }
 
-    /// The directory of a state that is there, to be read and not changed, without a lock.
+    /// The directory of an existing state, for reading without a lock.
     ///
     /// # Errors
-    /// When there is no state, or one of a version that cannot be read.
+    /// When there is no state, or its version cannot be read.
     pub fn unlocked(path: &Path) -> Result<Self, StoreError> {
         let layout = StateLayout::new(existing(path)?);
         check_content(layout.root())?;
@@ -81,8 +81,7 @@ impl Directory {
         })
     }
 
-    /// The directory of a state that is there, to be read and not changed, and locked against changes. Several processes
-    /// may read at a time.
+    /// The directory of an existing state, for reading, locked against changes. Several processes may read at a time.
     ///
     /// # Errors
     /// As [`open`](Self::open), and when there is no state.
@@ -132,7 +131,7 @@ impl Directory {
     }
 }
 
-/// Holds a state's content: none of it is removed as long as the file is open.
+/// Protects a state's content: nothing is removed as long as the file is open.
 ///
 /// # Errors
 /// When the file system refuses.
@@ -144,7 +143,7 @@ pub fn read_content(layout: &StateLayout) -> Result<File, StoreError> {
     Ok(file)
 }
 
-/// Whether someone holds a state's content.
+/// Whether a reader protects a state's content.
 pub fn is_read(layout: &StateLayout) -> bool {
     let file = File::open(layout.format());
     file.is_ok_and(|file| {
@@ -213,7 +212,7 @@ impl Hold {
     }
 }
 
-/// Who has written its name into a lock.
+/// The process that wrote its name into a lock.
 fn owner(mut lock: &File) -> String {
     let mut owner = String::new();
     let _ = lock.read_to_string(&mut owner);

@@ -43,7 +43,7 @@ pub fn migrate(database: &Database) -> Result<(), StoreError> {
     Ok(transaction.commit()?)
 }
 
-/// Whether records of an older format are there.
+/// Whether there are records of an older format.
 ///
 /// # Errors
 /// When the store fails.

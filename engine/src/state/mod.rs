@@ -82,7 +82,7 @@ pub const VIEWS: Records = Records("views");
 pub const TABLES: Records = Records("tables");
 /// Published files, by table and partition.
 pub const PARTITIONS: Records = Records("partitions");
-/// The [`JobRecord`] under `""`, of a state whose job was run from a file.
+/// The [`JobRecord`] under `""`, if the state's job was run from a file.
 pub const JOB: Records = Records("job");
 /// [`EpochRecord`]s, by epoch in 20 digits.
 pub const EPOCHS: Records = Records("epochs");
@@ -173,7 +173,7 @@ impl Store {
         Ok(())
     }
 
-    /// Recovers the state in `directory`, which is locked, in memory. Its file is not changed, and writes are discarded.
+    /// Recovers the state in the locked `directory` in memory. Its file is not changed, and writes are discarded.
     ///
     /// # Errors
     /// When the store cannot be opened.
@@ -227,7 +227,7 @@ impl Store {
     }
 }
 
-/// The store in a file, shared with readers where the file system has the locks for that.
+/// The store in a file, shared with readers if the file system has the necessary locks.
 fn shared(path: &Path, cache_bytes: usize) -> Result<Database, StoreError> {
     let open = |builder: &mut Builder| {
         let failed = || StoreError::io("open", path);

@@ -1,10 +1,11 @@
-//! A state that is looked at, while a process may be changing it.
+//! Reads a state that another process may be changing.
 //!
-//! 1. A reader and the process that changes the state share the store's file ([`redb::ConcurrencyMode::SingleWriter`]): a
-//!    snapshot is one commit, and its pages are not written to as long as the reader has it. Neither waits for the other.
-//! 2. A state whose last process was cut short has to be recovered first. A reader does that in memory, and holds off
-//!    processes that would change the state meanwhile.
-//! 3. Content that the snapshot refers to stays as long as a reader looks at it ([`directory::is_read`]).
+//! 1. A reader and the process that changes the state share the store's file
+//!    ([`redb::ConcurrencyMode::SingleWriter`]). A snapshot is one commit, and its pages are not overwritten while
+//!    the reader has it. Neither waits for the other.
+//! 2. A state whose last process was killed must be recovered first. A reader does that in memory, and meanwhile
+//!    blocks processes that would change the state.
+//! 3. Content to which the snapshot refers is not removed while a reader is open ([`directory::is_read`]).
 
 use std::fs::File;
 use std::path::Path;
@@ -19,13 +20,13 @@ use redb::{
 use super::directory::{self, Directory};
 use super::{CACHE_BYTES, Damage, Reading, Store, StoreError, migrate};
 
-/// How often, and how often a second, a state is tried that is just being opened by another process.
+/// How often, and at which interval, to try again while another process opens the state.
 const TRIES: u32 = 400;
 const PAUSE: Duration = Duration::from_millis(25);
 
-/// A state that is looked at.
+/// A state that is open for reading.
 pub struct ObservedStore {
-    /// The state's directory, locked where nobody may change the state meanwhile.
+    /// The state's directory, locked if the state must not change meanwhile.
     pub directory: Directory,
     store: ReadableStore,
     /// Held open for its lock.
@@ -44,7 +45,7 @@ impl ObservedStore {
     /// Opens the state in `path`.
     ///
     /// # Errors
-    /// When there is none, or it is damaged, or in use by a version that does not share it.
+    /// When there is no state, it is damaged, or a version that does not share it is using it.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let mut tries = 0;
         loop {
@@ -88,7 +89,7 @@ impl ObservedStore {
     }
 }
 
-/// The store, shared with whoever changes it; `None` when it has to be recovered or moved first.
+/// The store, shared with the process that changes it; `None` if it must be recovered or moved first.
 fn shared(directory: &Directory) -> Result<Option<ReadOnlyDatabase>, StoreError> {
     let path = directory.layout.store();
     let file = File::open(&path).map_err(StoreError::io("open", &path))?;

@@ -36,33 +36,33 @@ pub struct StateRecord {
     pub sizes: BTreeMap<String, u64>,
 }
 
-/// The job as it was last run, so that a state can be looked at without naming it.
+/// The job as it was last run, so that commands can read a state without naming it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobRecord {
-    /// Its file, as it was named.
+    /// The path of its file, as given.
     pub path: std::path::PathBuf,
-    /// The working directory, which paths in the job are relative to.
+    /// The working directory, to which paths in the job are relative.
     pub directory: std::path::PathBuf,
     /// Its text.
     pub text: String,
-    /// Variables that were given. Those of the environment are not recorded.
+    /// The variables that were given. Those of the environment are not recorded.
     pub settings: BTreeMap<String, String>,
 }
 
-/// A view of which operators' state is kept.
+/// A view and the state of its operators.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ViewRecord {
     /// The fingerprint of its plan and of everything that it reads.
     pub fingerprint: String,
     /// Names of its operators' parts.
     pub parts: Vec<String>,
-    /// Of retained windows: those before this time are closed, and their state is dropped.
+    /// For retained windows: windows before this time are closed, and their state is dropped.
     #[serde(default)]
     pub closed: Option<i64>,
-    /// Of retained windows: the greatest time of a row that came too late.
+    /// For retained windows: the greatest time of a late row.
     #[serde(default)]
     pub newest_late: Option<i64>,
-    /// Of retained windows, in states that do not have `closed` yet: the greatest time of a row.
+    /// For retained windows, in states that do not have `closed` yet: the greatest time of a row.
     #[serde(default)]
     pub newest: Option<i64>,
 }

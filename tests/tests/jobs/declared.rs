@@ -112,7 +112,7 @@ fn a_column_decides_which_row_of_a_key_counts() {
         "id,at,n\n1,2024-03-05 00:00:00,1\n1,2024-03-04 00:00:00,2\n2,,3\n2,,4\n",
     );
     commit("1,1\n2,4\n");
-    // A later file with an earlier row, an equal one, and a value where there was none.
+    // A later file with a smaller value, an equal one, and a value after NULL.
     place.deliver(
         "b.csv",
         "id,at,n\n1,2024-03-01 00:00:00,5\n2,2024-01-01 00:00:00,6\n3,,7\n",
@@ -120,7 +120,7 @@ fn a_column_decides_which_row_of_a_key_counts() {
     commit("1,1\n2,6\n3,7\n");
     place.deliver("c.csv", "id,at,n\n1,2024-03-05 00:00:00,8\n");
     commit("1,8\n2,6\n3,7\n");
-    // Corrected and withdrawn, the earlier ones come back.
+    // When files are corrected and withdrawn, earlier rows count again.
     place.deliver("c.csv", "id,at,n\n3,2024-03-05 00:00:00,9\n");
     commit("1,1\n2,6\n3,9\n");
     std::fs::remove_file(place.path("in").join("b.csv")).unwrap();

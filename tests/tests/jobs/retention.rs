@@ -136,7 +136,7 @@ fn rows_of_the_far_future_close_no_window() {
     let place = Place::new();
     place.deliver("1.csv", days(1..=5));
     run(&place);
-    // Several windows ahead of the clock, side by side; and one that is past, yet stands alone.
+    // Several adjacent windows ahead of the clock, and one in the past that stands alone.
     place.deliver(
         "wrong.csv",
         "ts,k,v\n2204-03-03 00:00:00,a,1\n2204-03-04 00:00:00,a,2\n2025-06-01 00:00:00,a,3\n",
@@ -145,7 +145,7 @@ fn rows_of_the_far_future_close_no_window() {
     place.deliver("2.csv", days([2, 6, 7]));
     let told = run(&place);
     assert!(!told.contains(" late"), "{told}");
-    // Two days side by side do close others.
+    // Two adjacent days do close others.
     place.deliver("3.csv", days([18, 19]));
     run(&place);
     place.deliver("4.csv", days([1]));
@@ -183,8 +183,8 @@ fn how_far_ahead_of_the_clock_is_an_option() {
     assert!(told.contains("1 row late"), "{told}");
 }
 
-/// Windows that wrong rows had closed are open again once these are gone: the rows that were late are in the table, and
-/// no longer among the late ones.
+/// Windows that wrong rows had closed open again when these rows are removed: the late rows are in the table, and no
+/// longer in the table of late rows.
 #[test]
 fn what_was_closed_by_mistake_is_opened_again() {
     let place = Place::new();
@@ -208,14 +208,14 @@ fn what_was_closed_by_mistake_is_opened_again() {
     expected[3] = "a|2024-01-04|2|1|4|8".to_owned();
     assert_eq!(by_day(&place), expected);
     assert_eq!(late(&place), Vec::<String>::new());
-    // From here on it goes on as ever: a day is added, and nothing is built anew.
+    // From here on runs continue as usual: a day is added, and nothing is rebuilt.
     place.deliver("3.csv", days([7]));
     run(&place);
     expected.extend(rows_of([7]));
     assert_eq!(by_day(&place), expected);
 }
 
-/// Of a view with an aggregation below the retained one, only the state of the latter is dropped.
+/// If a view has an aggregation below the retained one, only the state of the retained one is dropped.
 #[test]
 fn the_state_below_a_retained_aggregation_stays() {
     let place = Place::new();
@@ -233,7 +233,7 @@ fn the_state_below_a_retained_aggregation_stays() {
     run();
     place.deliver("2.csv", days([17]));
     run();
-    // The rows of closed windows are retracted below the retained aggregation, where they must still be known.
+    // The rows of closed windows are retracted below the retained aggregation, which must still have them.
     place.deliver("1.csv", days([15, 16]));
     let told = run();
     assert!(told.contains("2 rows late"), "{told}");

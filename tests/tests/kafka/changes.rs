@@ -1,5 +1,5 @@
-//! Changes of a database without a primary key: one answer however runs are cut, and changes of rows that were never read are
-//! set aside.
+//! Changes of a database without a primary key: the result does not depend on the runs, and changes of rows that were
+//! never read are set aside.
 
 use rand::RngExt;
 use tidewater_tests::kafka::{Broker, Record, Topic};
@@ -51,7 +51,7 @@ fn tables(place: &Place) -> [Vec<String>; 3] {
     ]
 }
 
-/// What a run without a state makes of a topic, from its beginning.
+/// The result of a run without a state that reads a topic from its beginning.
 fn cold(topic: &Topic<'_>) -> [Vec<String>; 3] {
     let cold = place(topic, "");
     let ran = cold.command("run", &["--quiet"]).output().unwrap();
@@ -69,7 +69,7 @@ fn changes_of_rows_that_were_never_read_are_set_aside() {
         // The group changes, and its row was never read.
         change(Some(&row(6, "daegu", 1)), Some(&row(6, "gwangju", 2))),
         change(Some(&row(7, "busan", 3)), None),
-        // The first row is again what it was before it was read.
+        // The first row becomes what it was before it was read.
         change(Some(&row(1, "seoul", 11)), Some(&row(1, "seoul", 10))),
     ];
     for (run, record) in runs.into_iter().enumerate() {

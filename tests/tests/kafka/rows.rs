@@ -241,12 +241,12 @@ fn a_column_decides_between_upserts_of_a_key() {
         ],
     );
     assert_eq!(rows(&place), [row(1, "a", "5"), row(2, "b", "null")]);
-    // A row of an earlier value, of an equal one, and of a value where there was none.
+    // A row with a smaller value, one with an equal value, and one with a value after NULL.
     send(&topic, [put(1, "c", "4"), put(2, "c", "1")]);
     assert_eq!(rows(&place), [row(1, "a", "5"), row(2, "c", "1")]);
     send(&topic, [put(1, "d", "5")]);
     assert_eq!(rows(&place), [row(1, "d", "5"), row(2, "c", "1")]);
-    // A deletion deletes what came before it, whatever its values.
+    // A deletion deletes all rows before it, whatever their values.
     send(&topic, [gone(1), put(2, "late", "0")]);
     assert_eq!(rows(&place), [row(2, "c", "1")]);
     send(&topic, [put(1, "again", "1")]);

@@ -1,4 +1,4 @@
-//! Commands that look at a state while a follower commits, and runs that wait for each other.
+//! Commands that read a state while a follower commits, and runs that wait for each other.
 
 use std::fs;
 use std::path::Path;

@@ -132,7 +132,7 @@ fn what_is_read_enters_the_dataflow_or_the_quarantine() {
             sent: 0,
         };
         balance.check().unwrap();
-        // A row that entered and that the dataflow sends to the quarantine is there once more.
+        // A row that the dataflow sends to the quarantine is counted twice.
         let sent = Balance {
             quarantined: quarantined + 2,
             sent: 2,

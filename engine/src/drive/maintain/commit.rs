@@ -122,7 +122,7 @@ pub struct Commit<'a> {
     pub store: &'a Store,
     /// Its job.
     pub job: &'a Job,
-    /// The job as it was given.
+    /// The job as given.
     pub declared: Option<&'a JobRecord>,
     /// The last commit.
     pub reading: &'a Reading,

@@ -30,9 +30,10 @@ use crate::drive::{Progress, RunError, RunReport};
 use crate::job::Job;
 use crate::state::panic;
 
-/// A follower is behind if more rows wait than the rows of the epoch divided by this number,
+/// A follower is behind if the number of waiting rows is greater than the rows of the epoch divided by this number,
+/// and greater than [`ON_THE_WAY`].
 const BEHIND: u64 = 8;
-/// and more than this number. A fast stream always has some rows on the way.
+/// A number of waiting rows that is normal for a fast stream.
 const ON_THE_WAY: u64 = 100_000;
 
 /// How to follow.

@@ -63,7 +63,7 @@ pub fn remove_unused(
     layout: &StateLayout,
     reading: &Reading,
 ) -> Result<(), StoreError> {
-    // Whoever looks at the state may read it still; it goes with a later commit.
+    // Readers of the state may still need it, so a later commit removes it.
     if directory::is_read(layout) {
         return Ok(());
     }

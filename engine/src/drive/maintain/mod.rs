@@ -51,9 +51,9 @@ pub struct MaintainOptions<'a> {
     pub state: PathBuf,
     /// How long to wait for another process that uses the state.
     pub wait: LockWait,
-    /// The job as it was given, for those who look at the state without naming it.
+    /// The job as given, for commands that read the state without naming it.
     pub declared: Option<JobRecord>,
-    /// Whether to build everything anew, from what was kept.
+    /// Whether to rebuild everything from stored inputs.
     pub rebuild: bool,
     /// Whether the content of all files is compared, even of those that look unchanged.
     pub rehash: bool,

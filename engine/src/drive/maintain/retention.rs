@@ -1,14 +1,16 @@
-//! Retention: which windows of a view are closed when a run begins.
+//! Retention: the windows of a view that are closed when a run begins.
 //!
-//! Windows that are older than the newest one by more than `retain` are closed. The newest window is read from the state,
-//! so a window that is gone closes nothing any more. Event times may be wrong, so a window does not count as the newest
+//! Windows that are older than the newest one by more than `retain` are closed. The newest window is read from the
+//! state, so a window that was removed closes nothing. Event times may be wrong, so a window does not count as the
+//! newest
 //!
-//! 1. when it is further ahead of the clock than `retain_ahead`;
-//! 2. when it stands alone: the window before it is older by more than `retain` and by more than four times the usual
-//!    distance of windows.
+//! 1. if it is further ahead of the clock than `retain_ahead`;
+//! 2. if it stands alone: the window before it is older by more than `retain` and by more than four times the usual
+//!    distance between windows.
 //!
-//! A window that was closed by mistake is opened again: once a row was late for a window that is open by the newest window
-//! of the state, the view is built anew from its stored inputs. Its late rows are then no longer in the table `_late`.
+//! A window that was closed by mistake is opened again. If a row was late for a window that is open by the newest
+//! window of the state, the view is rebuilt from its stored inputs. Its late rows are then no longer in the table
+//! `_late`.
 
 use std::time::Duration;
 
@@ -27,9 +29,9 @@ use crate::state::{Damage, Reading, StoreError, ViewRecord};
 /// The retained windows of a view when a run begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// The time of the first open window; without one all are open.
+    /// The time of the first open window; `None` if all are open.
     pub horizon: Option<i64>,
-    /// Whether windows must be opened again that were closed by mistake.
+    /// Whether windows that were closed by mistake must be opened again.
     pub reopens: bool,
 }
 
@@ -37,7 +39,7 @@ pub struct Retention {
 pub struct ViewWindows<'a> {
     view: &'a str,
     retain: &'a Retain,
-    /// Of the column with the time of a window.
+    /// The type of the column with the time of a window.
     data_type: &'a DataType,
 }
 
@@ -53,7 +55,7 @@ impl<'a> ViewWindows<'a> {
         })
     }
 
-    /// The windows as the last commit left them.
+    /// The windows after the last commit.
     pub fn recorded(&self, record: &ViewRecord) -> Retention {
         Retention {
             horizon: record.closed.max(self.old_closed(record)),
@@ -84,17 +86,17 @@ impl<'a> ViewWindows<'a> {
         in_unit(self.retain.length_us, self.data_type)
     }
 
-    /// What a version closed that recorded the newest window.
+    /// The closed windows of a version that recorded only the newest window.
     fn old_closed(&self, record: &ViewRecord) -> Option<i64> {
         let newest = record.newest?;
         Some(newest.saturating_sub(self.length()))
     }
 }
 
-/// The horizon by the newest window, and what was closed before.
+/// The retention from the horizon by the newest window and the horizon before.
 fn decide(horizon: Option<i64>, old_closed: Option<i64>, record: &ViewRecord) -> Retention {
     let is_open = |time: i64| horizon.is_none_or(|horizon| time >= horizon);
-    // States of an older version do not tell whether rows were late.
+    // States of an older version do not record whether rows were late.
     let was_farther = old_closed.is_some_and(|closed| horizon.is_some_and(|now| closed > now));
     Retention {
         horizon: horizon.max(record.closed).max(old_closed),
@@ -102,10 +104,10 @@ fn decide(horizon: Option<i64>, old_closed: Option<i64>, record: &ViewRecord) ->
     }
 }
 
-/// Windows that are read to find the newest.
+/// The number of windows that are read to find the newest.
 const WINDOWS: usize = 17;
 
-/// The newest of some windows, newest first: the first that does not stand alone.
+/// The newest window that does not stand alone. `times` is in descending order.
 fn newest(times: &[i64], length: i64) -> Option<i64> {
     let distances: Vec<i64> = times
         .windows(2)
@@ -113,7 +115,7 @@ fn newest(times: &[i64], length: i64) -> Option<i64> {
         .collect();
     let mut sorted = distances.clone();
     sorted.sort_unstable();
-    // One distance alone is not usual.
+    // A single distance is not enough to be usual.
     let usual = match sorted.len() {
         0 | 1 => 0,
         count => sorted[(count - 1) / 2],
@@ -159,7 +161,7 @@ fn fault(view: &str, error: &ArrowError) -> RunError {
     })
 }
 
-/// Encodes times as the keys of the state begin.
+/// Encodes times like the beginning of keys in the state.
 struct TimeCodec {
     converter: RowConverter,
     parser: RowParser,
@@ -192,9 +194,9 @@ impl TimeCodec {
         Ok(rows.row(0).data().to_vec())
     }
 
-    /// The time, as bytes, in the key of the current entry; `None` past the end, and where there is no time.
+    /// The bytes of the time in the key of the current entry; `None` past the end, and for NULL.
     fn key(&self, cursor: &dyn EntryCursor) -> Option<Vec<u8>> {
-        // NULL comes first and is encoded as a byte 0.
+        // NULL is encoded as a byte 0 and comes first.
         let key = cursor.entry()?.key.get(..self.width)?;
         (key.first() != Some(&0)).then(|| key.to_vec())
     }

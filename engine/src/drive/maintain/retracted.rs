@@ -1,4 +1,4 @@
-//! Published rows that are retracted: they are read from the table's files.
+//! Reads published rows from a table's files in order to retract them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::drive::late::VIEW_COLUMN;
 use crate::drive::tables::Table;
 use crate::state::{PARTITIONS, Reading, pair_key};
 
-/// The published rows of a table that `select` passes on, retracted.
+/// The published rows of a table that `select` accepts, as retractions.
 ///
 /// # Errors
 /// When the table cannot be read.
@@ -47,7 +47,7 @@ pub fn retracted(
 }
 
 impl Commit<'_> {
-    /// The late rows of views that are built anew, retracted: these rows are in the tables of the views now.
+    /// Retractions of the late rows of views that are rebuilt, since these rows are now in the tables of the views.
     pub(super) fn no_longer_late(
         &self,
         table: &Table,

@@ -133,12 +133,12 @@ impl<'a> Session<'a> {
         self.sources.polls()
     }
 
-    /// Reads what came, of streams until `barrier`, and commits it. Without anything to do nothing is committed. Where this
-    /// retracted what had closed windows, a second commit opens them again.
+    /// Reads new rows, from streams up to `barrier`, and commits them. If there is nothing to do, nothing is
+    /// committed.
     ///
     /// # Errors
-    /// When anything fails. State and tables are then as they were; if the error came after a commit's record, the next
-    /// run finishes it.
+    /// When anything fails. State and tables are unchanged then. If the error came after the commit's record, the
+    /// next run finishes the commit.
     pub fn epoch(
         &mut self,
         clock: Stages<'_>,
@@ -153,7 +153,7 @@ impl<'a> Session<'a> {
         Ok(report.followed_by(again, &reopened))
     }
 
-    /// One commit, or none without anything to do.
+    /// Makes one commit, or none if there is nothing to do.
     fn commit(
         &mut self,
         mut clock: Stages<'_>,
@@ -233,7 +233,7 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Publishes a commit to other systems, and tells sources how far they were read.
+    /// Publishes a commit to other systems, and notifies sources of how far they were read.
     fn committed(&mut self, committed: Committed) -> Result<(), RunError> {
         self.state = committed.state;
         self.rebuild = false;
@@ -466,7 +466,7 @@ impl<'a> Session<'a> {
         located(&self.job, error, &intakes, &look_again)
     }
 
-    /// What the epoch makes of each source.
+    /// The outcome of the epoch for each source.
     ///
     /// # Errors
     /// When a source had too many bad rows, or was not read to its end.

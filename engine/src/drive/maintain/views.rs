@@ -31,9 +31,9 @@ pub struct Views {
     pub late: bool,
     /// The fingerprints of relations, tables and the quarantine.
     pub fingerprints: Fingerprints,
-    /// Views that are built anew because windows were closed by mistake.
+    /// Views that are rebuilt because windows were closed by mistake.
     pub reopened: BTreeSet<String>,
-    /// Relations and tables that are kept and no longer in the job.
+    /// Recorded relations and tables that are no longer in the job.
     pub gone: Gone,
     /// Records whose fingerprints match the job in the format of an earlier version.
     pub upgrades: Upgrades,
@@ -62,9 +62,9 @@ pub struct Gone {
 }
 
 impl Views {
-    /// Compares the job with what is kept. `copies` holds copies of tables that go to other systems; `all` is to build
-    /// everything anew, `taken` names tables that were others', and `standing` tells which are not what was published.
-    /// Without the time, `now`, windows are closed as the last commit left them.
+    /// Compares the job with what is kept. `copies` holds copies of tables that go to other systems; `all` means to
+    /// rebuild everything, `taken` has tables that are taken over from other owners, and `standing` has the damaged
+    /// tables. Without the time, `now`, windows are closed as the last commit left them.
     ///
     /// # Errors
     /// When a view cannot be rendered, or the state not be read.
@@ -88,12 +88,12 @@ impl Views {
         let reopened = retentions.iter().filter(|(_, found)| found.reopens);
         let reopened: BTreeSet<String> = reopened.map(|(view, _)| view.clone()).collect();
         changed.extend(reopened.iter().cloned());
-        // Views that read a view with closed windows have seen what it no longer shows.
+        // Views that read a view with closed windows have rows that it no longer has.
         let retained = job.sinks.iter().filter(|sink| sink.retain.is_some());
         let retained = retained.map(|sink| sink.view.clone());
         let retained = retained.filter(|view| changed.contains(view)).collect();
         changed.extend(with_readers(&views, retained));
-        // The quarantine has the unmatched changes of sources: both are made anew, or none is.
+        // The quarantine has the unmatched changes of sources, so either both or neither must be rebuilt.
         let of_changes = sources_of_changes(job);
         let quarantine = all
             || standing.lost.contains(QUARANTINE_TABLE)
@@ -149,7 +149,7 @@ impl Views {
     }
 }
 
-/// The views whose closed windows are to be opened again at `now`, the time since 1970.
+/// The views whose closed windows must be opened again at `now`, the time since 1970.
 ///
 /// # Errors
 /// When the state cannot be read.
@@ -163,7 +163,7 @@ pub fn reopened(job: &Job, reading: &Reading, now: Duration) -> Result<BTreeSet<
     Ok(reopened.map(|(view, _)| view).collect())
 }
 
-/// The sources that are read as what their changes come to.
+/// The sources whose rows are changes.
 fn sources_of_changes(job: &Job) -> BTreeSet<String> {
     let sources = job.sources.iter();
     let sources = sources.filter(|source| source.primary_key.is_empty());
@@ -171,7 +171,7 @@ fn sources_of_changes(job: &Job) -> BTreeSet<String> {
     sources.map(|source| source.spec.name.clone()).collect()
 }
 
-/// `wanted` views and those that read one of them, directly or not. Views stand after those they read.
+/// The `wanted` views and all that read them, directly or not. Views come after the views that they read.
 fn with_readers(views: &[PlannedView], mut wanted: BTreeSet<String>) -> BTreeSet<String> {
     for PlannedView { name, node } in views {
         let mut read = BTreeSet::new();
@@ -183,8 +183,8 @@ fn with_readers(views: &[PlannedView], mut wanted: BTreeSet<String>) -> BTreeSet
     wanted
 }
 
-/// The views that go on, and those that are built anew with all that they read. `keeps` of the latter also names the
-/// sources that are published as they are, though nothing is kept of them.
+/// The views that continue, and those that are rebuilt with everything that they read. `keeps` of the latter also
+/// names published sources, though they have no state.
 fn split(views: &[PlannedView], changed: &BTreeSet<String>) -> (Plan, Plan) {
     let mut needed = changed.clone();
     for PlannedView { name, node } in views.iter().rev() {
@@ -260,7 +260,7 @@ impl Recorded {
         published.chain(relations.cloned()).collect()
     }
 
-    /// The retained windows of the views that go on. Without the time, `now`, as the last commit left them.
+    /// The retained windows of the views that continue. Without `now`, as of the last commit.
     fn retentions(
         &self,
         job: &Job,

@@ -12,8 +12,8 @@ use crate::job::Job;
 use crate::plan::retain::to_time;
 use crate::state::{Damage, Reading, StoreError, VIEWS, ViewRecord, Writing};
 
-/// Drops the state of closed windows, which nothing can change any more. The cost follows what is dropped, since the time
-/// of a window is the first key of the aggregation.
+/// Drops the state of closed windows, which can no longer change. The cost is proportional to what is dropped, since
+/// the time of a window is the first key of the aggregation.
 ///
 /// # Errors
 /// When the state cannot be read or written.

@@ -35,9 +35,9 @@ pub struct Counts {
     pub outside: u64,
     /// Rows without a time, if the source has event time.
     pub untimed: u64,
-    /// The bad row of each delivery that comes first.
+    /// The first bad row of each delivery.
     pub first_bad: BTreeMap<usize, Rejected>,
-    /// Files that are set aside as a whole.
+    /// Files that are set aside.
     pub set_aside: Vec<SetAsideDelivery>,
     /// The least and the greatest time.
     pub span: Option<(i64, i64)>,
@@ -46,7 +46,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Counts rows of a delivery, or takes them back.
+    /// Counts rows of a delivery as read, or as retracted.
     fn add(&mut self, delivery: usize, change: RowChange, read: u64, bad: Vec<Rejected>) {
         let rows = u64::try_from(bad.len()).unwrap_or(u64::MAX);
         match change {
@@ -66,7 +66,7 @@ impl Counts {
         }
     }
 
-    /// The bad row that comes first, by file and line.
+    /// The first bad row, by file and line.
     pub fn first_bad(&self) -> Option<&Rejected> {
         let first = self.first_bad.values();
         first.min_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)))
