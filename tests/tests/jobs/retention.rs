@@ -112,7 +112,7 @@ fn late(place: &Place) -> Vec<String> {
         ("reason", "text"),
         ("row", "text"),
     ]);
-    place.rows("_late", &late)
+    place.rows("late", &late)
 }
 
 /// Days of January 2024, a row each.
