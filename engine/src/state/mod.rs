@@ -30,6 +30,7 @@ mod update_batch;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use redb::{
     Builder, ConcurrencyMode, Database, DatabaseError, ReadTransaction, ReadableDatabase,
@@ -227,6 +228,10 @@ impl Store {
     }
 }
 
+/// How often, and how long at a time, the file of a process that is ending is waited for.
+const CLOSING_TRIES: u32 = 200;
+const CLOSING_PAUSE: Duration = Duration::from_millis(25);
+
 /// The store in a file, shared with readers if the file system has the necessary locks.
 fn shared(path: &Path, cache_bytes: usize) -> Result<Database, StoreError> {
     let open = |builder: &mut Builder| {
@@ -237,11 +242,20 @@ fn shared(path: &Path, cache_bytes: usize) -> Result<Database, StoreError> {
         Ok::<_, StoreError>(builder.create_with_backend(backend))
     };
     let mode = ConcurrencyMode::SingleWriter;
-    match open(Database::builder().set_concurrency_mode(mode))? {
-        Err(DatabaseError::Storage(redb::StorageError::Unsupported)) => {
-            Ok(open(&mut Database::builder())??)
+    let mut tries = 0;
+    loop {
+        match open(Database::builder().set_concurrency_mode(mode))? {
+            Err(DatabaseError::Storage(redb::StorageError::Unsupported)) => {
+                return Ok(open(&mut Database::builder())??);
+            }
+            // The state's lock is ours, so a process that still has the file is about to end: when it is killed, the
+            // kernel closes its files one by one.
+            Err(DatabaseError::DatabaseAlreadyOpen) if tries < CLOSING_TRIES => {
+                std::thread::sleep(CLOSING_PAUSE);
+                tries += 1;
+            }
+            opened => return Ok(opened?),
         }
-        opened => Ok(opened?),
     }
 }
 

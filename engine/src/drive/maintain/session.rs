@@ -47,8 +47,9 @@ pub struct Session<'a> {
     job: Job,
     options: &'a MaintainOptions<'a>,
     progress: &'a Progress,
-    directory: Directory,
+    /// Closed before the directory's lock is released.
     store: Store,
+    directory: Directory,
     sources: OpenSources,
     sinks: OpenSinks,
     keep_trying: Box<KeepTrying<'a>>,
