@@ -28,7 +28,7 @@ use super::{Progress, keep};
 use crate::plan::PlannedView;
 use crate::plan::retain::to_time;
 use crate::render::{LateRows, RenderContext, RetainedWindows, UnmatchedChanges, render};
-use crate::state::Reading;
+use crate::state::StateSnapshot;
 
 /// How long an idle worker sleeps before it checks for faults of others.
 const PARK: Duration = Duration::from_millis(10);
@@ -112,7 +112,7 @@ pub struct Epoch {
     /// The directories where tables spill, and where they are written before they are published.
     pub staging: Staging,
     /// The snapshot from which operators continue.
-    pub state: Option<Arc<Reading>>,
+    pub state: Option<Arc<StateSnapshot>>,
     /// The workers' counts of rows.
     pub counts: Arc<RowCounts>,
     /// For the user.

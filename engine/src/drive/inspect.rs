@@ -36,7 +36,7 @@ use crate::plan::retain::times;
 use crate::state::directory::writer;
 use crate::state::panic::guarded;
 use crate::state::{
-    EPOCHS, EpochRecord, JOB, JobRecord, ObservedStore, PARTITIONS, Reading, StateRecord,
+    EPOCHS, EpochRecord, JOB, JobRecord, ObservedStore, PARTITIONS, StateRecord, StateSnapshot,
     StoreError, TABLES, TableRecord, VIEWS, ViewRecord, pair_key,
 };
 
@@ -44,7 +44,7 @@ use crate::state::{
 pub struct Inspection {
     /// The state's own record.
     pub state: StateRecord,
-    reading: Reading,
+    reading: StateSnapshot,
     store: ObservedStore,
 }
 

@@ -17,7 +17,9 @@ use std::thread;
 use tidewater_operators::Faults;
 use tidewater_operators::state::{StateName, StateRegistry, visit_merged};
 
-use crate::state::{Reading, StoreError, UpdateBatch, UpdateBatches, Writing, panic};
+use crate::state::{
+    StateSnapshot, StateTransaction, StoreError, UpdateBatch, UpdateBatches, panic,
+};
 
 /// Size of a chunk.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -60,7 +62,7 @@ pub fn channels(workers: usize) -> (Vec<Outlets>, Keepers) {
 /// A worker's registry that continues from a snapshot. `keeps` selects the views whose state is kept. Without a
 /// snapshot, there are no stored entries.
 pub fn registry(
-    state: Option<&Arc<Reading>>,
+    state: Option<&Arc<StateSnapshot>>,
     keeps: impl Fn(&str) -> bool + 'static,
     faults: &Faults,
 ) -> StateRegistry {
@@ -100,7 +102,10 @@ impl Keepers {
     ///
     /// # Errors
     /// When the state cannot be written. Nothing more is received then.
-    pub fn receive(&mut self, writing: &Writing) -> Result<Option<Vec<StateName>>, StoreError> {
+    pub fn receive(
+        &mut self,
+        writing: &StateTransaction,
+    ) -> Result<Option<Vec<StateName>>, StoreError> {
         let keep = |inlets: &mut Vec<Receiver<Message>>| {
             let kept = panic::guarded(|| receive(inlets, writing));
             if !matches!(kept, Ok(Some(_))) {
@@ -147,7 +152,7 @@ fn in_turn(dealt: Vec<Vec<StateName>>) -> Vec<StateName> {
 /// has no channels any more.
 fn receive(
     from: &[Receiver<Message>],
-    writing: &Writing,
+    writing: &StateTransaction,
 ) -> Result<Option<Vec<StateName>>, StoreError> {
     if from.is_empty() {
         return Ok(None);

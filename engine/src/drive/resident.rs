@@ -24,7 +24,7 @@ use crate::plan::assemble::{unkeyed_views, views};
 use crate::plan::nullable;
 use crate::plan::primary_key::incoming_schema;
 use crate::render::{RenderContext, render};
-use crate::state::{Reading, Writing};
+use crate::state::{StateSnapshot, StateTransaction};
 
 const PARK: Duration = Duration::from_millis(1);
 
@@ -93,7 +93,7 @@ impl Resident {
     ///
     /// # Errors
     /// As [`start`](Self::start).
-    pub fn resume(job: &Job, workers: usize, state: Reading) -> Result<Self, RunError> {
+    pub fn resume(job: &Job, workers: usize, state: StateSnapshot) -> Result<Self, RunError> {
         Self::start_from(job, workers, Feed::Declared, Some(Arc::new(state)))
     }
 
@@ -110,7 +110,7 @@ impl Resident {
         job: &Job,
         workers: usize,
         feed: Feed,
-        state: Option<Arc<Reading>>,
+        state: Option<Arc<StateSnapshot>>,
     ) -> Result<Self, RunError> {
         let tables = tables(job, feed);
         let wanted = tables.iter().map(|(name, _)| name.clone());
@@ -209,7 +209,7 @@ impl Resident {
     ///
     /// # Errors
     /// When the state cannot be written, or an operator failed.
-    pub fn keep(&mut self, writing: &Writing) -> Result<(), RunError> {
+    pub fn keep(&mut self, writing: &StateTransaction) -> Result<(), RunError> {
         for worker in &self.workers {
             // As above.
             let _ = worker.commands.send(Command::Keep);
@@ -313,7 +313,7 @@ struct Graph {
     tables: Vec<String>,
     ends: Mutex<Vec<Option<Ends>>>,
     /// The snapshot to continue from.
-    state: Option<Arc<Reading>>,
+    state: Option<Arc<StateSnapshot>>,
     faults: Faults,
 }
 

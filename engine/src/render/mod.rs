@@ -7,5 +7,5 @@ mod set_aside;
 mod windows;
 
 pub use self::renderer::{RenderContext, render};
-pub use self::set_aside::{SetAside, UnmatchedChanges};
+pub use self::set_aside::{SetAsideRows, UnmatchedChanges};
 pub use self::windows::{LateRows, RetainedWindows};

@@ -20,7 +20,7 @@ use tidewater_operators::window::window;
 use tidewater_operators::{Delta, DeltaStream, Faults};
 use timely::dataflow::Scope;
 
-use super::set_aside::{SetAside, UnmatchedChanges};
+use super::set_aside::{SetAsideRows, UnmatchedChanges};
 use super::windows::RetainedWindows;
 use crate::plan::{Node, PlannedView};
 
@@ -43,9 +43,9 @@ pub fn render<'scope>(
     views: &[PlannedView],
     relations: &mut BTreeMap<String, DeltaStream<'scope>>,
     context: &RenderContext<'_>,
-) -> SetAside<'scope> {
+) -> SetAsideRows<'scope> {
     let interner = Interner::default();
-    let set_aside = RefCell::new(SetAside::default());
+    let set_aside = RefCell::new(SetAsideRows::default());
     for PlannedView { name, node } in views {
         let renderer = Renderer {
             scope,
@@ -72,7 +72,7 @@ pub struct Renderer<'a, 'scope> {
     /// State shared by the views of the graph.
     pub context: &'a RenderContext<'a>,
     /// The rows that all views so far set aside.
-    pub set_aside: &'a RefCell<SetAside<'scope>>,
+    pub set_aside: &'a RefCell<SetAsideRows<'scope>>,
     /// Number of stateful operators of the view so far.
     stateful: Cell<u32>,
 }

@@ -6,7 +6,7 @@ use super::windows::LateRows;
 
 /// The rows that the views of a graph set aside.
 #[derive(Default)]
-pub struct SetAside<'scope> {
+pub struct SetAsideRows<'scope> {
     /// The late rows of views with retained windows.
     pub late: Vec<LateRows<'scope>>,
     /// The unmatched changes of sources.

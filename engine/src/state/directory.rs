@@ -2,7 +2,7 @@
 //!
 //! 1. The kernel releases a lock when its process ends, however it ends.
 //! 2. A process that changes the state holds its lock exclusively. A reader needs no lock, unless the state has to be
-//!    [recovered](super::observed) first: then readers share the lock.
+//!    recovered first: then readers share the lock.
 //! 3. A reader holds a shared lock on the file `FORMAT`. As long as there is one, no content is removed.
 
 use std::fs::{self, File};

@@ -6,7 +6,7 @@
 //!
 //! 1. Records and blocks carry checksums of their own, checked whenever they are read.
 //! 2. A graph reads one snapshot, taken before it began.
-//! 3. Everything is durable once [`Writing::commit`] has returned. Before that, nothing need be.
+//! 3. Everything is durable once [`StateTransaction::commit`] has returned. Before that, nothing need be.
 
 mod backend;
 mod block;
@@ -195,19 +195,19 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub fn read(&self) -> Result<Reading, StoreError> {
-        Ok(Reading::new(self.database.begin_read()?))
+    pub fn read(&self) -> Result<StateSnapshot, StoreError> {
+        Ok(StateSnapshot::new(self.database.begin_read()?))
     }
 
     /// Begins the only transaction that may change the state. It is rolled back unless it is committed.
     ///
     /// # Errors
     /// When the store fails.
-    pub fn write(&self) -> Result<Writing, StoreError> {
+    pub fn write(&self) -> Result<StateTransaction, StoreError> {
         let mut transaction = self.database.begin_write()?;
         // After a crash, the store then opens without a scan of the whole file.
         transaction.set_quick_repair(true);
-        Ok(Writing {
+        Ok(StateTransaction {
             transaction,
             levelled_blocks: self.levelled_blocks,
         })
@@ -305,11 +305,11 @@ fn damaged(records: Records, key: &str) -> StoreError {
 }
 
 /// A snapshot of the state.
-pub struct Reading {
+pub struct StateSnapshot {
     transaction: ReadTransaction,
 }
 
-impl Reading {
+impl StateSnapshot {
     fn new(transaction: ReadTransaction) -> Self {
         Self { transaction }
     }
@@ -478,12 +478,12 @@ impl Reading {
 }
 
 /// The transaction that changes the state.
-pub struct Writing {
+pub struct StateTransaction {
     transaction: WriteTransaction,
     levelled_blocks: u64,
 }
 
-impl Writing {
+impl StateTransaction {
     /// Sets a record.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ use redb::{
 };
 
 use super::directory::{self, Directory};
-use super::{CACHE_BYTES, Damage, Reading, Store, StoreError, migrate};
+use super::{CACHE_BYTES, Damage, StateSnapshot, Store, StoreError, migrate};
 
 /// How often, and at which interval, to try again while another process opens the state.
 const TRIES: u32 = 400;
@@ -81,9 +81,9 @@ impl ObservedStore {
     ///
     /// # Errors
     /// When the store fails.
-    pub fn read(&self) -> Result<Reading, StoreError> {
+    pub fn read(&self) -> Result<StateSnapshot, StoreError> {
         match &self.store {
-            ReadableStore::Shared(database) => Ok(Reading::new(database.begin_read()?)),
+            ReadableStore::Shared(database) => Ok(StateSnapshot::new(database.begin_read()?)),
             ReadableStore::Recovered(store) => store.read(),
         }
     }

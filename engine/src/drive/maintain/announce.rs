@@ -4,7 +4,7 @@ use super::standing::Standing;
 use super::views::Views;
 use crate::drive::RunError;
 use crate::drive::tables::{PerTable, Table};
-use crate::state::{Reading, StateRecord, TABLES, TableRecord};
+use crate::state::{StateRecord, StateSnapshot, TABLES, TableRecord};
 
 /// Says what is about to happen to views of a job that changed.
 pub fn announce(
@@ -58,7 +58,7 @@ pub fn announce(
 /// Says which tables are published in another directory than before.
 pub fn announce_moves(
     tables: &PerTable<Table>,
-    reading: &Reading,
+    reading: &StateSnapshot,
     notice: &dyn Fn(&str),
 ) -> Result<(), RunError> {
     for table in tables.sinks.iter().filter(|table| !table.is_copy) {

@@ -51,9 +51,9 @@ use crate::drive::tables::{Origin, PerTable, Table};
 use crate::job::Job;
 use crate::state::directory::{Directory, StateLayout};
 use crate::state::{
-    DeliveryRecord, EPOCHS, EpochRecord, JOB, JobRecord, PARTITIONS, Reading, STATE, StateRecord,
-    Store, StoreError, TABLES, TableChangeRecord, TableRecord, VIEWS, ViewRecord, Writing,
-    epoch_key, pair_key,
+    DeliveryRecord, EPOCHS, EpochRecord, JOB, JobRecord, PARTITIONS, STATE, StateRecord,
+    StateSnapshot, StateTransaction, Store, StoreError, TABLES, TableChangeRecord, TableRecord,
+    VIEWS, ViewRecord, epoch_key, pair_key,
 };
 
 /// Points where tests interrupt a commit. Those of the swaps come between the last two.
@@ -125,7 +125,7 @@ pub struct Commit<'a> {
     /// The job as given.
     pub declared: Option<&'a JobRecord>,
     /// The last commit.
-    pub reading: &'a Reading,
+    pub reading: &'a StateSnapshot,
     /// The state's record before the commit.
     pub state: StateRecord,
     /// Which views continue and which are rebuilt.
@@ -303,7 +303,7 @@ impl Commit<'_> {
     /// commit.
     pub fn finish(
         mut self,
-        writing: Writing,
+        writing: StateTransaction,
         mut epoch: Epoch,
         staged: &PerTable<Option<StagedChange>>,
         staged_sinks: StagedSinks,
@@ -361,7 +361,7 @@ impl Commit<'_> {
         })
     }
 
-    fn record_checkpoints(&self, writing: &Writing) -> Result<(), RunError> {
+    fn record_checkpoints(&self, writing: &StateTransaction) -> Result<(), RunError> {
         for source in &self.sources {
             let update = &source.outcome.checkpoint;
             writing.update_checkpoint(source.connector, &source.source, update)?;
@@ -369,7 +369,7 @@ impl Commit<'_> {
         Ok(())
     }
 
-    fn record_views(&self, writing: &Writing) -> Result<(), RunError> {
+    fn record_views(&self, writing: &StateTransaction) -> Result<(), RunError> {
         self.views.upgrades.write(writing)?;
         for name in self.views.gone.views.keys() {
             writing.remove(VIEWS, name)?;
@@ -406,7 +406,7 @@ impl Commit<'_> {
 
     fn record_tables(
         &self,
-        writing: &Writing,
+        writing: &StateTransaction,
         epoch: &Epoch,
         staged: &PerTable<Option<StagedChange>>,
     ) -> Result<Vec<TableChangeRecord>, RunError> {
@@ -480,7 +480,7 @@ impl Commit<'_> {
 ///
 /// # Errors
 /// When the state is damaged.
-pub fn is_known(declared: Option<&JobRecord>, reading: &Reading) -> Result<bool, StoreError> {
+pub fn is_known(declared: Option<&JobRecord>, reading: &StateSnapshot) -> Result<bool, StoreError> {
     let Some(declared) = declared else {
         return Ok(true);
     };

@@ -11,14 +11,14 @@ use tidewater_connectors::disk;
 
 use super::commit::FILLED;
 use crate::drive::RunError;
-use crate::state::{STATE, StateRecord, Store, StoreError, Writing, panic};
+use crate::state::{STATE, StateRecord, StateTransaction, Store, StoreError, panic};
 
 /// The transaction for operators' state.
 pub enum StateFill {
     /// The transaction of a first run, committed separately before the record.
     First(FirstFill),
     /// The transaction of a later run, which also contains the record.
-    WithRecord(Writing),
+    WithRecord(StateTransaction),
 }
 
 impl StateFill {
@@ -37,7 +37,7 @@ impl StateFill {
     }
 
     /// The transaction to write operators' state to.
-    pub fn transaction(&self) -> &Writing {
+    pub fn transaction(&self) -> &StateTransaction {
         match self {
             Self::First(fill) => &fill.transaction,
             Self::WithRecord(transaction) => transaction,
@@ -47,7 +47,7 @@ impl StateFill {
 
 /// The operators' state of a first run.
 pub struct FirstFill {
-    transaction: Writing,
+    transaction: StateTransaction,
 }
 
 impl FirstFill {

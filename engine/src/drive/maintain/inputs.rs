@@ -17,7 +17,7 @@ use crate::drive::gate::{check_gate, check_messages};
 use crate::drive::ingest::{Barrier, Entry, Intake};
 use crate::job::{Job, Source};
 use crate::state::directory::{self, StateLayout};
-use crate::state::{Reading, StateRecord, StoreError};
+use crate::state::{StateRecord, StateSnapshot, StoreError};
 
 /// The sources of a job while a state is open.
 pub struct OpenSources {
@@ -38,7 +38,7 @@ struct OpenSource {
 pub fn checkpoint(
     source: &Source,
     state: &StateRecord,
-    reading: &Reading,
+    reading: &StateSnapshot,
 ) -> Result<Checkpoint, StoreError> {
     let name = &source.spec.name;
     Ok(Checkpoint {
@@ -61,7 +61,7 @@ pub fn connectors(job: &Job) -> Vec<&'static dyn SourceConnector> {
 pub fn remove_unused(
     connectors: &[&'static dyn SourceConnector],
     layout: &StateLayout,
-    reading: &Reading,
+    reading: &StateSnapshot,
 ) -> Result<(), StoreError> {
     // Readers of the state may still need it, so a later commit removes it.
     if directory::is_read(layout) {
@@ -87,7 +87,7 @@ impl OpenSources {
     pub fn resume(
         job: &Job,
         state: &StateRecord,
-        reading: &Reading,
+        reading: &StateSnapshot,
         layout: &StateLayout,
     ) -> Result<Self, RunError> {
         let sources = job.sources.iter().map(|source| {
@@ -133,7 +133,7 @@ impl OpenSources {
     pub fn changes(
         &mut self,
         state: &StateRecord,
-        reading: &Reading,
+        reading: &StateSnapshot,
         rules: ChangeRules,
     ) -> Result<Vec<Box<dyn SourceChanges>>, RunError> {
         let changes = self.sources.iter_mut().map(|one| {

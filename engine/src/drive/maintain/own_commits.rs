@@ -5,14 +5,16 @@ use tidewater_connectors::file::sink::{OwnerCommit, TableOwner};
 use crate::drive::RunError;
 use crate::drive::ownership::{Claimant, OwningState};
 use crate::drive::tables::Table;
-use crate::state::{EPOCHS, EpochRecord, Reading, StateRecord, TABLES, TableRecord, epoch_key};
+use crate::state::{
+    EPOCHS, EpochRecord, StateRecord, StateSnapshot, TABLES, TableRecord, epoch_key,
+};
 
 /// The commits of a state in a snapshot.
 pub struct OwnCommits<'a> {
     /// The state's record.
     pub state: &'a StateRecord,
     /// The snapshot.
-    pub reading: &'a Reading,
+    pub reading: &'a StateSnapshot,
     /// Whether all tables are rebuilt, whatever is there.
     pub rebuild: bool,
 }

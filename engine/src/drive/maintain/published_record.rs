@@ -6,12 +6,12 @@ use tidewater_connectors::file::sink::{Published as PublishedRecord, PublishedPa
 use tidewater_connectors::sink::SinkError;
 
 use super::standing::Standing;
-use crate::state::{PARTITIONS, Reading, StoreError, pair_key};
+use crate::state::{PARTITIONS, StateSnapshot, StoreError, pair_key};
 
 /// The published tables by the state's record.
 pub struct FromState<'a> {
     /// The last commit.
-    pub reading: &'a Reading,
+    pub reading: &'a StateSnapshot,
     /// The condition of the published tables.
     pub standing: &'a Standing,
 }

@@ -11,7 +11,7 @@ use crate::drive::report::{Published, TableReport};
 use crate::drive::stages::Stages;
 use crate::drive::tables::{PerTable, Table};
 use crate::drive::{RunError, RunReport};
-use crate::state::{Reading, TABLES, TableRecord};
+use crate::state::{StateSnapshot, TABLES, TableRecord};
 
 /// A run's changes to each table.
 pub fn reports(
@@ -46,7 +46,7 @@ pub fn reports(
 }
 
 /// The rows of a table as of the last commit.
-fn rows_before(reading: &Reading, table: &Table) -> Result<u64, RunError> {
+fn rows_before(reading: &StateSnapshot, table: &Table) -> Result<u64, RunError> {
     let record: Option<TableRecord> = reading.record(TABLES, &table.spec.name)?;
     Ok(record.map_or(0, |record| record.rows))
 }
@@ -68,7 +68,7 @@ fn unchanged_table(table: &Table, rows: u64) -> TableReport {
 pub fn unchanged(
     epoch: u64,
     tables: &PerTable<Table>,
-    reading: &Reading,
+    reading: &StateSnapshot,
     clock: Stages<'_>,
 ) -> Result<RunReport, RunError> {
     let reports = tables

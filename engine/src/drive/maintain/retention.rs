@@ -24,7 +24,7 @@ use tidewater_operators::state::{EntryCursor, StateError};
 use crate::drive::RunError;
 use crate::job::{Job, Retain, Sink};
 use crate::plan::retain::{in_unit, times, to_time};
-use crate::state::{Damage, Reading, StoreError, ViewRecord};
+use crate::state::{Damage, StateSnapshot, StoreError, ViewRecord};
 
 /// The retained windows of a view when a run begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl<'a> ViewWindows<'a> {
     /// When the state cannot be read.
     pub fn retention(
         &self,
-        reading: &Reading,
+        reading: &StateSnapshot,
         record: &ViewRecord,
         now: Duration,
     ) -> Result<Retention, RunError> {
@@ -127,7 +127,7 @@ fn newest(times: &[i64], length: i64) -> Option<i64> {
 
 /// The times of the latest windows in the state, newest first, none of them after `latest`.
 fn latest_windows(
-    reading: &Reading,
+    reading: &StateSnapshot,
     view: &str,
     data_type: &DataType,
     latest: i64,

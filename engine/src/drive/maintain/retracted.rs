@@ -15,14 +15,14 @@ use super::commit::Commit;
 use crate::drive::RunError;
 use crate::drive::late::VIEW_COLUMN;
 use crate::drive::tables::Table;
-use crate::state::{PARTITIONS, Reading, pair_key};
+use crate::state::{PARTITIONS, StateSnapshot, pair_key};
 
 /// The published rows of a table that `select` accepts, as retractions.
 ///
 /// # Errors
 /// When the table cannot be read.
 pub fn retracted(
-    reading: &Reading,
+    reading: &StateSnapshot,
     table: &Table,
     staging: &Staging,
     select: impl Fn(RecordBatch) -> Result<RecordBatch, ArrowError>,

@@ -39,7 +39,8 @@ use crate::drive::{Progress, RunError, RunReport, keep, workers};
 use crate::job::{Job, Source};
 use crate::state::directory::Directory;
 use crate::state::{
-    JOB, Reading, STATE, StateRecord, Store, StoreError, VIEWS, ViewRecord, Writing, panic,
+    JOB, STATE, StateRecord, StateSnapshot, StateTransaction, Store, StoreError, VIEWS, ViewRecord,
+    panic,
 };
 
 /// A state that is open.
@@ -67,7 +68,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// The work of an epoch.
 struct Work {
     /// The last commit.
-    reading: Arc<Reading>,
+    reading: Arc<StateSnapshot>,
     views: Views,
     /// The changes of each source.
     changes: Vec<Box<dyn SourceChanges>>,
@@ -303,7 +304,11 @@ impl<'a> Session<'a> {
     }
 
     /// Checks the published tables, unless a follower has just done so.
-    fn look(&mut self, tables: &PerTable<Table>, reading: &Reading) -> Result<Standing, RunError> {
+    fn look(
+        &mut self,
+        tables: &PerTable<Table>,
+        reading: &StateSnapshot,
+    ) -> Result<Standing, RunError> {
         let (now, layout) = ((self.options.now)(), &self.directory.layout);
         let is_due = |at: Duration| now.saturating_sub(at) >= LOOK_EVERY;
         if self.looked_at.is_some_and(|at| !is_due(at)) {
@@ -314,7 +319,7 @@ impl<'a> Session<'a> {
     }
 
     /// Checks that the tables belong to this state.
-    fn claim(&self, reading: &Reading, tables: &PerTable<Table>) -> Result<Claims, RunError> {
+    fn claim(&self, reading: &StateSnapshot, tables: &PerTable<Table>) -> Result<Claims, RunError> {
         let state = OwnCommits {
             state: &self.state,
             reading,
@@ -337,7 +342,7 @@ impl<'a> Session<'a> {
     /// The changes of each source.
     fn compare_sources(
         &mut self,
-        reading: &Reading,
+        reading: &StateSnapshot,
     ) -> Result<Vec<Box<dyn SourceChanges>>, RunError> {
         let settle = self.options.settle;
         let settled = (self.options.now)().saturating_sub(settle).as_nanos();
@@ -447,7 +452,7 @@ impl<'a> Session<'a> {
         &self,
         epoch: Epoch,
         work: &Work,
-        transaction: &Writing,
+        transaction: &StateTransaction,
     ) -> Result<Computed, RunError> {
         drop_parts(transaction, &work.views, &work.reading)?;
         let computed = compute(epoch, transaction, self.options.run.workers)?;
@@ -523,7 +528,7 @@ fn open_store(directory: &mut Directory, options: &MaintainOptions<'_>) -> Resul
 pub fn state_of(
     job: &Job,
     directory: &Directory,
-    reading: &Reading,
+    reading: &StateSnapshot,
 ) -> Result<StateRecord, RunError> {
     let name = job.short_name();
     let state: Option<StateRecord> = reading.record(STATE, "")?;
@@ -547,7 +552,11 @@ pub fn state_of(
 }
 
 /// Deletes the state of views that are rebuilt, and of those that are gone.
-fn drop_parts(writing: &Writing, views: &Views, reading: &Reading) -> Result<(), RunError> {
+fn drop_parts(
+    writing: &StateTransaction,
+    views: &Views,
+    reading: &StateSnapshot,
+) -> Result<(), RunError> {
     let known: BTreeMap<String, ViewRecord> = reading.records(VIEWS, "")?;
     for (name, view) in &known {
         if views.is_rebuilt(name) || views.gone.views.contains_key(name) {
@@ -560,7 +569,7 @@ fn drop_parts(writing: &Writing, views: &Views, reading: &Reading) -> Result<(),
 }
 
 /// Runs the graphs of an epoch, and writes the updates of their state.
-fn compute(epoch: Epoch, writing: &Writing, workers: usize) -> Result<Computed, RunError> {
+fn compute(epoch: Epoch, writing: &StateTransaction, workers: usize) -> Result<Computed, RunError> {
     let (outlets, mut keepers) = keep::channels(workers.max(1));
     let outlets = Mutex::new(outlets);
     let epoch = Arc::new(epoch);

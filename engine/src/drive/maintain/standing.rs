@@ -27,7 +27,9 @@ use super::commit::shadow;
 use crate::drive::RunError;
 use crate::drive::tables::{Origin, PerTable, Table};
 use crate::state::directory::StateLayout;
-use crate::state::{PARTITIONS, Reading, StoreError, TABLES, TableRecord, Writing, pair_key};
+use crate::state::{
+    PARTITIONS, StateSnapshot, StateTransaction, StoreError, TABLES, TableRecord, pair_key,
+};
 
 /// The condition of the published tables.
 #[derive(Default)]
@@ -77,7 +79,7 @@ impl Standing {
     /// When the state is damaged, or a file's metadata cannot be read.
     pub fn of(
         tables: &PerTable<Table>,
-        reading: &Reading,
+        reading: &StateSnapshot,
         layout: &StateLayout,
     ) -> Result<Self, RunError> {
         Self::looked(tables, reading, layout, true)
@@ -89,7 +91,7 @@ impl Standing {
     /// When the state is damaged.
     pub fn of_places(
         tables: &PerTable<Table>,
-        reading: &Reading,
+        reading: &StateSnapshot,
         layout: &StateLayout,
     ) -> Result<Self, RunError> {
         Self::looked(tables, reading, layout, false)
@@ -97,7 +99,7 @@ impl Standing {
 
     fn looked(
         tables: &PerTable<Table>,
-        reading: &Reading,
+        reading: &StateSnapshot,
         layout: &StateLayout,
         at_files: bool,
     ) -> Result<Self, RunError> {
@@ -146,7 +148,7 @@ impl Standing {
     ///
     /// # Errors
     /// When the store fails.
-    pub fn record(&self, writing: &Writing) -> Result<(), StoreError> {
+    pub fn record(&self, writing: &StateTransaction) -> Result<(), StoreError> {
         for (table, partitions) in &self.restamped {
             for (partition, content) in partitions {
                 writing.put(PARTITIONS, &pair_key(table, partition), content)?;

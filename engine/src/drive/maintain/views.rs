@@ -17,7 +17,9 @@ use crate::job::{Job, LATE_TABLE};
 use crate::plan::PlannedView;
 use crate::plan::assemble::{add_scanned, published_views};
 use crate::render::RetainedWindows;
-use crate::state::{Reading, StoreError, TABLES, TableRecord, VIEWS, ViewRecord, Writing};
+use crate::state::{
+    StateSnapshot, StateTransaction, StoreError, TABLES, TableRecord, VIEWS, ViewRecord,
+};
 
 /// The views of a job, by what a run does with them.
 pub struct Views {
@@ -70,7 +72,7 @@ impl Views {
     /// When a view cannot be rendered, or the state not be read.
     pub fn compare(
         job: &Job,
-        reading: &Reading,
+        reading: &StateSnapshot,
         copies: &Path,
         all: bool,
         taken: &BTreeSet<String>,
@@ -153,7 +155,11 @@ impl Views {
 ///
 /// # Errors
 /// When the state cannot be read.
-pub fn reopened(job: &Job, reading: &Reading, now: Duration) -> Result<BTreeSet<String>, RunError> {
+pub fn reopened(
+    job: &Job,
+    reading: &StateSnapshot,
+    now: Duration,
+) -> Result<BTreeSet<String>, RunError> {
     if job.sinks.iter().all(|sink| sink.retain.is_none()) {
         return Ok(BTreeSet::new());
     }
@@ -218,7 +224,7 @@ struct Recorded {
 }
 
 impl Recorded {
-    fn read(reading: &Reading) -> Result<Self, RunError> {
+    fn read(reading: &StateSnapshot) -> Result<Self, RunError> {
         Ok(Self {
             views: reading.records(VIEWS, "")?,
             tables: reading.records(TABLES, "")?,
@@ -264,7 +270,7 @@ impl Recorded {
     fn retentions(
         &self,
         job: &Job,
-        reading: &Reading,
+        reading: &StateSnapshot,
         changed: &BTreeSet<String>,
         now: Option<Duration>,
     ) -> Result<BTreeMap<String, Retention>, RunError> {
@@ -359,7 +365,7 @@ impl Upgrades {
     ///
     /// # Errors
     /// When the store fails.
-    pub fn write(&self, transaction: &Writing) -> Result<(), StoreError> {
+    pub fn write(&self, transaction: &StateTransaction) -> Result<(), StoreError> {
         for (name, record) in &self.views {
             transaction.put(VIEWS, name, record)?;
         }

@@ -10,7 +10,7 @@ use super::views::Views;
 use crate::drive::RunError;
 use crate::job::Job;
 use crate::plan::retain::to_time;
-use crate::state::{Damage, Reading, StoreError, VIEWS, ViewRecord, Writing};
+use crate::state::{Damage, StateSnapshot, StateTransaction, StoreError, VIEWS, ViewRecord};
 
 /// Drops the state of closed windows, which can no longer change. The cost is proportional to what is dropped, since
 /// the time of a window is the first key of the aggregation.
@@ -20,8 +20,8 @@ use crate::state::{Damage, Reading, StoreError, VIEWS, ViewRecord, Writing};
 pub fn finalize(
     job: &Job,
     views: &Views,
-    writing: &Writing,
-    reading: &Reading,
+    writing: &StateTransaction,
+    reading: &StateSnapshot,
 ) -> Result<(), RunError> {
     for sink in &job.sinks {
         let (Some(retain), Some(view)) = (&sink.retain, job.view(&sink.view)) else {
