@@ -6,9 +6,9 @@
 //! 2. A message is rejected once, for its first fault.
 //! 3. No message needs an allocation of its own, unless it is rejected.
 //!
-//! With a primary key, rows are upserts. Each row has its [place](place_fields). A row whose `deleted` is true
+//! With a primary key, rows are upserts. Each row has its place. A row whose `deleted` is true
 //! deletes its key, and has only the columns of the key. Without a key, Debezium changes are inserted and retracted
-//! rows, each with its [place](change_fields).
+//! rows, each with its place.
 
 mod keys;
 mod metadata;
