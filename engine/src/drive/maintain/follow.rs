@@ -14,9 +14,9 @@
 //!    ones. Otherwise it commits at every interval.
 //! 3. It ends after a whole epoch: rows that are being read when it is stopped are committed.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use tidewater_connectors::connector::SourceStream;
@@ -46,7 +46,7 @@ pub struct FollowOptions<'a> {
 
 /// The clock of a follower, and its observer.
 pub trait Pace: Send + Sync {
-    /// Called when an epoch begins.
+    /// Called when an epoch begins to read.
     fn begin(&self);
 
     /// Whether the epoch's interval is over.
@@ -116,7 +116,6 @@ fn epochs(
     progress: &Progress,
 ) -> Result<(), RunError> {
     while !pace.is_stopping() {
-        pace.begin();
         let barrier = barrier(session, pace, rows_max);
         let report = session.epoch(Stages::start(progress), Some(&barrier))?;
         let deliveries = report.deliveries.as_ref();
@@ -145,10 +144,16 @@ fn barrier(session: &Session<'_>, pace: &Arc<dyn Pace>, rows_max: u64) -> Arc<Ba
         let mut well = streams.iter().map(|one| one.stream.trouble().is_none());
         lag(&streams) > ON_THE_WAY.max(rows / BEHIND) && well.all(|is_well| is_well)
     };
+    // The comparison before it takes no time from reading: an epoch too short for both would read nothing.
+    let reading = Once::new();
+    let is_over = move |rows| {
+        reading.call_once(|| pace.begin());
+        pace.is_stopping() || (pace.is_over() && !is_behind(rows))
+    };
     Arc::new(Barrier {
         rows_max,
         rows: AtomicU64::new(0),
-        is_over: Box::new(move |rows| pace.is_stopping() || (pace.is_over() && !is_behind(rows))),
+        is_over: Box::new(is_over),
     })
 }
 
