@@ -15,6 +15,7 @@ use super::messages::Messages;
 use super::position::PartitionPosition;
 use super::queue::Fetched;
 use super::stream::{Fetching, Shared, State};
+use tidewater_contract::connector::DeliveryCounts;
 use tidewater_contract::error::SourceError;
 use tidewater_contract::source::{Dealt, NextPiece, Piece, Reader};
 
@@ -110,11 +111,14 @@ impl StreamReader {
     }
 
     /// The position of each partition. `first` and `next` say how far it was read; `rows` and `rejected` count this
-    /// reader's messages only.
+    /// reader's messages only. `counts` are those of the epoch, by share.
     ///
     /// # Errors
     /// When pieces that were handed out are not decoded yet. An epoch that ended there would lose them.
-    pub fn position(&self) -> Result<BTreeMap<i32, PartitionPosition>, SourceError> {
+    pub fn position(
+        &self,
+        counts: &[DeliveryCounts],
+    ) -> Result<BTreeMap<i32, PartitionPosition>, SourceError> {
         let open = self.open_pieces.load(Ordering::Acquire);
         if open > 0 {
             let message = format!("{open} pieces were dealt and not decoded");
@@ -126,6 +130,12 @@ impl StreamReader {
             if let Some(tally) = self.tallies.get(share.index) {
                 position.rows = tally.rows.load(Ordering::Relaxed);
                 position.rejected = tally.rejected.load(Ordering::Relaxed);
+            }
+            if let Some(count) = counts.get(share.index) {
+                // Rows on which an expression failed were decoded, and rejected later.
+                let later = count.rejected.saturating_sub(position.rejected);
+                position.rows = position.rows.saturating_sub(later);
+                position.rejected += later;
             }
             (number, position)
         });

@@ -86,11 +86,11 @@ impl SourceChanges for TopicChanges {
         }
     }
 
-    fn outcome(&self, _: &[DeliveryCounts]) -> Result<SourceOutcome, SourceError> {
+    fn outcome(&self, counts: &[DeliveryCounts]) -> Result<SourceOutcome, SourceError> {
         let mut outcome = SourceOutcome::default();
         let mut position = self.position.clone();
         if let Some(reader) = self.inserted() {
-            for (partition, read) in reader.position()? {
+            for (partition, read) in reader.position(counts)? {
                 outcome
                     .deliveries
                     .extend(advance(&mut position, partition, &read));
