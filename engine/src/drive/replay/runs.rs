@@ -1,7 +1,7 @@
 //! Sorts the rows of all sources by step, on disk if necessary.
 //!
 //! Rows are collected as they arrive. When they exceed a budget, they are sorted by step and written to a temporary
-//! file without a name, which vanishes with its last handle. StateSnapshot merges these runs.
+//! file without a name, which vanishes with its last handle. Reading merges these runs.
 //!
 //! 1. Memory holds at most the budget's rows, a batch of each run, and the rows that [`Steps::next`] returned.
 //! 2. All rows of a step are returned at once.
