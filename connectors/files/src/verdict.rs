@@ -239,7 +239,7 @@ pub(super) fn refusal(bad: &[TooFewGood<'_>]) -> Option<SourceError> {
         let names: Vec<&str> = others.iter().map(|other| other.name).collect();
         let shown = names.get(..FILES_SHOWN).unwrap_or(&names).join(", ");
         message += &format!(
-            "\nSo it is with {} more: {shown}",
+            "\nThe same holds for {} more: {shown}",
             count_files(others.len())
         );
         if others.len() > FILES_SHOWN {
@@ -337,7 +337,7 @@ mod tests {
         assert!(
             message.starts_with(
                 "in/a.csv: none of its 6 rows can be read\n  line 2: column 'n': reason 2\n  line 3: reason 3\n  \
-                 line 4: reason 4\nSo it is with 2 files more: in/b.csv, in/c.csv\nNothing was published."
+                 line 4: reason 4\nThe same holds for 2 files more: in/b.csv, in/c.csv\nNothing was published."
             ),
             "{message}"
         );

@@ -211,8 +211,8 @@ pub(super) fn describe(tables: &[NotOwned]) -> String {
         text.push(format!("… and {} more", tables.len() - SHOWN));
     }
     format!(
-        "{}.\nNothing was published. Publish to another directory, or take over what is there with --take-over: it is made \
-         anew as this job's, and the next run of its present owner is refused",
+        "{}.\nNothing was published. Publish to another directory, or take over these tables with --take-over: they are \
+         rebuilt for this job, and the next run of their present owner is refused",
         text.join("\n")
     )
 }
