@@ -33,7 +33,7 @@ pub fn run() -> Result<(), Failure> {
         |path| format!("at {} or on PATH", path.display()),
     );
     Err(Failure::usage(format!(
-        "verify is done by a program of its own, {PROGRAM}, and there is none {places}.\n\
+        "verify needs the program {PROGRAM}, which was not found {places}.\n\
          In a clone of Tidewater, `cargo build --release --bin {PROGRAM}` builds it beside target/release/tidewater, and \
          `cargo install --locked --path bin/verify` installs it."
     )))

@@ -133,8 +133,8 @@ pub enum RowFormat {
 #[command(after_help = "Examples:\n  \
     tidewater verify --state state/\n  \
     tidewater verify --state state/ monthly_trend _quarantine\n\n\
-    Computes the tables with DataFusion over the inputs as they were last taken in, and compares all rows with the \
-    files that are published. Changes nothing. Exit code 0 when all rows are the same, 1 when any differs.")]
+    Computes the tables with DataFusion over the stored inputs, and compares all rows with the published files. \
+    Changes nothing. Exit code 0 when all rows are the same, 1 when any differs.")]
 pub struct VerifyArgs {
     /// The job and its state.
     #[command(flatten)]

@@ -86,7 +86,7 @@ pub enum SourceError {
     },
     /// The kept messages of a topic are damaged.
     #[error(
-        "{kept}, which keeps messages that were taken in, {message} at byte {byte_offset}; restore the file from a copy \
+        "{kept}, which holds messages that were read, {message} at byte {byte_offset}; restore the file from a copy \
          of the state, or remove the state and read the topic again (--rebuild reads the same file and cannot help)"
     )]
     KeptMessages {

@@ -207,8 +207,8 @@ pub enum SinkError {
     },
     /// A published file or directory is missing or was changed.
     #[error(
-        "table {table}: {} {fault}; nothing was published. Restore it as it was, or run `tidewater run JOB --state DIR \
-         --rebuild` to publish all tables anew", path.display()
+        "table {table}: {} {fault}; nothing was published. Restore it as it was, or run `tidewater run JOB --state \
+         DIR --rebuild` to rebuild all tables", path.display()
     )]
     Changed {
         /// The table's name.
@@ -228,8 +228,8 @@ pub enum SinkError {
     },
     /// A staged file of a commit is missing, so the commit cannot be published.
     #[error(
-        "cannot publish {}: what was staged for it in {} is gone; run `tidewater run JOB --state DIR --rebuild` to publish \
-         all tables anew", target.display(), staged.display()
+        "cannot publish {}: its staged copy {} is gone; run `tidewater run JOB --state DIR --rebuild` to rebuild \
+         all tables", target.display(), staged.display()
     )]
     StagedGone {
         /// The path to publish to.
@@ -306,8 +306,8 @@ pub enum SinkError {
     },
     /// A row was retracted more often than it was inserted.
     #[error(
-        "table {table}: a row was taken back more often than taken in (total {total}): {row}; the tables were left as \
-         they were, please report this with the job"
+        "table {table}: a row was retracted more often than it was inserted (total {total}): {row}; the tables were \
+         not changed, please report this with the job"
     )]
     TakenBack {
         /// The table's name.

@@ -90,8 +90,9 @@ pub(super) fn began_again(partition: i32, next: i64, offset: i64) -> String {
 /// The message for a topic that is not the one that was read before.
 pub(super) fn made_anew(how: &str) -> String {
     format!(
-        "{how}: the topic was deleted and made anew, or its brokers lost messages. Nothing of it is taken in. To read it \
-         from its beginning, rename the source or begin with a new state; what was taken in before is not taken back"
+        "{how}: the topic was deleted and created again, or its brokers lost messages. Nothing was read. To read it \
+         from its beginning, rename the source or begin with a new state; rows that were read before are not \
+         retracted"
     )
 }
 
@@ -119,12 +120,13 @@ pub(super) fn told(lost: &[Lost], policy: LostOffsets, location: &Location) -> S
         let _ = write!(named, ", and of {} more partitions", lost.len() - NAMED);
     }
     let gone = format!(
-        "offsets are gone that were not taken in yet: {named}. The topic no longer keeps them (retention, or records \
+        "offsets are gone that were not read yet: {named}. The topic no longer keeps them (retention, or records \
          were deleted)"
     );
     match policy {
         LostOffsets::Fail => format!(
-            "{gone}. Restore them, or write OPTIONS ('lost_offsets' 'skip') to go on with the first that are there"
+            "{gone}. Restore them, or write OPTIONS ('lost_offsets' 'skip') to continue with the first available \
+             offsets"
         ),
         LostOffsets::Skip => format!("{location}: {gone}; they are skipped"),
     }
@@ -215,7 +217,7 @@ mod tests {
         ] {
             let error = resume(&known(known_of), &edges(edges_of)).unwrap_err();
             assert!(
-                error.contains(says) && error.contains("made anew"),
+                error.contains(says) && error.contains("created again"),
                 "{error}"
             );
         }

@@ -17,11 +17,11 @@ pub(super) enum Change<'a> {
 }
 
 /// Why a change without the row before it is rejected.
-pub(super) const NO_BEFORE: &str = "the row before the change is not there; declare PRIMARY KEY, or have the database log \
-    whole rows (PostgreSQL: REPLICA IDENTITY FULL)";
+pub(super) const NO_BEFORE: &str = "the row before the change is missing; declare PRIMARY KEY, or have the database \
+                                    log whole rows (PostgreSQL: REPLICA IDENTITY FULL)";
 
 const NO_AFTER: &str =
-    "the row after the change is not there; the message is no change of Debezium";
+    "the row after the change is missing; the message is not a Debezium change";
 
 /// Parses a payload as a change.
 ///
@@ -50,11 +50,11 @@ pub(super) fn change(payload: &[u8]) -> Result<Change<'_>, (Option<String>, Stri
         )),
         Some(other) => Err(fault(
             "op",
-            format!("{other} is no change that is known; they are 'c', 'r', 'u', 'd'"),
+            format!("{other} is not a known change; they are 'c', 'r', 'u', 'd'"),
         )),
         None => Err(fault(
             "op",
-            "is not there; the message is no change of Debezium: write 'envelope' 'none'".to_owned(),
+            "is missing; the message is not a Debezium change: write 'envelope' 'none'".to_owned(),
         )),
     }
 }

@@ -165,7 +165,7 @@ impl KafkaOptions {
             &[("none", Envelope::None), ("debezium", Envelope::Debezium)],
         )?;
         if let Some(key) = options.keys().find(|key| OF_FILES.contains(&key.as_str())) {
-            let message = "is for files, and messages are none";
+            let message = "applies to files only";
             return Err(values.error(key, message, "remove it"));
         }
         Ok(Self {

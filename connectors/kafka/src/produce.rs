@@ -68,14 +68,14 @@ impl Feed {
             }
             feed.producer.poll(PAUSE);
         }
-        let message = "there is no such topic; --partitions N makes it".to_owned();
+        let message = "there is no such topic; --partitions N creates it".to_owned();
         Err(failed(location, message))
     }
 
     /// Creates the topic with the brokers' default replication.
     fn create(&self, client: &BTreeMap<String, String>, partitions: i32) -> Result<(), SinkError> {
         let Location { brokers, topic } = &self.location;
-        let fail = |error: String| failed(&self.location, format!("cannot be made: {error}"));
+        let fail = |error: String| failed(&self.location, format!("cannot be created: {error}"));
         let mut settings = ClientConfig::new();
         settings.set("bootstrap.servers", brokers);
         settings.extend(client.clone());
@@ -154,7 +154,7 @@ impl Feed {
         match self.producer.context().failed() {
             None => Ok(()),
             Some(Failed { error, bytes, .. }) => {
-                let message = format!("a record of {bytes} bytes was not taken: {error}");
+                let message = format!("a record of {bytes} bytes was not accepted: {error}");
                 Err(failed(&self.location, message))
             }
         }

@@ -203,9 +203,9 @@ fn lasting(code: RDKafkaErrorCode) -> Option<String> {
     Some(
         match code {
             Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => {
-                "another process has begun to write for this state, or the broker ended a transaction that took longer \
-                 than transaction.timeout.ms. End the other process (it may use a copy of the state), or set \
-                 'kafka.transaction.timeout.ms' to more; then run again, which goes on where this ended"
+                "another process has begun to write for this state, or the broker ended a transaction that took \
+                 longer than transaction.timeout.ms. End the other process (it may use a copy of the state), or set \
+                 'kafka.transaction.timeout.ms' to more; then run again, which continues where this run ended"
             }
             Code::TopicAuthorizationFailed => {
                 "the broker does not allow it: give this user READ, WRITE and DESCRIBE on the topic"

@@ -121,7 +121,7 @@ impl StreamReader {
     ) -> Result<BTreeMap<i32, PartitionPosition>, SourceError> {
         let open = self.open_pieces.load(Ordering::Acquire);
         if open > 0 {
-            let message = format!("{open} pieces were dealt and not decoded");
+            let message = format!("{open} pieces were handed out and not decoded");
             return Err(self.shared.failed(message));
         }
         let progress = self.lock();

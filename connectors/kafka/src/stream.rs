@@ -388,8 +388,8 @@ impl Shared {
         let mut warnings = std::mem::take(&mut self.lock().warnings);
         if let Some(why) = self.consumer.context().take_not_committed() {
             warnings.push(format!(
-                "{}: the consumer group is not told how far it was read ({why}); tools that show its lag are wrong, and \
-                 nothing else",
+                "{}: offsets cannot be committed to the consumer group ({why}); this affects only tools that show \
+                 its lag",
                 self.source.location
             ));
         }
@@ -407,7 +407,7 @@ impl Shared {
             Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
                 let reason = self.consumer.context().reason();
                 let reason = reason.unwrap_or_else(|| code.to_string());
-                Err(self.failed(format!("the client cannot go on: {reason}")))
+                Err(self.failed(format!("the client cannot continue: {reason}")))
             }
             _ => Ok(()),
         }
@@ -487,8 +487,8 @@ impl Shared {
             Code::AutoOffsetReset | Code::OffsetOutOfRange => self.out_of_range(number, next),
             Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => self.failed(
                 format!(
-                    "partition {number} is gone, of which offset {next} was to be read: the topic was deleted. What was \
-                     taken in before is not taken back"
+                    "partition {number} is gone, whose next offset was {next}: the topic was deleted. Rows that \
+                     were read before are not retracted"
                 ),
             ),
             Code::TopicAuthorizationFailed => self.failed(topic::MAY_NOT_READ),
@@ -521,7 +521,7 @@ impl Shared {
         match self.asking().edges() {
             Err(Unanswered::Failed(error)) => error,
             Err(Unanswered::Unreached(why)) => self.failed(format!(
-                "offset {next} of partition {number} is not there any more ({why})"
+                "offset {next} of partition {number} does not exist any more ({why})"
             )),
             Ok(edges) => match edges.get(&number) {
                 Some(edges) if next < edges.begin => {

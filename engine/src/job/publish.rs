@@ -229,7 +229,8 @@ pub(super) fn in_the_way(sinks: &[(Sink, Place)], sources: &[Source]) -> Vec<Dia
         };
         errors.extend(sources.iter().filter(collides).map(|source| {
             let message = format!(
-                "'{}' and the LOCATION of source '{}', '{}', lie in one another: the job would read its own table, or replace its input",
+                "'{}' and the LOCATION of source '{}', '{}', overlap: the job would read its own table, or replace \
+                 its input",
                 directory.path.display(),
                 source.spec.name,
                 source.spec.location
@@ -272,7 +273,7 @@ pub(super) fn overlaps(sinks: &[(Sink, Place)]) -> Vec<Diagnostic> {
                 )
             } else {
                 format!(
-                    "'{}' and '{}', where '{view}' is published, lie in one another",
+                    "'{}' and '{}', where '{view}' is published, overlap",
                     directory.path.display(),
                     other.display()
                 )

@@ -296,7 +296,7 @@ fn check_format(layout: &StateLayout) -> Result<Option<u32>, StoreError> {
         advice: if found > FORMAT {
             "run it with the version that made it, or a later one"
         } else {
-            "`tidewater run JOB --state DIR --rebuild` reads everything again and makes it anew"
+            "`tidewater run JOB --state DIR --rebuild` reads everything again and rebuilds it"
         },
     })
 }

@@ -39,8 +39,7 @@ pub enum StoreError {
     Store(Box<redb::Error>),
     /// The stored bytes differ from what was written.
     #[error(
-        "the state is damaged: {what}; `tidewater run JOB --state DIR --rebuild` makes it \
-         anew from the kept inputs"
+        "the state is damaged: {what}; `tidewater run JOB --state DIR --rebuild` rebuilds it from the kept inputs"
     )]
     Damaged {
         /// The damaged item.
@@ -48,7 +47,7 @@ pub enum StoreError {
     },
     /// A retraction of something that was never inserted.
     #[error(
-        "{0}: a row was taken back more often than it was taken in: the state does not fit its inputs"
+        "{0}: a row was retracted more often than it was inserted: the state does not fit its inputs"
     )]
     Negative(String),
     /// Another process uses the state.
@@ -80,7 +79,7 @@ pub enum StoreError {
     Absent(PathBuf),
     /// A directory that holds something else.
     #[error(
-        "{} is no state of Tidewater: it holds {entry}; choose an empty directory, or one that is not there yet",
+        "{} is not a state of Tidewater: it holds {entry}; choose an empty directory, or one that does not exist yet",
         path.display()
     )]
     Foreign {
@@ -113,11 +112,11 @@ impl StoreError {
     /// An error about damage.
     pub fn damaged(damage: Damage) -> Self {
         let what = match damage {
-            Damage::Part(name) => format!("what is kept of {name} does not have its checksum"),
-            Damage::Record(name) => format!("the record {name} does not have its checksum"),
+            Damage::Part(name) => format!("the stored entries of {name} are not what was written"),
+            Damage::Record(name) => format!("the record {name} is not what was written"),
             Damage::Page => "a page of its store is not what was written".to_owned(),
-            Damage::Table(name) => format!("not all of '{name}' is there"),
-            Damage::Gone(path) => format!("{} is gone or empty", path.display()),
+            Damage::Table(name) => format!("entries of '{name}' are missing"),
+            Damage::Gone(path) => format!("{} is missing or empty", path.display()),
         };
         Self::Damaged { what }
     }

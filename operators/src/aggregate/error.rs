@@ -31,7 +31,7 @@ pub enum AggregateError {
     /// A sum or an average beyond its type.
     #[error(
         "{column}{group} is beyond {data_type}: its values add up to {sum}; cast the argument to a wider type, \
-         DECIMAL(38, s) with fewer digits behind the point, or DOUBLE"
+         DECIMAL(38, s) with fewer decimal places, or DOUBLE"
     )]
     Beyond {
         /// The column.

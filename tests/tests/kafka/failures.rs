@@ -257,7 +257,7 @@ fn a_topic_that_was_made_anew() {
     let topic = broker.create_topic(topic.name(), 1, &[]);
     send(broker, &topic, 0..3);
     let told = [
-        "made anew",
+        "created again",
         "partition 0 was read up to offset 10",
         "new state",
     ];

@@ -83,7 +83,7 @@ pub(super) struct QuoteFault {
 const AFTER_QUOTE: &str =
     "text after the closing quote; double the quotes that belong to the field";
 const NOT_CLOSED: &str =
-    "the field's quote is never closed, or only on a later line with text behind it";
+    "the field's quote is never closed, or only on a later line with text after it";
 
 impl Dialect {
     /// Whether records of `bytes` must be scanned byte by byte, because a line end may be inside quotes, or a line

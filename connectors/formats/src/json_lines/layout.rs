@@ -43,9 +43,9 @@ pub(super) struct RowText<'a> {
 pub(super) type RowTexts<'a> = Box<dyn Iterator<Item = RowText<'a>> + 'a>;
 
 const NOT_CLOSED: &str = "the array has no closing ']': is the file cut short?";
-const BEHIND_ARRAY: &str = "text behind the end of the array";
+const BEHIND_ARRAY: &str = "text after the end of the array";
 const NO_COMMA: &str = "no ',' between this element of the array and the one before it";
-const NO_ELEMENT: &str = "a ',' without an element of the array behind it";
+const NO_ELEMENT: &str = "a ',' without an element of the array after it";
 
 /// Whether the beginning of a file is enough to determine its layout.
 pub(super) fn is_decided(text: &[u8]) -> bool {

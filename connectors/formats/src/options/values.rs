@@ -123,7 +123,7 @@ impl<'a> Values<'a> {
             None => Err(self.error(
                 key,
                 format!("cannot be '{}'", value.escape_default()),
-                "write the items divided by commas, in double quotes where they hold a comma or are empty",
+                "separate the items by commas; write an empty item, or one with a comma, in double quotes",
             )),
         }
     }

@@ -35,7 +35,7 @@ impl Keys {
             return Err(SourceError::Declaration {
                 table: spec.name.clone(),
                 column: name.cloned().unwrap_or_default(),
-                message: "is of the primary key, and has to be read".to_owned(),
+                message: "belongs to the primary key, and must be read".to_owned(),
             });
         }
         let held = payload::declared(spec, kafka, |index| kafka.key.contains(&index));

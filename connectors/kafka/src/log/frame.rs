@@ -137,14 +137,14 @@ impl Header {
         let mut unsigned = *said;
         unsigned[8..16].fill(0);
         if checksum(&unsigned, body).to_le_bytes() != said[8..16] {
-            return Err("has a frame whose checksum is another");
+            return Err("has a frame with a wrong checksum");
         }
         let size = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
         let plain = zstd::bulk::decompress(body, size(self.plain_length))
             .map_err(|_| "has a frame that cannot be decompressed")?;
         let place = (self.partition, self.first_offset, self.next_offset);
         let messages = Messages::decode(place, size(self.count), plain, size(self.bytes));
-        messages.map_err(|_| "has a frame of what are no messages")
+        messages.map_err(|_| "has a frame that does not hold messages")
     }
 }
 

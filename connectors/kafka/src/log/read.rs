@@ -94,7 +94,7 @@ impl LogReader {
             .filter(|(_, position)| position.first <= first_offset && next_offset <= position.next);
         taken_in
             .map(|(index, _)| *index)
-            .ok_or_else(|| frame.damaged("has a frame of messages that were not taken in"))
+            .ok_or_else(|| frame.damaged("has a frame of a partition that was not read"))
     }
 }
 
@@ -167,7 +167,7 @@ impl OpenSegment {
         let mut said = [0; HEADER_BYTES];
         self.read(&mut said, self.at)?;
         let header = Header::read(&said)
-            .ok_or_else(|| damaged(&self.path, self.at, "has something else than a frame"))?;
+            .ok_or_else(|| damaged(&self.path, self.at, "has bytes that are not a frame"))?;
         Ok((header, said))
     }
 

@@ -114,7 +114,7 @@ fn key(text: &str, values: &Values<'_>, schema: &Schema) -> Result<Vec<usize>, O
         }
         if holds_floats(field.data_type()) {
             let message = format!("names '{name}', a {}", field.data_type());
-            let hint = format!("cast {name} to a DECIMAL or TEXT, whose values are told apart");
+            let hint = format!("cast {name} to DECIMAL or TEXT");
             return Err(values.error("key", message, hint));
         }
         key.push(index);

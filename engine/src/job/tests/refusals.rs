@@ -380,7 +380,7 @@ fn sinks_that_cannot_be() {
         ),
         (
             "COPY t TO 'x';\nCOPY u TO 'x/u'",
-            &[(3, 11, "lie in one another", "of its own")],
+            &[(3, 11, "overlap", "of its own")],
         ),
     ]);
 }

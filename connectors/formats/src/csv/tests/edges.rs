@@ -6,7 +6,7 @@ use crate::csv::text::NOT_UTF8;
 #[test]
 fn records() {
     let after = "text after the closing quote; double the quotes that belong to the field";
-    let never = "the field's quote is never closed, or only on a later line with text behind it";
+    let never = "the field's quote is never closed, or only on a later line with text after it";
     let cases: &[(&str, &[&str])] = &[
         ("a,b\n1,2\n3,4\n", &["1|2", "3|4"]),
         ("a,b\r\n1,2\r\n3,4\r\n", &["1|2", "3|4"]),

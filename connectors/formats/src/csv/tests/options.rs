@@ -190,7 +190,7 @@ fn escapes() {
         "a,b\n\"x\\\",1\n2,3\n",
         &[
             "2|3",
-            "2:4 a: the field's quote is never closed, or only on a later line with text behind it <\"x\\\",1>",
+            "2:4 a: the field's quote is never closed, or only on a later line with text after it <\"x\\\",1>",
         ],
     );
 }

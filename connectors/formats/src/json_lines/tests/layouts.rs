@@ -81,7 +81,7 @@ fn arrays_and_objects_are_read_however_they_are_cut() {
         ("[{\"id\":1},{\"id\":2}".to_owned(), &[1, 2], &[(1, "no closing ']'")]),
         ("[{\"id\":1},\n".to_owned(), &[1], &[(2, "no closing ']'")]),
         ("[{\"id\":1},{\"id\":".to_owned(), &[1], &[(1, "not JSON"), (1, "no closing ']'")]),
-        ("[{\"id\":1}]\nmore".to_owned(), &[1], &[(2, "text behind the end")]),
+        ("[{\"id\":1}]\nmore".to_owned(), &[1], &[(2, "text after the end")]),
         (format!("{}\n{{\n  \"id\": 2", pretty(1)), &[1], &[(5, "not JSON")]),
         // A missing brace costs its object. A first line that is cut short costs its line.
         (format!("{}\n{{\n  \"id\": 2\n{}\n", pretty(1), pretty(3)), &[1, 3], &[(5, "not JSON")]),
