@@ -4,7 +4,7 @@
 --   topic    the topic of transactions, a JSON object each (default transactions)
 --   output   the directory that will hold the tables, one directory each (default out-kafka)
 --
---   tidewater run    jobs/card-kafka.sql --state state/card-kafka   takes in what is there now
+--   tidewater run    jobs/card-kafka.sql --state state/card-kafka   reads what is there now
 --   tidewater follow jobs/card-kafka.sql --state state/card-kafka   keeps up with it
 --
 -- Only approved transactions count. Money is whole won in BIGINT, so every sum is exact. Averages are rounded half

@@ -59,7 +59,7 @@ class Bench:
              "--every", "1s", "--json", "--quiet"], text=True, stdout=subprocess.PIPE)
 
     def until(self, follower, rows):
-        """Its commits, until it has taken in so many rows."""
+        """Its commits, until it has read so many rows."""
         commits, taken = [], 0
         while taken < rows:
             commits.append(json.loads(follower.stdout.readline()))

@@ -131,7 +131,7 @@ fn each(
     for step in steps {
         let number = step.epoch.epoch;
         if step.change.replaced {
-            printer.say(&made_anew(step));
+            printer.say(&rebuilt(step));
             continue;
         }
         printer.begin(&format!(
@@ -146,7 +146,7 @@ fn each(
     Ok(())
 }
 
-fn made_anew(step: &TableCommit<'_>) -> String {
+fn rebuilt(step: &TableCommit<'_>) -> String {
     format!(
         "epoch {} rebuilt the table: its {}",
         step.epoch.epoch,
@@ -173,8 +173,8 @@ impl NetOf<'_> {
             until,
         } = *self;
         let from = format!("{table}, net change after epoch {since} up to {until}");
-        if let Some(anew) = steps.iter().rev().find(|step| step.change.replaced) {
-            let number = anew.epoch.epoch;
+        if let Some(rebuild) = steps.iter().rev().find(|step| step.change.replaced) {
+            let number = rebuild.epoch.epoch;
             let advice = |what: &str| {
                 Halt::from(Failure::failed(format!(
                     "epoch {number} rebuilt {table}, and {what}; give --since {number}, or a later one"
@@ -186,7 +186,7 @@ impl NetOf<'_> {
             if until < inspection.state.epoch {
                 return Err(advice("only its present rows are stored"));
             }
-            printer.say(&made_anew(anew));
+            printer.say(&rebuilt(rebuild));
             printer.begin(&format!("{from}: all rows that it has"))?;
             return all_rows(job, inspection, table, printer);
         }

@@ -77,7 +77,7 @@ fn to_json(epoch: &EpochRecord) -> Value {
             "table": change.table,
             "inserted": change.inserted,
             "deleted": change.deleted,
-            "made_anew": change.replaced,
+            "rebuilt": change.replaced,
         })
     });
     json!({

@@ -286,7 +286,7 @@ impl Status {
         let sizes = &self.sizes;
         let entries: u64 = sizes.views.values().sum();
         let mut text = format!(
-            "State: {} on disk, {} of entries; kept inputs: {}, {} (files: {} as delivered)\n",
+            "State: {} on disk, {} of entries; stored inputs: {}, {} (files: {} as delivered)\n",
             DecimalBytes(sizes.store_bytes),
             DecimalBytes(entries),
             count(sizes.inputs.parts, "part"),

@@ -99,8 +99,8 @@ pub fn to_text(summary: Summary<'_>, peak_memory: Option<u64>) -> anyhow::Result
         }
     }
     page += &tables(&report.tables).render(style, "");
-    let anew = |table: &&TableReport| table.published == Published::Anew;
-    for table in report.tables.iter().filter(anew) {
+    let whole = |table: &&TableReport| table.published == Published::Whole;
+    for table in report.tables.iter().filter(whole) {
         page += &format!("\n{}", style.bold(&table.name));
         let shown = table.preview.num_rows() as u64;
         page += &style.dim(&match (shown, table.rows) {
@@ -253,7 +253,7 @@ pub fn late_note(report: &RunReport) -> Option<String> {
         .find(|table| table.name == LATE_TABLE)?;
     (report.rows_late() > 0).then(|| {
         format!(
-            "{} late, for windows that are final: in {}.",
+            "{} late, for closed windows: in {}.",
             count(report.rows_late(), "row"),
             late.path.display()
         )

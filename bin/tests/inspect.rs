@@ -64,7 +64,7 @@ fn status_lists_deliveries_and_waiting_files() {
         "sales            2     3            0  20",
         "Waiting for the next run, by size and time of files (their content was not read):\n  sales: 1 new\n",
         "No row is quarantined.",
-        "kept inputs: 2 parts, ",
+        "stored inputs: 2 parts, ",
     ] {
         assert!(ran.stdout.contains(part), "no {part:?} in\n{}", ran.stdout);
     }

@@ -214,7 +214,7 @@ fn check_all(
 }
 
 #[test]
-fn random_histories_equal_grouping_anew() {
+fn random_histories_equal_grouping_from_scratch() {
     let groups: [&[usize]; 4] = [&[], &[0], &[0, 1], &[1, 0, 2]];
     for seed in seeds(40) {
         for group in groups {
@@ -245,7 +245,7 @@ fn random_histories_equal_grouping_anew() {
 
 /// All sequences of three states of four rows of one group, each sequence in a group of its own.
 #[test]
-fn all_small_histories_equal_grouping_anew() {
+fn all_small_histories_equal_grouping_from_scratch() {
     let calls = [
         call(Function::Count, 1, true),
         call(Function::Sum, 1, true),
@@ -275,7 +275,7 @@ fn all_small_histories_equal_grouping_anew() {
 }
 
 #[test]
-fn rows_that_were_never_there_cannot_be_taken_back() {
+fn rows_that_were_never_inserted_cannot_be_retracted() {
     let history: Vec<Epoch> = vec![vec![vec![(vec![Some(1), None, None], -1)]]];
     let fault = run(
         2,

@@ -5,7 +5,7 @@
 INPUT is a directory of daily files, which are watched. When they are loaded, rows are handed in one by one through a
 Python connector, then a late file of 1,000 rows and a corrected day are put into INPUT. Each time is from then to the
 last change of any table. The tables are written to OUTPUT in the end, the times to OUTPUT/figures.json, and the rows
-that were handed in to a file in INPUT, so that it holds all that was taken in.
+that were fed to a file in INPUT, so that it holds all rows that were read.
 """
 
 import csv

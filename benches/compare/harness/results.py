@@ -37,7 +37,7 @@ class Results:
         return self.directory / (self.stem + suffix)
 
     def begin(self, workload):
-        """Starts a workload anew."""
+        """Begins a workload and drops its earlier results."""
         now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
         self.content["workloads"][workload] = {"started": now, "inputs": {}, "runs": [], "equal": [], "notes": []}
         return self.content["workloads"][workload]

@@ -27,7 +27,7 @@ const ROWS_MAX: u64 = 1_000_000;
 /// The side that a row belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// The kept inputs.
+    /// The stored inputs.
     Expected,
     /// The published files.
     Found,

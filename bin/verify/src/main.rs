@@ -2,7 +2,7 @@
 //! give.
 //!
 //! ```text
-//! kept inputs ─ decode ─ DataFusion: parse, plan, execute ─┐
+//! stored inputs ─ decode ─ DataFusion: parse, plan, execute ┐
 //!                                                          ├─ sums of row hashes, by bucket ─ rows of those that differ
 //! published files ─ partition columns put back ────────────┘
 //! ```

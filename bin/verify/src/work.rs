@@ -144,7 +144,7 @@ fn conclude(verdicts: &[Verdict], state: &LoadedState) -> Result<(), Failure> {
     }
     let foreign = verdicts.iter().any(|verdict| verdict.has_foreign_files);
     Err(Failure::failed(format!(
-        "{wrong} of {} {} not what the kept inputs give; {}",
+        "{wrong} of {} {} not what the stored inputs give; {}",
         count(verdicts.len() as u64, "table"),
         if wrong == 1 { "is" } else { "are" },
         advice(state, foreign)
@@ -168,7 +168,7 @@ fn inspect(state: &LoadedState) -> Result<Inspection, Failure> {
 /// Advice about tables that differ.
 fn advice(state: &LoadedState, foreign: bool) -> String {
     let rebuild = format!(
-        "`{} --rebuild` rebuilds all tables from the kept inputs",
+        "`{} --rebuild` rebuilds all tables from the stored inputs",
         run_command(state)
     );
     if foreign {
@@ -238,7 +238,7 @@ fn tables(
             ),
             (None, _) => ExpectedRows::Rejected,
             (Some(_), Open::Unknown { of }) => ExpectedRows::Undetermined(format!(
-                "it reads {of}, some of whose windows are final"
+                "it reads {of}, some of whose windows are closed"
             )),
             (Some(sink), open) => ExpectedRows::Relation(sink.view.clone(), open),
         };

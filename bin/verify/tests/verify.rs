@@ -70,7 +70,7 @@ fn verify_names_the_value_that_was_changed() {
     let ran = place
         .tidewater("verify", &["--quiet"])
         .expect_code(1)
-        .expect_stderr("1 of 3 tables is not what the kept inputs give")
+        .expect_stderr("1 of 3 tables is not what the stored inputs give")
         .expect_stdout("by_day: differs. Expected 2 rows, found 2; 1 row missing, 1 too many\n")
         .expect_stdout("has other bytes than were published\n");
     let rows = "
@@ -285,7 +285,7 @@ fn final_windows_are_left_out() {
         .expect_code(0)
         .expect_stdout("by_day          4  ok")
         .expect_stdout(
-            "The rows of days were not verified: it reads by_day, some of whose windows are final.",
+            "The rows of days were not verified: it reads by_day, some of whose windows are closed.",
         )
         .expect_stdout(
             "The rows of _late were not verified: it depends on the order in which rows arrived.",

@@ -262,7 +262,7 @@ pub enum InputPart {
     /// Rows that were read before and stay. Deliveries that were [set aside](Reader::set_aside) stay so.
     Unchanged,
     /// The same rows for views that have none of them yet. Each delivery is judged as if it were new.
-    Anew,
+    JudgedAgain,
 }
 
 /// How long new rows are read.

@@ -309,7 +309,7 @@ pub enum SinkError {
         "table {table}: a row was retracted more often than it was inserted (total {total}): {row}; the tables were \
          not changed, please report this with the job"
     )]
-    TakenBack {
+    RetractedTooOften {
         /// The table's name.
         table: Arc<str>,
         /// The row, `column=value` pairs without the partition columns.

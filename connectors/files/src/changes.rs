@@ -50,7 +50,7 @@ pub(super) struct FileChanges {
     /// The reader of `added`.
     inserted: Mutex<Option<Arc<FileIntake>>>,
     /// The reader of the unchanged deliveries, if they are judged again.
-    judged_anew: Mutex<Option<Arc<FileIntake>>>,
+    judged_again: Mutex<Option<Arc<FileIntake>>>,
 }
 
 impl FileChanges {
@@ -87,7 +87,7 @@ impl FileChanges {
             notices: Vec::new(),
             gate: Gate::parse(&spec.options)?,
             inserted: Mutex::default(),
-            judged_anew: Mutex::default(),
+            judged_again: Mutex::default(),
         };
         let (listed, known) = found.settle(listed, known, rules.settled_ns);
         let rules = CompareRules {
@@ -284,12 +284,12 @@ impl FileChanges {
     }
 
     /// The unchanged deliveries, to be judged as if they were new.
-    fn judged_anew(&self) -> Vec<Incoming> {
+    fn judged_again(&self) -> Vec<Incoming> {
         let grown = |path: &str| {
             let mut added = self.added.iter();
             added.any(|incoming| &*incoming.delivery.name == path)
         };
-        let anew = self.rest.iter().zip(&self.positions).map(|(rest, known)| {
+        let judged_again = self.rest.iter().zip(&self.positions).map(|(rest, known)| {
             let mut incoming = rest.clone();
             if let (Some(set_aside), [part]) = (&known.set_aside, &known.parts[..])
                 && set_aside.keeps_stored
@@ -301,7 +301,7 @@ impl FileChanges {
             }
             incoming
         });
-        anew.collect()
+        judged_again.collect()
     }
 
     /// Updates the positions of deliveries that were judged again.
@@ -390,7 +390,7 @@ impl SourceChanges for FileChanges {
             InputPart::Inserted => self.added.clone(),
             InputPart::Retracted => self.removed.clone(),
             InputPart::Unchanged => self.rest.clone(),
-            InputPart::Anew => self.judged_anew(),
+            InputPart::JudgedAgain => self.judged_again(),
         };
         if incoming.is_empty() {
             return Ok(None);
@@ -399,7 +399,7 @@ impl SourceChanges for FileChanges {
         let intake = Arc::new(intake);
         let remembered = match part {
             InputPart::Inserted => Some(&self.inserted),
-            InputPart::Anew => Some(&self.judged_anew),
+            InputPart::JudgedAgain => Some(&self.judged_again),
             InputPart::Retracted | InputPart::Unchanged => None,
         };
         if let Some(remembered) = remembered {
@@ -434,7 +434,7 @@ impl SourceChanges for FileChanges {
             has_unused: !self.removed.is_empty(),
             ..SourceOutcome::default()
         };
-        let stay = match opened(&self.judged_anew) {
+        let stay = match opened(&self.judged_again) {
             Some(intake) => self.reposition(&intake, &mut outcome),
             None => self.positions.clone(),
         };
@@ -571,8 +571,8 @@ fn check_directory(
     Err(SourceError::Location {
         location: location.to_owned(),
         message: format!(
-            "{} is not there, and {} deliveries were taken in from it; bring it back, or, if all of them are withdrawn, \
-             make an empty directory in its place and run with --allow withdrawn",
+            "{} does not exist, and {} deliveries were read from it; restore it, or, if all of them are withdrawn, create \
+             an empty directory in its place and run with --allow withdrawn",
             directory.display(),
             known.len()
         ),

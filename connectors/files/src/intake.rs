@@ -391,7 +391,7 @@ impl Reader for FileIntake {
             let name = &incoming.delivery.name;
             warnings.push(if self.depot.is_none() {
                 format!(
-                    "{name} was written to while it was read: what was taken in may be neither its old nor its new content; \
+                    "{name} was written to while it was read: its rows may be neither those of the old nor of the new content; \
                      run again when it is complete"
                 )
             } else {

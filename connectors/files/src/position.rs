@@ -186,7 +186,7 @@ fn compare_file(
         OnChange::Append => Err(old_part_changed(&new.name(), old.bytes, bytes)),
         OnChange::Fail => {
             let message = format!(
-                "has another content than was taken in ({} bytes, now {bytes}), and source '{source}' is declared with \
+                "has changed since it was read ({} bytes then, now {bytes}), and source '{source}' is declared with \
                  on_change 'fail'; restore the file, or declare 'replace'",
                 old.bytes
             );
@@ -198,9 +198,9 @@ fn compare_file(
 /// The error for a file that may only be appended to, but whose first `old_bytes` bytes have changed.
 pub(super) fn old_part_changed(name: &Arc<str>, old_bytes: u64, bytes: u64) -> SourceError {
     let how = if bytes < old_bytes {
-        format!("is shorter than the {old_bytes} bytes that were taken in: it has {bytes}")
+        format!("is shorter than the {old_bytes} bytes that were read before: it has {bytes}")
     } else {
-        format!("differs within the first {old_bytes} bytes, which were taken in")
+        format!("differs within the first {old_bytes} bytes, which were read before")
     };
     let message = format!(
         "{how}; with on_change 'append' a file may only grow: restore it, or declare 'replace'"

@@ -251,7 +251,7 @@ impl Source for FileSource {
     ) -> Result<Arc<dyn Reader>, SourceError> {
         let directory = state.directory;
         fs::metadata(directory)
-            .map_err(|error| SourceError::io("open the kept inputs", directory, error))?;
+            .map_err(|error| SourceError::io("open the stored inputs", directory, error))?;
         let depot = Arc::new(Depot::open(directory)?);
         let positions: Vec<Position> = state.checkpoint.values()?;
         let incoming = positions.iter().map(kept).collect();

@@ -455,8 +455,8 @@ impl OpenFile {
     fn skip_to(&mut self, after: u64, first_line: u64, header: usize) -> Result<(), SourceError> {
         if count(header) > after {
             let message = format!(
-                "its header ends behind byte {after}, up to which it was taken in: it is another file; restore the old \
-                 one, or declare on_change 'replace'"
+                "its header ends after byte {after}, up to which it was read before: it is another file; restore the \
+                 old one, or declare on_change 'replace'"
             );
             return Err(SourceError::file(&self.input.name, message));
         }

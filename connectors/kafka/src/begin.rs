@@ -37,7 +37,7 @@ pub(super) fn resume(
         .keys()
         .find(|partition| !edges.contains_key(partition))
     {
-        return Err(made_anew(&format!("it has no partition {gone} any more")));
+        return Err(recreated(&format!("it has no partition {gone} any more")));
     }
     let mut lost = Vec::new();
     let mut positions = BTreeMap::new();
@@ -75,20 +75,20 @@ pub(super) fn at(offset: i64) -> PartitionPosition {
 
 /// The message for a topic that ends before the offset that was read last.
 pub(super) fn ends_before(partition: i32, next: i64, end: i64) -> String {
-    made_anew(&format!(
+    recreated(&format!(
         "partition {partition} was read up to offset {next}, and now it ends at {end}"
     ))
 }
 
 /// The message for a topic that continues at an offset that was read already.
 pub(super) fn began_again(partition: i32, next: i64, offset: i64) -> String {
-    made_anew(&format!(
+    recreated(&format!(
         "partition {partition} was read up to offset {next}, and now {offset} comes"
     ))
 }
 
 /// The message for a topic that is not the one that was read before.
-pub(super) fn made_anew(how: &str) -> String {
+pub(super) fn recreated(how: &str) -> String {
     format!(
         "{how}: the topic was deleted and created again, or its brokers lost messages. Nothing was read. To read it \
          from its beginning, rename the source or begin with a new state; rows that were read before are not \

@@ -179,7 +179,7 @@ impl Stream {
             match edges.get(&partition) {
                 None => {
                     let how = format!("it has no partition {partition} any more");
-                    return Err(failed(location, begin::made_anew(&how)));
+                    return Err(failed(location, begin::recreated(&how)));
                 }
                 Some(edges) if edges.end < next => {
                     let why = begin::ends_before(partition, next, edges.end);
@@ -487,8 +487,8 @@ impl Shared {
             Code::AutoOffsetReset | Code::OffsetOutOfRange => self.out_of_range(number, next),
             Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => self.failed(
                 format!(
-                    "partition {number} is gone, whose next offset was {next}: the topic was deleted. Rows that \
-                     were read before are not retracted"
+                    "partition {number} no longer exists (its offset {next} was to be read next): the topic was \
+                     deleted. Rows that were read before are not retracted"
                 ),
             ),
             Code::TopicAuthorizationFailed => self.failed(topic::MAY_NOT_READ),
@@ -534,7 +534,7 @@ impl Shared {
                     self.failed(begin::told(&[lost], LostOffsets::Fail, location))
                 }
                 Some(edges) => self.failed(begin::ends_before(number, next, edges.end)),
-                None => self.failed(begin::made_anew(&format!(
+                None => self.failed(begin::recreated(&format!(
                     "it has no partition {number} any more"
                 ))),
             },

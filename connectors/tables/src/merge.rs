@@ -216,7 +216,7 @@ impl<'a> Merge<'a> {
         }
         if total < 0 {
             let batch = &self.sources[source].batch;
-            return Err(taken_back(self.layout, batch, row, total));
+            return Err(retracted_too_often(self.layout, batch, row, total));
         }
         self.repeat = Some((source, row, total));
         self.emit_repeats();
@@ -286,7 +286,7 @@ impl<'a> Merge<'a> {
 }
 
 /// The error for a row that is retracted more often than it is there.
-pub(super) fn taken_back(
+pub(super) fn retracted_too_often(
     layout: &Layout,
     batch: &RecordBatch,
     row: usize,
@@ -302,7 +302,7 @@ pub(super) fn taken_back(
     let row: Vec<String> = columns
         .map(|(field, column)| format!("{}={}", field.name(), text(column)))
         .collect();
-    SinkError::TakenBack {
+    SinkError::RetractedTooOften {
         table: layout.spec.name.clone(),
         row: row.join(", "),
         total,

@@ -21,7 +21,7 @@ use super::codes::Coding;
 use super::files::{Files, Form, file_name};
 use super::layout::Layout;
 use super::manifest::{PublishedFile, PublishedPartition};
-use super::merge::{Merge, taken_back};
+use super::merge::{Merge, retracted_too_often};
 use super::owner::is_mark;
 use super::patch::{Changes, patch};
 use super::place::{PartitionPlace, below, check_writable, number};
@@ -238,7 +238,7 @@ impl Partition<'_> {
         }
         if let Some(row) = changes.counts.iter().position(|&count| count < 0) {
             let total = changes.counts[row];
-            return Err(taken_back(layout, &changes.rows.batch, row, total));
+            return Err(retracted_too_often(layout, &changes.rows.batch, row, total));
         }
         for emptied in files.extract_if(.., |file| file.file.rows == 0) {
             let path = self.staged.join(staged_name(&emptied.file.name));

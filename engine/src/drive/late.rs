@@ -34,10 +34,10 @@ pub fn late_rows(
     let windows = (0..rows).map(|row| windows.value(row).try_to_string());
     let windows: Vec<String> = windows.collect::<Result<_, _>>()?;
     let change = match delta.sign {
-        Sign::Plus => "taken in",
-        Sign::Minus => "taken back",
+        Sign::Plus => "inserted",
+        Sign::Minus => "retracted",
     };
-    let reason = format!("windows before {open} are final");
+    let reason = format!("windows before {open} are closed");
     let mut text = Vec::new();
     let mut writer = LineDelimitedWriter::new(&mut text);
     writer.write(&delta.batch)?;

@@ -122,13 +122,13 @@ impl TableReport {
     fn followed_by(self, second: Self) -> Self {
         match second.published {
             Published::Unchanged => self,
-            Published::Anew => second,
+            Published::Whole => second,
             Published::Amended => Self {
                 rows_inserted: self.rows_inserted + second.rows_inserted,
                 rows_deleted: self.rows_deleted + second.rows_deleted,
                 files_written: self.files_written + second.files_written,
                 published: match self.published {
-                    Published::Anew => Published::Anew,
+                    Published::Whole => Published::Whole,
                     Published::Amended | Published::Unchanged => Published::Amended,
                 },
                 ..second
@@ -154,7 +154,7 @@ impl PerTable<TableReport> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Published {
     /// The whole table was written.
-    Anew,
+    Whole,
     /// Some of its partitions were written.
     Amended,
     /// Nothing was written.

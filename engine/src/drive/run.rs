@@ -163,7 +163,7 @@ fn report(table: &StagedTable) -> TableReport {
         rows_inserted: table.written.rows,
         rows_deleted: 0,
         files_written: table.written.files,
-        published: Published::Anew,
+        published: Published::Whole,
         preview: table.written.preview.clone(),
     }
 }

@@ -184,7 +184,7 @@ fn refused_clauses(table: &CreateExternalTable, site: &Site<'_>) -> Vec<Diagnost
             table.unbounded,
             &["UNBOUNDED"],
             "a source is not declared unbounded",
-            "remove UNBOUNDED: every job takes in what is new",
+            "remove UNBOUNDED: every job reads new rows",
         ),
         (
             !table.order_exprs.is_empty(),

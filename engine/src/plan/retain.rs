@@ -13,7 +13,7 @@ use tidewater_operators::aggregate::Aggregation;
 use super::{Map, Node, PlanError};
 
 /// `node` with a [`Node::Retain`] before the aggregation whose key is its output column `column`. That key becomes the
-/// first of the aggregation, so that final windows lie side by side in its state.
+/// first of the aggregation, so that closed windows lie side by side in its state.
 ///
 /// # Errors
 /// When the column is no key of an aggregation.

@@ -39,7 +39,7 @@ pub enum StoreError {
     Store(Box<redb::Error>),
     /// The stored bytes differ from what was written.
     #[error(
-        "the state is damaged: {what}; `tidewater run JOB --state DIR --rebuild` rebuilds it from the kept inputs"
+        "the state is damaged: {what}; `tidewater run JOB --state DIR --rebuild` rebuilds it from the stored inputs"
     )]
     Damaged {
         /// The damaged item.

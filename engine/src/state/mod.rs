@@ -1,6 +1,6 @@
 //! The durable state that a job keeps from one run to the next.
 //!
-//! The state is one file of `redb`, an embedded transactional ordered key-value store, and directories of kept inputs
+//! The state is one file of `redb`, an embedded transactional ordered key-value store, and directories of stored inputs
 //! beside it ([`directory`]). One transaction holds everything that a commit changes: checkpoints, operators'
 //! entries, the records of published files, and the file swaps that are still to be done.
 //!

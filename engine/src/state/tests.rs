@@ -284,7 +284,7 @@ fn what_is_not_committed_is_not_there() {
 }
 
 #[test]
-fn a_row_taken_back_too_often_is_an_error() {
+fn a_row_retracted_too_often_is_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let (_locked, store) = open(directory.path());
     let writing = store.write().unwrap();
@@ -397,7 +397,7 @@ fn a_move_that_was_cut_short_is_made_by_the_next_process() {
 }
 
 #[test]
-fn older_formats_are_refused_or_made_anew() {
+fn older_formats_are_refused_or_rebuilt() {
     let directory = tempfile::tempdir().unwrap();
     write_format_5(directory.path());
     std::fs::write(

@@ -155,7 +155,7 @@ fn a_commit_records_what_changed() {
 }
 
 #[test]
-fn a_view_that_changed_is_built_anew_from_kept_rows() {
+fn a_view_that_changed_is_rebuilt_from_stored_rows() {
     let (_directory, mut toys) = toys();
     toys.put(FIRST);
     toys.run().unwrap();

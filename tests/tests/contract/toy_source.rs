@@ -189,7 +189,7 @@ impl SourceChanges for ToyChanges {
         let rows = match part {
             InputPart::Inserted => &self.inserted,
             InputPart::Retracted => &self.retracted,
-            InputPart::Unchanged | InputPart::Anew => &self.unchanged,
+            InputPart::Unchanged | InputPart::JudgedAgain => &self.unchanged,
         };
         let rows = (!rows.is_empty()).then(|| rows.clone());
         Ok(rows.map(|rows| ToyReader::open(&self.spec, rows)))

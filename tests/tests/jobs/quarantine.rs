@@ -200,8 +200,8 @@ fn wrong_places_are_told() {
             "COPY QUARANTINE TO 'kafka://host:9092/t' OPTIONS ('mode' 'changelog');",
             "QUARANTINE is published as files",
         ),
-        ("COPY QUARANTINE TO 'in/bad';", "lie in one another"),
-        ("COPY QUARANTINE TO 'out/t/bad';", "lie in one another"),
+        ("COPY QUARANTINE TO 'in/bad';", "overlap"),
+        ("COPY QUARANTINE TO 'out/t/bad';", "overlap"),
         (
             "COPY QUARANTINE TO 'bad' PARTITIONED BY (reasons);",
             "reasons",

@@ -52,7 +52,7 @@ fn final_windows_stay_and_late_rows_are_kept_aside() {
     ];
     assert_eq!(by_day(&place), first);
 
-    // Two rows for final windows, one for an open one, one without a time, whose window is never final.
+    // Two rows for closed windows, one for an open one, one without a time, whose window never closes.
     place.deliver(
         "3.csv",
         "ts,k,v\n2024-01-01 00:00:00,a,9\n2024-01-02 00:00:00,z,7\n2024-01-15 00:00:00,a,9\n,a,4\n",
@@ -78,7 +78,7 @@ fn final_windows_stay_and_late_rows_are_kept_aside() {
     let rows = place.rows("late", &late);
     assert_eq!(rows.len(), 2);
     assert!(
-        rows[0].starts_with("by_day|2024-01-01|taken in|windows before 2024-01-10 are final|"),
+        rows[0].starts_with("by_day|2024-01-01|inserted|windows before 2024-01-10 are closed|"),
         "{}",
         rows[0]
     );

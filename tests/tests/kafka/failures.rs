@@ -244,7 +244,7 @@ fn offsets_that_are_gone() {
 }
 
 #[test]
-fn a_topic_that_was_made_anew() {
+fn a_topic_that_was_created_again() {
     let broker = Broker::get();
     if !broker.real_or_skip("topics that are deleted") {
         return;

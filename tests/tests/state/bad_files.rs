@@ -242,7 +242,7 @@ fn all_of_them_at_once_leave_the_good_ones() {
 }
 
 #[test]
-fn another_declaration_judges_anew() {
+fn another_declaration_judges_again() {
     let place = Maintained::new(&job("CSV"));
     place.deliver("t/a.csv", "k,v\na,1\n", 0);
     place.deliver("t/cp949.csv", b"k,v\n\xbc\xad,1\n\xb4\xeb,2\n", 10);

@@ -96,7 +96,7 @@ fn a_correction_of_the_same_size_and_time_counts() {
             modify(path, 0);
         }),
         ("moved over", move_over),
-        ("removed and written anew", |path, content| {
+        ("removed and created again", |path, content| {
             fs::remove_file(path).unwrap();
             fs::write(path, content).unwrap();
             modify(path, 0);

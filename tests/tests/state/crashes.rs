@@ -37,7 +37,7 @@ fn at_a_later_commit_of_large_tables() {
 }
 
 #[test]
-fn while_everything_is_built_anew() {
+fn while_everything_is_rebuilt() {
     dies_everywhere(ledger::committed, [SECOND, FIRST], &["--rebuild"]);
 }
 

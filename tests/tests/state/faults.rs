@@ -44,7 +44,7 @@ fn no_name_of_large_tables_can_be_moved_given_or_taken() {
 }
 
 #[test]
-fn nothing_can_be_exchanged_where_tables_are_made_anew() {
+fn nothing_can_be_exchanged_where_tables_are_rebuilt() {
     for (operation, kind) in [("exchange", "EIO"), ("rename", "ENOSPC"), ("remove", "EIO")] {
         for number in 1..=operations(SMALL, operation, &["--rebuild"]) {
             let place = ledger::committed();

@@ -6,7 +6,7 @@ use tidewater_tests::binary::Ran;
 use tidewater_tests::ledger::{self, FIRST, SECOND, SQL};
 use tidewater_tests::maintained::Maintained;
 
-const ANEW: &str = "built anew";
+const REBUILT: &str = "rebuilt from the stored inputs";
 
 /// The tables with at least one changed file.
 fn rewritten(place: &Maintained, change: impl FnOnce()) -> BTreeSet<String> {
@@ -45,23 +45,23 @@ fn set(names: &[&str]) -> BTreeSet<String> {
 
 /// The line that announces rebuilds.
 #[track_caller]
-fn anew(ran: &Ran) -> &str {
+fn rebuilt(ran: &Ran) -> &str {
     let mut lines = ran.stderr.lines();
     lines
-        .find(|line| line.contains(ANEW))
-        .unwrap_or_else(|| panic!("nothing is built anew:\n{}", ran.stderr))
+        .find(|line| line.contains(REBUILT))
+        .unwrap_or_else(|| panic!("nothing is rebuilt:\n{}", ran.stderr))
 }
 
 #[test]
-fn a_view_that_changed_is_built_anew_and_no_other() {
+fn a_view_that_changed_is_rebuilt_and_no_other() {
     let place = ledger::committed();
     let (ran, tables) = changes_to(&place, &SQL.replace("max(v) AS hi", "min(v) AS lo"));
-    assert!(anew(&ran).ends_with("sums"), "{}", ran.stderr);
+    assert!(rebuilt(&ran).ends_with("sums"), "{}", ran.stderr);
     assert_eq!(tables, set(&["sums"]));
 }
 
 #[test]
-fn what_reads_a_changed_view_is_built_anew() {
+fn what_reads_a_changed_view_is_rebuilt() {
     let place = ledger::committed();
     let (ran, tables) = changes_to(
         &place,
@@ -70,7 +70,7 @@ fn what_reads_a_changed_view_is_built_anew() {
             "ON sales.k = shops.k AND sales.v > 1",
         ),
     );
-    assert!(anew(&ran).contains("regions"), "{}", ran.stderr);
+    assert!(rebuilt(&ran).contains("regions"), "{}", ran.stderr);
     assert_eq!(tables, set(&["regions"]));
 }
 
@@ -87,7 +87,7 @@ fn a_job_that_is_only_written_otherwise_is_the_same_job() {
     let mut ran = None;
     let tables = rewritten(&place, || ran = Some(place.commits(&["--json"])));
     let ran = ran.unwrap();
-    assert!(!ran.stderr.contains(ANEW), "{}", ran.stderr);
+    assert!(!ran.stderr.contains(REBUILT), "{}", ran.stderr);
     assert_eq!((tables, ran.json()["epoch"].clone()), (set(&[]), epoch));
     assert_eq!(place.tables(), before);
 }
@@ -99,7 +99,7 @@ fn a_view_is_added() {
         "CREATE MATERIALIZED VIEW days AS SELECT day, count(*) AS c FROM sales GROUP BY day;
       COPY days TO '${output}/days' STORED AS PARQUET;";
     let (ran, tables) = changes_to(&place, &format!("{SQL}{added}"));
-    assert!(anew(&ran).ends_with("days"), "{}", ran.stderr);
+    assert!(rebuilt(&ran).ends_with("days"), "{}", ran.stderr);
     assert_eq!(tables, set(&["days"]));
 }
 
@@ -115,12 +115,12 @@ fn a_view_is_removed_and_comes_back() {
     };
     let before = left();
     let ran = place.commits(&[]).says(&["no longer in the job", "sums"]);
-    assert!(!ran.stderr.contains(ANEW), "{}", ran.stderr);
+    assert!(!ran.stderr.contains(REBUILT), "{}", ran.stderr);
     ledger::deliver(&place, SECOND, 60);
     let _ = place.commits(&[]);
     assert_eq!(left(), before, "what is no longer maintained stays");
     let (ran, _) = changes_to(&place, SQL);
-    assert!(anew(&ran).ends_with("sums"), "{}", ran.stderr);
+    assert!(rebuilt(&ran).ends_with("sums"), "{}", ran.stderr);
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn partitions_and_encodings_change() {
     ] {
         let place = ledger::committed();
         let (ran, tables) = changes_to(&place, &SQL.replace(from, to));
-        assert!(anew(&ran).contains(table), "{}", ran.stderr);
+        assert!(rebuilt(&ran).contains(table), "{}", ran.stderr);
         assert_eq!(tables, set(&[table]), "{to}");
     }
 }
@@ -192,7 +192,7 @@ fn a_table_moves() {
         let ran = place.commits(&[]);
         (ran, ())
     };
-    assert!(anew(&ran).contains("sums"), "{}", ran.stderr);
+    assert!(rebuilt(&ran).contains("sums"), "{}", ran.stderr);
     let after = place.tables();
     let of = |tables: &std::collections::BTreeMap<std::path::PathBuf, Vec<u8>>, name: &str| {
         let files = tables.iter().filter(|(path, _)| path.starts_with(name));
@@ -207,13 +207,13 @@ fn a_table_moves() {
 }
 
 #[test]
-fn what_is_built_anew_is_told_before_it_is_done() {
+fn rebuilds_are_announced_before_they_begin() {
     let place = ledger::committed();
     let before = place.tables();
     place.declare(&SQL.replace("max(v) AS hi", "min(v) AS lo"));
     let ran = place.inject("abort:commit: staged");
     assert_eq!(ran.code, None);
-    assert!(anew(&ran).contains("sums"));
+    assert!(rebuilt(&ran).contains("sums"));
     let mut after = place.tables();
     after.retain(|path, _| !path.to_str().unwrap().contains("_tidewater-"));
     assert_eq!(after, before);
@@ -229,6 +229,6 @@ fn a_primary_key_is_declared_and_goes() {
         0,
     );
     let (ran, _) = changes_to(&place, &keyed);
-    assert!(anew(&ran).contains("entries"), "{}", ran.stderr);
+    assert!(rebuilt(&ran).contains("entries"), "{}", ran.stderr);
     let _ = changes_to(&place, SQL);
 }

@@ -132,7 +132,7 @@ fn another_state_of_the_job_is_refused() {
 }
 
 #[test]
-fn a_deleted_state_is_begun_anew_by_taking_over() {
+fn after_a_state_was_deleted_a_new_one_takes_over() {
     let place = Place::new();
     let _ = place.commits("a.sql -q --state sa");
     fs::remove_dir_all(place.dir.path().join("sa")).unwrap();

@@ -88,7 +88,7 @@ fn directories_of_others_are_not_touched() {
         .run(&[])
         .code(1)
         .no_panic()
-        .says(&["is no state", "thesis.txt"]);
+        .says(&["is not a state", "thesis.txt"]);
     assert_eq!(snapshot(&place.path("state")).len(), 1);
 }
 

@@ -250,7 +250,7 @@ fn each_way_of_writing_the_same_size_and_time_gives_another_version() {
             write_local(&aside, "two", 1);
             fs::rename(&aside, &path).unwrap();
         }),
-        ("removed, and written anew", &|| {
+        ("removed and created again", &|| {
             fs::remove_file(&path).unwrap();
             write_local(&path, "two", 1);
         }),
@@ -295,13 +295,13 @@ fn what_on_change_does_not_allow_is_an_error() {
         (
             "1\n2",
             OnChange::Append,
-            "f: is shorter than the 4 bytes that were taken in: it has 3; with on_change 'append'",
+            "f: is shorter than the 4 bytes that were read before: it has 3; with on_change 'append'",
         ),
         ("", OnChange::Append, "f: is shorter than the 4 bytes"),
         (
             "1\n3\n",
             OnChange::Append,
-            "f: differs within the first 4 bytes, which were taken in; with",
+            "f: differs within the first 4 bytes, which were read before; with",
         ),
         (
             "2\n2\n3\n",
@@ -311,7 +311,7 @@ fn what_on_change_does_not_allow_is_an_error() {
         (
             "1\n3\n",
             OnChange::Fail,
-            "f: has another content than was taken in (4 bytes, now 4), and source 'sales'",
+            "f: has changed since it was read (4 bytes then, now 4), and source 'sales'",
         ),
         (
             "1\n2\n3\n",

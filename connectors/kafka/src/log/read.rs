@@ -88,12 +88,11 @@ impl LogReader {
             next_offset,
             ..
         } = frame.header;
-        let taken_in = self
+        let read = self
             .partitions
             .get(&partition)
             .filter(|(_, position)| position.first <= first_offset && next_offset <= position.next);
-        taken_in
-            .map(|(index, _)| *index)
+        read.map(|(index, _)| *index)
             .ok_or_else(|| frame.damaged("has a frame of a partition that was not read"))
     }
 }

@@ -339,7 +339,7 @@ fn a_commit_that_ends_within_a_frame_is_damage() {
 }
 
 #[test]
-fn messages_that_were_not_taken_in_are_damage() {
+fn messages_of_a_partition_that_was_not_read_are_damage() {
     let directory = tempfile::tempdir().unwrap();
     let segments = log_of_two(directory.path());
     for of in [&[(0, 2)][..], &[(0, 2), (1, 1)], &[(0, 1), (1, 2)], &[]] {

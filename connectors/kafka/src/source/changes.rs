@@ -74,7 +74,7 @@ impl SourceChanges for TopicChanges {
             InputPart::Inserted => Ok(Some(self.open_inserted(until))),
             // A message as such is never retracted.
             InputPart::Retracted => Ok(None),
-            InputPart::Unchanged | InputPart::Anew => {
+            InputPart::Unchanged | InputPart::JudgedAgain => {
                 let StreamPosition {
                     segments,
                     partitions,

@@ -143,7 +143,7 @@ fn a_row_comes_as_often_as_its_diffs_sum_up_to() {
 }
 
 #[test]
-fn a_row_taken_back_too_often_is_shown_and_nothing_changes() {
+fn a_row_retracted_too_often_is_shown_and_nothing_changes() {
     let directory = tempfile::tempdir().unwrap();
     let table = sales(&[Some("서울"), Some("부산")]);
     let table_spec = spec(directory.path().join("t"), &table, &[0], "csv");

@@ -35,11 +35,11 @@ pub fn announce(
         } else if !views.reopened.is_empty() {
             "rows that had closed windows are gone, so the windows are open again"
         } else if views.other_format {
-            "the job has changed, or this version of Tidewater plans it otherwise than the one that made the state"
+            "the job has changed, or this version of Tidewater plans it differently from the one that created the state"
         } else {
             "the job has changed"
         };
-        notice(&format!("{why}: built anew from the kept inputs: {names}"));
+        notice(&format!("{why}: rebuilt from the stored inputs: {names}"));
     }
     if !views.gone.views.is_empty() {
         let names = list(views.gone.views.keys().collect());

@@ -10,7 +10,7 @@
 //!
 //! | point | what is there | the next run |
 //! |---|---|---|
-//! | `commit: computed` | kept inputs, perhaps without an owner | begins again |
+//! | `commit: computed` | stored inputs, perhaps without an owner | begins again |
 //! | `commit: filled`, in a first run | operators' state without a record | drops it, begins again |
 //! | `commit: staged` | staged files too | removes them, begins again |
 //! | `commit: before the record` | all of it durable | the same |
@@ -20,7 +20,7 @@
 //!
 //! 1. The record is one transaction. Before it nothing has changed; after it everything has. Operators' state is
 //!    written in it, or by a first run in a transaction of its own before it ([`StateFill`](super::fill::StateFill)).
-//! 2. Everything that the record refers to is durable before it: kept inputs, staged files, files of changes.
+//! 2. Everything that the record refers to is durable before it: stored inputs, staged files, files of changes.
 //! 3. Swaps can be made again. They are made before anything else is done with a state, until nothing is staged.
 //! 4. Content that no checkpoint refers to is removed after the record and not before.
 
@@ -217,16 +217,16 @@ impl Commit<'_> {
             return Ok(None);
         }
         // Another system has the old rows, so they are retracted and the new rows inserted.
-        Ok(Some([runs, &self.taken_back(epoch, table)?].concat()))
+        Ok(Some([runs, &self.copy_retracted(epoch, table)?].concat()))
     }
 
     /// The rows of the copy of a table that is published to another system, as retractions. `None` if the copy cannot
     /// be read or has other columns. Then all rows are published, and rows that are gone stay there.
-    fn taken_back(&self, epoch: &Epoch, table: &Table) -> Result<Vec<Run>, RunError> {
+    fn copy_retracted(&self, epoch: &Epoch, table: &Table) -> Result<Vec<Run>, RunError> {
         match retracted(self.reading, table, &epoch.staging, Ok) {
             Err(RunError::Sink(error)) => {
                 tracing::warn!(
-                    "the old rows of {} cannot be read ({error}): all rows are published anew, and keys that are gone stay where they are",
+                    "the old rows of {} cannot be read ({error}): all rows are published again, and keys that are gone stay in the other system",
                     table.spec.name
                 );
                 Ok(Vec::new())

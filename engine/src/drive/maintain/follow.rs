@@ -3,8 +3,8 @@
 //! ```text
 //!   wait ─ something came ─ take in ──────────────────────────── compute ─ commit ─┐
 //!    ^                      until the interval is over and little                  │
-//!    │                      waits beside what was taken in, or                     │
-//!    │                      so many rows were                                      │
+//!    │                      rows wait beside those that were read, or               │
+//!    │                      so many rows were read                                 │
 //!    └─────────────────────────────────────────────────────────────────────────────┘
 //! ```
 //!

@@ -217,8 +217,8 @@ impl SourceInputs {
         let again = read.again(name);
         let unchanged = again.map(|graphs| entry(Sign::Plus, graphs, read.quarantine));
         // If no view has rows of the source yet, deliveries may be judged differently now.
-        let part = if read.is_anew(name) {
-            InputPart::Anew
+        let part = if read.judges_again(name) {
+            InputPart::JudgedAgain
         } else {
             InputPart::Unchanged
         };

@@ -34,7 +34,7 @@ pub fn reports(
             rows_deleted,
             files_written: staged.files_written,
             published: if commit.is_replaced(table) {
-                Published::Anew
+                Published::Whole
             } else if rows_inserted + rows_deleted > 0 {
                 Published::Amended
             } else {

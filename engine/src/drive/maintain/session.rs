@@ -512,7 +512,7 @@ fn open_store(directory: &mut Directory, options: &MaintainOptions<'_>) -> Resul
     let store = match opened {
         Err(error) if options.rebuild => {
             (options.notice)(&format!(
-                "{error}. Its record of what was taken in is lost: everything is read again"
+                "{error}. The record of the deliveries that were read is lost: everything is read again"
             ));
             let path = directory.layout.store();
             disk::remove_file(&path).map_err(StoreError::io("remove", &path))?;

@@ -47,7 +47,7 @@ impl SourcesRead {
     }
 
     /// Whether all views of a source's rows start empty.
-    pub fn is_anew(&self, source: &str) -> bool {
+    pub fn judges_again(&self, source: &str) -> bool {
         self.quarantine && !self.all(source).resumed
     }
 

@@ -8,7 +8,7 @@
 //! | in Parquet, whose files are damaged | rebuilt with its view, from the stored inputs |
 //! | of bad or late rows, that is declared in another place now | written there from its old files, which go |
 //! | of bad rows, whose files are damaged | rebuilt from the stored inputs |
-//! | of late rows, whose files are damaged | begun anew: the inputs do not tell which rows came late |
+//! | of late rows, whose files are damaged | started empty: the inputs do not tell which rows came late |
 //!
 //! Older versions published the tables of bad and of late rows beside the other tables, where other jobs might
 //! publish theirs too.
@@ -238,7 +238,7 @@ fn damage(table: &Table, looked: &TableLook, is_carried: bool) -> String {
     let remedy = match &table.origin {
         _ if is_carried => "it is written again from its copy in the state",
         Origin::Relation { .. } | Origin::Quarantine => "it is rebuilt from the stored inputs",
-        Origin::Late => "its earlier rows are lost, and it begins anew",
+        Origin::Late => "its earlier rows are lost, and it starts empty",
     };
     let path = table.spec.path.join(file);
     let path = if file == Path::new("") {

@@ -23,7 +23,7 @@ use std::fmt::{Display, Write};
 use tidewater_operators::hash::hash;
 
 /// Incremented when the same plan gets another text, gets another meaning, or keeps its state in another form. A
-/// state whose fingerprints have another version is rebuilt from its kept inputs.
+/// state whose fingerprints have another version is rebuilt from its stored inputs.
 pub const VERSION: u32 = 2;
 
 /// A canonical text under construction.

@@ -108,7 +108,7 @@ fn what_ends_with_a_line_is_what_a_file_that_is_replaced_holds() {
 }
 
 #[test]
-fn only_what_grew_is_taken_in() {
+fn only_appended_bytes_are_read() {
     let root = tempfile::tempdir().unwrap();
     let depot = Arc::new(Depot::open(root.path().join("depot")).unwrap());
     let path = root.path().join("f.csv");
@@ -125,7 +125,7 @@ fn only_what_grew_is_taken_in() {
     let cases = [
         (
             "a,b\n1,2",
-            "is shorter than the 8 bytes that were taken in: it has 7",
+            "is shorter than the 8 bytes that were read before: it has 7",
         ),
         ("a,b\n9,2\n3,4\n", "differs within the first 8 bytes"),
     ];
@@ -144,7 +144,7 @@ fn only_what_grew_is_taken_in() {
         .unwrap_err()
         .to_string();
     assert!(
-        message.contains("its header ends behind byte 8"),
+        message.contains("its header ends after byte 8"),
         "{message}"
     );
     assert_eq!(tail("a,b\n1,2\n3,4\n", None).unwrap().rows.len(), 1);

@@ -67,7 +67,7 @@ fn rows_that_are_there_many_times() {
     let too_many = only(&tables, "plain", vec![(15, -10_003)]);
     let error = tables.stage(&too_many).err().unwrap();
     assert!(
-        matches!(&error, SinkError::TakenBack { total: -2, .. }),
+        matches!(&error, SinkError::RetractedTooOften { total: -2, .. }),
         "{error}"
     );
 }
@@ -98,7 +98,7 @@ fn what_sums_up_to_nothing_changes_nothing() {
 }
 
 #[test]
-fn a_row_that_is_not_there_cannot_be_taken_back() {
+fn a_row_that_does_not_exist_cannot_be_retracted() {
     for sizes in [TINY, AmendSizes::default()] {
         let mut tables = filled(sizes);
         let before = content(&tables.root.path().join("out"));
@@ -107,7 +107,7 @@ fn a_row_that_is_not_there_cannot_be_taken_back() {
                 let changes = only(&tables, name, changes);
                 let error = tables.stage(&changes).err().unwrap();
                 assert!(
-                    matches!(&error, SinkError::TakenBack { total: -1, .. }),
+                    matches!(&error, SinkError::RetractedTooOften { total: -1, .. }),
                     "{error}"
                 );
             }

@@ -195,9 +195,9 @@ impl Place {
             notice: &|notice| self.notices.lock().unwrap().push(notice.to_owned()),
         };
         let report = maintain(&self.job(), &options, &Progress::default()).unwrap();
-        let anew = report.tables.iter();
-        let anew = anew.filter(|table| table.published == Published::Anew);
-        let names = anew.map(|table| table.name.clone()).collect();
+        let whole = report.tables.iter();
+        let whole = whole.filter(|table| table.published == Published::Whole);
+        let names = whole.map(|table| table.name.clone()).collect();
         (names, std::mem::take(&mut self.notices.lock().unwrap()))
     }
 
@@ -285,14 +285,14 @@ fn a_state_of_another_format_is_rebuilt_and_says_so() {
         let place = Place::new();
         let _ = place.run();
         place.record(|_| other.to_owned(), |_| Some(other.to_owned()));
-        let (anew, notices) = place.run();
-        assert_eq!(anew, ["sums", "t"]);
+        let (whole, notices) = place.run();
+        assert_eq!(whole, ["sums", "t"]);
         let [notice] = &notices[..] else {
             panic!("{notices:?}")
         };
         assert!(
-            notice.contains("this version of Tidewater plans it otherwise")
-                && notice.ends_with("built anew from the kept inputs: sums, t"),
+            notice.contains("this version of Tidewater plans it differently")
+                && notice.ends_with("rebuilt from the stored inputs: sums, t"),
             "{notice}"
         );
         let sums = std::fs::read_to_string(place.root.path().join("out/sums/part-00000.csv"));
