@@ -20,8 +20,7 @@ pub(super) enum Change<'a> {
 pub(super) const NO_BEFORE: &str = "the row before the change is missing; declare PRIMARY KEY, or have the database \
                                     log whole rows (PostgreSQL: REPLICA IDENTITY FULL)";
 
-const NO_AFTER: &str =
-    "the row after the change is missing; the message is not a Debezium change";
+const NO_AFTER: &str = "the row after the change is missing; the message is not a Debezium change";
 
 /// Parses a payload as a change.
 ///
