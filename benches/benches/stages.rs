@@ -286,12 +286,12 @@ fn hydrate(bencher: Bencher<'_, '_>) {
             .collect::<Vec<_>>()
     };
     let store = Store::in_memory().unwrap();
-    let writing = store.write().unwrap();
+    let transaction = store.write().unwrap();
     let mut first = Resident::start(&job, 1).unwrap();
     first.epoch(deliveries(&ROWS.batches)).unwrap();
-    first.keep(&writing).unwrap();
+    first.keep(&transaction).unwrap();
     drop(first);
-    writing.commit().unwrap();
+    transaction.commit().unwrap();
 
     let late = ROWS.batches[0].slice(0, ROWS.batches[0].num_rows().min(1000));
     bencher.counter(ItemsCount::new(late.num_rows())).bench(|| {

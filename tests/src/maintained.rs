@@ -219,13 +219,13 @@ impl Maintained {
             .unwrap()
             .into_iter()
             .collect();
-        let writing = store.write().unwrap();
+        let transaction = store.write().unwrap();
         for (key, mut entry) in entries {
             assert!(entry["version"].is_string(), "{entry}");
             forget(&mut entry, &["version"]);
-            writing.put(CHECKPOINTS, &key, &entry).unwrap();
+            transaction.put(CHECKPOINTS, &key, &entry).unwrap();
         }
-        writing.commit().unwrap();
+        transaction.commit().unwrap();
     }
 
     /// The state's records without times and inodes, the sizes of its parts, and the files beside it.
@@ -237,20 +237,16 @@ impl Maintained {
         let path = self.path("state");
         let mut directory = Directory::open(&path, LockWait::NONE, false).unwrap();
         let store = Store::open(&mut directory).unwrap();
-        let reading = store.read().unwrap();
+        let stored = store.read().unwrap();
         let records = [STATE, CHECKPOINTS, VIEWS, TABLES, PARTITIONS, EPOCHS];
-        let records = records.map(|of| reading.records::<Value>(of, "").unwrap());
+        let records = records.map(|of| stored.records::<Value>(of, "").unwrap());
         let mut files: Vec<PathBuf> = snapshot(&path).into_keys().collect();
         files.retain(|path| !path.starts_with("lock") && !path.starts_with("state.redb"));
         let mut state =
-            json!({"records": records, "parts": reading.part_sizes().unwrap(), "files": files});
+            json!({"records": records, "parts": stored.part_sizes().unwrap(), "files": files});
         let changing = ["committed_at", "seconds", "inode", "version", "stamp"];
         forget(&mut state, &changing);
-        let id = reading
-            .record::<StateRecord>(STATE, "")
-            .unwrap()
-            .unwrap()
-            .id;
+        let id = stored.record::<StateRecord>(STATE, "").unwrap().unwrap().id;
         let here = self.dir.path().to_str().unwrap();
         let state = state.to_string().replace(here, "").replace(&id, "ID");
         serde_json::from_str(&state).unwrap()

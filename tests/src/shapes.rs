@@ -160,9 +160,9 @@ fn follow(
     }
     for (epoch, (changes, expected)) in history.iter().zip(expected).enumerate() {
         if epoch > 0 && workers.len() > 1 {
-            let writing = store.write().map_err(|error| text(&error))?;
-            resident.keep(&writing).map_err(|error| text(&error))?;
-            writing.commit().map_err(|error| text(&error))?;
+            let transaction = store.write().map_err(|error| text(&error))?;
+            resident.keep(&transaction).map_err(|error| text(&error))?;
+            transaction.commit().map_err(|error| text(&error))?;
             let state = store.read().map_err(|error| text(&error))?;
             resident = Resident::resume(job, workers[epoch % workers.len()], state)
                 .map_err(|error| format!("epoch {epoch}: does not go on: {error}"))?;

@@ -44,7 +44,7 @@ use crate::state::{
 pub struct Inspection {
     /// The state's own record.
     pub state: StateRecord,
-    reading: StateSnapshot,
+    snapshot: StateSnapshot,
     store: ObservedStore,
 }
 
@@ -142,10 +142,10 @@ impl Inspection {
     pub fn open(job: &Job, path: &Path) -> Result<Self, RunError> {
         guarded(|| {
             let store = ObservedStore::open(path)?;
-            let reading = store.read()?;
+            let snapshot = store.read()?;
             Ok(Self {
-                state: state_of(job, &store.directory, &reading)?,
-                reading,
+                state: state_of(job, &store.directory, &snapshot)?,
+                snapshot,
                 store,
             })
         })
@@ -174,7 +174,7 @@ impl Inspection {
     /// # Errors
     /// When the state is damaged.
     pub fn epochs(&self) -> Result<Vec<EpochRecord>, RunError> {
-        Ok(self.reading.records(EPOCHS, "")?.into_values().collect())
+        Ok(self.snapshot.records(EPOCHS, "")?.into_values().collect())
     }
 
     /// How far a source was read, and what waits for the next run. Reads no content.
@@ -200,7 +200,7 @@ impl Inspection {
                 .directory
                 .layout
                 .connector(source.input.connector()),
-            checkpoint: checkpoint(source, &self.state, &self.reading)?,
+            checkpoint: checkpoint(source, &self.state, &self.snapshot)?,
         })
     }
 
@@ -209,7 +209,7 @@ impl Inspection {
     /// # Errors
     /// When the state is damaged.
     pub fn tables(&self) -> Result<BTreeMap<String, TableRecord>, RunError> {
-        Ok(self.reading.records(TABLES, "")?)
+        Ok(self.snapshot.records(TABLES, "")?)
     }
 
     /// The published files of a table, by partition.
@@ -220,7 +220,7 @@ impl Inspection {
         &self,
         table: &str,
     ) -> Result<BTreeMap<String, PublishedPartition>, RunError> {
-        Ok(self.reading.records(PARTITIONS, &pair_key(table, ""))?)
+        Ok(self.snapshot.records(PARTITIONS, &pair_key(table, ""))?)
     }
 
     /// The job's tables, the table of late rows if there is one, and the quarantine. A table published as text comes
@@ -256,9 +256,9 @@ impl Inspection {
         let copies = self.store.directory.layout.table_copies();
         let layout = &self.store.directory.layout;
         let tables = PerTable::with_copies(job, &copies, |_| Graph::Resumed);
-        let standing = Standing::of_places(&tables, &self.reading, layout)?;
+        let standing = Standing::of_places(&tables, &self.snapshot, layout)?;
         let taken = BTreeSet::new();
-        let views = Views::compare(job, &self.reading, &copies, false, &taken, &standing, None)?;
+        let views = Views::compare(job, &self.snapshot, &copies, false, &taken, &standing, None)?;
         Ok((views, standing))
     }
 
@@ -318,7 +318,7 @@ impl Inspection {
     pub fn has_moved_on(&self, table: &str) -> Result<bool, RunError> {
         guarded(|| {
             let now: Option<TableRecord> = self.store.read()?.record(TABLES, table)?;
-            Ok(now != self.reading.record(TABLES, table)?)
+            Ok(now != self.snapshot.record(TABLES, table)?)
         })
     }
 
@@ -331,8 +331,8 @@ impl Inspection {
         const BLOCK_BYTES: u64 = 512;
         let path = self.store.directory.layout.store();
         let found = fs::metadata(&path).map_err(StoreError::io("look up", &path))?;
-        let parts = self.reading.part_sizes()?;
-        let views: BTreeMap<String, ViewRecord> = self.reading.records(VIEWS, "")?;
+        let parts = self.snapshot.part_sizes()?;
+        let views: BTreeMap<String, ViewRecord> = self.snapshot.records(VIEWS, "")?;
         let of_view =
             |view: &ViewRecord| view.parts.iter().filter_map(|part| parts.get(part)).sum();
         Ok(StateSizes {

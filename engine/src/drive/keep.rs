@@ -104,10 +104,10 @@ impl Keepers {
     /// When the state cannot be written. Nothing more is received then.
     pub fn receive(
         &mut self,
-        writing: &StateTransaction,
+        transaction: &StateTransaction,
     ) -> Result<Option<Vec<StateName>>, StoreError> {
         let keep = |inlets: &mut Vec<Receiver<Message>>| {
-            let kept = panic::guarded(|| receive(inlets, writing));
+            let kept = panic::guarded(|| receive(inlets, transaction));
             if !matches!(kept, Ok(Some(_))) {
                 // Workers that are still sending must not wait for a receiver.
                 inlets.clear();
@@ -152,7 +152,7 @@ fn in_turn(dealt: Vec<Vec<StateName>>) -> Vec<StateName> {
 /// has no channels any more.
 fn receive(
     from: &[Receiver<Message>],
-    writing: &StateTransaction,
+    transaction: &StateTransaction,
 ) -> Result<Option<Vec<StateName>>, StoreError> {
     if from.is_empty() {
         return Ok(None);
@@ -175,7 +175,7 @@ fn receive(
             incoming.advance();
         }
         if incoming.iter().any(|incoming| incoming.batch.is_some()) {
-            writing.part(&part.name, |writer| {
+            transaction.part(&part.name, |writer| {
                 while let Some(batch) = next(&mut incoming) {
                     writer.apply(&batch)?;
                 }

@@ -209,12 +209,12 @@ impl Resident {
     ///
     /// # Errors
     /// When the state cannot be written, or an operator failed.
-    pub fn keep(&mut self, writing: &StateTransaction) -> Result<(), RunError> {
+    pub fn keep(&mut self, transaction: &StateTransaction) -> Result<(), RunError> {
         for worker in &self.workers {
             // As above.
             let _ = worker.commands.send(Command::Keep);
         }
-        let complete = self.kept.receive(writing)?;
+        let complete = self.kept.receive(transaction)?;
         match self.faults.first() {
             Some(fault) => Err(RunError::Fault(fault)),
             None if complete.is_some() => Ok(()),

@@ -25,8 +25,8 @@ fn open_levelled_from(blocks: u64, path: &Path) -> (Directory, Store) {
 }
 
 fn kept(store: &Store) -> Model {
-    let reading = store.read().unwrap();
-    let Some(part) = reading.part("p").unwrap() else {
+    let snapshot = store.read().unwrap();
+    let Some(part) = snapshot.part("p").unwrap() else {
         return Model::new();
     };
     let mut cursor = part.cursor();
@@ -72,12 +72,12 @@ fn the_store_holds_what_a_map_would() {
                 );
             }
             updates.retain(|_, more| *more != 0);
-            let writing = store.write().unwrap();
+            let transaction = store.write().unwrap();
             let cut = random.random_range(1..200);
             let all = updates.iter();
             let all = all.map(|(key, &more)| (key.as_slice(), EntryUpdate::Add(more)));
             let batches = batches(all.enumerate().map(|(at, update)| (at % cut == 0, update)));
-            let changed = writing.part("p", |part| {
+            let changed = transaction.part("p", |part| {
                 batches.iter().try_for_each(|batch| part.apply(batch))
             });
             changed.unwrap();
@@ -86,7 +86,7 @@ fn the_store_holds_what_a_map_would() {
                 entry.0 += more;
             }
             model.retain(|_, (count, _)| *count != 0);
-            writing.commit().unwrap();
+            transaction.commit().unwrap();
             match random.random_range(0..10) {
                 0..3 => {
                     drop((store, locked));
@@ -120,8 +120,8 @@ fn batches<'a>(
 
 /// Seeks forwards and backwards, and lookups, find what a map would.
 fn seeks(store: &Store, model: &Model, random: &mut ChaCha8Rng, seed: u64) {
-    let reading = store.read().unwrap();
-    let Some(part) = reading.part("p").unwrap() else {
+    let snapshot = store.read().unwrap();
+    let Some(part) = snapshot.part("p").unwrap() else {
         assert!(model.is_empty(), "seed {seed}");
         return;
     };
@@ -191,12 +191,12 @@ fn levels_say_what_a_map_would() {
             });
             let updates: Vec<_> = updates.collect();
             let batches = batches(updates.iter().map(|update| (false, *update)));
-            let writing = store.write().unwrap();
-            let changed = writing.part("p", |part| {
+            let transaction = store.write().unwrap();
+            let changed = transaction.part("p", |part| {
                 batches.iter().try_for_each(|batch| part.apply(batch))
             });
             changed.unwrap();
-            writing.commit().unwrap();
+            transaction.commit().unwrap();
             for (key, update) in updates {
                 let there = model.get(key).map_or(0, |(count, _)| *count);
                 let entry = match update {
@@ -220,12 +220,12 @@ fn no_level_takes_back_what_is_not_there() {
     let directory = tempfile::tempdir().unwrap();
     let (_locked, store) = open(directory.path());
     let change = |updates: &[(&[u8], EntryUpdate<'_>)]| {
-        let writing = store.write().unwrap();
+        let transaction = store.write().unwrap();
         let batches = batches(updates.iter().map(|update| (false, *update)));
-        writing.part("p", |part| {
+        transaction.part("p", |part| {
             batches.iter().try_for_each(|batch| part.apply(batch))
         })?;
-        writing.commit()
+        transaction.commit()
     };
     change(&[(b"a", EntryUpdate::Add(2)), (b"b", EntryUpdate::Add(1))]).unwrap();
     change(&[(b"a", EntryUpdate::Add(-1)), (b"c", EntryUpdate::Add(1))]).unwrap();
@@ -254,16 +254,16 @@ fn payloads_are_put_and_removed() {
         ("d", EntryUpdate::Remove),
     ];
     for changes in [changes, later] {
-        let writing = store.write().unwrap();
+        let transaction = store.write().unwrap();
         let updates = changes.iter();
         let updates = updates.map(|(key, update)| (false, (key.as_bytes(), *update)));
         let batches = batches(updates);
-        writing
+        transaction
             .part("p", |part| {
                 batches.iter().try_for_each(|batch| part.apply(batch))
             })
             .unwrap();
-        writing.commit().unwrap();
+        transaction.commit().unwrap();
     }
     let expected = [("b", ""), ("c", "changed")];
     let expected = expected.map(|(key, value)| (key.into(), (1, value.into())));
@@ -274,9 +274,9 @@ fn payloads_are_put_and_removed() {
 fn what_is_not_committed_is_not_there() {
     let directory = tempfile::tempdir().unwrap();
     let (_locked, store) = open(directory.path());
-    let writing = store.write().unwrap();
-    writing.put(VIEWS, "v", &1).unwrap();
-    drop(writing);
+    let transaction = store.write().unwrap();
+    transaction.put(VIEWS, "v", &1).unwrap();
+    drop(transaction);
     assert_eq!(
         store.read().unwrap().record::<u32>(VIEWS, "v").unwrap(),
         None
@@ -287,15 +287,15 @@ fn what_is_not_committed_is_not_there() {
 fn a_row_retracted_too_often_is_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let (_locked, store) = open(directory.path());
-    let writing = store.write().unwrap();
-    let error = writing
+    let transaction = store.write().unwrap();
+    let error = transaction
         .part("view: join", |part| part.change(b"k", EntryUpdate::Add(-1)))
         .unwrap_err();
     assert!(error.to_string().contains("view: join"), "{error}");
     let updates = [("a", 1), ("b", -1), ("c", 1)];
     let updates = updates.map(|(key, more)| (false, (key.as_bytes(), EntryUpdate::Add(more))));
     let batches = batches(updates.into_iter());
-    let error = writing
+    let error = transaction
         .part("view: top", |part| part.apply(&batches[0]))
         .unwrap_err();
     assert!(error.to_string().contains("view: top"), "{error}");
@@ -328,40 +328,42 @@ fn one_process_at_a_time_and_no_foreign_directory() {
 /// Writes the sources' records of format 5: positions of files by source and path, positions of topics by source.
 fn write_format_5(path: &Path) {
     let (locked, store) = open(path);
-    let writing = store.write().unwrap();
+    let transaction = store.write().unwrap();
     let positions = Records("positions");
     let file = serde_json::json!({"path": "in/a.csv", "rows": 3});
-    writing
+    transaction
         .put(positions, &pair_key("orders", "in/a.csv"), &file)
         .unwrap();
     let topic = serde_json::json!({"topic": "clicks"});
-    writing.put(Records("streams"), "clicks", &topic).unwrap();
+    transaction
+        .put(Records("streams"), "clicks", &topic)
+        .unwrap();
     let mut state = StateRecord {
         epoch: 7,
         ..StateRecord::default()
     };
-    state.sizes = writing.sizes().unwrap();
-    writing.put(STATE, "", &state).unwrap();
-    writing.commit().unwrap();
+    state.sizes = transaction.sizes().unwrap();
+    transaction.put(STATE, "", &state).unwrap();
+    transaction.commit().unwrap();
     drop(store);
     let text = "tidewater state, format 5\n";
     std::fs::write(locked.layout.format(), text).unwrap();
 }
 
 fn check_checkpoints(store: &Store) {
-    let reading = store.read().unwrap();
-    reading.check_sizes().unwrap();
-    reading.check_records().unwrap();
-    let state: StateRecord = reading.record(STATE, "").unwrap().unwrap();
+    let snapshot = store.read().unwrap();
+    snapshot.check_sizes().unwrap();
+    snapshot.check_records().unwrap();
+    let state: StateRecord = snapshot.record(STATE, "").unwrap().unwrap();
     assert_eq!(state.epoch, 7);
-    let files = reading.checkpoint("files", "orders").unwrap();
+    let files = snapshot.checkpoint("files", "orders").unwrap();
     assert_eq!(files.keys().collect::<Vec<_>>(), ["in/a.csv"]);
     let file: serde_json::Value = serde_json::from_slice(&files["in/a.csv"]).unwrap();
     assert_eq!(file["rows"], 3);
-    let topic = reading.checkpoint("kafka", "clicks").unwrap();
+    let topic = snapshot.checkpoint("kafka", "clicks").unwrap();
     let topic: serde_json::Value = serde_json::from_slice(&topic[""]).unwrap();
     assert_eq!(topic["topic"], "clicks");
-    assert!(reading.checkpoint("files", "clicks").unwrap().is_empty());
+    assert!(snapshot.checkpoint("files", "clicks").unwrap().is_empty());
 }
 
 #[test]

@@ -200,12 +200,12 @@ fn forget_stamps(state: &Path) {
         .unwrap()
         .records::<Value>(PARTITIONS, "")
         .unwrap();
-    let writing = store.write().unwrap();
+    let transaction = store.write().unwrap();
     for (key, mut record) in records {
         for file in record["files"].as_array_mut().unwrap() {
             file.as_object_mut().unwrap().remove("stamp").unwrap();
         }
-        writing.put(PARTITIONS, &key, &record).unwrap();
+        transaction.put(PARTITIONS, &key, &record).unwrap();
     }
-    writing.commit().unwrap();
+    transaction.commit().unwrap();
 }

@@ -58,12 +58,12 @@ pub fn announce(
 /// Says which tables are published in another directory than before.
 pub fn announce_moves(
     tables: &PerTable<Table>,
-    reading: &StateSnapshot,
+    snapshot: &StateSnapshot,
     notice: &dyn Fn(&str),
 ) -> Result<(), RunError> {
     for table in tables.sinks.iter().filter(|table| !table.is_copy) {
         let name = &table.spec.name;
-        let record: Option<TableRecord> = reading.record(TABLES, name)?;
+        let record: Option<TableRecord> = snapshot.record(TABLES, name)?;
         let Some(before) = record.filter(|record| record.path != table.spec.path) else {
             continue;
         };

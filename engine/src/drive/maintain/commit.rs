@@ -73,8 +73,8 @@ const PUBLISHED: &str = "commit: published";
 /// # Errors
 /// When the swaps cannot be done, or remains cannot be removed.
 pub fn recover(job: &Job, store: &Store, layout: &StateLayout) -> Result<(), RunError> {
-    let reading = store.read()?;
-    let state: Option<StateRecord> = reading.record(STATE, "")?;
+    let snapshot = store.read()?;
+    let state: Option<StateRecord> = snapshot.record(STATE, "")?;
     let state = state.unwrap_or_default();
     let is_committed = is_staged(&state, state.epoch)?;
     if is_half_done(&state)? {
@@ -82,7 +82,7 @@ pub fn recover(job: &Job, store: &Store, layout: &StateLayout) -> Result<(), Run
         apply_swaps(&state.swaps)?;
     }
     if is_committed || state.epoch == 0 || is_staged(&state, state.epoch + 1)? {
-        remove_unused(&connectors(job), layout, &reading)?;
+        remove_unused(&connectors(job), layout, &snapshot)?;
     }
     let tables = state.table_paths.iter().map(PathBuf::as_path);
     Ok(Staging::clean(tables, &state.id)?)
@@ -125,7 +125,7 @@ pub struct Commit<'a> {
     /// The job as given.
     pub declared: Option<&'a JobRecord>,
     /// The last commit.
-    pub reading: &'a StateSnapshot,
+    pub snapshot: &'a StateSnapshot,
     /// The state's record before the commit.
     pub state: StateRecord,
     /// Which views continue and which are rebuilt.
@@ -194,7 +194,7 @@ impl Commit<'_> {
         let is_staged = changes.as_ref().map(Option::is_some);
         let changes = changes.into_values().into_iter().flatten().collect();
         let published = FromState {
-            reading: self.reading,
+            snapshot: self.snapshot,
             standing: self.standing,
         };
         let staged = stage_changes(&epoch.staging, changes, &published, options, self.sizes)?;
@@ -223,7 +223,7 @@ impl Commit<'_> {
     /// The rows of the copy of a table that is published to another system, as retractions. `None` if the copy cannot
     /// be read or has other columns. Then all rows are published, and rows that are gone stay there.
     fn copy_retracted(&self, epoch: &Epoch, table: &Table) -> Result<Vec<Run>, RunError> {
-        match retracted(self.reading, table, &epoch.staging, Ok) {
+        match retracted(self.snapshot, table, &epoch.staging, Ok) {
             Err(RunError::Sink(error)) => {
                 tracing::warn!(
                     "the old rows of {} cannot be read ({error}): all rows are published again, and keys that are gone stay in the other system",
@@ -303,7 +303,7 @@ impl Commit<'_> {
     /// commit.
     pub fn finish(
         mut self,
-        writing: StateTransaction,
+        transaction: StateTransaction,
         mut epoch: Epoch,
         staged: &PerTable<Option<StagedChange>>,
         staged_sinks: StagedSinks,
@@ -320,9 +320,9 @@ impl Commit<'_> {
         let delivered = delivered.filter(|source| source.outcome.has_deliveries);
         let delivered = delivered.map(|source| source.source.clone());
         self.state.sources.extend(delivered);
-        self.record_checkpoints(&writing)?;
-        self.record_views(&writing)?;
-        let changed = self.record_tables(&writing, &epoch, staged)?;
+        self.record_checkpoints(&transaction)?;
+        self.record_views(&transaction)?;
+        let changed = self.record_tables(&transaction, &epoch, staged)?;
         let number = self.state.epoch;
         let deliveries = self.deliveries();
         let record = EpochRecord {
@@ -335,22 +335,22 @@ impl Commit<'_> {
             tables: changed,
             rebuilt: self.views.rebuilt.keeps.iter().cloned().collect(),
         };
-        writing.put(EPOCHS, &epoch_key(number), &record)?;
+        transaction.put(EPOCHS, &epoch_key(number), &record)?;
         if let Some(declared) = self.declared
-            && !is_known(self.declared, self.reading)?
+            && !is_known(self.declared, self.snapshot)?
         {
-            writing.put(JOB, "", declared)?;
+            transaction.put(JOB, "", declared)?;
         }
-        self.state.sizes = writing.sizes()?;
+        self.state.sizes = transaction.sizes()?;
         self.state.sizes.remove(STATE.name());
-        writing.put(STATE, "", &self.state)?;
+        transaction.put(STATE, "", &self.state)?;
         for (changes, source) in self.changes.iter().zip(&self.sources) {
             changes.sync(&source.outcome).map_err(StoreError::Source)?;
         }
         // From here on, the staged files belong to the record.
         epoch.staging.keep();
         disk::crash_point(BEFORE);
-        writing.commit()?;
+        transaction.commit()?;
         disk::crash_point(AFTER);
         apply_swaps(&self.state.swaps)?;
         disk::crash_point(PUBLISHED);
@@ -361,18 +361,18 @@ impl Commit<'_> {
         })
     }
 
-    fn record_checkpoints(&self, writing: &StateTransaction) -> Result<(), RunError> {
+    fn record_checkpoints(&self, transaction: &StateTransaction) -> Result<(), RunError> {
         for source in &self.sources {
             let update = &source.outcome.checkpoint;
-            writing.update_checkpoint(source.connector, &source.source, update)?;
+            transaction.update_checkpoint(source.connector, &source.source, update)?;
         }
         Ok(())
     }
 
-    fn record_views(&self, writing: &StateTransaction) -> Result<(), RunError> {
-        self.views.upgrades.write(writing)?;
+    fn record_views(&self, transaction: &StateTransaction) -> Result<(), RunError> {
+        self.views.upgrades.write(transaction)?;
         for name in self.views.gone.views.keys() {
-            writing.remove(VIEWS, name)?;
+            transaction.remove(VIEWS, name)?;
         }
         for name in &self.views.rebuilt.keeps {
             let record = ViewRecord {
@@ -380,10 +380,10 @@ impl Commit<'_> {
                 parts: self.parts.get(name).cloned().unwrap_or_default(),
                 ..ViewRecord::default()
             };
-            writing.put(VIEWS, name, &record)?;
+            transaction.put(VIEWS, name, &record)?;
         }
         for (name, retained) in &self.views.kept.retained {
-            if let Some(record) = self.reading.record::<ViewRecord>(VIEWS, name)? {
+            if let Some(record) = self.snapshot.record::<ViewRecord>(VIEWS, name)? {
                 let record = ViewRecord {
                     fingerprint: self.views.fingerprint(name),
                     closed: retained.horizon,
@@ -391,7 +391,7 @@ impl Commit<'_> {
                     newest: None,
                     ..record
                 };
-                writing.put(VIEWS, name, &record)?;
+                transaction.put(VIEWS, name, &record)?;
             }
         }
         if self.views.quarantine {
@@ -399,21 +399,21 @@ impl Commit<'_> {
                 fingerprint: self.views.fingerprint(QUARANTINE_TABLE),
                 ..ViewRecord::default()
             };
-            writing.put(VIEWS, QUARANTINE_TABLE, &record)?;
+            transaction.put(VIEWS, QUARANTINE_TABLE, &record)?;
         }
         Ok(())
     }
 
     fn record_tables(
         &self,
-        writing: &StateTransaction,
+        transaction: &StateTransaction,
         epoch: &Epoch,
         staged: &PerTable<Option<StagedChange>>,
     ) -> Result<Vec<TableChangeRecord>, RunError> {
-        self.standing.record(writing)?;
+        self.standing.record(transaction)?;
         for name in self.views.gone.tables.keys() {
-            writing.remove(TABLES, name)?;
-            writing.remove_all(PARTITIONS, &pair_key(name, ""))?;
+            transaction.remove(TABLES, name)?;
+            transaction.remove_all(PARTITIONS, &pair_key(name, ""))?;
         }
         let mut changed = Vec::new();
         for (table, staged) in epoch.tables.iter().zip(staged.iter()) {
@@ -421,16 +421,16 @@ impl Commit<'_> {
             let name = staged.spec.name.to_string();
             let replaced = self.is_replaced(table);
             let (inserted, deleted) = self.counts(table, staged);
-            let old: Option<TableRecord> = self.reading.record(TABLES, &name)?;
+            let old: Option<TableRecord> = self.snapshot.record(TABLES, &name)?;
             let before = old.map_or(0, |old| old.rows);
             if replaced {
-                writing.remove_all(PARTITIONS, &pair_key(&name, ""))?;
+                transaction.remove_all(PARTITIONS, &pair_key(&name, ""))?;
             }
             for (path, partition) in &staged.partitions {
                 let key = pair_key(&name, path);
                 match partition {
-                    Some(partition) => writing.put(PARTITIONS, &key, partition)?,
-                    None => writing.remove(PARTITIONS, &key)?,
+                    Some(partition) => transaction.put(PARTITIONS, &key, partition)?,
+                    None => transaction.remove(PARTITIONS, &key)?,
                 }
             }
             let record = TableRecord {
@@ -448,7 +448,7 @@ impl Commit<'_> {
                 rows: (before + staged.rows_inserted).saturating_sub(staged.rows_deleted),
                 epoch: self.state.epoch,
             };
-            writing.put(TABLES, &name, &record)?;
+            transaction.put(TABLES, &name, &record)?;
             if replaced || inserted + deleted > 0 {
                 changed.push(TableChangeRecord {
                     table: name,
@@ -480,11 +480,14 @@ impl Commit<'_> {
 ///
 /// # Errors
 /// When the state is damaged.
-pub fn is_known(declared: Option<&JobRecord>, reading: &StateSnapshot) -> Result<bool, StoreError> {
+pub fn is_known(
+    declared: Option<&JobRecord>,
+    snapshot: &StateSnapshot,
+) -> Result<bool, StoreError> {
     let Some(declared) = declared else {
         return Ok(true);
     };
-    let known: Option<JobRecord> = reading.record(JOB, "")?;
+    let known: Option<JobRecord> = snapshot.record(JOB, "")?;
     Ok(known.as_ref() == Some(declared))
 }
 

@@ -38,11 +38,11 @@ struct OpenSource {
 pub fn checkpoint(
     source: &Source,
     state: &StateRecord,
-    reading: &StateSnapshot,
+    snapshot: &StateSnapshot,
 ) -> Result<Checkpoint, StoreError> {
     let name = &source.spec.name;
     Ok(Checkpoint {
-        entries: reading.checkpoint(source.input.connector().name(), name)?,
+        entries: snapshot.checkpoint(source.input.connector().name(), name)?,
         was_read: state.sources.contains(name),
     })
 }
@@ -61,7 +61,7 @@ pub fn connectors(job: &Job) -> Vec<&'static dyn SourceConnector> {
 pub fn remove_unused(
     connectors: &[&'static dyn SourceConnector],
     layout: &StateLayout,
-    reading: &StateSnapshot,
+    snapshot: &StateSnapshot,
 ) -> Result<(), StoreError> {
     // Readers of the state may still need it, so a later commit removes it.
     if directory::is_read(layout) {
@@ -69,7 +69,7 @@ pub fn remove_unused(
     }
     for connector in connectors {
         let checkpoint = Checkpoint {
-            entries: reading.checkpoints(connector.name())?,
+            entries: snapshot.checkpoints(connector.name())?,
             was_read: true,
         };
         connector
@@ -87,11 +87,11 @@ impl OpenSources {
     pub fn resume(
         job: &Job,
         state: &StateRecord,
-        reading: &StateSnapshot,
+        snapshot: &StateSnapshot,
         layout: &StateLayout,
     ) -> Result<Self, RunError> {
         let sources = job.sources.iter().map(|source| {
-            let checkpoint = checkpoint(source, state, reading)?;
+            let checkpoint = checkpoint(source, state, snapshot)?;
             let of_state = SourceState {
                 id: &state.id,
                 directory: &layout.connector(source.input.connector()),
@@ -133,11 +133,11 @@ impl OpenSources {
     pub fn changes(
         &mut self,
         state: &StateRecord,
-        reading: &StateSnapshot,
+        snapshot: &StateSnapshot,
         rules: ChangeRules,
     ) -> Result<Vec<Box<dyn SourceChanges>>, RunError> {
         let changes = self.sources.iter_mut().map(|one| {
-            let checkpoint = checkpoint(&one.source, state, reading)?;
+            let checkpoint = checkpoint(&one.source, state, snapshot)?;
             let changes = one.session.changes(&checkpoint, rules);
             changes.map_err(RunError::of_source(&one.source))
         });

@@ -14,14 +14,14 @@ pub struct OwnCommits<'a> {
     /// The state's record.
     pub state: &'a StateRecord,
     /// The snapshot.
-    pub reading: &'a StateSnapshot,
+    pub snapshot: &'a StateSnapshot,
     /// Whether all tables are rebuilt, whatever is there.
     pub rebuild: bool,
 }
 
 impl OwnCommits<'_> {
     fn commit(&self, epoch: u64) -> Result<Option<OwnerCommit>, RunError> {
-        let record: Option<EpochRecord> = self.reading.record(EPOCHS, &epoch_key(epoch))?;
+        let record: Option<EpochRecord> = self.snapshot.record(EPOCHS, &epoch_key(epoch))?;
         Ok(record.map(|record| OwnerCommit {
             state: self.state.id.clone(),
             epoch,
@@ -40,7 +40,7 @@ impl OwningState for OwnCommits<'_> {
     }
 
     fn published(&self, table: &Table) -> Result<Option<OwnerCommit>, RunError> {
-        let record: Option<TableRecord> = self.reading.record(TABLES, &table.spec.name)?;
+        let record: Option<TableRecord> = self.snapshot.record(TABLES, &table.spec.name)?;
         match record.filter(|record| record.path == table.spec.path) {
             Some(record) => self.commit(record.epoch),
             None => Ok(None),

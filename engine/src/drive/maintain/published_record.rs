@@ -11,7 +11,7 @@ use crate::state::{PARTITIONS, StateSnapshot, StoreError, pair_key};
 /// The published tables by the state's record.
 pub struct FromState<'a> {
     /// The last commit.
-    pub reading: &'a StateSnapshot,
+    pub snapshot: &'a StateSnapshot,
     /// The condition of the published tables.
     pub standing: &'a Standing,
 }
@@ -33,14 +33,14 @@ impl PublishedRecord for FromState<'_> {
         }
         Self::told(
             table,
-            self.reading.record(PARTITIONS, &pair_key(table, path)),
+            self.snapshot.record(PARTITIONS, &pair_key(table, path)),
         )
     }
 
     fn partitions(&self, table: &str) -> Result<Vec<String>, SinkError> {
         let prefix = pair_key(table, "");
         let records: Result<BTreeMap<String, PublishedPartition>, _> =
-            self.reading.records(PARTITIONS, &prefix);
+            self.snapshot.records(PARTITIONS, &prefix);
         Ok(Self::told(table, records)?.into_keys().collect())
     }
 }

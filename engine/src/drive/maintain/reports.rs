@@ -21,7 +21,7 @@ pub fn reports(
 ) -> Result<PerTable<TableReport>, RunError> {
     let tables = tables.as_ref().zip(staged.as_ref());
     tables.try_map(|(table, staged)| {
-        let before = rows_before(commit.reading, table)?;
+        let before = rows_before(commit.snapshot, table)?;
         let Some(staged) = staged else {
             return Ok(unchanged_table(table, before));
         };
@@ -46,8 +46,8 @@ pub fn reports(
 }
 
 /// The rows of a table as of the last commit.
-fn rows_before(reading: &StateSnapshot, table: &Table) -> Result<u64, RunError> {
-    let record: Option<TableRecord> = reading.record(TABLES, &table.spec.name)?;
+fn rows_before(snapshot: &StateSnapshot, table: &Table) -> Result<u64, RunError> {
+    let record: Option<TableRecord> = snapshot.record(TABLES, &table.spec.name)?;
     Ok(record.map_or(0, |record| record.rows))
 }
 
@@ -68,12 +68,12 @@ fn unchanged_table(table: &Table, rows: u64) -> TableReport {
 pub fn unchanged(
     epoch: u64,
     tables: &PerTable<Table>,
-    reading: &StateSnapshot,
+    snapshot: &StateSnapshot,
     clock: Stages<'_>,
 ) -> Result<RunReport, RunError> {
-    let reports = tables
-        .as_ref()
-        .try_map(|table| Ok::<_, RunError>(unchanged_table(table, rows_before(reading, table)?)))?;
+    let reports = tables.as_ref().try_map(|table| {
+        Ok::<_, RunError>(unchanged_table(table, rows_before(snapshot, table)?))
+    })?;
     let (seconds_total, stages) = clock.finish();
     Ok(RunReport {
         epoch,

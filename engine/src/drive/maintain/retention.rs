@@ -69,13 +69,13 @@ impl<'a> ViewWindows<'a> {
     /// When the state cannot be read.
     pub fn retention(
         &self,
-        reading: &StateSnapshot,
+        snapshot: &StateSnapshot,
         record: &ViewRecord,
         now: Duration,
     ) -> Result<Retention, RunError> {
         let now = i64::try_from(now.as_micros()).unwrap_or(i64::MAX);
         let latest = in_unit(now.saturating_add(self.retain.ahead_us), self.data_type);
-        let times = latest_windows(reading, self.view, self.data_type, latest)?;
+        let times = latest_windows(snapshot, self.view, self.data_type, latest)?;
         let length = self.length();
         let horizon = newest(&times, length).map(|newest| newest.saturating_sub(length));
         Ok(decide(horizon, self.old_closed(record), record))
@@ -127,13 +127,13 @@ fn newest(times: &[i64], length: i64) -> Option<i64> {
 
 /// The times of the latest windows in the state, newest first, none of them after `latest`.
 fn latest_windows(
-    reading: &StateSnapshot,
+    snapshot: &StateSnapshot,
     view: &str,
     data_type: &DataType,
     latest: i64,
 ) -> Result<Vec<i64>, RunError> {
     // The time is the first key of the aggregation, which is the view's first stateful operator.
-    let Some(groups) = reading.part(&format!("{view}: aggregate: groups"))? else {
+    let Some(groups) = snapshot.part(&format!("{view}: aggregate: groups"))? else {
         return Ok(Vec::new());
     };
     let codec = TimeCodec::new(data_type).map_err(|error| fault(view, &error))?;

@@ -22,13 +22,13 @@ use crate::state::{PARTITIONS, StateSnapshot, pair_key};
 /// # Errors
 /// When the table cannot be read.
 pub fn retracted(
-    reading: &StateSnapshot,
+    snapshot: &StateSnapshot,
     table: &Table,
     staging: &Staging,
     select: impl Fn(RecordBatch) -> Result<RecordBatch, ArrowError>,
 ) -> Result<Vec<Run>, RunError> {
     let prefix = pair_key(&table.spec.name, "");
-    let partitions: BTreeMap<String, PublishedPartition> = reading.records(PARTITIONS, &prefix)?;
+    let partitions: BTreeMap<String, PublishedPartition> = snapshot.records(PARTITIONS, &prefix)?;
     let published = PublishedTable::new(Arc::clone(&table.spec), None)?;
     let mut shard = TableShard::new(Arc::clone(&table.spec), staging, DEFAULT_SHARD_BYTES)?;
     for file in published.files(&partitions)? {
@@ -63,7 +63,7 @@ impl Commit<'_> {
         if views.is_empty() || self.views.late {
             return Ok(Vec::new());
         }
-        retracted(self.reading, table, staging, |batch| {
+        retracted(self.snapshot, table, staging, |batch| {
             let of_views = batch.column(VIEW_COLUMN).as_string::<i32>().iter();
             let of_views = of_views.map(|view| Some(view.is_some_and(|view| views.contains(view))));
             let of_views: BooleanArray = of_views.collect();

@@ -68,7 +68,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// The work of an epoch.
 struct Work {
     /// The last commit.
-    reading: Arc<StateSnapshot>,
+    snapshot: Arc<StateSnapshot>,
     views: Views,
     /// The changes of each source.
     changes: Vec<Box<dyn SourceChanges>>,
@@ -101,15 +101,15 @@ impl<'a> Session<'a> {
         let mut directory = Directory::open(&options.state, options.wait, options.rebuild)?;
         let store = open_store(&mut directory, options)?;
         commit::recover(job, &store, &directory.layout)?;
-        let reading = store.read()?;
-        let mut state = state_of(job, &directory, &reading)?;
+        let snapshot = store.read()?;
+        let mut state = state_of(job, &directory, &snapshot)?;
         if state.born_ms == 0 && job.sinks.iter().any(|sink| sink.external().is_some()) {
             state.born_ms = u64::try_from((options.now)().as_millis()).unwrap_or(u64::MAX);
         }
         let layout = &directory.layout;
         let sinks = OpenSinks::open(job, &state, layout, &mut *keep_trying)?;
-        let sources = OpenSources::resume(job, &state, &reading, layout)?;
-        drop(reading);
+        let sources = OpenSources::resume(job, &state, &snapshot, layout)?;
+        drop(snapshot);
         Ok(Self {
             job: job.clone(),
             options,
@@ -165,7 +165,7 @@ impl<'a> Session<'a> {
         let work = self.compare()?;
         if !Self::has_work(&work) {
             self.note_unchanged(&work)?;
-            return unchanged(self.state.epoch, &work.tables, &work.reading, clock);
+            return unchanged(self.state.epoch, &work.tables, &work.snapshot, clock);
         }
         let inputs = self.inputs(&work, barrier)?;
         let epoch = self.prepare(&work, &inputs)?;
@@ -186,7 +186,7 @@ impl<'a> Session<'a> {
             store: &self.store,
             job: &self.job,
             declared: self.options.declared.as_ref(),
-            reading: &work.reading,
+            snapshot: &work.snapshot,
             state: self.state.clone(),
             views: &work.views,
             standing: &work.standing,
@@ -259,10 +259,10 @@ impl<'a> Session<'a> {
     /// When the state cannot be written.
     pub fn close(mut self) -> Result<(), RunError> {
         if !self.sinks.is_empty() && self.state.published < self.state.epoch {
-            let writing = self.store.write()?;
+            let transaction = self.store.write()?;
             self.state.published = self.state.epoch;
-            writing.put(STATE, "", &self.state)?;
-            writing.commit()?;
+            transaction.put(STATE, "", &self.state)?;
+            transaction.commit()?;
         }
         Ok(())
     }
@@ -272,19 +272,19 @@ impl<'a> Session<'a> {
         if self.state.epoch > 0 {
             self.store.filled(&mut self.directory)?;
         }
-        let reading = Arc::new(self.store.read()?);
+        let snapshot = Arc::new(self.store.read()?);
         let copies = self.directory.layout.table_copies();
         let tables = PerTable::with_copies(&self.job, &copies, |_| Graph::Resumed);
-        let claims = self.claim(&reading, &tables)?;
-        let mut standing = self.look(&tables, &reading)?;
+        let claims = self.claim(&snapshot, &tables)?;
+        let mut standing = self.look(&tables, &snapshot)?;
         // Tables that are taken over from other owners were already reported.
         standing
             .notices
             .retain(|table, _| !claims.taken.contains(table));
         let (all, taken) = (self.rebuild, &claims.taken);
         let now = Some((self.options.now)());
-        let views = Views::compare(&self.job, &reading, &copies, all, taken, &standing, now)?;
-        let changes = self.compare_sources(&reading)?;
+        let views = Views::compare(&self.job, &snapshot, &copies, all, taken, &standing, now)?;
+        let changes = self.compare_sources(&snapshot)?;
         let tables = PerTable::with_copies(&self.job, &copies, |view| views.graph(view));
         announce(
             &views,
@@ -293,9 +293,9 @@ impl<'a> Session<'a> {
             self.rebuild,
             self.options.notice,
         );
-        announce_moves(&tables, &reading, self.options.notice)?;
+        announce_moves(&tables, &snapshot, self.options.notice)?;
         Ok(Work {
-            reading,
+            snapshot,
             views,
             changes,
             tables,
@@ -307,22 +307,26 @@ impl<'a> Session<'a> {
     fn look(
         &mut self,
         tables: &PerTable<Table>,
-        reading: &StateSnapshot,
+        snapshot: &StateSnapshot,
     ) -> Result<Standing, RunError> {
         let (now, layout) = ((self.options.now)(), &self.directory.layout);
         let is_due = |at: Duration| now.saturating_sub(at) >= LOOK_EVERY;
         if self.looked_at.is_some_and(|at| !is_due(at)) {
-            return Standing::of_places(tables, reading, layout);
+            return Standing::of_places(tables, snapshot, layout);
         }
         self.looked_at = Some(now);
-        Standing::of(tables, reading, layout)
+        Standing::of(tables, snapshot, layout)
     }
 
     /// Checks that the tables belong to this state.
-    fn claim(&self, reading: &StateSnapshot, tables: &PerTable<Table>) -> Result<Claims, RunError> {
+    fn claim(
+        &self,
+        snapshot: &StateSnapshot,
+        tables: &PerTable<Table>,
+    ) -> Result<Claims, RunError> {
         let state = OwnCommits {
             state: &self.state,
-            reading,
+            snapshot,
             rebuild: self.rebuild,
         };
         let claimant = Claimant {
@@ -342,7 +346,7 @@ impl<'a> Session<'a> {
     /// The changes of each source.
     fn compare_sources(
         &mut self,
-        reading: &StateSnapshot,
+        snapshot: &StateSnapshot,
     ) -> Result<Vec<Box<dyn SourceChanges>>, RunError> {
         let settle = self.options.settle;
         let settled = (self.options.now)().saturating_sub(settle).as_nanos();
@@ -355,7 +359,7 @@ impl<'a> Session<'a> {
             settled_ns,
             rehash: self.options.rehash,
         };
-        let changes = self.sources.changes(&self.state, reading, rules)?;
+        let changes = self.sources.changes(&self.state, snapshot, rules)?;
         for notice in changes.iter().flat_map(|changes| changes.notices()) {
             (self.options.notice)(&notice);
         }
@@ -403,21 +407,21 @@ impl<'a> Session<'a> {
         let upgrades = &work.views.upgrades;
         let restamped = &work.standing.restamped;
         let declared = self.options.declared.as_ref();
-        let is_known = commit::is_known(declared, &work.reading)?;
+        let is_known = commit::is_known(declared, &work.snapshot)?;
         if updates.is_empty() && upgrades.is_empty() && restamped.is_empty() && is_known {
             return Ok(());
         }
-        let writing = self.store.write()?;
+        let transaction = self.store.write()?;
         if let Some(declared) = declared {
-            writing.put(JOB, "", declared)?;
+            transaction.put(JOB, "", declared)?;
         }
-        upgrades.write(&writing)?;
-        work.standing.record(&writing)?;
+        upgrades.write(&transaction)?;
+        work.standing.record(&transaction)?;
         for source in updates {
             let update = &source.outcome.checkpoint;
-            writing.update_checkpoint(source.connector, &source.source, update)?;
+            transaction.update_checkpoint(source.connector, &source.source, update)?;
         }
-        Ok(writing.commit()?)
+        Ok(transaction.commit()?)
     }
 
     fn prepare(&self, work: &Work, inputs: &[SourceInputs]) -> Result<Epoch, RunError> {
@@ -440,7 +444,7 @@ impl<'a> Session<'a> {
             intakes,
             tables: work.tables.clone(),
             staging,
-            state: Some(Arc::clone(&work.reading)),
+            state: Some(Arc::clone(&work.snapshot)),
             counts: Arc::default(),
             progress: self.progress.clone(),
             faults: Faults::default(),
@@ -454,9 +458,9 @@ impl<'a> Session<'a> {
         work: &Work,
         transaction: &StateTransaction,
     ) -> Result<Computed, RunError> {
-        drop_parts(transaction, &work.views, &work.reading)?;
+        drop_parts(transaction, &work.views, &work.snapshot)?;
         let computed = compute(epoch, transaction, self.options.run.workers)?;
-        finalize(&self.job, &work.views, transaction, &work.reading)?;
+        finalize(&self.job, &work.views, transaction, &work.snapshot)?;
         Ok(computed)
     }
 
@@ -502,10 +506,10 @@ fn all_warnings(intakes: &[Arc<Intake>], sources: &[CommittedSource]) -> Vec<Str
 fn open_store(directory: &mut Directory, options: &MaintainOptions<'_>) -> Result<Store, RunError> {
     let opened: Result<Store, StoreError> = panic::guarded(|| {
         let store = Store::open(directory)?;
-        let reading = store.read()?;
-        reading.check_sizes()?;
+        let snapshot = store.read()?;
+        snapshot.check_sizes()?;
         if options.rebuild {
-            reading.check_records()?;
+            snapshot.check_records()?;
         }
         Ok(store)
     });
@@ -528,10 +532,10 @@ fn open_store(directory: &mut Directory, options: &MaintainOptions<'_>) -> Resul
 pub fn state_of(
     job: &Job,
     directory: &Directory,
-    reading: &StateSnapshot,
+    snapshot: &StateSnapshot,
 ) -> Result<StateRecord, RunError> {
     let name = job.short_name();
-    let state: Option<StateRecord> = reading.record(STATE, "")?;
+    let state: Option<StateRecord> = snapshot.record(STATE, "")?;
     // A state without a commit belongs to no job.
     match state.filter(|state| state.epoch > 0) {
         Some(state) if state.job == name => Ok(state),
@@ -553,15 +557,15 @@ pub fn state_of(
 
 /// Deletes the state of views that are rebuilt, and of those that are gone.
 fn drop_parts(
-    writing: &StateTransaction,
+    transaction: &StateTransaction,
     views: &Views,
-    reading: &StateSnapshot,
+    snapshot: &StateSnapshot,
 ) -> Result<(), RunError> {
-    let known: BTreeMap<String, ViewRecord> = reading.records(VIEWS, "")?;
+    let known: BTreeMap<String, ViewRecord> = snapshot.records(VIEWS, "")?;
     for (name, view) in &known {
         if views.is_rebuilt(name) || views.gone.views.contains_key(name) {
             for part in &view.parts {
-                writing.drop_part(part)?;
+                transaction.drop_part(part)?;
             }
         }
     }
@@ -569,7 +573,11 @@ fn drop_parts(
 }
 
 /// Runs the graphs of an epoch, and writes the updates of their state.
-fn compute(epoch: Epoch, writing: &StateTransaction, workers: usize) -> Result<Computed, RunError> {
+fn compute(
+    epoch: Epoch,
+    transaction: &StateTransaction,
+    workers: usize,
+) -> Result<Computed, RunError> {
     let (outlets, mut keepers) = keep::channels(workers.max(1));
     let outlets = Mutex::new(outlets);
     let epoch = Arc::new(epoch);
@@ -581,7 +589,7 @@ fn compute(epoch: Epoch, writing: &StateTransaction, workers: usize) -> Result<C
     let mut parts: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut failed = None;
     for _ in Graph::ALL {
-        match keepers.receive(writing) {
+        match keepers.receive(transaction) {
             Ok(Some(names)) => names
                 .into_iter()
                 .for_each(|part| parts.entry(part.view).or_default().push(part.name)),

@@ -79,10 +79,10 @@ impl Standing {
     /// When the state is damaged, or a file's metadata cannot be read.
     pub fn of(
         tables: &PerTable<Table>,
-        reading: &StateSnapshot,
+        snapshot: &StateSnapshot,
         layout: &StateLayout,
     ) -> Result<Self, RunError> {
-        Self::looked(tables, reading, layout, true)
+        Self::looked(tables, snapshot, layout, true)
     }
 
     /// Checks only the directories of tables, not their files.
@@ -91,15 +91,15 @@ impl Standing {
     /// When the state is damaged.
     pub fn of_places(
         tables: &PerTable<Table>,
-        reading: &StateSnapshot,
+        snapshot: &StateSnapshot,
         layout: &StateLayout,
     ) -> Result<Self, RunError> {
-        Self::looked(tables, reading, layout, false)
+        Self::looked(tables, snapshot, layout, false)
     }
 
     fn looked(
         tables: &PerTable<Table>,
-        reading: &StateSnapshot,
+        snapshot: &StateSnapshot,
         layout: &StateLayout,
         at_files: bool,
     ) -> Result<Self, RunError> {
@@ -110,13 +110,13 @@ impl Standing {
             if !is_own && !at_files {
                 continue;
             }
-            let record: Option<TableRecord> = reading.record(TABLES, name)?;
+            let record: Option<TableRecord> = snapshot.record(TABLES, name)?;
             let Some(record) = record else {
                 standing.lost.extend(is_own.then(|| name.to_owned()));
                 continue;
             };
             let partitions: BTreeMap<String, PublishedPartition> =
-                reading.records(PARTITIONS, &pair_key(name, ""))?;
+                snapshot.records(PARTITIONS, &pair_key(name, ""))?;
             let before = former(table, &record, &partitions, layout);
             if is_same_place(&before, &table.spec) {
                 if at_files {
@@ -148,10 +148,10 @@ impl Standing {
     ///
     /// # Errors
     /// When the store fails.
-    pub fn record(&self, writing: &StateTransaction) -> Result<(), StoreError> {
+    pub fn record(&self, transaction: &StateTransaction) -> Result<(), StoreError> {
         for (table, partitions) in &self.restamped {
             for (partition, content) in partitions {
-                writing.put(PARTITIONS, &pair_key(table, partition), content)?;
+                transaction.put(PARTITIONS, &pair_key(table, partition), content)?;
             }
         }
         Ok(())

@@ -72,21 +72,21 @@ impl Views {
     /// When a view cannot be rendered, or the state not be read.
     pub fn compare(
         job: &Job,
-        reading: &StateSnapshot,
+        snapshot: &StateSnapshot,
         copies: &Path,
         all: bool,
         taken: &BTreeSet<String>,
         standing: &Standing,
         now: Option<Duration>,
     ) -> Result<Self, RunError> {
-        let recorded = Recorded::read(reading)?;
+        let recorded = Recorded::read(snapshot)?;
         let views = published_views(job)?;
         let fingerprints = Fingerprints::of(job, &views, copies);
         let is_lost = |table: &str| taken.contains(table) || standing.lost.contains(table);
         let mut changed = recorded.changed(job, &fingerprints, all, &is_lost);
         let otherwise = recorded.changed(job, &fingerprints, all, &|_| false);
         let only_lost = changed.difference(&otherwise).cloned().collect();
-        let retentions = recorded.retentions(job, reading, &changed, now)?;
+        let retentions = recorded.retentions(job, snapshot, &changed, now)?;
         let reopened = retentions.iter().filter(|(_, found)| found.reopens);
         let reopened: BTreeSet<String> = reopened.map(|(view, _)| view.clone()).collect();
         changed.extend(reopened.iter().cloned());
@@ -157,14 +157,14 @@ impl Views {
 /// When the state cannot be read.
 pub fn reopened(
     job: &Job,
-    reading: &StateSnapshot,
+    snapshot: &StateSnapshot,
     now: Duration,
 ) -> Result<BTreeSet<String>, RunError> {
     if job.sinks.iter().all(|sink| sink.retain.is_none()) {
         return Ok(BTreeSet::new());
     }
     let retentions =
-        Recorded::read(reading)?.retentions(job, reading, &BTreeSet::new(), Some(now))?;
+        Recorded::read(snapshot)?.retentions(job, snapshot, &BTreeSet::new(), Some(now))?;
     let reopened = retentions.into_iter().filter(|(_, found)| found.reopens);
     Ok(reopened.map(|(view, _)| view).collect())
 }
@@ -224,10 +224,10 @@ struct Recorded {
 }
 
 impl Recorded {
-    fn read(reading: &StateSnapshot) -> Result<Self, RunError> {
+    fn read(snapshot: &StateSnapshot) -> Result<Self, RunError> {
         Ok(Self {
-            views: reading.records(VIEWS, "")?,
-            tables: reading.records(TABLES, "")?,
+            views: snapshot.records(VIEWS, "")?,
+            tables: snapshot.records(TABLES, "")?,
         })
     }
 
@@ -270,7 +270,7 @@ impl Recorded {
     fn retentions(
         &self,
         job: &Job,
-        reading: &StateSnapshot,
+        snapshot: &StateSnapshot,
         changed: &BTreeSet<String>,
         now: Option<Duration>,
     ) -> Result<BTreeMap<String, Retention>, RunError> {
@@ -280,7 +280,7 @@ impl Recorded {
             let record = record.filter(|_| !changed.contains(&sink.view));
             if let (Some(windows), Some(record)) = (ViewWindows::of(job, sink), record) {
                 let retention = match now {
-                    Some(now) => windows.retention(reading, record, now)?,
+                    Some(now) => windows.retention(snapshot, record, now)?,
                     None => windows.recorded(record),
                 };
                 found.insert(sink.view.clone(), retention);

@@ -20,8 +20,8 @@ use crate::state::{Damage, StateSnapshot, StateTransaction, StoreError, VIEWS, V
 pub fn finalize(
     job: &Job,
     views: &Views,
-    writing: &StateTransaction,
-    reading: &StateSnapshot,
+    transaction: &StateTransaction,
+    snapshot: &StateSnapshot,
 ) -> Result<(), RunError> {
     for sink in &job.sinks {
         let (Some(retain), Some(view)) = (&sink.retain, job.view(&sink.view)) else {
@@ -41,18 +41,18 @@ pub fn finalize(
                 kind,
             })
         })?;
-        let known: Option<ViewRecord> = reading.record(VIEWS, &sink.view)?;
+        let known: Option<ViewRecord> = snapshot.record(VIEWS, &sink.view)?;
         // Other operators of the view, below the aggregation, have other keys.
         let aggregation = format!("{}: aggregate: ", sink.view);
         let parts = known.map(|known| known.parts).unwrap_or_default();
         for name in parts.iter().filter(|name| name.starts_with(&aggregation)) {
-            if let Some(part) = reading.part(name)? {
+            if let Some(part) = snapshot.part(name)? {
                 // Pairs have the number of their call before the group.
                 let tagged = !name.ends_with(": groups");
                 let failed = |error: StateError| StoreError::damaged(Damage::Part(error.0));
                 let gone = bounds.keys(part.as_ref(), tagged).map_err(failed)?;
                 if !gone.is_empty() {
-                    writing.part(name, |part| {
+                    transaction.part(name, |part| {
                         gone.iter()
                             .try_for_each(|key| part.change(key, EntryUpdate::Remove))
                     })?;
