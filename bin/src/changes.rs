@@ -16,7 +16,7 @@ use tidewater_engine::sink::EncodeRows;
 use tidewater_engine::state::{EpochRecord, TableChangeRecord};
 use tidewater_engine::{Inspection, Job};
 
-use crate::args::{ChangesArgs, RowFormat};
+use crate::args::{ChangesArgs, OutputFormat};
 use crate::display::{align, count, rows, utc};
 use crate::failure::Failure;
 use crate::history::{in_words, known_table};
@@ -324,7 +324,7 @@ impl NetChanges {
 
 /// Prints rows in one of the output formats, up to a limit.
 struct Printer {
-    format: RowFormat,
+    format: OutputFormat,
     left: u64,
     cut: bool,
     schema: Option<SchemaRef>,
@@ -337,11 +337,11 @@ struct Printer {
 impl Printer {
     fn new(args: &ChangesArgs) -> Self {
         let format = if args.state.json {
-            RowFormat::Jsonl
+            OutputFormat::Jsonl
         } else {
             args.format
         };
-        let all = if format == RowFormat::Table {
+        let all = if format == OutputFormat::Table {
             TABLE_ROWS
         } else {
             u64::MAX
@@ -358,7 +358,7 @@ impl Printer {
 
     /// Prints a note that is not a row, where programs that read the rows do not see it.
     fn say(&mut self, text: &str) {
-        if self.format == RowFormat::Table {
+        if self.format == OutputFormat::Table {
             self.flush();
             let _ = output::print(&format!("{text}\n"));
         } else {
@@ -372,7 +372,7 @@ impl Printer {
             self.cut = true;
             return Err(Halt::Enough);
         }
-        if self.format == RowFormat::Table {
+        if self.format == OutputFormat::Table {
             self.say(title);
         }
         Ok(())
@@ -382,7 +382,7 @@ impl Printer {
         let rows_in = u64::try_from(batch.num_rows()).unwrap_or(u64::MAX);
         let taken = usize::try_from(self.left.min(rows_in)).unwrap_or(usize::MAX);
         let batch = batch.slice(0, taken);
-        if self.format == RowFormat::Table {
+        if self.format == OutputFormat::Table {
             self.push(&batch)?;
         } else {
             self.encode(&batch)?;
@@ -439,7 +439,7 @@ impl Printer {
             .fields()
             .iter()
             .find(|field| field.data_type().is_nested())
-            && self.format == RowFormat::Csv
+            && self.format == OutputFormat::Csv
         {
             return Err(Halt::from(Failure::failed(format!(
                 "CSV cannot hold the lists of column {}: give --format jsonl",
@@ -449,7 +449,7 @@ impl Printer {
         if self.encoder.is_none() {
             let out = Stdout(io::stdout());
             self.encoder = Some(match self.format {
-                RowFormat::Csv => Box::new(CsvEncoder::new(out, schema, b',', "")?),
+                OutputFormat::Csv => Box::new(CsvEncoder::new(out, schema, b',', "")?),
                 _ => Box::new(JsonLinesEncoder::new(out)),
             });
         }

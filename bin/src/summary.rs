@@ -8,7 +8,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use indicatif::{DecimalBytes, HumanCount};
 use serde_json::{Value, json};
 use tidewater_engine::state::DeliveryRecord;
-use tidewater_engine::{LATE_TABLE, Published, RunReport, TableReport};
+use tidewater_engine::{LATE_TABLE, Publication, RunReport, TableReport};
 
 use crate::display::count;
 use crate::style::Style;
@@ -99,7 +99,7 @@ pub fn to_text(summary: Summary<'_>, peak_memory: Option<u64>) -> anyhow::Result
         }
     }
     page += &tables(&report.tables).render(style, "");
-    let whole = |table: &&TableReport| table.published == Published::Whole;
+    let whole = |table: &&TableReport| table.published == Publication::Whole;
     for table in report.tables.iter().filter(whole) {
         page += &format!("\n{}", style.bold(&table.name));
         let shown = table.preview.num_rows() as u64;
@@ -134,7 +134,7 @@ pub fn to_text(summary: Summary<'_>, peak_memory: Option<u64>) -> anyhow::Result
 /// Whether any table changed.
 fn any_changed(report: &RunReport) -> bool {
     let mut tables = report.tables.iter();
-    tables.any(|table| table.published != Published::Unchanged)
+    tables.any(|table| table.published != Publication::Unchanged)
 }
 
 /// The number of deliveries of each kind in the epoch, and the names of the first ones.

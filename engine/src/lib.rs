@@ -24,9 +24,9 @@ pub mod state;
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use drive::{
     CRASH_POINTS, FILLED, FollowOptions, History, Inspection, KeptInputs, KeptSource,
-    MaintainOptions, NotOwned, Open, Owner, Pace, Progress, Published, Quarantine, QuarantinedRow,
-    Replay, ReplayOptions, Replayed, Resident, RunError, RunOptions, RunReport, StateSizes,
-    TableReport, Thresholds, UnmatchedPlaces, follow, maintain, run,
+    MaintainOptions, NotOwned, OpenRows, Owner, Pace, Progress, Publication, Quarantine,
+    QuarantinedRow, Replay, ReplayOptions, Replayed, Resident, RunError, RunOptions, RunReport,
+    StateSizes, TableReport, Thresholds, UnmatchedPlaces, follow, maintain, run,
 };
 pub use explain::Explain;
 pub use job::{Job, JobBuilder, LATE_TABLE};

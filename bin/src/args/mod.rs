@@ -19,7 +19,7 @@ pub use job::{CheckArgs, ExplainArgs, GraphFormat, JobArgs};
 pub use quarantine::{QuarantineArgs, QuarantineGroup};
 pub use replay::ReplayArgs;
 pub use run::{AllowArgs, FollowArgs, IntakeArgs, ProcessArgs, RunArgs};
-pub use state::{ChangesArgs, HistoryArgs, RowFormat, StateArgs, StatusArgs, VerifyArgs};
+pub use state::{ChangesArgs, HistoryArgs, OutputFormat, StateArgs, StatusArgs, VerifyArgs};
 
 /// A batch engine that never has to run the batch again.
 #[derive(Debug, Parser)]

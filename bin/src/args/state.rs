@@ -109,8 +109,8 @@ pub struct ChangesArgs {
     pub net: bool,
 
     /// How to print rows; --json is --format jsonl
-    #[arg(long, value_enum, default_value_t = RowFormat::Table)]
-    pub format: RowFormat,
+    #[arg(long, value_enum, default_value_t = OutputFormat::Table)]
+    pub format: OutputFormat,
 
     /// Rows to print at most [default: 50 as a table, otherwise all]
     #[arg(long, value_name = "N")]
@@ -119,7 +119,7 @@ pub struct ChangesArgs {
 
 /// Forms of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum RowFormat {
+pub enum OutputFormat {
     /// Aligned columns, for people
     Table,
     /// RFC 4180, with a header

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
-use tidewater_engine::file::sink::{Fault, FoundFile, PublishedTable, rejected_to_batch};
+use tidewater_engine::file::sink::{FileFault, FoundFile, PublishedTable, rejected_to_batch};
 use tidewater_engine::sink::{Encoding, TableSpec};
-use tidewater_engine::{Inspection, Job, LATE_TABLE, Open, UnmatchedPlaces};
+use tidewater_engine::{Inspection, Job, LATE_TABLE, OpenRows, UnmatchedPlaces};
 
 use crate::compare::{BucketSums, RowConversion, Side};
 use crate::datafusion_job::{DataFusionJob, failed};
@@ -37,7 +37,7 @@ struct VerifiedTable {
 /// The rows that a table should have.
 enum ExpectedRows {
     /// The rows of a view or source whose windows are open.
-    Relation(String, Open),
+    Relation(String, OpenRows),
     /// The rejected rows.
     Rejected,
     /// The stored inputs do not determine the rows, for this reason. Only the table's files are verified.
@@ -230,14 +230,14 @@ fn tables(
         let sink = job.sinks.iter().find(|sink| sink.name == spec.name);
         let open = match sink {
             Some(sink) => inspection.open_rows(job, &sink.view)?,
-            None => Open::All,
+            None => OpenRows::All,
         };
         let rows = match (sink, open) {
             (None, _) if *spec.name == *LATE_TABLE => ExpectedRows::Undetermined(
                 "it depends on the order in which rows arrived".to_owned(),
             ),
             (None, _) => ExpectedRows::Rejected,
-            (Some(_), Open::Unknown { of }) => ExpectedRows::Undetermined(format!(
+            (Some(_), OpenRows::Unknown { of }) => ExpectedRows::Undetermined(format!(
                 "it reads {of}, some of whose windows are closed"
             )),
             (Some(sink), open) => ExpectedRows::Relation(sink.view.clone(), open),
@@ -336,7 +336,9 @@ impl Verification<'_> {
         let files = published.files(&snapshot.inspection.partitions(name)?)?;
         let mut verdict = Verdict::new(Arc::clone(&table.spec), published.schema());
         verdict.faults = faults(&table.spec, &files);
-        verdict.has_foreign_files = files.iter().any(|file| file.fault == Some(Fault::Foreign));
+        verdict.has_foreign_files = files
+            .iter()
+            .any(|file| file.fault == Some(FileFault::Foreign));
         if let ExpectedRows::Undetermined(why) = &table.rows {
             verdict.unknown = Some(why.clone());
             let is_same = !snapshot.inspection.has_moved_on(name)?;
@@ -428,9 +430,9 @@ fn faults(spec: &TableSpec, files: &[FoundFile]) -> Vec<(PathBuf, String)> {
 fn readable(table: &VerifiedTable, files: Vec<FoundFile>) -> Vec<PathBuf> {
     let is_text = !matches!(table.spec.encoding, Encoding::Parquet { .. });
     let has_rows = |file: &FoundFile| match file.fault {
-        None | Some(Fault::Changed) => true,
-        Some(Fault::Missing) => false,
-        Some(Fault::Foreign) => {
+        None | Some(FileFault::Changed) => true,
+        Some(FileFault::Missing) => false,
+        Some(FileFault::Foreign) => {
             !is_text
                 && file
                     .path

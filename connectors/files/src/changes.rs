@@ -12,8 +12,8 @@ use tidewater_contract::error::SourceError;
 use tidewater_contract::source::{Reader, SourceSpec};
 use tidewater_formats::options::{Gate, OnBadFile, OnChange};
 
+use super::content_store::ContentStore;
 use super::delivery::{Content, Delivery, KeptPart};
-use super::depot::Depot;
 use super::glob::is_glob;
 use super::intake::{FileIntake, Incoming, NewlySetAside};
 use super::list::ListedFile;
@@ -28,7 +28,7 @@ use super::withdrawn;
 pub(super) struct FileChanges {
     source: FileSource,
     spec: Arc<SourceSpec>,
-    depot: Arc<Depot>,
+    store: Arc<ContentStore>,
     /// The positions at the last commit.
     known: Vec<Position>,
     /// Deliveries to insert.
@@ -61,7 +61,7 @@ impl FileChanges {
     pub(super) fn compare(
         source: &FileSource,
         spec: &Arc<SourceSpec>,
-        depot: &Arc<Depot>,
+        store: &Arc<ContentStore>,
         checkpoint: &Checkpoint,
         rules: ChangeRules,
     ) -> Result<Self, SourceError> {
@@ -75,7 +75,7 @@ impl FileChanges {
         let mut found = Self {
             source: source.clone(),
             spec: Arc::clone(spec),
-            depot: Arc::clone(depot),
+            store: Arc::clone(store),
             known: known.clone(),
             added: Vec::new(),
             kinds: Vec::new(),
@@ -395,7 +395,7 @@ impl SourceChanges for FileChanges {
         if incoming.is_empty() {
             return Ok(None);
         }
-        let intake = FileIntake::open(&self.source, &self.spec, incoming, Some(&self.depot))?;
+        let intake = FileIntake::open(&self.source, &self.spec, incoming, Some(&self.store))?;
         let intake = Arc::new(intake);
         let remembered = match part {
             InputPart::Inserted => Some(&self.inserted),
@@ -410,7 +410,7 @@ impl SourceChanges for FileChanges {
     }
 
     fn look_again(&self, spec: &Arc<SourceSpec>) -> Vec<Arc<dyn Reader>> {
-        let once_more = |incoming: &[Incoming], depot| {
+        let once_more = |incoming: &[Incoming], store| {
             let accepted = incoming.iter().map(|one| Incoming {
                 judgement: match &one.judgement {
                     Judgement::Judged { .. } => Judgement::Accepted,
@@ -418,12 +418,12 @@ impl SourceChanges for FileChanges {
                 },
                 ..one.clone()
             });
-            let intake = FileIntake::open(&self.source, spec, accepted.collect(), depot).ok()?;
+            let intake = FileIntake::open(&self.source, spec, accepted.collect(), store).ok()?;
             Some(Arc::new(intake) as Arc<dyn Reader>)
         };
         let readers = [
             once_more(&self.added, None),
-            once_more(&self.rest, Some(&self.depot)),
+            once_more(&self.rest, Some(&self.store)),
         ];
         readers.into_iter().flatten().collect()
     }
@@ -490,7 +490,7 @@ impl SourceChanges for FileChanges {
     }
 
     fn sync(&self, outcome: &SourceOutcome) -> Result<(), SourceError> {
-        self.depot.sync(outcome.unsynced.iter().map(String::as_str))
+        self.store.sync(outcome.unsynced.iter().map(String::as_str))
     }
 }
 

@@ -145,7 +145,7 @@ fn walk(
     from: &Path,
     components: &[PathComponent],
 ) -> Result<BTreeMap<PathBuf, FileStamp>, SourceError> {
-    let mut walk = Walk {
+    let mut walk = GlobWalk {
         storage,
         files: BTreeMap::new(),
         above: Vec::new(),
@@ -154,14 +154,14 @@ fn walk(
     Ok(walk.files)
 }
 
-struct Walk<'a> {
+struct GlobWalk<'a> {
     storage: &'a dyn Storage,
     files: BTreeMap<PathBuf, FileStamp>,
     /// The directories that `**` has entered, outermost first.
     above: Vec<String>,
 }
 
-impl Walk<'_> {
+impl GlobWalk<'_> {
     /// Continues at a path. Its kind is known if it comes from a listing.
     fn descend(
         &mut self,

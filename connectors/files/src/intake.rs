@@ -21,8 +21,8 @@ use tidewater_formats::options::{Gate, OnError};
 use tidewater_formats::row_format::RowFormat;
 
 use self::correction::{CorrectedDelivery, Correction};
+use super::content_store::ContentStore;
 use super::delivery::{Delivery, KeptPart};
-use super::depot::Depot;
 use super::list::{self, ListedFile};
 use super::open;
 use super::place::FilePlace;
@@ -91,7 +91,7 @@ pub(super) struct FileIntake {
     /// The spec for readers: rows have ordinals if they need their places.
     read_spec: SourceSpec,
     incoming: Vec<Incoming>,
-    depot: Option<Arc<Depot>>,
+    store: Option<Arc<ContentStore>>,
     /// The counts of each delivery.
     tallies: Vec<Arc<DeliveryTally>>,
     progress: Mutex<IntakeProgress>,
@@ -127,7 +127,7 @@ struct IntakeOutcome {
 }
 
 impl FileIntake {
-    /// Opens deliveries. The content of files is stored in `depot` while they are read.
+    /// Opens deliveries. The content of files is stored in `store` while they are read.
     ///
     /// # Errors
     /// When options are invalid, or files are not of the source's format.
@@ -135,7 +135,7 @@ impl FileIntake {
         source: &FileSource,
         spec: &Arc<SourceSpec>,
         incoming: Vec<Incoming>,
-        depot: Option<&Arc<Depot>>,
+        store: Option<&Arc<ContentStore>>,
     ) -> Result<Self, SourceError> {
         let is_known = |at: &usize| {
             let one = incoming.get(*at);
@@ -152,7 +152,7 @@ impl FileIntake {
             },
             tallies: incoming.iter().map(|_| Arc::default()).collect(),
             incoming,
-            depot: depot.cloned(),
+            store: store.cloned(),
             progress: Mutex::new(IntakeProgress {
                 readers: Vec::new(),
                 known,
@@ -197,7 +197,7 @@ impl FileIntake {
         });
         let contents = deliveries.iter().filter_map(|&at| self.incoming.get(at));
         let contents = contents.map(|incoming| incoming.delivery.clone()).collect();
-        let reader = open(&self.source, &self.read_spec, contents, self.depot.as_ref())?;
+        let reader = open(&self.source, &self.read_spec, contents, self.store.as_ref())?;
         Ok(OpenReader { reader, deliveries })
     }
 
@@ -389,7 +389,7 @@ impl Reader for FileIntake {
                 continue;
             };
             let name = &incoming.delivery.name;
-            warnings.push(if self.depot.is_none() {
+            warnings.push(if self.store.is_none() {
                 format!(
                     "{name} was written to while it was read: its rows may be neither those of the old nor of the new content; \
                      run again when it is complete"

@@ -12,24 +12,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use blake3::Hasher;
 
+use super::content_store::{ContentStore, Unnamed};
 use super::delivery::KeptPart;
-use super::depot::{Depot, Unnamed};
 use tidewater_contract::error::SourceError;
 
 /// A delivery whose content is being stored.
 pub(super) struct Keeping {
     name: Arc<str>,
-    depot: Arc<Depot>,
+    store: Arc<ContentStore>,
     state: Mutex<KeepingState>,
 }
 
 /// Exactly one of the two is set.
 struct KeepingState {
-    writing: Option<Box<Writing>>,
+    writing: Option<Box<ContentWriter>>,
     outcome: Option<Result<Kept, SourceError>>,
 }
 
-struct Writing {
+struct ContentWriter {
     file: Unnamed,
     /// The hash of the text.
     text: Hasher,
@@ -60,12 +60,12 @@ pub(super) struct Kept {
 impl Keeping {
     /// Begins to store the text of `name`. `before` is the hash of the old part, if there is one.
     pub(super) fn begin(
-        depot: &Arc<Depot>,
+        store: &Arc<ContentStore>,
         name: &Arc<str>,
         before: Option<Hasher>,
     ) -> Result<Self, SourceError> {
-        let writing = Writing {
-            file: depot.begin()?,
+        let writing = ContentWriter {
+            file: store.begin()?,
             text: Hasher::new(),
             whole: before,
             bytes: 0,
@@ -75,7 +75,7 @@ impl Keeping {
         };
         Ok(Self {
             name: Arc::clone(name),
-            depot: Arc::clone(depot),
+            store: Arc::clone(store),
             state: Mutex::new(KeepingState {
                 writing: Some(Box::new(writing)),
                 outcome: None,
@@ -85,7 +85,7 @@ impl Keeping {
 
     /// Stores the block with index `place`, from 0.
     pub(super) fn keep(&self, place: u64, text: Vec<u8>) -> Result<(), SourceError> {
-        let frames = self.depot.frames(&text);
+        let frames = self.store.frames(&text);
         let frames =
             frames.map_err(|error| SourceError::io("compress", Path::new(&*self.name), error))?;
         self.step(|writing| {
@@ -111,7 +111,7 @@ impl Keeping {
     /// Writes the frames whose turn it is, and ends after the last.
     fn step(
         &self,
-        write: impl FnOnce(&mut Writing) -> Result<(), SourceError>,
+        write: impl FnOnce(&mut ContentWriter) -> Result<(), SourceError>,
     ) -> Result<(), SourceError> {
         let mut state = self.lock();
         let outcome = match (state.writing.take(), &state.outcome) {
@@ -136,7 +136,7 @@ impl Keeping {
     }
 }
 
-impl Writing {
+impl ContentWriter {
     fn write_what_follows(&mut self) -> Result<(), SourceError> {
         while let Some(block) = self.waiting.remove(&self.next) {
             self.text.update(&block.text);

@@ -1,6 +1,6 @@
 //! Files as sources: they are listed, handed out in pieces and decoded.
 //!
-//! Files are in a [`Storage`](storage::Storage). The content that a source reads is stored in a [`Depot`] and
+//! Files are in a [`Storage`](storage::Storage). The content that a source reads is stored in a [`ContentStore`] and
 //! recorded as a [`Position`]. The next run [compares](compare) the current files with these positions.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
@@ -15,8 +15,8 @@ use tidewater_formats::row_format::{FileLayout, RowFormat};
 use self::path_columns::{PathColumnsReader, PathDecoder};
 
 mod changes;
+mod content_store;
 mod delivery;
-mod depot;
 mod glob;
 mod intake;
 mod keep;
@@ -36,10 +36,10 @@ mod twins;
 mod verdict;
 mod withdrawn;
 
-pub use delivery::{Content, Delivery, KeptPart};
-pub use depot::Depot;
+pub use content_store::ContentStore;
 #[cfg(fuzzing)]
-pub use depot::fuzz;
+pub use content_store::fuzz;
+pub use delivery::{Content, Delivery, KeptPart};
 pub use list::{ListedFile, Subdirectories, list, list_or_empty};
 pub use path_columns::{PathColumns, PathPart};
 pub use position::{Change, CompareRules, Position, compare};
@@ -90,16 +90,16 @@ pub fn open(
     source: &FileSource,
     spec: &SourceSpec,
     deliveries: Vec<Delivery>,
-    depot: Option<&Arc<Depot>>,
+    store: Option<&Arc<ContentStore>>,
 ) -> Result<Arc<dyn FileReader>, SourceError> {
     let columns = source.path_columns();
     if columns.is_empty() {
-        return open_files(source, spec, deliveries, depot);
+        return open_files(source, spec, deliveries, store);
     }
     let decoder = PathDecoder::new(spec, columns)?;
     let paths = deliveries.iter().map(|delivery| Arc::clone(&delivery.name));
     let paths = paths.collect();
-    let files = open_files(source, &columns.of_files(spec), deliveries, depot)?;
+    let files = open_files(source, &columns.of_files(spec), deliveries, store)?;
     Ok(Arc::new(PathColumnsReader::new(files, decoder, paths)))
 }
 
@@ -108,12 +108,12 @@ fn open_files(
     source: &FileSource,
     spec: &SourceSpec,
     deliveries: Vec<Delivery>,
-    depot: Option<&Arc<Depot>>,
+    store: Option<&Arc<ContentStore>>,
 ) -> Result<Arc<dyn FileReader>, SourceError> {
     let row_format = RowFormat::of(spec.format);
     let names = deliveries.iter().map(|delivery| &delivery.name);
     list::of_format(row_format, names)?;
-    let (storage, depot) = (Arc::clone(source.storage()), depot.cloned());
+    let (storage, store) = (Arc::clone(source.storage()), store.cloned());
     let options = (row_format.options)(&spec.options)?;
     match row_format.files {
         FileLayout::Text(format) => {
@@ -122,11 +122,11 @@ fn open_files(
                 on_change: options.on_change,
             };
             let format = format(spec)?;
-            let reader = text::TextReader::new(spec, deliveries, storage, depot, rules, format)?;
+            let reader = text::TextReader::new(spec, deliveries, storage, store, rules, format)?;
             Ok(Arc::new(reader))
         }
         FileLayout::Parquet => {
-            let reader = parquet::ParquetReader::open(spec, deliveries, storage, depot)?;
+            let reader = parquet::ParquetReader::open(spec, deliveries, storage, store)?;
             Ok(Arc::new(reader))
         }
     }

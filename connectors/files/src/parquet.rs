@@ -14,8 +14,8 @@ use tidewater_contract::error::SourceError;
 use tidewater_contract::source::SourceSpec;
 use tidewater_formats::parquet::{ParquetFile, ParquetInput, ReadPlan, RowGroupPiece};
 
+use super::content_store::{ContentStore, given};
 use super::delivery::{Content, Delivery, KeptPart};
-use super::depot::{Depot, given};
 use super::latch::Latch;
 use super::reader::{FilePiece, FileReader, ReadDelivery};
 use super::storage::{EntryKind, FileStamp, ParquetBytes, Storage, StoredFile};
@@ -68,7 +68,7 @@ impl ParquetInput for OpenParquet {
 pub struct ParquetReader {
     plan: ReadPlan,
     storage: Arc<dyn Storage>,
-    depot: Option<Arc<Depot>>,
+    store: Option<Arc<ContentStore>>,
     bytes_total: u64,
     state: Latch<ParquetReaderState>,
 }
@@ -110,12 +110,12 @@ impl ParquetReader {
         spec: &SourceSpec,
         deliveries: Vec<Delivery>,
         storage: Arc<dyn Storage>,
-        depot: Option<Arc<Depot>>,
+        store: Option<Arc<ContentStore>>,
     ) -> Result<Self, SourceError> {
         Ok(Self {
             plan: ReadPlan::new(spec)?,
             storage,
-            depot,
+            store,
             bytes_total: deliveries.iter().map(|delivery| delivery.bytes).sum(),
             state: Latch::new(ParquetReaderState {
                 waiting: deliveries.into_iter().enumerate(),
@@ -162,9 +162,9 @@ impl ParquetReader {
         delivery: Delivery,
     ) -> Result<(ParquetFile<OpenParquet>, Option<FileRead>), SourceError> {
         let Delivery { name, from, bytes } = delivery;
-        let (input, read) = match (from, &self.depot) {
-            (Content::File(path), Some(depot)) => {
-                let kept = depot.copy(&*self.storage, &path)?;
+        let (input, read) = match (from, &self.store) {
+            (Content::File(path), Some(store)) => {
+                let kept = store.copy(&*self.storage, &path)?;
                 let read = FileRead::Copied(ReadDelivery {
                     delivery: index,
                     bytes: kept.part.bytes,
@@ -185,8 +185,8 @@ impl ParquetReader {
                 };
                 (input, Some(read))
             }
-            (Content::Kept(parts), depot) => {
-                let file = kept_file(depot.as_ref(), &name, &parts)?;
+            (Content::Kept(parts), store) => {
+                let file = kept_file(store.as_ref(), &name, &parts)?;
                 (OpenParquet::new(&name, file, true)?, None)
             }
             (Content::Tail { .. } | Content::KeptStored(_), _) => {
@@ -203,13 +203,13 @@ impl ParquetReader {
 
 /// A file that was stored as it was.
 fn kept_file(
-    depot: Option<&Arc<Depot>>,
+    store: Option<&Arc<ContentStore>>,
     name: &Arc<str>,
     parts: &[KeptPart],
 ) -> Result<Arc<dyn StoredFile>, SourceError> {
-    let depot = given(depot, name)?;
+    let store = given(store, name)?;
     match parts {
-        [part] => depot.whole(name, part),
+        [part] => store.whole(name, part),
         _ => Err(SourceError::file(
             name,
             format!("a Parquet file is kept in one part, not in {}", parts.len()),

@@ -23,7 +23,7 @@ use tidewater_contract::status::{
 use tidewater_formats::options::Gate;
 
 use super::changes::{FileChanges, judged, kept};
-use super::depot::Depot;
+use super::content_store::ContentStore;
 use super::intake::{FileIntake, Incoming};
 use super::list::{ListedFile, Subdirectories, list, list_or_empty};
 use super::location::local_path;
@@ -82,7 +82,7 @@ impl FileSource {
             let parts = parts.into_iter().flat_map(|position| position.parts);
             used.extend(parts.map(|part| part.hash));
         }
-        Depot::open(directory)?.remove_unreferenced(&used)?;
+        ContentStore::open(directory)?.remove_unreferenced(&used)?;
         Ok(())
     }
 
@@ -252,11 +252,11 @@ impl Source for FileSource {
         let directory = state.directory;
         fs::metadata(directory)
             .map_err(|error| SourceError::io("open the stored inputs", directory, error))?;
-        let depot = Arc::new(Depot::open(directory)?);
+        let store = Arc::new(ContentStore::open(directory)?);
         let positions: Vec<Position> = state.checkpoint.values()?;
         let incoming = positions.iter().map(kept).collect();
         let spec = Arc::new(spec.clone());
-        let intake = FileIntake::open(self, &spec, incoming, Some(&depot))?;
+        let intake = FileIntake::open(self, &spec, incoming, Some(&store))?;
         Ok(Arc::new(intake))
     }
 
@@ -268,7 +268,7 @@ impl Source for FileSource {
         Ok(Box::new(FileSession {
             source: self.clone(),
             spec: Arc::clone(spec),
-            depot: Arc::new(Depot::open(state.directory)?),
+            store: Arc::new(ContentStore::open(state.directory)?),
         }))
     }
 
@@ -315,7 +315,7 @@ fn delivery_status(position: Position) -> DeliveryStatus {
 struct FileSession {
     source: FileSource,
     spec: Arc<SourceSpec>,
-    depot: Arc<Depot>,
+    store: Arc<ContentStore>,
 }
 
 impl SourceSession for FileSession {
@@ -324,8 +324,8 @@ impl SourceSession for FileSession {
         checkpoint: &Checkpoint,
         rules: ChangeRules,
     ) -> Result<Box<dyn SourceChanges>, SourceError> {
-        let (source, depot) = (&self.source, &self.depot);
-        let changes = FileChanges::compare(source, &self.spec, depot, checkpoint, rules)?;
+        let (source, store) = (&self.source, &self.store);
+        let changes = FileChanges::compare(source, &self.spec, store, checkpoint, rules)?;
         Ok(Box::new(changes))
     }
 }

@@ -20,14 +20,14 @@ pub(super) struct Stored {
     at: u64,
     /// The decompressor; `None` for a file that is not compressed.
     decoder: Option<Box<dyn Read + Send>>,
-    tally: Arc<Mutex<Tally>>,
+    tally: Arc<Mutex<ReadTally>>,
     /// Whether bytes after the compressed content were ignored.
     has_trailing: Arc<AtomicBool>,
 }
 
 /// The bytes read from a file so far, with read-ahead.
 #[derive(Debug, Default)]
-struct Tally {
+struct ReadTally {
     bytes: u64,
     /// The hash of a compressed file, if requested.
     hash: Option<Hasher>,
@@ -46,7 +46,7 @@ impl Stored {
         let mut head = Vec::new();
         file.read_range(0, HEAD_BYTES, &mut head)?;
         let codec = compression.resolve(name, &head)?;
-        let tally = Arc::new(Mutex::new(Tally {
+        let tally = Arc::new(Mutex::new(ReadTally {
             bytes: 0,
             hash: (hash && codec.is_some()).then(Hasher::new),
         }));
@@ -145,7 +145,7 @@ impl Stored {
         self.is_compressed() && error.raw_os_error().is_none()
     }
 
-    fn tally(&self) -> MutexGuard<'_, Tally> {
+    fn tally(&self) -> MutexGuard<'_, ReadTally> {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -154,7 +154,7 @@ impl Stored {
 #[derive(Debug)]
 struct CountedFile {
     file: Arc<dyn StoredFile>,
-    tally: Arc<Mutex<Tally>>,
+    tally: Arc<Mutex<ReadTally>>,
 }
 
 impl StoredFile for CountedFile {

@@ -18,8 +18,8 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
 use self::input::Input;
+use super::content_store::ContentStore;
 use super::delivery::{Content, Delivery};
-use super::depot::Depot;
 use super::keep::Keeping;
 use super::latch::Latch;
 use super::reader::{FilePiece, FileReader, ReadDelivery};
@@ -72,7 +72,7 @@ pub(super) struct TextReader<F> {
     places: bool,
     deliveries: Vec<Delivery>,
     storage: Arc<dyn Storage>,
-    depot: Option<Arc<Depot>>,
+    store: Option<Arc<ContentStore>>,
     rules: Rules,
     limits: Limits,
     state: Latch<TextReaderState>,
@@ -98,7 +98,7 @@ impl<F: TextFormat> TextReader<F> {
         spec: &SourceSpec,
         deliveries: Vec<Delivery>,
         storage: Arc<dyn Storage>,
-        depot: Option<Arc<Depot>>,
+        store: Option<Arc<ContentStore>>,
         rules: Rules,
         format: F,
     ) -> Result<Self, SourceError> {
@@ -118,7 +118,7 @@ impl<F: TextFormat> TextReader<F> {
             places: Gate::parse(&spec.options)?.on_error == OnError::Quarantine,
             deliveries,
             storage,
-            depot,
+            store,
             rules,
             limits: Limits::default(),
             state: Latch::default(),
@@ -156,7 +156,7 @@ impl<F: TextFormat> TextReader<F> {
         warnings: &mut Vec<String>,
     ) -> Result<OpenFile, SourceError> {
         let name = &delivery.name;
-        let mut input = Input::open(delivery, self.rules, &*self.storage, self.depot.as_ref())?;
+        let mut input = Input::open(delivery, self.rules, &*self.storage, self.store.as_ref())?;
         let whole_rows_only = self.rules.on_change == OnChange::Append && input.is_stored();
         let (mut head, ready) = self.head(&mut input)?;
         // The head of an unfinished file has no information yet.

@@ -4,7 +4,7 @@ use tidewater_formats::json_lines::records::members;
 
 /// A change in a database, with the rows as text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Change<'a> {
+pub(super) enum DebeziumChange<'a> {
     /// `c` and `r`: a row was inserted, or existed when the snapshot was taken.
     Insert { after: &'a [u8] },
     /// `u`: a row was updated.
@@ -26,7 +26,7 @@ const NO_AFTER: &str = "the row after the change is missing; the message is not 
 ///
 /// # Errors
 /// The field at fault, if there is one, and the reason.
-pub(super) fn change(payload: &[u8]) -> Result<Change<'_>, (Option<String>, String)> {
+pub(super) fn change(payload: &[u8]) -> Result<DebeziumChange<'_>, (Option<String>, String)> {
     let [op, before, after] = members(payload, "payload", ["op", "before", "after"])?;
     let fault = |field: &str, reason: String| (Some(field.to_owned()), reason);
     let before = before.map(str::as_bytes);
@@ -35,12 +35,12 @@ pub(super) fn change(payload: &[u8]) -> Result<Change<'_>, (Option<String>, Stri
         Ok(after.as_bytes())
     };
     match op {
-        Some("\"c\"" | "\"r\"") => Ok(Change::Insert { after: after()? }),
-        Some("\"u\"") => Ok(Change::Update {
+        Some("\"c\"" | "\"r\"") => Ok(DebeziumChange::Insert { after: after()? }),
+        Some("\"u\"") => Ok(DebeziumChange::Update {
             before,
             after: after()?,
         }),
-        Some("\"d\"") => Ok(Change::Delete { before }),
+        Some("\"d\"") => Ok(DebeziumChange::Delete { before }),
         Some("\"t\"") => Err(fault(
             "op",
             "the table was emptied (op 't'), and the message does not say of which rows; delete rows instead of \

@@ -28,7 +28,7 @@ use arrow::error::ArrowError;
 
 use self::keys::Keys;
 use self::metadata::metadata;
-use self::parts::{Part, Parts};
+use self::parts::{MessageTexts, Parts};
 use super::options::Envelope;
 use super::{KafkaSource, Location, Messages, Metadata};
 use tidewater_contract::error::SourceError;
@@ -45,7 +45,7 @@ pub struct MessageDecoder {
     /// The schema of decoded batches.
     schema: SchemaRef,
     /// The projected columns, in their order.
-    columns: Vec<Column>,
+    columns: Vec<DecodedColumn>,
     payload: Box<dyn DecodeRecords>,
     /// Decoders of keys, for a source with a primary key.
     keys: Option<Keys>,
@@ -56,15 +56,15 @@ pub struct MessageDecoder {
 }
 
 /// A projected column.
-struct Column {
+struct DecodedColumn {
     field: FieldRef,
-    from: From,
+    origin: ColumnOrigin,
     /// Whether the column belongs to the primary key.
     is_key: bool,
 }
 
 /// Where a column comes from.
-enum From {
+enum ColumnOrigin {
     /// The payload: the column's index in it and, for a column of the primary key, its index among the key's columns.
     Payload { at: usize, in_key: Option<usize> },
     /// The message itself.
@@ -72,7 +72,7 @@ enum From {
 }
 
 /// Rows under construction, each with the index of its message.
-struct Rows {
+struct RowsBuilder {
     columns: Vec<ArrayRef>,
     messages: Vec<usize>,
 }
@@ -185,15 +185,15 @@ impl MessageDecoder {
     fn rows(
         &self,
         messages: &Messages,
-        part: &Part<'_>,
+        part: &MessageTexts<'_>,
         refused: &mut Vec<Refused>,
-    ) -> Result<Rows, ArrowError> {
+    ) -> Result<RowsBuilder, ArrowError> {
         let (payload, of) = part.decode(self.payload.as_ref(), refused);
-        let columns = self.columns.iter().map(|column| match &column.from {
-            From::Payload { at, .. } => Ok(Arc::clone(payload.column(*at))),
-            From::Message(from) => metadata(column, from, self, messages, &of, refused),
+        let columns = self.columns.iter().map(|column| match &column.origin {
+            ColumnOrigin::Payload { at, .. } => Ok(Arc::clone(payload.column(*at))),
+            ColumnOrigin::Message(from) => metadata(column, from, self, messages, &of, refused),
         });
-        Ok(Rows {
+        Ok(RowsBuilder {
             columns: columns.collect::<Result<_, _>>()?,
             messages: of,
         })
@@ -204,9 +204,9 @@ impl MessageDecoder {
         &self,
         messages: &Messages,
         keys: &Keys,
-        rows: &Rows,
+        rows: &RowsBuilder,
         parts: &mut Parts<'_>,
-    ) -> Result<Vec<Rows>, ArrowError> {
+    ) -> Result<Vec<RowsBuilder>, ArrowError> {
         let refused = &mut parts.refused;
         let mut deleted = Vec::new();
         for (part, decoder) in [
@@ -230,17 +230,17 @@ impl MessageDecoder {
         key: &RecordBatch,
         of: Vec<usize>,
         refused: &mut Vec<Refused>,
-    ) -> Result<Rows, ArrowError> {
-        let columns = self.columns.iter().map(|column| match &column.from {
-            From::Payload {
+    ) -> Result<RowsBuilder, ArrowError> {
+        let columns = self.columns.iter().map(|column| match &column.origin {
+            ColumnOrigin::Payload {
                 in_key: Some(at), ..
             } => Ok(Arc::clone(key.column(*at))),
-            From::Message(from) if column.is_key => {
+            ColumnOrigin::Message(from) if column.is_key => {
                 metadata(column, from, self, messages, &of, refused)
             }
             _ => Ok(new_null_array(column.field.data_type(), of.len())),
         });
-        Ok(Rows {
+        Ok(RowsBuilder {
             columns: columns.collect::<Result<_, _>>()?,
             messages: of,
         })
@@ -258,7 +258,7 @@ impl MessageDecoder {
     fn batch(
         &self,
         messages: &Messages,
-        mut rows: Rows,
+        mut rows: RowsBuilder,
         is_gone: bool,
     ) -> Result<RecordBatch, ArrowError> {
         let count = rows.messages.len();
@@ -313,7 +313,7 @@ impl MessageDecoder {
 }
 
 /// The projected columns, and where they come from.
-fn columns(spec: &SourceSpec, kafka: &KafkaSource) -> Vec<Column> {
+fn columns(spec: &SourceSpec, kafka: &KafkaSource) -> Vec<DecodedColumn> {
     let fields = spec.schema.fields();
     let from_message = |index: &usize| {
         let field = fields.get(*index)?;
@@ -323,23 +323,23 @@ fn columns(spec: &SourceSpec, kafka: &KafkaSource) -> Vec<Column> {
     let mut in_key = 0..;
     let projected = spec.projection.iter().filter_map(|index| {
         let is_key = kafka.key.contains(index);
-        let from = match from_message(index) {
-            Some(metadata) => From::Message(metadata.clone()),
-            None => From::Payload {
+        let origin = match from_message(index) {
+            Some(metadata) => ColumnOrigin::Message(metadata.clone()),
+            None => ColumnOrigin::Payload {
                 at: in_payload.next()?,
                 in_key: if is_key { in_key.next() } else { None },
             },
         };
-        Some(Column {
+        Some(DecodedColumn {
             field: Arc::clone(fields.get(*index)?),
-            from,
+            origin,
             is_key,
         })
     });
     projected.collect()
 }
 
-impl Rows {
+impl RowsBuilder {
     /// The rows for which `keep` is true.
     fn retain(self, keep: Vec<bool>) -> Result<Self, ArrowError> {
         let mut kept = keep.iter();

@@ -25,7 +25,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use self::frame::Encoder;
+use self::frame::FrameEncoder;
 use super::{Messages, Segment};
 use tidewater_contract::disk::{self, DiskFile};
 use tidewater_contract::error::SourceError;
@@ -41,12 +41,12 @@ const EXTENSION: &str = "log";
 pub struct MessageLog {
     directory: PathBuf,
     segment_bytes: u64,
-    state: Mutex<State>,
+    state: Mutex<LogState>,
     /// Idle encoders.
-    encoders: Mutex<Vec<Encoder>>,
+    encoders: Mutex<Vec<FrameEncoder>>,
 }
 
-struct State {
+struct LogState {
     /// Segments, oldest first. Frames are appended to the last one, or to a new one after it.
     segments: Vec<Segment>,
     /// The last segment's file, once something was written to it.
@@ -82,7 +82,7 @@ impl MessageLog {
             sync(parent.unwrap_or(Path::new(".")))?;
         }
         Ok(Self {
-            state: Mutex::new(State::as_committed(directory, segments)?),
+            state: Mutex::new(LogState::as_committed(directory, segments)?),
             directory: directory.to_owned(),
             segment_bytes,
             encoders: Mutex::default(),
@@ -100,7 +100,9 @@ impl MessageLog {
         let encoders = || self.encoders.lock().unwrap_or_else(PoisonError::into_inner);
         let waiting = encoders().pop();
         let refused = |error| SourceError::io("compress messages for", &self.directory, error);
-        let mut encoder = waiting.map_or_else(Encoder::new, Ok).map_err(refused)?;
+        let mut encoder = waiting
+            .map_or_else(FrameEncoder::new, Ok)
+            .map_err(refused)?;
         let frame = encoder.frame(messages).map_err(refused)?;
         let appended = self.lock().append(self, frame);
         encoders().push(encoder);
@@ -113,7 +115,7 @@ impl MessageLog {
     /// When the system refuses. A commit must not refer to anything appended since the last call then.
     pub fn sync(&self) -> Result<Vec<Segment>, SourceError> {
         let mut state = self.lock();
-        let State {
+        let LogState {
             open,
             full,
             is_written,
@@ -139,16 +141,16 @@ impl MessageLog {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn rewind(&self, segments: &[Segment]) -> Result<(), SourceError> {
-        *self.lock() = State::as_committed(&self.directory, segments)?;
+        *self.lock() = LogState::as_committed(&self.directory, segments)?;
         Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, LogState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl LogState {
     /// The log as of the last commit, with everything else cut off.
     fn as_committed(directory: &Path, segments: &[Segment]) -> Result<Self, SourceError> {
         for segment in segments {

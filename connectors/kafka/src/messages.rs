@@ -14,12 +14,12 @@ pub struct Messages {
     /// without a message.
     pub next_offset: i64,
     bytes: Vec<u8>,
-    entries: Vec<Entry>,
-    headers: Vec<Header>,
+    entries: Vec<MessageEntry>,
+    headers: Vec<HeaderRange>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Entry {
+struct MessageEntry {
     offset: i64,
     timestamp_ms: i64,
     key: Option<Range<usize>>,
@@ -28,7 +28,7 @@ struct Entry {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Header {
+struct HeaderRange {
     name: Range<usize>,
     value: Option<Range<usize>>,
 }
@@ -75,13 +75,13 @@ impl Messages {
         );
         let first = self.headers.len();
         for (name, value) in headers {
-            let header = Header {
+            let header = HeaderRange {
                 name: self.keep(name),
                 value: value.map(|value| self.keep(value)),
             };
             self.headers.push(header);
         }
-        let entry = Entry {
+        let entry = MessageEntry {
             offset,
             timestamp_ms,
             key: key.map(|key| self.keep(key)),

@@ -16,7 +16,7 @@ pub struct KafkaOptions {
     /// `column.NAME`: declared columns that do not come from the payload, by name.
     pub columns: BTreeMap<String, Metadata>,
     /// `start`: where the first run begins.
-    pub start: Start,
+    pub start: StartAt,
     /// `isolation`: whether messages of open and aborted transactions are read.
     pub isolation: Isolation,
     /// `envelope`: how a payload holds rows.
@@ -52,7 +52,7 @@ pub enum Metadata {
 
 /// Where the first run begins. Later runs continue where the last commit ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Start {
+pub enum StartAt {
     /// `earliest`: at the first message of the topic.
     #[default]
     Earliest,
@@ -324,13 +324,13 @@ fn wrong_type(metadata: &Metadata, field: &Field) -> Option<&'static str> {
     (!fits).then_some(types)
 }
 
-fn start(values: &Values<'_>) -> Result<Start, OptionError> {
+fn start(values: &Values<'_>) -> Result<StartAt, OptionError> {
     match values.get("start") {
-        None => Ok(Start::default()),
-        Some(text) if text.eq_ignore_ascii_case("earliest") => Ok(Start::Earliest),
-        Some(text) if text.eq_ignore_ascii_case("latest") => Ok(Start::Latest),
+        None => Ok(StartAt::default()),
+        Some(text) if text.eq_ignore_ascii_case("earliest") => Ok(StartAt::Earliest),
+        Some(text) if text.eq_ignore_ascii_case("latest") => Ok(StartAt::Latest),
         Some(text) => match string_to_datetime(&Utc, text.trim()) {
-            Ok(time) => Ok(Start::Time(time.timestamp_millis())),
+            Ok(time) => Ok(StartAt::Time(time.timestamp_millis())),
             Err(_) => Err(values.error(
                 "start",
                 format!("cannot be '{text}'"),
@@ -396,7 +396,7 @@ mod tests {
         .unwrap();
         assert_eq!(taken.columns["id"], Metadata::Key);
         assert_eq!(taken.columns.len(), 5);
-        assert_eq!(taken.start, Start::Time(1_704_067_200_000));
+        assert_eq!(taken.start, StartAt::Time(1_704_067_200_000));
         assert_eq!(taken.isolation, Isolation::ReadUncommitted);
         assert_eq!(taken.envelope, Envelope::Debezium);
         assert_eq!(taken.key_format, KeyFormat::Json);
@@ -409,7 +409,7 @@ mod tests {
         assert_eq!(of_debezium.key_format, KeyFormat::Json);
         let (default, _) = take(&[("column.id", "header:trace:id")]).unwrap();
         assert_eq!(default.key_format, KeyFormat::Text);
-        assert_eq!(default.start, Start::Earliest);
+        assert_eq!(default.start, StartAt::Earliest);
         assert_eq!(
             default.columns["id"],
             Metadata::Header("trace:id".to_owned())

@@ -142,11 +142,11 @@ impl ProducerContext for Listener {
 
 /// Why an operation failed.
 #[derive(Debug)]
-pub(super) enum Trouble<E> {
+pub(super) enum ProducerTrouble<E> {
     /// Retry with the same client.
     Again(String),
     /// Retry with a new client.
-    Anew(String),
+    NewClient(String),
     /// Retrying does not help. What happened, and what to do.
     Lasting(String),
     /// A retry was possible, but `keep_trying` gave up.
@@ -155,7 +155,7 @@ pub(super) enum Trouble<E> {
     Other(E),
 }
 
-impl<E> Trouble<E> {
+impl<E> ProducerTrouble<E> {
     /// Classifies an error of a client.
     pub fn of(error: &KafkaError) -> Self {
         if let Some(message) = error.rdkafka_error_code().and_then(lasting) {
@@ -169,8 +169,8 @@ impl<E> Trouble<E> {
             KafkaError::ClientCreation(why) => {
                 Self::Lasting(format!("the client cannot be set up: {why}"))
             }
-            KafkaError::Transaction(error) if !error.is_retriable() => Self::Anew(text),
-            KafkaError::MessageProduction(_) => Self::Anew(text),
+            KafkaError::Transaction(error) if !error.is_retriable() => Self::NewClient(text),
+            KafkaError::MessageProduction(_) => Self::NewClient(text),
             _ => Self::Again(text),
         }
     }
@@ -180,7 +180,7 @@ impl<E> Trouble<E> {
         match producer.client().fatal_error() {
             Some((code, text)) => match lasting(code) {
                 Some(message) => Self::Lasting(message),
-                None => Self::Anew(text),
+                None => Self::NewClient(text),
             },
             None => Self::of(error),
         }
@@ -243,12 +243,12 @@ fn lasting(code: RDKafkaErrorCode) -> Option<String> {
 pub(super) fn persist<T, E>(
     producer: &BaseProducer<Listener>,
     keep_trying: &mut KeepTrying<'_>,
-    mut step: impl FnMut() -> Result<T, Trouble<E>>,
-) -> Result<T, Trouble<E>> {
+    mut step: impl FnMut() -> Result<T, ProducerTrouble<E>>,
+) -> Result<T, ProducerTrouble<E>> {
     let listener = producer.context();
     loop {
         let text = match step() {
-            Err(Trouble::Again(text)) => text,
+            Err(ProducerTrouble::Again(text)) => text,
             done => {
                 listener.forget();
                 return done;
@@ -257,7 +257,7 @@ pub(super) fn persist<T, E>(
         producer.poll(PAUSE);
         let text = listener.wrong().unwrap_or(text);
         if !keep_trying(&text) {
-            return Err(Trouble::GivenUp(text));
+            return Err(ProducerTrouble::GivenUp(text));
         }
     }
 }

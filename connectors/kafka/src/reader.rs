@@ -14,7 +14,7 @@ use super::log::MessageLog;
 use super::messages::Messages;
 use super::position::PartitionPosition;
 use super::queue::Fetched;
-use super::stream::{Fetching, Shared, State};
+use super::stream::{Fetching, Shared, StreamState};
 use tidewater_contract::connector::DeliveryCounts;
 use tidewater_contract::error::SourceError;
 use tidewater_contract::source::{Dealt, NextPiece, Piece, Reader};
@@ -47,15 +47,15 @@ pub struct StreamReader {
     log: Option<Arc<MessageLog>>,
     messages_max: u64,
     closed: AtomicBool,
-    progress: Mutex<Progress>,
-    tallies: Arc<Vec<Tally>>,
+    progress: Mutex<ReadProgress>,
+    tallies: Arc<Vec<PartitionTally>>,
     /// Pieces that were handed out and are not decoded yet.
     open_pieces: Arc<AtomicUsize>,
 }
 
 /// How far a reader has come.
-struct Progress {
-    shares: BTreeMap<i32, Share>,
+struct ReadProgress {
+    shares: BTreeMap<i32, PartitionShare>,
     /// The number of partitions whose limit is not reached.
     unfinished: usize,
     /// Messages that were handed out.
@@ -63,7 +63,7 @@ struct Progress {
 }
 
 /// A reader's part of a partition.
-struct Share {
+struct PartitionShare {
     /// The partition's index among the reader's partitions.
     index: usize,
     /// The offset at which it ends, exclusive.
@@ -73,7 +73,7 @@ struct Share {
 
 /// How many messages of a partition were decoded, and how many rejected.
 #[derive(Default)]
-struct Tally {
+struct PartitionTally {
     rows: AtomicU64,
     rejected: AtomicU64,
 }
@@ -81,7 +81,7 @@ struct Tally {
 impl StreamReader {
     pub(super) fn open(shared: &Arc<Shared>, log: Option<Arc<MessageLog>>, until: &Until) -> Self {
         let mut state = shared.lock();
-        let progress = Progress::new(&state, until);
+        let progress = ReadProgress::new(&state, until);
         if let Err(error) = shared.fetch(&mut state, &progress.wanted()) {
             state.failed.get_or_insert(error);
         }
@@ -94,7 +94,13 @@ impl StreamReader {
                 Until::Ends | Until::Offsets(_) => u64::MAX,
             },
             closed: AtomicBool::new(false),
-            tallies: Arc::new(progress.shares.iter().map(|_| Tally::default()).collect()),
+            tallies: Arc::new(
+                progress
+                    .shares
+                    .iter()
+                    .map(|_| PartitionTally::default())
+                    .collect(),
+            ),
             progress: Mutex::new(progress),
             open_pieces: Arc::default(),
         }
@@ -142,13 +148,13 @@ impl StreamReader {
         Ok(positions.collect())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Progress> {
+    fn lock(&self) -> MutexGuard<'_, ReadProgress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The next piece: consecutive messages of one partition, as far as they have arrived. The piece has no rows if
     /// none arrive within [`WAIT`].
-    fn deal(&self, state: &mut State) -> Result<NextPiece, SourceError> {
+    fn deal(&self, state: &mut StreamState) -> Result<NextPiece, SourceError> {
         let mut progress = self.lock();
         if self.is_complete(&progress) {
             return Ok(NextPiece::Done);
@@ -173,7 +179,7 @@ impl StreamReader {
         Ok(NextPiece::Dealt(Dealt::new(delivery, piece)))
     }
 
-    fn is_complete(&self, progress: &Progress) -> bool {
+    fn is_complete(&self, progress: &ReadProgress) -> bool {
         self.closed.load(Ordering::Acquire)
             || progress.unfinished == 0
             || progress.dealt >= self.messages_max
@@ -182,11 +188,11 @@ impl StreamReader {
     /// Takes the next message from the queue. Adds it to the piece if it belongs to this reader.
     fn take(
         &self,
-        state: &mut State,
-        progress: &mut Progress,
+        state: &mut StreamState,
+        progress: &mut ReadProgress,
         piece: &mut Option<Messages>,
     ) -> Result<(), SourceError> {
-        let State {
+        let StreamState {
             queue,
             partitions,
             warnings,
@@ -291,8 +297,8 @@ impl Reader for StreamReader {
     }
 }
 
-impl Progress {
-    fn new(state: &State, until: &Until) -> Self {
+impl ReadProgress {
+    fn new(state: &StreamState, until: &Until) -> Self {
         let mut shares = BTreeMap::new();
         for (&number, partition) in &state.partitions {
             let limit = match until {
@@ -303,7 +309,7 @@ impl Progress {
                     None => continue,
                 },
             };
-            let share = Share {
+            let share = PartitionShare {
                 index: shares.len(),
                 limit,
                 position: PartitionPosition {

@@ -24,7 +24,7 @@ use super::client::{self, Consumer, failed};
 use super::decode::MessageDecoder;
 use super::location::Location;
 use super::log::MessageLog;
-use super::options::{LostOffsets, Start};
+use super::options::{LostOffsets, StartAt};
 use super::position::{PartitionPosition, StreamPosition};
 use super::queue::FetchQueue;
 use super::reader::{StreamReader, Until};
@@ -48,10 +48,10 @@ pub(super) struct Shared {
     pub source: Arc<KafkaSource>,
     pub topic: CString,
     consumer: Arc<Consumer>,
-    state: Mutex<State>,
+    state: Mutex<StreamState>,
 }
 
-pub(super) struct State {
+pub(super) struct StreamState {
     pub queue: FetchQueue,
     pub partitions: BTreeMap<i32, Partition>,
     pub failed: Option<SourceError>,
@@ -138,7 +138,7 @@ impl Stream {
             Some((number, Partition::new(position, edges)))
         };
         consumer.context().well();
-        let mut state = State {
+        let mut state = StreamState {
             queue,
             partitions: positions.into_iter().filter_map(partition).collect(),
             failed: None,
@@ -333,22 +333,22 @@ impl Stream {
 /// Where partitions are read from if nothing was read before.
 fn first_positions(
     asking: &Asking<'_>,
-    start: Start,
+    start: StartAt,
     edges: &BTreeMap<i32, Edges>,
 ) -> Result<BTreeMap<i32, PartitionPosition>, Unanswered> {
     let times = match start {
-        Start::Time(ms) => {
+        StartAt::Time(ms) => {
             let partitions: Vec<i32> = edges.keys().copied().collect();
             asking.at(&partitions, ms)?
         }
-        Start::Earliest | Start::Latest => BTreeMap::new(),
+        StartAt::Earliest | StartAt::Latest => BTreeMap::new(),
     };
     let positions = edges.iter().map(|(&number, edges)| {
         let offset = match start {
-            Start::Earliest => edges.begin,
-            Start::Latest => edges.end,
+            StartAt::Earliest => edges.begin,
+            StartAt::Latest => edges.end,
             // Messages of an open transaction are after the end.
-            Start::Time(_) => times
+            StartAt::Time(_) => times
                 .get(&number)
                 .map_or(edges.end, |at| (*at).min(edges.end)),
         };
@@ -371,7 +371,7 @@ fn unreached(consumer: &Consumer, location: &Location, within: Duration, why: &s
 }
 
 impl Shared {
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, StreamState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -414,7 +414,7 @@ impl Shared {
     }
 
     /// Starts fetching partitions from their next offsets.
-    pub(super) fn fetch(&self, state: &mut State, wanted: &[i32]) -> Result<(), SourceError> {
+    pub(super) fn fetch(&self, state: &mut StreamState, wanted: &[i32]) -> Result<(), SourceError> {
         let topic = &self.source.location.topic;
         let mut assigned = TopicPartitionList::new();
         let mut resumed = TopicPartitionList::new();
@@ -458,7 +458,7 @@ impl Shared {
     }
 
     /// Stops fetching a partition, and drops its fetched messages.
-    pub(super) fn pause(&self, state: &mut State, number: i32) -> Result<(), SourceError> {
+    pub(super) fn pause(&self, state: &mut StreamState, number: i32) -> Result<(), SourceError> {
         let mut list = TopicPartitionList::new();
         list.add_partition(&self.source.location.topic, number);
         self.consumer
@@ -542,7 +542,7 @@ impl Shared {
     }
 }
 
-impl State {
+impl StreamState {
     /// Reports lost offsets: an error, or a warning if the job says to skip them.
     pub(super) fn lose(&mut self, source: &KafkaSource, lost: &[Lost]) -> Result<(), SourceError> {
         if lost.is_empty() {

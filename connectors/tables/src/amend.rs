@@ -1,19 +1,19 @@
 //! Maintained tables: applies an epoch's net changes to the published files, and writes only what changed.
 //!
 //! ```text
-//! runs (with negative counts) ─ net changes, by partition ─ stage ─ sync │ the engine's commit │ swap ─ sync │ clean
-//!                                        │                              │ (holds the swaps)   │
+//! runs (with negative counts) ─ net changes, by partition ─ stage ─ sync │ the engine's commit │ apply ─ sync │ clean
+//!                                        │                              │ (holds the steps)   │
 //!              published files ─ check, read back                  before: the old         after: the new
 //! ```
 //!
 //! 1. Call [`Staging::for_state`] with the directories of all tables and of their shadows.
 //! 2. [`stage_changes`] writes all new files beside the tables and makes them durable.
-//! 3. Call [`Staging::keep`]. Then the engine commits a record with all [`StagedChange::swaps`] and
+//! 3. Call [`Staging::keep`]. Then the engine commits a record with all [`StagedChange::steps`] and
 //!    [`StagedChange::partitions`]. From there on, the change can only go forward.
-//! 4. Call `apply_swaps`; the engine records that they are applied; then call [`Staging::clean`].
+//! 4. Call `apply_steps`; the engine records that they are applied; then call [`Staging::clean`].
 //!
 //! A process that dies before the commit leaves the tables unchanged, and staged files for [`Staging::clean`]. A
-//! process that dies after the commit leaves pending swaps: the next process calls `apply_swaps` with all of them
+//! process that dies after the commit leaves steps to apply: the next process calls `apply_steps` with all of them
 //! before it does anything else. It may die again at any of the [`CRASH_POINTS`].
 //!
 //! Text does not keep types. A table in CSV or JSON therefore has a *shadow*: a directory with a Parquet copy of each
@@ -21,7 +21,7 @@
 //!
 //! # Invariants
 //! 1. **Durable first.** All files that a commit needs are on disk when [`stage_changes`] returns.
-//! 2. **Idempotent.** Swaps can be applied again after some or all of them were applied, with the same result. A file
+//! 2. **Idempotent.** Steps can be applied again after some or all of them were applied, with the same result. A file
 //!    is either staged or in its place; a directory is identified by its inode.
 //! 3. **Old or new, by partition.** A reader of a partition finds either its old or its new files: one file is
 //!    renamed, several are published by exchanging the partition's directory. If the file system cannot exchange
@@ -48,24 +48,24 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use parquet::basic::Compression;
 
-use super::amended::{AmendSizes, Changed, Root, Table, Work};
+use super::amended::{AmendSizes, AmendedTable, Changed, PartitionChanges, Root};
 use super::durable::{sync, sync_all_below};
 use super::files::Form;
 use super::hive::partition_path;
 use super::layout::Layout;
-use super::manifest::{Published, PublishedPartition};
+use super::manifest::{PublishedPartition, PublishedRecord};
 use super::owner::{MARK, TableOwner};
 use super::place::{PartitionPlace, check_writable};
+use super::publish_step::PublishStep;
 use super::run::Run;
 use super::staging::Staging;
-use super::swap::Swap;
 use super::target;
 use super::write::{
-    Partition, WriteOptions, Writing, in_threads, partitions, preview, write_whole,
+    TableWrite, WriteOptions, WrittenPartition, in_threads, partitions, preview, write_whole,
 };
 use tidewater_contract::disk;
 use tidewater_contract::sink::{Encoding, SinkError, TableSpec};
-use tidewater_formats::parquet::encode::{DEFAULT_ROW_GROUP_ROWS, ParquetOptions};
+use tidewater_formats::parquet::encode::{DEFAULT_ROW_GROUP_ROWS, ParquetWriteOptions};
 
 /// The change of a table in an epoch.
 #[derive(Debug)]
@@ -94,10 +94,10 @@ pub struct StagedChange {
     pub rows_deleted: u64,
     /// Data files that were written, not counting shadows.
     pub files_written: u64,
-    /// The changed partitions as [`Published`] must return them after the commit; `None` for removed ones.
+    /// The changed partitions as [`PublishedRecord`] must return them after the commit; `None` for removed ones.
     pub partitions: Vec<(String, Option<PublishedPartition>)>,
-    /// The swaps for `apply_swaps` after the commit.
-    pub swaps: Vec<Swap>,
+    /// The steps for `apply_steps` after the commit.
+    pub steps: Vec<PublishStep>,
     /// The first rows of a replaced table; empty otherwise.
     pub preview: RecordBatch,
 }
@@ -111,7 +111,7 @@ pub struct StagedChange {
 pub fn stage_changes(
     staging: &Staging,
     changes: Vec<TableChange>,
-    published: &dyn Published,
+    published: &dyn PublishedRecord,
     options: &WriteOptions,
     sizes: AmendSizes,
 ) -> Result<Vec<StagedChange>, SinkError> {
@@ -143,7 +143,7 @@ fn table(
     change: &TableChange,
     options: &WriteOptions,
     sizes: AmendSizes,
-) -> Result<Table, SinkError> {
+) -> Result<AmendedTable, SinkError> {
     let spec = &change.spec;
     let root = |path: &Path| {
         Ok::<_, SinkError>(Root {
@@ -162,7 +162,7 @@ fn table(
             },
             _,
         ) => {
-            let parquet = ParquetOptions {
+            let parquet = ParquetWriteOptions {
                 compression: *compression,
                 row_group_rows: sizes.group_rows_max.min(*row_group_rows),
                 exact: false,
@@ -170,7 +170,7 @@ fn table(
             (parquet, root(&spec.path)?, None)
         }
         (text, Some(shadow)) => {
-            let parquet = ParquetOptions {
+            let parquet = ParquetWriteOptions {
                 compression: Compression::SNAPPY,
                 row_group_rows: sizes.group_rows_max.min(DEFAULT_ROW_GROUP_ROWS),
                 exact: true,
@@ -185,7 +185,7 @@ fn table(
             });
         }
     };
-    Ok(Table {
+    Ok(AmendedTable {
         owner: change.owner.clone(),
         layout,
         parquet,
@@ -199,8 +199,8 @@ fn table(
 
 /// Writes whole tables.
 fn replace(
-    tables: Vec<(usize, Table, Vec<Run>)>,
-    published: &dyn Published,
+    tables: Vec<(usize, AmendedTable, Vec<Run>)>,
+    published: &dyn PublishedRecord,
     options: &WriteOptions,
 ) -> Result<Vec<(usize, StagedChange)>, SinkError> {
     let mut runs = Vec::new();
@@ -213,7 +213,7 @@ fn replace(
                 check_writable(&root.directory)?;
             }
         }
-        writing.push(Writing {
+        writing.push(TableWrite {
             layout: Layout::new(Arc::clone(&table.layout.spec))?,
             form: Form::Parquet(table.parquet),
             directory: table.kept.staged.clone(),
@@ -231,9 +231,9 @@ fn replace(
 
 /// The staged change of a table that was written whole.
 fn replaced(
-    table: &Table,
-    partitions: BTreeMap<Box<[u8]>, Partition>,
-    published: &dyn Published,
+    table: &AmendedTable,
+    partitions: BTreeMap<Box<[u8]>, WrittenPartition>,
+    published: &dyn PublishedRecord,
     options: &WriteOptions,
 ) -> Result<StagedChange, SinkError> {
     let spec = &table.layout.spec;
@@ -266,7 +266,7 @@ fn replaced(
             now.insert(path, Some(partition));
         }
     }
-    let mut swaps = Vec::new();
+    let mut steps = Vec::new();
     if let Some(owner) = &table.owner {
         owner.stage(&table.published().staged)?;
     }
@@ -277,7 +277,7 @@ fn replaced(
             aside: root.aside.clone(),
             root: &root.directory,
         };
-        swaps.push(place.directory(std::iter::empty())?);
+        steps.push(place.directory(std::iter::empty())?);
     }
     Ok(StagedChange {
         spec: Arc::clone(spec),
@@ -285,15 +285,15 @@ fn replaced(
         rows_deleted,
         files_written,
         partitions: now.into_iter().collect(),
-        swaps,
+        steps,
         preview,
     })
 }
 
 /// Applies changes to the published files, with all partitions of all tables in parallel.
 fn amend(
-    tables: Vec<(usize, Table, Vec<Run>)>,
-    published: &dyn Published,
+    tables: Vec<(usize, AmendedTable, Vec<Run>)>,
+    published: &dyn PublishedRecord,
     options: &WriteOptions,
 ) -> Result<Vec<(usize, StagedChange)>, SinkError> {
     let mut items = Vec::new();
@@ -305,7 +305,7 @@ fn amend(
             let old = published.partition(&name, &text(&path))?;
             let of_old = old.as_ref().map_or(0, PublishedPartition::rows);
             let weight = of_old + segments.iter().map(|segment| segment.rows).sum::<u64>();
-            let work = Work {
+            let work = PartitionChanges {
                 path,
                 segments,
                 old,
@@ -315,7 +315,8 @@ fn amend(
         all.push((number, table));
     }
     items.sort_by(|a, b| (b.0, a.1, &a.2.path).cmp(&(a.0, b.1, &b.2.path)));
-    let change = |(_, index, work): (u64, usize, Work)| Ok((index, all[index].1.change(work)?));
+    let change =
+        |(_, index, work): (u64, usize, PartitionChanges)| Ok((index, all[index].1.change(work)?));
     let mut changed: Vec<Vec<Changed>> = all.iter().map(|_| Vec::new()).collect();
     for (index, change) in in_threads(items, options.threads, change)? {
         changed[index].extend(change);
@@ -331,41 +332,41 @@ fn amend(
 }
 
 /// The staged change of a table from its changed partitions.
-fn amended(table: &Table, changed: Vec<Changed>) -> Result<StagedChange, SinkError> {
+fn amended(table: &AmendedTable, changed: Vec<Changed>) -> Result<StagedChange, SinkError> {
     let (mut rows_inserted, mut rows_deleted, mut files_written) = (0, 0, 0);
-    let (mut partitions, mut swaps) = (Vec::new(), Vec::new());
+    let (mut partitions, mut steps) = (Vec::new(), Vec::new());
     for change in changed {
         rows_inserted += change.rows_inserted;
         rows_deleted += change.rows_deleted;
         files_written += change.files_written;
-        swaps.extend(change.swaps);
+        steps.extend(change.steps);
         partitions.push((text(&change.path), change.new));
     }
     if !partitions.is_empty() {
-        swaps.extend(mark(table, &swaps)?);
+        steps.extend(mark(table, &steps)?);
     }
     // Removals come last, since they also remove a parent directory that is empty for a moment.
-    swaps.sort_by_key(|swap| matches!(swap, Swap::Remove { .. }));
+    steps.sort_by_key(|step| matches!(step, PublishStep::Remove { .. }));
     Ok(StagedChange {
         spec: Arc::clone(&table.layout.spec),
         rows_inserted,
         rows_deleted,
         files_written,
         partitions,
-        swaps,
+        steps,
         preview: RecordBatch::new_empty(Arc::clone(&table.layout.stored)),
     })
 }
 
-/// Stages the new mark of a changed table. Returns its swap, or `None` if the mark is part of a whole directory that
+/// Stages the new mark of a changed table. Returns its step, or `None` if the mark is part of a whole directory that
 /// is swapped.
-fn mark(table: &Table, swaps: &[Swap]) -> Result<Option<Swap>, SinkError> {
+fn mark(table: &AmendedTable, steps: &[PublishStep]) -> Result<Option<PublishStep>, SinkError> {
     let (Some(owner), root) = (&table.owner, table.published()) else {
         return Ok(None);
     };
     check_writable(&root.directory)?;
     let staged = owner.stage(&root.staged)?;
-    if swaps.iter().any(|swap| swap.replaces(&root.directory)) {
+    if steps.iter().any(|step| step.replaces(&root.directory)) {
         return Ok(None);
     }
     let place = PartitionPlace {

@@ -10,13 +10,13 @@ use super::merge::Merge;
 use super::owner::TableOwner;
 use super::partition::change_partition;
 use super::place::{below, number};
-use super::run::{KeptFile, Place, Segment, SegmentReader, SpillWriter, row_count};
+use super::publish_step::PublishStep;
+use super::run::{KeptFile, RunSegment, SegmentPlace, SegmentReader, SpillWriter, row_count};
 use super::staged_name::staged_name;
-use super::swap::Swap;
 use super::write::WriteOptions;
 use tidewater_contract::disk;
 use tidewater_contract::sink::SinkError;
-use tidewater_formats::parquet::encode::ParquetOptions;
+use tidewater_formats::parquet::encode::ParquetWriteOptions;
 
 /// The most distinct rows of net changes that are held in memory.
 pub(super) const MEMORY_ROWS_MAX: u64 = 256 * 1024;
@@ -68,11 +68,11 @@ pub(super) struct Root {
 }
 
 /// A table whose partitions are changed.
-pub(super) struct Table {
+pub(super) struct AmendedTable {
     pub owner: Option<TableOwner>,
     pub layout: Layout,
     /// The format of the files that are read back.
-    pub parquet: ParquetOptions,
+    pub parquet: ParquetWriteOptions,
     /// Their directory.
     pub kept: Root,
     /// The published files, if the files that are read back are a shadow.
@@ -83,9 +83,9 @@ pub(super) struct Table {
 }
 
 /// The changes of a partition.
-pub(super) struct Work {
+pub(super) struct PartitionChanges {
     pub path: PathBuf,
-    pub segments: Vec<Segment>,
+    pub segments: Vec<RunSegment>,
     pub old: Option<PublishedPartition>,
 }
 
@@ -93,7 +93,7 @@ pub(super) struct Work {
 pub(super) struct Changed {
     pub path: PathBuf,
     pub new: Option<PublishedPartition>,
-    pub swaps: Vec<Swap>,
+    pub steps: Vec<PublishStep>,
     pub files_written: u64,
     pub rows_inserted: u64,
     pub rows_deleted: u64,
@@ -101,14 +101,14 @@ pub(super) struct Changed {
 
 /// Net changes: distinct rows with counts other than zero.
 pub(super) struct Net {
-    pub segment: Segment,
+    pub segment: RunSegment,
     pub inserted: u64,
     pub deleted: u64,
 }
 
-impl Table {
+impl AmendedTable {
     /// Stages the new files of a partition; `None` if nothing changes.
-    pub fn change(&self, work: Work) -> Result<Option<Changed>, SinkError> {
+    pub fn change(&self, work: PartitionChanges) -> Result<Option<Changed>, SinkError> {
         let net = self.net(work.segments)?;
         if net.inserted == 0 && net.deleted == 0 {
             return Ok(None);
@@ -120,7 +120,7 @@ impl Table {
     }
 
     /// Adds up the changes of all runs.
-    fn net(&self, mut segments: Vec<Segment>) -> Result<Net, SinkError> {
+    fn net(&self, mut segments: Vec<RunSegment>) -> Result<Net, SinkError> {
         let rows = segments.iter().map(|segment| segment.rows).sum::<u64>();
         let segment = match (segments.pop(), segments.is_empty()) {
             (Some(one), true) => one,
@@ -130,9 +130,9 @@ impl Table {
                 let mut changes = std::iter::from_fn(|| merge.next_change().transpose());
                 if rows <= MEMORY_ROWS_MAX {
                     let changes = changes.collect::<Result<Vec<_>, _>>()?;
-                    Segment {
+                    RunSegment {
                         rows: changes.iter().map(|c| row_count(&c.batch)).sum(),
-                        place: Place::Memory(changes),
+                        place: SegmentPlace::Memory(changes),
                         coding: Coding::default(),
                     }
                 } else {
@@ -238,16 +238,16 @@ impl Table {
         }
     }
 
-    pub fn segment(&self, directory: &Path, file: &PublishedFile) -> Segment {
-        Segment {
+    pub fn segment(&self, directory: &Path, file: &PublishedFile) -> RunSegment {
+        RunSegment {
             rows: file.rows,
-            place: Place::File(self.kept_file(directory, file)),
+            place: SegmentPlace::File(self.kept_file(directory, file)),
             coding: Coding::default(),
         }
     }
 
     /// A file that is staged but not yet published.
-    pub fn staged_segment(&self, directory: &Path, file: &PublishedFile) -> Segment {
+    pub fn staged_segment(&self, directory: &Path, file: &PublishedFile) -> RunSegment {
         let staged = PublishedFile {
             name: staged_name(&file.name),
             ..file.clone()

@@ -14,7 +14,9 @@ use super::run::{Run, row_count};
 use super::write::{partitions, with_partition_columns};
 use tidewater_contract::disk::{self, DiskFile};
 use tidewater_contract::sink::{EncodeRows, Encoding, SinkError, TableSpec};
-use tidewater_formats::parquet::encode::{DEFAULT_ROW_GROUP_ROWS, ParquetEncoder, ParquetOptions};
+use tidewater_formats::parquet::encode::{
+    DEFAULT_ROW_GROUP_ROWS, ParquetEncoder, ParquetWriteOptions,
+};
 
 /// The column with the number of times that a row was inserted (positive) or deleted (negative).
 const COUNT: &str = "_count";
@@ -33,7 +35,7 @@ pub fn write_changes(path: &Path, spec: &Arc<TableSpec>, runs: &[Run]) -> Result
     let schema = Arc::new(Schema::new(fields));
     disk::remove_file(path).map_err(SinkError::io("remove", path))?;
     let file = DiskFile::create_new(path).map_err(SinkError::io("create the file", path))?;
-    let options = ParquetOptions {
+    let options = ParquetWriteOptions {
         compression: Compression::SNAPPY,
         row_group_rows: DEFAULT_ROW_GROUP_ROWS,
         // A text table may have finer timestamps than other readers of Parquet support.

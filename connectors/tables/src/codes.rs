@@ -33,11 +33,11 @@ pub(super) type Dictionaries = Vec<Option<ArrayRef>>;
 
 /// A shard's texts, for each column of its files.
 pub(super) struct Codes {
-    columns: Vec<Column>,
+    columns: Vec<CodedColumn>,
 }
 
 #[derive(Default)]
-struct Column {
+struct CodedColumn {
     /// `None` until the column is first coded.
     texts: Option<Texts>,
     /// Whether the column came as plain text or has too many texts.
@@ -47,7 +47,7 @@ struct Column {
 impl Codes {
     /// Codes for files of this number of columns.
     pub fn new(columns: usize) -> Self {
-        let columns = std::iter::repeat_with(Column::default).take(columns);
+        let columns = std::iter::repeat_with(CodedColumn::default).take(columns);
         Self {
             columns: columns.collect(),
         }
@@ -76,7 +76,7 @@ impl Codes {
 
     /// Whether a coded column has too many texts.
     pub fn are_many(&self) -> bool {
-        self.columns.iter().any(Column::are_many)
+        self.columns.iter().any(CodedColumn::are_many)
     }
 
     /// Makes columns with too many texts plain from now on.
@@ -100,7 +100,7 @@ impl Codes {
     }
 }
 
-impl Column {
+impl CodedColumn {
     fn are_many(&self) -> bool {
         let texts = self.texts.as_ref().filter(|_| !self.is_plain);
         texts.is_some_and(|texts| texts.len() > TEXTS_MAX || texts.bytes() > BYTES_MAX)
@@ -116,11 +116,11 @@ fn plain_or_coded(rows: &ArrayRef) -> Result<ArrayRef, ArrowError> {
 
 /// How the codes of a run are read, for each column; empty if all are plain.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Coding(Arc<[Option<Reading>]>);
+pub(super) struct Coding(Arc<[Option<ColumnCoding>]>);
 
 /// How the codes of a column are read.
 #[derive(Clone, Debug)]
-struct Reading {
+struct ColumnCoding {
     texts: ArrayRef,
     /// The index in `texts` of the run's code 0.
     first: u32,
@@ -133,7 +133,7 @@ impl Coding {
     /// runs stays coded, with one dictionary: the concatenation of the dictionaries of all shards.
     pub fn of_runs(runs: &[&Dictionaries], stay: bool) -> Result<Vec<Self>, ArrowError> {
         let width = runs.first().map_or(0, |run| run.len());
-        let mut codings: Vec<Vec<Option<Reading>>> = runs.iter().map(|_| Vec::new()).collect();
+        let mut codings: Vec<Vec<Option<ColumnCoding>>> = runs.iter().map(|_| Vec::new()).collect();
         for column in 0..width {
             let texts: Vec<_> = runs.iter().map(|run| run[column].as_ref()).collect();
             let together = match texts.iter().copied().collect::<Option<Vec<_>>>() {
@@ -143,7 +143,7 @@ impl Coding {
             for (coding, texts) in codings.iter_mut().zip(texts) {
                 coding.push(texts.map(|texts| match &together {
                     Some(together) => together.reading(texts),
-                    None => Reading {
+                    None => ColumnCoding {
                         texts: Arc::clone(texts),
                         first: 0,
                         stay: false,
@@ -159,7 +159,7 @@ impl Coding {
 
     /// The columns of a file as they are read.
     pub fn schema(&self, file: &SchemaRef) -> SchemaRef {
-        let stays = |reading: &Option<Reading>| reading.as_ref().is_some_and(|r| r.stay);
+        let stays = |reading: &Option<ColumnCoding>| reading.as_ref().is_some_and(|r| r.stay);
         let stays: Vec<bool> = self.0.iter().map(stays).collect();
         with_codes(file, &stays, &coded_text())
     }
@@ -214,9 +214,9 @@ impl<'a> Together<'a> {
         Ok(Some(Self { texts, parts }))
     }
 
-    fn reading(&self, texts: &ArrayRef) -> Reading {
+    fn reading(&self, texts: &ArrayRef) -> ColumnCoding {
         let part = self.parts.iter().find(|(part, _)| Arc::ptr_eq(part, texts));
-        Reading {
+        ColumnCoding {
             texts: Arc::clone(&self.texts),
             first: part.map_or(0, |(_, begin)| *begin),
             stay: true,

@@ -1,5 +1,5 @@
 //! Replaces a published directory by a staged one: in one step if the file system can exchange two names, else in
-//! two. Both a whole publication and the swaps of a commit use it.
+//! two. Both a whole publication and the steps of a commit use it.
 
 use std::io;
 use std::path::Path;

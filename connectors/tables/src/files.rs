@@ -9,7 +9,7 @@ use arrow::array::RecordBatch;
 use twox_hash::XxHash3_64;
 
 use super::layout::Layout;
-use super::look::FileStamp;
+use super::look::InodeStamp;
 use super::manifest::{PublishedFile, PublishedGroup};
 use super::run::row_count;
 use super::staged_name::staged_name;
@@ -17,7 +17,7 @@ use tidewater_contract::disk::{self, DiskFile};
 use tidewater_contract::sink::{EncodeError, EncodeRows, Encoding, SinkError};
 use tidewater_formats::csv::encode::CsvEncoder;
 use tidewater_formats::json_lines::encode::JsonLinesEncoder;
-use tidewater_formats::parquet::encode::{ParquetEncoder, ParquetOptions};
+use tidewater_formats::parquet::encode::{ParquetEncoder, ParquetWriteOptions};
 
 /// A file that is written sequentially and hashed.
 pub(super) struct HashedFile {
@@ -43,7 +43,7 @@ impl HashedFile {
         Ok(FileContent {
             bytes: self.bytes,
             checksum: self.hash.finish(),
-            stamp: Some(FileStamp::of(&found)),
+            stamp: Some(InodeStamp::of(&found)),
         })
     }
 }
@@ -52,7 +52,7 @@ impl HashedFile {
 pub(super) struct FileContent {
     pub bytes: u64,
     pub checksum: u64,
-    pub stamp: Option<FileStamp>,
+    pub stamp: Option<InodeStamp>,
 }
 
 impl Write for HashedFile {
@@ -71,7 +71,7 @@ impl Write for HashedFile {
 /// The format of some files.
 #[derive(Clone)]
 pub(super) enum Form {
-    Parquet(ParquetOptions),
+    Parquet(ParquetWriteOptions),
     Csv { delimiter: u8, null_text: String },
     JsonLines,
 }
@@ -83,7 +83,7 @@ impl Form {
             Encoding::Parquet {
                 compression,
                 row_group_rows,
-            } => Self::Parquet(ParquetOptions {
+            } => Self::Parquet(ParquetWriteOptions {
                 compression: *compression,
                 row_group_rows: *row_group_rows,
                 exact: false,
@@ -152,11 +152,11 @@ pub(super) struct Files<'a> {
     directory: PathBuf,
     rows_max: usize,
     next_number: u64,
-    open: Option<OpenFile>,
+    open: Option<DataFileWriter>,
     done: Vec<PublishedFile>,
 }
 
-struct OpenFile {
+struct DataFileWriter {
     name: String,
     path: PathBuf,
     encoder: Box<dyn EncodeRows<HashedFile>>,
@@ -226,7 +226,7 @@ impl<'a> Files<'a> {
         let file = HashedFile::create(&path)?;
         let encoder = self.form.encoder(file, self.layout);
         let encoder = encoder.map_err(|error| encode_error(self.layout, &path, error))?;
-        self.open = Some(OpenFile {
+        self.open = Some(DataFileWriter {
             name,
             path,
             encoder,

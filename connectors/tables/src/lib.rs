@@ -14,7 +14,7 @@
 //! 4. [`publish`].
 //!
 //! A run with a state publishes only changes (see the module `amend`): a [`TableShard`]'s runs go to
-//! [`stage_changes`] and [`apply_swaps`].
+//! [`stage_changes`] and [`apply_steps`].
 //!
 //! Dropping the [`Staging`] before the last step removes all staged files and leaves every table unchanged.
 //!
@@ -61,6 +61,7 @@ mod partition;
 mod patch;
 mod place;
 mod publish;
+mod publish_step;
 mod published;
 mod quarantine;
 mod run;
@@ -68,7 +69,6 @@ mod shard;
 mod staged_name;
 mod staging;
 mod stop;
-mod swap;
 mod target;
 mod values;
 mod write;
@@ -81,12 +81,15 @@ pub use amended::AmendSizes;
 pub use changes::write_changes;
 pub use durable::sync_all;
 pub use hive::can_partition_by;
-pub use look::{FileStamp, TableLook, look};
-pub use manifest::{Published, PublishedFile, PublishedGroup, PublishedPartition, ShadowFile};
+pub use look::{InodeStamp, TableLook, look};
+pub use manifest::{
+    PublishedFile, PublishedGroup, PublishedPartition, PublishedRecord, ShadowFile,
+};
 pub use options::parse_encoding;
 pub use owner::{OwnerCommit, TableOwner, looks_like};
 pub use publish::publish;
-pub use published::{Fault, FoundFile, PublishedTable, changes};
+pub use publish_step::{CRASH_POINTS, PublishStep, apply_steps};
+pub use published::{FileFault, FoundFile, PublishedTable, changes};
 pub use quarantine::{
     QUARANTINE_TABLE, quarantine_beside, quarantine_schema, quarantine_spec, rejected_to_batch,
 };
@@ -94,6 +97,5 @@ pub use run::Run;
 pub use shard::{DEFAULT_SHARD_BYTES, TableShard};
 pub use staging::{Staging, remove_staged};
 pub use stop::StopFlag;
-pub use swap::{CRASH_POINTS, Swap, apply_swaps};
 pub use target::is_only_table;
 pub use write::{StagedTable, TableRuns, WriteOptions, write_tables};

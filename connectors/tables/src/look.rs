@@ -11,16 +11,16 @@ use serde::{Deserialize, Serialize};
 use tidewater_contract::sink::{SinkError, TableSpec};
 
 use super::manifest::{PublishedFile, PublishedPartition};
-use super::published::{Fault, is_as_published, parquet_path};
+use super::published::{FileFault, is_as_published, parquet_path};
 
 /// Distinguishes a file from another one of the same name and size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FileStamp {
+pub struct InodeStamp {
     inode: u64,
     modified_ns: i64,
 }
 
-impl FileStamp {
+impl InodeStamp {
     /// The stamp of a file.
     pub fn of(found: &fs::Metadata) -> Self {
         let seconds = found.mtime().saturating_mul(1_000_000_000);
@@ -35,7 +35,7 @@ impl FileStamp {
 #[derive(Debug, Default)]
 pub struct TableLook {
     /// Files that differ from the published ones, below the table's directory. An empty path is the directory itself.
-    pub damaged: Vec<(PathBuf, Fault)>,
+    pub damaged: Vec<(PathBuf, FileFault)>,
     /// Whether the Parquet copy of a text table is unchanged; true for other tables.
     pub has_copy: bool,
     /// Partitions whose files are unchanged but have new stamps.
@@ -57,7 +57,7 @@ pub fn look(
         ..TableLook::default()
     };
     if !spec.path.is_dir() {
-        look.damaged.push((PathBuf::new(), Fault::Missing));
+        look.damaged.push((PathBuf::new(), FileFault::Missing));
     }
     for (partition, mut content) in published {
         let mut is_restamped = false;
@@ -95,7 +95,7 @@ enum Seen {
     Same,
     /// Its content is the same, but not its stamp.
     Restamped,
-    Damaged(Fault),
+    Damaged(FileFault),
 }
 
 fn seen_copy(
@@ -118,20 +118,22 @@ fn seen(
     path: &Path,
     bytes: u64,
     checksum: u64,
-    stamp: &mut Option<FileStamp>,
+    stamp: &mut Option<InodeStamp>,
 ) -> Result<Seen, SinkError> {
     let found = match fs::metadata(path) {
         Ok(found) => found,
-        Err(error) if is_absent(&error) => return Ok(Seen::Damaged(Fault::Missing)),
+        Err(error) if is_absent(&error) => return Ok(Seen::Damaged(FileFault::Missing)),
         Err(error) => return Err(SinkError::io("look up", path)(error)),
     };
     if !found.is_file() || found.len() != bytes {
-        return Ok(Seen::Damaged(Fault::Changed));
+        return Ok(Seen::Damaged(FileFault::Changed));
     }
-    let now = FileStamp::of(&found);
+    let now = InodeStamp::of(&found);
     match stamp.replace(now) {
         Some(before) if before == now => Ok(Seen::Same),
-        Some(_) if !is_as_published(path, bytes, checksum)? => Ok(Seen::Damaged(Fault::Changed)),
+        Some(_) if !is_as_published(path, bytes, checksum)? => {
+            Ok(Seen::Damaged(FileFault::Changed))
+        }
         _ => Ok(Seen::Restamped),
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tidewater_contract::sink::SinkError;
 
-use super::look::FileStamp;
+use super::look::InodeStamp;
 
 /// A row group of a published Parquet file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +25,7 @@ pub struct ShadowFile {
     pub checksum: u64,
     /// Distinguishes it from another file of this name and size.
     #[serde(default)]
-    pub stamp: Option<FileStamp>,
+    pub stamp: Option<InodeStamp>,
 }
 
 /// One data file of a published partition.
@@ -41,7 +41,7 @@ pub struct PublishedFile {
     pub checksum: u64,
     /// Distinguishes it from another file of this name and size. Older versions did not record it.
     #[serde(default)]
-    pub stamp: Option<FileStamp>,
+    pub stamp: Option<InodeStamp>,
     /// The row groups of the file that is read back: this file or its shadow.
     pub groups: Vec<PublishedGroup>,
     /// The shadow of a text file.
@@ -63,7 +63,7 @@ impl PublishedPartition {
 }
 
 /// The record of the last commit.
-pub trait Published {
+pub trait PublishedRecord {
     /// A partition of a table; `None` if it does not exist. `path` is relative to the table's directory, such as
     /// `a=1/b=2`, and empty for a table without partitions. Called only for partitions that change.
     ///

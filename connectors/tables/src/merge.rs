@@ -12,7 +12,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::gather::gather;
 use super::layout::{Keyed, Layout};
-use super::run::{Counted, Segment, SegmentReader};
+use super::run::{Counted, RunSegment, SegmentReader};
 use tidewater_contract::sink::SinkError;
 
 /// Rows of an output batch.
@@ -21,7 +21,7 @@ const BATCH_ROWS: usize = 1024;
 /// The rows of one partition in canonical order.
 pub(super) struct Merge<'a> {
     layout: &'a Layout,
-    cursors: Vec<Cursor>,
+    cursors: Vec<SegmentCursor>,
     /// Indices into `cursors`, as a binary heap with the least row first.
     heap: Vec<usize>,
     /// The position in the heap of the second least row, if known.
@@ -37,7 +37,7 @@ pub(super) struct Merge<'a> {
     repeat: Option<(usize, usize, i64)>,
 }
 
-struct Cursor {
+struct SegmentCursor {
     reader: SegmentReader,
     keyed: Rc<Keyed>,
     counts: Option<Int64Array>,
@@ -57,7 +57,7 @@ struct Last {
 }
 
 impl<'a> Merge<'a> {
-    pub fn new(layout: &'a Layout, segments: Vec<Segment>) -> Result<Self, SinkError> {
+    pub fn new(layout: &'a Layout, segments: Vec<RunSegment>) -> Result<Self, SinkError> {
         let heap = Vec::with_capacity(segments.len());
         let mut merge = Self {
             layout,
@@ -80,7 +80,7 @@ impl<'a> Merge<'a> {
             let source = merge.sources.len();
             merge.sources.push(Rc::clone(&keyed));
             merge.heap.push(merge.cursors.len());
-            merge.cursors.push(Cursor {
+            merge.cursors.push(SegmentCursor {
                 reader,
                 keyed,
                 counts: first.counts,

@@ -10,7 +10,7 @@
 //! 1. The mark is a directory of empty directories, whose names are its content. Polars refuses a directory with a
 //!    second kind of file, and DuckDB reads every file that a glob finds, but readers ignore directories without
 //!    files.
-//! 2. The mark is published with the table, by the same rename or swap. It names the last commit that changed the
+//! 2. The mark is published with the table, by the same rename or step. It names the last commit that changed the
 //!    table.
 //! 3. A table without a mark was published by an older version, or by another program.
 

@@ -16,16 +16,16 @@ use arrow::array::{BooleanArray, Int64Array};
 use arrow::compute::{concat_batches, filter, filter_record_batch};
 use twox_hash::XxHash3_64;
 
-use super::amended::{Changed, MEMORY_ROWS_MAX, Net, Root, Table};
+use super::amended::{AmendedTable, Changed, MEMORY_ROWS_MAX, Net, Root};
 use super::codes::Coding;
 use super::files::{Files, Form, file_name};
 use super::layout::Layout;
 use super::manifest::{PublishedFile, PublishedPartition};
 use super::merge::{Merge, retracted_too_often};
 use super::owner::is_mark;
-use super::patch::{Changes, patch};
+use super::patch::{PatchRows, patch};
 use super::place::{PartitionPlace, below, check_writable, number};
-use super::run::{Counted, Place, Segment, SegmentReader, row_count};
+use super::run::{Counted, RunSegment, SegmentPlace, SegmentReader, row_count};
 use super::staged_name::staged_name;
 use super::target::is_marker;
 use tidewater_contract::disk;
@@ -36,13 +36,13 @@ const CHECK_BYTES: usize = 256 * 1024;
 
 /// Stages the new files of a changed partition.
 pub(super) fn change_partition(
-    table: &Table,
+    table: &AmendedTable,
     path: PathBuf,
     published: Option<&PublishedPartition>,
     net: Net,
 ) -> Result<Changed, SinkError> {
     let old = published.map_or(&[][..], |old| &old.files);
-    let mut partition = Partition {
+    let mut partition = StagedPartition {
         table,
         staged: below(&table.kept.staged, &path),
         next_number: old.iter().map(|f| number(&f.name) + 1).max().unwrap_or(0),
@@ -69,8 +69,8 @@ struct NewFile {
 }
 
 /// A partition while its new files are staged.
-struct Partition<'a> {
-    table: &'a Table,
+struct StagedPartition<'a> {
+    table: &'a AmendedTable,
     path: PathBuf,
     /// Where the files that are read back are staged.
     staged: PathBuf,
@@ -83,7 +83,7 @@ struct Partition<'a> {
     checked: BTreeSet<usize>,
 }
 
-impl Partition<'_> {
+impl StagedPartition<'_> {
     /// Checks that the published directories have exactly the published files. Returns whether there are also markers
     /// of other programs, which are removed with the old content.
     fn check_listing(&self, old: &[PublishedFile], exists: bool) -> Result<bool, SinkError> {
@@ -179,7 +179,7 @@ impl Partition<'_> {
     }
 
     /// Merges segments into new files.
-    fn merge(&mut self, segments: Vec<Segment>) -> Result<Vec<NewFile>, SinkError> {
+    fn merge(&mut self, segments: Vec<RunSegment>) -> Result<Vec<NewFile>, SinkError> {
         let table = self.table;
         let mut merge = Merge::new(&table.layout, segments)?;
         let form = Form::Parquet(table.parquet);
@@ -257,9 +257,9 @@ impl Partition<'_> {
                 .map(|count| count.unsigned_abs())
                 .sum(),
             deleted: 0,
-            segment: Segment {
+            segment: RunSegment {
                 rows: row_count(&batch),
-                place: Place::Memory(vec![Counted {
+                place: SegmentPlace::Memory(vec![Counted {
                     batch,
                     counts: Some(counts),
                 }]),
@@ -308,7 +308,7 @@ impl Partition<'_> {
         Ok(kept)
     }
 
-    fn segment_of(&mut self, file: &NewFile) -> Result<Segment, SinkError> {
+    fn segment_of(&mut self, file: &NewFile) -> Result<RunSegment, SinkError> {
         let Some(index) = file.old else {
             return Ok(self.table.staged_segment(&self.staged, &file.file));
         };
@@ -333,7 +333,7 @@ impl Partition<'_> {
         Ok(())
     }
 
-    /// Completes the staged directories and returns the swaps.
+    /// Completes the staged directories and returns the steps.
     fn finish(
         mut self,
         old: &[PublishedFile],
@@ -359,21 +359,21 @@ impl Partition<'_> {
         let files_written = u64::try_from(staged.len()).unwrap_or(u64::MAX);
         let gone: Vec<&PublishedFile> = old.iter().filter(|file| !stay.contains(file)).collect();
 
-        let mut swaps = Vec::new();
+        let mut steps = Vec::new();
         let alone = exists && !has_markers && staged.len() == 1 && gone.len() <= 1;
         for (root, extension) in self.table.roots() {
             let place = self.place(root);
             let name = |file: &PublishedFile| file_name(number(&file.name), extension);
             if staged.is_empty() && stay.is_empty() {
-                swaps.extend(place.remove(exists)?);
+                steps.extend(place.remove(exists)?);
             } else if let (true, Some(file)) = (alone, staged.first()) {
                 let (from, to) = (
                     name(file),
                     gone.first().map_or_else(|| name(file), |f| name(f)),
                 );
-                swaps.push(place.file(&from, &to));
+                steps.push(place.file(&from, &to));
             } else {
-                swaps.push(place.directory(stay.iter().map(|file| name(file)))?);
+                steps.push(place.directory(stay.iter().map(|file| name(file)))?);
             }
         }
         if let (true, [file], [gone]) = (alone, staged.as_mut_slice(), gone.as_slice()) {
@@ -384,7 +384,7 @@ impl Partition<'_> {
         Ok(Changed {
             new: (!files.is_empty()).then_some(PublishedPartition { files }),
             path: self.path,
-            swaps,
+            steps,
             files_written,
             rows_inserted: 0,
             rows_deleted: 0,
@@ -413,7 +413,7 @@ fn kept_form(file: &PublishedFile) -> PublishedFile {
 }
 
 /// Net changes as one batch.
-fn in_memory(layout: &Layout, segment: Segment) -> Result<Changes, SinkError> {
+fn in_memory(layout: &Layout, segment: RunSegment) -> Result<PatchRows, SinkError> {
     let mut reader = SegmentReader::open(segment, &layout.file)?;
     let (mut batches, mut counts) = (Vec::new(), Vec::new());
     while let Some(changes) = reader.next(layout)? {
@@ -424,7 +424,7 @@ fn in_memory(layout: &Layout, segment: Segment) -> Result<Changes, SinkError> {
         batches.push(changes.batch);
     }
     let rows = concat_batches(&layout.file, &batches).map_err(|e| layout.sort_error(e))?;
-    Ok(Changes {
+    Ok(PatchRows {
         rows: layout.key(rows)?,
         counts,
     })

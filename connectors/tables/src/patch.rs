@@ -27,12 +27,12 @@ use tidewater_formats::parquet::encode::{GroupWriter, RowGroups, read_back};
 
 /// Net changes of a partition in memory: distinct rows in canonical order, and how often each is still to be inserted
 /// or deleted.
-pub(super) struct Changes {
+pub(super) struct PatchRows {
     pub rows: Keyed,
     pub counts: Vec<i64>,
 }
 
-impl Changes {
+impl PatchRows {
     /// The first row whose bound is at least `bound`, or with `above`, greater than `bound`.
     fn find(&self, layout: &Layout, bound: &[u8], above: bool) -> Result<usize, SinkError> {
         let (mut low, mut high) = (0, self.counts.len());
@@ -66,7 +66,7 @@ pub(super) fn patch(
     layout: &Layout,
     old: &PublishedFile,
     from: &KeptFile,
-    changes: &mut Changes,
+    changes: &mut PatchRows,
     to: &Path,
 ) -> Result<Option<PublishedFile>, SinkError> {
     let (file, groups) = from.open(&layout.file)?;
@@ -194,7 +194,7 @@ impl Patch<'_> {
     fn merge(
         &self,
         index: usize,
-        changes: &mut Changes,
+        changes: &mut PatchRows,
     ) -> Result<Option<Vec<RecordBatch>>, SinkError> {
         let layout = self.layout;
         let group = &self.old[index];
@@ -279,7 +279,7 @@ fn encode_pending(
 /// Applies changes to the rows of one group, batch by batch.
 struct GroupMerge<'a> {
     layout: &'a Layout,
-    changes: &'a Changes,
+    changes: &'a PatchRows,
     /// The next change.
     at: usize,
     end: usize,

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
+use super::publish_step::PublishStep;
+use super::publish_step::inode;
 use super::staged_name::staged_name;
-use super::swap::Swap;
-use super::swap::inode;
 use tidewater_contract::disk::{self, DiskFile};
 use tidewater_contract::sink::SinkError;
 
@@ -22,16 +22,16 @@ pub(super) struct PartitionPlace<'a> {
 }
 
 impl PartitionPlace<'_> {
-    pub fn file(self, from: &str, to: &str) -> Swap {
-        Swap::File {
+    pub fn file(self, from: &str, to: &str) -> PublishStep {
+        PublishStep::File {
             staged: self.staged.join(staged_name(from)),
             target: self.target.join(to),
             root: self.root.to_path_buf(),
         }
     }
 
-    /// The swap of the whole directory, after links to the files that stay are added.
-    pub fn directory(self, stay: impl Iterator<Item = String>) -> Result<Swap, SinkError> {
+    /// The step of the whole directory, after links to the files that stay are added.
+    pub fn directory(self, stay: impl Iterator<Item = String>) -> Result<PublishStep, SinkError> {
         disk::create_dir_all(&self.staged)
             .map_err(SinkError::io("create the directory", &self.staged))?;
         for name in stay {
@@ -41,7 +41,7 @@ impl PartitionPlace<'_> {
         }
         self.make_room_aside()?;
         let inode = inode(&self.staged)?.unwrap_or_default();
-        Ok(Swap::Directory {
+        Ok(PublishStep::Directory {
             staged: self.staged,
             target: self.target,
             aside: self.aside,
@@ -50,9 +50,9 @@ impl PartitionPlace<'_> {
         })
     }
 
-    pub fn remove(self, exists: bool) -> Result<Option<Swap>, SinkError> {
+    pub fn remove(self, exists: bool) -> Result<Option<PublishStep>, SinkError> {
         self.make_room_aside()?;
-        Ok(exists.then(|| Swap::Remove {
+        Ok(exists.then(|| PublishStep::Remove {
             target: self.target,
             aside: self.aside,
             root: self.root.to_path_buf(),

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use super::durable::{sync, sync_all_below, sync_directories};
 use super::exchange::{Exchange, OldContent, replace};
+use super::publish_step::inode;
 use super::quarantine::own_ending;
 use super::staged_name::finish_names;
 use super::staging::Staging;
-use super::swap::inode;
 use super::target;
 use super::write::StagedTable;
 use tidewater_contract::disk;

@@ -24,7 +24,7 @@ use super::manifest::{PublishedFile, PublishedPartition};
 use super::run::KeptFile;
 use super::write::with_partition_columns;
 use tidewater_contract::sink::{EncodeError, Encoding, SinkError, TableSpec};
-use tidewater_formats::parquet::encode::{ParquetOptions, read_all, read_back};
+use tidewater_formats::parquet::encode::{ParquetWriteOptions, read_all, read_back};
 
 /// A table whose files are read.
 pub struct PublishedTable {
@@ -39,12 +39,12 @@ pub struct FoundFile {
     /// Its path below the table's directory.
     pub path: PathBuf,
     /// How it differs from what the last commit published; `None` if it does not.
-    pub fault: Option<Fault>,
+    pub fault: Option<FileFault>,
 }
 
 /// The fault of a data file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum FileFault {
     /// It was published but is missing.
     Missing,
     /// It was not published.
@@ -53,7 +53,7 @@ pub enum Fault {
     Changed,
 }
 
-impl Fault {
+impl FileFault {
     /// A description of the fault.
     pub fn describe(self) -> &'static str {
         match self {
@@ -110,9 +110,9 @@ impl PublishedTable {
         let mut files = Vec::new();
         for path in found {
             let fault = match known.remove(&path) {
-                None => Some(Fault::Foreign),
+                None => Some(FileFault::Foreign),
                 Some(file) if !is_as_published(&root.join(&path), file.bytes, file.checksum)? => {
-                    Some(Fault::Changed)
+                    Some(FileFault::Changed)
                 }
                 Some(file) => self.shadow_fault(&path, file)?,
             };
@@ -120,22 +120,26 @@ impl PublishedTable {
         }
         files.extend(known.into_keys().map(|path| FoundFile {
             path,
-            fault: Some(Fault::Missing),
+            fault: Some(FileFault::Missing),
         }));
         files.sort_by(|one, other| one.path.cmp(&other.path));
         Ok(files)
     }
 
-    fn shadow_fault(&self, path: &Path, file: &PublishedFile) -> Result<Option<Fault>, SinkError> {
+    fn shadow_fault(
+        &self,
+        path: &Path,
+        file: &PublishedFile,
+    ) -> Result<Option<FileFault>, SinkError> {
         let (Some(root), Some(shadow)) = (&self.shadow, &file.shadow) else {
             return Ok(None);
         };
         let path = parquet_path(root, path);
         if !path.exists() {
-            return Ok(Some(Fault::Missing));
+            return Ok(Some(FileFault::Missing));
         }
         let same = is_as_published(&path, shadow.bytes, shadow.checksum)?;
-        Ok((!same).then_some(Fault::Changed))
+        Ok((!same).then_some(FileFault::Changed))
     }
 
     /// Passes the rows of an existing file to `take`. For a text table, these are the rows of the Parquet copy.
@@ -155,7 +159,7 @@ impl PublishedTable {
         let file = KeptFile {
             table: Arc::clone(&spec.name),
             path: place,
-            options: ParquetOptions {
+            options: ParquetWriteOptions {
                 compression: Compression::UNCOMPRESSED,
                 row_group_rows: usize::MAX,
                 exact,

@@ -21,7 +21,7 @@ use arrow::ipc::writer::StreamWriter;
 use super::codes::{Coding, Dictionaries};
 use super::layout::Layout;
 use tidewater_contract::sink::{EncodeError, SinkError};
-use tidewater_formats::parquet::encode::{ParquetOptions, RowGroups, read_back};
+use tidewater_formats::parquet::encode::{ParquetWriteOptions, RowGroups, read_back};
 
 const READ_BACK: &str = "read back a temporary file in";
 const WRITE_BUFFER_BYTES: usize = 1024 * 1024;
@@ -33,24 +33,24 @@ const READ_BUFFER_BYTES: usize = 16 * 1024;
 #[derive(Clone, Debug)]
 pub struct Run {
     /// The segments by partition key. The key is empty if the table has no partitions.
-    pub(super) segments: BTreeMap<Box<[u8]>, Segment>,
+    pub(super) segments: BTreeMap<Box<[u8]>, RunSegment>,
     /// The texts of the columns that are codes.
     pub(super) dictionaries: Arc<Dictionaries>,
 }
 
 /// The rows of one partition in a run.
 #[derive(Clone, Debug)]
-pub(super) struct Segment {
+pub(super) struct RunSegment {
     /// Its number of distinct rows.
     pub rows: u64,
-    pub place: Place,
+    pub place: SegmentPlace,
     /// How its codes are read, if it has any. Set when all runs of its table are known.
     pub coding: Coding,
 }
 
 /// The location of a segment's rows.
 #[derive(Clone, Debug)]
-pub(super) enum Place {
+pub(super) enum SegmentPlace {
     Memory(Vec<Counted>),
     Disk {
         spill: Arc<SpillFile>,
@@ -66,7 +66,7 @@ pub(super) enum Place {
 pub(super) struct KeptFile {
     pub table: Arc<str>,
     pub path: PathBuf,
-    pub options: ParquetOptions,
+    pub options: ParquetWriteOptions,
 }
 
 impl KeptFile {
@@ -144,7 +144,7 @@ impl SpillWriter {
         &mut self,
         file: &SchemaRef,
         batches: impl Iterator<Item = Result<Counted, SinkError>>,
-    ) -> Result<Segment, SinkError> {
+    ) -> Result<RunSegment, SinkError> {
         let failed = |error| self.spill.error("write a temporary file in", error);
         let start = self.end;
         let appender = Appender {
@@ -172,9 +172,9 @@ impl SpillWriter {
         let appender = writer.into_inner().map_err(failed)?.into_inner();
         let appender = appender.map_err(|error| failed(error.into_error().into()))?;
         self.end = appender.position;
-        Ok(Segment {
+        Ok(RunSegment {
             rows,
-            place: Place::Disk {
+            place: SegmentPlace::Disk {
                 spill: Arc::clone(&self.spill),
                 start,
                 end: self.end,
@@ -216,15 +216,15 @@ impl Write for Appender<'_> {
 
 /// Reads a segment's batches in order.
 pub(super) struct SegmentReader {
-    source: Source,
+    source: SegmentSource,
     coding: Coding,
     /// The columns of a batch after decoding.
     columns: SchemaRef,
 }
 
-enum Source {
+enum SegmentSource {
     Memory(std::vec::IntoIter<Counted>),
-    Disk(Box<StreamReader<BufReader<Part>>>),
+    Disk(Box<StreamReader<BufReader<SpillRange>>>),
     File {
         rows: Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>>>,
         kept: KeptFile,
@@ -232,19 +232,19 @@ enum Source {
 }
 
 impl SegmentReader {
-    pub fn open(segment: Segment, file: &SchemaRef) -> Result<Self, SinkError> {
+    pub fn open(segment: RunSegment, file: &SchemaRef) -> Result<Self, SinkError> {
         let source = match segment.place {
-            Place::Memory(batches) => Source::Memory(batches.into_iter()),
-            Place::File(kept) => {
+            SegmentPlace::Memory(batches) => SegmentSource::Memory(batches.into_iter()),
+            SegmentPlace::File(kept) => {
                 let (opened, groups) = kept.open(file)?;
                 let rows = read_back(opened, &groups, None);
-                Source::File {
+                SegmentSource::File {
                     rows: Box::new(rows.map_err(|error| kept.error(error))?),
                     kept,
                 }
             }
-            Place::Disk { spill, start, end } => {
-                let part = Part {
+            SegmentPlace::Disk { spill, start, end } => {
+                let part = SpillRange {
                     spill: Arc::clone(&spill),
                     position: start,
                     end,
@@ -252,7 +252,7 @@ impl SegmentReader {
                 let reader = BufReader::with_capacity(READ_BUFFER_BYTES, part);
                 let stream = StreamReader::try_new(reader, None);
                 let stream = stream.map_err(|error| spill.error(READ_BACK, error))?;
-                Source::Disk(Box::new(stream))
+                SegmentSource::Disk(Box::new(stream))
             }
         };
         Ok(Self {
@@ -264,20 +264,20 @@ impl SegmentReader {
 
     /// Whether its rows are distinct.
     pub fn is_distinct(&self) -> bool {
-        !matches!(self.source, Source::File { .. })
+        !matches!(self.source, SegmentSource::File { .. })
     }
 
     pub fn next(&mut self, layout: &Layout) -> Result<Option<Counted>, SinkError> {
         let next = match &mut self.source {
-            Source::File { rows, kept } => {
+            SegmentSource::File { rows, kept } => {
                 let batch = rows.next().transpose().map_err(|error| kept.error(error))?;
                 batch.map(|batch| Counted {
                     batch,
                     counts: None,
                 })
             }
-            Source::Memory(batches) => batches.next(),
-            Source::Disk(stream) => {
+            SegmentSource::Memory(batches) => batches.next(),
+            SegmentSource::Disk(stream) => {
                 let next = stream.next().transpose();
                 let width = self.columns.fields().len();
                 let next = next.and_then(|batch| batch.map(|b| split(&b, width)).transpose());
@@ -311,13 +311,13 @@ fn split(spilled: &RecordBatch, width: usize) -> Result<Counted, ArrowError> {
 }
 
 /// A range of a spill file. Several can be read at the same time, each at its own position.
-pub(super) struct Part {
+pub(super) struct SpillRange {
     spill: Arc<SpillFile>,
     position: u64,
     end: u64,
 }
 
-impl Read for Part {
+impl Read for SpillRange {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = usize::try_from(self.end - self.position).unwrap_or(usize::MAX);
         let wanted = buffer.len().min(left);

@@ -11,7 +11,7 @@ use arrow::compute::concat_batches;
 use super::codes::{Codes, Coding, as_codes, as_dictionaries};
 use super::gather::gather;
 use super::layout::{Keyed, Layout};
-use super::run::{Counted, Place, Run, Segment, SpillWriter, row_count};
+use super::run::{Counted, Run, RunSegment, SegmentPlace, SpillWriter, row_count};
 use super::staging::Staging;
 use tidewater_contract::sink::{SinkError, TableSpec};
 
@@ -36,11 +36,11 @@ pub struct TableShard {
     small: Vec<(RecordBatch, i64)>,
     small_rows: usize,
     chunks: Vec<Chunk>,
-    partitions: BTreeMap<Box<[u8]>, Vec<Position>>,
+    partitions: BTreeMap<Box<[u8]>, Vec<RowPosition>>,
     bytes: usize,
     rows: usize,
     /// The segments of each run, and which of its columns are codes.
-    runs: Vec<(BTreeMap<Box<[u8]>, Segment>, Vec<bool>)>,
+    runs: Vec<(BTreeMap<Box<[u8]>, RunSegment>, Vec<bool>)>,
 }
 
 /// Buffered rows of file columns.
@@ -65,7 +65,7 @@ impl Diffs {
 }
 
 /// A row: its chunk and its index there.
-type Position = (usize, usize);
+type RowPosition = (usize, usize);
 
 impl TableShard {
     /// A shard of `spec`'s table that spills into `staging` when its rows take more than `budget_bytes`
@@ -141,9 +141,9 @@ impl TableShard {
         let mut keep =
             |_: &Layout, batches: &mut dyn Iterator<Item = Result<Counted, SinkError>>| {
                 let batches = batches.collect::<Result<Vec<_>, _>>()?;
-                Ok(Segment {
+                Ok(RunSegment {
                     rows: batches.iter().map(|b| row_count(&b.batch)).sum(),
-                    place: Place::Memory(batches),
+                    place: SegmentPlace::Memory(batches),
                     coding: Coding::default(),
                 })
             };
@@ -230,7 +230,7 @@ impl TableShard {
         store: &mut dyn FnMut(
             &Layout,
             &mut dyn Iterator<Item = Result<Counted, SinkError>>,
-        ) -> Result<Segment, SinkError>,
+        ) -> Result<RunSegment, SinkError>,
     ) -> Result<(), SinkError> {
         let chunks = std::mem::take(&mut self.chunks);
         let partitions = std::mem::take(&mut self.partitions);
@@ -281,9 +281,9 @@ impl TableShard {
 }
 
 /// A row, and the eight bytes of its key after the prefix that all keys share.
-struct Entry {
+struct SortEntry {
     head: u64,
-    at: Position,
+    at: RowPosition,
 }
 
 /// The distinct rows of one partition in canonical order, with their counts, which are omitted if all are 1. Input
@@ -292,15 +292,15 @@ fn sort(
     layout: &Layout,
     keyed: &[Keyed],
     diffs: &[Diffs],
-    positions: Vec<Position>,
-) -> Result<(Vec<Position>, Option<Vec<i64>>), SinkError> {
-    let key = |at: Position| keyed[at.0].prefix(at.1);
+    positions: Vec<RowPosition>,
+) -> Result<(Vec<RowPosition>, Option<Vec<i64>>), SinkError> {
+    let key = |at: RowPosition| keyed[at.0].prefix(at.1);
     let shared = shared_prefix(positions.iter().map(|&at| key(at)));
-    let entry = |at| Entry {
+    let entry = |at| SortEntry {
         head: head(key(at), shared),
         at,
     };
-    let mut entries: Vec<Entry> = positions.into_iter().map(entry).collect();
+    let mut entries: Vec<SortEntry> = positions.into_iter().map(entry).collect();
     entries.sort_by(|a, b| a.head.cmp(&b.head).then_with(|| key(a.at).cmp(key(b.at))));
 
     let mut rows = Vec::with_capacity(entries.len());
@@ -331,12 +331,12 @@ fn sort(
 }
 
 /// Sorts rows whose prefixes are equal by the rest of their keys.
-fn sort_ties(layout: &Layout, keyed: &[Keyed], ties: &mut [Entry]) -> Result<(), SinkError> {
+fn sort_ties(layout: &Layout, keyed: &[Keyed], ties: &mut [SortEntry]) -> Result<(), SinkError> {
     if ties.len() < 2 {
         return Ok(());
     }
     let mut failure = None;
-    ties.sort_by(|Entry { at: a, .. }, Entry { at: b, .. }| {
+    ties.sort_by(|SortEntry { at: a, .. }, SortEntry { at: b, .. }| {
         layout
             .compare_rest((&keyed[a.0], a.1), (&keyed[b.0], b.1))
             .unwrap_or_else(|error| {

@@ -34,13 +34,13 @@ const NEW_LOCK: &str = "lock.new";
 #[derive(Debug)]
 pub struct Staging {
     /// The staging directories by the parent directory of their tables.
-    places: BTreeMap<PathBuf, Place>,
+    places: BTreeMap<PathBuf, StagingPlace>,
     /// The table directories as given, with their resolved paths.
     targets: BTreeMap<PathBuf, PathBuf>,
 }
 
 #[derive(Debug)]
-struct Place {
+struct StagingPlace {
     directory: PathBuf,
     /// Held open for its lock; `None` if the state's lock is used.
     _lock: Option<DiskFile>,
@@ -63,7 +63,7 @@ impl Staging {
             let parent = target::parent(target)?.to_path_buf();
             if let Entry::Vacant(vacant) = staging.places.entry(parent) {
                 remove_stale(vacant.key())?;
-                let place = Place::create(vacant.key())?;
+                let place = StagingPlace::create(vacant.key())?;
                 vacant.insert(place);
             }
         }
@@ -85,7 +85,7 @@ impl Staging {
             let parent = target::parent(target)?.to_path_buf();
             if let Entry::Vacant(vacant) = staging.places.entry(parent) {
                 let directory = owned(vacant.key(), owner).join(epoch.to_string());
-                let place = Place::for_state(directory)?;
+                let place = StagingPlace::for_state(directory)?;
                 vacant.insert(place);
             }
         }
@@ -111,7 +111,7 @@ impl Staging {
     }
 
     /// Removes everything that was staged for the state `owner` beside `tables` (and shadows). Must not be called
-    /// while a commit has swaps to apply, since they need the staged files.
+    /// while a commit has steps to apply, since they need the staged files.
     ///
     /// # Errors
     /// When a directory cannot be removed.
@@ -239,7 +239,7 @@ pub fn remove_staged(places: &[PathBuf]) {
     }
 }
 
-impl Place {
+impl StagingPlace {
     fn create(parent: &Path) -> Result<Self, SinkError> {
         let pid = std::process::id();
         for number in 0_u32.. {
@@ -317,7 +317,7 @@ fn remove_stale(parent: &Path) -> Result<(), SinkError> {
     Ok(())
 }
 
-/// Whether a directory has only what [`Place::create`] puts there.
+/// Whether a directory has only what [`StagingPlace::create`] puts there.
 fn holds_only_ours(directory: &Path) -> Result<bool, SinkError> {
     match fs::read_dir(directory).and_then(Iterator::collect::<io::Result<Vec<_>>>) {
         Ok(entries) => Ok(entries.iter().all(|entry| {

@@ -17,7 +17,7 @@ use super::layout::Layout;
 use super::manifest::PublishedFile;
 use super::merge::Merge;
 use super::owner::TableOwner;
-use super::run::{Run, Segment};
+use super::run::{Run, RunSegment};
 use super::staging::Staging;
 use super::stop::StopFlag;
 use tidewater_contract::disk;
@@ -71,12 +71,12 @@ pub struct StagedTable {
 struct Item {
     table: usize,
     key: Box<[u8]>,
-    segments: Vec<Segment>,
+    segments: Vec<RunSegment>,
     weight: u64,
 }
 
 /// A partition that was written.
-pub(super) struct Partition {
+pub(super) struct WrittenPartition {
     /// Its path below its table.
     pub path: PathBuf,
     pub files: Vec<PublishedFile>,
@@ -84,14 +84,14 @@ pub(super) struct Partition {
     pub head: RecordBatch,
 }
 
-impl Partition {
+impl WrittenPartition {
     pub fn rows(&self) -> u64 {
         self.files.iter().map(|file| file.rows).sum()
     }
 }
 
 /// A table that is being written.
-pub(super) struct Writing {
+pub(super) struct TableWrite {
     pub layout: Layout,
     pub form: Form,
     /// The directory for its files.
@@ -117,7 +117,7 @@ pub fn write_tables(
         let form = Form::of(&spec.encoding);
         let layout = Layout::new(spec)?;
         writing.push((
-            Writing {
+            TableWrite {
                 layout,
                 form,
                 directory,
@@ -135,7 +135,7 @@ pub fn write_tables(
         Ok(StagedTable {
             spec: Arc::clone(&table.layout.spec),
             written: WrittenTable {
-                rows: partitions.values().map(Partition::rows).sum(),
+                rows: partitions.values().map(WrittenPartition::rows).sum(),
                 files: u64::try_from(files).unwrap_or(u64::MAX),
                 preview: preview(&table.layout, &partitions, options.preview_rows)?,
             },
@@ -146,10 +146,10 @@ pub fn write_tables(
 
 /// Writes whole tables from their runs; the result is by table and partition key.
 pub(super) fn write_whole(
-    tables: &[Writing],
+    tables: &[TableWrite],
     runs: Vec<Vec<Run>>,
     options: &WriteOptions,
-) -> Result<Vec<BTreeMap<Box<[u8]>, Partition>>, SinkError> {
+) -> Result<Vec<BTreeMap<Box<[u8]>, WrittenPartition>>, SinkError> {
     let mut items = Vec::new();
     for (number, (table, runs)) in tables.iter().zip(runs).enumerate() {
         disk::create_dir(&table.directory)
@@ -189,8 +189,8 @@ pub(super) fn partitions(
     runs: Vec<Run>,
     never_none: bool,
     stay: bool,
-) -> Result<BTreeMap<Box<[u8]>, Vec<Segment>>, SinkError> {
-    let mut partitions: BTreeMap<Box<[u8]>, Vec<Segment>> = BTreeMap::new();
+) -> Result<BTreeMap<Box<[u8]>, Vec<RunSegment>>, SinkError> {
+    let mut partitions: BTreeMap<Box<[u8]>, Vec<RunSegment>> = BTreeMap::new();
     if never_none && layout.spec.partition_by.is_empty() {
         partitions.insert(Box::default(), Vec::new());
     }
@@ -247,10 +247,10 @@ pub(super) fn in_threads<I: Send, O: Send>(
 }
 
 fn write_partition(
-    table: &Writing,
+    table: &TableWrite,
     item: Item,
     options: &WriteOptions,
-) -> Result<Partition, SinkError> {
+) -> Result<WrittenPartition, SinkError> {
     let layout = &table.layout;
     let path = partition_path(layout, &layout.partition_values(&item.key)?)?;
     let mut merge = Merge::new(layout, item.segments)?;
@@ -270,7 +270,7 @@ fn write_partition(
         }
         files.write(&batch)?;
     }
-    Ok(Partition {
+    Ok(WrittenPartition {
         path,
         files: files.finish(item.key.is_empty())?,
         head,
@@ -289,7 +289,7 @@ fn extend(head: &RecordBatch, batch: &RecordBatch, rows: usize) -> Result<Record
 /// The table's first rows, with its partition columns.
 pub(super) fn preview(
     layout: &Layout,
-    partitions: &BTreeMap<Box<[u8]>, Partition>,
+    partitions: &BTreeMap<Box<[u8]>, WrittenPartition>,
     rows_max: usize,
 ) -> Result<RecordBatch, SinkError> {
     let mut missing = rows_max;

@@ -32,7 +32,7 @@ pub enum RunError {
     State(#[from] StoreError),
     /// A view has no dataflow.
     #[error(transparent)]
-    Plan(#[from] ViewError),
+    GraphPlan(#[from] ViewError),
     /// An operator failed.
     #[error(transparent)]
     Fault(Fault),
@@ -102,7 +102,7 @@ impl RunError {
                 ..
             } => 3,
             Self::Fault(fault) if fault.kind == FaultKind::Refused => 3,
-            Self::Plan(_) | Self::Option(_) | Self::Usage(_) => 2,
+            Self::GraphPlan(_) | Self::Option(_) | Self::Usage(_) => 2,
             _ => 1,
         }
     }

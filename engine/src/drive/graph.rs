@@ -19,12 +19,12 @@ use timely::dataflow::operators::Inspect;
 use timely::dataflow::operators::generic::Operator;
 use timely::worker::Worker;
 
-use super::ingest::{Intake, Share};
+use super::ingest::{Intake, WorkerIntake};
 use super::late::late_rows;
 use super::progress::Counters;
 use super::tables::{Origin, PerTable, Table};
 use super::unmatched::UnmatchedPlaces;
-use super::{Progress, keep};
+use super::{Progress, state_writers};
 use crate::plan::PlannedView;
 use crate::plan::retain::to_time;
 use crate::render::{LateRows, RenderContext, RetainedWindows, UnmatchedChanges, render};
@@ -35,7 +35,7 @@ const PARK: Duration = Duration::from_millis(10);
 
 /// Views that are rendered together.
 #[derive(Clone, Default)]
-pub struct Plan {
+pub struct GraphPlan {
     /// The views, each after the views that it reads.
     pub views: Vec<PlannedView>,
     /// The views whose state is kept.
@@ -100,9 +100,9 @@ pub struct RowCounts {
 /// State shared by the workers.
 pub struct Epoch {
     /// The views that continue from their stored state.
-    pub resumed: Plan,
+    pub resumed: GraphPlan,
     /// The views that are rebuilt from an empty state.
-    pub rebuilt: Plan,
+    pub rebuilt: GraphPlan,
     /// All sources of the job, including those that are not read.
     pub sources: Vec<String>,
     /// The rows that are read.
@@ -124,14 +124,14 @@ pub struct Epoch {
 type Shard = Rc<RefCell<Option<TableShard>>>;
 
 /// Changes of a source, and the graphs that they enter.
-struct SourceStream<'scope> {
+struct RoutedDeltas<'scope> {
     graphs: GraphSet,
     changes: DeltaStream<'scope>,
 }
 
 impl Epoch {
     /// The views of a graph.
-    pub fn plan(&self, graph: Graph) -> &Plan {
+    pub fn plan(&self, graph: Graph) -> &GraphPlan {
         match graph {
             Graph::Resumed => &self.resumed,
             Graph::Rebuilt => &self.rebuilt,
@@ -143,7 +143,7 @@ impl Epoch {
     pub fn work(
         self: &Arc<Self>,
         worker: &mut Worker,
-        kept: Option<keep::Outlets>,
+        kept: Option<state_writers::UpdateSenders>,
     ) -> Option<PerTable<Vec<Run>>> {
         let shards = self.tables.as_ref().map(|table| self.shard(table));
         let registries = Graph::ALL.map(|graph| self.registry(graph));
@@ -166,7 +166,7 @@ impl Epoch {
         if let Some(kept) = kept {
             registries
                 .iter()
-                .for_each(|registry| keep::send(registry, &kept));
+                .for_each(|registry| state_writers::send(registry, &kept));
         }
         drop(registries);
         let tables = self.tables.as_ref().zip(shards);
@@ -184,7 +184,7 @@ impl Epoch {
         &self,
         scope: Scope<'scope, u64>,
         graph: Graph,
-        sources: &BTreeMap<String, Vec<SourceStream<'scope>>>,
+        sources: &BTreeMap<String, Vec<RoutedDeltas<'scope>>>,
         registry: &StateRegistry,
         shards: &PerTable<Shard>,
     ) {
@@ -232,7 +232,7 @@ impl Epoch {
     fn registry(&self, graph: Graph) -> StateRegistry {
         let keeps = self.plan(graph).keeps.clone();
         let state = self.state.as_ref().filter(|_| graph == Graph::Resumed);
-        keep::registry(state, move |view| keeps.contains(view), &self.faults)
+        state_writers::registry(state, move |view| keeps.contains(view), &self.faults)
     }
 
     /// The streams of each source. Rejected rows go to the worker's shard of the quarantine.
@@ -240,14 +240,14 @@ impl Epoch {
         self: &Arc<Self>,
         scope: Scope<'scope, u64>,
         quarantine: &Shard,
-    ) -> BTreeMap<String, Vec<SourceStream<'scope>>> {
-        let mut sources: BTreeMap<String, Vec<SourceStream<'scope>>> = BTreeMap::new();
+    ) -> BTreeMap<String, Vec<RoutedDeltas<'scope>>> {
+        let mut sources: BTreeMap<String, Vec<RoutedDeltas<'scope>>> = BTreeMap::new();
         for source in &self.sources {
             sources.insert(source.clone(), Vec::new());
         }
         for intake in &self.intakes {
             let name = intake.source.to_string();
-            let mut share = Share {
+            let mut share = WorkerIntake {
                 intake: Arc::clone(intake),
                 quarantine: Rc::clone(quarantine),
                 progress: self.progress.clone(),
@@ -261,7 +261,7 @@ impl Epoch {
                 let signed = rows * delta.sign.diff();
                 counts.entered.fetch_add(signed, Ordering::Relaxed);
             });
-            sources.entry(name.clone()).or_default().push(SourceStream {
+            sources.entry(name.clone()).or_default().push(RoutedDeltas {
                 graphs: intake.graphs,
                 changes,
             });

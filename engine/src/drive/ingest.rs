@@ -43,7 +43,7 @@ impl Barrier {
 
 /// How rows enter an epoch.
 #[derive(Clone, Copy, Debug)]
-pub struct Entry {
+pub struct RowRouting {
     /// Whether they are inserted or retracted.
     pub sign: Sign,
     /// The graphs that the rows enter.
@@ -63,7 +63,7 @@ pub struct Intake {
     /// Whether rejected rows enter or leave the quarantine. They do not if rows are read only to rebuild a view.
     pub quarantines: bool,
     /// Rows of each delivery.
-    pub counts: Vec<Count>,
+    pub counts: Vec<DeliveryCount>,
     /// The rejected row that is first in its file.
     first_rejected: Mutex<Option<Rejected>>,
     /// The batches that were decoded last, for sources that give the places of rows.
@@ -77,14 +77,14 @@ const RECENT_BATCHES: usize = 16;
 
 /// The rows of a delivery: those that were read, minus those that its reader retracted.
 #[derive(Default)]
-pub struct Count {
+pub struct DeliveryCount {
     /// Rows decoded or rejected.
     pub read: AtomicI64,
     /// Rows rejected.
     pub rejected: AtomicI64,
 }
 
-impl Count {
+impl DeliveryCount {
     fn add(&self, change: RowChange, read: u64, rejected: u64) {
         let sign = match change {
             RowChange::Insert => 1,
@@ -99,7 +99,7 @@ impl Count {
 }
 
 /// A piece and how its rows count.
-pub struct Open {
+pub struct OpenPiece {
     piece: Box<dyn Piece>,
     sign: Sign,
     /// The index of its delivery.
@@ -113,7 +113,7 @@ impl Intake {
     /// An intake of the rows from `reader`, up to the barrier if there is one.
     pub fn new(
         source: &str,
-        entry: Entry,
+        entry: RowRouting,
         reader: Arc<dyn Reader>,
         barrier: Option<Arc<Barrier>>,
     ) -> Self {
@@ -122,7 +122,9 @@ impl Intake {
             sign: entry.sign,
             graphs: entry.graphs,
             quarantines: entry.quarantines,
-            counts: (0..reader.deliveries()).map(|_| Count::default()).collect(),
+            counts: (0..reader.deliveries())
+                .map(|_| DeliveryCount::default())
+                .collect(),
             first_rejected: Mutex::default(),
             recent: Mutex::default(),
             reader,
@@ -216,7 +218,7 @@ impl Intake {
 }
 
 /// One worker's part of an intake.
-pub struct Share {
+pub struct WorkerIntake {
     /// The deliveries.
     pub intake: Arc<Intake>,
     /// The worker's shard of the quarantine; `None` once it is closed.
@@ -226,17 +228,17 @@ pub struct Share {
     /// Where errors go.
     pub faults: Faults,
     /// The piece that the worker is decoding.
-    pub open: Option<Open>,
+    pub open: Option<OpenPiece>,
 }
 
-impl Share {
+impl WorkerIntake {
     /// The next batch of rows. An error ends the source and becomes a fault, which ends the run.
     pub fn step(&mut self) -> SourceStep {
         loop {
             if self.open.is_none() {
                 match self.catch(self.intake.next()) {
                     Some(NextPiece::Dealt(dealt)) => {
-                        self.open = Some(Open {
+                        self.open = Some(OpenPiece {
                             piece: dealt.piece,
                             sign: self.intake.sign(dealt.change),
                             delivery: dealt.delivery,

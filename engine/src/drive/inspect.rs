@@ -77,7 +77,7 @@ impl KeptSource {
 
 /// The rows of a view that may still change.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Open {
+pub enum OpenRows {
     /// All rows.
     All,
     /// Rows whose window begins at the horizon or later, or has no time.
@@ -94,7 +94,7 @@ pub enum Open {
     },
 }
 
-impl Open {
+impl OpenRows {
     /// The rows of a batch of the view that are open.
     ///
     /// # Errors
@@ -266,7 +266,7 @@ impl Inspection {
     ///
     /// # Errors
     /// When a view cannot be rendered, or the state is damaged.
-    pub fn open_rows(&self, job: &Job, view: &str) -> Result<Open, RunError> {
+    pub fn open_rows(&self, job: &Job, view: &str) -> Result<OpenRows, RunError> {
         let views = self.compare(job)?.0.kept;
         let retains = |view: &str| {
             job.sinks
@@ -282,7 +282,7 @@ impl Inspection {
         }
         read.remove(view);
         if let Some(of) = read.into_iter().find(|read| retains(read).is_some()) {
-            return Ok(Open::Unknown { of });
+            return Ok(OpenRows::Unknown { of });
         }
         let retain = retains(view).and_then(|sink| sink.retain.as_ref());
         let horizon = views
@@ -290,11 +290,11 @@ impl Inspection {
             .get(view)
             .and_then(|retained| retained.horizon);
         Ok(match (retain, horizon) {
-            (Some(retain), Some(horizon)) => Open::From {
+            (Some(retain), Some(horizon)) => OpenRows::From {
                 column: retain.column,
                 horizon,
             },
-            _ => Open::All,
+            _ => OpenRows::All,
         })
     }
 

@@ -14,7 +14,6 @@ mod gate;
 mod graph;
 mod ingest;
 mod inspect;
-mod keep;
 mod late;
 mod locate;
 mod maintain;
@@ -26,13 +25,14 @@ mod report;
 mod resident;
 mod run;
 mod stages;
+mod state_writers;
 mod tables;
 mod unmatched;
 mod workers;
 
 pub use self::checked::RowCheck;
 pub use self::error::RunError;
-pub use self::inspect::{Inspection, KeptInputs, KeptSource, Open, StateSizes};
+pub use self::inspect::{Inspection, KeptInputs, KeptSource, OpenRows, StateSizes};
 pub use self::maintain::{
     CRASH_POINTS, FILLED, FollowOptions, MaintainOptions, Pace, Thresholds, follow, maintain,
 };
@@ -40,7 +40,7 @@ pub use self::ownership::{NotOwned, Owner};
 pub use self::progress::{Counters, Progress};
 pub use self::quarantine::{Quarantine, QuarantinedRow};
 pub use self::replay::{History, OffsetBound, Replay, ReplayOptions, Replayed, Step, parse_time};
-pub use self::report::{Published, RunReport, SetAsideFile, TableReport};
+pub use self::report::{Publication, RunReport, SetAsideFile, TableReport};
 pub use self::resident::{Resident, TableChanges};
 pub use self::run::{RunOptions, run};
 pub use self::unmatched::UnmatchedPlaces;

@@ -112,7 +112,7 @@ pub struct TableReport {
     /// Data files that this run wrote.
     pub files_written: u64,
     /// How the table was published.
-    pub published: Published,
+    pub published: Publication,
     /// The table's first rows.
     pub preview: RecordBatch,
 }
@@ -121,15 +121,15 @@ impl TableReport {
     /// The combined report of this commit and the one after it.
     fn followed_by(self, second: Self) -> Self {
         match second.published {
-            Published::Unchanged => self,
-            Published::Whole => second,
-            Published::Amended => Self {
+            Publication::Unchanged => self,
+            Publication::Whole => second,
+            Publication::Amended => Self {
                 rows_inserted: self.rows_inserted + second.rows_inserted,
                 rows_deleted: self.rows_deleted + second.rows_deleted,
                 files_written: self.files_written + second.files_written,
                 published: match self.published {
-                    Published::Whole => Published::Whole,
-                    Published::Amended | Published::Unchanged => Published::Amended,
+                    Publication::Whole => Publication::Whole,
+                    Publication::Amended | Publication::Unchanged => Publication::Amended,
                 },
                 ..second
             },
@@ -152,7 +152,7 @@ impl PerTable<TableReport> {
 
 /// How a run published a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Published {
+pub enum Publication {
     /// The whole table was written.
     Whole,
     /// Some of its partitions were written.

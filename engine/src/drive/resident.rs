@@ -17,7 +17,7 @@ use timely::dataflow::operators::{Input, Probe};
 use timely::worker::Worker;
 
 use super::consolidate::consolidate;
-use super::{RunError, keep, workers};
+use super::{RunError, state_writers, workers};
 use crate::job::Job;
 use crate::plan::PlannedView;
 use crate::plan::assemble::{unkeyed_views, views};
@@ -30,7 +30,7 @@ const PARK: Duration = Duration::from_millis(1);
 
 /// A delivery's rows: the source's name, all its declared columns, and `1` or `-1`. Columns may be dictionaries with
 /// keys of type `UInt32`.
-pub type Delivery = (String, RecordBatch, i64);
+pub type DeliveredRows = (String, RecordBatch, i64);
 
 /// The net change of a table in an epoch: batches, each with the count of its rows.
 pub type TableChanges = Vec<(RecordBatch, i64)>;
@@ -44,15 +44,15 @@ pub struct Resident {
     /// The columns of a delivery, and the columns that enter the graph; `None` for all.
     sources: BTreeMap<String, (SchemaRef, Option<Vec<usize>>)>,
     tables: Vec<(String, SchemaRef)>,
-    workers: Vec<Connection>,
-    kept: keep::Keepers,
+    workers: Vec<WorkerChannels>,
+    kept: state_writers::StateWriters,
     guards: Option<WorkerGuards<Option<()>>>,
     faults: Faults,
 }
 
 /// The columns that are fed, and the tables whose changes are returned.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Feed {
+enum FedColumns {
     /// All declared columns, for the materialized views.
     Declared,
     /// Columns as they [enter the graph](incoming_schema) in a run, for all tables.
@@ -68,7 +68,7 @@ enum Command {
 }
 
 /// The driver's side of a worker's channels.
-struct Connection {
+struct WorkerChannels {
     commands: Sender<Command>,
     changes: Receiver<Emitted>,
 }
@@ -77,7 +77,7 @@ struct Connection {
 struct Ends {
     commands: Receiver<Command>,
     changes: Sender<Emitted>,
-    kept: keep::Outlets,
+    kept: state_writers::UpdateSenders,
 }
 
 impl Resident {
@@ -86,7 +86,7 @@ impl Resident {
     /// # Errors
     /// When a view cannot be rendered, or threads not started.
     pub fn start(job: &Job, workers: usize) -> Result<Self, RunError> {
-        Self::start_from(job, workers, Feed::Declared, None)
+        Self::start_from(job, workers, FedColumns::Declared, None)
     }
 
     /// Renders `job` like [`start`](Self::start), to continue from a state that was [kept](Self::keep).
@@ -94,7 +94,7 @@ impl Resident {
     /// # Errors
     /// As [`start`](Self::start).
     pub fn resume(job: &Job, workers: usize, state: StateSnapshot) -> Result<Self, RunError> {
-        Self::start_from(job, workers, Feed::Declared, Some(Arc::new(state)))
+        Self::start_from(job, workers, FedColumns::Declared, Some(Arc::new(state)))
     }
 
     /// Renders `job` to be fed like a run. Batches have the columns that the job reads and, if the source has a key,
@@ -103,39 +103,39 @@ impl Resident {
     /// # Errors
     /// As [`start`](Self::start).
     pub(super) fn start_incoming(job: &Job, workers: usize) -> Result<Self, RunError> {
-        Self::start_from(job, workers, Feed::Incoming, None)
+        Self::start_from(job, workers, FedColumns::Incoming, None)
     }
 
     fn start_from(
         job: &Job,
         workers: usize,
-        feed: Feed,
+        feed: FedColumns,
         state: Option<Arc<StateSnapshot>>,
     ) -> Result<Self, RunError> {
         let tables = tables(job, feed);
         let wanted = tables.iter().map(|(name, _)| name.clone());
         let views = match feed {
-            Feed::Declared => unkeyed_views(job, wanted)?,
-            Feed::Incoming => views(job, wanted)?,
+            FedColumns::Declared => unkeyed_views(job, wanted)?,
+            FedColumns::Incoming => views(job, wanted)?,
         };
         let sources = job.sources.iter().map(|source| {
             let columns = match feed {
-                Feed::Declared => (
+                FedColumns::Declared => (
                     Arc::clone(&source.spec.schema),
                     Some(source.spec.projection.clone()),
                 ),
-                Feed::Incoming => (incoming_schema(source), None),
+                FedColumns::Incoming => (incoming_schema(source), None),
             };
             (source.spec.name.clone(), columns)
         });
         let sources: BTreeMap<_, _> = sources.collect();
-        let (outlets, kept) = keep::channels(workers.max(1));
+        let (senders, kept) = state_writers::channels(workers.max(1));
         let mut connections = Vec::new();
         let mut ends: Vec<Option<Ends>> = Vec::new();
-        for kept in outlets {
+        for kept in senders {
             let (commands, to_worker) = channel();
             let (from_worker, changes) = channel();
-            connections.push(Connection { commands, changes });
+            connections.push(WorkerChannels { commands, changes });
             ends.push(Some(Ends {
                 commands: to_worker,
                 changes: from_worker,
@@ -143,7 +143,7 @@ impl Resident {
             }));
         }
         let faults = Faults::default();
-        let graph = Graph {
+        let graph = ResidentGraph {
             views,
             sources: sources.keys().cloned().collect(),
             tables: tables.iter().map(|(name, _)| name.clone()).collect(),
@@ -173,7 +173,7 @@ impl Resident {
     /// When a delivery does not fit its source, or an operator fails. The graph cannot be used afterwards.
     pub fn epoch(
         &mut self,
-        deliveries: Vec<Delivery>,
+        deliveries: Vec<DeliveredRows>,
     ) -> Result<BTreeMap<String, TableChanges>, RunError> {
         let mut shares: Vec<Vec<(String, Delta)>> =
             self.workers.iter().map(|_| Vec::new()).collect();
@@ -199,7 +199,7 @@ impl Resident {
             .zip(changes)
             .map(|((name, schema), deltas)| {
                 let changes = consolidate(schema, &deltas)
-                    .map_err(|error| RunError::Delivery(format!("{name}: {error}")))?;
+                    .map_err(|error| RunError::DeliveredRows(format!("{name}: {error}")))?;
                 Ok((name.clone(), changes))
             });
         tables.collect()
@@ -231,7 +231,7 @@ impl Resident {
         shares: &mut [Vec<(String, Delta)>],
     ) -> Result<(), RunError> {
         let Some((schema, projection)) = self.sources.get(source) else {
-            return Err(RunError::Delivery(format!(
+            return Err(RunError::DeliveredRows(format!(
                 "the job has no source {source}"
             )));
         };
@@ -250,10 +250,10 @@ impl Resident {
                 "source {source} has columns {schema}, the delivery {}",
                 batch.schema_ref()
             );
-            return Err(RunError::Delivery(message));
+            return Err(RunError::DeliveredRows(message));
         }
         let Some(sign) = Sign::of(diff).filter(|_| diff.abs() == 1) else {
-            return Err(RunError::Delivery(format!(
+            return Err(RunError::DeliveredRows(format!(
                 "a delivery counts 1 or -1, not {diff}"
             )));
         };
@@ -261,7 +261,7 @@ impl Resident {
             None => batch.clone(),
             Some(columns) => batch
                 .project(columns)
-                .map_err(|error| RunError::Delivery(error.to_string()))?,
+                .map_err(|error| RunError::DeliveredRows(error.to_string()))?,
         };
         let (rows, peers) = (batch.num_rows(), shares.len());
         for (at, share) in shares.iter_mut().enumerate() {
@@ -281,12 +281,12 @@ impl Resident {
 }
 
 /// The tables whose changes are returned, and their columns.
-fn tables(job: &Job, feed: Feed) -> Vec<(String, SchemaRef)> {
+fn tables(job: &Job, feed: FedColumns) -> Vec<(String, SchemaRef)> {
     let materialized = job.views.iter().filter(|view| view.materialized);
     let mut tables: Vec<_> = materialized
         .map(|view| (view.name.clone(), nullable(&view.schema)))
         .collect();
-    if feed == Feed::Incoming {
+    if feed == FedColumns::Incoming {
         for sink in &job.sinks {
             if tables.iter().all(|(name, _)| *name != sink.view) {
                 tables.push((sink.view.clone(), nullable(&sink.schema)));
@@ -307,7 +307,7 @@ impl Drop for Resident {
 }
 
 /// The graph that every worker builds.
-struct Graph {
+struct ResidentGraph {
     views: Vec<PlannedView>,
     sources: Vec<String>,
     tables: Vec<String>,
@@ -317,7 +317,7 @@ struct Graph {
     faults: Faults,
 }
 
-impl Graph {
+impl ResidentGraph {
     fn work(&self, worker: &mut Worker) {
         let index = worker.index();
         let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner)[index].take();
@@ -329,7 +329,7 @@ impl Graph {
         else {
             return;
         };
-        let registry = keep::registry(self.state.as_ref(), |_| true, &self.faults);
+        let registry = state_writers::registry(self.state.as_ref(), |_| true, &self.faults);
         let emitted: Rc<RefCell<Emitted>> = Rc::default();
         let (mut inputs, probe) = worker.dataflow::<u64, _, _>(|scope| {
             let mut relations: BTreeMap<String, DeltaStream<'_>> = BTreeMap::new();
@@ -371,7 +371,7 @@ impl Graph {
         let mut epoch = 0;
         while let Ok(command) = commands.recv() {
             let Command::Epoch(share) = command else {
-                keep::send(&registry, &kept);
+                state_writers::send(&registry, &kept);
                 continue;
             };
             for (source, delta) in share {

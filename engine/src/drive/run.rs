@@ -17,11 +17,11 @@ use tidewater_operators::{Faults, Sign};
 use super::balance::{self, counted, signed};
 use super::checked::RowCheck;
 use super::gate::{check_gate, check_messages};
-use super::graph::{Epoch, GraphSet, Plan};
-use super::ingest::{Entry, Intake};
+use super::graph::{Epoch, GraphPlan, GraphSet};
+use super::ingest::{Intake, RowRouting};
 use super::locate::{all_files, located};
 use super::ownership::Claimant;
-use super::report::{Published, TableReport, set_aside};
+use super::report::{Publication, TableReport, set_aside};
 use super::stages::Stages;
 use super::tables::PerTable;
 use super::{Progress, RunError, RunReport, workers};
@@ -163,7 +163,7 @@ fn report(table: &StagedTable) -> TableReport {
         rows_inserted: table.written.rows,
         rows_deleted: 0,
         files_written: table.written.files,
-        published: Published::Whole,
+        published: Publication::Whole,
         preview: table.written.preview.clone(),
     }
 }
@@ -178,7 +178,7 @@ fn prepare(job: &Job, claimant: &Claimant<'_>, progress: &Progress) -> Result<Ep
         let reader = source.input.open(&source.spec, &ReadBounds::default());
         let reader = reader.map_err(RunError::of_source(source))?;
         let reader = RowCheck::over(job, source, &source.spec, reader)?;
-        let entry = Entry {
+        let entry = RowRouting {
             sign: Sign::Plus,
             graphs: GraphSet::REBUILT,
             quarantines: true,
@@ -192,10 +192,10 @@ fn prepare(job: &Job, claimant: &Claimant<'_>, progress: &Progress) -> Result<Ep
     let staging = Staging::open(tables.iter().map(|table| table.spec.path.as_path()))?;
     progress.stages_in(&staging);
     Ok(Epoch {
-        resumed: Plan::default(),
-        rebuilt: Plan {
+        resumed: GraphPlan::default(),
+        rebuilt: GraphPlan {
             views,
-            ..Plan::default()
+            ..GraphPlan::default()
         },
         sources: job
             .sources

@@ -9,7 +9,7 @@ use super::catalog::Catalog;
 use super::own_tables::{OwnTable, take_place, taken_name};
 use super::resolve::{Draft, resolve};
 use super::site::Site;
-use super::statement::{Kind, Statement, statements};
+use super::statement::{Statement, StatementKind, statements};
 use super::suggest::nearest;
 use super::tokens::Find;
 use super::variables::substitute;
@@ -51,7 +51,7 @@ pub fn view_statements(
     let views = statements
         .into_iter()
         .filter_map(|statement| match statement.kind {
-            Kind::View(view) => Some((statement.name, *view)),
+            StatementKind::View(view) => Some((statement.name, *view)),
             _ => None,
         });
     views.collect()
@@ -68,7 +68,7 @@ fn compile(
     let mut catalog = Catalog::new();
     let mut sources = Vec::new();
     for statement in names.define(statements, errors) {
-        let Kind::Source(table) = &statement.kind else {
+        let StatementKind::Source(table) = &statement.kind else {
             continue;
         };
         let declared = declare::source(registry, table, &site(statement), &catalog, errors);
@@ -144,7 +144,7 @@ impl Names {
         let mut first = Vec::new();
         for statement in statements
             .iter()
-            .filter(|statement| !matches!(statement.kind, Kind::Copy(_)))
+            .filter(|statement| !matches!(statement.kind, StatementKind::Copy(_)))
         {
             if let Some(error) = taken_name(&statement.name, statement.place) {
                 errors.push(error);
@@ -161,7 +161,7 @@ impl Names {
                 continue;
             }
             self.defined.insert(statement.name.clone(), statement.place);
-            if matches!(statement.kind, Kind::Broken) {
+            if matches!(statement.kind, StatementKind::Broken) {
                 self.broken.insert(statement.name.clone());
             }
             first.push(statement);
@@ -170,7 +170,7 @@ impl Names {
     }
 
     fn is_view(&self, statement: &Statement) -> bool {
-        matches!(statement.kind, Kind::View(_))
+        matches!(statement.kind, StatementKind::View(_))
             && self.defined.get(&statement.name) == Some(&statement.place)
     }
 }
@@ -187,7 +187,7 @@ pub(super) fn site(statement: &Statement) -> Site<'_> {
 fn copies(statements: &[Statement]) -> impl Iterator<Item = &Statement> {
     statements
         .iter()
-        .filter(|statement| matches!(statement.kind, Kind::Copy(_)))
+        .filter(|statement| matches!(statement.kind, StatementKind::Copy(_)))
 }
 
 /// The relations that sinks may publish.
@@ -211,7 +211,7 @@ fn sinks(
     } = *scope;
     let mut sinks = Vec::new();
     for statement in copies(statements).filter(|statement| !broken.contains(&statement.name)) {
-        let Kind::Copy(copy) = &statement.kind else {
+        let StatementKind::Copy(copy) = &statement.kind else {
             continue;
         };
         let relation = catalog.schema(&statement.name);

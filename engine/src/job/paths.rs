@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 /// Files that a source reads.
 #[derive(Debug, PartialEq, Eq)]
-enum Location {
+enum ReadPath {
     /// A file, or a path that does not exist yet.
     File(PathBuf),
     /// The files of a directory.
@@ -18,12 +18,12 @@ enum Location {
 /// Whether publishing files with `extension` to `output` conflicts with reading `location`.
 pub(super) fn collide(location: &str, output: &Path, extension: &str) -> bool {
     let output = resolved(output);
-    match Location::of(location) {
-        Location::File(file) => file.starts_with(&output),
-        Location::Directory(directory) => {
+    match ReadPath::of(location) {
+        ReadPath::File(file) => file.starts_with(&output),
+        ReadPath::Directory(directory) => {
             directory.starts_with(&output) || output.starts_with(&directory)
         }
-        Location::Glob { base, pattern } => {
+        ReadPath::Glob { base, pattern } => {
             base.starts_with(&output)
                 || output
                     .strip_prefix(&base)
@@ -49,7 +49,7 @@ pub(super) fn resolved(path: &Path) -> PathBuf {
     resolved
 }
 
-impl Location {
+impl ReadPath {
     fn of(location: &str) -> Self {
         let path = Path::new(location);
         if path.is_dir() {

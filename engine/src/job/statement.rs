@@ -20,7 +20,7 @@ use crate::diagnostic::{Diagnostic, Place};
 /// One statement of a job.
 pub(super) struct Statement {
     /// Its parsed form.
-    pub kind: Kind,
+    pub kind: StatementKind,
     /// The name that it defines, or for `COPY` the view that it publishes.
     pub name: String,
     /// The place of that name.
@@ -30,7 +30,7 @@ pub(super) struct Statement {
 }
 
 /// The parsed form of a statement.
-pub(super) enum Kind {
+pub(super) enum StatementKind {
     /// `CREATE EXTERNAL TABLE`
     Source(CreateExternalTable),
     /// `CREATE [MATERIALIZED] VIEW`
@@ -41,7 +41,7 @@ pub(super) enum Kind {
     Broken,
 }
 
-/// Parses all statements. Statements with mistakes are reported, and returned as [`Kind::Broken`] if they have a
+/// Parses all statements. Statements with mistakes are reported, and returned as [`StatementKind::Broken`] if they have a
 /// name.
 pub(super) fn statements(filled: &Substituted, errors: &mut Vec<Diagnostic>) -> Vec<Statement> {
     let mut tokens = Vec::new();
@@ -86,7 +86,7 @@ fn statement(all: &[TokenWithSpan], errors: &mut Vec<Diagnostic>) -> Option<Stat
     let tokens = Tokens(tokens);
     let kind = parse(&tokens).unwrap_or_else(|error| {
         errors.push(error);
-        Kind::Broken
+        StatementKind::Broken
     });
     match name_of(&kind, &tokens) {
         Ok((name, place)) => Some(Statement {
@@ -103,15 +103,15 @@ fn statement(all: &[TokenWithSpan], errors: &mut Vec<Diagnostic>) -> Option<Stat
 }
 
 /// The name that a statement defines or publishes.
-fn name_of(kind: &Kind, tokens: &Tokens) -> Result<(String, Place), Option<Diagnostic>> {
+fn name_of(kind: &StatementKind, tokens: &Tokens) -> Result<(String, Place), Option<Diagnostic>> {
     let object = match kind {
-        Kind::Source(table) => &table.name,
-        Kind::View(view) => &view.name,
-        Kind::Copy(CopyToStatement {
+        StatementKind::Source(table) => &table.name,
+        StatementKind::View(view) => &view.name,
+        StatementKind::Copy(CopyToStatement {
             source: CopyToSource::Relation(name),
             ..
         }) => name,
-        Kind::Copy(CopyToStatement {
+        StatementKind::Copy(CopyToStatement {
             source: CopyToSource::Query(_),
             ..
         }) => {
@@ -120,7 +120,7 @@ fn name_of(kind: &Kind, tokens: &Tokens) -> Result<(String, Place), Option<Diagn
                 Diagnostic::new(tokens.start(), "COPY takes a name, not a query").with_hint(hint),
             ));
         }
-        Kind::Broken => return broken_name(tokens).ok_or(None),
+        StatementKind::Broken => return broken_name(tokens).ok_or(None),
     };
     single_name(object).map_err(Some)
 }
@@ -166,7 +166,7 @@ pub(super) fn normalize(ident: &Ident) -> String {
     }
 }
 
-fn parse(tokens: &Tokens) -> Result<Kind, Diagnostic> {
+fn parse(tokens: &Tokens) -> Result<StatementKind, Diagnostic> {
     let syntax = |error: DataFusionError| syntax_error(&error, tokens);
     let input = ParserInput::Tokens(adapted(tokens));
     let mut parser = DFParserBuilder::new(input).build().map_err(syntax)?;
@@ -176,8 +176,8 @@ fn parse(tokens: &Tokens) -> Result<Kind, Diagnostic> {
         return Err(trailing(&next, tokens));
     }
     match parsed {
-        Parsed::CreateExternalTable(table) => Ok(Kind::Source(table)),
-        Parsed::CopyTo(copy) => Ok(Kind::Copy(copy)),
+        Parsed::CreateExternalTable(table) => Ok(StatementKind::Source(table)),
+        Parsed::CopyTo(copy) => Ok(StatementKind::Copy(copy)),
         Parsed::Statement(sql) => match *sql {
             Sql::CreateView(view) => supported_view(view, tokens),
             other => Err(refuse(&other, tokens)),
@@ -195,7 +195,7 @@ fn parse(tokens: &Tokens) -> Result<Kind, Diagnostic> {
 }
 
 /// Clauses of views without a meaning here are refused rather than ignored.
-fn supported_view(view: CreateView, tokens: &Tokens) -> Result<Kind, Diagnostic> {
+fn supported_view(view: CreateView, tokens: &Tokens) -> Result<StatementKind, Diagnostic> {
     let clauses = [
         (view.or_alter, "OR ALTER"),
         (view.secure, "SECURE"),
@@ -212,7 +212,7 @@ fn supported_view(view: CreateView, tokens: &Tokens) -> Result<Kind, Diagnostic>
         ),
     ];
     match clauses.into_iter().find(|(present, _)| *present) {
-        None => Ok(Kind::View(Box::new(view))),
+        None => Ok(StatementKind::View(Box::new(view))),
         Some((_, clause)) => Err(Diagnostic::new(tokens.start(), format!("a view takes no {clause}"))
             .with_hint("write CREATE [MATERIALIZED] VIEW name AS SELECT …; options belong to COPY name TO … OPTIONS (…)")),
     }

@@ -10,7 +10,7 @@ use crate::diagnostic::{Diagnostic, Place};
 
 /// The diagnostic of a statement that does not parse.
 pub(super) fn syntax_error(error: &DataFusionError, tokens: &Tokens) -> Diagnostic {
-    let Message { text, at } = Message::of(error, tokens);
+    let ParserMessage { text, at } = ParserMessage::of(error, tokens);
     if text.contains("recursion limit") || text.contains("RecursionLimitExceeded") {
         return Diagnostic::new(tokens.start(), "this statement is nested too deep").with_hint(
             "give inner parts views of their own, or write long chains of OR as IN (…)",
@@ -64,12 +64,12 @@ fn foreign_clause(tokens: &Tokens) -> Option<Diagnostic> {
 }
 
 /// The parser's message and place.
-struct Message {
+struct ParserMessage {
     text: String,
     at: Option<Place>,
 }
 
-impl Message {
+impl ParserMessage {
     fn of(error: &DataFusionError, tokens: &Tokens) -> Self {
         let text = error.strip_backtrace();
         let text = ["SQL error: ", "ParserError(\"", "TokenizerError(\""]

@@ -17,11 +17,11 @@ pub(super) struct Substituted {
     /// Where unknown or malformed variables stand.
     pub errors: Vec<Diagnostic>,
     /// Parts of `text` in its order; the first begins at 1:1.
-    parts: Vec<Part>,
+    parts: Vec<TemplatePart>,
 }
 
 /// A part of the filled text: copied from the original, or inserted for a variable.
-struct Part {
+struct TemplatePart {
     /// Where it begins in the filled text.
     filled: Location,
     /// Where it, or the variable that it replaces, begins in the original.
@@ -58,7 +58,7 @@ impl Substituted {
     }
 }
 
-impl Part {
+impl TemplatePart {
     /// Maps a place in a copied part to the original.
     fn shift(&self, at: Location) -> Location {
         if at.line == self.filled.line {
@@ -98,7 +98,7 @@ struct Filler<'a> {
 impl<'a> Filler<'a> {
     fn new(sql: &'a str) -> Self {
         let start = Location::new(1, 1);
-        let first = Part {
+        let first = TemplatePart {
             filled: start,
             original: start,
             replaces_until: None,
@@ -203,7 +203,7 @@ impl<'a> Filler<'a> {
         let (variable, rest) = self.rest.split_at(length);
         let until = advance(self.at, variable);
         if !value.is_empty() {
-            self.out.parts.push(Part {
+            self.out.parts.push(TemplatePart {
                 filled: self.filled,
                 original: self.at,
                 replaces_until: Some(until),
@@ -213,7 +213,7 @@ impl<'a> Filler<'a> {
         self.filled = advance(self.filled, value);
         self.at = until;
         self.rest = rest;
-        self.out.parts.push(Part {
+        self.out.parts.push(TemplatePart {
             filled: self.filled,
             original: self.at,
             replaces_until: None,

@@ -7,7 +7,7 @@ use super::block::BlockReader;
 use super::error::{Damage, StoreError};
 
 /// Iterates over entries in ascending order of their keys. Like [`EntryCursor`], with the store's errors.
-pub trait Walk {
+pub trait EntryWalk {
     /// Moves to the first entry whose key is not less than `key`.
     fn find(&mut self, key: &[u8]) -> Result<(), StoreError>;
 
@@ -28,7 +28,7 @@ fn as_state_error(result: Result<(), StoreError>) -> Result<(), StateError> {
     result.map_err(|error| StateError(error.to_string()))
 }
 
-impl<W: Walk> EntryCursor for StateCursor<W> {
+impl<W: EntryWalk> EntryCursor for StateCursor<W> {
     fn seek(&mut self, key: &[u8]) -> Result<(), StateError> {
         as_state_error(self.0.find(key))
     }
@@ -138,7 +138,7 @@ fn open_block<'a>(
     Ok(fence)
 }
 
-impl<T: ReadableTable<&'static [u8], &'static [u8]>> Walk for LevelCursor<'_, T> {
+impl<T: ReadableTable<&'static [u8], &'static [u8]>> EntryWalk for LevelCursor<'_, T> {
     fn advance(&mut self) -> Result<(), StoreError> {
         self.has_moved = true;
         loop {

@@ -100,7 +100,7 @@ pub enum StoreError {
         /// The job that was to be run.
         job: String,
     },
-    /// Swaps of the last commit could not be finished, or tables could not be read.
+    /// The publish steps of the last commit could not be applied, or tables could not be read.
     #[error(transparent)]
     Sink(#[from] SinkError),
     /// A kept input cannot be read.

@@ -16,7 +16,7 @@
 use redb::{ReadableTableMetadata, WriteTransaction};
 
 use super::Bytes;
-use super::cursor::{LevelCursor, Walk};
+use super::cursor::{EntryWalk, LevelCursor};
 use super::error::StoreError;
 use super::lookup::PartLookup;
 use super::merge_operand::MergeOperand;

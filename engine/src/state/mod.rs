@@ -2,7 +2,7 @@
 //!
 //! The state is one file of `redb`, an embedded transactional ordered key-value store, and directories of stored inputs
 //! beside it ([`directory`]). One transaction holds everything that a commit changes: checkpoints, operators'
-//! entries, the records of published files, and the file swaps that are still to be done.
+//! entries, the records of published files, and the publish steps that are still to be applied.
 //!
 //! 1. Records and blocks carry checksums of their own, checked whenever they are read.
 //! 2. A graph reads one snapshot, taken before it began.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use tidewater_connectors::file::sink::Swap;
+use tidewater_connectors::file::sink::PublishStep;
 
 /// The state's own record.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,8 +14,9 @@ pub struct StateRecord {
     pub id: String,
     /// The last committed epoch; 0 before the first.
     pub epoch: u64,
-    /// File swaps that were still to be done when the epoch was committed.
-    pub swaps: Vec<Swap>,
+    /// The publish steps of the last commit, which may not have been applied. States of format 6 call them swaps.
+    #[serde(rename = "swaps")]
+    pub publish_steps: Vec<PublishStep>,
     /// Directories of the tables. Staging directories are beside them.
     pub table_paths: Vec<std::path::PathBuf>,
     /// Sources that have had deliveries. They may have none any more.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use redb::{ReadOnlyTable, ReadableTable};
 use tidewater_operators::state::{EntryCursor, EntryLookup, StateEntry, StoredEntries};
 
-use super::cursor::{LevelCursor, StateCursor, Walk};
+use super::cursor::{EntryWalk, LevelCursor, StateCursor};
 use super::error::{Damage, StoreError};
 use super::lookup::PartLookup;
 use super::merge_operand::MergeOperand;
@@ -127,7 +127,7 @@ impl<'a, T: ReadableTable<&'static [u8], &'static [u8]> + 'a> MergedCursor<'a, T
     }
 }
 
-impl<T: ReadableTable<&'static [u8], &'static [u8]>> Walk for MergedCursor<'_, T> {
+impl<T: ReadableTable<&'static [u8], &'static [u8]>> EntryWalk for MergedCursor<'_, T> {
     fn find(&mut self, key: &[u8]) -> Result<(), StoreError> {
         let is_at = self.is_at(key);
         let mut passed = self.passed.take().unwrap_or_default();

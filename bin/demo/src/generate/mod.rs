@@ -60,8 +60,8 @@ pub struct GenerateOptions {
     pub cards: u32,
 
     /// One file a day (2024-01-01.csv, …) or all rows in one (transactions.csv)
-    #[arg(long, value_enum, default_value_t = FileLayout::Daily)]
-    pub files: FileLayout,
+    #[arg(long, value_enum, default_value_t = FilesPer::Daily)]
+    pub files: FilesPer,
 
     /// Write even if the directory holds other CSV files; they are kept
     #[arg(long)]
@@ -70,7 +70,7 @@ pub struct GenerateOptions {
 
 /// How generated rows are spread over files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum FileLayout {
+pub enum FilesPer {
     /// One file a day
     Daily,
     /// One file
@@ -192,7 +192,7 @@ fn write_chunks(
             .recv()
             .context("a worker of the generator ended early: this is a bug, please report it")?;
         let mut file = match open.take() {
-            Some(done) if chunk.begins_day && plan.layout == FileLayout::Daily => {
+            Some(done) if chunk.begins_day && plan.layout == FilesPer::Daily => {
                 written.add(done)?;
                 begin_file(plan, chunk)?
             }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use chrono::{Datelike, Days, NaiveDate};
 
-use super::{FileLayout, GenerateOptions, draw};
+use super::{FilesPer, GenerateOptions, draw};
 use crate::DemoError;
 
 /// Most rows of a chunk. Another value would change the rows of a seed.
@@ -29,7 +29,7 @@ pub struct DataSetPlan {
     /// Cards in the pool.
     pub cards: u32,
     /// How rows are spread over files.
-    pub layout: FileLayout,
+    pub layout: FilesPer,
     /// Threads that draw.
     pub workers: usize,
     /// Write even if there are other CSV files.
@@ -99,8 +99,8 @@ impl DataSetPlan {
     /// Name of the file that holds the rows of `date`.
     pub fn file_name(&self, date: NaiveDate) -> String {
         match self.layout {
-            FileLayout::Daily => format!("{date}.csv"),
-            FileLayout::Single => "transactions.csv".to_owned(),
+            FilesPer::Daily => format!("{date}.csv"),
+            FilesPer::Single => "transactions.csv".to_owned(),
         }
     }
 

@@ -10,8 +10,8 @@ use tidewater_formats::row_format::RowFormat;
 
 use super::correction::{CorrectedDelivery, Correction, FileVersion, UndoneDelivery};
 use super::{FileIntake, Incoming, IntakeOutcome, KeptBad, NewlySetAside, OpenReader, lock};
+use crate::content_store::ContentStore;
 use crate::delivery::{Content, Delivery};
-use crate::depot::Depot;
 use crate::open;
 use crate::position::SetAside;
 use crate::reader::ReadDelivery;
@@ -105,8 +105,8 @@ impl FileIntake {
         corrections: &mut Vec<Correction>,
     ) -> Result<(), SourceError> {
         let (index, is_settled) = (bad.index, bad.is_settled());
-        if let (Some(depot), false) = (&self.depot, is_settled) {
-            self.bring_back(vec![index], depot, corrections)?;
+        if let (Some(store), false) = (&self.store, is_settled) {
+            self.bring_back(vec![index], store, corrections)?;
             corrections.push(self.undo(bad)?);
             outcome.read.push(ReadDelivery {
                 delivery: index,
@@ -150,10 +150,10 @@ impl FileIntake {
                 parts: read.parts.clone(),
             }));
         }
-        let (Some(depot), Content::File(path)) = (&self.depot, &bad.incoming.delivery.from) else {
+        let (Some(store), Content::File(path)) = (&self.store, &bad.incoming.delivery.from) else {
             return Ok(None);
         };
-        let copied = depot.copy(&**self.source.storage(), path)?;
+        let copied = store.copy(&**self.source.storage(), path)?;
         Ok(Some(KeptBad {
             bytes: copied.part.bytes,
             hash: copied.part.hash.clone(),
@@ -164,7 +164,7 @@ impl FileIntake {
     /// The pieces of a bad delivery that were handed out, to be retracted.
     fn undo(&self, bad: &BadDelivery<'_>) -> Result<Correction, SourceError> {
         // Content that is read from its file again is not stored again.
-        let depot = self.depot.as_ref().filter(|_| bad.file.is_none());
+        let store = self.store.as_ref().filter(|_| bad.file.is_none());
         let steps = self.tallies.get(bad.index).map(|tally| tally.steps());
         let steps = steps.unwrap_or_default();
         let deliveries = if steps.is_empty() {
@@ -177,7 +177,7 @@ impl FileIntake {
                 index: bad.index,
                 modified_ns: bad.incoming.modified_ns,
             },
-            reader: open(&self.source, &self.read_spec, deliveries, depot)?,
+            reader: open(&self.source, &self.read_spec, deliveries, store)?,
             steps: steps.into(),
             file: bad.file.clone(),
         }))
@@ -189,7 +189,7 @@ impl FileIntake {
         read: impl Iterator<Item = &'a ReadDelivery>,
         corrections: &mut Vec<Correction>,
     ) -> Result<(), SourceError> {
-        let Some(depot) = &self.depot else {
+        let Some(store) = &self.store else {
             return Ok(());
         };
         let unsettled: Vec<_> = read.filter(|read| !read.settled).collect();
@@ -197,13 +197,13 @@ impl FileIntake {
             return Ok(());
         }
         let replaced = unsettled.iter().map(|read| read.delivery).collect();
-        self.bring_back(replaced, depot, corrections)?;
-        let back = unsettled.iter().map(|read| KeptContent {
+        self.bring_back(replaced, store, corrections)?;
+        let back = unsettled.iter().map(|read| CorrectedContent {
             index: read.delivery,
             modified_ns: self.modified_ns(read.delivery),
             from: Content::Kept(read.parts.clone()),
         });
-        corrections.push(self.kept(RowChange::Retract, back.collect(), depot)?);
+        corrections.push(self.kept(RowChange::Retract, back.collect(), store)?);
         Ok(())
     }
 
@@ -211,7 +211,7 @@ impl FileIntake {
     fn bring_back(
         &self,
         deliveries: Vec<usize>,
-        depot: &Arc<Depot>,
+        store: &Arc<ContentStore>,
         corrections: &mut Vec<Correction>,
     ) -> Result<(), SourceError> {
         let mut kept = Vec::new();
@@ -225,7 +225,7 @@ impl FileIntake {
                     index,
                     set_aside: set_aside.clone(),
                 }),
-                None => kept.push(KeptContent {
+                None => kept.push(CorrectedContent {
                     index,
                     modified_ns: old.modified_ns,
                     from: Content::Kept(old.parts.clone()),
@@ -233,7 +233,7 @@ impl FileIntake {
             }
         }
         if !kept.is_empty() {
-            corrections.push(self.kept(RowChange::Insert, kept, depot)?);
+            corrections.push(self.kept(RowChange::Insert, kept, store)?);
         }
         Ok(())
     }
@@ -241,8 +241,8 @@ impl FileIntake {
     fn kept(
         &self,
         change: RowChange,
-        contents: Vec<KeptContent>,
-        depot: &Arc<Depot>,
+        contents: Vec<CorrectedContent>,
+        store: &Arc<ContentStore>,
     ) -> Result<Correction, SourceError> {
         let (mut corrected, mut deliveries) = (Vec::new(), Vec::new());
         for content in contents {
@@ -259,14 +259,14 @@ impl FileIntake {
         }
         Ok(Correction::Kept {
             change,
-            reader: open(&self.source, &self.read_spec, deliveries, Some(depot))?,
+            reader: open(&self.source, &self.read_spec, deliveries, Some(store))?,
             deliveries: corrected,
         })
     }
 }
 
 /// Content of a delivery that is read again.
-struct KeptContent {
+struct CorrectedContent {
     index: usize,
     modified_ns: i64,
     from: Content,

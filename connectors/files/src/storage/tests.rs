@@ -13,7 +13,7 @@ use tidewater_contract::source::{Format, SourceSpec};
 
 use super::memory::MemoryStorage;
 use super::*;
-use crate::{Delivery, Depot, FILES, FileSource, Subdirectories, list, open};
+use crate::{ContentStore, Delivery, FILES, FileSource, Subdirectories, list, open};
 
 /// The same files on disk and in memory.
 fn both(files: &[(&str, &[u8])]) -> (tempfile::TempDir, [(Arc<dyn Storage>, PathBuf); 2]) {
@@ -185,7 +185,7 @@ fn all_formats_read_the_same_and_are_kept_the_same() {
         ("t.json", b"{\"a\":1,\"b\":2}\n{\"a\":3,\"b\":4}\n"),
         ("t.parquet", &parquet),
     ]);
-    let depot = Arc::new(Depot::open(root.path().join("depot")).unwrap());
+    let store = Arc::new(ContentStore::open(root.path().join("store")).unwrap());
     for (format, name) in [
         (Format::Csv, "t.csv"),
         (Format::Csv, "t.csv.gz"),
@@ -194,13 +194,13 @@ fn all_formats_read_the_same_and_are_kept_the_same() {
     ] {
         let mut taken = Vec::new();
         for (storage, root) in &storages {
-            for depot in [None, Some(&depot)] {
+            for store in [None, Some(&store)] {
                 let location = root.join(name);
                 let location = location.to_str().unwrap();
                 let listed = list(&**storage, location, Subdirectories::PassOver).unwrap();
                 let deliveries = listed.into_iter().map(Delivery::from).collect();
                 let source = FileSource::new(&FILES, Arc::clone(storage));
-                let reader = open(&source, &spec(format), deliveries, depot).unwrap();
+                let reader = open(&source, &spec(format), deliveries, store).unwrap();
                 let mut sum = [0, 0];
                 while let Some(piece) = reader.next_piece().unwrap() {
                     for decoded in piece.piece {
@@ -214,7 +214,7 @@ fn all_formats_read_the_same_and_are_kept_the_same() {
                 assert_eq!(sum, [4, 6], "{name} in {storage:?}");
                 let read = reader.read_deliveries().unwrap().remove(0);
                 assert!(read.settled, "{name} in {storage:?}");
-                taken.extend(depot.map(|_| (read.hash, read.parts)));
+                taken.extend(store.map(|_| (read.hash, read.parts)));
             }
         }
         assert_eq!(taken[0], taken[1], "{name}");

@@ -8,8 +8,8 @@ use blake3::Hasher;
 use memchr::memchr;
 
 use super::Rules;
+use crate::content_store::{ContentStore, KeptText, given, settled};
 use crate::delivery::{Content, Delivery};
-use crate::depot::{Depot, KeptText, given, settled};
 use crate::keep::Keeping;
 use crate::position::old_part_changed;
 use crate::reader::ReadDelivery;
@@ -39,7 +39,7 @@ struct StoredText {
     bytes: Stored,
     /// When it was opened.
     before: FileStamp,
-    depot: Option<Arc<Depot>>,
+    store: Option<Arc<ContentStore>>,
     /// The hash of the old part, for a tail that is stored.
     old_part: Option<Hasher>,
 }
@@ -49,9 +49,9 @@ impl Input {
         delivery: &Delivery,
         rules: Rules,
         storage: &dyn Storage,
-        depot: Option<&Arc<Depot>>,
+        store: Option<&Arc<ContentStore>>,
     ) -> Result<Self, SourceError> {
-        let stored = |path: &Path| open_stored(storage, path, delivery, rules, depot);
+        let stored = |path: &Path| open_stored(storage, path, delivery, rules, store);
         let text = match &delivery.from {
             Content::File(path) => Text::Stored(stored(path)?),
             Content::KeptStored(_) => Text::Stored(stored(Path::new(&*delivery.name))?),
@@ -63,8 +63,8 @@ impl Input {
                 Text::Stored(stored)
             }
             Content::Kept(parts) => {
-                let (depot, name) = (given(depot, &delivery.name)?, Arc::clone(&delivery.name));
-                Text::Kept(Box::new(KeptText::new(depot, name, parts.clone())))
+                let (store, name) = (given(store, &delivery.name)?, Arc::clone(&delivery.name));
+                Text::Kept(Box::new(KeptText::new(store, name, parts.clone())))
             }
         };
         Ok(Self {
@@ -84,10 +84,10 @@ impl Input {
         let Text::Stored(stored) = &mut self.text else {
             return Ok(None);
         };
-        let Some(depot) = &stored.depot else {
+        let Some(store) = &stored.store else {
             return Ok(None);
         };
-        let keeping = Keeping::begin(depot, &self.name, stored.old_part.take())?;
+        let keeping = Keeping::begin(store, &self.name, stored.old_part.take())?;
         Ok(Some(Arc::new(keeping)))
     }
 
@@ -175,14 +175,14 @@ fn open_stored(
     path: &Path,
     delivery: &Delivery,
     rules: Rules,
-    depot: Option<&Arc<Depot>>,
+    store: Option<&Arc<ContentStore>>,
 ) -> Result<Box<StoredText>, SourceError> {
     let refused = |error| SourceError::io("open", path, error);
     let file = match &delivery.from {
-        Content::KeptStored(part) => given(depot, &delivery.name)?.whole(&delivery.name, part)?,
+        Content::KeptStored(part) => given(store, &delivery.name)?.whole(&delivery.name, part)?,
         _ => storage.open(path).map_err(refused)?,
     };
-    let opened = Stored::open(file, &delivery.name, rules.compression, depot.is_some());
+    let opened = Stored::open(file, &delivery.name, rules.compression, store.is_some());
     let bytes = opened.map_err(|error| match error.kind() {
         io::ErrorKind::InvalidData => SourceError::file(&delivery.name, error.to_string()),
         _ => refused(error),
@@ -197,7 +197,7 @@ fn open_stored(
         path: path.to_owned(),
         before: bytes.stamp().map_err(refused)?,
         bytes,
-        depot: depot.cloned(),
+        store: store.cloned(),
         old_part: None,
     }))
 }
@@ -213,7 +213,7 @@ impl StoredText {
         if self.before.bytes < after {
             return Err(old_part_changed(name, after, self.before.bytes));
         }
-        if self.depot.is_none() {
+        if self.store.is_none() {
             return Ok(());
         }
         let hasher = hash_prefix(self.bytes.file(), &self.path, after)?;

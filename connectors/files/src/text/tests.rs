@@ -493,21 +493,21 @@ fn spec_of(format: Format, options: &[(&str, &str)]) -> SourceSpec {
 fn reader_of(
     spec: &SourceSpec,
     delivery: Delivery,
-    depot: Option<&Arc<Depot>>,
+    store: Option<&Arc<ContentStore>>,
     limits: Limits,
 ) -> Box<dyn FileReader> {
-    let (deliveries, depot) = (vec![delivery], depot.cloned());
+    let (deliveries, store) = (vec![delivery], store.cloned());
     let rules = Rules {
         compression: Compression::Auto,
         on_change: OnChange::parse(&spec.options).unwrap(),
     };
     if spec.format == Format::Csv {
         let format = Csv::new(spec).unwrap();
-        let reader = TextReader::new(spec, deliveries, local(), depot, rules, format).unwrap();
+        let reader = TextReader::new(spec, deliveries, local(), store, rules, format).unwrap();
         Box::new(reader.with_limits(limits))
     } else {
         let format = JsonLinesFormat::new(spec).unwrap();
-        let reader = TextReader::new(spec, deliveries, local(), depot, rules, format).unwrap();
+        let reader = TextReader::new(spec, deliveries, local(), store, rules, format).unwrap();
         Box::new(reader.with_limits(limits))
     }
 }

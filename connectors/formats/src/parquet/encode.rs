@@ -25,7 +25,7 @@ mod text;
 
 use self::row_group::RowGroup;
 pub use groups::GroupWriter;
-pub use options::{DEFAULT_ROW_GROUP_ROWS, ParquetOptions};
+pub use options::{DEFAULT_ROW_GROUP_ROWS, ParquetWriteOptions};
 pub use read_back::{RowGroups, read_all, read_back};
 
 /// Writes batches as one Parquet file. Text may be dictionary-encoded with 32-bit keys.
@@ -46,7 +46,7 @@ impl<W: Write + Send> ParquetEncoder<W> {
     pub fn new(
         writer: W,
         schema: &SchemaRef,
-        options: ParquetOptions,
+        options: ParquetWriteOptions,
     ) -> Result<Self, EncodeError> {
         Ok(Self {
             groups: GroupWriter::new(writer, schema, options)?,
@@ -129,7 +129,7 @@ mod tests {
         let mut encoder = Box::new(ParquetEncoder::new(
             Vec::new(),
             &schema,
-            ParquetOptions {
+            ParquetWriteOptions {
                 compression: Compression::SNAPPY,
                 row_group_rows,
                 exact: false,

@@ -8,8 +8,8 @@ use arrow::datatypes::{Field, Schema};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
 
-use super::parts::Part;
-use super::{Refused, Rows, payload};
+use super::parts::MessageTexts;
+use super::{Refused, RowsBuilder, payload};
 use crate::KafkaSource;
 use crate::options::{Envelope, KeyFormat};
 use tidewater_contract::error::{OptionError, SourceError};
@@ -154,7 +154,7 @@ impl DecodeRecords for InSchema {
 
 /// The key's columns from the texts, with the indices of their messages.
 pub(super) fn decode(
-    part: &Part<'_>,
+    part: &MessageTexts<'_>,
     decoder: Option<&dyn DecodeRecords>,
     refused: &mut Vec<Refused>,
 ) -> (RecordBatch, Vec<usize>) {
@@ -169,8 +169,12 @@ pub(super) fn decode(
 
 /// The rows of `gone`, except those whose message inserts the same key again. An update that changes the key deletes
 /// the old key; other updates delete nothing.
-pub(super) fn that_changed(gone: Rows, rows: &Rows, key: &[usize]) -> Result<Rows, ArrowError> {
-    let of_key = |rows: &Rows| -> Vec<_> {
+pub(super) fn that_changed(
+    gone: RowsBuilder,
+    rows: &RowsBuilder,
+    key: &[usize],
+) -> Result<RowsBuilder, ArrowError> {
+    let of_key = |rows: &RowsBuilder| -> Vec<_> {
         let columns = key.iter().filter_map(|column| rows.columns.get(*column));
         columns.cloned().collect()
     };

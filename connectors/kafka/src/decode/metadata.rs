@@ -12,7 +12,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Fields};
 use arrow::error::ArrowError;
 
-use super::{Column, MessageDecoder, Refused};
+use super::{DecodedColumn, MessageDecoder, Refused};
 use crate::{Message, Messages, Metadata};
 use tidewater_formats::lines::{is_text, not_utf8};
 
@@ -22,14 +22,14 @@ type Value<T> = Result<Option<T>, String>;
 /// The values of `column` for the messages at the indices `of`. A message without a valid value is rejected, and its
 /// value is NULL.
 pub(super) fn metadata(
-    column: &Column,
+    column: &DecodedColumn,
     from: &Metadata,
     decoder: &MessageDecoder,
     messages: &Messages,
     of: &[usize],
     refused: &mut Vec<Refused>,
 ) -> Result<ArrayRef, ArrowError> {
-    let mut values = Values {
+    let mut values = ColumnBuilder {
         column,
         messages,
         of,
@@ -83,14 +83,14 @@ fn last_header<'a>(message: &Message<'a>, name: &str) -> Option<&'a [u8]> {
 }
 
 /// A column under construction.
-struct Values<'a> {
-    column: &'a Column,
+struct ColumnBuilder<'a> {
+    column: &'a DecodedColumn,
     messages: &'a Messages,
     of: &'a [usize],
     refused: &'a mut Vec<Refused>,
 }
 
-impl<'a> Values<'a> {
+impl<'a> ColumnBuilder<'a> {
     /// Calls `value` for each message.
     fn each<T>(
         &mut self,

@@ -6,14 +6,14 @@ use arrow::array::RecordBatch;
 
 use super::Refused;
 use super::keys::Keys;
-use crate::debezium::{self, Change};
+use crate::debezium::{self, DebeziumChange};
 use crate::options::Envelope;
 use crate::{Message, Messages};
 use tidewater_contract::source::{DecodeRecords, DecodedRecords};
 
 /// Texts that are decoded in the same way, each with the index of its message. Indices ascend.
 #[derive(Default)]
-pub(super) struct Part<'a> {
+pub(super) struct MessageTexts<'a> {
     messages: Vec<usize>,
     texts: Vec<&'a [u8]>,
 }
@@ -22,12 +22,12 @@ pub(super) struct Part<'a> {
 #[derive(Default)]
 pub(super) struct Parts<'a> {
     /// Rows to insert.
-    pub rows: Part<'a>,
+    pub rows: MessageTexts<'a>,
     /// Rows before a change. Without a primary key they are retracted. With one, their key is deleted unless the
     /// message inserts it again.
-    pub before: Part<'a>,
+    pub before: MessageTexts<'a>,
     /// Keys of messages that delete the row of their key.
-    pub keys: Part<'a>,
+    pub keys: MessageTexts<'a>,
     pub refused: Vec<Refused>,
 }
 
@@ -64,8 +64,8 @@ impl<'a> Parts<'a> {
 
     fn change(&mut self, at: usize, message: &Message<'a>, change: &'a [u8], keys: Option<&Keys>) {
         match debezium::change(change) {
-            Ok(Change::Insert { after }) => self.rows.push(at, after),
-            Ok(Change::Update { before, after }) => {
+            Ok(DebeziumChange::Insert { after }) => self.rows.push(at, after),
+            Ok(DebeziumChange::Update { before, after }) => {
                 self.rows.push(at, after);
                 match before {
                     Some(before) => self.before.push(at, before),
@@ -73,7 +73,7 @@ impl<'a> Parts<'a> {
                     None => self.refuse(at, Some("before"), debezium::NO_BEFORE.to_owned()),
                 }
             }
-            Ok(Change::Delete { before }) => match (before, keys) {
+            Ok(DebeziumChange::Delete { before }) => match (before, keys) {
                 (Some(before), _) => self.before.push(at, before),
                 (None, Some(keys)) => self.delete(at, message, keys),
                 (None, None) => self.refuse(at, Some("before"), debezium::NO_BEFORE.to_owned()),
@@ -91,7 +91,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-impl<'a> Part<'a> {
+impl<'a> MessageTexts<'a> {
     fn reserve(&mut self, count: usize) {
         self.messages.reserve_exact(count);
         self.texts.reserve_exact(count);

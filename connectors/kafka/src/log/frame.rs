@@ -27,13 +27,13 @@ pub(super) const HEADER_BYTES: usize = 48;
 const LEVEL: i32 = 1;
 
 /// Writes frames, reusing its buffers.
-pub(super) struct Encoder {
+pub(super) struct FrameEncoder {
     compressor: zstd::bulk::Compressor<'static>,
     plain: Vec<u8>,
     frame: Vec<u8>,
 }
 
-impl Encoder {
+impl FrameEncoder {
     pub(super) fn new() -> io::Result<Self> {
         Ok(Self {
             compressor: zstd::bulk::Compressor::new(LEVEL)?,
@@ -51,7 +51,7 @@ impl Encoder {
         let (head, body) = self.frame.split_at_mut(HEADER_BYTES);
         let length = self.compressor.compress_to_buffer(&self.plain, body)?;
         let too_large = |_| io::Error::new(io::ErrorKind::InvalidInput, "a frame beyond 4 GiB");
-        let header = Header {
+        let header = FrameHeader {
             length: u32::try_from(length).map_err(too_large)?,
             partition: messages.partition,
             first_offset: messages.first_offset(),
@@ -69,7 +69,7 @@ impl Encoder {
 
 /// The header of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Header {
+pub(super) struct FrameHeader {
     pub length: u32,
     pub partition: i32,
     pub first_offset: i64,
@@ -79,7 +79,7 @@ pub(super) struct Header {
     pub plain_length: u32,
 }
 
-impl Header {
+impl FrameHeader {
     /// The header of a frame with these compressed messages.
     fn to_bytes(self, body: &[u8]) -> [u8; HEADER_BYTES] {
         let mut said = [0; HEADER_BYTES];

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::frame::{HEADER_BYTES, Header};
+use super::frame::{FrameHeader, HEADER_BYTES};
 use super::{damaged, length, open_kept, path};
 use crate::{MessageDecoder, PartitionPosition, Segment};
 use tidewater_contract::error::SourceError;
@@ -22,11 +22,11 @@ pub struct LogReader {
     directory: PathBuf,
     partitions: BTreeMap<i32, (usize, PartitionPosition)>,
     bytes_total: u64,
-    cursor: Mutex<Cursor>,
+    cursor: Mutex<LogCursor>,
 }
 
 /// The reading position.
-struct Cursor {
+struct LogCursor {
     waiting: VecDeque<Segment>,
     open: Option<OpenSegment>,
 }
@@ -42,7 +42,7 @@ struct OpenSegment {
 struct Frame {
     path: Arc<Path>,
     at: u64,
-    header: Header,
+    header: FrameHeader,
     said: [u8; HEADER_BYTES],
     body: Vec<u8>,
 }
@@ -73,7 +73,7 @@ impl LogReader {
                 .map(|(index, (partition, position))| (*partition, (index, *position)))
                 .collect(),
             bytes_total: segments.iter().map(|segment| segment.bytes).sum(),
-            cursor: Mutex::new(Cursor {
+            cursor: Mutex::new(LogCursor {
                 waiting: segments.iter().copied().collect(),
                 open: None,
             }),
@@ -82,7 +82,7 @@ impl LogReader {
 
     /// The delivery that a frame belongs to.
     fn delivery(&self, frame: &Frame) -> Result<usize, SourceError> {
-        let Header {
+        let FrameHeader {
             partition,
             first_offset,
             next_offset,
@@ -133,7 +133,7 @@ impl Reader for LogReader {
     }
 }
 
-impl Cursor {
+impl LogCursor {
     /// The next frame.
     fn next(&mut self, directory: &Path) -> Result<Option<Frame>, SourceError> {
         loop {
@@ -154,7 +154,7 @@ impl Cursor {
     }
 
     /// The header of the next frame, if it is in the segment that is being read.
-    fn peek(&self) -> Result<Option<Header>, SourceError> {
+    fn peek(&self) -> Result<Option<FrameHeader>, SourceError> {
         let open = self.open.as_ref().filter(|open| open.at < open.end);
         let header = open.map(OpenSegment::header).transpose()?;
         Ok(header.map(|(header, _)| header))
@@ -162,10 +162,10 @@ impl Cursor {
 }
 
 impl OpenSegment {
-    fn header(&self) -> Result<(Header, [u8; HEADER_BYTES]), SourceError> {
+    fn header(&self) -> Result<(FrameHeader, [u8; HEADER_BYTES]), SourceError> {
         let mut said = [0; HEADER_BYTES];
         self.read(&mut said, self.at)?;
-        let header = Header::read(&said)
+        let header = FrameHeader::read(&said)
             .ok_or_else(|| damaged(&self.path, self.at, "has bytes that are not a frame"))?;
         Ok((header, said))
     }

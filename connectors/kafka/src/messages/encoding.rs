@@ -12,7 +12,7 @@
 
 use std::ops::Range;
 
-use super::{Entry, Header, Messages};
+use super::{HeaderRange, MessageEntry, Messages};
 
 /// The bytes are not encoded messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl Messages {
         mut encoded: Vec<u8>,
         bytes: usize,
     ) -> Result<Self, Malformed> {
-        let mut reading = Reading {
+        let mut reading = MessageParser {
             rest: encoded.get(bytes..).ok_or(Malformed)?,
             at: 0,
         };
@@ -67,12 +67,12 @@ impl Messages {
             timestamp_ms = timestamp_ms.wrapping_add(unzigzag(reading.number()?));
             let first = all_headers.len();
             for _ in 0..reading.length()? {
-                all_headers.push(Header {
+                all_headers.push(HeaderRange {
                     name: reading.range()?,
                     value: reading.nullable_range()?,
                 });
             }
-            entries.push(Entry {
+            entries.push(MessageEntry {
                 offset,
                 timestamp_ms,
                 key: reading.nullable_range()?,
@@ -102,12 +102,12 @@ impl Messages {
 }
 
 /// The remaining lengths, and the position in the buffer.
-struct Reading<'a> {
+struct MessageParser<'a> {
     rest: &'a [u8],
     at: usize,
 }
 
-impl Reading<'_> {
+impl MessageParser<'_> {
     fn number(&mut self) -> Result<u64, Malformed> {
         let mut number = 0;
         for shift in (0..64).step_by(7) {
@@ -278,13 +278,13 @@ mod tests {
     #[test]
     fn numbers_that_no_one_writes_are_refused() {
         for bytes in [&[0x80][..], &[0xff; 10], &[0x80; 11], &[]] {
-            let mut reading = Reading { rest: bytes, at: 0 };
+            let mut reading = MessageParser { rest: bytes, at: 0 };
             assert_eq!(reading.number(), Err(Malformed), "{bytes:?}");
         }
         for number in [0, 1, 0x7f, 0x80, u64::from(u32::MAX), u64::MAX] {
             let mut bytes = Vec::new();
             put(&mut bytes, number);
-            let mut reading = Reading {
+            let mut reading = MessageParser {
                 rest: &bytes,
                 at: 0,
             };

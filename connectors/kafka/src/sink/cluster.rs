@@ -12,14 +12,14 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 use twox_hash::XxHash3_64;
 
-use super::messages::{Message, each_message};
+use super::messages::{OutgoingMessage, each_message};
 use super::publisher::Changes;
 use super::topic::{Mode, TopicSpec};
-use crate::producer::{Listener, STEP, Trouble as AnyTrouble, config, persist};
+use crate::producer::{Listener, ProducerTrouble, STEP, config, persist};
 use tidewater_contract::sink::SinkError;
 use tidewater_contract::sink_connector::KeepTrying;
 
-type Trouble = AnyTrouble<SinkError>;
+type Trouble = ProducerTrouble<SinkError>;
 
 /// For how long, at most, a dead process blocks readers of committed messages. A first epoch of millions of rows must
 /// fit.
@@ -40,7 +40,7 @@ pub(super) struct Cluster {
     brokers: String,
     /// The topics, each with the caller's index.
     topics: Vec<(usize, Arc<TopicSpec>)>,
-    connection: Option<Connection>,
+    connection: Option<ClusterConnection>,
     held: Option<u64>,
     /// Why nothing can be written any more. It stays closed: another process may be at work, and reconnecting would
     /// shut it out.
@@ -48,7 +48,7 @@ pub(super) struct Cluster {
 }
 
 /// A producer that has fenced off all earlier ones.
-struct Connection {
+struct ClusterConnection {
     producer: BaseProducer<Listener>,
     group: ConsumerGroupMetadata,
     /// The number of partitions of each topic.
@@ -121,8 +121,8 @@ impl Cluster {
             match trouble {
                 Trouble::Other(error) => return Err(error),
                 Trouble::Lasting(message) => self.closed = Some(message),
-                Trouble::Anew(text) | Trouble::Again(text) if keep_trying(&text) => {}
-                Trouble::Anew(text) | Trouble::Again(text) | Trouble::GivenUp(text) => {
+                Trouble::NewClient(text) | Trouble::Again(text) if keep_trying(&text) => {}
+                Trouble::NewClient(text) | Trouble::Again(text) | Trouble::GivenUp(text) => {
                     let message = format!(
                         "{text}; nothing is lost: run again when the brokers can be reached"
                     );
@@ -167,8 +167,9 @@ impl Cluster {
         let consumer = consumer.map_err(|error| Trouble::of(&error))?;
         self.held = marked(&producer, &consumer, &self.topics, keep_trying)?;
         let group = consumer.group_metadata();
-        let group = group.ok_or_else(|| Trouble::Anew("there is no consumer group".to_owned()))?;
-        self.connection = Some(Connection {
+        let group =
+            group.ok_or_else(|| Trouble::NewClient("there is no consumer group".to_owned()))?;
+        self.connection = Some(ClusterConnection {
             producer,
             group,
             partitions,
@@ -242,7 +243,7 @@ fn marked(
     Ok(epochs.max())
 }
 
-impl Connection {
+impl ClusterConnection {
     /// Writes an epoch. `false` if there is nothing to write.
     fn write(
         &self,
@@ -283,7 +284,7 @@ impl Connection {
         topic: &TopicSpec,
         partitions: u64,
         headers: &OwnedHeaders,
-        message: Message<'_>,
+        message: OutgoingMessage<'_>,
         keep_trying: &mut KeepTrying<'_>,
     ) -> Result<(), Trouble> {
         let mut record: BaseRecord<'_, [u8], [u8]> =
@@ -346,7 +347,9 @@ impl Connection {
         }
         idle.serves += 1;
         if idle.serves > SERVES_IDLE {
-            return Err(Trouble::Anew("the brokers take no messages".to_owned()));
+            return Err(Trouble::NewClient(
+                "the brokers take no messages".to_owned(),
+            ));
         }
         Ok(())
     }

@@ -32,7 +32,7 @@ const MESSAGE_BYTES_PROPERTY: &str = "message.max.bytes";
 
 /// A message without its headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Message<'a> {
+pub struct OutgoingMessage<'a> {
     /// The key's columns.
     pub key: Option<&'a [u8]>,
     /// The row, or its change. `None` is a tombstone.
@@ -42,18 +42,18 @@ pub struct Message<'a> {
 }
 
 /// Builds the messages for the changes of one table in one epoch.
-pub struct Messages<'a> {
+pub struct MessageBuilder<'a> {
     topic: &'a TopicSpec,
     /// The key whose rows are being collected, as bytes that compare like keys.
     place: Option<Vec<u8>>,
     key: Vec<u8>,
-    gone: Rows,
-    come: Rows,
+    gone: CountedRows,
+    come: CountedRows,
     envelope: Vec<u8>,
     limit: usize,
 }
 
-impl<'a> Messages<'a> {
+impl<'a> MessageBuilder<'a> {
     /// A builder for a table.
     pub fn new(topic: &'a TopicSpec) -> Self {
         let limit = topic.options.client.get(MESSAGE_BYTES_PROPERTY);
@@ -62,8 +62,8 @@ impl<'a> Messages<'a> {
             topic,
             place: None,
             key: Vec::new(),
-            gone: Rows::default(),
-            come: Rows::default(),
+            gone: CountedRows::default(),
+            come: CountedRows::default(),
             envelope: Vec::new(),
             limit: limit.unwrap_or(MESSAGE_BYTES),
         }
@@ -78,7 +78,7 @@ impl<'a> Messages<'a> {
         &mut self,
         rows: &RecordBatch,
         counts: &Int64Array,
-        emit: &mut impl FnMut(Message<'_>) -> Result<(), E>,
+        emit: &mut impl FnMut(OutgoingMessage<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let values = self.encode(rows)?;
         if self.topic.options.key.is_empty() {
@@ -109,7 +109,7 @@ impl<'a> Messages<'a> {
     /// As for [`push`](Self::push).
     pub fn finish<E: From<SinkError>>(
         mut self,
-        emit: &mut impl FnMut(Message<'_>) -> Result<(), E>,
+        emit: &mut impl FnMut(OutgoingMessage<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         self.settle(emit)
     }
@@ -141,7 +141,7 @@ impl<'a> Messages<'a> {
     /// Emits the messages of a key, once all its rows are collected.
     fn settle<E: From<SinkError>>(
         &mut self,
-        emit: &mut impl FnMut(Message<'_>) -> Result<(), E>,
+        emit: &mut impl FnMut(OutgoingMessage<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         match self.topic.options.mode {
             Mode::Upsert => self.upsert(emit)?,
@@ -154,7 +154,7 @@ impl<'a> Messages<'a> {
 
     fn upsert<E: From<SinkError>>(
         &self,
-        emit: &mut impl FnMut(Message<'_>) -> Result<(), E>,
+        emit: &mut impl FnMut(OutgoingMessage<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let (gone, come) = (self.gone.len(), self.come.len());
         if gone.max(come) > 1 {
@@ -167,7 +167,7 @@ impl<'a> Messages<'a> {
         if gone + come == 0 {
             return Ok(());
         }
-        let message = Message {
+        let message = OutgoingMessage {
             key: Some(&self.key),
             value: self.come.iter().next(),
             route: &self.key,
@@ -178,7 +178,7 @@ impl<'a> Messages<'a> {
 
     fn changes<E: From<SinkError>>(
         &mut self,
-        emit: &mut impl FnMut(Message<'_>) -> Result<(), E>,
+        emit: &mut impl FnMut(OutgoingMessage<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut envelope = std::mem::take(&mut self.envelope);
         let (mut gone, mut come) = (self.gone.iter(), self.come.iter());
@@ -203,7 +203,7 @@ impl<'a> Messages<'a> {
                 envelope.extend_from_slice(part);
             }
             let key = (!self.topic.options.key.is_empty()).then_some(self.key.as_slice());
-            let message = Message {
+            let message = OutgoingMessage {
                 key,
                 value: Some(&envelope),
                 route: key.unwrap_or(row),
@@ -215,14 +215,14 @@ impl<'a> Messages<'a> {
         Ok(())
     }
 
-    fn encode(&self, rows: &RecordBatch) -> Result<Lines, SinkError> {
+    fn encode(&self, rows: &RecordBatch) -> Result<RowLines, SinkError> {
         let mut encoder = Box::new(JsonLinesEncoder::new(Vec::new()));
         let encoded = encoder.write(rows).and_then(|()| encoder.finish());
         let bytes = encoded.map_err(|source| SinkError::Message {
             table: self.topic.table.clone(),
             source,
         })?;
-        Ok(Lines { bytes })
+        Ok(RowLines { bytes })
     }
 
     fn unreadable(&self, source: ArrowError) -> SinkError {
@@ -233,7 +233,7 @@ impl<'a> Messages<'a> {
     }
 
     /// Checks a message's size now. Kafka would refuse it only after the epoch is committed, which is too late.
-    fn check(&self, message: &Message<'_>) -> Result<(), SinkError> {
+    fn check(&self, message: &OutgoingMessage<'_>) -> Result<(), SinkError> {
         let bytes = message.key.map_or(0, <[u8]>::len)
             + message.value.map_or(0, <[u8]>::len)
             + OVERHEAD_BYTES;
@@ -258,12 +258,12 @@ fn places(keys: &RecordBatch) -> Result<arrow::row::Rows, ArrowError> {
 
 /// Encoded rows in one buffer, and the count of each.
 #[derive(Default)]
-struct Rows {
+struct CountedRows {
     bytes: Vec<u8>,
     ends: Vec<(usize, u64)>,
 }
 
-impl Rows {
+impl CountedRows {
     fn push(&mut self, row: &[u8], times: u64) {
         if times > 0 {
             self.bytes.extend_from_slice(row);
@@ -292,11 +292,11 @@ impl Rows {
 }
 
 /// Rows of a batch as JSON.
-struct Lines {
+struct RowLines {
     bytes: Vec<u8>,
 }
 
-impl Lines {
+impl RowLines {
     fn iter(&self) -> impl Iterator<Item = &[u8]> {
         // JSON escapes line ends, so each line end is the end of a row.
         let lines = self.bytes.strip_suffix(b"\n").unwrap_or(&self.bytes);
@@ -321,13 +321,13 @@ fn replace(buffer: &mut Vec<u8>, bytes: &[u8]) {
 /// Passes the messages for batches of changes to `emit`. The last column of a batch is the count.
 ///
 /// # Errors
-/// As for [`Messages::push`], and errors of the batches.
+/// As for [`MessageBuilder::push`], and errors of the batches.
 pub fn each_message<E: From<SinkError>>(
     topic: &TopicSpec,
     changes: impl Iterator<Item = Result<RecordBatch, SinkError>>,
-    emit: &mut impl FnMut(Message<'_>) -> Result<(), E>,
+    emit: &mut impl FnMut(OutgoingMessage<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
-    let mut messages = Messages::new(topic);
+    let mut messages = MessageBuilder::new(topic);
     for batch in changes {
         let (rows, counts) = split(topic, &batch?)?;
         messages.push(&rows, &counts, emit)?;

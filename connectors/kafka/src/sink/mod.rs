@@ -46,6 +46,6 @@ mod messages;
 mod publisher;
 mod topic;
 
-pub use messages::{Message, Messages, each_message};
+pub use messages::{MessageBuilder, OutgoingMessage, each_message};
 pub use publisher::{Changes, Publisher};
 pub use topic::{Mode, TopicOptions, TopicSpec};

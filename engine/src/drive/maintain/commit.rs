@@ -1,12 +1,12 @@
 //! The commit: checkpoints, operators' state and tables change together or not at all.
 //!
 //! ```text
-//! read, compute ─ stage ─ sync ─ RECORD ─ swap ─ clean
+//! read, compute ─ stage ─ sync ─ RECORD ─ apply ─ clean
 //!                 changed files  redb:    rename into place
-//!                 beside theirs  positions, state, what is published, the swaps
+//!                 beside theirs  positions, state, what is published, publish steps
 //! ```
 //!
-//! Crash points, and what the next run does after each ([`CRASH_POINTS`], and those of the swaps):
+//! Crash points, and what the next run does after each ([`CRASH_POINTS`], and those of the publish steps):
 //!
 //! | point | what is there | the next run |
 //! |---|---|---|
@@ -14,14 +14,14 @@
 //! | `commit: filled`, in a first run | operators' state without a record | drops it, begins again |
 //! | `commit: staged` | staged files too | removes them, begins again |
 //! | `commit: before the record` | all of it durable | the same |
-//! | `commit: after the record` | the record | makes the swaps, all of them once more |
-//! | `publish: …` | some of the swaps | the same |
+//! | `commit: after the record` | the record | applies the publish steps, all of them once more |
+//! | `publish: …` | some of the publish steps | the same |
 //! | `commit: published` | all of them | removes what was staged |
 //!
 //! 1. The record is one transaction. Before it nothing has changed; after it everything has. Operators' state is
 //!    written in it, or by a first run in a transaction of its own before it ([`StateFill`](super::fill::StateFill)).
 //! 2. Everything that the record refers to is durable before it: stored inputs, staged files, files of changes.
-//! 3. Swaps can be made again. They are made before anything else is done with a state, until nothing is staged.
+//! 3. Publish steps can be repeated. They are applied before anything else is done with a state, until nothing is staged.
 //! 4. Content that no checkpoint refers to is removed after the record and not before.
 
 use std::collections::BTreeMap;
@@ -33,7 +33,7 @@ use tidewater_connectors::connector::SourceChanges;
 use tidewater_connectors::disk;
 use tidewater_connectors::file::sink::{
     AmendSizes, QUARANTINE_TABLE, Run, StagedChange, Staging, TableChange, WriteOptions,
-    apply_swaps, stage_changes, sync_all, write_changes,
+    apply_steps, stage_changes, sync_all, write_changes,
 };
 use tidewater_connectors::sink::{Encoding, SinkError, TableSpec};
 use tidewater_connectors::sink_connector::StagedSinks;
@@ -56,7 +56,7 @@ use crate::state::{
     VIEWS, ViewRecord, epoch_key, pair_key,
 };
 
-/// Points where tests interrupt a commit. Those of the swaps come between the last two.
+/// Points where tests interrupt a commit. Those of the publish steps come between the last two.
 pub const CRASH_POINTS: &[&str] = &[COMPUTED, STAGED, BEFORE, AFTER, PUBLISHED];
 
 /// A further point of a first commit.
@@ -71,7 +71,7 @@ const PUBLISHED: &str = "commit: published";
 /// Finishes the commit of a run that was interrupted.
 ///
 /// # Errors
-/// When the swaps cannot be done, or remains cannot be removed.
+/// When the publish steps cannot be applied, or remains cannot be removed.
 pub fn recover(job: &Job, store: &Store, layout: &StateLayout) -> Result<(), RunError> {
     let snapshot = store.read()?;
     let state: Option<StateRecord> = snapshot.record(STATE, "")?;
@@ -79,7 +79,7 @@ pub fn recover(job: &Job, store: &Store, layout: &StateLayout) -> Result<(), Run
     let is_committed = is_staged(&state, state.epoch)?;
     if is_half_done(&state)? {
         tracing::info!(epoch = state.epoch, "finishing what the last run committed");
-        apply_swaps(&state.swaps)?;
+        apply_steps(&state.publish_steps)?;
     }
     if is_committed || state.epoch == 0 || is_staged(&state, state.epoch + 1)? {
         remove_unused(&connectors(job), layout, &snapshot)?;
@@ -93,7 +93,7 @@ pub fn recover(job: &Job, store: &Store, layout: &StateLayout) -> Result<(), Run
 /// # Errors
 /// When a table's directory cannot be determined.
 pub fn is_half_done(state: &StateRecord) -> Result<bool, SinkError> {
-    Ok(!state.swaps.is_empty() && is_staged(state, state.epoch)?)
+    Ok(!state.publish_steps.is_empty() && is_staged(state, state.epoch)?)
 }
 
 fn is_staged(state: &StateRecord, epoch: u64) -> Result<bool, SinkError> {
@@ -310,10 +310,10 @@ impl Commit<'_> {
         seconds: f64,
     ) -> Result<Committed, RunError> {
         self.state.epoch += 1;
-        let swaps = staged.present().flat_map(|table| table.swaps.clone());
+        let steps = staged.present().flat_map(|table| table.steps.clone());
         let tables = epoch.tables.iter();
         let discarded = tables.filter_map(|table| self.standing.carried(table)?.discarded());
-        self.state.swaps = swaps.chain(discarded).collect();
+        self.state.publish_steps = steps.chain(discarded).collect();
         self.state.table_paths = paths(&self.directory.layout, &epoch.tables);
         self.state.staged = staged_sinks;
         let delivered = self.sources.iter();
@@ -352,7 +352,7 @@ impl Commit<'_> {
         disk::crash_point(BEFORE);
         transaction.commit()?;
         disk::crash_point(AFTER);
-        apply_swaps(&self.state.swaps)?;
+        apply_steps(&self.state.publish_steps)?;
         disk::crash_point(PUBLISHED);
         self.tidy(&epoch)?;
         Ok(Committed {

@@ -14,7 +14,7 @@ use super::sources_read::SourcesRead;
 use crate::drive::RunError;
 use crate::drive::checked::RowCheck;
 use crate::drive::gate::{check_gate, check_messages};
-use crate::drive::ingest::{Barrier, Entry, Intake};
+use crate::drive::ingest::{Barrier, Intake, RowRouting};
 use crate::job::{Job, Source};
 use crate::state::directory::{self, StateLayout};
 use crate::state::{StateRecord, StateSnapshot, StoreError};
@@ -187,7 +187,7 @@ impl SourceInputs {
     ) -> Result<Self, RunError> {
         let name = source.spec.name.as_str();
         let check = RowCheck::of(job, source, &source.spec)?;
-        let open = |part, until, entry: Option<Entry>, barrier: Option<&Arc<Barrier>>| {
+        let open = |part, until, entry: Option<RowRouting>, barrier: Option<&Arc<Barrier>>| {
             let Some(entry) = entry else {
                 return Ok(None);
             };
@@ -201,7 +201,7 @@ impl SourceInputs {
             let intake = reader.map(|reader| Intake::new(name, entry, reader, barrier));
             Ok::<_, RunError>(intake.map(Arc::new))
         };
-        let entry = |sign, graphs, quarantines| Entry {
+        let entry = |sign, graphs, quarantines| RowRouting {
             sign,
             graphs,
             quarantines,

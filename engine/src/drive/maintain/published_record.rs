@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tidewater_connectors::file::sink::{Published as PublishedRecord, PublishedPartition};
+use tidewater_connectors::file::sink::{PublishedPartition, PublishedRecord};
 use tidewater_connectors::sink::SinkError;
 
 use super::standing::Standing;

@@ -7,7 +7,7 @@ use arrow::array::RecordBatch;
 use tidewater_connectors::file::sink::StagedChange;
 
 use super::commit::Commit;
-use crate::drive::report::{Published, TableReport};
+use crate::drive::report::{Publication, TableReport};
 use crate::drive::stages::Stages;
 use crate::drive::tables::{PerTable, Table};
 use crate::drive::{RunError, RunReport};
@@ -34,11 +34,11 @@ pub fn reports(
             rows_deleted,
             files_written: staged.files_written,
             published: if commit.is_replaced(table) {
-                Published::Whole
+                Publication::Whole
             } else if rows_inserted + rows_deleted > 0 {
-                Published::Amended
+                Publication::Amended
             } else {
-                Published::Unchanged
+                Publication::Unchanged
             },
             preview: staged.preview.clone(),
         })
@@ -59,7 +59,7 @@ fn unchanged_table(table: &Table, rows: u64) -> TableReport {
         rows_inserted: 0,
         rows_deleted: 0,
         files_written: 0,
-        published: Published::Unchanged,
+        published: Publication::Unchanged,
         preview: RecordBatch::new_empty(Arc::clone(&table.spec.schema)),
     }
 }

@@ -35,7 +35,7 @@ use crate::drive::report::set_aside;
 use crate::drive::run::{finished, warnings};
 use crate::drive::stages::Stages;
 use crate::drive::tables::{PerTable, Table};
-use crate::drive::{Progress, RunError, RunReport, keep, workers};
+use crate::drive::{Progress, RunError, RunReport, state_writers, workers};
 use crate::job::{Job, Source};
 use crate::state::directory::Directory;
 use crate::state::{
@@ -66,7 +66,7 @@ pub struct Session<'a> {
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// The work of an epoch.
-struct Work {
+struct EpochPlan {
     /// The last commit.
     snapshot: Arc<StateSnapshot>,
     views: Views,
@@ -268,7 +268,7 @@ impl<'a> Session<'a> {
     }
 
     /// Compares the job and its sources with the last commit.
-    fn compare(&mut self) -> Result<Work, RunError> {
+    fn compare(&mut self) -> Result<EpochPlan, RunError> {
         if self.state.epoch > 0 {
             self.store.filled(&mut self.directory)?;
         }
@@ -294,7 +294,7 @@ impl<'a> Session<'a> {
             self.options.notice,
         );
         announce_moves(&tables, &snapshot, self.options.notice)?;
-        Ok(Work {
+        Ok(EpochPlan {
             snapshot,
             views,
             changes,
@@ -366,8 +366,8 @@ impl<'a> Session<'a> {
         Ok(changes)
     }
 
-    fn has_work(work: &Work) -> bool {
-        let Work { views, changes, .. } = work;
+    fn has_work(work: &EpochPlan) -> bool {
+        let EpochPlan { views, changes, .. } = work;
         !changes.iter().all(|changes| changes.is_empty())
             || !views.rebuilt.keeps.is_empty()
             || views.quarantine
@@ -383,7 +383,7 @@ impl<'a> Session<'a> {
     /// The rows that the epoch reads, by source.
     fn inputs(
         &self,
-        work: &Work,
+        work: &EpochPlan,
         barrier: Option<&Arc<Barrier>>,
     ) -> Result<Vec<SourceInputs>, RunError> {
         let read = SourcesRead::of(&self.job, &work.views);
@@ -396,7 +396,7 @@ impl<'a> Session<'a> {
 
     /// Records changes that need no reading: checkpoints, for example of files that were touched, so that they need
     /// not be read again; and fingerprints in the format of this version.
-    fn note_unchanged(&self, work: &Work) -> Result<(), RunError> {
+    fn note_unchanged(&self, work: &EpochPlan) -> Result<(), RunError> {
         let mut updates = Vec::new();
         for (source, changes) in self.job.sources.iter().zip(&work.changes) {
             let source = CommittedSource::of(source, changes.as_ref(), None)?;
@@ -424,7 +424,7 @@ impl<'a> Session<'a> {
         Ok(transaction.commit()?)
     }
 
-    fn prepare(&self, work: &Work, inputs: &[SourceInputs]) -> Result<Epoch, RunError> {
+    fn prepare(&self, work: &EpochPlan, inputs: &[SourceInputs]) -> Result<Epoch, RunError> {
         let next = self.state.epoch + 1;
         let paths = commit::paths(&self.directory.layout, &work.tables);
         commit::remove_orphans(&self.directory.layout, next)?;
@@ -455,7 +455,7 @@ impl<'a> Session<'a> {
     fn compute(
         &self,
         epoch: Epoch,
-        work: &Work,
+        work: &EpochPlan,
         transaction: &StateTransaction,
     ) -> Result<Computed, RunError> {
         drop_parts(transaction, &work.views, &work.snapshot)?;
@@ -465,7 +465,7 @@ impl<'a> Session<'a> {
     }
 
     /// An error of the graphs. If an expression failed on a row of a source, the row's place is added.
-    fn located(&self, error: RunError, work: &Work, inputs: &[SourceInputs]) -> RunError {
+    fn located(&self, error: RunError, work: &EpochPlan, inputs: &[SourceInputs]) -> RunError {
         let intakes: Vec<Arc<Intake>> = inputs.iter().flat_map(SourceInputs::intakes).collect();
         let look_again = |source: &Source, spec: &Arc<SourceSpec>| {
             let mut sources = self.job.sources.iter().zip(&work.changes);
@@ -482,7 +482,7 @@ impl<'a> Session<'a> {
     /// When a source had too many bad rows, or was not read to its end.
     fn outcomes(
         &self,
-        work: &Work,
+        work: &EpochPlan,
         inputs: &[SourceInputs],
     ) -> Result<Vec<CommittedSource>, RunError> {
         let sources = self.job.sources.iter().zip(&work.changes).zip(inputs);
@@ -578,18 +578,18 @@ fn compute(
     transaction: &StateTransaction,
     workers: usize,
 ) -> Result<Computed, RunError> {
-    let (outlets, mut keepers) = keep::channels(workers.max(1));
-    let outlets = Mutex::new(outlets);
+    let (senders, mut writers) = state_writers::channels(workers.max(1));
+    let senders = Mutex::new(senders);
     let epoch = Arc::new(epoch);
     let for_workers = Arc::clone(&epoch);
     let guards = workers::start(workers, &epoch.faults, move |worker| {
-        let outlets = outlets.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        for_workers.work(worker, outlets)
+        let senders = senders.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        for_workers.work(worker, senders)
     })?;
     let mut parts: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut failed = None;
     for _ in Graph::ALL {
-        match keepers.receive(transaction) {
+        match writers.receive(transaction) {
             Ok(Some(names)) => names
                 .into_iter()
                 .for_each(|part| parts.entry(part.view).or_default().push(part.name)),
@@ -601,7 +601,7 @@ fn compute(
         }
     }
     // Workers that are still sending must not wait for a receiver.
-    drop(keepers);
+    drop(writers);
     let shards = workers::join(guards, &epoch.faults)?;
     if let Some(error) = failed {
         return Err(error.into());

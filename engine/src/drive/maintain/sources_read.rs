@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::views::Views;
-use crate::drive::graph::{GraphSet, Plan};
+use crate::drive::graph::{GraphPlan, GraphSet};
 use crate::job::Job;
 use crate::plan::assemble::add_scanned;
 
@@ -62,7 +62,7 @@ impl SourcesRead {
 }
 
 /// The sources that a graph reads: those of its views, and those that are published directly.
-fn sources_of(plan: &Plan, published: impl Iterator<Item = String>) -> BTreeSet<String> {
+fn sources_of(plan: &GraphPlan, published: impl Iterator<Item = String>) -> BTreeSet<String> {
     let mut read: BTreeSet<String> = published.collect();
     for view in &plan.views {
         add_scanned(&view.node, &mut read);

@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tidewater_connectors::file::sink::{
-    DEFAULT_SHARD_BYTES, Fault, PublishedPartition, PublishedTable, Run, Staging, Swap, TableLook,
-    TableShard, is_only_table, look,
+    DEFAULT_SHARD_BYTES, FileFault, PublishStep, PublishedPartition, PublishedTable, Run, Staging,
+    TableLook, TableShard, is_only_table, look,
 };
 use tidewater_connectors::sink::{Encoding, TableSpec};
 
@@ -65,10 +65,10 @@ impl CarriedTable {
         Ok(shard.finish()?)
     }
 
-    /// The swap that removes its old directory, if it is to be removed.
-    pub fn discarded(&self) -> Option<Swap> {
+    /// The step that removes its old directory, if it is to be removed.
+    pub fn discarded(&self) -> Option<PublishStep> {
         let target = self.discarded.clone()?;
-        Some(Swap::Discard { target })
+        Some(PublishStep::Discard { target })
     }
 }
 
@@ -204,7 +204,7 @@ impl Standing {
         let shadow = shadow(layout, &before);
         let published = PublishedTable::new(Arc::new(before), shadow)?;
         let found = published.files(partitions)?;
-        let is_foreign = |fault: Option<Fault>| fault == Some(Fault::Foreign);
+        let is_foreign = |fault: Option<FileFault>| fault == Some(FileFault::Foreign);
         let mut faults = found.iter().filter_map(|file| file.fault);
         if !from.is_dir() || faults.any(|fault| !is_foreign(Some(fault))) {
             self.lost.insert(name);

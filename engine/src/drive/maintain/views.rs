@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use tidewater_connectors::file::sink::QUARANTINE_TABLE;
 
-use super::fingerprints::{Comparison, Fingerprints};
+use super::fingerprints::{FingerprintMatch, Fingerprints};
 use super::retention::{Retention, ViewWindows};
 use super::standing::Standing;
 use crate::drive::RunError;
-use crate::drive::graph::{Graph, Plan};
+use crate::drive::graph::{Graph, GraphPlan};
 use crate::job::{Job, LATE_TABLE};
 use crate::plan::PlannedView;
 use crate::plan::assemble::{add_scanned, published_views};
@@ -24,9 +24,9 @@ use crate::state::{
 /// The views of a job, by what a run does with them.
 pub struct Views {
     /// Views that continue from their stored state.
-    pub kept: Plan,
+    pub kept: GraphPlan,
     /// Views that are rebuilt, with everything that they read. `keeps` names the rebuilt ones.
-    pub rebuilt: Plan,
+    pub rebuilt: GraphPlan,
     /// Whether the quarantine is rebuilt.
     pub quarantine: bool,
     /// Whether the table of late rows is rebuilt.
@@ -191,7 +191,7 @@ fn with_readers(views: &[PlannedView], mut wanted: BTreeSet<String>) -> BTreeSet
 
 /// The views that continue, and those that are rebuilt with everything that they read. `keeps` of the latter also
 /// names published sources, though they have no state.
-fn split(views: &[PlannedView], changed: &BTreeSet<String>) -> (Plan, Plan) {
+fn split(views: &[PlannedView], changed: &BTreeSet<String>) -> (GraphPlan, GraphPlan) {
     let mut needed = changed.clone();
     for PlannedView { name, node } in views.iter().rev() {
         if needed.contains(name) {
@@ -204,12 +204,12 @@ fn split(views: &[PlannedView], changed: &BTreeSet<String>) -> (Plan, Plan) {
     };
     let kept = of(&|name| !changed.contains(name));
     (
-        Plan {
+        GraphPlan {
             keeps: kept.iter().map(|view| view.name.clone()).collect(),
             views: kept,
             retained: BTreeMap::new(),
         },
-        Plan {
+        GraphPlan {
             keeps: changed.clone(),
             views: of(&|name| needed.contains(name)),
             retained: BTreeMap::new(),
@@ -231,14 +231,14 @@ impl Recorded {
         })
     }
 
-    fn compare_view(&self, name: &str, fingerprints: &Fingerprints) -> Option<Comparison> {
+    fn compare_view(&self, name: &str, fingerprints: &Fingerprints) -> Option<FingerprintMatch> {
         let record = self.views.get(name)?;
         Some(fingerprints.compare_relation(name, &record.fingerprint))
     }
 
     fn is_same_view(&self, name: &str, fingerprints: &Fingerprints) -> bool {
         self.compare_view(name, fingerprints)
-            .is_some_and(Comparison::is_same)
+            .is_some_and(FingerprintMatch::is_same)
     }
 
     /// The relations that are rebuilt: those with another fingerprint, and those whose table is published in another
@@ -299,14 +299,14 @@ impl Recorded {
             tables.map(|(name, table)| fingerprints.compare_table(name, &table.fingerprint));
         views
             .chain(tables)
-            .any(|comparison| comparison == Comparison::OtherFormat)
+            .any(|comparison| comparison == FingerprintMatch::OtherFormat)
     }
 
     fn upgrades(&self, fingerprints: &Fingerprints, changed: &BTreeSet<String>) -> Upgrades {
         let mut upgrades = Upgrades::default();
         for (name, record) in &self.views {
             let comparison = fingerprints.compare_relation(name, &record.fingerprint);
-            if let (Comparison::SameInOldFormat, Some(fingerprint), false) = (
+            if let (FingerprintMatch::SameInOldFormat, Some(fingerprint), false) = (
                 comparison,
                 fingerprints.relation(name),
                 changed.contains(name),
@@ -322,7 +322,7 @@ impl Recorded {
         }
         for (name, record) in &self.tables {
             let comparison = fingerprints.compare_table(name, &record.fingerprint);
-            if let (Comparison::SameInOldFormat, Some(fingerprint), false) = (
+            if let (FingerprintMatch::SameInOldFormat, Some(fingerprint), false) = (
                 comparison,
                 fingerprints.table(name),
                 changed.contains(&record.view),

@@ -20,7 +20,7 @@ pub use self::step::{Step, parse_time};
 pub use tidewater_connectors::connector::OffsetBound;
 
 use self::read::Counts;
-use self::runs::{DealtTo, StepRows, Steps};
+use self::runs::{DealtTo, StepReader, StepRows};
 use super::locate::{all_files, located};
 use super::resident::{Resident, TableChanges};
 use super::stages::{Stages, Stopwatch};
@@ -90,7 +90,7 @@ pub struct Replay {
     sources: Vec<String>,
     tables: Vec<String>,
     step: Step,
-    steps: Steps,
+    steps: StepReader,
     resident: Resident,
     temporary: PathBuf,
     epoch: u64,

@@ -99,7 +99,7 @@ pub fn read(
     ));
     let mut sources = Vec::new();
     for (index, (source, column)) in job.sources.iter().zip(columns).enumerate() {
-        let reading = Reading::open(job, index, source, *column, &gather, options, progress)?;
+        let reading = SourceReplay::open(job, index, source, *column, &gather, options, progress)?;
         progress
             .bytes_total
             .fetch_add(reading.reader.bytes_total(), Ordering::Relaxed);
@@ -114,7 +114,7 @@ pub fn read(
 }
 
 /// A source that is being read.
-struct Reading<'a> {
+struct SourceReplay<'a> {
     index: usize,
     source: &'a Source,
     /// Whether its rows are assigned to steps by offset.
@@ -128,7 +128,7 @@ struct Reading<'a> {
     progress: &'a Progress,
 }
 
-impl<'a> Reading<'a> {
+impl<'a> SourceReplay<'a> {
     fn open(
         job: &Job,
         index: usize,

@@ -3,7 +3,7 @@
 //! Rows are collected as they arrive. When they exceed a budget, they are sorted by step and written to a temporary
 //! file without a name, which vanishes with its last handle. Reading merges these runs.
 //!
-//! 1. Memory holds at most the budget's rows, a batch of each run, and the rows that [`Steps::next`] returned.
+//! 1. Memory holds at most the budget's rows, a batch of each run, and the rows that [`StepReader::next`] returned.
 //! 2. All rows of a step are returned at once.
 
 use std::fs::File;
@@ -44,7 +44,7 @@ pub struct Gather {
     temporary: PathBuf,
     bytes: usize,
     gathered: Vec<Gathered>,
-    runs: Vec<Run>,
+    runs: Vec<RunReader>,
 }
 
 /// Rows that are in memory.
@@ -111,7 +111,7 @@ impl Gather {
             for gathered in &mut self.gathered {
                 if let Some(sorted) = gathered.sort() {
                     let spilled = spill(sorted, &self.temporary)?;
-                    self.runs.push(Run::open(gathered.dealt, spilled));
+                    self.runs.push(RunReader::open(gathered.dealt, spilled));
                 }
             }
             self.bytes = 0;
@@ -120,13 +120,14 @@ impl Gather {
     }
 
     /// All rows, step by step.
-    pub fn finish(mut self) -> Steps {
+    pub fn finish(mut self) -> StepReader {
         for gathered in &mut self.gathered {
             if let Some(sorted) = gathered.sort() {
-                self.runs.push(Run::open(gathered.dealt, Box::new(sorted)));
+                self.runs
+                    .push(RunReader::open(gathered.dealt, Box::new(sorted)));
             }
         }
-        Steps { runs: self.runs }
+        StepReader { runs: self.runs }
     }
 }
 
@@ -203,14 +204,14 @@ fn spill(sorted: Sorted, directory: &Path) -> Result<Batches, ArrowError> {
 }
 
 /// A run that is being read.
-struct Run {
+struct RunReader {
     dealt: DealtTo,
     batches: Batches,
     /// The next rows, and their steps.
     head: Option<(RecordBatch, Int64Array)>,
 }
 
-impl Run {
+impl RunReader {
     fn open(dealt: DealtTo, batches: Batches) -> Self {
         Self {
             dealt,
@@ -243,14 +244,14 @@ impl Run {
 }
 
 /// Returns rows step by step.
-pub struct Steps {
-    runs: Vec<Run>,
+pub struct StepReader {
+    runs: Vec<RunReader>,
 }
 
 /// The rows of a step: its start, and batches with where they belong.
 pub type StepRows = (Option<i64>, Vec<(DealtTo, RecordBatch)>);
 
-impl Steps {
+impl StepReader {
     /// The next step. Rows of [`FIRST`] belong to the first step that has a start, or to a step without a start if
     /// there is none.
     ///
@@ -295,7 +296,7 @@ mod tests {
     use super::*;
 
     /// Rows of two sources, whose text is their step.
-    fn gather(budget_bytes: usize, steps: &[&[i64]]) -> Steps {
+    fn gather(budget_bytes: usize, steps: &[&[i64]]) -> StepReader {
         let field = Field::new("text", DataType::Utf8, true);
         let schema = Arc::new(Schema::new(vec![field]));
         let mut gather = Gather::new(
@@ -316,7 +317,7 @@ mod tests {
     }
 
     /// Number of rows by step, source and text.
-    fn drain(mut steps: Steps) -> Vec<(Option<i64>, BTreeMap<(usize, String), usize>)> {
+    fn drain(mut steps: StepReader) -> Vec<(Option<i64>, BTreeMap<(usize, String), usize>)> {
         let mut all = Vec::new();
         while let Some((start, batches)) = steps.next().unwrap() {
             let mut counts = BTreeMap::new();

@@ -5,7 +5,7 @@ use std::fs;
 use crate::delivery::KeptPart;
 use crate::reader::{FileReader, ReadDelivery};
 use crate::source::FileSource;
-use crate::{Depot, open};
+use crate::{ContentStore, open};
 
 use super::*;
 
@@ -47,21 +47,21 @@ fn delivered() -> (tempfile::TempDir, PathBuf, SourceSpec) {
     (directory, path, spec)
 }
 
-fn depot(directory: &tempfile::TempDir) -> Arc<Depot> {
-    Arc::new(Depot::open(directory.path().join("depot")).unwrap())
+fn store(directory: &tempfile::TempDir) -> Arc<ContentStore> {
+    Arc::new(ContentStore::open(directory.path().join("store")).unwrap())
 }
 
 #[test]
 fn what_was_kept_reads_the_same() {
     let (directory, path, spec) = delivered();
-    let depot = depot(&directory);
+    let store = store(&directory);
     let file = || vec![delivery(&path, Content::File(path.clone()))];
     let (expected, taken) =
         read_all(&*open(&FileSource::local(), &spec, file(), None).unwrap()).unwrap();
     assert!(taken[0].settled && taken[0].hash.is_empty() && taken[0].parts.is_empty());
 
     let bytes = fs::read(&path).unwrap();
-    let reader = open(&FileSource::local(), &spec, file(), Some(&depot)).unwrap();
+    let reader = open(&FileSource::local(), &spec, file(), Some(&store)).unwrap();
     let first = reader.next_piece().unwrap().unwrap();
     // Later writes do not change the copy.
     fs::write(&path, "something else").unwrap();
@@ -84,7 +84,7 @@ fn what_was_kept_reads_the_same() {
 
     let kept = vec![delivery(&path, Content::Kept(taken.parts.clone()))];
     let (again, none) =
-        read_all(&*open(&FileSource::local(), &spec, kept, Some(&depot)).unwrap()).unwrap();
+        read_all(&*open(&FileSource::local(), &spec, kept, Some(&store)).unwrap()).unwrap();
     assert_same(&again, &expected);
     assert!(none.is_empty());
 }
@@ -92,21 +92,21 @@ fn what_was_kept_reads_the_same() {
 #[test]
 fn damage_to_what_was_kept_is_told() {
     let (directory, path, spec) = delivered();
-    let depot = depot(&directory);
+    let store = store(&directory);
     let file = vec![delivery(&path, Content::File(path.clone()))];
     let (_, taken) =
-        read_all(&*open(&FileSource::local(), &spec, file, Some(&depot)).unwrap()).unwrap();
+        read_all(&*open(&FileSource::local(), &spec, file, Some(&store)).unwrap()).unwrap();
     let parts = taken[0].parts.clone();
     let kept = directory
         .path()
-        .join(format!("depot/{}.parquet", parts[0].hash));
+        .join(format!("store/{}.parquet", parts[0].hash));
     let whole = fs::read(&kept).unwrap();
-    let told = |from: Content, depot: Option<&Arc<Depot>>| {
+    let told = |from: Content, store: Option<&Arc<ContentStore>>| {
         let reader = open(
             &FileSource::local(),
             &spec,
             vec![delivery(&path, from)],
-            depot,
+            store,
         )
         .unwrap();
         read_all(&*reader).unwrap_err().to_string()
@@ -116,7 +116,7 @@ fn damage_to_what_was_kept_is_told() {
         flipped[at] ^= 1;
         for damaged in [&flipped[..], &whole[..at]] {
             fs::write(&kept, damaged).unwrap();
-            let message = told(Content::Kept(parts.clone()), Some(&depot));
+            let message = told(Content::Kept(parts.clone()), Some(&store));
             assert!(
                 message.contains("a.parquet: what was kept of it")
                     && message.contains("is damaged"),
@@ -129,9 +129,9 @@ fn damage_to_what_was_kept_is_told() {
         (
             Content::Kept(parts.clone()),
             None,
-            "to be read from a depot, and none is given",
+            "to be read from the content store, and none is given",
         ),
-        (two, Some(&depot), "is kept in one part, not in 2"),
+        (two, Some(&store), "is kept in one part, not in 2"),
         (
             Content::Tail {
                 path: path.clone(),
@@ -139,12 +139,12 @@ fn damage_to_what_was_kept_is_told() {
                 first_line: 1,
                 hash: String::new(),
             },
-            Some(&depot),
+            Some(&store),
             "Parquet files cannot be appended to",
         ),
     ];
-    for (from, depot, expected) in cases {
-        let message = told(from, depot);
+    for (from, store, expected) in cases {
+        let message = told(from, store);
         assert!(message.contains(expected), "{message}");
     }
 }

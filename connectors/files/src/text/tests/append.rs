@@ -30,14 +30,14 @@ impl Followed {
     }
 
     /// Reads what was added.
-    fn take(&mut self, spec: &SourceSpec, path: &Path, depot: &Arc<Depot>) {
+    fn take(&mut self, spec: &SourceSpec, path: &Path, store: &Arc<ContentStore>) {
         let delivery = if self.begun {
             self.next(path)
         } else {
             file(path)
         };
         self.begun = true;
-        let reader = reader_of(spec, delivery, Some(depot), LIMITS);
+        let reader = reader_of(spec, delivery, Some(store), LIMITS);
         let more = outcome(&*reader, true).unwrap();
         let [taken] = &reader.read_deliveries().unwrap()[..] else {
             panic!("one file");
@@ -69,7 +69,7 @@ fn cold(spec: &SourceSpec, path: &Path) -> (Outcome, u64) {
 #[test]
 fn grown_in_steps_is_as_if_at_once() {
     let root = tempfile::tempdir().unwrap();
-    let depot = Arc::new(Depot::open(root.path().join("depot")).unwrap());
+    let store = Arc::new(ContentStore::open(root.path().join("store")).unwrap());
     let path = root.path().join("f");
     for (format, text) in texts() {
         let spec = spec_of(format, &[("on_change", "append")]);
@@ -79,14 +79,14 @@ fn grown_in_steps_is_as_if_at_once() {
             for end in [first, first + 1 + first * 7 % 61, text.len()] {
                 let so_far = &text[..end.min(text.len())];
                 fs::write(&path, so_far).unwrap();
-                followed.take(&spec, &path, &depot);
+                followed.take(&spec, &path, &store);
                 let context = format!("{:?}", String::from_utf8_lossy(so_far));
                 let (expected, bytes) = cold(&spec, &path);
                 assert_eq!(followed.outcome, expected, "cut at {first}: {context}");
                 assert_eq!(followed.bytes, bytes, "cut at {first}: {context}");
             }
             let kept = delivery(&path, Content::Kept(followed.parts.clone()));
-            let again = reader_of(&spec, kept, Some(&depot), LIMITS);
+            let again = reader_of(&spec, kept, Some(&store), LIMITS);
             assert_eq!(outcome(&*again, false).unwrap(), followed.outcome);
         }
     }
@@ -110,17 +110,17 @@ fn what_ends_with_a_line_is_what_a_file_that_is_replaced_holds() {
 #[test]
 fn only_appended_bytes_are_read() {
     let root = tempfile::tempdir().unwrap();
-    let depot = Arc::new(Depot::open(root.path().join("depot")).unwrap());
+    let store = Arc::new(ContentStore::open(root.path().join("store")).unwrap());
     let path = root.path().join("f.csv");
     let spec = spec_of(Format::Csv, &[("on_change", "append")]);
     let mut followed = Followed::default();
     fs::write(&path, "a,b\n1,2\n").unwrap();
-    followed.take(&spec, &path, &depot);
-    let tail = |text: &str, depot: Option<&Arc<Depot>>| {
+    followed.take(&spec, &path, &store);
+    let tail = |text: &str, store: Option<&Arc<ContentStore>>| {
         fs::write(&path, "a,b\n1,2\n").unwrap();
         let next = followed.next(&path);
         fs::write(&path, text).unwrap();
-        outcome(&*reader_of(&spec, next, depot, LIMITS), false)
+        outcome(&*reader_of(&spec, next, store, LIMITS), false)
     };
     let cases = [
         (
@@ -130,7 +130,7 @@ fn only_appended_bytes_are_read() {
         ("a,b\n9,2\n3,4\n", "differs within the first 8 bytes"),
     ];
     for (text, expected) in cases {
-        let message = tail(text, Some(&depot)).unwrap_err().to_string();
+        let message = tail(text, Some(&store)).unwrap_err().to_string();
         assert!(
             message.contains("f.csv: ") && message.contains(expected),
             "{message}"

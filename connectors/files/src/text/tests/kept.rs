@@ -4,8 +4,8 @@ use memchr::memchr_iter;
 
 use super::*;
 use crate::Subdirectories;
+use crate::content_store::KeptText;
 use crate::delivery::KeptPart;
-use crate::depot::KeptText;
 use crate::source::FileSource;
 use crate::storage::LocalStorage;
 
@@ -29,7 +29,7 @@ fn stored(extension: &str, text: &[u8]) -> Vec<u8> {
 #[test]
 fn what_was_kept_reads_the_same() {
     let root = tempfile::tempdir().unwrap();
-    let depot = Arc::new(Depot::open(root.path().join("depot")).unwrap());
+    let store = Arc::new(ContentStore::open(root.path().join("store")).unwrap());
     for (format, text) in texts() {
         let spec = spec_of(format, &[]);
         for extension in ["txt", "gz", "zst"] {
@@ -50,7 +50,7 @@ fn what_was_kept_reads_the_same() {
                 assert!(taken.settled && taken.hash.is_empty() && taken.parts.is_empty());
 
                 let reverse = block_bytes % 2 == 0;
-                let keeping = reader_of(&spec, file(&path), Some(&depot), limits);
+                let keeping = reader_of(&spec, file(&path), Some(&store), limits);
                 assert_eq!(outcome(&*keeping, reverse).unwrap(), expected, "{context}");
                 let [taken] = &keeping.read_deliveries().unwrap()[..] else {
                     panic!("one file");
@@ -64,14 +64,14 @@ fn what_was_kept_reads_the_same() {
                         ..LIMITS
                     };
                     let kept = delivery(&path, from.clone());
-                    let again = reader_of(&spec, kept, Some(&depot), limits);
+                    let again = reader_of(&spec, kept, Some(&store), limits);
                     assert_eq!(outcome(&*again, false).unwrap(), expected, "{context}");
                     assert!(again.read_deliveries().unwrap().is_empty());
                 }
             }
         }
     }
-    let names = fs::read_dir(root.path().join("depot")).unwrap();
+    let names = fs::read_dir(root.path().join("store")).unwrap();
     let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
     // The empty one is not stored.
     assert_eq!(names.len(), texts().len() - 1, "{names:?}");
@@ -96,13 +96,13 @@ fn check_part(taken: &ReadDelivery, text: &[u8]) {
 #[test]
 fn stored_bytes_sum_up() {
     let root = tempfile::tempdir().unwrap();
-    let depot = Arc::new(Depot::open(root.path()).unwrap());
+    let store = Arc::new(ContentStore::open(root.path()).unwrap());
     let path = root.path().join("f.csv");
     fs::write(&path, TEXT).unwrap();
     let reader = reader_of(
         &spec_of(Format::Csv, &[]),
         file(&path),
-        Some(&depot),
+        Some(&store),
         LIMITS,
     );
     drain(&*reader).unwrap();
@@ -113,7 +113,7 @@ fn stored_bytes_sum_up() {
             ..LIMITS
         };
         let kept = delivery(&path, Content::Kept(vec![part.clone()]));
-        let kept = reader_of(&spec_of(Format::Csv, &[]), kept, Some(&depot), limits);
+        let kept = reader_of(&spec_of(Format::Csv, &[]), kept, Some(&store), limits);
         assert_eq!(
             drain(&*kept).unwrap(),
             (
@@ -125,22 +125,22 @@ fn stored_bytes_sum_up() {
 }
 
 /// A content store with one text, the path of its stored file, and its part.
-fn keep(root: &Path, text: &[u8]) -> (Arc<Depot>, std::path::PathBuf, KeptPart) {
-    let depot = Arc::new(Depot::open(root.join("depot")).unwrap());
+fn keep(root: &Path, text: &[u8]) -> (Arc<ContentStore>, std::path::PathBuf, KeptPart) {
+    let store = Arc::new(ContentStore::open(root.join("store")).unwrap());
     let path = root.join("f.csv");
     fs::write(&path, text).unwrap();
     let spec = spec_of(Format::Csv, &[]);
-    let reader = reader_of(&spec, file(&path), Some(&depot), LIMITS);
+    let reader = reader_of(&spec, file(&path), Some(&store), LIMITS);
     outcome(&*reader, false).unwrap();
     let part = reader.read_deliveries().unwrap()[0].parts[0].clone();
-    let kept = root.join("depot").join(format!("{}.text", part.hash));
-    (depot, kept, part)
+    let kept = root.join("store").join(format!("{}.text", part.hash));
+    (store, kept, part)
 }
 
-fn read_again(depot: Option<&Arc<Depot>>, part: &KeptPart) -> Result<Outcome, SourceError> {
+fn read_again(store: Option<&Arc<ContentStore>>, part: &KeptPart) -> Result<Outcome, SourceError> {
     let kept = delivery(Path::new("f.csv"), Content::Kept(vec![part.clone()]));
     outcome(
-        &*reader_of(&spec_of(Format::Csv, &[]), kept, depot, LIMITS),
+        &*reader_of(&spec_of(Format::Csv, &[]), kept, store, LIMITS),
         false,
     )
 }
@@ -149,14 +149,14 @@ fn read_again(depot: Option<&Arc<Depot>>, part: &KeptPart) -> Result<Outcome, So
 fn damage_to_what_was_kept_is_told() {
     let root = tempfile::tempdir().unwrap();
     let text = format!("a,b\n{}", "1,some text\n".repeat(300));
-    let (depot, path, part) = keep(root.path(), text.as_bytes());
+    let (store, path, part) = keep(root.path(), text.as_bytes());
     let whole = fs::read(&path).unwrap();
-    let expected = read_again(Some(&depot), &part).unwrap();
+    let expected = read_again(Some(&store), &part).unwrap();
     let mut told_of = 0;
     let mut told = |bytes: &[u8]| {
         fs::write(&path, bytes).unwrap();
         // A bit of a frame's header may have no meaning.
-        let message = match read_again(Some(&depot), &part) {
+        let message = match read_again(Some(&store), &part) {
             Ok(outcome) => return assert_eq!(outcome, expected),
             Err(error) => error.to_string(),
         };
@@ -180,21 +180,24 @@ fn damage_to_what_was_kept_is_told() {
     told(&[&whole[..], &whole[..]].concat());
     assert!(told_of > whole.len() * 2 * 9 / 10, "{told_of}");
     fs::remove_file(&path).unwrap();
-    let message = read_again(Some(&depot), &part).unwrap_err().to_string();
+    let message = read_again(Some(&store), &part).unwrap_err().to_string();
     assert!(message.contains("is missing"), "{message}");
     let message = read_again(None, &part).unwrap_err().to_string();
-    assert!(message.contains("to be read from a depot"), "{message}");
+    assert!(
+        message.contains("to be read from the content store"),
+        "{message}"
+    );
 
     // After another delivery the stored content is complete again.
     fs::write(&path, &whole[..5]).unwrap();
     keep(root.path(), text.as_bytes());
-    assert_eq!(read_again(Some(&depot), &part).unwrap().rows.len(), 300);
+    assert_eq!(read_again(Some(&store), &part).unwrap().rows.len(), 300);
 }
 
 #[test]
 fn what_was_not_decoded_is_not_kept() {
     let root = tempfile::tempdir().unwrap();
-    let depot = Arc::new(Depot::open(root.path().join("depot")).unwrap());
+    let store = Arc::new(ContentStore::open(root.path().join("store")).unwrap());
     let path = root.path().join("f.csv");
     fs::write(&path, "a,b\n1,2\n3,4\n5,6\n").unwrap();
     let limits = Limits {
@@ -204,7 +207,7 @@ fn what_was_not_decoded_is_not_kept() {
     let reader = reader_of(
         &spec_of(Format::Csv, &[]),
         file(&path),
-        Some(&depot),
+        Some(&store),
         limits,
     );
     let mut pieces = 0;
@@ -218,13 +221,13 @@ fn what_was_not_decoded_is_not_kept() {
     let message = reader.read_deliveries().unwrap_err().to_string();
     assert!(message.contains("was not read to its end"), "{message}");
     drop(reader);
-    assert_eq!(fs::read_dir(root.path().join("depot")).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(root.path().join("store")).unwrap().count(), 0);
 }
 
 #[test]
 fn workers_keep_what_they_decode_in_order() {
     let root = tempfile::tempdir().unwrap();
-    let depot = Arc::new(Depot::open(root.path().join("depot")).unwrap());
+    let store = Arc::new(ContentStore::open(root.path().join("store")).unwrap());
     let rows = (0..20_000).map(|row| format!("{row},{}\n", "x".repeat(row % 30)));
     let text = format!("a,b\n{}", rows.collect::<String>());
     let deliveries: Vec<_> = ["f.csv", "g.csv"]
@@ -241,12 +244,12 @@ fn workers_keep_what_they_decode_in_order() {
         record_bytes: 500,
     };
     let format = Csv::new(&spec).unwrap();
-    let depot_given = Some(Arc::clone(&depot));
+    let store_given = Some(Arc::clone(&store));
     let reader = TextReader::new(
         &spec,
         deliveries,
         local(),
-        depot_given,
+        store_given,
         Rules::default(),
         format,
     );
@@ -273,7 +276,7 @@ fn workers_keep_what_they_decode_in_order() {
     for taken in taken {
         check_part(&taken, text.as_bytes());
         let part = taken.parts[0].clone();
-        let mut kept = KeptText::new(Arc::clone(&depot), "f".into(), vec![part]);
+        let mut kept = KeptText::new(Arc::clone(&store), "f".into(), vec![part]);
         let mut read = Vec::new();
         while kept.fill(&mut read, 1000).unwrap() {}
         assert_eq!(read, text.as_bytes());
@@ -283,7 +286,7 @@ fn workers_keep_what_they_decode_in_order() {
 #[test]
 fn a_file_that_vanishes_before_it_is_opened_is_named() {
     let root = tempfile::tempdir().unwrap();
-    let depot = Arc::new(Depot::open(root.path().join("depot")).unwrap());
+    let store = Arc::new(ContentStore::open(root.path().join("store")).unwrap());
     let path = root.path().join("f.csv");
     fs::write(&path, "a,b\n1,2\n").unwrap();
     let listed = crate::list(
@@ -297,7 +300,7 @@ fn a_file_that_vanishes_before_it_is_opened_is_named() {
         &FileSource::local(),
         &spec_of(Format::Csv, &[]),
         deliveries,
-        Some(&depot),
+        Some(&store),
     )
     .unwrap();
     assert_eq!(reader.bytes_total(), 8);
@@ -309,5 +312,5 @@ fn a_file_that_vanishes_before_it_is_opened_is_named() {
             "{message}"
         );
     }
-    assert_eq!(fs::read_dir(root.path().join("depot")).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(root.path().join("store")).unwrap().count(), 0);
 }

@@ -140,7 +140,7 @@ fn files_of_text_are_read_and_kept() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("app.log");
     fs::write(&path, "one\ntwo\r\n\nthree").unwrap();
-    let depot = Arc::new(Depot::open(root.path().join("depot")).unwrap());
+    let store = Arc::new(ContentStore::open(root.path().join("store")).unwrap());
     let of = |from| {
         vec![Delivery {
             name: path.to_string_lossy().into(),
@@ -153,7 +153,7 @@ fn files_of_text_are_read_and_kept() {
         &FileSource::local(),
         &spec,
         of(Content::File(path.clone())),
-        Some(&depot),
+        Some(&store),
     )
     .unwrap();
     let expected = ["one", "two", "", "three"];
@@ -164,7 +164,7 @@ fn files_of_text_are_read_and_kept() {
         &FileSource::local(),
         &spec,
         of(Content::Kept(taken.parts)),
-        Some(&depot),
+        Some(&store),
     )
     .unwrap();
     assert_eq!(drain(&*reader), expected);

@@ -25,7 +25,7 @@ fn touch(path: &Path) {
 #[test]
 fn what_changes_while_it_is_read_is_not_settled() {
     let root = tempfile::tempdir().unwrap();
-    let depot = Arc::new(Depot::open(root.path().join("depot")).unwrap());
+    let store = Arc::new(ContentStore::open(root.path().join("store")).unwrap());
     let path = root.path().join("f.csv");
     let away = root.path().join("away.csv");
     let cases: [(&str, &dyn Fn(), bool); 5] = [
@@ -47,10 +47,10 @@ fn what_changes_while_it_is_read_is_not_settled() {
         ("removed", &|| fs::rename(&path, &away).unwrap(), true),
     ];
     for (what, meanwhile, settled) in cases {
-        for depot in [None, Some(&depot)] {
+        for store in [None, Some(&store)] {
             fs::write(&path, "a,b\n1,2\n3,4\n5,6\n").unwrap();
             let spec = spec_of(Format::Csv, &[]);
-            let reader = reader_of(&spec, file(&path), depot, LIMITS);
+            let reader = reader_of(&spec, file(&path), store, LIMITS);
             let first = reader.next_piece().unwrap().unwrap();
             meanwhile();
             let mut read: Vec<_> = first.piece.map(Result::unwrap).collect();
@@ -59,10 +59,10 @@ fn what_changes_while_it_is_read_is_not_settled() {
             }
             let taken = reader.read_deliveries().unwrap().remove(0);
             assert_eq!(taken.settled, settled, "{what}");
-            if depot.is_some() {
+            if store.is_some() {
                 // The rows that were inserted can be retracted.
                 let kept = delivery(&path, Content::Kept(taken.parts));
-                let again = reader_of(&spec, kept, depot, LIMITS);
+                let again = reader_of(&spec, kept, store, LIMITS);
                 let rows: usize = read.iter().map(|decoded| decoded.batch.num_rows()).sum();
                 assert_eq!(outcome(&*again, false).unwrap().rows.len(), rows, "{what}");
             }

@@ -10,7 +10,7 @@ use parquet::arrow::arrow_writer::ArrowRowGroupWriterFactory;
 use parquet::column::writer::ColumnCloseResult;
 use parquet::file::writer::SerializedFileWriter;
 
-use super::options::{CHUNK_ROWS, ParquetOptions};
+use super::options::{CHUNK_ROWS, ParquetWriteOptions};
 use super::read_back::RowGroups;
 use super::row_group::{RowGroup, too_few};
 use tidewater_contract::sink::EncodeError;
@@ -20,7 +20,7 @@ pub struct GroupWriter<W: Write + Send> {
     writer: SerializedFileWriter<W>,
     factory: ArrowRowGroupWriterFactory,
     columns: SchemaRef,
-    options: ParquetOptions,
+    options: ParquetWriteOptions,
 }
 
 impl<W: Write + Send> GroupWriter<W> {
@@ -31,7 +31,7 @@ impl<W: Write + Send> GroupWriter<W> {
     pub fn new(
         writer: W,
         schema: &SchemaRef,
-        options: ParquetOptions,
+        options: ParquetWriteOptions,
     ) -> Result<Self, EncodeError> {
         let columns = options.columns(schema);
         let (writer, factory) = options.writer(writer, &columns)?.into_serialized_writer()?;

@@ -15,7 +15,7 @@ use tidewater_contract::sink::EncodeError;
 
 /// Options of a file.
 #[derive(Clone, Copy, Debug)]
-pub struct ParquetOptions {
+pub struct ParquetWriteOptions {
     /// Page compression.
     pub compression: Compression,
     /// The most rows of a row group.
@@ -24,7 +24,7 @@ pub struct ParquetOptions {
     pub exact: bool,
 }
 
-impl ParquetOptions {
+impl ParquetWriteOptions {
     /// The columns of a file for `schema`.
     pub(super) fn columns(self, schema: &SchemaRef) -> SchemaRef {
         if self.exact {

@@ -13,7 +13,7 @@ use parquet::arrow::arrow_reader::{
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 
 use super::super::guard::{guarded, guarded_iter};
-use super::options::ParquetOptions;
+use super::options::ParquetWriteOptions;
 use tidewater_contract::sink::EncodeError;
 
 /// Rows of a batch.
@@ -34,7 +34,7 @@ impl RowGroups {
     pub fn open(
         file: &File,
         schema: &SchemaRef,
-        options: ParquetOptions,
+        options: ParquetWriteOptions,
     ) -> Result<Self, EncodeError> {
         let hints = ArrowReaderOptions::new()
             .with_schema(options.columns(schema))

@@ -11,14 +11,14 @@ use parquet::errors::ParquetError;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::SchemaDescriptor;
 
-use super::options::{CHUNK_ROWS, ParquetOptions, to_microseconds};
+use super::options::{CHUNK_ROWS, ParquetWriteOptions, to_microseconds};
 use super::text::DictionaryColumn;
 use tidewater_contract::sink::EncodeError;
 
 /// A row group that is being encoded.
 pub(super) struct RowGroup {
     columns: SchemaRef,
-    options: ParquetOptions,
+    options: ParquetWriteOptions,
     leaves: Vec<Leaf>,
     rows: usize,
 }
@@ -35,7 +35,7 @@ impl RowGroup {
     /// The next row group of `writer`, which has these columns.
     pub fn new<W: Write + Send>(
         columns: &SchemaRef,
-        options: ParquetOptions,
+        options: ParquetWriteOptions,
         writer: &SerializedFileWriter<W>,
         factory: &ArrowRowGroupWriterFactory,
     ) -> Result<Self, EncodeError> {

@@ -307,19 +307,24 @@ mod tests {
     use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
     use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 
-    use super::super::{ParquetEncoder, ParquetOptions};
+    use super::super::{ParquetEncoder, ParquetWriteOptions};
     use super::*;
     use crate::coded_text;
     use tidewater_contract::sink::EncodeRows;
 
-    const OPTIONS: ParquetOptions = ParquetOptions {
+    const OPTIONS: ParquetWriteOptions = ParquetWriteOptions {
         compression: Compression::SNAPPY,
         row_group_rows: 60_000,
         exact: false,
     };
 
     /// A file of one column, written in batches of `rows` rows, as dictionaries or plain.
-    fn encode(texts: &StringArray, rows: usize, coded: bool, options: ParquetOptions) -> Vec<u8> {
+    fn encode(
+        texts: &StringArray,
+        rows: usize,
+        coded: bool,
+        options: ParquetWriteOptions,
+    ) -> Vec<u8> {
         let column = |array: ArrayRef| {
             let array = if coded {
                 cast(&array, &coded_text()).unwrap()
@@ -358,7 +363,7 @@ mod tests {
     }
 
     /// Writes `texts` in several ways, checks that the files are equal, and reads one back.
-    fn written(texts: &StringArray, options: ParquetOptions) -> Arc<ParquetMetaData> {
+    fn written(texts: &StringArray, options: ParquetWriteOptions) -> Arc<ParquetMetaData> {
         let bytes = encode(texts, usize::MAX, false, options);
         for (rows, coded) in [(usize::MAX, true), (777, false), (777, true), (8192, true)] {
             let other = encode(texts, rows, coded, options);
@@ -420,7 +425,7 @@ mod tests {
             Compression::ZSTD(parquet::basic::ZstdLevel::default()),
             Compression::GZIP(parquet::basic::GzipLevel::default()),
         ] {
-            let options = ParquetOptions {
+            let options = ParquetWriteOptions {
                 compression,
                 ..OPTIONS
             };

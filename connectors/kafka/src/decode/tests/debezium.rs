@@ -1,7 +1,7 @@
 //! Changes in Debezium's envelope.
 
 use super::*;
-use crate::debezium::{Change, change};
+use crate::debezium::{DebeziumChange, change};
 
 const DEBEZIUM: [(&str, &str); 1] = [("envelope", "debezium")];
 
@@ -24,32 +24,35 @@ fn changes_are_found_alone_and_beside_their_schema() {
     for (payload, expected) in [
         (
             r#"{"before":null,"after":{"a":1},"op":"c","source":{"op":"x"}}"#,
-            Change::Insert {
+            DebeziumChange::Insert {
                 after: br#"{"a":1}"#,
             },
         ),
-        (r#"{"after":{},"op":"r"}"#, Change::Insert { after: b"{}" }),
+        (
+            r#"{"after":{},"op":"r"}"#,
+            DebeziumChange::Insert { after: b"{}" },
+        ),
         (
             r#"{ "op" : "u" , "after" : { "a" : "}" } , "before" : [1, 2] }"#,
-            Change::Update {
+            DebeziumChange::Update {
                 before: Some(b"[1, 2]"),
                 after: br#"{ "a" : "}" }"#,
             },
         ),
         (
             r#"{"op":"u","before":null,"after":{}}"#,
-            Change::Update {
+            DebeziumChange::Update {
                 before: None,
                 after: b"{}",
             },
         ),
         (
             r#"{"op":"d","before":{},"after":null}"#,
-            Change::Delete {
+            DebeziumChange::Delete {
                 before: Some(b"{}"),
             },
         ),
-        (r#"{"op":"d"}"#, Change::Delete { before: None }),
+        (r#"{"op":"d"}"#, DebeziumChange::Delete { before: None }),
     ] {
         assert_eq!(change(payload.as_bytes()), Ok(expected), "{payload}");
         let wrapped = wrapped(payload);

@@ -49,7 +49,7 @@ fn with_state(spec: &Arc<TableSpec>, epochs: &[RecordBatch]) -> Content {
         )
         .unwrap();
         staging.keep();
-        apply_swaps(&staged[0].swaps).unwrap();
+        apply_steps(&staged[0].steps).unwrap();
         Staging::clean([spec.path.as_path()], "o").unwrap();
         record.commit(&staged[0]);
     }

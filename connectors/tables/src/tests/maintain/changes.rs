@@ -13,11 +13,11 @@ fn a_change_in_one_place_encodes_that_place_alone() {
     let plain = &staged[1];
     assert!(
         matches!(
-            plain.swaps.as_slice(),
-            [Swap::File { .. }, Swap::Directory { target, .. }] if target.ends_with("_tidewater")
+            plain.steps.as_slice(),
+            [PublishStep::File { .. }, PublishStep::Directory { target, .. }] if target.ends_with("_tidewater")
         ),
         "{:?}",
-        plain.swaps
+        plain.steps
     );
     let after = plain.partitions[0].1.as_ref().unwrap();
     assert_eq!(after.files[0].name, before.files[0].name);
@@ -32,7 +32,7 @@ fn a_change_in_one_place_encodes_that_place_alone() {
         staged
             .iter()
             .enumerate()
-            .all(|(at, s)| at == 1 || s.swaps.is_empty())
+            .all(|(at, s)| at == 1 || s.steps.is_empty())
     );
 }
 
@@ -89,7 +89,7 @@ fn what_sums_up_to_nothing_changes_nothing() {
         let (_staging, staged) = tables.stage(&all).unwrap();
         for table in staged {
             assert!(
-                table.swaps.is_empty() && table.partitions.is_empty(),
+                table.steps.is_empty() && table.partitions.is_empty(),
                 "{table:?}"
             );
             assert_eq!((table.rows_inserted, table.files_written), (0, 0));
@@ -207,7 +207,7 @@ fn what_is_staged_and_gone_is_told() {
     let (staging, staged) = tables.stage(&all).unwrap();
     drop(staging);
     fs::remove_dir_all(&tables.specs[0].path).unwrap();
-    let error = apply_swaps(&staged[0].swaps).unwrap_err();
+    let error = apply_steps(&staged[0].steps).unwrap_err();
     assert!(matches!(&error, SinkError::StagedGone { .. }), "{error}");
 }
 

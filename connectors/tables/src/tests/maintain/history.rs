@@ -98,7 +98,7 @@ fn any_history_ends_in_the_rows_that_are_left() {
     }
 }
 
-/// The file with the swaps for [`applies_swaps_for_another_process`].
+/// The file with the steps for [`applies_steps_for_another_process`].
 const SWAPS: &str = "TIDEWATER_TEST_SWAPS";
 
 fn cannot_exchange(_: &Path, _: &Path) -> std::io::Result<()> {
@@ -107,12 +107,12 @@ fn cannot_exchange(_: &Path, _: &Path) -> std::io::Result<()> {
 
 #[test]
 #[ignore = "run by a_process_that_dies_while_it_publishes"]
-fn applies_swaps_for_another_process() {
+fn applies_steps_for_another_process() {
     let Ok(path) = std::env::var(SWAPS) else {
         return;
     };
-    let swaps: Vec<Swap> = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
-    apply_with(&swaps, cannot_exchange).unwrap();
+    let steps: Vec<PublishStep> = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    apply_with(&steps, cannot_exchange).unwrap();
 }
 
 #[test]
@@ -130,18 +130,18 @@ fn a_process_that_dies_while_it_publishes() {
         all[2].0.push((501, 1));
         let (mut staging, staged) = tables.stage(&all).unwrap();
         staging.keep();
-        let swaps: Vec<Swap> = staged.iter().flat_map(|s| s.swaps.clone()).collect();
-        let path = tables.root.path().join("swaps");
-        fs::write(&path, serde_json::to_vec(&swaps).unwrap()).unwrap();
+        let steps: Vec<PublishStep> = staged.iter().flat_map(|s| s.steps.clone()).collect();
+        let path = tables.root.path().join("steps");
+        fs::write(&path, serde_json::to_vec(&steps).unwrap()).unwrap();
         let child = std::process::Command::new(std::env::current_exe().unwrap())
             .args(["--ignored", "--exact"])
-            .arg("tests::maintain::history::applies_swaps_for_another_process")
+            .arg("tests::maintain::history::applies_steps_for_another_process")
             .env(SWAPS, &path)
             .env("TIDEWATER_INJECT", format!("abort:{point}"))
             .output()
             .unwrap();
         assert_eq!(child.status.code(), None, "{point}: {child:?}");
-        apply_swaps(&swaps).unwrap();
+        apply_steps(&steps).unwrap();
         tables.committed(&staged, &all);
         tables.check();
     }

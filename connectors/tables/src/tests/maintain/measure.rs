@@ -89,7 +89,7 @@ fn measure_a_small_change_of_a_large_table() {
             let took = start.elapsed();
             let start = std::time::Instant::now();
             staging.keep();
-            apply_swaps(&staged[0].swaps).unwrap();
+            apply_steps(&staged[0].steps).unwrap();
             let applied = start.elapsed();
             Staging::clean([spec.path.as_path()], "o").unwrap();
             record.commit(&staged[0]);
@@ -170,7 +170,7 @@ fn measure_changes_of_many_partitions() {
             let took = start.elapsed();
             staging.keep();
             let start = std::time::Instant::now();
-            apply_swaps(&staged[0].swaps).unwrap();
+            apply_steps(&staged[0].steps).unwrap();
             let applied = start.elapsed();
             Staging::clean(paths, "o").unwrap();
             record.commit(&staged[0]);

@@ -19,16 +19,16 @@ use arrow::error::ArrowError;
 
 use super::super::amended::AmendSizes;
 use super::super::layout::Layout;
+use super::super::publish_step::apply_with;
 use super::super::run::KeptFile;
-use super::super::swap::apply_with;
 use super::super::{
-    CRASH_POINTS, OwnerCommit, Published, PublishedPartition, Run, StagedChange, Swap, TableChange,
-    TableOwner, apply_swaps, stage_changes, write_changes,
+    CRASH_POINTS, OwnerCommit, PublishStep, PublishedPartition, PublishedRecord, Run, StagedChange,
+    TableChange, TableOwner, apply_steps, stage_changes, write_changes,
 };
 use super::*;
 use tidewater_contract::disk;
 use tidewater_contract::sink::{Encoding, SortKey};
-use tidewater_formats::parquet::encode::{ParquetOptions, read_back};
+use tidewater_formats::parquet::encode::{ParquetWriteOptions, read_back};
 
 /// The record that the engine would keep.
 #[derive(Default)]
@@ -37,7 +37,7 @@ struct Record {
     asked: RefCell<Vec<String>>,
 }
 
-impl Published for Record {
+impl PublishedRecord for Record {
     fn partition(&self, table: &str, path: &str) -> Result<Option<PublishedPartition>, SinkError> {
         self.asked.borrow_mut().push(path.to_owned());
         let table = self.tables.get(table);
@@ -248,22 +248,22 @@ impl Tables {
         Ok((staging, staged))
     }
 
-    /// Stages, commits and applies changes. `how` determines how the swaps are interrupted.
+    /// Stages, commits and applies changes. `how` determines how the steps are interrupted.
     fn take(&mut self, changes: &[(Vec<(usize, i64)>, bool)], how: usize) -> Result<(), SinkError> {
         let (mut staging, staged) = self.stage(changes)?;
         staging.keep();
-        let swaps: Vec<Swap> = staged.iter().flat_map(|s| s.swaps.clone()).collect();
-        let swaps: Vec<Swap> =
-            serde_json::from_slice(&serde_json::to_vec(&swaps).unwrap()).unwrap();
+        let steps: Vec<PublishStep> = staged.iter().flat_map(|s| s.steps.clone()).collect();
+        let steps: Vec<PublishStep> =
+            serde_json::from_slice(&serde_json::to_vec(&steps).unwrap()).unwrap();
         let cannot = |_: &Path, _: &Path| Err(rustix::io::Errno::INVAL.into());
         let exchange: fn(&Path, &Path) -> std::io::Result<()> = if how.is_multiple_of(3) {
             cannot
         } else {
             disk::exchange
         };
-        apply_with(&swaps[..how % (swaps.len() + 1)], exchange).unwrap();
-        apply_with(&swaps, exchange).unwrap();
-        apply_swaps(&swaps).unwrap();
+        apply_with(&steps[..how % (steps.len() + 1)], exchange).unwrap();
+        apply_with(&steps, exchange).unwrap();
+        apply_steps(&steps).unwrap();
         self.committed(&staged, changes);
         Ok(())
     }
@@ -369,7 +369,7 @@ fn read_kept(layout: &Layout, path: PathBuf, exact: bool) -> RecordBatch {
     let kept = KeptFile {
         table: "t".into(),
         path,
-        options: ParquetOptions {
+        options: ParquetWriteOptions {
             compression: parquet::basic::Compression::SNAPPY,
             row_group_rows: 1,
             exact,

@@ -143,7 +143,7 @@ fn values_of_every_type_come_back_bit_by_bit() {
                 );
                 let staged = staged.unwrap_or_else(|error| panic!("{format} {name}: {error}"));
                 staging.keep();
-                apply_swaps(&staged[0].swaps).unwrap();
+                apply_steps(&staged[0].steps).unwrap();
                 record.commit(&staged[0]);
             }
             assert_eq!(record.tables["t"][""].rows(), 0, "{format} {name}");

@@ -34,7 +34,7 @@ pub struct Fingerprints {
 
 /// How a recorded fingerprint compares with the job's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Comparison {
+pub enum FingerprintMatch {
     /// Equal.
     Same,
     /// Equal, in the format of an earlier version. The record must be upgraded.
@@ -45,7 +45,7 @@ pub enum Comparison {
     OtherFormat,
 }
 
-impl Comparison {
+impl FingerprintMatch {
     /// Whether the state is of the same plan.
     pub fn is_same(self) -> bool {
         matches!(self, Self::Same | Self::SameInOldFormat)
@@ -86,26 +86,26 @@ impl Fingerprints {
     }
 
     /// Compares a relation, or the quarantine, with its record.
-    pub fn compare_relation(&self, name: &str, recorded: &str) -> Comparison {
+    pub fn compare_relation(&self, name: &str, recorded: &str) -> FingerprintMatch {
         let legacy = self.legacy.relations.get(name);
         compare(recorded, self.relation(name), legacy)
     }
 
     /// Compares a table with its record.
-    pub fn compare_table(&self, name: &str, recorded: &str) -> Comparison {
+    pub fn compare_table(&self, name: &str, recorded: &str) -> FingerprintMatch {
         let legacy = self.legacy.tables.get(name);
         compare(recorded, self.table(name), legacy)
     }
 }
 
-fn compare(recorded: &str, current: Option<&String>, legacy: Option<&String>) -> Comparison {
+fn compare(recorded: &str, current: Option<&String>, legacy: Option<&String>) -> FingerprintMatch {
     let is = |fingerprint: Option<&String>| fingerprint.is_some_and(|one| one == recorded);
     let version = recorded.split_once('-').map(|(version, _)| version);
     match version {
-        _ if is(current) => Comparison::Same,
-        Some(version) if version == VERSION.to_string() => Comparison::Different,
-        None if is(legacy) => Comparison::SameInOldFormat,
-        _ => Comparison::OtherFormat,
+        _ if is(current) => FingerprintMatch::Same,
+        Some(version) if version == VERSION.to_string() => FingerprintMatch::Different,
+        None if is(legacy) => FingerprintMatch::SameInOldFormat,
+        _ => FingerprintMatch::OtherFormat,
     }
 }
 

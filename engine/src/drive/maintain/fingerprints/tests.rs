@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::drive::maintain::{MaintainOptions, Thresholds, maintain};
-use crate::drive::{Progress, Published, RunOptions};
+use crate::drive::{Progress, Publication, RunOptions};
 use crate::plan::assemble::published_views;
 use crate::state::directory::{Directory, LockWait};
 use crate::state::{Store, TABLES, TableRecord, VIEWS, ViewRecord};
@@ -55,11 +55,11 @@ fn fingerprints_of_format_1_are_recognised() {
     assert_golden(&legacy.concat(), "golden-1.txt");
     for (name, recorded) in &of.legacy.relations {
         let comparison = of.compare_relation(name, recorded);
-        assert_eq!(comparison, Comparison::SameInOldFormat, "{name}");
+        assert_eq!(comparison, FingerprintMatch::SameInOldFormat, "{name}");
     }
     for (name, recorded) in &of.legacy.tables {
         let comparison = of.compare_table(name, recorded);
-        assert_eq!(comparison, Comparison::SameInOldFormat, "{name}");
+        assert_eq!(comparison, FingerprintMatch::SameInOldFormat, "{name}");
     }
 }
 
@@ -68,11 +68,11 @@ fn what_is_recorded_is_compared_by_format() {
     let of = fingerprints(JOB);
     let current = of.relation("by_region").unwrap().clone();
     let cases = [
-        (current.as_str(), Comparison::Same),
-        ("2-0000000000000000", Comparison::Different),
-        ("0000000000000000", Comparison::OtherFormat),
-        ("3-0000000000000000", Comparison::OtherFormat),
-        ("", Comparison::OtherFormat),
+        (current.as_str(), FingerprintMatch::Same),
+        ("2-0000000000000000", FingerprintMatch::Different),
+        ("0000000000000000", FingerprintMatch::OtherFormat),
+        ("3-0000000000000000", FingerprintMatch::OtherFormat),
+        ("", FingerprintMatch::OtherFormat),
     ];
     for (recorded, expected) in cases {
         assert_eq!(
@@ -81,7 +81,10 @@ fn what_is_recorded_is_compared_by_format() {
             "{recorded}"
         );
     }
-    assert_ne!(of.compare_relation("by_day", &current), Comparison::Same);
+    assert_ne!(
+        of.compare_relation("by_day", &current),
+        FingerprintMatch::Same
+    );
 }
 
 /// Changes of a job that must rebuild a view or table, and changes that must not.
@@ -196,7 +199,7 @@ impl Place {
         };
         let report = maintain(&self.job(), &options, &Progress::default()).unwrap();
         let whole = report.tables.iter();
-        let whole = whole.filter(|table| table.published == Published::Whole);
+        let whole = whole.filter(|table| table.published == Publication::Whole);
         let names = whole.map(|table| table.name.clone()).collect();
         (names, std::mem::take(&mut self.notices.lock().unwrap()))
     }

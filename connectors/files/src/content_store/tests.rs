@@ -4,14 +4,14 @@ use std::process::Command;
 
 use super::*;
 
-fn depot() -> (tempfile::TempDir, Arc<Depot>) {
+fn store() -> (tempfile::TempDir, Arc<ContentStore>) {
     let root = tempfile::tempdir().unwrap();
-    let depot = Depot::open(root.path().join("state/kept")).unwrap();
-    (root, Arc::new(depot))
+    let store = ContentStore::open(root.path().join("state/kept")).unwrap();
+    (root, Arc::new(store))
 }
 
-fn names(depot: &Depot) -> BTreeSet<String> {
-    let entries = fs::read_dir(&depot.directory).unwrap();
+fn names(store: &ContentStore) -> BTreeSet<String> {
+    let entries = fs::read_dir(&store.directory).unwrap();
     let name = |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
     entries.map(name).collect()
 }
@@ -22,7 +22,7 @@ fn set(names: &[&str]) -> BTreeSet<String> {
 
 #[test]
 fn what_is_not_referenced_goes() {
-    let (_root, depot) = depot();
+    let (_root, store) = store();
     for name in [
         "a.text",
         "a.parquet",
@@ -31,14 +31,14 @@ fn what_is_not_referenced_goes() {
         "7.tmp",
         "notes.txt",
     ] {
-        fs::write(depot.directory.join(name), name).unwrap();
+        fs::write(store.directory.join(name), name).unwrap();
     }
-    assert_eq!(depot.remove_unreferenced(&set(&["a", "none"])).unwrap(), 3);
-    assert_eq!(names(&depot), set(&["a.text", "a.parquet", "notes.txt"]));
-    assert_eq!(depot.remove_unreferenced(&set(&[])).unwrap(), 2);
-    assert_eq!(names(&depot), set(&["notes.txt"]));
-    fs::remove_dir_all(&depot.directory).unwrap();
-    let message = depot
+    assert_eq!(store.remove_unreferenced(&set(&["a", "none"])).unwrap(), 3);
+    assert_eq!(names(&store), set(&["a.text", "a.parquet", "notes.txt"]));
+    assert_eq!(store.remove_unreferenced(&set(&[])).unwrap(), 2);
+    assert_eq!(names(&store), set(&["notes.txt"]));
+    fs::remove_dir_all(&store.directory).unwrap();
+    let message = store
         .remove_unreferenced(&set(&[]))
         .unwrap_err()
         .to_string();
@@ -47,19 +47,19 @@ fn what_is_not_referenced_goes() {
 
 #[test]
 fn what_is_to_be_durable_must_be_there() {
-    let (_root, depot) = depot();
+    let (_root, store) = store();
     for name in ["a.text", "b.parquet", "c.text", "c.parquet"] {
-        fs::write(depot.directory.join(name), name).unwrap();
+        fs::write(store.directory.join(name), name).unwrap();
     }
-    depot.sync(["a", "b", "c"]).unwrap();
-    depot.sync([]).unwrap();
-    depot.sync(["a"; 100]).unwrap();
-    let message = depot
+    store.sync(["a", "b", "c"]).unwrap();
+    store.sync([]).unwrap();
+    store.sync(["a"; 100]).unwrap();
+    let message = store
         .sync([["a"; 100], ["none"; 100]].concat())
         .unwrap_err()
         .to_string();
     assert!(message.contains("none.text"), "{message}");
-    let message = depot.sync(["a", "none"]).unwrap_err().to_string();
+    let message = store.sync(["a", "none"]).unwrap_err().to_string();
     assert!(
         message.starts_with("cannot sync ") && message.contains("none.text"),
         "{message}"
@@ -68,36 +68,36 @@ fn what_is_to_be_durable_must_be_there() {
 
 #[test]
 fn a_file_gets_its_name_when_it_is_whole() {
-    let (_root, depot) = depot();
-    fs::write(depot.directory.join("0.tmp"), "left by another run").unwrap();
-    let mut file = depot.begin().unwrap();
+    let (_root, store) = store();
+    fs::write(store.directory.join("0.tmp"), "left by another run").unwrap();
+    let mut file = store.begin().unwrap();
     file.write(b"some").unwrap();
     assert_eq!(file.bytes(), 4);
-    assert_eq!(names(&depot), set(&["0.tmp", "1.tmp"]));
+    assert_eq!(names(&store), set(&["0.tmp", "1.tmp"]));
     file.name_text("hash").unwrap();
-    assert_eq!(names(&depot), set(&["0.tmp", "hash.text"]));
+    assert_eq!(names(&store), set(&["0.tmp", "hash.text"]));
     // The same content again.
-    let mut file = depot.begin().unwrap();
+    let mut file = store.begin().unwrap();
     file.write(b"same").unwrap();
     file.name_text("hash").unwrap();
-    assert_eq!(names(&depot), set(&["0.tmp", "hash.text"]));
-    drop(depot.begin().unwrap());
-    assert_eq!(names(&depot), set(&["0.tmp", "hash.text"]));
+    assert_eq!(names(&store), set(&["0.tmp", "hash.text"]));
+    drop(store.begin().unwrap());
+    assert_eq!(names(&store), set(&["0.tmp", "hash.text"]));
 }
 
 #[test]
 fn files_are_copied_and_checked() {
-    let (root, depot) = depot();
+    let (root, store) = store();
     let path = root.path().join("f");
     let content: Vec<u8> = (0..3_000_000_u32).map(|n| n.to_le_bytes()[0]).collect();
     fs::write(&path, &content).unwrap();
-    let copied = depot.copy(&LocalStorage, &path).unwrap();
-    let kept = depot.path(&copied.part.hash, WHOLE);
+    let copied = store.copy(&LocalStorage, &path).unwrap();
+    let kept = store.path(&copied.part.hash, WHOLE);
     assert_eq!(fs::read(&kept).unwrap(), content);
     assert!(copied.settled);
     assert_eq!(copied.part.hash, blake3::hash(&content).to_hex().as_str());
     let name: Arc<str> = "f".into();
-    for file in [depot.whole(&name, &copied.part).unwrap(), copied.file] {
+    for file in [store.whole(&name, &copied.part).unwrap(), copied.file] {
         let mut read = Vec::new();
         file.read_range(0, content.len() + 1, &mut read).unwrap();
         assert!(read == content);
@@ -107,19 +107,19 @@ fn files_are_copied_and_checked() {
     let longer = [&content[..], b"x"].concat();
     for damaged in [&flipped[..], &content[1..], &longer, b""] {
         fs::write(&kept, damaged).unwrap();
-        let message = depot.whole(&name, &copied.part).unwrap_err().to_string();
+        let message = store.whole(&name, &copied.part).unwrap_err().to_string();
         assert!(
             message.starts_with("f: what was kept of it, ") && message.contains("is damaged"),
             "{message}"
         );
     }
     fs::remove_file(&kept).unwrap();
-    let message = depot.whole(&name, &copied.part).unwrap_err().to_string();
+    let message = store.whole(&name, &copied.part).unwrap_err().to_string();
     assert!(
         message.contains("is missing; deliver the file again"),
         "{message}"
     );
-    let message = depot
+    let message = store
         .copy(&LocalStorage, &root.path().join("none"))
         .err()
         .unwrap()
@@ -132,22 +132,22 @@ fn files_are_copied_and_checked() {
 fn large_files_are_brought_to_the_disk_early() {
     for (bytes, is_early) in [(7, true), (8, false), (EARLY_BYTES_MIN, false)] {
         let root = tempfile::tempdir().unwrap();
-        let depot = Depot::open(root.path().join("kept")).unwrap();
-        let depot = Arc::new(depot.syncing_early_from(bytes));
+        let store = ContentStore::open(root.path().join("kept")).unwrap();
+        let store = Arc::new(store.syncing_early_from(bytes));
         let path = root.path().join("f");
         fs::write(&path, "content").unwrap();
-        let kept = depot.copy(&LocalStorage, &path).unwrap();
-        assert_eq!(depot.early.lock().unwrap().is_some(), is_early, "{bytes}");
-        depot.sync([kept.part.hash.as_str()]).unwrap();
-        assert!(depot.early.lock().unwrap().is_none());
+        let kept = store.copy(&LocalStorage, &path).unwrap();
+        assert_eq!(store.early.lock().unwrap().is_some(), is_early, "{bytes}");
+        store.sync([kept.part.hash.as_str()]).unwrap();
+        assert!(store.early.lock().unwrap().is_none());
     }
 }
 
 #[test]
-fn no_depot_where_there_is_a_file() {
+fn no_content_store_where_there_is_a_file() {
     let root = tempfile::tempdir().unwrap();
     fs::write(root.path().join("f"), "").unwrap();
-    let message = Depot::open(root.path().join("f"))
+    let message = ContentStore::open(root.path().join("f"))
         .err()
         .unwrap()
         .to_string();
@@ -157,20 +157,20 @@ fn no_depot_where_there_is_a_file() {
 /// Runs this test again in a process with a fault, since a process reads its faults once.
 #[test]
 fn faults_of_the_disk_are_told_and_leave_nothing() {
-    const NAME: &str = "depot::tests::faults_of_the_disk_are_told_and_leave_nothing";
+    const NAME: &str = "content_store::tests::faults_of_the_disk_are_told_and_leave_nothing";
     if std::env::var_os("TIDEWATER_INJECT").is_some() {
-        let (root, depot) = depot();
+        let (root, store) = store();
         let path = root.path().join("f");
         fs::write(&path, "content").unwrap();
-        let message = match depot.copy(&LocalStorage, &path).and_then(|kept| {
-            depot.copy(&LocalStorage, &path)?;
-            depot.sync([kept.part.hash.as_str()])
+        let message = match store.copy(&LocalStorage, &path).and_then(|kept| {
+            store.copy(&LocalStorage, &path)?;
+            store.sync([kept.part.hash.as_str()])
         }) {
             Ok(()) => panic!("no error"),
             Err(error) => error.to_string(),
         };
         println!("told: {message}");
-        assert!(names(&depot).iter().all(|name| !name.contains(".tmp")));
+        assert!(names(&store).iter().all(|name| !name.contains(".tmp")));
         return;
     }
     let cases = [

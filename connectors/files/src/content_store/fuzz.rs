@@ -5,7 +5,7 @@
 use std::fs::File;
 use std::io::{Seek, Write};
 
-use super::frame::{Encoder, Frames};
+use super::frame::{ContentEncoder, Frames};
 
 /// The most text of a frame in arbitrary bytes.
 const TEXT_BYTES_MAX: u64 = 1 << 20;
@@ -15,7 +15,7 @@ const TEXT_BYTES_MAX: u64 = 1 << 20;
 /// # Panics
 /// When the check fails, or a temporary file cannot be created.
 pub fn frames(data: &[u8]) {
-    let encoded = Encoder::new().and_then(|mut encoder| encoder.frames(data));
+    let encoded = ContentEncoder::new().and_then(|mut encoder| encoder.frames(data));
     let encoded = encoded.expect("a text can be kept");
     assert_eq!(read(&encoded).as_deref(), Some(data), "what was kept");
     let _ = read(data);

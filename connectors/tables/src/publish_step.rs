@@ -14,16 +14,16 @@ use super::staged_name::finish_names;
 use tidewater_contract::disk;
 use tidewater_contract::sink::SinkError;
 
-/// Points at which tests can interrupt [`apply_swaps`].
-pub const CRASH_POINTS: &[&str] = &[BEFORE, BETWEEN, SWAPPED, DONE];
+/// Points at which tests can interrupt [`apply_steps`].
+pub const CRASH_POINTS: &[&str] = &[BEFORE, BETWEEN, APPLIED, DONE];
 
-const BEFORE: &str = "publish: before a swap";
-const SWAPPED: &str = "publish: before the swaps are durable";
-const DONE: &str = "publish: after the last swap";
+const BEFORE: &str = "publish: before a step";
+const APPLIED: &str = "publish: before the steps are durable";
+const DONE: &str = "publish: after the last step";
 
 /// One step that publishes staged files. It can be repeated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Swap {
+pub enum PublishStep {
     /// Moves a file to its place, replacing an existing one.
     File {
         /// Where it was staged.
@@ -62,7 +62,7 @@ pub enum Swap {
     },
 }
 
-impl Swap {
+impl PublishStep {
     fn places(&self) -> (&Path, &Path) {
         match self {
             Self::File { target, root, .. }
@@ -108,18 +108,18 @@ impl Swap {
 /// away before it has succeeded once.
 ///
 /// # Errors
-/// When the file system fails, or a staged file is gone. The swaps before it are applied then. Call it again when the
+/// When the file system fails, or a staged file is gone. The steps before it are applied then. Call it again when the
 /// cause is removed.
-pub fn apply_swaps(swaps: &[Swap]) -> Result<(), SinkError> {
-    apply_with(swaps, disk::exchange)
+pub fn apply_steps(steps: &[PublishStep]) -> Result<(), SinkError> {
+    apply_with(steps, disk::exchange)
 }
 
-pub(crate) fn apply_with(swaps: &[Swap], exchange: Exchange) -> Result<(), SinkError> {
+pub(crate) fn apply_with(steps: &[PublishStep], exchange: Exchange) -> Result<(), SinkError> {
     let mut changed = BTreeSet::new();
-    for swap in swaps {
+    for step in steps {
         disk::crash_point(BEFORE);
-        swap.apply(exchange, &mut changed)?;
-        let (target, root) = swap.places();
+        step.apply(exchange, &mut changed)?;
+        let (target, root) = step.places();
         let above = target.ancestors().skip(1);
         let beside = root.parent().unwrap_or(root);
         changed.extend(
@@ -128,7 +128,7 @@ pub(crate) fn apply_with(swaps: &[Swap], exchange: Exchange) -> Result<(), SinkE
                 .map(Path::to_path_buf),
         );
     }
-    disk::crash_point(SWAPPED);
+    disk::crash_point(APPLIED);
     sync_directories(&changed)?;
     disk::crash_point(DONE);
     Ok(())

@@ -27,7 +27,7 @@ const CHUNK_BYTES: usize = 64 << 10;
 const CHUNKS_MAX: usize = 8;
 
 /// A message from a worker to a state writer.
-enum Message {
+enum WriterMessage {
     /// The chunks of this part follow.
     Part(StateName),
     /// Updates in the order of their keys.
@@ -39,24 +39,24 @@ enum Message {
 }
 
 /// A worker's sending ends, one for each state writer.
-pub struct Outlets(Vec<SyncSender<Message>>);
+pub struct UpdateSenders(Vec<SyncSender<WriterMessage>>);
 
 /// The receiving ends of all state writers: for each of them, one from every worker.
-pub struct Keepers(Vec<Vec<Receiver<Message>>>);
+pub struct StateWriters(Vec<Vec<Receiver<WriterMessage>>>);
 
 /// Channels between workers and as many state writers.
-pub fn channels(workers: usize) -> (Vec<Outlets>, Keepers) {
-    let mut keepers: Vec<Vec<Receiver<Message>>> = (0..workers).map(|_| Vec::new()).collect();
-    let to_keepers = |_| {
-        let channels = keepers.iter_mut().map(|inlets| {
-            let (outlet, inlet) = sync_channel(CHUNKS_MAX);
-            inlets.push(inlet);
-            outlet
+pub fn channels(workers: usize) -> (Vec<UpdateSenders>, StateWriters) {
+    let mut writers: Vec<Vec<Receiver<WriterMessage>>> = (0..workers).map(|_| Vec::new()).collect();
+    let senders_of = |_| {
+        let channels = writers.iter_mut().map(|receivers| {
+            let (sender, receiver) = sync_channel(CHUNKS_MAX);
+            receivers.push(receiver);
+            sender
         });
-        Outlets(channels.collect())
+        UpdateSenders(channels.collect())
     };
-    let outlets = (0..workers).map(to_keepers).collect();
-    (outlets, Keepers(keepers))
+    let senders = (0..workers).map(senders_of).collect();
+    (senders, StateWriters(writers))
 }
 
 /// A worker's registry that continues from a snapshot. `keeps` selects the views whose state is kept. Without a
@@ -68,35 +68,35 @@ pub fn registry(
 ) -> StateRegistry {
     let (state, faults) = (state.cloned(), faults.clone());
     StateRegistry::new(keeps, move |part| {
-        let kept = state.as_ref().map(|state| state.part(part));
-        faults.catch(part, kept.transpose()).flatten().flatten()
+        let written = state.as_ref().map(|state| state.part(part));
+        faults.catch(part, written.transpose()).flatten().flatten()
     })
 }
 
 /// Sends all that was noted. Errors mean that no one listens any more, who has a reason of their own.
-pub fn send(registry: &StateRegistry, to: &Outlets) {
+pub fn send(registry: &StateRegistry, to: &UpdateSenders) {
     for ((name, deltas), to) in registry.take_deltas().into_iter().zip(to.0.iter().cycle()) {
-        let _ = to.send(Message::Part(name));
+        let _ = to.send(WriterMessage::Part(name));
         let (mut chunk, mut bytes) = (Vec::new(), 0);
         let mut batches = UpdateBatches::new(|batch: UpdateBatch| {
             bytes += batch.entries.len() + size_of::<UpdateBatch>();
             chunk.push(batch);
             if bytes >= CHUNK_BYTES {
-                let _ = to.send(Message::Chunk(std::mem::take(&mut chunk)));
+                let _ = to.send(WriterMessage::Chunk(std::mem::take(&mut chunk)));
                 bytes = 0;
             }
         });
         visit_merged(&deltas, &mut batches);
         batches.finish();
-        let _ = to.send(Message::Chunk(chunk));
-        let _ = to.send(Message::PartEnd);
+        let _ = to.send(WriterMessage::Chunk(chunk));
+        let _ = to.send(WriterMessage::PartEnd);
     }
     for to in &to.0 {
-        let _ = to.send(Message::End);
+        let _ = to.send(WriterMessage::End);
     }
 }
 
-impl Keepers {
+impl StateWriters {
     /// Writes the updates of all workers, and returns the names of all parts. `None` if a worker ended before it had
     /// sent everything.
     ///
@@ -106,32 +106,32 @@ impl Keepers {
         &mut self,
         transaction: &StateTransaction,
     ) -> Result<Option<Vec<StateName>>, StoreError> {
-        let keep = |inlets: &mut Vec<Receiver<Message>>| {
-            let kept = panic::guarded(|| receive(inlets, transaction));
-            if !matches!(kept, Ok(Some(_))) {
+        let write = |receivers: &mut Vec<Receiver<WriterMessage>>| {
+            let written = panic::guarded(|| receive(receivers, transaction));
+            if !matches!(written, Ok(Some(_))) {
                 // Workers that are still sending must not wait for a receiver.
-                inlets.clear();
+                receivers.clear();
             }
-            kept
+            written
         };
         let Some((first, others)) = self.0.split_first_mut() else {
             return Ok(None);
         };
-        let kept = thread::scope(|scope| {
+        let written = thread::scope(|scope| {
             let others = others.iter_mut();
             let others: Vec<_> = others
-                .map(|inlets| scope.spawn(move || keep(inlets)))
+                .map(|receivers| scope.spawn(move || write(receivers)))
                 .collect();
-            let first = keep(first);
-            let others = others.into_iter().map(|keeper| {
-                keeper
+            let first = write(first);
+            let others = others.into_iter().map(|writer| {
+                writer
                     .join()
                     .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
             });
             std::iter::once(first).chain(others).collect::<Vec<_>>()
         });
-        let kept = kept.into_iter().collect::<Result<Option<Vec<_>>, _>>()?;
-        Ok(kept.map(in_turn))
+        let written = written.into_iter().collect::<Result<Option<Vec<_>>, _>>()?;
+        Ok(written.map(in_turn))
     }
 }
 
@@ -151,7 +151,7 @@ fn in_turn(dealt: Vec<Vec<StateName>>) -> Vec<StateName> {
 /// Writes the parts of one state writer. Returns `None` if a worker ended early, or if the writer failed before and
 /// has no channels any more.
 fn receive(
-    from: &[Receiver<Message>],
+    from: &[Receiver<WriterMessage>],
     transaction: &StateTransaction,
 ) -> Result<Option<Vec<StateName>>, StoreError> {
     if from.is_empty() {
@@ -162,27 +162,27 @@ fn receive(
         let mut part = None;
         for worker in from {
             match worker.recv() {
-                Ok(Message::Part(name)) => part = Some(name),
-                Ok(Message::End) => {}
+                Ok(WriterMessage::Part(name)) => part = Some(name),
+                Ok(WriterMessage::End) => {}
                 _ => return Ok(None),
             }
         }
         let Some(part) = part else {
             return Ok(Some(names));
         };
-        let mut incoming: Vec<Incoming<'_>> = from.iter().map(Incoming::new).collect();
-        for incoming in &mut incoming {
-            incoming.advance();
+        let mut updates: Vec<WorkerUpdates<'_>> = from.iter().map(WorkerUpdates::new).collect();
+        for updates in &mut updates {
+            updates.advance();
         }
-        if incoming.iter().any(|incoming| incoming.batch.is_some()) {
+        if updates.iter().any(|updates| updates.batch.is_some()) {
             transaction.part(&part.name, |writer| {
-                while let Some(batch) = next(&mut incoming) {
+                while let Some(batch) = next(&mut updates) {
                     writer.apply(&batch)?;
                 }
                 Ok(())
             })?;
         }
-        if incoming.iter().any(|incoming| incoming.is_cut_short) {
+        if updates.iter().any(|updates| updates.is_cut_short) {
             return Ok(None);
         }
         names.push(part);
@@ -190,23 +190,23 @@ fn receive(
 }
 
 /// The batch with the least first key among all workers.
-fn next(incoming: &mut [Incoming<'_>]) -> Option<UpdateBatch> {
-    let waiting = incoming.iter_mut();
-    let waiting = waiting.filter(|incoming| incoming.batch.is_some());
+fn next(updates: &mut [WorkerUpdates<'_>]) -> Option<UpdateBatch> {
+    let waiting = updates.iter_mut();
+    let waiting = waiting.filter(|updates| updates.batch.is_some());
     let first = waiting.min_by(|a, b| a.first().cmp(&b.first()));
     first?.advance()
 }
 
 /// The batches of one worker, one at a time.
-struct Incoming<'a> {
-    from: &'a Receiver<Message>,
+struct WorkerUpdates<'a> {
+    from: &'a Receiver<WriterMessage>,
     chunk: std::vec::IntoIter<UpdateBatch>,
     batch: Option<UpdateBatch>,
     is_cut_short: bool,
 }
 
-impl<'a> Incoming<'a> {
-    fn new(from: &'a Receiver<Message>) -> Self {
+impl<'a> WorkerUpdates<'a> {
+    fn new(from: &'a Receiver<WriterMessage>) -> Self {
         Self {
             from,
             chunk: Vec::new().into_iter(),
@@ -227,8 +227,8 @@ impl<'a> Incoming<'a> {
                 return self.batch.replace(batch);
             }
             match self.from.recv() {
-                Ok(Message::Chunk(chunk)) => self.chunk = chunk.into_iter(),
-                Ok(Message::PartEnd) => return self.batch.take(),
+                Ok(WriterMessage::Chunk(chunk)) => self.chunk = chunk.into_iter(),
+                Ok(WriterMessage::PartEnd) => return self.batch.take(),
                 _ => {
                     self.is_cut_short = true;
                     return self.batch.take();

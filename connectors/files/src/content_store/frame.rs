@@ -30,11 +30,11 @@ const ZSTD: [u8; 4] = *b"TWK2";
 const HEADER_BYTES: usize = 20;
 
 /// Makes frames.
-pub(super) struct Encoder {
+pub(super) struct ContentEncoder {
     zstd: zstd::bulk::Compressor<'static>,
 }
 
-impl Encoder {
+impl ContentEncoder {
     pub(super) fn new() -> io::Result<Self> {
         let zstd = zstd::bulk::Compressor::new(LEVEL)?;
         Ok(Self { zstd })

@@ -5,7 +5,7 @@
 //! not decoded columns: a changed job may read other columns, and a quarantined row is returned byte for byte.
 //!
 //! 1. A file has its hash as name only when it is complete: it is written under a temporary name and then renamed.
-//! 2. A file is durable only after [`sync`](Depot::sync). The caller syncs the files that its commit refers to.
+//! 2. A file is durable only after [`sync`](ContentStore::sync). The caller syncs the files that its commit refers to.
 //! 3. Content that is read again is checked: its lengths, and the checksum of each frame or the hash of a Parquet
 //!    file.
 //! 4. Only one process at a time writes to a content store. It removes files only while none is being written.
@@ -22,7 +22,7 @@ use std::thread::{self, JoinHandle};
 
 use blake3::Hasher;
 
-use self::frame::{Encoder, Frames};
+use self::frame::{ContentEncoder, Frames};
 use super::delivery::KeptPart;
 use super::storage::{FileStamp, LocalStorage, Storage, StoredFile, hash_prefix, read_through};
 use tidewater_contract::disk::{self, DiskFile};
@@ -39,11 +39,16 @@ const TEMPORARY: &str = "tmp";
 
 /// The content store, which must be given to read stored content.
 pub(super) fn given(
-    depot: Option<&Arc<Depot>>,
+    store: Option<&Arc<ContentStore>>,
     name: &Arc<str>,
-) -> Result<Arc<Depot>, SourceError> {
-    let missing = || SourceError::file(name, "is to be read from a depot, and none is given");
-    depot.cloned().ok_or_else(missing)
+) -> Result<Arc<ContentStore>, SourceError> {
+    let missing = || {
+        SourceError::file(
+            name,
+            "is to be read from the content store, and none is given",
+        )
+    };
+    store.cloned().ok_or_else(missing)
 }
 
 /// With more files than this, the whole file system is synced at once: syncing 5000 small files one by one took 1 to
@@ -56,12 +61,12 @@ const ONE_BY_ONE_MAX: usize = 64;
 const EARLY_BYTES_MIN: u64 = 16 << 20;
 
 /// The content store.
-pub struct Depot {
+pub struct ContentStore {
     directory: PathBuf,
     /// The number of temporary names used so far.
     temporaries: AtomicU64,
     /// Idle encoders, since creating one costs more than compressing a small file.
-    encoders: Mutex<Vec<Encoder>>,
+    encoders: Mutex<Vec<ContentEncoder>>,
     /// The thread that syncs large files early, once there are any.
     early: Mutex<Option<Early>>,
     /// Files of at least this size are synced early.
@@ -90,7 +95,7 @@ impl Early {
     }
 }
 
-impl Depot {
+impl ContentStore {
     /// Opens the content store in `directory`. Creates the directory durably if it does not exist; its parent must be
     /// durable already.
     ///
@@ -214,7 +219,7 @@ impl Depot {
             match DiskFile::create_new(&path) {
                 Ok(file) => {
                     return Ok(Unnamed {
-                        depot: Arc::clone(self),
+                        store: Arc::clone(self),
                         file,
                         bytes: 0,
                         named: false,
@@ -231,7 +236,7 @@ impl Depot {
     pub(super) fn frames(&self, text: &[u8]) -> io::Result<Vec<u8>> {
         let waiting = || self.encoders.lock().unwrap_or_else(PoisonError::into_inner);
         let found = waiting().pop();
-        let mut encoder = found.map_or_else(Encoder::new, Ok)?;
+        let mut encoder = found.map_or_else(ContentEncoder::new, Ok)?;
         let frames = encoder.frames(text);
         waiting().push(encoder);
         frames
@@ -312,7 +317,7 @@ pub(super) struct KeptWhole {
 
 /// A file of the content store that is being written. It is removed if it is dropped before it gets its name.
 pub(super) struct Unnamed {
-    depot: Arc<Depot>,
+    store: Arc<ContentStore>,
     file: DiskFile,
     bytes: u64,
     named: bool,
@@ -344,7 +349,7 @@ impl Unnamed {
     /// Renames the file, and replaces an existing file of that name. That one has the same content unless it was
     /// damaged. A commit may refer to it, so the new file is synced before.
     fn name(mut self, hash: &str, extension: &str) -> Result<(), SourceError> {
-        let path = self.depot.path(hash, extension);
+        let path = self.store.path(hash, extension);
         if path.exists() {
             self.file
                 .sync()
@@ -354,8 +359,8 @@ impl Unnamed {
         disk::rename(self.file.path(), &path)
             .map_err(|error| SourceError::io("rename", &path, error))?;
         self.named = true;
-        if self.bytes >= self.depot.early_bytes_min {
-            self.depot.sync_early(path);
+        if self.bytes >= self.store.early_bytes_min {
+            self.store.sync_early(path);
         }
         Ok(())
     }
@@ -372,7 +377,7 @@ impl Drop for Unnamed {
 
 /// The stored text of a delivery: its parts, one after the other.
 pub(super) struct KeptText {
-    depot: Arc<Depot>,
+    store: Arc<ContentStore>,
     name: Arc<str>,
     waiting: std::vec::IntoIter<KeptPart>,
     open: Option<OpenPart>,
@@ -392,9 +397,9 @@ struct OpenPart {
 }
 
 impl KeptText {
-    pub(super) fn new(depot: Arc<Depot>, name: Arc<str>, parts: Vec<KeptPart>) -> Self {
+    pub(super) fn new(store: Arc<ContentStore>, name: Arc<str>, parts: Vec<KeptPart>) -> Self {
         Self {
-            depot,
+            store,
             name,
             waiting: parts.into_iter(),
             open: None,
@@ -435,7 +440,7 @@ impl KeptText {
     }
 
     fn open(&self, part: KeptPart) -> Result<OpenPart, SourceError> {
-        let path = self.depot.path(&part.hash, TEXT);
+        let path = self.store.path(&part.hash, TEXT);
         let file = File::open(&path).map_err(|error| not_opened(&self.name, &path, error))?;
         Ok(OpenPart {
             path,
