@@ -15,12 +15,12 @@
 
 use redb::{ReadableTableMetadata, WriteTransaction};
 
-use super::Bytes;
 use super::cursor::{EntryWalk, LevelCursor};
 use super::error::StoreError;
 use super::lookup::PartLookup;
 use super::merge_operand::MergeOperand;
 use super::part_writer::{BlockTable, LevelKind, PartWriter};
+use super::record_tables::Bytes;
 
 /// Prefixes of the tables' names: the base, then the levels above it.
 pub const LEVELS: [&str; 3] = ["part ", "recent of ", "latest of "];

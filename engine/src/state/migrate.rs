@@ -12,7 +12,10 @@ use redb::{
 };
 use serde_json::Value;
 
-use super::{Bytes, CHECKPOINTS, Records, STATE, StoreError, checkpoint_key, document, seal};
+use super::error::StoreError;
+use super::record_tables::{
+    Bytes, CHECKPOINTS, Records, STATE, checkpoint_key, damaged, document, seal,
+};
 
 /// The oldest format that can be migrated.
 pub const OLDEST_FORMAT: u32 = 5;
@@ -80,7 +83,7 @@ fn count_records(transaction: &WriteTransaction) -> Result<(), StoreError> {
     let mut table = transaction.open_table(Bytes::new(STATE.0))?;
     let state = table.get("".as_bytes())?.map(|sealed| {
         let body = document(STATE, "", sealed.value())?;
-        serde_json::from_slice::<Value>(body).map_err(|_| super::damaged(STATE, ""))
+        serde_json::from_slice::<Value>(body).map_err(|_| damaged(STATE, ""))
     });
     let Some(mut state) = state.transpose()? else {
         return Ok(());
@@ -91,7 +94,7 @@ fn count_records(transaction: &WriteTransaction) -> Result<(), StoreError> {
             sizes.insert(CHECKPOINTS.0.to_owned(), moved.into());
         }
     }
-    let body = serde_json::to_vec(&state).map_err(|_| super::damaged(STATE, ""))?;
+    let body = serde_json::to_vec(&state).map_err(|_| damaged(STATE, ""))?;
     table.insert("".as_bytes(), seal("", &body).as_slice())?;
     Ok(())
 }

@@ -18,7 +18,10 @@ use redb::{
 };
 
 use super::directory::{self, Directory};
-use super::{CACHE_BYTES, Damage, StateSnapshot, Store, StoreError, migrate};
+use super::error::{Damage, StoreError};
+use super::migrate;
+use super::snapshot::StateSnapshot;
+use super::store::{CACHE_BYTES, Store};
 
 /// How often, and at which interval, to try again while another process opens the state.
 const TRIES: u32 = 400;

@@ -2,12 +2,13 @@
 //! The store, compared with a plain map over random histories of changes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tidewater_operators::state::{EntryUpdate, StateVisitor};
 
-use super::directory::LockWait;
+use super::directory::{Directory, LockWait};
 use super::*;
 
 type Model = BTreeMap<Vec<u8>, (i64, Vec<u8>)>;
