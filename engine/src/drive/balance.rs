@@ -55,14 +55,14 @@ fn net_rows(intake: &Intake) -> i64 {
         let load = |rows: &AtomicI64| rows.load(Ordering::Relaxed);
         // If rows are read again only to rebuild a view, their rejected rows are in the quarantine already.
         load(&count.read)
-            - if intake.quarantines {
+            - if intake.routing.quarantines {
                 0
             } else {
                 load(&count.rejected)
             }
     });
     let net: i64 = counts.sum();
-    net * intake.sign.diff()
+    net * intake.routing.sign.diff()
 }
 
 /// The rows that an intake read, and the rejected rows among them.
@@ -71,11 +71,6 @@ pub fn counted(intake: &Intake) -> (u64, u64) {
     counts.fold((0, 0), |(read, rejected), more| {
         (read + more.read, rejected + more.rejected)
     })
-}
-
-/// A number of rows as a change.
-pub fn signed(rows: u64) -> i64 {
-    i64::try_from(rows).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use tidewater_connectors::error::{OptionError, SourceError};
 use tidewater_connectors::sink::SinkError;
 use tidewater_operators::{Fault, FaultKind};
 
-use super::ownership::NotOwned;
+use super::not_owned::NotOwned;
 use crate::job::Source;
 use crate::plan::assemble::ViewError;
 use crate::state::StoreError;
@@ -32,7 +32,7 @@ pub enum RunError {
     State(#[from] StoreError),
     /// A view has no dataflow.
     #[error(transparent)]
-    GraphPlan(#[from] ViewError),
+    Plan(#[from] ViewError),
     /// An operator failed.
     #[error(transparent)]
     Fault(Fault),
@@ -62,7 +62,7 @@ pub enum RunError {
     #[error("interrupted: nothing was published")]
     Stopped,
     /// Tables that this run may not publish.
-    #[error("{}", super::ownership::describe(.0))]
+    #[error("{}", super::not_owned::describe(.0))]
     NotOwned(Vec<NotOwned>),
     /// Options that do not fit the job.
     #[error("{0}")]
@@ -102,7 +102,7 @@ impl RunError {
                 ..
             } => 3,
             Self::Fault(fault) if fault.kind == FaultKind::Refused => 3,
-            Self::GraphPlan(_) | Self::Option(_) | Self::Usage(_) => 2,
+            Self::Plan(_) | Self::Option(_) | Self::Usage(_) => 2,
             _ => 1,
         }
     }

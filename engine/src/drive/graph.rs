@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tidewater_connectors::file::sink::{DEFAULT_SHARD_BYTES, Run, Staging, TableShard};
@@ -19,9 +19,11 @@ use timely::dataflow::operators::Inspect;
 use timely::dataflow::operators::generic::Operator;
 use timely::worker::Worker;
 
+use super::graph_set::{Graph, GraphSet};
 use super::ingest::{Intake, WorkerIntake};
 use super::late::late_rows;
 use super::progress::Counters;
+use super::row_counts::RowCounts;
 use super::tables::{Origin, PerTable, Table};
 use super::unmatched::UnmatchedPlaces;
 use super::{Progress, state_writers};
@@ -44,75 +46,38 @@ pub struct GraphPlan {
     pub retained: BTreeMap<String, Arc<RetainedWindows>>,
 }
 
-/// A graph of an epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Graph {
-    /// The views that continue from their stored state.
-    Resumed,
-    /// The views that are rebuilt from an empty state.
-    Rebuilt,
-}
-
-impl Graph {
-    /// Both graphs, in the order in which every worker renders them.
-    pub const ALL: [Self; 2] = [Self::Resumed, Self::Rebuilt];
-}
-
-/// Some of the graphs of an epoch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct GraphSet {
-    /// Whether [`Graph::Resumed`] is among them.
-    pub resumed: bool,
-    /// Whether [`Graph::Rebuilt`] is.
-    pub rebuilt: bool,
-}
-
-impl GraphSet {
-    /// Only the rebuilt views.
-    pub const REBUILT: Self = Self {
-        resumed: false,
-        rebuilt: true,
-    };
-
-    /// Whether the set contains a graph.
-    pub fn contains(self, graph: Graph) -> bool {
-        match graph {
-            Graph::Resumed => self.resumed,
-            Graph::Rebuilt => self.rebuilt,
-        }
-    }
-
-    /// Whether the set is empty.
-    pub fn is_empty(self) -> bool {
-        !self.resumed && !self.rebuilt
-    }
-}
-
-/// Rows of an epoch, as its workers count them.
-#[derive(Debug, Default)]
-pub struct RowCounts {
-    /// Rows that entered the dataflow: inserted minus retracted.
-    pub entered: AtomicI64,
-    /// The number of unmatched changes, minus those that found their row later.
-    pub unmatched: AtomicI64,
-}
-
-/// State shared by the workers.
-pub struct Epoch {
+/// The graphs of an epoch.
+pub struct EpochGraphs {
     /// The views that continue from their stored state.
     pub resumed: GraphPlan,
     /// The views that are rebuilt from an empty state.
     pub rebuilt: GraphPlan,
     /// All sources of the job, including those that are not read.
     pub sources: Vec<String>,
+    /// The snapshot from which operators continue.
+    pub state: Option<Arc<StateSnapshot>>,
+}
+
+impl EpochGraphs {
+    /// The views of a graph.
+    fn plan(&self, graph: Graph) -> &GraphPlan {
+        match graph {
+            Graph::Resumed => &self.resumed,
+            Graph::Rebuilt => &self.rebuilt,
+        }
+    }
+}
+
+/// An epoch, shared by the workers.
+pub struct Epoch {
+    /// What is rendered.
+    pub graphs: EpochGraphs,
     /// The rows that are read.
     pub intakes: Vec<Arc<Intake>>,
     /// The tables.
     pub tables: PerTable<Table>,
     /// The directories where tables spill, and where they are written before they are published.
     pub staging: Staging,
-    /// The snapshot from which operators continue.
-    pub state: Option<Arc<StateSnapshot>>,
     /// The workers' counts of rows.
     pub counts: Arc<RowCounts>,
     /// For the user.
@@ -130,14 +95,6 @@ struct RoutedDeltas<'scope> {
 }
 
 impl Epoch {
-    /// The views of a graph.
-    pub fn plan(&self, graph: Graph) -> &GraphPlan {
-        match graph {
-            Graph::Resumed => &self.resumed,
-            Graph::Rebuilt => &self.rebuilt,
-        }
-    }
-
     /// Runs a worker: builds the graphs, works until all is done, sends the updates of its operators' state to `kept`
     /// if it is kept, and sorts its rows of each table. `None` if it failed.
     pub fn work(
@@ -194,7 +151,7 @@ impl Epoch {
             let entering = entering.map(|one| one.changes.clone());
             relations.insert(name.clone(), concat(scope, entering.collect::<Vec<_>>()));
         }
-        let plan = self.plan(graph);
+        let plan = self.graphs.plan(graph);
         let context = RenderContext {
             registry,
             retained: &plan.retained,
@@ -209,7 +166,7 @@ impl Epoch {
         }
         for unmatched in set_aside.unmatched {
             // If only a view is rebuilt, the quarantine has them already.
-            if self.state.is_none() || plan.keeps.contains(&unmatched.source) {
+            if self.graphs.state.is_none() || plan.keeps.contains(&unmatched.source) {
                 self.egress_unmatched(unmatched, Rc::clone(&shards.quarantine));
             }
         }
@@ -230,8 +187,12 @@ impl Epoch {
     }
 
     fn registry(&self, graph: Graph) -> StateRegistry {
-        let keeps = self.plan(graph).keeps.clone();
-        let state = self.state.as_ref().filter(|_| graph == Graph::Resumed);
+        let keeps = self.graphs.plan(graph).keeps.clone();
+        let state = self
+            .graphs
+            .state
+            .as_ref()
+            .filter(|_| graph == Graph::Resumed);
         state_writers::registry(state, move |view| keeps.contains(view), &self.faults)
     }
 
@@ -242,7 +203,7 @@ impl Epoch {
         quarantine: &Shard,
     ) -> BTreeMap<String, Vec<RoutedDeltas<'scope>>> {
         let mut sources: BTreeMap<String, Vec<RoutedDeltas<'scope>>> = BTreeMap::new();
-        for source in &self.sources {
+        for source in &self.graphs.sources {
             sources.insert(source.clone(), Vec::new());
         }
         for intake in &self.intakes {
@@ -262,7 +223,7 @@ impl Epoch {
                 counts.entered.fetch_add(signed, Ordering::Relaxed);
             });
             sources.entry(name.clone()).or_default().push(RoutedDeltas {
-                graphs: intake.graphs,
+                graphs: intake.routing.graphs,
                 changes,
             });
         }

@@ -20,9 +20,9 @@ use tidewater_operators::source::SourceStep;
 use tidewater_operators::{Delta, Faults, Sign};
 
 use super::Progress;
-use super::balance::signed;
-use super::graph::GraphSet;
+use super::graph_set::GraphSet;
 use super::progress::Counters;
+use super::row_counts::signed;
 
 /// The point at which an epoch of streams ends.
 pub struct Barrier {
@@ -56,12 +56,8 @@ pub struct RowRouting {
 pub struct Intake {
     /// The source's name.
     pub source: Arc<str>,
-    /// Whether rows are inserted or retracted.
-    pub sign: Sign,
-    /// The graphs that the rows enter.
-    pub graphs: GraphSet,
-    /// Whether rejected rows enter or leave the quarantine. They do not if rows are read only to rebuild a view.
-    pub quarantines: bool,
+    /// How the rows enter the epoch.
+    pub routing: RowRouting,
     /// Rows of each delivery.
     pub counts: Vec<DeliveryCount>,
     /// The rejected row that is first in its file.
@@ -113,15 +109,13 @@ impl Intake {
     /// An intake of the rows from `reader`, up to the barrier if there is one.
     pub fn new(
         source: &str,
-        entry: RowRouting,
+        routing: RowRouting,
         reader: Arc<dyn Reader>,
         barrier: Option<Arc<Barrier>>,
     ) -> Self {
         Self {
             source: source.into(),
-            sign: entry.sign,
-            graphs: entry.graphs,
-            quarantines: entry.quarantines,
+            routing,
             counts: (0..reader.deliveries())
                 .map(|_| DeliveryCount::default())
                 .collect(),
@@ -211,8 +205,8 @@ impl Intake {
     /// The sign of a reader's change.
     fn sign(&self, change: RowChange) -> Sign {
         match change {
-            RowChange::Insert => self.sign,
-            RowChange::Retract => self.sign.opposite(),
+            RowChange::Insert => self.routing.sign,
+            RowChange::Retract => self.routing.sign.opposite(),
         }
     }
 }
@@ -300,7 +294,7 @@ impl WorkerIntake {
             Counters::add(&self.progress.rows_rejected, rejected);
         }
         self.intake.note_rejected(&decoded.rejected);
-        if rejected > 0 && self.intake.quarantines {
+        if rejected > 0 && self.intake.routing.quarantines {
             let batch = self
                 .faults
                 .catch("quarantine", rejected_to_batch(&decoded.rejected));

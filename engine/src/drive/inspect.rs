@@ -22,9 +22,10 @@ use tidewater_connectors::source::{Reader, SourceSpec};
 use tidewater_connectors::status::{KeptContent, SourceStatus};
 
 use super::RunError;
-use super::graph::Graph;
-use super::maintain::commit::{is_half_done, shadow};
+use super::graph_set::Graph;
+use super::maintain::commit::is_half_done;
 use super::maintain::inputs::checkpoint;
+use super::maintain::shadow::shadow;
 use super::maintain::standing::Standing;
 use super::maintain::state_of;
 use super::maintain::views::Views;

@@ -12,17 +12,20 @@ mod consolidate;
 mod error;
 mod gate;
 mod graph;
+mod graph_set;
 mod ingest;
 mod inspect;
 mod late;
 mod locate;
 mod maintain;
+mod not_owned;
 mod ownership;
 mod progress;
 mod quarantine;
 mod replay;
 mod report;
 mod resident;
+mod row_counts;
 mod run;
 mod stages;
 mod state_writers;
@@ -36,7 +39,7 @@ pub use self::inspect::{Inspection, KeptInputs, KeptSource, OpenRows, StateSizes
 pub use self::maintain::{
     CRASH_POINTS, FILLED, FollowOptions, MaintainOptions, Pace, Thresholds, follow, maintain,
 };
-pub use self::ownership::{NotOwned, Owner};
+pub use self::not_owned::{NotOwned, Owner};
 pub use self::progress::{Counters, Progress};
 pub use self::quarantine::{Quarantine, QuarantinedRow};
 pub use self::replay::{History, OffsetBound, Replay, ReplayOptions, Replayed, Step, parse_time};

@@ -14,14 +14,16 @@ use tidewater_connectors::file::sink::{
 };
 use tidewater_operators::{Faults, Sign};
 
-use super::balance::{self, counted, signed};
+use super::balance::{self, counted};
 use super::checked::RowCheck;
 use super::gate::{check_gate, check_messages};
-use super::graph::{Epoch, GraphPlan, GraphSet};
+use super::graph::{Epoch, EpochGraphs, GraphPlan};
+use super::graph_set::GraphSet;
 use super::ingest::{Intake, RowRouting};
 use super::locate::{all_files, located};
 use super::ownership::Claimant;
 use super::report::{Publication, TableReport, set_aside};
+use super::row_counts::signed;
 use super::stages::Stages;
 use super::tables::PerTable;
 use super::{Progress, RunError, RunReport, workers};
@@ -178,12 +180,12 @@ fn prepare(job: &Job, claimant: &Claimant<'_>, progress: &Progress) -> Result<Ep
         let reader = source.input.open(&source.spec, &ReadBounds::default());
         let reader = reader.map_err(RunError::of_source(source))?;
         let reader = RowCheck::over(job, source, &source.spec, reader)?;
-        let entry = RowRouting {
+        let routing = RowRouting {
             sign: Sign::Plus,
             graphs: GraphSet::REBUILT,
             quarantines: true,
         };
-        let intake = Intake::new(&source.spec.name, entry, reader, None);
+        let intake = Intake::new(&source.spec.name, routing, reader, None);
         progress
             .bytes_total
             .fetch_add(intake.bytes_total(), Ordering::Relaxed);
@@ -191,21 +193,20 @@ fn prepare(job: &Job, claimant: &Claimant<'_>, progress: &Progress) -> Result<Ep
     }
     let staging = Staging::open(tables.iter().map(|table| table.spec.path.as_path()))?;
     progress.stages_in(&staging);
+    let sources = job.sources.iter().map(|source| source.spec.name.clone());
     Ok(Epoch {
-        resumed: GraphPlan::default(),
-        rebuilt: GraphPlan {
-            views,
-            ..GraphPlan::default()
+        graphs: EpochGraphs {
+            resumed: GraphPlan::default(),
+            rebuilt: GraphPlan {
+                views,
+                ..GraphPlan::default()
+            },
+            sources: sources.collect(),
+            state: None,
         },
-        sources: job
-            .sources
-            .iter()
-            .map(|source| source.spec.name.clone())
-            .collect(),
         intakes,
         tables,
         staging,
-        state: None,
         counts: Arc::default(),
         progress: progress.clone(),
         faults: Faults::default(),

@@ -7,7 +7,7 @@ use tidewater_connectors::file::sink::{QUARANTINE_TABLE, quarantine_beside, quar
 use tidewater_connectors::sink::TableSpec;
 
 use super::RunError;
-use super::graph::Graph;
+use super::graph_set::Graph;
 use crate::job::{DirectorySpec, Job, LATE_TABLE, late_spec};
 
 /// A value for each table of an epoch.

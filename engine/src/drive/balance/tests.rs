@@ -13,8 +13,9 @@ use tidewater_operators::{Faults, Sign};
 
 use super::*;
 use crate::drive::Progress;
-use crate::drive::graph::GraphSet;
+use crate::drive::graph_set::GraphSet;
 use crate::drive::ingest::{RowRouting, WorkerIntake};
+use crate::drive::row_counts::signed;
 use crate::job::Job;
 
 /// Rows of one step of a piece.
@@ -85,13 +86,13 @@ fn entered_and_read(sign: Sign, quarantines: bool, steps: &[Rows]) -> (i64, i64)
     let job = job();
     let source = &job.sources[0];
     let steps = steps.iter().map(|rows| decoded(&job, *rows)).collect();
-    let entry = RowRouting {
+    let routing = RowRouting {
         sign,
         graphs: GraphSet::REBUILT,
         quarantines,
     };
     let reader = Arc::new(Steps(Mutex::new(steps)));
-    let intake = Arc::new(Intake::new(&source.spec.name, entry, reader, None));
+    let intake = Arc::new(Intake::new(&source.spec.name, routing, reader, None));
     let mut share = WorkerIntake {
         intake: Arc::clone(&intake),
         quarantine: Rc::new(RefCell::new(None)),

@@ -35,18 +35,20 @@ use tidewater_connectors::file::sink::{
     AmendSizes, QUARANTINE_TABLE, Run, StagedChange, Staging, TableChange, WriteOptions,
     apply_steps, stage_changes, sync_all, write_changes,
 };
-use tidewater_connectors::sink::{Encoding, SinkError, TableSpec};
+use tidewater_connectors::sink::SinkError;
 use tidewater_connectors::sink_connector::StagedSinks;
 
 use super::inputs::{CommittedSource, connectors, remove_unused};
 use super::own_commits::next_mark;
 use super::published_record::FromState;
-use super::retracted::retracted;
+use super::retracted::{no_longer_late, retracted};
+use super::shadow::{paths, shadow};
 use super::standing::{CarriedTable, Standing};
 use super::views::Views;
 use crate::drive::RunError;
-use crate::drive::balance::{self, signed};
+use crate::drive::balance;
 use crate::drive::graph::Epoch;
+use crate::drive::row_counts::signed;
 use crate::drive::tables::{Origin, PerTable, Table};
 use crate::job::Job;
 use crate::state::directory::{Directory, StateLayout};
@@ -168,7 +170,12 @@ impl Commit<'_> {
                 let carried = self.carried(table);
                 let replace = self.is_replaced(table) || carried.is_some();
                 if table.origin == Origin::Late && carried.is_none() {
-                    runs.extend(self.no_longer_late(table, &epoch.staging)?);
+                    runs.extend(no_longer_late(
+                        self.views,
+                        self.snapshot,
+                        table,
+                        &epoch.staging,
+                    )?);
                 }
                 if runs.is_empty() && !replace {
                     return Ok(None);
@@ -489,23 +496,6 @@ pub fn is_known(
     };
     let known: Option<JobRecord> = snapshot.record(JOB, "")?;
     Ok(known.as_ref() == Some(declared))
-}
-
-/// The directory of the Parquet copy of a table that is published as text.
-pub fn shadow(layout: &StateLayout, spec: &TableSpec) -> Option<PathBuf> {
-    match spec.encoding {
-        Encoding::Parquet { .. } => None,
-        Encoding::Csv { .. } | Encoding::JsonLines => Some(layout.table_copy(&spec.name)),
-    }
-}
-
-/// The directories of the tables and of their shadows.
-pub fn paths(layout: &StateLayout, tables: &PerTable<Table>) -> Vec<PathBuf> {
-    let of_table = |table: &Table| {
-        let shadow = shadow(layout, &table.spec);
-        std::iter::once(table.spec.path.clone()).chain(shadow)
-    };
-    tables.iter().flat_map(of_table).collect()
 }
 
 fn remove_and_make(path: &Path) -> Result<(), StoreError> {

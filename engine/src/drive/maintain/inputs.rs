@@ -187,8 +187,8 @@ impl SourceInputs {
     ) -> Result<Self, RunError> {
         let name = source.spec.name.as_str();
         let check = RowCheck::of(job, source, &source.spec)?;
-        let open = |part, until, entry: Option<RowRouting>, barrier: Option<&Arc<Barrier>>| {
-            let Some(entry) = entry else {
+        let open = |part, until, routing: Option<RowRouting>, barrier: Option<&Arc<Barrier>>| {
+            let Some(routing) = routing else {
                 return Ok(None);
             };
             let reader = changes.open(part, until);
@@ -198,10 +198,10 @@ impl SourceInputs {
                 None => reader,
             });
             let barrier = barrier.cloned();
-            let intake = reader.map(|reader| Intake::new(name, entry, reader, barrier));
+            let intake = reader.map(|reader| Intake::new(name, routing, reader, barrier));
             Ok::<_, RunError>(intake.map(Arc::new))
         };
-        let entry = |sign, graphs, quarantines| RowRouting {
+        let routed = |sign, graphs, quarantines| RowRouting {
             sign,
             graphs,
             quarantines,
@@ -211,11 +211,11 @@ impl SourceInputs {
         } else {
             ReadUntil::End
         };
-        let inserted = entry(Sign::Plus, read.all(name), true);
+        let inserted = routed(Sign::Plus, read.all(name), true);
         let back = read.back(name);
-        let retracted = back.map(|graphs| entry(Sign::Minus, graphs, !read.quarantine));
+        let retracted = back.map(|graphs| routed(Sign::Minus, graphs, !read.quarantine));
         let again = read.again(name);
-        let unchanged = again.map(|graphs| entry(Sign::Plus, graphs, read.quarantine));
+        let unchanged = again.map(|graphs| routed(Sign::Plus, graphs, read.quarantine));
         // If no view has rows of the source yet, deliveries may be judged differently now.
         let part = if read.judges_again(name) {
             InputPart::JudgedAgain

@@ -9,16 +9,20 @@
 
 mod announce;
 pub mod commit;
+mod compute;
 mod fill;
 mod fingerprints;
 mod follow;
 pub mod inputs;
+mod open_state;
+mod options;
 mod own_commits;
 mod published_record;
 mod reports;
 mod retention;
 mod retracted;
 mod session;
+pub mod shadow;
 mod sinks;
 mod sources_read;
 pub mod standing;
@@ -26,46 +30,19 @@ mod thresholds;
 pub mod views;
 mod windows;
 
-use std::path::PathBuf;
-use std::time::Duration;
-
 pub use self::commit::{CRASH_POINTS, FILLED};
 pub use self::follow::{FollowOptions, Pace, follow};
-pub use self::session::state_of;
+pub use self::open_state::state_of;
+pub use self::options::MaintainOptions;
 pub use self::thresholds::Thresholds;
 
 use tidewater_connectors::sink_connector::KeepTrying;
 
 use self::session::Session;
 use super::stages::Stages;
-use super::{Progress, RunError, RunOptions, RunReport};
+use super::{Progress, RunError, RunReport};
 use crate::job::Job;
-use crate::state::directory::LockWait;
-use crate::state::{JobRecord, panic};
-
-/// How to maintain a job's tables.
-pub struct MaintainOptions<'a> {
-    /// Number of workers, and options of the report.
-    pub run: RunOptions,
-    /// The state's directory.
-    pub state: PathBuf,
-    /// How long to wait for another process that uses the state.
-    pub wait: LockWait,
-    /// The job as given, for commands that read the state without naming it.
-    pub declared: Option<JobRecord>,
-    /// Whether to rebuild everything from stored inputs.
-    pub rebuild: bool,
-    /// Whether the content of all files is compared, even of those that look unchanged.
-    pub rehash: bool,
-    /// Files that were modified within this time are left for a later run.
-    pub settle: Duration,
-    /// Thresholds; only tests change the default.
-    pub thresholds: Thresholds,
-    /// The time, since 1970.
-    pub now: &'a (dyn Fn() -> Duration + Sync),
-    /// Called before something that the user may not expect.
-    pub notice: &'a (dyn Fn(&str) + Sync),
-}
+use crate::state::panic;
 
 /// Brings the tables of `job` up to date with what its sources hold.
 ///

@@ -11,7 +11,7 @@ use tidewater_connectors::file::sink::{
 };
 use tidewater_operators::fault::{Fault, FaultKind};
 
-use super::commit::Commit;
+use super::views::Views;
 use crate::drive::RunError;
 use crate::drive::late::VIEW_COLUMN;
 use crate::drive::tables::Table;
@@ -46,28 +46,25 @@ pub fn retracted(
     Ok(shard.finish()?)
 }
 
-impl Commit<'_> {
-    /// Retractions of the late rows of views that are rebuilt, since these rows are now in the tables of the views.
-    pub(super) fn no_longer_late(
-        &self,
-        table: &Table,
-        staging: &Staging,
-    ) -> Result<Vec<Run>, RunError> {
-        let views: BTreeSet<&str> = self
-            .views
-            .rebuilt
-            .retained
-            .keys()
-            .map(String::as_str)
-            .collect();
-        if views.is_empty() || self.views.late {
-            return Ok(Vec::new());
-        }
-        retracted(self.snapshot, table, staging, |batch| {
-            let of_views = batch.column(VIEW_COLUMN).as_string::<i32>().iter();
-            let of_views = of_views.map(|view| Some(view.is_some_and(|view| views.contains(view))));
-            let of_views: BooleanArray = of_views.collect();
-            filter_record_batch(&batch, &of_views)
-        })
+/// Retractions of the late rows of views that are rebuilt, since these rows are now in the tables of the views.
+///
+/// # Errors
+/// As [`retracted`].
+pub fn no_longer_late(
+    views: &Views,
+    snapshot: &StateSnapshot,
+    table: &Table,
+    staging: &Staging,
+) -> Result<Vec<Run>, RunError> {
+    let rebuilt = views.rebuilt.retained.keys();
+    let rebuilt: BTreeSet<&str> = rebuilt.map(String::as_str).collect();
+    if rebuilt.is_empty() || views.late {
+        return Ok(Vec::new());
     }
+    retracted(snapshot, table, staging, |batch| {
+        let of_views = batch.column(VIEW_COLUMN).as_string::<i32>().iter();
+        let of_views = of_views.map(|view| Some(view.is_some_and(|view| rebuilt.contains(view))));
+        let of_views: BooleanArray = of_views.collect();
+        filter_record_batch(&batch, &of_views)
+    })
 }

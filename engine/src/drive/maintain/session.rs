@@ -1,47 +1,45 @@
 //! An open state: its lock, its store, and the sources and sinks of its job. An epoch is one commit, or nothing if
 //! nothing changed.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tidewater_connectors::connector::{ChangeRules, SourceChanges};
-use tidewater_connectors::disk;
-use tidewater_connectors::file::sink::{Run, Staging, WriteOptions};
+use tidewater_connectors::file::sink::{Staging, WriteOptions};
 use tidewater_connectors::sink_connector::KeepTrying;
 use tidewater_connectors::source::SourceSpec;
 use tidewater_operators::Faults;
-use tidewater_operators::hash::hash;
 
-use super::MaintainOptions;
 use super::announce::{announce, announce_moves};
 use super::commit::{self, Commit, Committed};
+use super::compute::{Computed, compute, drop_parts};
 use super::fill::StateFill;
 use super::inputs::{CommittedSource, OpenSources, SourceInputs, SourceStreamOf};
+use super::open_state::{open_store, state_of};
+use super::options::MaintainOptions;
 use super::own_commits::OwnCommits;
 use super::reports::{reports, unchanged};
+use super::shadow::paths;
 use super::sinks::OpenSinks;
 use super::sources_read::SourcesRead;
 use super::standing::Standing;
 use super::views::{Views, reopened};
 use super::windows::finalize;
-use crate::drive::graph::{Epoch, Graph};
+use crate::drive::graph::{Epoch, EpochGraphs};
+use crate::drive::graph_set::Graph;
 use crate::drive::ingest::{Barrier, Intake};
 use crate::drive::locate::located;
 use crate::drive::ownership::{Claimant, Claims};
 use crate::drive::report::set_aside;
-use crate::drive::run::{finished, warnings};
+use crate::drive::run::warnings;
 use crate::drive::stages::Stages;
 use crate::drive::tables::{PerTable, Table};
-use crate::drive::{Progress, RunError, RunReport, state_writers, workers};
+use crate::drive::{Progress, RunError, RunReport};
 use crate::job::{Job, Source};
 use crate::state::directory::Directory;
-use crate::state::{
-    JOB, STATE, StateRecord, StateSnapshot, StateTransaction, Store, StoreError, VIEWS, ViewRecord,
-    panic,
-};
+use crate::state::{JOB, STATE, StateRecord, StateSnapshot, StateTransaction, Store};
 
 /// A state that is open.
 pub struct Session<'a> {
@@ -75,15 +73,6 @@ struct EpochPlan {
     tables: PerTable<Table>,
     /// The condition of the published tables.
     standing: Standing,
-}
-
-/// The results of an epoch's graphs.
-struct Computed {
-    epoch: Epoch,
-    /// The sorted runs of each table.
-    runs: PerTable<Vec<Run>>,
-    /// Names of the parts of each view whose state is kept.
-    parts: BTreeMap<String, Vec<String>>,
 }
 
 impl<'a> Session<'a> {
@@ -213,7 +202,7 @@ impl<'a> Session<'a> {
         let reports = reports(&commit, &epoch.tables, &staged)?;
         let deliveries = commit.deliveries();
         let rows_read = deliveries.iter().map(|delivery| delivery.rows_in).sum();
-        let retained = epoch.resumed.retained.iter();
+        let retained = epoch.graphs.resumed.retained.iter();
         let rows_late = retained.map(|(view, windows)| (view.clone(), windows.rows_late()));
         let rows_late = rows_late.filter(|(_, rows)| *rows > 0).collect();
         let committed = commit.finish(record, epoch, &staged, staged_sinks, clock.elapsed())?;
@@ -426,7 +415,7 @@ impl<'a> Session<'a> {
 
     fn prepare(&self, work: &EpochPlan, inputs: &[SourceInputs]) -> Result<Epoch, RunError> {
         let next = self.state.epoch + 1;
-        let paths = commit::paths(&self.directory.layout, &work.tables);
+        let paths = paths(&self.directory.layout, &work.tables);
         commit::remove_orphans(&self.directory.layout, next)?;
         let staging = Staging::for_state(paths.iter().map(PathBuf::as_path), &self.state.id, next)?;
         self.progress.stages_in(&staging);
@@ -438,13 +427,15 @@ impl<'a> Session<'a> {
         }
         let sources = self.job.sources.iter();
         Ok(Epoch {
-            resumed: work.views.kept.clone(),
-            rebuilt: work.views.rebuilt.clone(),
-            sources: sources.map(|source| source.spec.name.clone()).collect(),
+            graphs: EpochGraphs {
+                resumed: work.views.kept.clone(),
+                rebuilt: work.views.rebuilt.clone(),
+                sources: sources.map(|source| source.spec.name.clone()).collect(),
+                state: Some(Arc::clone(&work.snapshot)),
+            },
             intakes,
             tables: work.tables.clone(),
             staging,
-            state: Some(Arc::clone(&work.snapshot)),
             counts: Arc::default(),
             progress: self.progress.clone(),
             faults: Faults::default(),
@@ -500,112 +491,4 @@ fn all_warnings(intakes: &[Arc<Intake>], sources: &[CommittedSource]) -> Vec<Str
     all.extend(of_sources.cloned());
     all.sort();
     all
-}
-
-/// Opens the store, or creates a new one if it is damaged and everything is rebuilt anyway.
-fn open_store(directory: &mut Directory, options: &MaintainOptions<'_>) -> Result<Store, RunError> {
-    let opened: Result<Store, StoreError> = panic::guarded(|| {
-        let store = Store::open(directory)?;
-        let snapshot = store.read()?;
-        snapshot.check_sizes()?;
-        if options.rebuild {
-            snapshot.check_records()?;
-        }
-        Ok(store)
-    });
-    let store = match opened {
-        Err(error) if options.rebuild => {
-            (options.notice)(&format!(
-                "{error}. The record of the deliveries that were read is lost: everything is read again"
-            ));
-            let path = directory.layout.store();
-            disk::remove_file(&path).map_err(StoreError::io("remove", &path))?;
-            directory.is_made = false;
-            Store::open(directory)?
-        }
-        other => other?,
-    };
-    Ok(store.levelled_from(options.thresholds.levelled_blocks))
-}
-
-/// The state's record, or a new one before the first commit.
-pub fn state_of(
-    job: &Job,
-    directory: &Directory,
-    snapshot: &StateSnapshot,
-) -> Result<StateRecord, RunError> {
-    let name = job.short_name();
-    let state: Option<StateRecord> = snapshot.record(STATE, "")?;
-    // A state without a commit belongs to no job.
-    match state.filter(|state| state.epoch > 0) {
-        Some(state) if state.job == name => Ok(state),
-        Some(state) => Err(RunError::State(StoreError::OtherJob {
-            path: directory.layout.root().to_path_buf(),
-            owner: state.job,
-            job: name,
-        })),
-        None => Ok(StateRecord {
-            id: format!(
-                "{:016x}",
-                hash(directory.layout.root().as_os_str().as_encoded_bytes())
-            ),
-            job: name,
-            ..StateRecord::default()
-        }),
-    }
-}
-
-/// Deletes the state of views that are rebuilt, and of those that are gone.
-fn drop_parts(
-    transaction: &StateTransaction,
-    views: &Views,
-    snapshot: &StateSnapshot,
-) -> Result<(), RunError> {
-    let known: BTreeMap<String, ViewRecord> = snapshot.records(VIEWS, "")?;
-    for (name, view) in &known {
-        if views.is_rebuilt(name) || views.gone.views.contains_key(name) {
-            for part in &view.parts {
-                transaction.drop_part(part)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Runs the graphs of an epoch, and writes the updates of their state.
-fn compute(
-    epoch: Epoch,
-    transaction: &StateTransaction,
-    workers: usize,
-) -> Result<Computed, RunError> {
-    let (senders, mut writers) = state_writers::channels(workers.max(1));
-    let senders = Mutex::new(senders);
-    let epoch = Arc::new(epoch);
-    let for_workers = Arc::clone(&epoch);
-    let guards = workers::start(workers, &epoch.faults, move |worker| {
-        let senders = senders.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        for_workers.work(worker, senders)
-    })?;
-    let mut parts: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let mut failed = None;
-    for _ in Graph::ALL {
-        match writers.receive(transaction) {
-            Ok(Some(names)) => names
-                .into_iter()
-                .for_each(|part| parts.entry(part.view).or_default().push(part.name)),
-            Ok(None) => break,
-            Err(error) => {
-                failed = Some(error);
-                break;
-            }
-        }
-    }
-    // Workers that are still sending must not wait for a receiver.
-    drop(writers);
-    let shards = workers::join(guards, &epoch.faults)?;
-    if let Some(error) = failed {
-        return Err(error.into());
-    }
-    let (epoch, runs) = finished(epoch, shards)?;
-    Ok(Computed { epoch, runs, parts })
 }

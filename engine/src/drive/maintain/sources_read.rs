@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::views::Views;
-use crate::drive::graph::{GraphPlan, GraphSet};
+use crate::drive::graph::GraphPlan;
+use crate::drive::graph_set::GraphSet;
 use crate::job::Job;
 use crate::plan::assemble::add_scanned;
 

@@ -23,7 +23,7 @@ use tidewater_connectors::file::sink::{
 };
 use tidewater_connectors::sink::{Encoding, TableSpec};
 
-use super::commit::shadow;
+use super::shadow::shadow;
 use crate::drive::RunError;
 use crate::drive::tables::{Origin, PerTable, Table};
 use crate::state::directory::StateLayout;
