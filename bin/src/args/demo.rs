@@ -5,7 +5,7 @@ use tidewater_demo::generate::GenerateOptions;
 #[cfg(feature = "kafka")]
 use tidewater_demo::produce::ProduceOptions;
 
-use super::worker_count;
+use super::values::worker_count;
 
 /// `tidewater generate`.
 #[derive(Debug, Args)]

@@ -8,7 +8,8 @@ use tidewater_engine::Job;
 use tidewater_engine::job::Allowance;
 use tidewater_engine::state::directory::LockWait;
 
-use super::{JobArgs, parse_duration, worker_count};
+use super::job::JobArgs;
+use super::values::{parse_duration, worker_count};
 
 /// `tidewater run`.
 #[derive(Debug, Args)]

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::job::parse_setting;
-use super::worker_count;
+use super::values::worker_count;
 
 /// A job and its state, to be inspected.
 #[derive(Clone, Debug, Args)]

@@ -8,7 +8,6 @@ use super::layout::Layout;
 use super::manifest::{PublishedFile, PublishedPartition, ShadowFile};
 use super::merge::Merge;
 use super::owner::TableOwner;
-use super::partition::change_partition;
 use super::place::{below, number};
 use super::publish_step::PublishStep;
 use super::run::{KeptFile, RunSegment, SegmentPlace, SegmentReader, SpillWriter, row_count};
@@ -107,20 +106,8 @@ pub(super) struct Net {
 }
 
 impl AmendedTable {
-    /// Stages the new files of a partition; `None` if nothing changes.
-    pub fn change(&self, work: PartitionChanges) -> Result<Option<Changed>, SinkError> {
-        let net = self.net(work.segments)?;
-        if net.inserted == 0 && net.deleted == 0 {
-            return Ok(None);
-        }
-        let (inserted, deleted) = (net.inserted, net.deleted);
-        let mut changed = change_partition(self, work.path, work.old.as_ref(), net)?;
-        (changed.rows_inserted, changed.rows_deleted) = (inserted, deleted);
-        Ok(Some(changed))
-    }
-
     /// Adds up the changes of all runs.
-    fn net(&self, mut segments: Vec<RunSegment>) -> Result<Net, SinkError> {
+    pub fn net(&self, mut segments: Vec<RunSegment>) -> Result<Net, SinkError> {
         let rows = segments.iter().map(|segment| segment.rows).sum::<u64>();
         let segment = match (segments.pop(), segments.is_empty()) {
             (Some(one), true) => one,

@@ -8,10 +8,11 @@ use arrow::datatypes::{DataType, Field, Schema};
 use parquet::basic::Compression;
 
 use super::files::encode_error;
+use super::hive::with_partition_columns;
 use super::layout::Layout;
 use super::merge::Merge;
 use super::run::{Run, row_count};
-use super::write::{partitions, with_partition_columns};
+use super::write::partitions;
 use tidewater_contract::disk::{self, DiskFile};
 use tidewater_contract::sink::{EncodeRows, Encoding, SinkError, TableSpec};
 use tidewater_formats::parquet::encode::{

@@ -9,8 +9,7 @@ use arrow::array::RecordBatch;
 use twox_hash::XxHash3_64;
 
 use super::layout::Layout;
-use super::look::InodeStamp;
-use super::manifest::{PublishedFile, PublishedGroup};
+use super::manifest::{InodeStamp, PublishedFile, PublishedGroup};
 use super::run::row_count;
 use super::staged_name::staged_name;
 use tidewater_contract::disk::{self, DiskFile};

@@ -1,9 +1,11 @@
 //! Names of Hive partition directories: `column=value`, as Hive and Spark write and read them.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef};
-use arrow::datatypes::DataType;
+use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
+use arrow::compute::take;
+use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::layout::Layout;
@@ -15,22 +17,6 @@ pub(super) const NULL_NAME: &str = "__HIVE_DEFAULT_PARTITION__";
 const FORMAT: FormatOptions<'static> = FormatOptions::new()
     .with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"))
     .with_timestamp_tz_format(Some("%Y-%m-%d %H:%M:%S%.f%:z"));
-
-/// Whether each value of `data_type` has exactly one text, from which readers get the same value.
-pub fn can_partition_by(data_type: &DataType) -> bool {
-    use DataType::{
-        Boolean, Date32, Decimal32, Decimal64, Decimal128, Decimal256, LargeUtf8, Timestamp, Utf8,
-    };
-    data_type.is_integer()
-        || matches!(
-            data_type,
-            Boolean | Date32 | Utf8 | LargeUtf8 | Timestamp(_, _)
-        )
-        || matches!(
-            data_type,
-            Decimal32(_, _) | Decimal64(_, _) | Decimal128(_, _) | Decimal256(_, _)
-        )
-}
 
 /// The directory of a partition below the table's. `values` has one row of each partition column, outermost first.
 pub(super) fn partition_path(layout: &Layout, values: &[ArrayRef]) -> Result<PathBuf, SinkError> {
@@ -97,6 +83,26 @@ pub(super) fn unescape(text: &str) -> String {
         }
     }
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Adds the partition columns to those of the file.
+pub(super) fn with_partition_columns(
+    layout: &Layout,
+    values: &[ArrayRef],
+    batch: &RecordBatch,
+) -> Result<RecordBatch, ArrowError> {
+    let mut columns: Vec<Option<ArrayRef>> = vec![None; layout.stored.fields().len()];
+    for (&index, column) in layout.file_columns.iter().zip(batch.columns()) {
+        columns[index] = Some(Arc::clone(column));
+    }
+    let same_row = UInt32Array::from(vec![0; batch.num_rows()]);
+    for (&index, value) in layout.spec.partition_by.iter().zip(values) {
+        columns[index] = Some(take(value, &same_row, None)?);
+    }
+    RecordBatch::try_new(
+        Arc::clone(&layout.stored),
+        columns.into_iter().flatten().collect(),
+    )
 }
 
 #[cfg(test)]

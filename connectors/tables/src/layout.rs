@@ -19,7 +19,6 @@ use arrow::error::ArrowError;
 use arrow::row::{RowConverter, Rows, SortField};
 
 use super::codes::{Codes, text};
-use super::hive::can_partition_by;
 use super::values::{stored_field, stored_type, to_stored};
 use tidewater_contract::sink::{Encoding, SinkError, TableSpec};
 
@@ -383,6 +382,22 @@ fn check_columns(spec: &TableSpec) -> Result<(), SinkError> {
         });
     }
     Ok(())
+}
+
+/// Whether each value of `data_type` has exactly one text, from which readers get the same value.
+pub fn can_partition_by(data_type: &DataType) -> bool {
+    use DataType::{
+        Boolean, Date32, Decimal32, Decimal64, Decimal128, Decimal256, LargeUtf8, Timestamp, Utf8,
+    };
+    data_type.is_integer()
+        || matches!(
+            data_type,
+            Boolean | Date32 | Utf8 | LargeUtf8 | Timestamp(_, _)
+        )
+        || matches!(
+            data_type,
+            Decimal32(_, _) | Decimal64(_, _) | Decimal128(_, _) | Decimal256(_, _)
+        )
 }
 
 fn check_types(spec: &TableSpec, stored: &Schema) -> Result<(), SinkError> {

@@ -80,10 +80,10 @@ pub use amend::{StagedChange, TableChange, stage_changes};
 pub use amended::AmendSizes;
 pub use changes::write_changes;
 pub use durable::sync_all;
-pub use hive::can_partition_by;
-pub use look::{InodeStamp, TableLook, look};
+pub use layout::can_partition_by;
+pub use look::{TableLook, look};
 pub use manifest::{
-    PublishedFile, PublishedGroup, PublishedPartition, PublishedRecord, ShadowFile,
+    InodeStamp, PublishedFile, PublishedGroup, PublishedPartition, PublishedRecord, ShadowFile,
 };
 pub use options::parse_encoding;
 pub use owner::{OwnerCommit, TableOwner, looks_like};

@@ -4,32 +4,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
 use tidewater_contract::sink::{SinkError, TableSpec};
 
 use super::manifest::{PublishedFile, PublishedPartition};
 use super::published::{FileFault, is_as_published, parquet_path};
-
-/// Distinguishes a file from another one of the same name and size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InodeStamp {
-    inode: u64,
-    modified_ns: i64,
-}
-
-impl InodeStamp {
-    /// The stamp of a file.
-    pub fn of(found: &fs::Metadata) -> Self {
-        let seconds = found.mtime().saturating_mul(1_000_000_000);
-        Self {
-            inode: found.ino(),
-            modified_ns: seconds.saturating_add(found.mtime_nsec()),
-        }
-    }
-}
 
 /// The result of a check of a table's files.
 #[derive(Debug, Default)]

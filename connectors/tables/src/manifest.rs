@@ -1,9 +1,28 @@
 //! The record of a published table in a commit: its partitions, their files, and the row groups of these.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
 use serde::{Deserialize, Serialize};
 use tidewater_contract::sink::SinkError;
 
-use super::look::InodeStamp;
+/// Distinguishes a file from another one of the same name and size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InodeStamp {
+    inode: u64,
+    modified_ns: i64,
+}
+
+impl InodeStamp {
+    /// The stamp of a file.
+    pub fn of(found: &fs::Metadata) -> Self {
+        let seconds = found.mtime().saturating_mul(1_000_000_000);
+        Self {
+            inode: found.ino(),
+            modified_ns: seconds.saturating_add(found.mtime_nsec()),
+        }
+    }
+}
 
 /// A row group of a published Parquet file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -16,7 +16,7 @@ use arrow::array::{BooleanArray, Int64Array};
 use arrow::compute::{concat_batches, filter, filter_record_batch};
 use twox_hash::XxHash3_64;
 
-use super::amended::{AmendedTable, Changed, MEMORY_ROWS_MAX, Net, Root};
+use super::amended::{AmendedTable, Changed, MEMORY_ROWS_MAX, Net, PartitionChanges, Root};
 use super::codes::Coding;
 use super::files::{Files, Form, file_name};
 use super::layout::Layout;
@@ -34,8 +34,22 @@ use tidewater_contract::sink::SinkError;
 /// The bytes that are read at a time for a checksum.
 const CHECK_BYTES: usize = 256 * 1024;
 
+impl AmendedTable {
+    /// Stages the new files of a partition; `None` if nothing changes.
+    pub fn change(&self, work: PartitionChanges) -> Result<Option<Changed>, SinkError> {
+        let net = self.net(work.segments)?;
+        if net.inserted == 0 && net.deleted == 0 {
+            return Ok(None);
+        }
+        let (inserted, deleted) = (net.inserted, net.deleted);
+        let mut changed = change_partition(self, work.path, work.old.as_ref(), net)?;
+        (changed.rows_inserted, changed.rows_deleted) = (inserted, deleted);
+        Ok(Some(changed))
+    }
+}
+
 /// Stages the new files of a changed partition.
-pub(super) fn change_partition(
+fn change_partition(
     table: &AmendedTable,
     path: PathBuf,
     published: Option<&PublishedPartition>,

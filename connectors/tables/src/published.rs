@@ -18,11 +18,10 @@ use arrow::error::ArrowError;
 use parquet::basic::Compression;
 use twox_hash::XxHash3_64;
 
-use super::hive::{NULL_NAME, partition_path, unescape};
+use super::hive::{NULL_NAME, partition_path, unescape, with_partition_columns};
 use super::layout::Layout;
 use super::manifest::{PublishedFile, PublishedPartition};
 use super::run::KeptFile;
-use super::write::with_partition_columns;
 use tidewater_contract::sink::{EncodeError, Encoding, SinkError, TableSpec};
 use tidewater_formats::parquet::encode::{ParquetWriteOptions, read_all, read_back};
 

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
-use arrow::compute::{concat_batches, interleave_record_batch, take};
+use arrow::array::RecordBatch;
+use arrow::compute::{concat_batches, interleave_record_batch};
 use arrow::error::ArrowError;
 
 use super::codes::{Coding, as_text};
 use super::files::{Files, Form};
-use super::hive::partition_path;
+use super::hive::{partition_path, with_partition_columns};
 use super::layout::Layout;
 use super::manifest::PublishedFile;
 use super::merge::Merge;
@@ -304,24 +304,4 @@ pub(super) fn preview(
         }
     }
     concat_batches(&layout.stored, &heads).map_err(|source| layout.sort_error(source))
-}
-
-/// Adds the partition columns to those of the file.
-pub(super) fn with_partition_columns(
-    layout: &Layout,
-    values: &[ArrayRef],
-    batch: &RecordBatch,
-) -> Result<RecordBatch, ArrowError> {
-    let mut columns: Vec<Option<ArrayRef>> = vec![None; layout.stored.fields().len()];
-    for (&index, column) in layout.file_columns.iter().zip(batch.columns()) {
-        columns[index] = Some(Arc::clone(column));
-    }
-    let same_row = UInt32Array::from(vec![0; batch.num_rows()]);
-    for (&index, value) in layout.spec.partition_by.iter().zip(values) {
-        columns[index] = Some(take(value, &same_row, None)?);
-    }
-    RecordBatch::try_new(
-        Arc::clone(&layout.stored),
-        columns.into_iter().flatten().collect(),
-    )
 }

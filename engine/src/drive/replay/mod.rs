@@ -7,49 +7,26 @@
 //!    are in memory.
 
 mod column;
+mod options;
 mod read;
 mod runs;
 mod step;
 
 use arrow::array::RecordBatch;
-use arrow::error::ArrowError;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+pub use self::options::ReplayOptions;
 pub use self::step::{Step, parse_time};
 
 pub use tidewater_connectors::connector::OffsetBound;
 
 use self::read::Counts;
-use self::runs::{DealtTo, StepReader, StepRows};
+use self::runs::{DealtTo, StepReader, StepRows, spill_failed};
 use super::locate::{all_files, located};
 use super::resident::{Resident, TableChanges};
 use super::stages::{Stages, Stopwatch};
 use super::{Progress, RunError};
 use crate::job::Job;
-
-/// Options of a replay.
-#[derive(Clone, Debug)]
-pub struct ReplayOptions {
-    /// Worker threads.
-    pub workers: usize,
-    /// The length of a step.
-    pub step: Step,
-    /// Columns of event time, as `COLUMN` or `SOURCE.COLUMN`. A source without a named column is loaded completely in
-    /// the first step. If empty, each source uses the first TIMESTAMP or DATE that it declares.
-    pub by: Vec<String>,
-    /// Rows before this time are left out, in microseconds since 1970.
-    pub from: Option<i64>,
-    /// Rows at this time or later are left out, in microseconds since 1970.
-    pub to: Option<i64>,
-    /// Messages before this bound are left out, in every topic.
-    pub messages_from: Option<OffsetBound>,
-    /// Messages at this bound and after it are left out, in every topic.
-    pub messages_to: Option<OffsetBound>,
-    /// Memory for rows that wait for their step. More rows wait in temporary files.
-    pub memory_bytes: usize,
-    /// The directory of these files. They have no name and vanish with the process.
-    pub temporary: PathBuf,
-}
 
 /// The rows that were read.
 #[derive(Clone, Debug, Default)]
@@ -330,11 +307,4 @@ fn describe(
 
 fn in_words(rows: u64) -> String {
     format!("{rows} row{}", if rows == 1 { "" } else { "s" })
-}
-
-fn spill_failed(directory: &Path) -> impl Fn(ArrowError) -> RunError {
-    move |error| RunError::Spill {
-        directory: directory.to_path_buf(),
-        error,
-    }
 }

@@ -15,8 +15,9 @@ use tidewater_connectors::source::{
 };
 
 use super::column::micros;
-use super::runs::{DealtTo, FIRST, Gather};
-use super::{ReplayOptions, Step, spill_failed};
+use super::options::ReplayOptions;
+use super::runs::{DealtTo, FIRST, Gather, spill_failed};
+use super::step::Step;
 use crate::drive::checked::RowCheck;
 use crate::drive::gate::check_gate;
 use crate::drive::progress::Counters;

@@ -18,6 +18,8 @@ use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 
+use crate::drive::RunError;
+
 /// The step of rows that belong to the first step, whichever that is.
 pub const FIRST: i64 = i64::MIN;
 
@@ -240,6 +242,14 @@ impl RunReader {
             self.head = Some((batch.slice(length, left), steps.slice(length, left)));
         }
         (length > 0).then(|| batch.slice(0, length))
+    }
+}
+
+/// The error about rows that cannot be written to a temporary file in `directory`, or read back from it.
+pub fn spill_failed(directory: &Path) -> impl Fn(ArrowError) -> RunError {
+    move |error| RunError::Spill {
+        directory: directory.to_path_buf(),
+        error,
     }
 }
 
