@@ -14,11 +14,11 @@ use tidewater_formats::options::{Gate, OnBadFile, OnChange};
 
 use super::content_store::ContentStore;
 use super::delivery::{Content, Delivery, KeptPart};
+use super::file_source::FileSource;
 use super::glob::is_glob;
 use super::intake::{FileIntake, Incoming, NewlySetAside};
 use super::list::ListedFile;
 use super::position::{Change, CompareRules, Position, compare};
-use super::source::FileSource;
 use super::storage::Storage;
 use super::twins;
 use super::verdict::Judgement;

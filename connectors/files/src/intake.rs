@@ -23,12 +23,12 @@ use tidewater_formats::row_format::RowFormat;
 use self::correction::{CorrectedDelivery, Correction};
 use super::content_store::ContentStore;
 use super::delivery::{Delivery, KeptPart};
+use super::file_source::FileSource;
 use super::list::{self, ListedFile};
-use super::open;
+use super::open::open;
 use super::place::FilePlace;
 use super::position::{Position, SetAside};
 use super::reader::{FilePiece, FileReader, ReadDelivery};
-use super::source::FileSource;
 use super::verdict::{self, DeliveryTally, Judgement};
 
 mod conclude;

@@ -15,7 +15,7 @@ use tidewater_contract::source::SourceSpec;
 
 mod reader;
 
-pub(super) use reader::{PathColumnsReader, PathDecoder};
+pub(super) use self::reader::{PathColumnsReader, PathDecoder};
 
 /// The prefix of options `column.NAME`, which give the source of a declared column that is not in the file.
 const COLUMN: &str = "column.";

@@ -24,13 +24,9 @@ pub(crate) mod memory;
 #[cfg(test)]
 mod tests;
 
-pub use local::LocalStorage;
-
-/// The local file system.
+pub use self::local::LocalStorage;
 #[cfg(test)]
-pub(crate) fn local() -> Arc<dyn Storage> {
-    Arc::new(LocalStorage)
-}
+pub(crate) use self::local::local;
 
 /// The number of bytes read at a time when a whole file is read.
 const CHUNK_BYTES: usize = 1 << 20;

@@ -18,6 +18,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
 use self::input::Input;
+pub(super) use self::input::Rules;
 use super::content_store::ContentStore;
 use super::delivery::{Content, Delivery};
 use super::keep::Keeping;
@@ -28,7 +29,7 @@ use tidewater_contract::error::SourceError;
 use tidewater_contract::source::{
     DecodeText, Decoded, LineEnd, Piece, Rejected, RowPlaces, SourceSpec, TextBlock, TextFormat,
 };
-use tidewater_formats::options::{Compression, Gate, OnChange, OnError};
+use tidewater_formats::options::{Gate, OnChange, OnError};
 
 mod input;
 
@@ -54,13 +55,6 @@ impl Default for Limits {
 
 /// The number of bytes of a too long record that the quarantine shows.
 const SHOWN_BYTES: usize = 4 << 10;
-
-/// The declarations about a source's files that apply to all formats.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Rules {
-    pub compression: Compression,
-    pub on_change: OnChange,
-}
 
 /// Hands out the blocks of a source's text files.
 pub(super) struct TextReader<F> {

@@ -108,11 +108,9 @@ pub(super) fn with_partition_columns(
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use std::sync::Arc;
-
     use arrow::array::{BooleanArray, Date32Array, Decimal128Array, Int32Array, StringArray};
     use arrow::array::{TimestampMicrosecondArray, UInt64Array};
-    use arrow::datatypes::{Field, Schema};
+    use arrow::datatypes::{DataType, Field, Schema};
 
     use super::*;
     use tidewater_contract::sink::{Encoding, TableSpec};

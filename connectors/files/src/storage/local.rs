@@ -18,6 +18,12 @@ use super::{EntryKind, FileStamp, Storage, StorageEntry, StoredFile};
 #[derive(Clone, Copy, Debug)]
 pub struct LocalStorage;
 
+/// The local file system.
+#[cfg(test)]
+pub(crate) fn local() -> Arc<dyn Storage> {
+    Arc::new(LocalStorage)
+}
+
 impl Storage for LocalStorage {
     fn list(
         &self,

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use blake3::Hasher;
 use memchr::memchr;
 
-use super::Rules;
 use crate::content_store::{ContentStore, KeptText, given, settled};
 use crate::delivery::{Content, Delivery};
 use crate::keep::Keeping;
@@ -16,10 +15,17 @@ use crate::reader::ReadDelivery;
 use crate::storage::{FileStamp, Storage, hash_prefix};
 use crate::stored::Stored;
 use tidewater_contract::error::SourceError;
-use tidewater_formats::options::OnChange;
+use tidewater_formats::options::{Compression, OnChange};
 
 /// The number of bytes that are searched at a time for a line end.
 const LOOK_BYTES: usize = 256 << 10;
+
+/// The declarations about a source's files that apply to all formats.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rules {
+    pub compression: Compression,
+    pub on_change: OnChange,
+}
 
 /// A delivery that is being read.
 pub(super) struct Input {

@@ -3,8 +3,8 @@
 use std::fs;
 
 use crate::delivery::KeptPart;
+use crate::file_source::FileSource;
 use crate::reader::{FileReader, ReadDelivery};
-use crate::source::FileSource;
 use crate::{ContentStore, open};
 
 use super::*;

@@ -6,7 +6,7 @@ use super::*;
 use crate::Subdirectories;
 use crate::content_store::KeptText;
 use crate::delivery::KeptPart;
-use crate::source::FileSource;
+use crate::file_source::FileSource;
 use crate::storage::LocalStorage;
 
 const LIMITS: Limits = Limits {

@@ -10,8 +10,8 @@ use arrow::compute::cast;
 use tidewater_formats::lines::Lines;
 
 use super::*;
+use crate::file_source::FileSource;
 use crate::open;
-use crate::source::FileSource;
 
 fn spec(data_type: DataType) -> SourceSpec {
     SourceSpec {
