@@ -14,6 +14,7 @@ mod keys;
 mod metadata;
 mod parts;
 mod payload;
+mod rows;
 #[cfg(test)]
 mod tests;
 
@@ -22,13 +23,14 @@ use std::sync::Arc;
 use arrow::array::{
     ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, RecordBatchOptions, new_null_array,
 };
-use arrow::compute::{concat_batches, filter};
-use arrow::datatypes::{FieldRef, Schema, SchemaRef};
+use arrow::compute::concat_batches;
+use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
 
 use self::keys::Keys;
 use self::metadata::metadata;
 use self::parts::{MessageTexts, Parts};
+use self::rows::{ColumnOrigin, DecodedColumn, DecodedRows, Refused};
 use super::options::Envelope;
 use super::{KafkaSource, Location, Messages, Metadata};
 use tidewater_contract::error::SourceError;
@@ -53,35 +55,6 @@ pub struct MessageDecoder {
     is_of_changes: bool,
     /// Whether decoded batches have offsets.
     ordinals: bool,
-}
-
-/// A projected column.
-struct DecodedColumn {
-    field: FieldRef,
-    origin: ColumnOrigin,
-    /// Whether the column belongs to the primary key.
-    is_key: bool,
-}
-
-/// Where a column comes from.
-enum ColumnOrigin {
-    /// The payload: the column's index in it and, for a column of the primary key, its index among the key's columns.
-    Payload { at: usize, in_key: Option<usize> },
-    /// The message itself.
-    Message(Metadata),
-}
-
-/// Rows under construction, each with the index of its message.
-struct RowsBuilder {
-    columns: Vec<ArrayRef>,
-    messages: Vec<usize>,
-}
-
-/// A rejected message: its index, the column at fault if it is a single one, and the reason.
-struct Refused {
-    message: usize,
-    column: Option<Arc<str>>,
-    reason: String,
 }
 
 /// The columns of a Kafka source as they enter the graph: the columns that are read and the source's place columns.
@@ -187,13 +160,14 @@ impl MessageDecoder {
         messages: &Messages,
         part: &MessageTexts<'_>,
         refused: &mut Vec<Refused>,
-    ) -> Result<RowsBuilder, ArrowError> {
+    ) -> Result<DecodedRows, ArrowError> {
         let (payload, of) = part.decode(self.payload.as_ref(), refused);
+        let topic = &self.location.topic;
         let columns = self.columns.iter().map(|column| match &column.origin {
             ColumnOrigin::Payload { at, .. } => Ok(Arc::clone(payload.column(*at))),
-            ColumnOrigin::Message(from) => metadata(column, from, self, messages, &of, refused),
+            ColumnOrigin::Message(from) => metadata(column, from, topic, messages, &of, refused),
         });
-        Ok(RowsBuilder {
+        Ok(DecodedRows {
             columns: columns.collect::<Result<_, _>>()?,
             messages: of,
         })
@@ -204,9 +178,9 @@ impl MessageDecoder {
         &self,
         messages: &Messages,
         keys: &Keys,
-        rows: &RowsBuilder,
+        rows: &DecodedRows,
         parts: &mut Parts<'_>,
-    ) -> Result<Vec<RowsBuilder>, ArrowError> {
+    ) -> Result<Vec<DecodedRows>, ArrowError> {
         let refused = &mut parts.refused;
         let mut deleted = Vec::new();
         for (part, decoder) in [
@@ -216,7 +190,7 @@ impl MessageDecoder {
             if part.is_empty() {
                 continue;
             }
-            let (key, of) = keys::decode(part, decoder.as_deref(), refused);
+            let (key, of) = part.decode_keys(decoder.as_deref(), refused);
             let gone = self.key_rows(messages, &key, of, refused)?;
             deleted.push(keys::that_changed(gone, rows, &self.key_columns())?);
         }
@@ -230,17 +204,18 @@ impl MessageDecoder {
         key: &RecordBatch,
         of: Vec<usize>,
         refused: &mut Vec<Refused>,
-    ) -> Result<RowsBuilder, ArrowError> {
+    ) -> Result<DecodedRows, ArrowError> {
+        let topic = &self.location.topic;
         let columns = self.columns.iter().map(|column| match &column.origin {
             ColumnOrigin::Payload {
                 in_key: Some(at), ..
             } => Ok(Arc::clone(key.column(*at))),
             ColumnOrigin::Message(from) if column.is_key => {
-                metadata(column, from, self, messages, &of, refused)
+                metadata(column, from, topic, messages, &of, refused)
             }
             _ => Ok(new_null_array(column.field.data_type(), of.len())),
         });
-        Ok(RowsBuilder {
+        Ok(DecodedRows {
             columns: columns.collect::<Result<_, _>>()?,
             messages: of,
         })
@@ -258,7 +233,7 @@ impl MessageDecoder {
     fn batch(
         &self,
         messages: &Messages,
-        mut rows: RowsBuilder,
+        mut rows: DecodedRows,
         is_gone: bool,
     ) -> Result<RecordBatch, ArrowError> {
         let count = rows.messages.len();
@@ -337,35 +312,6 @@ fn columns(spec: &SourceSpec, kafka: &KafkaSource) -> Vec<DecodedColumn> {
         })
     });
     projected.collect()
-}
-
-impl RowsBuilder {
-    /// The rows for which `keep` is true.
-    fn retain(self, keep: Vec<bool>) -> Result<Self, ArrowError> {
-        let mut kept = keep.iter();
-        let mut messages = self.messages;
-        messages.retain(|_| kept.next().is_some_and(|kept| *kept));
-        let keep = BooleanArray::from(keep);
-        let columns = self.columns.iter().map(|column| filter(column, &keep));
-        Ok(Self {
-            columns: columns.collect::<Result<_, _>>()?,
-            messages,
-        })
-    }
-
-    /// The rows whose message is not `refused`. Both are in ascending order.
-    fn without(self, refused: &[Refused]) -> Result<Self, ArrowError> {
-        let is_refused = |message: &usize| {
-            let found = refused.binary_search_by_key(message, |refused| refused.message);
-            found.is_ok()
-        };
-        if refused.is_empty() || !self.messages.iter().any(is_refused) {
-            return Ok(self);
-        }
-        let keep = self.messages.iter().map(|message| !is_refused(message));
-        let keep = keep.collect();
-        self.retain(keep)
-    }
 }
 
 /// A payload as text, for the quarantine.

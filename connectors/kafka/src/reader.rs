@@ -14,7 +14,7 @@ use super::log::MessageLog;
 use super::messages::Messages;
 use super::position::PartitionPosition;
 use super::queue::Fetched;
-use super::stream::{Fetching, Shared, StreamState};
+use super::stream::{Fetching, Shared, Stream, StreamState};
 use tidewater_contract::connector::DeliveryCounts;
 use tidewater_contract::error::SourceError;
 use tidewater_contract::source::{Dealt, NextPiece, Piece, Reader};
@@ -78,8 +78,16 @@ struct PartitionTally {
     rejected: AtomicU64,
 }
 
+impl Stream {
+    /// A reader that hands out the messages of an epoch to all workers. Each message is appended to `log` before its
+    /// row is returned. A reader must be finished before the next one is created.
+    pub fn reader(&self, log: Option<Arc<MessageLog>>, until: &Until) -> Arc<StreamReader> {
+        Arc::new(StreamReader::open(&self.shared, log, until))
+    }
+}
+
 impl StreamReader {
-    pub(super) fn open(shared: &Arc<Shared>, log: Option<Arc<MessageLog>>, until: &Until) -> Self {
+    fn open(shared: &Arc<Shared>, log: Option<Arc<MessageLog>>, until: &Until) -> Self {
         let mut state = shared.lock();
         let progress = ReadProgress::new(&state, until);
         if let Err(error) = shared.fetch(&mut state, &progress.wanted()) {

@@ -1,11 +1,12 @@
 //! The source connector of `kafka://` locations.
 
 mod changes;
+mod kept_log;
 mod session;
 
 use std::any::Any;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::datatypes::{FieldRef, SchemaRef};
@@ -22,6 +23,7 @@ use tidewater_contract::source::{Reader, SourceSpec};
 use tidewater_contract::status::{KeptContent, PendingInput, SourceStatus};
 use tidewater_formats::options::{Gate, ON_ERROR, OnError};
 
+use self::kept_log::{POSITION, log_directory};
 use self::session::TopicSession;
 use super::KafkaSource;
 use super::decode::incoming_schema;
@@ -31,9 +33,6 @@ use super::options::{Envelope, KafkaOptions, Metadata};
 use super::position::{PartitionPosition, StreamPosition};
 use super::reader::Until;
 use super::stream::Stream;
-
-/// The key of the only entry of a topic's checkpoint.
-const POSITION: &str = "";
 
 /// The connector of topics as sources.
 #[derive(Debug)]
@@ -217,11 +216,6 @@ impl Source for KafkaSource {
         position.topic.clone_from(&self.location.topic);
         Ok(status(&position, lag))
     }
-}
-
-/// The directory that keeps the messages of a source.
-fn log_directory(directory: &Path, spec: &SourceSpec) -> PathBuf {
-    directory.join(&spec.name)
 }
 
 /// A reader of a topic's messages between two bounds, as of now.

@@ -23,11 +23,9 @@ use super::begin::{self, Lost};
 use super::client::{self, Consumer, failed};
 use super::decode::MessageDecoder;
 use super::location::Location;
-use super::log::MessageLog;
 use super::options::{LostOffsets, StartAt};
 use super::position::{PartitionPosition, StreamPosition};
 use super::queue::FetchQueue;
-use super::reader::{StreamReader, Until};
 use super::topic::{self, Asking, Edges, Unanswered};
 use tidewater_contract::error::SourceError;
 use tidewater_contract::source::SourceSpec;
@@ -39,7 +37,7 @@ const ASK_WITHIN: Duration = Duration::from_secs(3);
 /// A source's consumer, which stays open from one epoch to the next. Clones share it.
 #[derive(Clone)]
 pub struct Stream {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 /// State shared by a stream and its readers.
@@ -251,12 +249,6 @@ impl Stream {
         partitions
             .map(|(number, partition)| (*number, partition.next))
             .collect()
-    }
-
-    /// A reader that hands out the messages of an epoch to all workers. Each message is appended to `log` before its
-    /// row is returned. A reader must be finished before the next one is created.
-    pub fn reader(&self, log: Option<Arc<MessageLog>>, until: &Until) -> Arc<StreamReader> {
-        Arc::new(StreamReader::open(&self.shared, log, until))
     }
 
     /// Waits for a message, at most this long. Returns whether there is one.

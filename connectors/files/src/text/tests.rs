@@ -13,6 +13,7 @@ use crate::storage::local;
 use tidewater_contract::source::Format;
 use tidewater_formats::csv::Csv;
 use tidewater_formats::json_lines::JsonLinesFormat;
+use tidewater_formats::options::Compression;
 
 const TEXT: &str = "\u{feff}a,b\r\n1,\"x\ny\"\r\n2,plain\n\n3,\"never\n4,\"q\"\"q\"\n5\n6,last";
 

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::{Field, Schema};
+use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
 
-use super::parts::MessageTexts;
-use super::{Refused, RowsBuilder, payload};
+use super::payload;
+use super::rows::DecodedRows;
 use crate::KafkaSource;
 use crate::options::{Envelope, KeyFormat};
 use tidewater_contract::error::{OptionError, SourceError};
@@ -152,29 +151,14 @@ impl DecodeRecords for InSchema {
     }
 }
 
-/// The key's columns from the texts, with the indices of their messages.
-pub(super) fn decode(
-    part: &MessageTexts<'_>,
-    decoder: Option<&dyn DecodeRecords>,
-    refused: &mut Vec<Refused>,
-) -> (RecordBatch, Vec<usize>) {
-    match decoder {
-        Some(decoder) => part.decode(decoder, refused),
-        None => (
-            RecordBatch::new_empty(Arc::new(Schema::new(Vec::<Field>::new()))),
-            part.messages().to_vec(),
-        ),
-    }
-}
-
 /// The rows of `gone`, except those whose message inserts the same key again. An update that changes the key deletes
 /// the old key; other updates delete nothing.
 pub(super) fn that_changed(
-    gone: RowsBuilder,
-    rows: &RowsBuilder,
+    gone: DecodedRows,
+    rows: &DecodedRows,
     key: &[usize],
-) -> Result<RowsBuilder, ArrowError> {
-    let of_key = |rows: &RowsBuilder| -> Vec<_> {
+) -> Result<DecodedRows, ArrowError> {
+    let of_key = |rows: &DecodedRows| -> Vec<_> {
         let columns = key.iter().filter_map(|column| rows.columns.get(*column));
         columns.cloned().collect()
     };

@@ -12,7 +12,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Fields};
 use arrow::error::ArrowError;
 
-use super::{DecodedColumn, MessageDecoder, Refused};
+use super::rows::{DecodedColumn, Refused};
 use crate::{Message, Messages, Metadata};
 use tidewater_formats::lines::{is_text, not_utf8};
 
@@ -24,7 +24,7 @@ type Value<T> = Result<Option<T>, String>;
 pub(super) fn metadata(
     column: &DecodedColumn,
     from: &Metadata,
-    decoder: &MessageDecoder,
+    topic: &str,
     messages: &Messages,
     of: &[usize],
     refused: &mut Vec<Refused>,
@@ -42,8 +42,7 @@ pub(super) fn metadata(
             return values.texts(data_type, |message| last_header(message, name));
         }
         Metadata::Topic => {
-            let topic = decoder.location.topic.as_bytes();
-            return values.texts(data_type, |_| Some(topic));
+            return values.texts(data_type, |_| Some(topic.as_bytes()));
         }
         Metadata::Headers => return values.headers(data_type),
         Metadata::Partition => Arc::new(Int64Array::from(vec![

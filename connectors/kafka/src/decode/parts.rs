@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
 
-use super::Refused;
 use super::keys::Keys;
+use super::rows::Refused;
 use crate::debezium::{self, DebeziumChange};
 use crate::options::Envelope;
 use crate::{Message, Messages};
@@ -106,10 +107,6 @@ impl<'a> MessageTexts<'a> {
         self.texts.is_empty()
     }
 
-    pub(super) fn messages(&self) -> &[usize] {
-        &self.messages
-    }
-
     /// Decodes the texts into rows, with the indices of their messages. A message whose text does not decode is
     /// rejected.
     pub(super) fn decode(
@@ -134,5 +131,20 @@ impl<'a> MessageTexts<'a> {
             }
         }
         (batch, of)
+    }
+
+    /// Decodes the texts into the key's columns, as [`decode`](Self::decode) does. Without a decoder, there are none.
+    pub(super) fn decode_keys(
+        &self,
+        decoder: Option<&dyn DecodeRecords>,
+        refused: &mut Vec<Refused>,
+    ) -> (RecordBatch, Vec<usize>) {
+        match decoder {
+            Some(decoder) => self.decode(decoder, refused),
+            None => (
+                RecordBatch::new_empty(Arc::new(Schema::empty())),
+                self.messages.clone(),
+            ),
+        }
     }
 }

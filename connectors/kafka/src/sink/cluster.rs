@@ -12,8 +12,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 use twox_hash::XxHash3_64;
 
-use super::messages::{OutgoingMessage, each_message};
-use super::publisher::Changes;
+use super::messages::{Changes, OutgoingMessage, each_message};
 use super::topic::{Mode, TopicSpec};
 use crate::producer::{Listener, ProducerTrouble, STEP, config, persist};
 use tidewater_contract::sink::SinkError;

@@ -318,6 +318,10 @@ fn replace(buffer: &mut Vec<u8>, bytes: &[u8]) {
     buffer.extend_from_slice(bytes);
 }
 
+/// The changes of a table in an epoch, in the [order](super::TopicOptions::order) of its key. The last column says
+/// how often each row was inserted (positive) or retracted (negative), as in a file of changes.
+pub type Changes<'a> = Box<dyn Iterator<Item = Result<RecordBatch, SinkError>> + 'a>;
+
 /// Passes the messages for batches of changes to `emit`. The last column of a batch is the count.
 ///
 /// # Errors

@@ -46,6 +46,6 @@ mod messages;
 mod publisher;
 mod topic;
 
-pub use messages::{MessageBuilder, OutgoingMessage, each_message};
-pub use publisher::{Changes, Publisher};
+pub use messages::{Changes, MessageBuilder, OutgoingMessage, each_message};
+pub use publisher::Publisher;
 pub use topic::{Mode, TopicOptions, TopicSpec};

@@ -3,16 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-
 use super::cluster::Cluster;
+use super::messages::Changes;
 use super::topic::TopicSpec;
 use tidewater_contract::sink::SinkError;
 use tidewater_contract::sink_connector::KeepTrying;
-
-/// The changes of a table in an epoch, in the [order](super::TopicOptions::order) of its key. The last column says
-/// how often each row was inserted (positive) or retracted (negative), as in a file of changes.
-pub type Changes<'a> = Box<dyn Iterator<Item = Result<RecordBatch, SinkError>> + 'a>;
 
 /// Writes the epochs of a job's tables to their topics.
 pub struct Publisher {

@@ -8,8 +8,7 @@ use tidewater_contract::connector::{
 use tidewater_contract::error::SourceError;
 use tidewater_contract::source::{Reader, SourceSpec};
 
-use super::POSITION;
-use super::session::KeptLog;
+use super::kept_log::{KeptLog, POSITION};
 use crate::log::LogReader;
 use crate::position::{PartitionPosition, StreamPosition};
 use crate::reader::{StreamReader, Until};

@@ -14,7 +14,7 @@ use tidewater_contract::error::SourceError;
 use tidewater_contract::source::SourceSpec;
 
 use super::changes::TopicChanges;
-use super::{POSITION, log_directory};
+use super::kept_log::{KeptLog, POSITION, log_directory};
 use crate::KafkaSource;
 use crate::log::MessageLog;
 use crate::position::StreamPosition;
@@ -27,12 +27,6 @@ pub(super) struct TopicSession {
     log: Arc<KeptLog>,
     /// The position as of the last commit.
     position: StreamPosition,
-}
-
-/// The log of a topic's messages.
-pub(super) struct KeptLog {
-    pub directory: std::path::PathBuf,
-    pub log: Arc<MessageLog>,
 }
 
 impl TopicSession {
