@@ -1,10 +1,11 @@
-//! The changes of a source's files since the last commit, the deliveries to read for them, and the outcome.
+//! The changes of a source's files since the last commit, and the deliveries to read for them.
+
+mod outcome;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tidewater_contract::checkpoint::{Checkpoint, CheckpointUpdate};
+use tidewater_contract::checkpoint::Checkpoint;
 use tidewater_contract::connector::{
     ChangeRules, DeliveryChange, DeliveryCounts, InputPart, ReadUntil, SourceChanges, SourceOutcome,
 };
@@ -13,14 +14,11 @@ use tidewater_contract::source::{Reader, SourceSpec};
 use tidewater_formats::options::{Gate, OnBadFile, OnChange};
 
 use super::content_store::ContentStore;
-use super::delivery::{Content, Delivery, KeptPart};
+use super::delivery::{Content, Delivery};
 use super::file_source::FileSource;
-use super::glob::is_glob;
-use super::intake::{FileIntake, Incoming, NewlySetAside};
+use super::intake::{FileIntake, Incoming};
 use super::list::ListedFile;
 use super::position::{Change, CompareRules, Position, compare};
-use super::storage::Storage;
-use super::twins;
 use super::verdict::Judgement;
 use super::withdrawn;
 
@@ -66,7 +64,7 @@ impl FileChanges {
         rules: ChangeRules,
     ) -> Result<Self, SourceError> {
         let known: Vec<Position> = checkpoint.values()?;
-        check_directory(&**source.storage(), &spec.location, &known)?;
+        withdrawn::check_directory(&**source.storage(), &spec.location, &known)?;
         let listed = if checkpoint.was_read {
             source.list_or_empty(&spec.location)?
         } else {
@@ -246,43 +244,6 @@ impl FileChanges {
         opened(&self.inserted)
     }
 
-    /// Records a delivery that was set aside. It counts as one rejected row.
-    fn record_bad(
-        &self,
-        bad: NewlySetAside,
-        positions: &mut Positions,
-        outcome: &mut SourceOutcome,
-    ) {
-        let (Some(incoming), Some(&kind), Some(kept)) = (
-            self.added.get(bad.index),
-            self.kinds.get(bad.index),
-            bad.kept,
-        ) else {
-            return;
-        };
-        let replaced = incoming.replaces.as_ref();
-        outcome.deliveries.push(DeliveryChange {
-            name: incoming.delivery.name.to_string(),
-            kind,
-            rows_in: 1,
-            rejected: 1,
-            rows_out: replaced.map_or(0, |old| old.rows + old.rejected),
-        });
-        let parts = kept.parts.iter();
-        outcome.unsynced.extend(parts.map(|part| part.hash.clone()));
-        positions.insert(Position {
-            path: incoming.delivery.name.to_string(),
-            bytes: kept.bytes,
-            modified_ns: incoming.modified_ns,
-            version: incoming.version.clone(),
-            hash: kept.hash,
-            parts: kept.parts,
-            rows: 0,
-            rejected: 1,
-            set_aside: Some(bad.set_aside),
-        });
-    }
-
     /// The unchanged deliveries, to be judged as if they were new.
     fn judged_again(&self) -> Vec<Incoming> {
         let grown = |path: &str| {
@@ -302,42 +263,6 @@ impl FileChanges {
             incoming
         });
         judged_again.collect()
-    }
-
-    /// Updates the positions of deliveries that were judged again.
-    fn reposition(&self, intake: &FileIntake, outcome: &mut SourceOutcome) -> Vec<Position> {
-        let mut positions = self.positions.clone();
-        for (index, position) in positions.iter_mut().enumerate() {
-            (position.rows, position.rejected) = intake.rows(index);
-            position.set_aside = None;
-        }
-        let mut keep = |position: &mut Position, parts: Vec<KeptPart>| {
-            outcome
-                .unsynced
-                .extend(parts.iter().map(|part| part.hash.clone()));
-            outcome.has_unused = true;
-            position.parts = parts;
-        };
-        for read in intake.read_deliveries() {
-            if let Some(position) = positions.get_mut(read.delivery) {
-                keep(position, read.parts);
-            }
-        }
-        for NewlySetAside {
-            index,
-            set_aside,
-            kept,
-        } in intake.newly_set_aside()
-        {
-            if let Some(position) = positions.get_mut(index) {
-                (position.rows, position.rejected) = (0, 1);
-                position.set_aside = Some(set_aside);
-                if let Some(kept) = kept {
-                    keep(position, kept.parts);
-                }
-            }
-        }
-        positions
     }
 }
 
@@ -429,154 +354,12 @@ impl SourceChanges for FileChanges {
     }
 
     fn outcome(&self, counts: &[DeliveryCounts]) -> Result<SourceOutcome, SourceError> {
-        let mut outcome = SourceOutcome {
-            deliveries: self.records.clone(),
-            has_unused: !self.removed.is_empty(),
-            ..SourceOutcome::default()
-        };
-        let stay = match opened(&self.judged_again) {
-            Some(intake) => self.reposition(&intake, &mut outcome),
-            None => self.positions.clone(),
-        };
-        let mut positions = Positions {
-            positions: stay,
-            forgotten: self.forgotten.clone(),
-            arrived: BTreeSet::new(),
-        };
-        let inserted = self.inserted();
-        for bad in inserted.iter().flat_map(|intake| intake.newly_set_aside()) {
-            self.record_bad(bad, &mut positions, &mut outcome);
-        }
-        for read in inserted.iter().flat_map(|intake| intake.read_deliveries()) {
-            let index = read.delivery;
-            let (Some(incoming), Some(&kind)) = (self.added.get(index), self.kinds.get(index))
-            else {
-                continue;
-            };
-            if !read.settled {
-                positions.positions.extend(incoming.replaces.clone());
-                outcome.has_unused = true;
-                continue;
-            }
-            let counts = counts.get(index).copied().unwrap_or_default();
-            let kept = read.parts.iter().map(|part| part.hash.clone());
-            outcome.unsynced.extend(kept);
-            let replaced = incoming.replaces.as_ref();
-            outcome.deliveries.push(DeliveryChange {
-                name: incoming.delivery.name.to_string(),
-                kind,
-                rows_in: counts.read,
-                rejected: counts.rejected,
-                rows_out: replaced.map_or(0, |old| old.rows + old.rejected),
-            });
-            positions.insert(Position {
-                path: incoming.delivery.name.to_string(),
-                bytes: read.bytes,
-                modified_ns: incoming.modified_ns,
-                version: incoming.version.clone(),
-                hash: read.hash,
-                parts: read.parts,
-                rows: counts.read - counts.rejected,
-                rejected: counts.rejected,
-                set_aside: None,
-            });
-        }
-        // With a key, equal rows count once, so a second delivery of them does no harm.
-        if !self.spec.ordinals {
-            outcome.warnings = twins::warnings(&positions.positions, &positions.arrived);
-        }
-        positions.finish(&self.known, &mut outcome)?;
-        Ok(outcome)
+        self.conclude(counts)
     }
 
     fn sync(&self, outcome: &SourceOutcome) -> Result<(), SourceError> {
         self.store.sync(outcome.unsynced.iter().map(String::as_str))
     }
-}
-
-/// The positions of a source after the epoch is committed.
-struct Positions {
-    positions: Vec<Position>,
-    forgotten: BTreeSet<String>,
-    /// The paths with new content.
-    arrived: BTreeSet<String>,
-}
-
-impl Positions {
-    fn insert(&mut self, position: Position) {
-        self.forgotten.remove(&position.path);
-        self.arrived.insert(position.path.clone());
-        let same = |old: &&mut Position| old.path == position.path;
-        match self.positions.iter_mut().find(same) {
-            // The old content stays, and this is added to it.
-            Some(old) => append(old, position),
-            None => self.positions.push(position),
-        }
-    }
-
-    fn finish(self, known: &[Position], outcome: &mut SourceOutcome) -> Result<(), SourceError> {
-        let update = &mut outcome.checkpoint;
-        put_changed(update, known, &self.positions)?;
-        update.removed = self.forgotten;
-        let rows = self.positions.iter();
-        outcome.rows_rejected = rows.clone().map(|one| one.rejected).sum();
-        outcome.rows = rows.map(|one| one.rows + one.rejected).sum();
-        outcome.has_deliveries = !self.positions.is_empty();
-        Ok(())
-    }
-}
-
-/// Sets the entries of changed positions.
-fn put_changed(
-    update: &mut CheckpointUpdate,
-    known: &[Position],
-    positions: &[Position],
-) -> Result<(), SourceError> {
-    let known = known.iter().map(|position| (&position.path, position));
-    let known: std::collections::BTreeMap<&String, &Position> = known.collect();
-    for position in positions {
-        if known.get(&position.path) != Some(&position) {
-            update.put(&position.path, position)?;
-        }
-    }
-    Ok(())
-}
-
-fn append(old: &mut Position, tail: Position) {
-    old.bytes = tail.bytes;
-    old.modified_ns = tail.modified_ns;
-    old.version = tail.version;
-    old.hash = tail.hash;
-    old.parts.extend(tail.parts);
-    old.rows += tail.rows;
-    old.rejected += tail.rejected;
-}
-
-/// Fails if a directory is missing with all the files that were read from it: it is more likely unmounted or misspelt
-/// than that all files were withdrawn.
-fn check_directory(
-    storage: &dyn Storage,
-    location: &str,
-    known: &[Position],
-) -> Result<(), SourceError> {
-    let plain = location.strip_prefix("file://").unwrap_or(location);
-    let fixed = Path::new(plain)
-        .components()
-        .take_while(|part| !is_glob(&part.as_os_str().to_string_lossy()));
-    let directory: PathBuf = fixed.collect();
-    let is_directory = known.iter().any(|old| Path::new(&old.path) != directory);
-    if !is_directory || directory.as_os_str().is_empty() || storage.head(&directory)?.is_some() {
-        return Ok(());
-    }
-    Err(SourceError::Location {
-        location: location.to_owned(),
-        message: format!(
-            "{} does not exist, and {} deliveries were read from it; restore it, or, if all of them are withdrawn, create \
-             an empty directory in its place and run with --allow withdrawn",
-            directory.display(),
-            known.len()
-        ),
-    })
 }
 
 /// A delivery that is read from its stored content.

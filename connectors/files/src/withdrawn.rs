@@ -1,10 +1,14 @@
 //! Checks for missing deliveries: a few may be withdrawn, but if most are missing, a disk is probably not mounted.
 
+use std::path::{Path, PathBuf};
+
 use tidewater_contract::error::SourceError;
 use tidewater_contract::source::SourceSpec;
 use tidewater_formats::options::Gate;
 
-use super::position::Change;
+use super::glob::is_glob;
+use super::position::{Change, Position};
+use super::storage::Storage;
 
 /// The most names in a message.
 const SHOWN: usize = 3;
@@ -69,6 +73,33 @@ fn refused(spec: &SourceSpec, gone: &[&str], known: usize, new: usize) -> Source
          declare OPTIONS ('max_withdrawn_ratio' '1')",
         spec.location
     ))
+}
+
+/// Fails if a directory is missing with all the files that were read from it: it is more likely unmounted or misspelt
+/// than that all files were withdrawn.
+pub(super) fn check_directory(
+    storage: &dyn Storage,
+    location: &str,
+    known: &[Position],
+) -> Result<(), SourceError> {
+    let plain = location.strip_prefix("file://").unwrap_or(location);
+    let fixed = Path::new(plain)
+        .components()
+        .take_while(|part| !is_glob(&part.as_os_str().to_string_lossy()));
+    let directory: PathBuf = fixed.collect();
+    let is_directory = known.iter().any(|old| Path::new(&old.path) != directory);
+    if !is_directory || directory.as_os_str().is_empty() || storage.head(&directory)?.is_some() {
+        return Ok(());
+    }
+    Err(SourceError::Location {
+        location: location.to_owned(),
+        message: format!(
+            "{} does not exist, and {} deliveries were read from it; restore it, or, if all of them are withdrawn, create \
+             an empty directory in its place and run with --allow withdrawn",
+            directory.display(),
+            known.len()
+        ),
+    })
 }
 
 #[cfg(test)]
