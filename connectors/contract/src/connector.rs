@@ -180,8 +180,17 @@ pub struct ChangePlaces {
     pub partition: usize,
     /// The position in its partition: twice the offset of the change, plus one for an inserted row.
     pub position: usize,
-    /// What is partitioned, such as a topic.
-    pub log: String,
+    /// The log of the changes.
+    pub log: PartitionedLog,
+}
+
+/// The partitioned log that changes come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionedLog {
+    /// Its name, such as a topic's.
+    pub name: String,
+    /// Why a change is quarantined if it retracts a row that was never read, and what to do.
+    pub unmatched: &'static str,
 }
 
 /// The range to read, for a source whose rows have offsets.

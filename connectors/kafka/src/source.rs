@@ -12,8 +12,8 @@ use std::sync::Arc;
 use arrow::datatypes::{FieldRef, SchemaRef};
 use serde_json::{Map, Value, json};
 use tidewater_contract::connector::{
-    ChangePlaces, KeyOrder, LatestRound, OffsetBound, ReadBounds, Source, SourceConnector,
-    SourceSession, SourceState,
+    ChangePlaces, KeyOrder, LatestRound, OffsetBound, PartitionedLog, ReadBounds, Source,
+    SourceConnector, SourceSession, SourceState,
 };
 use tidewater_contract::declaration::{
     DeclarationError, DeclarationPart, ParsedSource, SourceDeclaration,
@@ -33,6 +33,10 @@ use super::options::{Envelope, KafkaOptions, Metadata};
 use super::position::{PartitionPosition, StreamPosition};
 use super::reader::Until;
 use super::stream::Stream;
+
+/// Why a change is quarantined if it retracts a row that was never read.
+const UNMATCHED: &str = "the row before the change was never read, so it cannot be retracted; the row after the change \
+    counts. Read the topic from its beginning ('start' 'earliest'), or declare PRIMARY KEY";
 
 /// The connector of topics as sources.
 #[derive(Debug)]
@@ -138,7 +142,10 @@ impl Source for KafkaSource {
         self.is_of_changes().then(|| ChangePlaces {
             partition,
             position,
-            log: self.location.topic.clone(),
+            log: PartitionedLog {
+                name: self.location.topic.clone(),
+                unmatched: UNMATCHED,
+            },
         })
     }
 

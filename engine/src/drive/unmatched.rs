@@ -7,20 +7,18 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::Int64Type;
 use arrow::error::ArrowError;
 use arrow::json::LineDelimitedWriter;
+use tidewater_connectors::connector::PartitionedLog;
 use tidewater_connectors::file::sink::rejected_to_batch;
 use tidewater_connectors::source::Rejected;
 use tidewater_operators::settle::THERE;
 
 use crate::render::UnmatchedChanges;
 
-const REASON: &str = "the row before the change was never read, so it cannot be retracted; the row after the change counts. \
-    Read the topic from its beginning ('start' 'earliest'), or declare PRIMARY KEY";
-
 /// The place columns of changes, and their source.
 #[derive(Clone, Debug)]
 pub struct UnmatchedPlaces {
     source: Arc<str>,
-    log: String,
+    log: PartitionedLog,
     partition: usize,
     position: usize,
 }
@@ -36,11 +34,11 @@ impl UnmatchedPlaces {
         )
     }
 
-    /// The place columns for a source, with its partitioned log and the columns of a change's partition and position.
-    pub fn new(source: &str, log: &str, partition: usize, position: usize) -> Self {
+    /// The place columns for a source, with its log and the columns of a change's partition and position.
+    pub fn new(source: &str, log: &PartitionedLog, partition: usize, position: usize) -> Self {
         Self {
             source: source.into(),
-            log: log.to_owned(),
+            log: log.clone(),
             partition,
             position,
         }
@@ -70,11 +68,11 @@ impl UnmatchedPlaces {
             .zip(text.lines())
             .map(|((partition, position), raw)| Rejected {
                 source: Arc::clone(&self.source),
-                file: format!("{}/{partition}", self.log).into(),
+                file: format!("{}/{partition}", self.log.name).into(),
                 line: 0,
                 byte_offset: (position / 2).cast_unsigned(),
                 column: Some("before".into()),
-                reason: REASON.to_owned(),
+                reason: self.log.unmatched.to_owned(),
                 raw: raw.to_owned(),
             });
         rejected_to_batch(&rejected.collect::<Vec<_>>())

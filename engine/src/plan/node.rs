@@ -6,6 +6,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion_common::DataFusionError;
 use datafusion_physical_expr::PhysicalExpr;
+use tidewater_connectors::connector::PartitionedLog;
 use tidewater_operators::aggregate::Aggregation;
 use tidewater_operators::join::JoinSpec;
 use tidewater_operators::latest::LatestSpec;
@@ -101,8 +102,8 @@ pub enum Node {
         input: Box<Node>,
         /// Their place columns.
         spec: SettleSpec,
-        /// What is partitioned, such as a topic.
-        log: String,
+        /// The log of the changes.
+        log: PartitionedLog,
     },
     /// `ORDER BY … LIMIT`.
     Top {

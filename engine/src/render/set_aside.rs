@@ -1,5 +1,6 @@
 //! Rows that views set aside, which the driver publishes.
 
+use tidewater_connectors::connector::PartitionedLog;
 use tidewater_operators::DeltaStream;
 
 use super::windows::LateRows;
@@ -17,8 +18,8 @@ pub struct SetAsideRows<'scope> {
 pub struct UnmatchedChanges<'scope> {
     /// The source.
     pub source: String,
-    /// What is partitioned, such as a topic.
-    pub log: String,
+    /// The log of the changes.
+    pub log: PartitionedLog,
     /// The column with the partition.
     pub partition: usize,
     /// The column with the position.
