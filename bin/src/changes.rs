@@ -223,7 +223,7 @@ fn all_rows(
     let specs = inspection.specs(job).into_iter();
     let Some((spec, shadow)) = specs.into_iter().find(|(spec, _)| *spec.name == *table) else {
         return Err(Halt::from(Failure::failed(format!(
-            "the job publishes no table {table} any more"
+            "the job no longer publishes the table {table}"
         ))));
     };
     let published = PublishedTable::new(spec, shadow)?;
@@ -289,7 +289,7 @@ impl NetChanges {
         let counts = counts.as_primitive_opt::<Int64Type>();
         let Some(counts) = counts.filter(|_| batch.schema() == self.schema) else {
             return Err(Halt::from(Failure::failed(format!(
-                "{} holds other columns than the changes before it",
+                "{} has other columns than the changes before it",
                 path.display()
             ))));
         };

@@ -69,7 +69,7 @@ pub fn load_state(args: &StateArgs) -> Result<LoadedState, Failure> {
     let path = std::fs::canonicalize(&args.state).unwrap_or_else(|_| args.state.clone());
     let Some(mut declared) = Inspection::job_of(&path)? else {
         return Err(Failure::usage(format!(
-            "the state {} does not tell its job: it was kept by an earlier version, or never run to a commit.\n\
+            "the state {} does not record its job: an earlier version created it, or it has no commit yet.\n\
              Name the job, and the variables that it was run with: JOB --set NAME=VALUE --state {}",
             args.state.display(),
             args.state.display()

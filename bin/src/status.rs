@@ -258,7 +258,7 @@ impl Status {
                     )
                 }
                 PendingInput::Messages(Err(why)) => {
-                    format!("{name}: its topic does not say what is waiting: {why}\n")
+                    format!("{name}: what is waiting in its topic is unknown: {why}\n")
                 }
             };
         }

@@ -11,7 +11,11 @@ pub(super) fn worker_count() -> RangedU64ValueParser<usize> {
 
 /// A length of time: a number and `ms`, `s`, `m`, `h` or `d`.
 pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("'{text}' is no time; write a number and ms, s, m, h or d, such as 30s");
+    let wrong = || {
+        format!(
+            "'{text}' is not a length of time; write a number and ms, s, m, h or d, such as 30s"
+        )
+    };
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let number: u64 = digits.trim().parse().map_err(|_| wrong())?;
     let unit_ms = match text[digits.len()..].trim() {

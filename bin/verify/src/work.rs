@@ -212,7 +212,7 @@ fn check_state(state: &LoadedState, inspection: &Inspection) -> Result<(), Failu
         return Ok(());
     }
     Err(Failure::failed(format!(
-        "the job, or a variable of it, is another one than at epoch {}: {}. Give the job as it was run, or run it \
+        "the job or one of its variables has changed since epoch {}: {}. Give the job as it was run, or run it \
          as it is with {run}, then verify",
         inspection.state.epoch,
         outdated.join(", ")

@@ -401,7 +401,7 @@ fn another_job_is_not_verified() {
     place
         .tidewater("verify", &[])
         .expect_code(1)
-        .expect_stderr("is another one than at epoch 4: by_day");
+        .expect_stderr("has changed since epoch 4: by_day");
     place.run();
     place.tidewater("verify", &[]).expect_code(0);
 }

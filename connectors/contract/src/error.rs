@@ -65,7 +65,7 @@ pub enum SourceError {
     Refused(String),
     /// The kept content of a delivery is damaged.
     #[error(
-        "{file}: what was kept of it, {kept}, {message}; deliver the file again (--rebuild reads the same copy and \
+        "{file}: its stored copy, {kept}, {message}; deliver the file again (--rebuild reads the same copy and \
          cannot help)"
     )]
     Kept {

@@ -294,7 +294,7 @@ impl ContentStore {
             Err(damaged(
                 name,
                 &path,
-                "is damaged: its content has another hash",
+                "is damaged: its content does not have its hash",
             ))
         }
     }

@@ -483,7 +483,7 @@ impl OpenFile {
         self.keep(trailer)?;
         if self.left > 0 {
             state.warnings.push(format!(
-                "{}: what follows byte {} is no whole row yet; it is left for the next run",
+                "{}: the bytes after {} are not a whole row yet; they are left for the next run",
                 self.input.name, self.byte_offset
             ));
         }

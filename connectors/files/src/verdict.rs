@@ -246,9 +246,9 @@ pub(super) fn refusal(bad: &[TooFewGood<'_>]) -> Option<SourceError> {
             message += ", …";
         }
     }
-    message += "\nNothing was published. Has the file another encoding, delimiter or format than the source declares? To go \
-                on without it, run once with --allow bad-files, or declare OPTIONS ('on_bad_file' 'quarantine'). With \
-                'min_good_rows' '0' its rows go to the quarantine one by one";
+    message += "\nNothing was published. Check the encoding, delimiter and format that the source declares. To \
+                continue without the file, run once with --allow bad-files, or declare OPTIONS ('on_bad_file' 'quarantine'). With \
+                'min_good_rows' '0' its rows are quarantined one by one";
     Some(SourceError::Refused(message))
 }
 

@@ -69,7 +69,7 @@ fn refused(spec: &SourceSpec, gone: &[&str], known: usize, new: usize) -> Source
     };
     SourceError::Refused(format!(
         "LOCATION '{}' has lost {gone}, and {came}: {names}. Nothing was published. If they should be there (is a disk \
-         not mounted?), bring them back and run again. If they are withdrawn, run once with --allow withdrawn, or \
+         not mounted?), restore them and run again. If they are withdrawn, run once with --allow withdrawn, or \
          declare OPTIONS ('max_withdrawn_ratio' '1')",
         spec.location
     ))

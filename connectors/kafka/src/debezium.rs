@@ -43,7 +43,7 @@ pub(super) fn change(payload: &[u8]) -> Result<DebeziumChange<'_>, (Option<Strin
         Some("\"d\"") => Ok(DebeziumChange::Delete { before }),
         Some("\"t\"") => Err(fault(
             "op",
-            "the table was emptied (op 't'), and the message does not say of which rows; delete rows instead of \
+            "the table was emptied (op 't'), and the message does not name its rows; delete rows instead of \
              truncating the table"
                 .to_owned(),
         )),

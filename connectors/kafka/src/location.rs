@@ -60,7 +60,7 @@ fn with_port(broker: &str) -> Result<String, String> {
     match broker[after_address..].rsplit_once(':') {
         None => Ok(format!("{broker}:{PORT}")),
         Some((_, port)) if port.parse::<u16>().is_ok_and(|port| port > 0) => Ok(broker.to_owned()),
-        Some((_, port)) => Err(format!("has the broker {broker}, and {port} is no port")),
+        Some((_, port)) => Err(format!("has the broker {broker}, and {port} is not a port")),
     }
 }
 
@@ -109,8 +109,8 @@ mod tests {
             ("kafka:///orders", "no broker"),
             ("kafka://localhost:9092", "no topic"),
             ("kafka://localhost:9092/", "no topic"),
-            ("kafka://localhost:port/t", "port is no port"),
-            ("kafka://localhost:0/t", "0 is no port"),
+            ("kafka://localhost:port/t", "port is not a port"),
+            ("kafka://localhost:0/t", "0 is not a port"),
             ("kafka://localhost/a/b", "topic 'a/b'"),
             ("kafka://localhost/..", ".."),
             ("kafka://localhost/주문", "topic '주문'"),

@@ -213,7 +213,7 @@ pub fn client(options: &BTreeMap<String, String>) -> Result<BTreeMap<String, Str
         if let Some((_, hint)) = OURS.iter().find(|(name, _)| *name == property) {
             return Err(OptionError {
                 option: key.clone(),
-                message: "is not to be set".to_owned(),
+                message: "cannot be set".to_owned(),
                 hint: Some((*hint).to_owned()),
             });
         }
@@ -242,7 +242,7 @@ fn columns(
                 Some(near) => format!("did you mean 'column.{near}'?"),
                 None => format!("declared are {}", names.join(", ")),
             };
-            return Err(values.error(key, "names no declared column", hint));
+            return Err(values.error(key, "does not name a declared column", hint));
         };
         let metadata = metadata(value).ok_or_else(|| {
             values.error(

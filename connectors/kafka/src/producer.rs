@@ -228,7 +228,7 @@ fn lasting(code: RDKafkaErrorCode) -> Option<String> {
                 "the broker is too old: transactions need Kafka 0.11 or newer, and tables in Kafka 2.5"
             }
             Code::InvalidRecord => {
-                "the broker refuses a message: a topic that is compacted takes none without a key. Write 'key' \
+                "the broker refuses a message: a compacted topic accepts none without a key. Write 'key' \
                  'column, …', or set its cleanup.policy to delete"
             }
             Code::InvalidTopic => "the broker refuses the name of the topic: choose another",

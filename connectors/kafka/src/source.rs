@@ -77,7 +77,7 @@ impl SourceConnector for KafkaSources {
         if retracts && gate.on_error == OnError::Quarantine {
             let part = DeclarationPart::Option(ON_ERROR.to_owned());
             let message =
-                "cannot be 'quarantine' for changes without a PRIMARY KEY, which take rows back";
+                "cannot be 'quarantine' for changes without a PRIMARY KEY, which retract rows";
             let hint = "declare the PRIMARY KEY, or leave the option out";
             return Err(vec![DeclarationError::new(part, message, hint)]);
         }

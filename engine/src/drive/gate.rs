@@ -16,14 +16,14 @@ pub fn check_gate(source: &Source, (read, rejected): (u64, u64)) -> Result<(), R
     if let Some(most) = gate.max_bad_rows.filter(|&most| rejected > most) {
         return Err(RunError::Gate(format!(
             "source {name}: {rejected} of {read} rows are bad, more than max_bad_rows = {most}; nothing was published. \
-             Run without the gate to have them in the quarantine with their reasons"
+             Without the gate, they are quarantined with their reasons"
         )));
     }
     let ratio = ratio(rejected, read);
     if let Some(most) = gate.max_bad_ratio.filter(|&most| ratio > most) {
         return Err(RunError::Gate(format!(
             "source {name}: {rejected} of {read} rows are bad ({:.3} %), more than max_bad_ratio = {most}; nothing was \
-             published. Run without the gate to have them in the quarantine with their reasons",
+             published. Without the gate, they are quarantined with their reasons",
             ratio * 100.0
         )));
     }
@@ -58,9 +58,9 @@ pub fn check_messages(
         )
     });
     Err(RunError::Gate(format!(
-        "source {name}: {messages}{first}\nNothing was published. Have they another format or envelope than the source \
-         declares? If they are as they should be, run once with --allow bad-files, or declare OPTIONS ('min_good_rows' \
-         '0'): they then go to the quarantine"
+        "source {name}: {messages}{first}\nNothing was published. Check the format and envelope that the source declares. If \
+         the messages are as they should be, run once with --allow bad-files, or declare OPTIONS ('min_good_rows' \
+         '0'): they are then quarantined"
     )))
 }
 

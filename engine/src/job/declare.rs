@@ -144,7 +144,7 @@ fn latest_by(
             None => format!("declared are {}", names.join(", ")),
         };
         return wrong(
-            format!("'latest_by' names no declared column: '{column}'"),
+            format!("'latest_by' does not name a declared column: '{column}'"),
             hint,
         );
     };

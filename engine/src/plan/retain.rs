@@ -39,7 +39,7 @@ pub fn retain(node: Node, column: usize) -> Result<Node, PlanError> {
 
 fn not_a_key() -> PlanError {
     PlanError::Unsupported(
-        "the column by which windows are retained is no key of the view's GROUP BY, which 'retain' needs: it".to_owned(),
+        "the column by which windows are retained is not a key of the view's GROUP BY, which 'retain' needs: it".to_owned(),
     )
 }
 

@@ -406,7 +406,7 @@ fn what_a_broker_refuses_says_what_to_do() {
             Mode::Changelog,
             &[],
             "a",
-            "takes none without a key",
+            "accepts none without a key",
         ),
         (
             &compact,

@@ -109,7 +109,7 @@ fn files_are_copied_and_checked() {
         fs::write(&kept, damaged).unwrap();
         let message = store.whole(&name, &copied.part).unwrap_err().to_string();
         assert!(
-            message.starts_with("f: what was kept of it, ") && message.contains("is damaged"),
+            message.starts_with("f: its stored copy, ") && message.contains("is damaged"),
             "{message}"
         );
     }

@@ -178,7 +178,7 @@ fn ahead(topics: &[Arc<TopicSpec>], held: u64, epoch: u64) -> SinkError {
     SinkError::Kafka {
         place: place.collect::<Vec<_>>().join(", "),
         message: format!(
-            "holds epoch {held} of this state, which is at epoch {epoch}: is it an older copy? Go on with the newer one, or \
+            "holds epoch {held} of this state, which is at epoch {epoch}: is it an older copy? Continue with the newer one, or \
              begin a new state in an empty directory, with topics that are empty"
         ),
     }

@@ -105,7 +105,7 @@ fn key(text: &str, values: &Values<'_>, schema: &Schema) -> Result<Vec<usize>, O
     for written in text.split(',').map(str::trim) {
         let name = unquoted(written);
         let Some((index, field)) = schema.column_with_name(&name) else {
-            let message = format!("names '{name}', which is no column of the table");
+            let message = format!("names '{name}', which is not a column of the table");
             return Err(values.error("key", message, format!("columns are {}", names(schema))));
         };
         if key.contains(&index) {

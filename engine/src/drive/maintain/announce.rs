@@ -33,7 +33,7 @@ pub fn announce(
         let why = if rebuild {
             "--rebuild"
         } else if !views.reopened.is_empty() {
-            "rows that had closed windows are gone, so the windows are open again"
+            "the rows that closed some windows were withdrawn, so these windows are open again"
         } else if views.other_format {
             "the job has changed, or this version of Tidewater plans it differently from the one that created the state"
         } else {

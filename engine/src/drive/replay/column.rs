@@ -29,7 +29,7 @@ pub fn choose(job: &Job, by: &[String]) -> Result<Vec<Option<usize>>, RunError> 
             let source_name = &source.spec.name;
             if !is_time(field.data_type()) {
                 return Err(RunError::Usage(format!(
-                    "--by {name}: '{}' of source {source_name} is a {}, no time. {}",
+                    "--by {name}: '{}' of source {source_name} is a {} and not a time. {}",
                     field.name(),
                     field.data_type(),
                     times(job)

@@ -30,7 +30,7 @@ impl Step {
     pub fn parse(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
-                "'{text}' is no step; write a whole number and second, minute, hour, day, week, month, quarter, \
+                "'{text}' is not a step; write a whole number and second, minute, hour, day, week, month, quarter, \
                  year or message, such as '1 day', '15 minutes' or '10000 messages'"
             )
         };
@@ -129,7 +129,9 @@ impl fmt::Display for Step {
 pub fn parse_time(text: &str) -> Result<i64, String> {
     string_to_datetime(&Utc, text.trim())
         .map(|time| time.timestamp_micros())
-        .map_err(|_| format!("'{text}' is no time; write it as 2024-01-31 or 2024-01-31T12:30:00"))
+        .map_err(|_| {
+            format!("'{text}' is not a time; write it as 2024-01-31 or 2024-01-31T12:30:00")
+        })
 }
 
 /// A time of the calendar. Times beyond its range become its first or last.

@@ -340,7 +340,7 @@ fn every_wrong_option_is_reported() {
             &[
                 (2, 82, "'strat'", ""),
                 (2, 100, "'isolation': cannot be 'none'", "read_committed"),
-                (2, 120, "names no declared column", "column.a"),
+                (2, 120, "does not name a declared column", "column.a"),
             ],
         ),
         (

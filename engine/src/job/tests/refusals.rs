@@ -348,7 +348,7 @@ fn sinks_that_cannot_be() {
         ),
         (
             "COPY t TO 'kafka://h:port/t' STORED AS JSON OPTIONS ('key' 'id')",
-            &[(2, 11, "port is no port", "kafka://host:9092/topic")],
+            &[(2, 11, "port is not a port", "kafka://host:9092/topic")],
         ),
         (
             "COPY t TO 'kafka://h:9/t' STORED AS CSV OPTIONS ('key' 'id')",

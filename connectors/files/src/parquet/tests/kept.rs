@@ -118,8 +118,7 @@ fn damage_to_what_was_kept_is_told() {
             fs::write(&kept, damaged).unwrap();
             let message = told(Content::Kept(parts.clone()), Some(&store));
             assert!(
-                message.contains("a.parquet: what was kept of it")
-                    && message.contains("is damaged"),
+                message.contains("a.parquet: its stored copy") && message.contains("is damaged"),
                 "{message}"
             );
         }

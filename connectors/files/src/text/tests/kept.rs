@@ -161,10 +161,7 @@ fn damage_to_what_was_kept_is_told() {
             Err(error) => error.to_string(),
         };
         told_of += 1;
-        assert!(
-            message.starts_with("f.csv: what was kept of it, "),
-            "{message}"
-        );
+        assert!(message.starts_with("f.csv: its stored copy, "), "{message}");
         assert!(
             message.contains(&part.hash) && message.contains("deliver the file again"),
             "{message}"
