@@ -7,19 +7,17 @@
 //!    memory is bounded by a few chunks for each worker.
 
 mod draw;
+mod options;
 mod plan;
 mod rows;
 mod tables;
 mod write;
 
 use std::fs;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use anyhow::{Context, anyhow};
-use chrono::NaiveDate;
-use clap::{Args, ValueEnum};
 
 use crate::DemoError;
 use draw::{DrawStream, Purpose};
@@ -27,55 +25,11 @@ use plan::DayChunk;
 use rows::{Company, LINE_BYTES_MAX};
 use write::{PendingFile, foreign_csv_files};
 
+pub use options::{FileSplit, GenerateOptions};
 pub use plan::DataSetPlan;
 
 /// How many chunks a worker may be ahead of the writer.
 const CHUNKS_AHEAD: usize = 2;
-
-/// What to generate.
-#[derive(Clone, Debug, Args)]
-pub struct GenerateOptions {
-    /// Rows to write over all files
-    #[arg(long, value_name = "N", value_parser = parse_records)]
-    pub records: u64,
-
-    /// Directory for the files, made if missing
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
-
-    /// Names the data: another seed, other rows
-    #[arg(long, value_name = "N", default_value_t = 42)]
-    pub seed: u64,
-
-    /// First day
-    #[arg(long, value_name = "DATE", default_value = "2024-01-01", value_parser = parse_date)]
-    pub start: NaiveDate,
-
-    /// Last day, included
-    #[arg(long, value_name = "DATE", default_value = "2024-12-31", value_parser = parse_date)]
-    pub end: NaiveDate,
-
-    /// Cards in the pool; their masked numbers have at most 9,000 values
-    #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
-    pub cards: u32,
-
-    /// One file a day (2024-01-01.csv, …) or all rows in one (transactions.csv)
-    #[arg(long, value_enum, default_value_t = FilesPer::Daily)]
-    pub files: FilesPer,
-
-    /// Write even if the directory holds other CSV files; they are kept
-    #[arg(long)]
-    pub force: bool,
-}
-
-/// How generated rows are spread over files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum FilesPer {
-    /// One file a day
-    Daily,
-    /// One file
-    Single,
-}
 
 /// What was written.
 #[derive(Clone, Copy, Debug, Default)]
@@ -84,19 +38,6 @@ pub struct WrittenFiles {
     pub files: u64,
     /// Their total size in bytes.
     pub bytes: u64,
-}
-
-/// Parses a number of rows that fits the ten digits of an id. `_` may group its digits.
-fn parse_records(text: &str) -> Result<u64, String> {
-    match text.replace('_', "").parse() {
-        Ok(records @ 1..=9_999_999_999) => Ok(records),
-        _ => Err("give a whole number from 1 to 9_999_999_999".to_owned()),
-    }
-}
-
-fn parse_date(text: &str) -> Result<NaiveDate, String> {
-    NaiveDate::parse_from_str(text, "%Y-%m-%d")
-        .map_err(|_| "write a date of the calendar as 2024-01-31".to_owned())
 }
 
 /// Creates the directory. Refuses one in which a job over `*.csv` would read other files too.
@@ -192,7 +133,7 @@ fn write_chunks(
             .recv()
             .context("a worker of the generator ended early: this is a bug, please report it")?;
         let mut file = match open.take() {
-            Some(done) if chunk.begins_day && plan.layout == FilesPer::Daily => {
+            Some(done) if chunk.begins_day && plan.layout == FileSplit::Daily => {
                 written.add(done)?;
                 begin_file(plan, chunk)?
             }
@@ -220,28 +161,5 @@ impl WrittenFiles {
         self.bytes += file.finish()?;
         self.files += 1;
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn records_are_whole_numbers_that_ids_can_count() {
-        assert_eq!(parse_records("1_000_000").unwrap(), 1_000_000);
-        assert_eq!(parse_records("9999999999").unwrap(), 9_999_999_999);
-        for wrong in ["0", "-1", "1e6", "10_000_000_000", "", "_"] {
-            assert!(parse_records(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn dates_are_of_the_calendar() {
-        assert!(parse_date("2024-02-29").is_ok());
-        for wrong in ["2023-02-29", "2024-13-01", "20240101", "yesterday"] {
-            assert!(parse_date(wrong).is_err(), "{wrong}");
-        }
     }
 }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use chrono::{Datelike, Days, NaiveDate};
 
-use super::{FilesPer, GenerateOptions, draw};
+use super::draw;
+use super::options::{FileSplit, GenerateOptions};
 use crate::DemoError;
 
 /// Most rows of a chunk. Another value would change the rows of a seed.
@@ -29,7 +30,7 @@ pub struct DataSetPlan {
     /// Cards in the pool.
     pub cards: u32,
     /// How rows are spread over files.
-    pub layout: FilesPer,
+    pub layout: FileSplit,
     /// Threads that draw.
     pub workers: usize,
     /// Write even if there are other CSV files.
@@ -99,8 +100,8 @@ impl DataSetPlan {
     /// Name of the file that holds the rows of `date`.
     pub fn file_name(&self, date: NaiveDate) -> String {
         match self.layout {
-            FilesPer::Daily => format!("{date}.csv"),
-            FilesPer::Single => "transactions.csv".to_owned(),
+            FileSplit::Daily => format!("{date}.csv"),
+            FileSplit::Single => "transactions.csv".to_owned(),
         }
     }
 

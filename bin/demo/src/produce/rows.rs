@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::anyhow;
 use csv::{ByteRecord, Position, Reader, ReaderBuilder, WriterBuilder};
 
-use super::{Payload, ProduceOptions};
+use super::options::{Payload, ProduceOptions};
 use crate::DemoError;
 
 const BUFFER_BYTES: usize = 1 << 20;
