@@ -32,7 +32,7 @@ use self::metadata::metadata;
 use self::parts::{MessageTexts, Parts};
 use self::rows::{ColumnOrigin, DecodedColumn, DecodedRows, Refused};
 use super::options::Envelope;
-use super::{KafkaSource, Location, Messages, Metadata};
+use super::{KafkaSource, Location, Messages};
 use tidewater_contract::error::SourceError;
 use tidewater_contract::source::{DecodeRecords, Decoded, Rejected, RowPlaces, SourceSpec};
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use tidewater_contract::sink::{SinkError, TableSpec};
 
-use super::manifest::{PublishedFile, PublishedPartition};
+use super::manifest::{InodeStamp, PublishedFile, PublishedPartition};
 use super::published::{FileFault, is_as_published, parquet_path};
 
 /// The result of a check of a table's files.
