@@ -199,7 +199,7 @@ impl Resident {
             .zip(changes)
             .map(|((name, schema), deltas)| {
                 let changes = consolidate(schema, &deltas)
-                    .map_err(|error| RunError::DeliveredRows(format!("{name}: {error}")))?;
+                    .map_err(|error| RunError::Delivery(format!("{name}: {error}")))?;
                 Ok((name.clone(), changes))
             });
         tables.collect()
@@ -231,7 +231,7 @@ impl Resident {
         shares: &mut [Vec<(String, Delta)>],
     ) -> Result<(), RunError> {
         let Some((schema, projection)) = self.sources.get(source) else {
-            return Err(RunError::DeliveredRows(format!(
+            return Err(RunError::Delivery(format!(
                 "the job has no source {source}"
             )));
         };
@@ -250,10 +250,10 @@ impl Resident {
                 "source {source} has columns {schema}, the delivery {}",
                 batch.schema_ref()
             );
-            return Err(RunError::DeliveredRows(message));
+            return Err(RunError::Delivery(message));
         }
         let Some(sign) = Sign::of(diff).filter(|_| diff.abs() == 1) else {
-            return Err(RunError::DeliveredRows(format!(
+            return Err(RunError::Delivery(format!(
                 "a delivery counts 1 or -1, not {diff}"
             )));
         };
@@ -261,7 +261,7 @@ impl Resident {
             None => batch.clone(),
             Some(columns) => batch
                 .project(columns)
-                .map_err(|error| RunError::DeliveredRows(error.to_string()))?,
+                .map_err(|error| RunError::Delivery(error.to_string()))?,
         };
         let (rows, peers) = (batch.num_rows(), shares.len());
         for (at, share) in shares.iter_mut().enumerate() {
