@@ -155,7 +155,7 @@ fn a_key_of_json_is_an_object_or_the_one_value() {
     );
     let mut unread = keyed(&columns, &json);
     unread.projection = vec![0, 1];
-    assert!(refusal(&unread).contains("column 'a': is of the primary key"));
+    assert!(refusal(&unread).contains("column 'a': belongs to the primary key"));
 }
 
 #[test]
