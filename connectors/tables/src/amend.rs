@@ -358,17 +358,21 @@ fn amended(table: &AmendedTable, changed: Vec<Changed>) -> Result<StagedChange, 
     })
 }
 
-/// Stages the new mark of a changed table. Returns its step, or `None` if the mark is part of a whole directory that
-/// is swapped.
+/// The step for a changed table's mark; `None` if the mark is part of a whole directory that is swapped. A mark of the
+/// same state is renamed, which costs one call a table. Any other is staged.
 fn mark(table: &AmendedTable, steps: &[PublishStep]) -> Result<Option<PublishStep>, SinkError> {
     let (Some(owner), root) = (&table.owner, table.published()) else {
         return Ok(None);
     };
     check_writable(&root.directory)?;
-    let staged = owner.stage(&root.staged)?;
     if steps.iter().any(|step| step.replaces(&root.directory)) {
+        owner.stage(&root.staged)?;
         return Ok(None);
     }
+    if let Some((before, after)) = owner.next_entry(&root.directory)? {
+        return Ok(Some(PublishStep::Mark { before, after }));
+    }
+    let staged = owner.stage(&root.staged)?;
     let place = PartitionPlace {
         staged,
         target: root.directory.join(MARK),

@@ -10,8 +10,8 @@
 //! 1. The mark is a directory of empty directories, whose names are its content. Polars refuses a directory with a
 //!    second kind of file, and DuckDB reads every file that a glob finds, but readers ignore directories without
 //!    files.
-//! 2. The mark is published with the table, by the same rename or step. It names the last commit that changed the
-//!    table.
+//! 2. The mark is published with the table, by the same rename or by a step of the same commit. It names the last commit
+//!    that changed the table. A crash may leave the mark of an earlier commit, which is valid too.
 //! 3. A table without a mark was published by an older version, or by another program.
 
 use std::fs;
@@ -52,6 +52,13 @@ pub struct OwnerCommit {
     pub epoch: u64,
     /// When it was committed, in seconds since 1970.
     pub committed_at: u64,
+}
+
+impl OwnerCommit {
+    /// The name of its entry in a mark.
+    fn name(&self) -> String {
+        format!("commit {} at {}", self.epoch, self.committed_at)
+    }
 }
 
 impl TableOwner {
@@ -126,12 +133,25 @@ impl TableOwner {
         let mut names = vec![format!("job {}", self.job), format!("view {}", self.view)];
         if let Some(commit) = &self.commit {
             names.push(format!("state {}", commit.state));
-            names.push(format!(
-                "commit {} at {}",
-                commit.epoch, commit.committed_at
-            ));
+            names.push(commit.name());
         }
         names
+    }
+
+    /// The entries of the commit before and of this commit in the mark of a table; `None` if the table has another
+    /// mark, which must be replaced as a whole.
+    pub(super) fn next_entry(&self, table: &Path) -> Result<Option<(PathBuf, PathBuf)>, SinkError> {
+        let Some(before) = Self::of(table)? else {
+            return Ok(None);
+        };
+        let state = |owner: &Self| owner.commit.as_ref().map(|commit| commit.state.clone());
+        let is_next = self.is_same_job(&before) && state(self) == state(&before);
+        let entry = |owner: &Self| {
+            let commit = owner.commit.as_ref()?;
+            Some(table.join(MARK).join(escape(&commit.name())))
+        };
+        let entries = entry(&before).zip(entry(self));
+        Ok(entries.filter(|(before, after)| is_next && before != after))
     }
 
     /// Writes the mark into the directory of a staged table.

@@ -55,6 +55,14 @@ pub enum PublishStep {
         /// The table's directory, which stays.
         root: PathBuf,
     },
+    /// Renames the entry of a mark that names the last commit. A mark of an earlier commit is valid too, so the new name
+    /// need not be durable.
+    Mark {
+        /// The entry of the commit before.
+        before: PathBuf,
+        /// The entry of this commit.
+        after: PathBuf,
+    },
     /// Removes a table that is now published elsewhere, with its directory.
     Discard {
         /// Its directory.
@@ -63,12 +71,14 @@ pub enum PublishStep {
 }
 
 impl PublishStep {
-    fn places(&self) -> (&Path, &Path) {
+    /// The place that the step changes durably, and the table's directory.
+    fn places(&self) -> Option<(&Path, &Path)> {
         match self {
             Self::File { target, root, .. }
             | Self::Directory { target, root, .. }
-            | Self::Remove { target, root, .. } => (target, root),
-            Self::Discard { target } => (target, target),
+            | Self::Remove { target, root, .. } => Some((target, root)),
+            Self::Discard { target } => Some((target, target)),
+            Self::Mark { .. } => None,
         }
     }
 
@@ -98,6 +108,7 @@ impl PublishStep {
                 aside,
                 root,
             } => remove(target, aside, root),
+            Self::Mark { before, after } => rename_mark(before, after),
             Self::Discard { target } => remove_old(target),
         }
     }
@@ -119,7 +130,9 @@ pub(crate) fn apply_with(steps: &[PublishStep], exchange: Exchange) -> Result<()
     for step in steps {
         disk::crash_point(BEFORE);
         step.apply(exchange, &mut changed)?;
-        let (target, root) = step.places();
+        let Some((target, root)) = step.places() else {
+            continue;
+        };
         let above = target.ancestors().skip(1);
         let beside = root.parent().unwrap_or(root);
         changed.extend(
@@ -142,6 +155,14 @@ fn put_file(staged: &Path, target: &Path) -> Result<(), SinkError> {
         return disk::rename(staged, target).map_err(SinkError::io("put the new file at", target));
     }
     there_or_gone(staged, target)
+}
+
+/// A mark that someone removed meanwhile is written again by the next run.
+fn rename_mark(before: &Path, after: &Path) -> Result<(), SinkError> {
+    match inode(before)? {
+        Some(_) => disk::rename(before, after).map_err(SinkError::io("mark", after)),
+        None => Ok(()),
+    }
 }
 
 /// Checks, if nothing is staged, that it was already moved to its place.

@@ -14,7 +14,7 @@ fn a_change_in_one_place_encodes_that_place_alone() {
     assert!(
         matches!(
             plain.steps.as_slice(),
-            [PublishStep::File { .. }, PublishStep::Directory { target, .. }] if target.ends_with("_tidewater")
+            [PublishStep::File { .. }, PublishStep::Mark { before, .. }] if before.parent().is_some_and(|mark| mark.ends_with("_tidewater"))
         ),
         "{:?}",
         plain.steps

@@ -273,6 +273,10 @@ impl Tables {
         self.clean();
         for (table, (staged, (changes, replace))) in staged.iter().zip(changes).enumerate() {
             self.record.commit(staged);
+            if !staged.partitions.is_empty() {
+                let marked = TableOwner::of(&self.specs[table].path).unwrap();
+                assert_eq!(marked, Some(self.owner(table)));
+            }
             let model = &mut self.model[table];
             if *replace {
                 model.clear();
