@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use indicatif::HumanCount;
 use serde_json::{Value, json};
 use tidewater_engine::Inspection;
-use tidewater_engine::state::{DeliveryRecord, EpochRecord, TableChangeRecord};
+use tidewater_engine::state::{AssertionVerdict, DeliveryRecord, EpochRecord, TableChangeRecord};
 
 use crate::args::HistoryArgs;
 use crate::display::{count, iso, utc};
@@ -88,6 +88,7 @@ fn to_json(epoch: &EpochRecord) -> Value {
         "rows_in": epoch.rows_in,
         "rows_out": epoch.rows_out,
         "tables": tables.collect::<Vec<_>>(),
+        "assertions": epoch.assertions,
     })
 }
 
@@ -125,7 +126,29 @@ fn to_text(epoch: &EpochRecord, style: Style) -> String {
     if epoch.tables.is_empty() {
         text += "  no table changed\n";
     }
+    text += &assertions(epoch, style);
     text
+}
+
+/// The assertions that did not simply hold.
+fn assertions(epoch: &EpochRecord, style: Style) -> String {
+    let open = epoch.assertions.iter();
+    let open = open.filter(|one| one.verdict != AssertionVerdict::Pass);
+    let lines = open.map(|one| {
+        let rows = one
+            .rows
+            .map_or_else(String::new, |rows| format!(" of {}", HumanCount(rows)));
+        let broken = HumanCount(one.broken);
+        let line = match &one.because {
+            Some(because) => format!(
+                "{}: {broken}{rows} rows break it, accepted: {because}",
+                one.assertion
+            ),
+            None => format!("{}: {broken}{rows} rows break it", one.assertion),
+        };
+        format!("  {}\n", style.yellow(&line))
+    });
+    lines.collect()
 }
 
 /// A change in short form: `+3 -1`, with `rebuilt` for a table that was rebuilt.

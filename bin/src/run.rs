@@ -27,6 +27,7 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
         mut job, declared, ..
     } = job::load_declared(&args.job)?;
     args.allow.apply(&mut job);
+    args.accept.apply(&mut job)?;
     let options = RunOptions {
         workers: cores::or_all(args.process.workers),
         preview_rows: PREVIEW_ROWS,
@@ -104,6 +105,7 @@ fn print_summary(args: &RunArgs, summary: Summary<'_>) -> Result<(), Failure> {
         let notes = [
             summary::quarantine_note(summary),
             summary::set_aside_note(report),
+            summary::assertions_note(report),
             summary::late_note(report),
         ];
         for note in notes.iter().flatten() {

@@ -7,7 +7,7 @@ use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use indicatif::{DecimalBytes, HumanCount};
 use serde_json::{Value, json};
-use tidewater_engine::state::DeliveryRecord;
+use tidewater_engine::state::{AssertionVerdict, DeliveryRecord};
 use tidewater_engine::{LATE_TABLE, Publication, RunReport, TableReport};
 
 use crate::display::count;
@@ -67,9 +67,34 @@ pub fn to_json(report: &RunReport, peak_memory: Option<u64>) -> Value {
         "files_set_aside": files_set_aside(report),
         "rows_late": report.rows_late(),
         "tables": tables,
+        "assertions": assertions(report),
         "seconds": seconds,
         "peak_memory_bytes": peak_memory,
     })
+}
+
+fn assertions(report: &RunReport) -> Vec<Value> {
+    let assertions = report.assertions.iter().map(|assertion| {
+        let parts = assertion.parts.iter();
+        let parts = parts.filter(|part| part.verdict != AssertionVerdict::Pass);
+        let parts = parts.map(|part| {
+            json!({
+                "delivery": part.delivery,
+                "verdict": part.verdict,
+                "broken": part.broken,
+                "rows": part.rows,
+                "because": part.because,
+            })
+        });
+        json!({
+            "name": assertion.name,
+            "verdict": assertion.verdict,
+            "broken": assertion.broken,
+            "rows": assertion.rows,
+            "not_passed": parts.collect::<Vec<Value>>(),
+        })
+    });
+    assertions.collect()
 }
 
 fn files_set_aside(report: &RunReport) -> Vec<Value> {
@@ -123,6 +148,7 @@ pub fn to_text(summary: Summary<'_>, peak_memory: Option<u64>) -> anyhow::Result
     if let Some(note) = late_note(report) {
         page += &format!("{}\n", style.yellow(&note));
     }
+    page += &assertions_line(report, style);
     page += &format!("Took {}", stages(report));
     if let Some(bytes) = peak_memory {
         page += &format!("; peak memory {}", DecimalBytes(bytes));
@@ -243,6 +269,50 @@ fn in_quarantine(report: &RunReport) -> String {
         Some(path) => format!("{rows} of earlier runs in {}", path.display()),
         None => format!("{rows} of earlier runs in the quarantine"),
     }
+}
+
+/// How many assertions hold, and what the others were found to be.
+fn assertions_line(report: &RunReport, style: Style) -> String {
+    let number = report.assertions.len() as u64;
+    match assertions_note(report) {
+        None if number == 0 => String::new(),
+        None if number == 1 => "The assertion holds.\n".to_owned(),
+        None => format!("All {number} assertions hold.\n"),
+        Some(note) => format!("{}\n", style.yellow(&note)),
+    }
+}
+
+/// The assertions that do not simply hold; `None` if all do.
+pub fn assertions_note(report: &RunReport) -> Option<String> {
+    /// Deliveries that are listed for each assertion.
+    const SHOWN: usize = 5;
+    let open = report.assertions.iter();
+    let open: Vec<_> = open
+        .filter(|one| one.verdict != AssertionVerdict::Pass)
+        .collect();
+    if open.is_empty() {
+        return None;
+    }
+    let of = report.assertions.len();
+    let mut note = format!(
+        "{} of {of} assertions:",
+        count(open.len() as u64, "warning")
+    );
+    for assertion in open {
+        let parts = [AssertionVerdict::Accepted, AssertionVerdict::Warn]
+            .map(|verdict| assertion.parts_with(verdict));
+        let parts = parts.concat();
+        for part in parts.iter().take(SHOWN) {
+            note += &format!("\n  {}: {}", assertion.name, part.finding());
+            if let Some(because) = &part.because {
+                note += &format!(" (accepted: {because})");
+            }
+        }
+        if parts.len() > SHOWN {
+            note += &format!("\n  {}: … and {} more", assertion.name, parts.len() - SHOWN);
+        }
+    }
+    Some(note)
 }
 
 /// Says where late rows are; `None` if this run had none.

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use tidewater_engine::Job;
-use tidewater_engine::job::Allowance;
+use tidewater_engine::job::{Acceptance, Allowance};
 use tidewater_engine::state::directory::LockWait;
 
 use super::job::JobArgs;
 use super::values::{parse_duration, worker_count};
+use crate::failure::Failure;
 
 /// `tidewater run`.
 #[derive(Debug, Args)]
@@ -43,6 +44,10 @@ pub struct RunArgs {
     /// The problems that are accepted.
     #[command(flatten)]
     pub allow: AllowArgs,
+
+    /// The failing assertions that are accepted.
+    #[command(flatten)]
+    pub accept: AcceptArgs,
 
     /// Threads and output.
     #[command(flatten)]
@@ -80,6 +85,10 @@ pub struct FollowArgs {
     /// The problems that are accepted.
     #[command(flatten)]
     pub allow: AllowArgs,
+
+    /// The failing assertions that are accepted.
+    #[command(flatten)]
+    pub accept: AcceptArgs,
 
     /// Threads and output.
     #[command(flatten)]
@@ -132,6 +141,44 @@ impl AllowArgs {
                 AllowedStop::Withdrawn => Allowance::Withdrawn,
             });
         }
+    }
+}
+
+/// Failing assertions that a run publishes over.
+#[derive(Debug, Args)]
+pub struct AcceptArgs {
+    /// Publish although this assertion fails, for all deliveries or for one; repeat for more
+    #[arg(
+        long = "accept",
+        value_name = "ASSERTION[=DELIVERY]",
+        requires = "because"
+    )]
+    pub failures: Vec<String>,
+
+    /// Why failing assertions are accepted; the history keeps it
+    #[arg(long, value_name = "WHY", requires = "failures")]
+    pub because: Option<String>,
+}
+
+impl AcceptArgs {
+    /// Lets the job's runs publish although these assertions fail.
+    ///
+    /// # Errors
+    /// When the job has no such assertion, or it is not judged by delivery.
+    pub fn apply(&self, job: &mut Job) -> Result<(), Failure> {
+        for failure in &self.failures {
+            let (name, delivery) = match failure.split_once('=') {
+                Some((name, delivery)) => (name, Some(delivery.to_owned())),
+                None => (failure.as_str(), None),
+            };
+            let acceptance = Acceptance {
+                delivery,
+                because: self.because.clone().unwrap_or_default(),
+            };
+            let accepted = job.accept(name, acceptance);
+            accepted.map_err(|error| Failure::usage(error.to_string()))?;
+        }
+        Ok(())
     }
 }
 

@@ -24,6 +24,7 @@ pub fn run(args: &FollowArgs) -> Result<(), Failure> {
         mut job, declared, ..
     } = job::load_declared(&args.job)?;
     args.allow.apply(&mut job);
+    args.accept.apply(&mut job)?;
     let workers = cores::or_all(args.process.workers);
     let options = FollowOptions {
         maintain: MaintainOptions {

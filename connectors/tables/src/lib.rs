@@ -64,6 +64,7 @@ mod publish;
 mod publish_step;
 mod published;
 mod quarantine;
+mod rows;
 mod run;
 mod shard;
 mod staged_name;
@@ -93,6 +94,7 @@ pub use published::{FileFault, FoundFile, PublishedTable, changes};
 pub use quarantine::{
     QUARANTINE_TABLE, quarantine_beside, quarantine_schema, quarantine_spec, rejected_to_batch,
 };
+pub use rows::rows_of;
 pub use run::Run;
 pub use shard::{DEFAULT_SHARD_BYTES, TableShard};
 pub use staging::{Staging, remove_staged};

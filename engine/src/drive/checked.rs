@@ -105,7 +105,7 @@ impl RowCheck {
         Ok(self.checks.failing(&read))
     }
 
-    fn reject(
+    pub(super) fn reject(
         &self,
         failed: &FailedRow,
         batch: &RecordBatch,

@@ -39,6 +39,15 @@ pub enum RunError {
     /// Too many rows went to the quarantine.
     #[error("{0}")]
     Gate(String),
+    /// The numbers of an assertion cannot be read.
+    #[error("assertion {assertion}: its numbers cannot be read: {error}")]
+    Assertion {
+        /// The assertion.
+        assertion: String,
+        /// Why.
+        #[source]
+        error: arrow::error::ArrowError,
+    },
     /// Rows were lost or made up, which is a bug. Nothing was published.
     #[error(
         "{rows_read} rows were read, but {rows_entered} entered the dataflow and {rows_quarantined} the quarantine; \

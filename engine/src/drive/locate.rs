@@ -1,5 +1,6 @@
-//! Finds the row on which an expression failed. Rows do not carry their place through the graph. After a failed run,
-//! the row is therefore searched for in the batches that were read last, or by reading the source again.
+//! Finds the row on which an expression failed, and the rows that break a rule. Rows do not carry their place through
+//! the graph. After a failed run, a row is therefore searched for in the batches that were read last, or by reading the
+//! source again.
 
 use std::sync::Arc;
 
@@ -55,72 +56,93 @@ fn find(
     look_again: &LookAgain<'_>,
 ) -> Option<Fault> {
     let checks = RowChecks::of(job, &source.spec.name).ok()?;
-    if checks.is_empty() {
-        return None;
-    }
-    // Readers give the places of rows if rows may be rejected.
-    let mut spec = source.spec.clone();
-    spec.options
-        .insert(ON_ERROR.to_owned(), "quarantine".to_owned());
-    let search = Search {
-        source,
-        fault,
-        check: RowCheck::new(checks, source, &spec),
-    };
+    let search = Search::new(checks, source)?;
+    let same = |batch: &RecordBatch, places: &RowPlaces| search.cause(fault, batch, places);
     let own = intakes
         .iter()
         .filter(|intake| *intake.source == *source.spec.name);
     let recent = own.flat_map(|intake| intake.recent());
     let mut recent = recent.into_iter();
     recent
-        .find_map(|(batch, places)| search.among(&batch, &places))
-        .or_else(|| {
-            let mut readers = look_again(source, &Arc::new(spec)).into_iter();
-            readers.find_map(|reader| search.reading(&*reader).ok().flatten())
-        })
+        .find_map(|(batch, places)| same(&batch, &places))
+        .or_else(|| search.read_again(look_again, &mut |batch, places| same(batch, places)))
 }
 
-/// A search for the row of a source that caused a fault.
+/// A row that breaks a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokenRow {
+    /// The file and line, or the offset.
+    pub place: String,
+    /// The columns that the job reads, as JSON.
+    pub row: String,
+}
+
+/// The first rows that break a rule, at most so many. New deliveries are searched before those that stay. There are
+/// none if the rule is not about single rows of sources.
+pub fn broken_rows(
+    job: &Job,
+    assertion: &str,
+    most: usize,
+    look_again: &LookAgain<'_>,
+) -> Vec<BrokenRow> {
+    let mut found = Vec::new();
+    for source in &job.sources {
+        let checks = RowChecks::of_rule(job, assertion, &source.spec.name);
+        let Some(search) = checks.ok().and_then(|checks| Search::new(checks, source)) else {
+            continue;
+        };
+        let full = search.read_again(look_again, &mut |batch, places| {
+            found.extend(search.broken(batch, places));
+            (found.len() >= most).then_some(())
+        });
+        if full.is_some() {
+            break;
+        }
+    }
+    found.truncate(most);
+    found
+}
+
+/// A search among the rows of a source.
 struct Search<'a> {
     source: &'a Source,
-    fault: &'a Fault,
+    /// How its rows are read, with their places.
+    spec: Arc<SourceSpec>,
     check: RowCheck,
 }
 
-impl Search<'_> {
-    fn reading(&self, reader: &dyn Reader) -> Result<Option<Fault>, SourceError> {
-        loop {
-            let dealt = match reader.next_piece()? {
-                NextPiece::Dealt(dealt) if !dealt.is_correction => dealt,
-                NextPiece::Dealt(_) | NextPiece::Wait | NextPiece::Done => return Ok(None),
-            };
-            for decoded in dealt.piece {
-                let decoded = decoded?;
-                if let Some(places) = &decoded.places
-                    && let Some(found) = self.among(&decoded.batch, places)
-                {
-                    return Ok(Some(found));
-                }
-            }
+impl<'a> Search<'a> {
+    /// `None` if no row can be found.
+    fn new(checks: RowChecks, source: &'a Source) -> Option<Self> {
+        if checks.is_empty() {
+            return None;
         }
+        // Readers give the places of rows if rows may be rejected.
+        let mut spec = source.spec.clone();
+        spec.options
+            .insert(ON_ERROR.to_owned(), "quarantine".to_owned());
+        Some(Self {
+            source,
+            check: RowCheck::new(checks, source, &spec),
+            spec: Arc::new(spec),
+        })
+    }
+
+    /// Reads the source again, until `visit` returns something. A reader that fails is left.
+    fn read_again<T>(
+        &self,
+        look_again: &LookAgain<'_>,
+        visit: &mut dyn FnMut(&RecordBatch, &RowPlaces) -> Option<T>,
+    ) -> Option<T> {
+        let mut readers = look_again(self.source, &self.spec).into_iter();
+        readers.find_map(|reader| read(&*reader, visit).ok().flatten())
     }
 
     /// The fault with the place of the first row that caused it.
-    fn among(&self, batch: &RecordBatch, places: &RowPlaces) -> Option<Fault> {
+    fn cause(&self, fault: &Fault, batch: &RecordBatch, places: &RowPlaces) -> Option<Fault> {
         let failed = self.check.failing(batch).ok()?;
-        let same = failed
-            .into_iter()
-            .find(|one| one.reason == self.fault.message)?;
-        let RowPlace {
-            file,
-            line,
-            byte_offset,
-        } = places.of(same.row);
-        let place = if line > 0 {
-            format!("{file} line {line}")
-        } else {
-            format!("{file} offset {byte_offset}")
-        };
+        let same = failed.into_iter().find(|one| one.reason == fault.message)?;
+        let place = spelled(&places.of(same.row));
         Some(Fault {
             operator: format!("view {}", same.view),
             message: format!(
@@ -130,5 +152,51 @@ impl Search<'_> {
             ),
             kind: FaultKind::Row,
         })
+    }
+
+    /// The rows of a batch that break the rule.
+    fn broken(&self, batch: &RecordBatch, places: &RowPlaces) -> Vec<BrokenRow> {
+        let failing = self.check.failing(batch).unwrap_or_default();
+        let broken = failing.iter().map(|one| {
+            let rejected = self.check.reject(one, batch, Some(places));
+            BrokenRow {
+                place: spelled(&places.of(one.row)),
+                row: rejected.map(|rejected| rejected.raw).unwrap_or_default(),
+            }
+        });
+        broken.collect()
+    }
+}
+
+fn read<T>(
+    reader: &dyn Reader,
+    visit: &mut dyn FnMut(&RecordBatch, &RowPlaces) -> Option<T>,
+) -> Result<Option<T>, SourceError> {
+    loop {
+        let dealt = match reader.next_piece()? {
+            NextPiece::Dealt(dealt) if !dealt.is_correction => dealt,
+            NextPiece::Dealt(_) | NextPiece::Wait | NextPiece::Done => return Ok(None),
+        };
+        for decoded in dealt.piece {
+            let decoded = decoded?;
+            if let Some(places) = &decoded.places
+                && let Some(found) = visit(&decoded.batch, places)
+            {
+                return Ok(Some(found));
+            }
+        }
+    }
+}
+
+fn spelled(place: &RowPlace) -> String {
+    let RowPlace {
+        file,
+        line,
+        byte_offset,
+    } = place;
+    if *line > 0 {
+        format!("{file} line {line}")
+    } else {
+        format!("{file} offset {byte_offset}")
     }
 }

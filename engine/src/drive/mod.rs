@@ -6,6 +6,7 @@
 //! - [`Replay`] runs a bounded history in steps of event time, each an epoch. It publishes and keeps nothing.
 //! - [`Resident`] is a graph that stays in memory and is fed by its caller.
 
+mod assertions;
 mod balance;
 mod checked;
 mod consolidate;
@@ -33,6 +34,7 @@ mod tables;
 mod unmatched;
 mod workers;
 
+pub use self::assertions::{AssertionPart, AssertionReport};
 pub use self::checked::RowCheck;
 pub use self::error::RunError;
 pub use self::inspect::{Inspection, KeptInputs, KeptSource, OpenRows, StateSizes};

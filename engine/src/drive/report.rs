@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 
+use super::assertions::AssertionReport;
 use super::ingest::Intake;
 use super::tables::PerTable;
+use crate::job::Job;
 use crate::state::DeliveryRecord;
 
 /// The report of a run.
@@ -29,6 +31,8 @@ pub struct RunReport {
     pub rows_late: BTreeMap<String, u64>,
     /// The published tables, in the order of the job.
     pub tables: Vec<TableReport>,
+    /// The results of the job's assertions, in the order of the job.
+    pub assertions: Vec<AssertionReport>,
     /// Wall-clock seconds of the whole run.
     pub seconds_total: f64,
     /// Wall-clock seconds of each stage, in their order.
@@ -85,6 +89,7 @@ impl RunReport {
         self.warnings.extend(second.warnings);
         self.set_aside.extend(second.set_aside);
         Self {
+            assertions: second.assertions,
             epoch: second.epoch,
             rows_read: self.rows_read + second.rows_read,
             rows_rejected: self.rows_rejected + second.rows_rejected,
@@ -144,9 +149,12 @@ impl PerTable<TableReport> {
         (quarantine.rows > 0).then(|| quarantine.path.clone())
     }
 
-    /// The tables that a report lists. The quarantine has fields of its own.
-    pub fn published(self) -> Vec<TableReport> {
-        self.sinks.into_iter().chain(self.late).collect()
+    /// The tables that a report lists. The quarantine and assertions have fields of their own.
+    pub fn published(self, job: &Job) -> Vec<TableReport> {
+        let sinks = self.sinks.into_iter().zip(&job.sinks);
+        let sinks = sinks.filter(|(_, sink)| sink.is_published());
+        let sinks = sinks.map(|(report, _)| report);
+        sinks.chain(self.late).collect()
     }
 }
 

@@ -10,10 +10,11 @@ use std::sync::atomic::Ordering;
 
 use tidewater_connectors::connector::ReadBounds;
 use tidewater_connectors::file::sink::{
-    Run, StagedTable, Staging, TableRuns, WriteOptions, publish, write_tables,
+    Run, StagedTable, Staging, TableRuns, WriteOptions, publish, rows_of, write_tables,
 };
 use tidewater_operators::{Faults, Sign};
 
+use super::assertions::{judge, refuse_failures};
 use super::balance::{self, counted};
 use super::checked::RowCheck;
 use super::gate::{check_gate, check_messages};
@@ -72,6 +73,12 @@ fn run_once(job: &Job, options: &RunOptions, progress: &Progress) -> Result<RunR
         check_messages(source, counted(intake), intake)?;
     }
 
+    let assertions = judge(job, &epoch.tables, &[], &|at, table| {
+        let runs = runs.sinks.get(at).cloned().unwrap_or_default();
+        Ok(rows_of(&table.spec, runs)?)
+    })?;
+    refuse_failures(job, &assertions, &all_files)?;
+
     clock.enter("write");
     let write = WriteOptions {
         threads: options.workers,
@@ -88,7 +95,10 @@ fn run_once(job: &Job, options: &RunOptions, progress: &Progress) -> Result<RunR
     claimant.claim(epoch.tables.iter())?;
     progress.begin_commit()?;
     let reports = staged.as_ref().map(report);
-    publish(epoch.staging, staged.into_values())?;
+    let staged = epoch.tables.as_ref().zip(staged).into_values().into_iter();
+    let published = staged.filter(|(table, _)| table.is_published);
+    let published = published.map(|(_, staged)| staged).collect();
+    publish(epoch.staging, published)?;
     let quarantine_path = reports.quarantine_path();
     let (seconds_total, stages) = clock.finish();
     Ok(RunReport {
@@ -99,7 +109,8 @@ fn run_once(job: &Job, options: &RunOptions, progress: &Progress) -> Result<RunR
         rows_quarantined,
         set_aside,
         rows_late: BTreeMap::new(),
-        tables: reports.published(),
+        tables: reports.published(job),
+        assertions,
         seconds_total,
         stages,
         warnings,

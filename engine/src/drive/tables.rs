@@ -158,9 +158,16 @@ impl PerTable<Table> {
             || PathBuf::from(job.short_name()),
             |first| first.path.clone(),
         );
-        let beside = (DirectorySpec::parquet(quarantine_beside(&beside)), true);
+        let beside = quarantine_beside(&beside);
+        let mut sinks = sinks(job, Path::new(""), |_| Graph::Rebuilt);
+        // The counts of assertions are staged and not published.
+        for table in sinks.iter_mut().filter(|table| !table.is_published) {
+            let spec = Arc::make_mut(&mut table.spec);
+            spec.path = beside.with_file_name(format!("_assertion-{}", spec.name));
+        }
+        let beside = (DirectorySpec::parquet(beside), true);
         Ok(Self {
-            sinks: sinks(job, Path::new(""), |_| Graph::Rebuilt),
+            sinks,
             // Without a state, no window is closed.
             late: None,
             quarantine: Table::quarantine(declared(job.quarantine.as_ref()).unwrap_or(beside)),
@@ -202,7 +209,7 @@ fn sinks(job: &Job, copies: &Path, graph: impl Fn(&str) -> Graph) -> Vec<Table> 
             name: sink.view.clone(),
         },
         is_copy: sink.external().is_some(),
-        is_published: sink.external().is_none(),
+        is_published: sink.directory().is_some(),
     });
     tables.collect()
 }

@@ -8,7 +8,7 @@ use tidewater_operators::row_codec::OrderKey;
 use tidewater_operators::top::TopSpec;
 use tidewater_operators::window::WindowSpec;
 
-use crate::job::{Destination, Job, Sink, Source};
+use crate::job::{Assertion, Destination, Job, Severity, Sink, Source};
 use crate::plan::{Map, Node, PlannedView};
 use crate::spelling::{in_sql, physical_expression};
 
@@ -90,8 +90,11 @@ pub(super) fn describe_relation(job: &Job, view: &PlannedView) -> Description {
     }
 }
 
-/// A published table.
-pub(super) fn describe_sink(sink: &Sink) -> Description {
+/// A published table, or an assertion.
+pub(super) fn describe_sink(job: &Job, sink: &Sink) -> Description {
+    if let Some(assertion) = job.assertion(&sink.view) {
+        return describe_assertion(assertion);
+    }
     let mut details = Vec::new();
     match &sink.destination {
         Destination::Directory(directory) => {
@@ -103,8 +106,24 @@ pub(super) fn describe_sink(sink: &Sink) -> Description {
             }
         }
         Destination::External(target) => details.extend(target.describe()),
+        Destination::State => {}
     }
     Description::new(format!("publish {}", sink.name), details)
+}
+
+fn describe_assertion(assertion: &Assertion) -> Description {
+    let mut details = vec![format!("CHECK ({})", assertion.check)];
+    let by = assertion.by.as_ref();
+    let by = by.map_or_else(String::new, |by| format!(", by {by}"));
+    let (severity, limit) = match assertion.severity {
+        Severity::Error => ("error", &assertion.limit),
+        Severity::Warn => ("warning", &assertion.warn_limit),
+    };
+    details.push(format!(
+        "{severity} if more break it than allowed: {limit}{by}"
+    ));
+    details.extend(assertion.describe.clone());
+    Description::new(format!("assertion {}", assertion.name), details)
 }
 
 /// An operator.

@@ -59,7 +59,7 @@ impl Explain {
         for sink in &job.sinks {
             let inputs = drawing.relations.get(&sink.view).copied();
             let inputs = inputs.into_iter().collect();
-            drawing.push(VertexKind::Sink, describe_sink(sink), inputs);
+            drawing.push(VertexKind::Sink, describe_sink(job, sink), inputs);
         }
         Ok(Self {
             vertices: drawing.vertices,

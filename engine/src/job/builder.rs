@@ -144,6 +144,7 @@ impl JobBuilder {
             sinks,
             quarantine: None,
             late: None,
+            assertions: Vec::new(),
             warnings,
         })
     }

@@ -17,6 +17,7 @@
 
 mod adapt;
 mod allow;
+mod assertion;
 mod builder;
 mod catalog;
 mod check;
@@ -66,7 +67,10 @@ use tidewater_connectors::sink::{Encoding, SortKey, TableSpec};
 use tidewater_connectors::sink_connector::Sink as SinkTarget;
 use tidewater_connectors::source::SourceSpec;
 
-pub use self::allow::Allowance;
+pub use self::allow::{AcceptError, Allowance};
+pub use self::assertion::{
+    Acceptance, Assertion, BROKEN_COLUMN, Limit, ROWS_COLUMN, Ratio, Severity,
+};
 pub use self::builder::JobBuilder;
 pub use self::catalog::{planner_options, type_planner};
 pub use self::dialect::analyzer_rules;
@@ -97,6 +101,8 @@ pub struct Job {
     pub quarantine: Option<DirectorySpec>,
     /// The directory of `COPY LATE TO` for rows of closed windows.
     pub late: Option<DirectorySpec>,
+    /// Rules that are checked before every commit, in the order of the text.
+    pub assertions: Vec<Assertion>,
     /// Warnings, in the order of the text.
     pub warnings: Vec<Diagnostic>,
 }
@@ -159,6 +165,8 @@ pub enum Destination {
     Directory(DirectorySpec),
     /// Another system, which receives the table's changes. The state keeps a copy of the table as Parquet files.
     External(Arc<dyn SinkTarget>),
+    /// Nowhere: the state keeps the table, and a run without a state drops it.
+    State,
 }
 
 /// A directory that holds a table.
@@ -188,14 +196,19 @@ impl Sink {
     pub fn directory(&self) -> Option<&DirectorySpec> {
         match &self.destination {
             Destination::Directory(directory) => Some(directory),
-            Destination::External(_) => None,
+            Destination::External(_) | Destination::State => None,
         }
     }
 
-    /// The system that the table is published to, unless it is published in a directory.
+    /// Whether the table is for readers outside of the state.
+    pub fn is_published(&self) -> bool {
+        !matches!(self.destination, Destination::State)
+    }
+
+    /// The system that the table is published to, if it is not published in a directory.
     pub fn external(&self) -> Option<&Arc<dyn SinkTarget>> {
         match &self.destination {
-            Destination::Directory(_) => None,
+            Destination::Directory(_) | Destination::State => None,
             Destination::External(target) => Some(target),
         }
     }
@@ -204,7 +217,9 @@ impl Sink {
     pub fn files(&self, copies: &Path) -> TableSpec {
         let directory = match &self.destination {
             Destination::Directory(directory) => directory.clone(),
-            Destination::External(_) => DirectorySpec::parquet(copies.join(&*self.name)),
+            Destination::External(_) | Destination::State => {
+                DirectorySpec::parquet(copies.join(&*self.name))
+            }
         };
         TableSpec {
             name: Arc::clone(&self.name),
@@ -253,6 +268,13 @@ impl Job {
     /// The source of that name.
     pub fn source(&self, name: &str) -> Option<&Source> {
         self.sources.iter().find(|source| source.spec.name == name)
+    }
+
+    /// The assertion of that name.
+    pub fn assertion(&self, name: &str) -> Option<&Assertion> {
+        self.assertions
+            .iter()
+            .find(|assertion| assertion.name == name)
     }
 
     /// The view of that name.

@@ -1,6 +1,7 @@
 //! Parses a text into a job. Every statement is checked, whatever is wrong with the others.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use datafusion_sql::sqlparser::ast::CreateView;
 use tidewater_connectors::Registry;
@@ -13,7 +14,7 @@ use super::statement::{Statement, StatementKind, statements};
 use super::suggest::nearest;
 use super::tokens::Find;
 use super::variables::substitute;
-use super::{Job, Sink, Source, declare, prune, publish};
+use super::{Assertion, Destination, Job, Sink, Source, assertion, declare, prune, publish};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place};
 
 /// [`Job::parse_with`].
@@ -50,10 +51,7 @@ pub fn view_statements(
     let statements = statements(&substitute(sql, variables), &mut Vec::new());
     let views = statements
         .into_iter()
-        .filter_map(|statement| match statement.kind {
-            StatementKind::View(view) => Some((statement.name, *view)),
-            _ => None,
-        });
+        .filter_map(|statement| Some((statement.name.clone(), statement.kind.view()?.clone())));
     views.collect()
 }
 
@@ -99,6 +97,7 @@ fn compile(
     errors.extend(publish::in_the_way(&sinks, &sources));
     let quarantine = take_place(OwnTable::Quarantine, &mut sinks, errors);
     let late = take_place(OwnTable::Late, &mut sinks, errors);
+    let assertions = assertions(statements, &drafts, &mut sinks, errors);
     let is_idle = sinks.is_empty() && !drafts.iter().any(|draft| draft.materialized);
     if errors.is_empty() && is_idle {
         errors.push(idle(statements));
@@ -111,6 +110,7 @@ fn compile(
     Some(Job {
         quarantine,
         late,
+        assertions,
         ..job
     })
 }
@@ -170,7 +170,7 @@ impl Names {
     }
 
     fn is_view(&self, statement: &Statement) -> bool {
-        matches!(statement.kind, StatementKind::View(_))
+        statement.kind.view().is_some()
             && self.defined.get(&statement.name) == Some(&statement.place)
     }
 }
@@ -188,6 +188,11 @@ fn copies(statements: &[Statement]) -> impl Iterator<Item = &Statement> {
     statements
         .iter()
         .filter(|statement| matches!(statement.kind, StatementKind::Copy(_)))
+}
+
+fn is_assertion(statements: &[Statement], name: &str) -> bool {
+    let mut named = statements.iter().filter(|statement| statement.name == name);
+    named.any(|statement| matches!(statement.kind, StatementKind::Assertion(_)))
 }
 
 /// The relations that sinks may publish.
@@ -214,6 +219,17 @@ fn sinks(
         let StatementKind::Copy(copy) = &statement.kind else {
             continue;
         };
+        if is_assertion(statements, &statement.name) {
+            let message = format!(
+                "'{}' is an assertion, and COPY publishes tables",
+                statement.name
+            );
+            errors.push(
+                Diagnostic::new(statement.place, message)
+                    .with_hint("the results of assertions are in the report of each run"),
+            );
+            continue;
+        }
         let relation = catalog.schema(&statement.name);
         let own = OwnTable::of_copy(&statement.name, relation.is_some());
         let Some(schema) = own.map(OwnTable::schema).or(relation) else {
@@ -243,6 +259,37 @@ fn sinks(
     errors.extend(publish::overlaps(&sinks));
     publish::name_apart(&mut sinks);
     sinks
+}
+
+/// The assertions. Each gets a sink for its counts.
+fn assertions(
+    statements: &[Statement],
+    drafts: &[Draft],
+    sinks: &mut Vec<(Sink, Place)>,
+    errors: &mut Vec<Diagnostic>,
+) -> Vec<Assertion> {
+    let mut assertions = Vec::new();
+    for statement in statements {
+        let StatementKind::Assertion(parsed) = &statement.kind else {
+            continue;
+        };
+        let declared = assertion::declared(parsed, &site(statement), errors);
+        let draft = drafts.iter().find(|draft| draft.name == statement.name);
+        let (Some(declared), Some(draft)) = (declared, draft) else {
+            continue;
+        };
+        assertions.push(parsed.assertion(&statement.name, declared, &draft.schema));
+        let sink = Sink {
+            view: statement.name.clone(),
+            name: Arc::from(statement.name.as_str()),
+            schema: Arc::clone(&draft.schema),
+            order_by: Vec::new(),
+            destination: Destination::State,
+            retain: None,
+        };
+        sinks.push((sink, statement.place));
+    }
+    assertions
 }
 
 /// The error about a table or view that does not exist.
@@ -307,6 +354,7 @@ fn finish(
         sinks,
         quarantine: None,
         late: None,
+        assertions: Vec::new(),
         warnings,
     })
 }

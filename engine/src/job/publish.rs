@@ -260,6 +260,7 @@ pub(super) fn overlaps(sinks: &[(Sink, Place)]) -> Vec<Diagnostic> {
                 }
                 continue;
             }
+            Destination::State => continue,
         };
         let path = paths::resolved(&directory.path);
         let other = seen

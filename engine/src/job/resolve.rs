@@ -20,7 +20,7 @@ use super::names;
 use super::parse::{site, unknown_relation};
 use super::planner_errors::diagnose;
 use super::site::Site;
-use super::statement::{Statement, StatementKind, normalize};
+use super::statement::{Statement, normalize};
 use super::tokens::place;
 use crate::diagnostic::{Diagnostic, Place};
 
@@ -52,7 +52,7 @@ pub(super) fn resolve(
     let mut waiting: BTreeMap<&str, Waiting<'_>> = BTreeMap::new();
     let mut order = Vec::new();
     for statement in views {
-        let StatementKind::View(view) = &statement.kind else {
+        let Some(view) = statement.kind.view() else {
             continue;
         };
         order.push(statement.name.as_str());

@@ -2,7 +2,7 @@
 
 use datafusion_common::DataFusionError;
 use datafusion_sql::parser::{
-    CopyToSource, CopyToStatement, CreateExternalTable, DFParserBuilder, ParserInput,
+    CopyToSource, CopyToStatement, CreateExternalTable, DFParser, DFParserBuilder, ParserInput,
     Statement as Parsed,
 };
 use datafusion_sql::sqlparser::ast::{
@@ -12,6 +12,7 @@ use datafusion_sql::sqlparser::dialect::GenericDialect;
 use datafusion_sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan, Tokenizer};
 
 use super::adapt::adapted;
+use super::assertion::{self, ParsedAssertion, is_assertion};
 use super::syntax_error::{lower_first, syntax_error, trailing};
 use super::tokens::{Tokens, is_word, place};
 use super::variables::Substituted;
@@ -35,10 +36,23 @@ pub(super) enum StatementKind {
     Source(CreateExternalTable),
     /// `CREATE [MATERIALIZED] VIEW`
     View(Box<CreateView>),
+    /// `CREATE ASSERTION`
+    Assertion(Box<ParsedAssertion>),
     /// `COPY name TO`
     Copy(CopyToStatement),
     /// A statement with a reported mistake. Its name is known, so that readers of it are not reported.
     Broken,
+}
+
+impl StatementKind {
+    /// The view that the statement defines. That of an assertion counts what breaks the rule.
+    pub fn view(&self) -> Option<&CreateView> {
+        match self {
+            Self::View(view) => Some(view),
+            Self::Assertion(assertion) => Some(&assertion.view),
+            Self::Source(_) | Self::Copy(_) | Self::Broken => None,
+        }
+    }
 }
 
 /// Parses all statements. Statements with mistakes are reported, and returned as [`StatementKind::Broken`] if they have a
@@ -107,6 +121,7 @@ fn name_of(kind: &StatementKind, tokens: &Tokens) -> Result<(String, Place), Opt
     let object = match kind {
         StatementKind::Source(table) => &table.name,
         StatementKind::View(view) => &view.name,
+        StatementKind::Assertion(assertion) => &assertion.created.name,
         StatementKind::Copy(CopyToStatement {
             source: CopyToSource::Relation(name),
             ..
@@ -139,12 +154,13 @@ fn single_name(object: &ObjectName) -> Result<(String, Place), Diagnostic> {
     }
 }
 
-/// The name in `CREATE … TABLE|VIEW name`, for a statement that does not parse.
+/// The name in `CREATE … TABLE|VIEW|ASSERTION name`, for a statement that does not parse.
 fn broken_name(tokens: &Tokens) -> Option<(String, Place)> {
     if !is_word(&tokens.0, 0, "CREATE") {
         return None;
     }
-    let at = tokens.position(|here| is_word(here, 0, "TABLE") || is_word(here, 0, "VIEW"))?;
+    let kinds = ["TABLE", "VIEW", "ASSERTION"];
+    let at = tokens.position(|here| kinds.iter().any(|kind| is_word(here, 0, kind)))?;
     let token = tokens.0.get(at + 1)?;
     let Token::Word(word) = &token.token else {
         return None;
@@ -170,11 +186,14 @@ fn parse(tokens: &Tokens) -> Result<StatementKind, Diagnostic> {
     let syntax = |error: DataFusionError| syntax_error(&error, tokens);
     let input = ParserInput::Tokens(adapted(tokens));
     let mut parser = DFParserBuilder::new(input).build().map_err(syntax)?;
-    let parsed = parser.parse_statement().map_err(syntax)?;
-    let next = parser.parser.peek_token();
-    if next.token != Token::EOF {
-        return Err(trailing(&next, tokens));
+    if is_assertion(tokens) {
+        let created = assertion::parse(&mut parser).map_err(|error| syntax(error.into()))?;
+        no_trailing(&mut parser, tokens)?;
+        let assertion = ParsedAssertion::of(created, tokens)?;
+        return Ok(StatementKind::Assertion(Box::new(assertion)));
     }
+    let parsed = parser.parse_statement().map_err(syntax)?;
+    no_trailing(&mut parser, tokens)?;
     match parsed {
         Parsed::CreateExternalTable(table) => Ok(StatementKind::Source(table)),
         Parsed::CopyTo(copy) => Ok(StatementKind::Copy(copy)),
@@ -191,6 +210,14 @@ fn parse(tokens: &Tokens) -> Result<StatementKind, Diagnostic> {
             Diagnostic::new(tokens.start(), "RESET is not allowed in a job")
                 .with_hint(WHAT_A_JOB_HAS),
         ),
+    }
+}
+
+fn no_trailing(parser: &mut DFParser<'_>, tokens: &Tokens) -> Result<(), Diagnostic> {
+    let next = parser.parser.peek_token();
+    match next.token {
+        Token::EOF => Ok(()),
+        _ => Err(trailing(&next, tokens)),
     }
 }
 
@@ -219,8 +246,7 @@ fn supported_view(view: CreateView, tokens: &Tokens) -> Result<StatementKind, Di
 }
 
 /// The statements of a job.
-pub(super) const WHAT_A_JOB_HAS: &str =
-    "a job has CREATE EXTERNAL TABLE, CREATE VIEW, CREATE MATERIALIZED VIEW and COPY … TO";
+pub(super) const WHAT_A_JOB_HAS: &str = "a job has CREATE EXTERNAL TABLE, CREATE VIEW, CREATE MATERIALIZED VIEW, CREATE ASSERTION and COPY … TO";
 
 /// The error about a statement that parses but is not allowed in a job.
 fn refuse(statement: &Sql, tokens: &Tokens) -> Diagnostic {

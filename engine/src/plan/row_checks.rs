@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use datafusion_common::DataFusionError;
+use arrow::array::{AsArray, RecordBatch};
+use datafusion_common::{DataFusionError, exec_err};
 use datafusion_expr::Operator;
 use datafusion_physical_expr::expressions::{
     BinaryExpr, CaseExpr, Column, InListExpr, IsNotNullExpr, IsNullExpr, LikeExpr, Literal, NotExpr,
@@ -33,6 +33,8 @@ pub struct RowChecks {
 struct RowChain {
     view: String,
     steps: Vec<RowStep>,
+    /// A boolean column after the last step. A row for which it is true fails too.
+    broken: Option<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -84,10 +86,45 @@ impl RowChecks {
             finder.add(&view.node, &mut found);
             chains.extend(found.into_iter().filter_map(|steps| {
                 let view = view.name.clone();
-                RowChain { view, steps }.trimmed()
+                let broken = None;
+                RowChain {
+                    view,
+                    steps,
+                    broken,
+                }
+                .trimmed()
             }));
         }
         Ok(Self { chains })
+    }
+
+    /// A check that fails on the rows of a source that break an assertion's rule. It is empty if the rows that the
+    /// rule is about are not computed one by one from those of the source.
+    ///
+    /// # Errors
+    /// When a view has no dataflow.
+    pub fn of_rule(job: &Job, assertion: &str, source: &str) -> Result<Self, ViewError> {
+        let views = unkeyed_views(job, [assertion.to_owned()])?;
+        let nodes: BTreeMap<&str, &Node> = views
+            .iter()
+            .map(|view| (view.name.as_str(), &view.node))
+            .collect();
+        let finder = ChainFinder {
+            source,
+            nodes: &nodes,
+        };
+        let counted = nodes.get(assertion).and_then(|node| counted(node));
+        let chains = counted.into_iter().flat_map(|(input, broken)| {
+            let chains = finder.chains(input).into_iter();
+            chains.map(move |steps| RowChain {
+                view: assertion.to_owned(),
+                steps,
+                broken: Some(broken),
+            })
+        });
+        Ok(Self {
+            chains: chains.collect(),
+        })
     }
 
     /// Whether nothing can fail.
@@ -148,7 +185,24 @@ impl RowChain {
                 RowStep::Unnest(unnest) => unnest.apply(&plain(&batch)?)?,
             };
         }
-        Ok(())
+        match self.broken.filter(|_| batch.num_rows() > 0) {
+            Some(broken) if plain(&batch)?.column(broken).as_boolean().true_count() > 0 => {
+                exec_err!("the row breaks the rule")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The input of an aggregation that counts the rows for which a column of it is true, and that column.
+fn counted(node: &Node) -> Option<(&Node, usize)> {
+    match node {
+        Node::Aggregate { input, aggregation } => {
+            let filter = aggregation.calls.iter().find_map(|call| call.filter)?;
+            Some((input, filter))
+        }
+        Node::Map(map) => counted(&map.input),
+        _ => None,
     }
 }
 

@@ -32,6 +32,9 @@ pub struct StateRecord {
     /// Data that sinks staged for the last committed epoch, by connector.
     #[serde(default)]
     pub staged: BTreeMap<String, Vec<u8>>,
+    /// Failures of assertions that were accepted.
+    #[serde(default)]
+    pub accepted: Vec<AcceptedFailure>,
     /// Number of entries of each table of the store, except the table of this record.
     #[serde(default)]
     pub sizes: BTreeMap<String, u64>,
@@ -102,6 +105,53 @@ pub struct EpochRecord {
     pub tables: Vec<TableChangeRecord>,
     /// Views that were rebuilt.
     pub rebuilt: Vec<String>,
+    /// The results of the job's assertions.
+    #[serde(default)]
+    pub assertions: Vec<AssertionRecord>,
+}
+
+/// What an assertion was found to be, from good to bad.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AssertionVerdict {
+    /// No more rows break the rule than it allows.
+    Pass,
+    /// It was published with a warning.
+    Warn,
+    /// It fails, and was published all the same because a person said so.
+    Accepted,
+    /// Nothing may be published.
+    Fail,
+}
+
+/// The result of an assertion at a commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AssertionRecord {
+    /// The assertion.
+    pub assertion: String,
+    /// The worst verdict of its deliveries.
+    pub verdict: AssertionVerdict,
+    /// The rows that break the rule.
+    pub broken: u64,
+    /// The rows that the rule was checked on; `None` for a rule about queries.
+    pub rows: Option<u64>,
+    /// Why a failure was accepted.
+    pub because: Option<String>,
+}
+
+/// A failure of an assertion that was accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AcceptedFailure {
+    /// The assertion.
+    pub assertion: String,
+    /// The delivery; `None` if the rule is judged as a whole.
+    pub delivery: Option<String>,
+    /// The rows that broke the rule at the last commit. More are a new failure.
+    pub broken: u64,
+    /// Why it was accepted.
+    pub because: String,
+    /// The epoch that accepted it.
+    pub epoch: u64,
 }
 
 /// A delivery that a commit inserted, replaced or retracted.

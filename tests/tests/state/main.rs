@@ -4,6 +4,7 @@
 // Tests end by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod assertions;
 mod bad_files;
 mod beside;
 mod corrections;

@@ -33,7 +33,7 @@ use tidewater_connectors::connector::SourceChanges;
 use tidewater_connectors::disk;
 use tidewater_connectors::file::sink::{
     AmendSizes, QUARANTINE_TABLE, Run, StagedChange, Staging, TableChange, WriteOptions,
-    apply_steps, stage_changes, sync_all, write_changes,
+    apply_steps, rows_of, stage_changes, sync_all, write_changes,
 };
 use tidewater_connectors::sink::SinkError;
 use tidewater_connectors::sink_connector::StagedSinks;
@@ -41,11 +41,12 @@ use tidewater_connectors::sink_connector::StagedSinks;
 use super::inputs::{CommittedSource, connectors, remove_unused};
 use super::own_commits::next_mark;
 use super::published_record::FromState;
-use super::retracted::{no_longer_late, retracted};
+use super::retracted::{no_longer_late, retracted, rows_after};
 use super::shadow::{paths, shadow};
 use super::standing::{CarriedTable, Standing};
 use super::views::Views;
 use crate::drive::RunError;
+use crate::drive::assertions::{AssertionReport, accepted_failures, judge};
 use crate::drive::balance;
 use crate::drive::graph::Epoch;
 use crate::drive::row_counts::signed;
@@ -146,7 +147,40 @@ pub struct Commit<'a> {
     pub sizes: AmendSizes,
 }
 
+/// An epoch that is staged.
+pub struct StagedEpoch<'a> {
+    /// The staged changes of the tables.
+    pub tables: &'a PerTable<Option<StagedChange>>,
+    /// The staged changes for other systems.
+    pub sinks: StagedSinks,
+    /// The results of the assertions.
+    pub assertions: &'a [AssertionReport],
+}
+
 impl Commit<'_> {
+    /// Judges the assertions by their numbers after the commit. `runs` are the changes of the tables.
+    ///
+    /// # Errors
+    /// When the numbers cannot be read.
+    pub fn judge(
+        &self,
+        epoch: &Epoch,
+        runs: &PerTable<Vec<Run>>,
+    ) -> Result<Vec<AssertionReport>, RunError> {
+        judge(
+            self.job,
+            &epoch.tables,
+            &self.state.accepted,
+            &|at, table| {
+                let runs = runs.sinks.get(at).cloned().unwrap_or_default();
+                match self.is_replaced(table) {
+                    true => Ok(rows_of(&table.spec, runs)?),
+                    false => rows_after(self.snapshot, table, runs, &epoch.staging),
+                }
+            },
+        )
+    }
+
     /// Stages the changes of tables that have runs or are rebuilt; `None` for the others.
     ///
     /// # Errors
@@ -312,17 +346,22 @@ impl Commit<'_> {
         mut self,
         transaction: StateTransaction,
         mut epoch: Epoch,
-        staged: &PerTable<Option<StagedChange>>,
-        staged_sinks: StagedSinks,
+        staged_epoch: StagedEpoch<'_>,
         seconds: f64,
     ) -> Result<Committed, RunError> {
+        let StagedEpoch {
+            tables: staged,
+            sinks,
+            assertions,
+        } = staged_epoch;
         self.state.epoch += 1;
+        self.state.accepted = accepted_failures(assertions, &self.state.accepted, self.state.epoch);
         let steps = staged.present().flat_map(|table| table.steps.clone());
         let tables = epoch.tables.iter();
         let discarded = tables.filter_map(|table| self.standing.carried(table)?.discarded());
         self.state.publish_steps = steps.chain(discarded).collect();
         self.state.table_paths = paths(&self.directory.layout, &epoch.tables);
-        self.state.staged = staged_sinks;
+        self.state.staged = sinks;
         let delivered = self.sources.iter();
         let delivered = delivered.filter(|source| source.outcome.has_deliveries);
         let delivered = delivered.map(|source| source.source.clone());
@@ -341,6 +380,7 @@ impl Commit<'_> {
             deliveries,
             tables: changed,
             rebuilt: self.views.rebuilt.keeps.iter().cloned().collect(),
+            assertions: assertions.iter().map(AssertionReport::record).collect(),
         };
         transaction.put(EPOCHS, &epoch_key(number), &record)?;
         if let Some(declared) = self.declared

@@ -7,11 +7,13 @@ use arrow::array::RecordBatch;
 use tidewater_connectors::file::sink::StagedChange;
 
 use super::commit::Commit;
+use crate::drive::assertions::AssertionReport;
 use crate::drive::report::{Publication, TableReport};
 use crate::drive::stages::Stages;
 use crate::drive::tables::{PerTable, Table};
 use crate::drive::{RunError, RunReport};
-use crate::state::{StateSnapshot, TABLES, TableRecord};
+use crate::job::Job;
+use crate::state::{StateRecord, StateSnapshot, TABLES, TableRecord};
 
 /// A run's changes to each table.
 pub fn reports(
@@ -66,17 +68,19 @@ fn unchanged_table(table: &Table, rows: u64) -> TableReport {
 
 /// The report of a run that found nothing to do.
 pub fn unchanged(
-    epoch: u64,
+    job: &Job,
+    state: &StateRecord,
     tables: &PerTable<Table>,
     snapshot: &StateSnapshot,
     clock: Stages<'_>,
+    assertions: Vec<AssertionReport>,
 ) -> Result<RunReport, RunError> {
     let reports = tables.as_ref().try_map(|table| {
         Ok::<_, RunError>(unchanged_table(table, rows_before(snapshot, table)?))
     })?;
     let (seconds_total, stages) = clock.finish();
     Ok(RunReport {
-        epoch,
+        epoch: state.epoch,
         deliveries: Some(Vec::new()),
         rows_read: 0,
         rows_rejected: 0,
@@ -84,7 +88,8 @@ pub fn unchanged(
         rows_quarantined: reports.quarantine.rows,
         rows_late: BTreeMap::new(),
         quarantine_path: reports.quarantine_path(),
-        tables: reports.published(),
+        tables: reports.published(job),
+        assertions,
         seconds_total,
         stages,
         warnings: Vec::new(),

@@ -1,13 +1,13 @@
-//! Reads published rows from a table's files in order to retract them.
+//! Reads published rows from a table's files, to retract them or to add an epoch's changes to them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
-use arrow::compute::filter_record_batch;
+use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::error::ArrowError;
 use tidewater_connectors::file::sink::{
-    DEFAULT_SHARD_BYTES, PublishedPartition, PublishedTable, Run, Staging, TableShard,
+    DEFAULT_SHARD_BYTES, PublishedPartition, PublishedTable, Run, Staging, TableShard, rows_of,
 };
 use tidewater_operators::fault::{Fault, FaultKind};
 
@@ -27,6 +27,17 @@ pub fn retracted(
     staging: &Staging,
     select: impl Fn(RecordBatch) -> Result<RecordBatch, ArrowError>,
 ) -> Result<Vec<Run>, RunError> {
+    published(snapshot, table, staging, -1, select)
+}
+
+/// The published rows of a table that `select` accepts, each `diff` times.
+fn published(
+    snapshot: &StateSnapshot,
+    table: &Table,
+    staging: &Staging,
+    diff: i64,
+    select: impl Fn(RecordBatch) -> Result<RecordBatch, ArrowError>,
+) -> Result<Vec<Run>, RunError> {
     let prefix = pair_key(&table.spec.name, "");
     let partitions: BTreeMap<String, PublishedPartition> = snapshot.records(PARTITIONS, &prefix)?;
     let published = PublishedTable::new(Arc::clone(&table.spec), None)?;
@@ -40,10 +51,48 @@ pub fn retracted(
                     message: error.to_string(),
                 })
             })?;
-            Ok::<_, RunError>(shard.push(&rows, -1)?)
+            Ok::<_, RunError>(shard.push(&rows, diff)?)
         })?;
     }
     Ok(shard.finish()?)
+}
+
+/// The published rows of a small table.
+///
+/// # Errors
+/// When the table cannot be read.
+pub fn published_rows(snapshot: &StateSnapshot, table: &Table) -> Result<RecordBatch, RunError> {
+    let prefix = pair_key(&table.spec.name, "");
+    let partitions: BTreeMap<String, PublishedPartition> = snapshot.records(PARTITIONS, &prefix)?;
+    let published = PublishedTable::new(Arc::clone(&table.spec), None)?;
+    let mut batches = Vec::new();
+    for file in published.files(&partitions)? {
+        published.read(&file.path, |batch| {
+            batches.push(batch);
+            Ok::<_, RunError>(())
+        })?;
+    }
+    let schema = batches
+        .first()
+        .map_or_else(|| Arc::clone(&table.spec.schema), RecordBatch::schema);
+    concat_batches(&schema, &batches).map_err(|error| RunError::Assertion {
+        assertion: table.spec.name.to_string(),
+        error,
+    })
+}
+
+/// The rows of a table after its changes in `runs`.
+///
+/// # Errors
+/// When the table cannot be read, or a row is retracted that is not there.
+pub fn rows_after(
+    snapshot: &StateSnapshot,
+    table: &Table,
+    mut runs: Vec<Run>,
+    staging: &Staging,
+) -> Result<RecordBatch, RunError> {
+    runs.extend(published(snapshot, table, staging, 1, Ok)?);
+    Ok(rows_of(&table.spec, runs)?)
 }
 
 /// Retractions of the late rows of views that are rebuilt, since these rows are now in the tables of the views.

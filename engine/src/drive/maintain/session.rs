@@ -9,11 +9,11 @@ use std::time::Duration;
 use tidewater_connectors::connector::{ChangeRules, SourceChanges};
 use tidewater_connectors::file::sink::{Staging, WriteOptions};
 use tidewater_connectors::sink_connector::KeepTrying;
-use tidewater_connectors::source::SourceSpec;
+use tidewater_connectors::source::{Reader, SourceSpec};
 use tidewater_operators::Faults;
 
 use super::announce::{announce, announce_moves};
-use super::commit::{self, Commit, Committed};
+use super::commit::{self, Commit, Committed, StagedEpoch};
 use super::compute::{Computed, compute, drop_parts};
 use super::fill::StateFill;
 use super::inputs::{CommittedSource, OpenSources, SourceInputs, SourceStreamOf};
@@ -21,12 +21,14 @@ use super::open_state::{open_store, state_of};
 use super::options::MaintainOptions;
 use super::own_commits::OwnCommits;
 use super::reports::{reports, unchanged};
+use super::retracted::published_rows;
 use super::shadow::paths;
 use super::sinks::OpenSinks;
 use super::sources_read::SourcesRead;
 use super::standing::Standing;
 use super::views::{Views, reopened};
 use super::windows::finalize;
+use crate::drive::assertions::{AssertionReport, accepted_failures, judge, refuse_failures};
 use crate::drive::graph::{Epoch, EpochGraphs};
 use crate::drive::graph_set::Graph;
 use crate::drive::ingest::{Barrier, Intake};
@@ -153,8 +155,16 @@ impl<'a> Session<'a> {
         clock.enter("compare");
         let work = self.compare()?;
         if !Self::has_work(&work) {
-            self.note_unchanged(&work)?;
-            return unchanged(self.state.epoch, &work.tables, &work.snapshot, clock);
+            let assertions = self.judge_unchanged(&work)?;
+            self.note_unchanged(&work, &assertions)?;
+            return unchanged(
+                &self.job,
+                &self.state,
+                &work.tables,
+                &work.snapshot,
+                clock,
+                assertions,
+            );
         }
         let inputs = self.inputs(&work, barrier)?;
         let epoch = self.prepare(&work, &inputs)?;
@@ -186,6 +196,8 @@ impl<'a> Session<'a> {
             sizes: self.options.thresholds.tables,
         };
         let (epoch, runs) = (computed.epoch, computed.runs);
+        let assertions = commit.judge(&epoch, &runs)?;
+        self.refuse_failures(&assertions, &work)?;
         let stage = || commit.stage(&epoch, runs, &self.write_options());
         let (staged, record) = match fill {
             StateFill::First(fill) => {
@@ -205,7 +217,12 @@ impl<'a> Session<'a> {
         let retained = epoch.graphs.resumed.retained.iter();
         let rows_late = retained.map(|(view, windows)| (view.clone(), windows.rows_late()));
         let rows_late = rows_late.filter(|(_, rows)| *rows > 0).collect();
-        let committed = commit.finish(record, epoch, &staged, staged_sinks, clock.elapsed())?;
+        let staged_epoch = StagedEpoch {
+            tables: &staged,
+            sinks: staged_sinks,
+            assertions: &assertions,
+        };
+        let committed = commit.finish(record, epoch, staged_epoch, clock.elapsed())?;
         self.committed(committed)?;
         let (seconds_total, stages) = clock.finish();
         Ok(RunReport {
@@ -217,7 +234,8 @@ impl<'a> Session<'a> {
             set_aside,
             rows_late,
             quarantine_path: reports.quarantine_path(),
-            tables: reports.published(),
+            tables: reports.published(&self.job),
+            assertions,
             seconds_total,
             stages,
             warnings,
@@ -369,6 +387,24 @@ impl<'a> Session<'a> {
             || !views.gone.tables.is_empty()
     }
 
+    /// Judges the assertions when nothing else changed: their limits may have.
+    fn judge_unchanged(&self, work: &EpochPlan) -> Result<Vec<AssertionReport>, RunError> {
+        let rows = |_: usize, table: &Table| published_rows(&work.snapshot, table);
+        let reports = judge(&self.job, &work.tables, &self.state.accepted, &rows)?;
+        self.refuse_failures(&reports, work)?;
+        Ok(reports)
+    }
+
+    fn refuse_failures(
+        &self,
+        reports: &[AssertionReport],
+        work: &EpochPlan,
+    ) -> Result<(), RunError> {
+        refuse_failures(&self.job, reports, &|source, spec| {
+            self.look_again(work, source, spec)
+        })
+    }
+
     /// The rows that the epoch reads, by source.
     fn inputs(
         &self,
@@ -384,8 +420,12 @@ impl<'a> Session<'a> {
     }
 
     /// Records changes that need no reading: checkpoints, for example of files that were touched, so that they need
-    /// not be read again; and fingerprints in the format of this version.
-    fn note_unchanged(&self, work: &EpochPlan) -> Result<(), RunError> {
+    /// not be read again; fingerprints in the format of this version; and failures that are accepted.
+    fn note_unchanged(
+        &mut self,
+        work: &EpochPlan,
+        assertions: &[AssertionReport],
+    ) -> Result<(), RunError> {
         let mut updates = Vec::new();
         for (source, changes) in self.job.sources.iter().zip(&work.changes) {
             let source = CommittedSource::of(source, changes.as_ref(), None)?;
@@ -397,10 +437,21 @@ impl<'a> Session<'a> {
         let restamped = &work.standing.restamped;
         let declared = self.options.declared.as_ref();
         let is_known = commit::is_known(declared, &work.snapshot)?;
-        if updates.is_empty() && upgrades.is_empty() && restamped.is_empty() && is_known {
+        let accepted = accepted_failures(assertions, &self.state.accepted, self.state.epoch);
+        let is_accepted = accepted == self.state.accepted;
+        if updates.is_empty()
+            && upgrades.is_empty()
+            && restamped.is_empty()
+            && is_known
+            && is_accepted
+        {
             return Ok(());
         }
         let transaction = self.store.write()?;
+        if !is_accepted {
+            self.state.accepted = accepted;
+            transaction.put(STATE, "", &self.state)?;
+        }
         if let Some(declared) = declared {
             transaction.put(JOB, "", declared)?;
         }
@@ -458,13 +509,22 @@ impl<'a> Session<'a> {
     /// An error of the graphs. If an expression failed on a row of a source, the row's place is added.
     fn located(&self, error: RunError, work: &EpochPlan, inputs: &[SourceInputs]) -> RunError {
         let intakes: Vec<Arc<Intake>> = inputs.iter().flat_map(SourceInputs::intakes).collect();
-        let look_again = |source: &Source, spec: &Arc<SourceSpec>| {
-            let mut sources = self.job.sources.iter().zip(&work.changes);
-            let own = sources.find(|(one, _)| one.spec.name == source.spec.name);
-            let readers = own.map(|(_, changes)| changes.look_again(spec));
-            readers.unwrap_or_default()
-        };
-        located(&self.job, error, &intakes, &look_again)
+        located(&self.job, error, &intakes, &|source, spec| {
+            self.look_again(work, source, spec)
+        })
+    }
+
+    /// Readers of a source's present rows, to search for a row.
+    fn look_again(
+        &self,
+        work: &EpochPlan,
+        source: &Source,
+        spec: &Arc<SourceSpec>,
+    ) -> Vec<Arc<dyn Reader>> {
+        let mut sources = self.job.sources.iter().zip(&work.changes);
+        let own = sources.find(|(one, _)| one.spec.name == source.spec.name);
+        let readers = own.map(|(_, changes)| changes.look_again(spec));
+        readers.unwrap_or_default()
     }
 
     /// The outcome of the epoch for each source.

@@ -1,0 +1,151 @@
+//! `CREATE ASSERTION name [ON table] CHECK (condition) [OPTIONS (…)]`: a rule that is checked before every commit.
+//!
+//! A rule is kept like a materialized view with one row, or one for each delivery, that counts what breaks it
+//! ([`query`]). The numbers are retracted with the rows that they count. As in SQL, a condition that is NULL holds.
+
+mod limits;
+mod query;
+
+use arrow::datatypes::SchemaRef;
+use datafusion_sql::parser::DFParser;
+use datafusion_sql::sqlparser::ast::{CreateView, Expr, ObjectName, Spanned, Value};
+use datafusion_sql::sqlparser::keywords::Keyword;
+use datafusion_sql::sqlparser::parser::ParserError;
+use datafusion_sql::sqlparser::tokenizer::Token;
+
+pub(super) use self::limits::{Declared, declared};
+pub use self::limits::{Limit, Ratio, Severity};
+use self::query::Rule;
+use super::tokens::{Tokens, is_word, place};
+use crate::diagnostic::{Diagnostic, Place};
+
+/// The column with the number of rows that break a rule.
+pub const BROKEN_COLUMN: &str = "broken";
+
+/// The column with the number of rows that a rule was checked on.
+pub const ROWS_COLUMN: &str = "rows";
+
+/// A rule of a job.
+#[derive(Clone, Debug)]
+pub struct Assertion {
+    /// Its name, which is also that of the relation and the table with its counts.
+    pub name: String,
+    /// Its condition, as SQL.
+    pub check: String,
+    /// The relation whose rows it is about; `None` for a rule about queries.
+    pub on: Option<String>,
+    /// The column of that relation by whose values the rule is judged; `None` if it is judged as a whole.
+    pub by: Option<String>,
+    /// What a broken rule means.
+    pub severity: Severity,
+    /// How much may break the rule.
+    pub limit: Limit,
+    /// How much may break the rule without a warning.
+    pub warn_limit: Limit,
+    /// A sentence for people.
+    pub describe: Option<String>,
+    /// Failures that are accepted in this run.
+    pub accepted: Vec<Acceptance>,
+}
+
+/// The decision to publish although a rule fails.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acceptance {
+    /// The value of the rule's `by` column; `None` for all.
+    pub delivery: Option<String>,
+    /// Why.
+    pub because: String,
+}
+
+/// `CREATE ASSERTION` as it is written.
+pub(super) struct CreateAssertion {
+    pub name: ObjectName,
+    pub on: Option<ObjectName>,
+    pub check: Expr,
+    pub options: Vec<(String, Value)>,
+}
+
+/// A parsed assertion: what is declared, and the view that counts what breaks the rule.
+pub(super) struct ParsedAssertion {
+    pub created: CreateAssertion,
+    pub view: CreateView,
+}
+
+/// Whether a statement creates an assertion.
+pub(super) fn is_assertion(tokens: &Tokens) -> bool {
+    is_word(&tokens.0, 0, "CREATE") && is_word(&tokens.0, 1, "ASSERTION")
+}
+
+/// Parses `CREATE ASSERTION`.
+pub(super) fn parse(parser: &mut DFParser<'_>) -> Result<CreateAssertion, ParserError> {
+    let parser = &mut parser.parser;
+    parser.expect_keyword(Keyword::CREATE)?;
+    parser.next_token();
+    let name = parser.parse_object_name(false)?;
+    let on = match parser.parse_keyword(Keyword::ON) {
+        true => Some(parser.parse_object_name(false)?),
+        false => None,
+    };
+    parser.expect_keyword(Keyword::CHECK)?;
+    parser.expect_token(&Token::LParen)?;
+    let check = parser.parse_expr()?;
+    parser.expect_token(&Token::RParen)?;
+    let mut options = Vec::new();
+    if parser.parse_keyword(Keyword::OPTIONS) {
+        parser.expect_token(&Token::LParen)?;
+        options = parser.parse_comma_separated(|parser| {
+            Ok((parser.parse_literal_string()?, parser.parse_value()?.value))
+        })?;
+        parser.expect_token(&Token::RParen)?;
+    }
+    Ok(CreateAssertion {
+        name,
+        on,
+        check,
+        options,
+    })
+}
+
+impl ParsedAssertion {
+    /// Makes the view of an assertion. Limits are checked later, with the columns of the relations.
+    pub fn of(created: CreateAssertion, tokens: &Tokens) -> Result<Self, Diagnostic> {
+        let by = limits::delivery_column(&created.options);
+        let rule = Rule::of(created.on.as_ref(), &created.check, by.as_deref());
+        let rule = rule.map_err(|mistake| mistake.at(check_place(&created, tokens)))?;
+        let view = rule.view(&created.name).map_err(|error| {
+            let at = check_place(&created, tokens);
+            Diagnostic::new(at, format!("this rule cannot be counted: {error}"))
+        })?;
+        Ok(Self { created, view })
+    }
+}
+
+impl ParsedAssertion {
+    /// The assertion. `schema` is that of its view.
+    pub fn assertion(&self, name: &str, declared: Declared, schema: &SchemaRef) -> Assertion {
+        let fields = schema.fields().iter().map(|field| field.name());
+        let by = fields
+            .clone()
+            .find(|field| *field != BROKEN_COLUMN && *field != ROWS_COLUMN);
+        Assertion {
+            name: name.to_owned(),
+            check: self.created.check.to_string(),
+            on: self.created.on.as_ref().map(ToString::to_string),
+            by: by.cloned(),
+            severity: declared.severity,
+            limit: declared.limit,
+            warn_limit: declared.warn_limit,
+            describe: declared.describe,
+            accepted: Vec::new(),
+        }
+    }
+}
+
+fn check_place(created: &CreateAssertion, tokens: &Tokens) -> Place {
+    let span = created.check.span();
+    if span.start.line == 0 {
+        tokens.start()
+    } else {
+        place(span)
+    }
+}
