@@ -28,6 +28,11 @@ pub fn run(args: &HistoryArgs) -> Result<(), Failure> {
             epoch.tables.retain(|change| change.table == *table);
         }
         epochs.retain(|epoch| !epoch.tables.is_empty());
+    } else {
+        let is_table = |name: &str| state.job.job.assertion(name).is_none();
+        for epoch in &mut epochs {
+            epoch.tables.retain(|change| is_table(&change.table));
+        }
     }
     if let Some(last) = args.last {
         epochs.drain(..epochs.len().saturating_sub(last));
@@ -135,17 +140,14 @@ fn assertions(epoch: &EpochRecord, style: Style) -> String {
     let open = epoch.assertions.iter();
     let open = open.filter(|one| one.verdict != AssertionVerdict::Pass);
     let lines = open.map(|one| {
-        let rows = one
-            .rows
-            .map_or_else(String::new, |rows| format!(" of {}", HumanCount(rows)));
-        let broken = HumanCount(one.broken);
-        let line = match &one.because {
-            Some(because) => format!(
-                "{}: {broken}{rows} rows break it, accepted: {because}",
-                one.assertion
-            ),
-            None => format!("{}: {broken}{rows} rows break it", one.assertion),
+        let rows = match one.rows {
+            Some(rows) => format!("{} of {}", HumanCount(one.broken), count(rows, "row")),
+            None => count(one.broken, "row"),
         };
+        let verb = if one.broken == 1 { "breaks" } else { "break" };
+        let because = one.because.as_ref();
+        let because = because.map_or_else(String::new, |why| format!(" (accepted: {why})"));
+        let line = format!("{}: {rows} {verb} it{because}", one.assertion);
         format!("  {}\n", style.yellow(&line))
     });
     lines.collect()
