@@ -95,7 +95,10 @@ fn kind(reason: &str) -> String {
     let quoted = reason.strip_prefix('\'');
     match quoted.and_then(|quoted| quoted.split_once("' cannot be read")) {
         Some((_, rest)) => format!("cannot be read{rest}"),
-        None => reason.to_owned(),
+        None => match reason.split_once(" does not fit ") {
+            Some((_, sql_type)) => format!("does not fit {sql_type}"),
+            None => reason.to_owned(),
+        },
     }
 }
 

@@ -131,7 +131,7 @@ fn maintain(
         wait: args.intake.lock_wait(),
         declared: Some(declared),
         rebuild: args.rebuild,
-        rehash: args.rehash,
+        rehash: args.intake.rehash,
         settle: args.intake.settle,
         thresholds: thresholds::of_process(),
         now: &clock::since_1970,

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use indicatif::{DecimalBytes, HumanCount};
 use serde_json::{Map, Value, json};
+use tidewater_engine::error::shown_path;
 use tidewater_engine::file::sink::QUARANTINE_TABLE;
 use tidewater_engine::state::{EpochRecord, TableRecord};
 use tidewater_engine::status::{PendingDeliveries, PendingInput, SourceStatus};
@@ -53,7 +54,7 @@ pub fn run(args: &StatusArgs) -> Result<(), Failure> {
     let state = job::load_state(&args.state)?;
     let job = &state.job.job;
     let inspection = Inspection::open(job, &state.path)?;
-    let status = Status::of(job, &inspection)?;
+    let status = Status::of(job, &inspection, args.rehash)?;
     if args.state.json {
         return output::print(&format!("{}\n", status.to_json(args.files)));
     }
@@ -61,12 +62,12 @@ pub fn run(args: &StatusArgs) -> Result<(), Failure> {
 }
 
 impl Status {
-    fn of(job: &Job, inspection: &Inspection) -> Result<Self, Failure> {
+    fn of(job: &Job, inspection: &Inspection, rehash: bool) -> Result<Self, Failure> {
         let source = |source: &tidewater_engine::job::Source| {
             Ok::<_, Failure>(ListedSource {
                 name: source.spec.name.clone(),
                 location: source.spec.location.clone(),
-                status: inspection.source_status(source)?,
+                status: inspection.source_status(source, rehash)?,
             })
         };
         let sources: Vec<ListedSource> =
@@ -207,7 +208,7 @@ impl Status {
         let files = files.filter_map(|file| Some((&file.path, file.set_aside.as_ref()?)));
         let mut text = String::new();
         for (path, reason) in files.clone() {
-            text += &format!("  {path}: {reason}\n");
+            text += &format!("  {}: {reason}\n", shown_path(path));
         }
         match files.count() {
             0 => text,
@@ -234,7 +235,7 @@ impl Status {
                 utc_ns(file.modified_ns),
                 HumanCount(file.rows).to_string(),
                 HumanCount(file.rows_rejected).to_string(),
-                file.path
+                shown_path(&file.path)
             );
         }
         text
@@ -327,7 +328,7 @@ fn pending_files(sources: &[(&str, &PendingDeliveries)]) -> String {
         for (kind, paths) in kinds.into_iter().filter(|(_, paths)| !paths.is_empty()) {
             text += &format!("  {name}: {} {kind}\n", number(paths.len()));
             for path in paths.iter().take(PATHS_SHOWN) {
-                text += &format!("    {path}\n");
+                text += &format!("    {}\n", shown_path(path));
             }
             if paths.len() > PATHS_SHOWN {
                 text += &format!("    … and {} more\n", number(paths.len() - PATHS_SHOWN));

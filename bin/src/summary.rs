@@ -7,6 +7,7 @@ use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use indicatif::{DecimalBytes, HumanCount};
 use serde_json::{Value, json};
+use tidewater_engine::error::shown_path;
 use tidewater_engine::state::{AssertionVerdict, DeliveryRecord};
 use tidewater_engine::{LATE_TABLE, Publication, RunReport, TableReport};
 
@@ -187,7 +188,7 @@ fn changes(report: &RunReport, deliveries: &[DeliveryRecord]) -> String {
         .iter()
         .take(if deliveries.len() > SHOWN { 3 } else { SHOWN })
     {
-        text += &format!("  {:<9} {}", delivery.change, delivery.path);
+        text += &format!("  {:<9} {}", delivery.change, shown_path(&delivery.path));
         match (delivery.rows_in, delivery.rows_out) {
             (0, 0) => {}
             (rows, 0) => text += &format!(", {} in", count(rows, "row")),
@@ -238,7 +239,7 @@ pub fn set_aside_note(report: &RunReport) -> Option<String> {
     }
     let mut note = format!("{} set aside:", count(files.len() as u64, "file"));
     for file in files.iter().take(SHOWN) {
-        note += &format!("\n  {}: {}", file.path, file.reason);
+        note += &format!("\n  {}: {}", shown_path(&file.path), file.reason);
     }
     if files.len() > SHOWN {
         note += &format!("\n  … and {} more", files.len() - SHOWN);

@@ -1,124 +1,164 @@
 #!/usr/bin/env python3
-"""Scores of the Pollock benchmark for Tidewater, over a folder that holds the benchmark's files. Fetches nothing.
+"""Scores Tidewater by the Pollock benchmark, over a folder that holds the benchmark's files. Downloads nothing.
 
-    python3 tests/corpora/pollock.py FOLDER --binary target/release/tidewater
+    python3 tests/corpora/pollock.py FOLDER --binary target/release/tidewater --weights pollock_weights.json
 
-FOLDER has csv/NAME, clean/NAME and parameters/NAME_parameters.json. Every file is read with the options that its
-parameters say. The measures are those of the benchmark: success, and precision, recall and F1 of header, records and
-cells; a file's score is their sum, ten at most.
+FOLDER has csv/NAME, clean/NAME and parameters/NAME_parameters.json, as `polluted_files` of the benchmark's repository
+has them. Each file is read with the options that its parameters say; columns are TEXT, named and placed as the
+parameters say, as the benchmark does for DuckDB. The measures are the benchmark's ten: success, and precision, recall
+and F1 of header, records and cells. A file's score is their sum, ten at most. Header names and records are compared
+in lower case; the benchmark also compares numbers and dates by value, which is the same for columns of text.
+
+`--git` says that files came from a git checkout, which loses CRLF: they get the line ends that their
+parameters say.
 """
 
 import argparse
 import collections
 import csv
 import json
+import os
 import pathlib
 import subprocess
 import tempfile
 
-ENCODINGS = {"ascii": "utf-8", "utf-8": "utf-8", "utf8": "utf-8", "latin-1": "latin1", "iso-8859-1": "latin1"}
+# The column with the name of a row's file.
+FILE = "read_from"
+# What becomes of rows of a wrong length.
+RAGGED = "refuse"
+ENCODINGS = {"ascii": "utf-8", "latin-1": "latin1", "iso-8859-1": "latin1"}
 
 
 def quoted(text):
     return "'" + text.replace("'", "''") + "'"
 
 
-def name(column, at):
-    return '"' + (column or f"c{at}").replace('"', '""') + '"'
+def identifier(name):
+    return '"' + name.replace('"', '""') + '"'
 
 
-def options(parameters, delimiter):
+def column_names(parameters):
+    """The names of the columns, as the benchmark gives them to the systems under test."""
+    if parameters["column_names"]:
+        return [name.strip() for name in parameters["column_names"]]
+    return [f"col_{at}" for at in range(max(int(parameters["n_columns"]), 1))]
+
+
+def options(parameters):
     """The options that say what the parameters say."""
-    quote = parameters.get("quotechar") or ""
-    escape = parameters.get("escapechar") or ""
+    quote = parameters["quotechar"] or '"'
+    escape = parameters["escapechar"] or quote
+    encoding = parameters["encoding"].lower()
     chosen = {
-        "delimiter": delimiter.replace("\t", "\\t"),
+        "has_header": "false",
+        "skip_lines": str(int(parameters["preamble_lines"]) + int(parameters["header_lines"])),
+        "delimiter": (parameters["delimiter"] or ",").replace("\t", "\\t"),
         "quote": quote,
-        "skip_lines": str(parameters.get("preamble_lines") or 0),
-        "encoding": ENCODINGS.get((parameters.get("encoding") or "utf-8").lower(), parameters.get("encoding")),
-        "line_end": "any",
+        "encoding": ENCODINGS.get(encoding, encoding),
+        "ragged": RAGGED,
+        "min_good_rows": "0",
     }
-    if escape and escape != quote and escape != "\0":
+    if escape != quote:
         chosen["escape"] = escape
-    header_lines = int(parameters.get("header_lines") or 0)
-    if header_lines == 0:
-        chosen["has_header"] = "false"
-    else:
-        chosen["column_names"] = "position"
-        chosen["header_lines"] = str(header_lines)
     return chosen
 
 
-def job(source, columns, chosen, output):
-    declared = ", ".join(f"{column} TEXT" for column in columns)
+def job(parameters, place):
+    columns = [f"{identifier(name)} TEXT" for name in column_names(parameters)] + [f"{FILE} TEXT"]
+    chosen = options(parameters) | {f"column.{FILE}": "file_name", "on_bad_file": "quarantine"}
     written = ", ".join(f"{quoted(key)} {quoted(value)}" for key, value in chosen.items())
     return (
-        f"CREATE EXTERNAL TABLE t ({declared}) STORED AS CSV LOCATION {quoted(str(source))} OPTIONS ({written});\n"
-        f"CREATE MATERIALIZED VIEW r AS SELECT * FROM t;\nCOPY r TO {quoted(str(output))} STORED AS CSV;\n"
+        f"CREATE EXTERNAL TABLE t ({', '.join(columns)}) STORED AS CSV LOCATION {quoted(f'{place}/in')}\n"
+        f"OPTIONS ({written});\n"
+        f"CREATE MATERIALIZED VIEW r AS SELECT * FROM t;\nCOPY r TO {quoted(f'{place}/r')} STORED AS CSV;\n"
     )
 
 
-def read(path, **dialect):
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.reader(file, **dialect))
+def rows(path):
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        return list(csv.reader(file))
 
 
 def scores(found, expected):
-    """Precision, recall and F1 of two multisets."""
+    """Precision, recall and F1 of two multisets, named and computed as in the benchmark."""
     found, expected = collections.Counter(found), collections.Counter(expected)
     common = sum((found & expected).values())
-    if not found and not expected:
-        return 1.0, 1.0, 1.0
-    precision = common / sum(found.values()) if found else 0.0
-    recall = common / sum(expected.values()) if expected else 0.0
-    both = precision + recall
-    return precision, recall, 2 * precision * recall / both if both else 0.0
+    if not expected:
+        return [1.0, 1.0, 1.0]
+    if not common:
+        return [0.0, 0.0, 0.0]
+    precision, recall = common / sum(expected.values()), common / sum(found.values())
+    return [precision, recall, 2 * precision * recall / (precision + recall)]
 
 
-def score(binary, folder, source):
-    parameters = json.loads((folder / "parameters" / f"{source.name}_parameters.json").read_text())
-    clean = read(folder / "clean" / source.name)
-    header, records = (clean[0], clean[1:]) if parameters.get("header_lines") else ([], clean)
-    names = list(dict.fromkeys(header)) if len(set(header)) == len(header) else []
-    width = max((len(record) for record in clean), default=1)
-    columns = [name(names[at] if at < len(names) else "", at) for at in range(width)]
+def score(found, expected):
+    """The score of a loaded table, both as rows with the header first."""
+    if not expected:
+        return 10.0
+    lower = lambda row: [cell.lower() for cell in row]
+    records = lambda table: ["".join(lower(row)) for row in table[1:]]
+    cells = lambda table: [cell for row in table for cell in row]
+    of_header = scores(lower(found[0]) if found else [], lower(expected[0]))
+    of_records = scores(records(found), records(expected))
+    return 1.0 + sum(of_header) + sum(of_records) + sum(scores(cells(found), cells(expected)))
+
+
+def content(source, parameters, line_ends):
+    """The bytes of a file, with the line ends that its parameters say."""
+    text = source.read_bytes()
+    if line_ends:
+        text = text.replace(b"\r\n", b"\n").replace(b"\n", parameters["row_delimiter"].encode() or b"\n")
+    return text
+
+
+def loaded(binary, files, parameters):
+    """The tables that Tidewater makes of files with the same parameters, header first. None for one that it refuses."""
     with tempfile.TemporaryDirectory() as place:
-        output = pathlib.Path(place) / "r"
-        text = job(source, columns, options(parameters, parameters.get("delimiter") or ","), output)
-        sql = pathlib.Path(place) / "job.sql"
-        sql.write_text(text)
-        ran = subprocess.run([binary, "run", sql, "--quiet"], capture_output=True, timeout=120)
-        files = sorted(output.rglob("*.csv")) if ran.returncode == 0 else []
-        tables = [read(file) for file in files]
-    if not tables:
-        return 0.0
-    found_header = tables[0][0] if tables[0] else []
-    found = [tuple(record) for table in tables for record in table[1:]]
-    expected = [tuple(record) + ("",) * (width - len(record)) for record in records]
-    cells = lambda rows: [cell for row in rows for cell in row]
-    of_header = scores(found_header, header or found_header)
-    return 1.0 + sum(of_header) + sum(scores(found, expected)) + sum(scores(cells(found), cells(expected)))
+        place = pathlib.Path(place)
+        (place / "in").mkdir()
+        for name, text in files.items():
+            (place / "in" / name).write_bytes(text)
+        (place / "job.sql").write_text(job(parameters, place))
+        command = [binary, "run", place / "job.sql", "--quiet", "--json"]
+        ran = subprocess.run(command, capture_output=True)
+        if ran.returncode != 0:
+            raise SystemExit(f"{', '.join(files)}: {ran.stderr.decode(errors='replace')}")
+        tables = {name: [column_names(parameters)] for name in files}
+        for file in sorted((place / "r").rglob("*.csv")):
+            for row in rows(file)[1:]:
+                tables[row[-1]].append(row[:-1])
+        for bad in json.loads(ran.stdout)["files_set_aside"]:
+            tables[pathlib.Path(bad["path"]).name] = None
+        return tables
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--binary", default="target/release/tidewater")
     parser.add_argument("--weights", type=pathlib.Path, help="a JSON object of weights by file name")
+    parser.add_argument("--git", action="store_true", help="restore the line ends that git lost")
     arguments = parser.parse_args()
-    weights = json.loads(arguments.weights.read_text()) if arguments.weights else {}
-    results = {}
-    for source in sorted((arguments.folder / "csv").iterdir()):
-        results[source.name] = score(arguments.binary, arguments.folder, source)
-    if not results:
+    names = sorted(file.name for file in (arguments.folder / "csv").iterdir())
+    if not names:
         raise SystemExit(f"{arguments.folder}/csv holds no files")
-    for file, value in sorted(results.items(), key=lambda result: result[1]):
-        if value < 10:
-            print(f"{value:.3f} {file}")
+    groups = collections.defaultdict(dict)
+    for name in names:
+        text = (arguments.folder / "parameters" / f"{name}_parameters.json").read_text()
+        groups[text][name] = content(arguments.folder / "csv" / name, json.loads(text), arguments.git)
+    results = {}
+    for text, files in groups.items():
+        for name, table in loaded(os.path.abspath(arguments.binary), files, json.loads(text)).items():
+            expected = rows(arguments.folder / "clean" / name)
+            results[name] = 0.0 if table is None else score(table, expected)
+    for name, value in sorted(results.items(), key=lambda result: result[1]):
+        if value < 9.9995:
+            print(f"{value:.3f} {name}")
     print(f"{len(results)} files, simple {sum(results.values()) / len(results):.3f}")
-    if weights:
-        total = sum(weights.get(file, 0) for file in results)
-        weighted = sum(value * weights.get(file, 0) for file, value in results.items()) / total
+    if arguments.weights:
+        weights = json.loads(arguments.weights.read_text())
+        total = sum(weights.get(name, 0) for name in names)
+        weighted = sum(value * weights.get(name, 0) for name, value in results.items()) / total
         print(f"weighted {weighted:.3f}")
 
 

@@ -33,10 +33,6 @@ pub struct RunArgs {
     #[arg(long, requires = "state")]
     pub rebuild: bool,
 
-    /// Compare the content of all files, even of those whose size, time and inode are as they were
-    #[arg(long, requires = "state")]
-    pub rehash: bool,
-
     /// Which files are read, and which tables are replaced.
     #[command(flatten)]
     pub intake: IntakeArgs,
@@ -188,6 +184,11 @@ pub struct IntakeArgs {
     /// Leave files that were modified within this time, such as 30s or 5m, for a later commit
     #[arg(long, requires = "state", value_name = "TIME", default_value = "0s", value_parser = parse_duration)]
     pub settle: Duration,
+
+    /// Compare the content of all files, even of those whose size, times and inode are as they were; `follow` does so
+    /// when it starts
+    #[arg(long, requires = "state")]
+    pub rehash: bool,
 
     /// Publish over tables of another job or another state; without this, they are refused
     #[arg(long)]

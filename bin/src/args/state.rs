@@ -51,7 +51,8 @@ impl StateArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  \
     tidewater status --state state/\n\n\
-    Changes nothing. Waiting files are found by size and modification time; no file is read.")]
+    Changes nothing. Waiting files are found by size, times and inode. Only the content of files in doubt is read, or with\n\
+    --rehash that of all files.")]
 pub struct StatusArgs {
     /// The job and its state.
     #[command(flatten)]
@@ -60,6 +61,10 @@ pub struct StatusArgs {
     /// List every delivery that the state holds
     #[arg(long)]
     pub files: bool,
+
+    /// Compare the content of all files, even of those whose size, times and inode are as they were
+    #[arg(long)]
+    pub rehash: bool,
 }
 
 /// `tidewater history`.

@@ -37,7 +37,7 @@ pub fn run(args: &FollowArgs) -> Result<(), Failure> {
             wait: args.intake.lock_wait(),
             declared: Some(declared),
             rebuild: false,
-            rehash: false,
+            rehash: args.intake.rehash,
             settle: args.intake.settle,
             thresholds: thresholds::of_process(),
             now: &clock::since_1970,

@@ -129,7 +129,8 @@ pub trait Source: Debug + Send + Sync {
         state: &SourceState<'_>,
     ) -> Result<Box<dyn SourceSession>, SourceError>;
 
-    /// How far the source was read, and what waits. Reads no content.
+    /// How far the source was read, and what waits. With `rehash`, the content of all deliveries is compared, even if
+    /// they look unchanged.
     ///
     /// # Errors
     /// When the source cannot be inspected.
@@ -137,6 +138,7 @@ pub trait Source: Debug + Send + Sync {
         &self,
         spec: &SourceSpec,
         state: &SourceState<'_>,
+        rehash: bool,
     ) -> Result<SourceStatus, SourceError>;
 }
 
@@ -309,12 +311,11 @@ pub trait SourceChanges: Send + Sync {
         Vec::new()
     }
 
-    /// The outcome, once everything that was opened has been read. `counts` are the rows of each delivery of
-    /// [`InputPart::Inserted`]. It is empty if that part was not opened.
+    /// The outcome, once everything that was opened has been read. `counts` are the rows that were read.
     ///
     /// # Errors
     /// When a delivery was not read to its end.
-    fn outcome(&self, counts: &[DeliveryCounts]) -> Result<SourceOutcome, SourceError>;
+    fn outcome(&self, counts: &EpochCounts) -> Result<SourceOutcome, SourceError>;
 
     /// Makes the content durable that the outcome's checkpoint refers to.
     ///
@@ -323,6 +324,15 @@ pub trait SourceChanges: Send + Sync {
     fn sync(&self, _outcome: &SourceOutcome) -> Result<(), SourceError> {
         Ok(())
     }
+}
+
+/// The rows that an epoch read of a source, delivery by delivery. A part that was not opened has none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EpochCounts {
+    /// Rows of [`InputPart::Inserted`].
+    pub inserted: Vec<DeliveryCounts>,
+    /// Rows of [`InputPart::JudgedAgain`].
+    pub judged_again: Vec<DeliveryCounts>,
 }
 
 /// How many rows of a delivery were read.

@@ -1,5 +1,6 @@
 //! Errors of sources and sinks. Each says what happened, where, and what to do.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use crate::checkpoint::CheckpointError;
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SourceError {
     /// The operating system refused.
-    #[error("cannot {action} {file}: {error}")]
+    #[error("cannot {action} {}: {error}", shown_path(.file))]
     Io {
         /// What was tried: `open`, `read`, `list`, `write`.
         action: &'static str,
@@ -31,7 +32,7 @@ pub enum SourceError {
         message: String,
     },
     /// A file is not what the source declares.
-    #[error("{file}: {message}")]
+    #[error("{}: {message}", shown_path(.file))]
     File {
         /// Path of the file, as listed.
         file: Arc<str>,
@@ -39,7 +40,7 @@ pub enum SourceError {
         message: String,
     },
     /// A column of a file is not what the source declares.
-    #[error("{file}: column '{column}': {message}")]
+    #[error("{}: column '{column}': {message}", shown_path(.file))]
     Column {
         /// Path of the file, as listed.
         file: Arc<str>,
@@ -50,7 +51,7 @@ pub enum SourceError {
     },
     /// A file's bytes are damaged or cut short.
     #[error(
-        "{file}: damaged or cut short at byte {byte_offset}: {message}; deliver the file again"
+        "{}: damaged or cut short at byte {byte_offset}: {message}; deliver the file again", shown_path(.file)
     )]
     Corrupt {
         /// Path of the file, as listed.
@@ -65,8 +66,8 @@ pub enum SourceError {
     Refused(String),
     /// The kept content of a delivery is damaged.
     #[error(
-        "{file}: its stored copy, {kept}, {message}; deliver the file again (--rebuild reads the same copy and \
-         cannot help)"
+        "{}: its stored copy, {kept}, {message}; deliver the file again (--rebuild reads the same copy and \
+         cannot help)", shown_path(.file)
     )]
     Kept {
         /// Name of the delivery.
@@ -113,6 +114,22 @@ pub enum SourceError {
     /// A checkpoint that another connector wrote.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+}
+
+/// A path for messages. Control characters, such as line breaks, are written as escapes.
+pub fn shown_path(path: &str) -> Cow<'_, str> {
+    if !path.contains(char::is_control) {
+        return Cow::Borrowed(path);
+    }
+    let mut shown = String::with_capacity(path.len());
+    for character in path.chars() {
+        if character.is_control() {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    Cow::Owned(shown)
 }
 
 impl SourceError {

@@ -304,6 +304,21 @@ pub enum SinkError {
         /// The value.
         value: String,
     },
+    /// A partition value whose folder would have too long a name.
+    #[error(
+        "table {table}: partition column {column} holds a text of {bytes} bytes, '{begins}…', and the name of its folder \
+         would be too long; publish left({column}, 50), or take the column out of PARTITIONED BY"
+    )]
+    PartitionTooLong {
+        /// The table's name.
+        table: Arc<str>,
+        /// The partition column.
+        column: String,
+        /// The length of the value.
+        bytes: usize,
+        /// Its beginning.
+        begins: String,
+    },
     /// A row was retracted more often than it was inserted.
     #[error(
         "table {table}: a row was retracted more often than it was inserted (total {total}): {row}; the tables were \

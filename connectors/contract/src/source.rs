@@ -368,9 +368,10 @@ pub trait DecodeText: Send + Sync + 'static {
         LineEnd::LineFeed
     }
 
-    /// Lines at the end of the file that are not rows. Blank lines do not count.
-    fn trailer_lines(&self) -> usize {
-        0
+    /// Where the rows in `bytes` end for certain: before lines that are, or may become, the file's trailer. `ended`
+    /// says that the file ends with these bytes.
+    fn rows_end(&self, bytes: &[u8], _ended: bool) -> usize {
+        bytes.len()
     }
 }
 

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tidewater_contract::checkpoint::Checkpoint;
 use tidewater_contract::connector::{
-    ChangeRules, DeliveryChange, DeliveryCounts, InputPart, ReadUntil, SourceChanges, SourceOutcome,
+    ChangeRules, DeliveryChange, EpochCounts, InputPart, ReadUntil, SourceChanges,
+    SourceOutcome,
 };
 use tidewater_contract::error::SourceError;
 use tidewater_contract::source::{Reader, SourceSpec};
@@ -148,9 +149,11 @@ impl FileChanges {
                 self.add("replaced", new, Some(old.clone()));
                 self.retract(&old);
             }
-            // All rows of a delivery with a key have the same time of modification. Whether a delivery has enough
-            // good rows depends on its whole content.
-            Change::Appended { old, new } if has_key || old.rows < self.gate.min_good_rows => {
+            // All rows of a delivery with a key have the same time of modification. Whether a delivery without enough
+            // good rows is a good one depends on its whole content.
+            Change::Appended { old, new }
+                if has_key || old.rows < self.gate.min_good_rows.max(1) =>
+            {
                 self.add("appended", new, Some(old.clone()));
                 self.retract(&old);
             }
@@ -353,7 +356,7 @@ impl SourceChanges for FileChanges {
         readers.into_iter().flatten().collect()
     }
 
-    fn outcome(&self, counts: &[DeliveryCounts]) -> Result<SourceOutcome, SourceError> {
+    fn outcome(&self, counts: &EpochCounts) -> Result<SourceOutcome, SourceError> {
         self.conclude(counts)
     }
 

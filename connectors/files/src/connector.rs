@@ -24,6 +24,7 @@ use super::changes::{FileChanges, judged, kept};
 use super::content_store::ContentStore;
 use super::file_source::FileSource;
 use super::intake::{FileIntake, Incoming};
+use super::list::name_is_not_utf8;
 use super::location::{is_local, local_path};
 use super::open::check;
 use super::path_columns::PathColumns;
@@ -134,6 +135,9 @@ impl Source for FileSource {
 
     fn open(&self, spec: &SourceSpec, _: &ReadBounds) -> Result<Arc<dyn Reader>, SourceError> {
         let files = self.list(&spec.location)?;
+        if let Some(file) = files.iter().find(|file| file.path.to_str().is_none()) {
+            return Err(name_is_not_utf8(&file.path));
+        }
         let (name, location) = (&spec.name, &spec.location);
         tracing::info!("source {name}: {} files at {location}", files.len());
         let gate = Gate::parse(&spec.options)?;
@@ -176,6 +180,7 @@ impl Source for FileSource {
         &self,
         spec: &SourceSpec,
         state: &SourceState<'_>,
+        rehash: bool,
     ) -> Result<SourceStatus, SourceError> {
         let positions: Vec<Position> = state.checkpoint.values()?;
         let parts = positions.iter().flat_map(|position| &position.parts);
@@ -192,7 +197,7 @@ impl Source for FileSource {
             rows_rejected: positions.iter().map(|position| position.rejected).sum(),
             newest_ns: positions.iter().map(|position| position.modified_ns).max(),
             kept: kept.into_iter().collect(),
-            pending: PendingInput::Deliveries(self.pending(spec, positions.clone())?),
+            pending: PendingInput::Deliveries(self.pending(spec, positions.clone(), rehash)?),
             files: positions.into_iter().map(delivery_status).collect(),
             details: None,
         })

@@ -84,9 +84,13 @@ impl FileSource {
         &self,
         spec: &SourceSpec,
         positions: Vec<Position>,
+        rehash: bool,
     ) -> Result<PendingDeliveries, SourceError> {
         let listed = self.list_or_empty(&spec.location)?;
-        let rules = CompareRules::default();
+        let rules = CompareRules {
+            rehash,
+            ..CompareRules::default()
+        };
         let path = |file: ListedFile| file.path.to_string_lossy().into_owned();
         let mut pending = PendingDeliveries::default();
         for change in compare(&*self.storage, &spec.name, listed, positions, rules)? {

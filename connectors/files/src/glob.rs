@@ -1,6 +1,6 @@
 //! Globs over files: `*`, `?` and `[…]` within a name, `{a,b}` anywhere, `**` for directories of any depth.
 //!
-//! 1. Names need not be UTF-8: bytes that are not match `*` and `?`.
+//! 1. Names need not be UTF-8: bytes that are not match `*` and `?`. Names match in every Unicode spelling.
 //! 2. A name that is literally the pattern, such as `data [1]`, is matched too.
 //! 3. Links that lead back to a directory above them are skipped with a warning.
 
@@ -10,6 +10,7 @@ use std::path::{Component, Path, PathBuf};
 
 use ::glob::{MatchOptions, Pattern, PatternError};
 use tidewater_contract::error::SourceError;
+use tidewater_formats::names::{composed, is_same};
 
 use crate::storage::{EntryKind, FileStamp, Storage};
 
@@ -113,7 +114,8 @@ impl Glob {
             if text == "**" {
                 Ok(PathComponent::AnyDepth)
             } else if is_glob(&text) {
-                Ok(PathComponent::Name(Pattern::new(&text)?, name.to_owned()))
+                let pattern = Pattern::new(&composed(&text))?;
+                Ok(PathComponent::Name(pattern, name.to_owned()))
             } else {
                 Ok(PathComponent::Literal(PathBuf::from(name)))
             }
@@ -176,10 +178,13 @@ impl GlobWalk<'_> {
             return Ok(());
         };
         match first {
-            PathComponent::Literal(name) => self.descend(&at.join(name), None, rest),
+            PathComponent::Literal(name) => {
+                self.descend(&as_spelled(self.storage, at, name)?, None, rest)
+            }
             PathComponent::Name(pattern, literal) => {
                 let wanted = |name: &OsStr| {
-                    name == literal || pattern.matches_with(&name.to_string_lossy(), NAMES)
+                    let text = name.to_string_lossy();
+                    name == literal || pattern.matches_with(&composed(&text), NAMES)
                 };
                 for entry in self.storage.list(at, &wanted)? {
                     self.descend(&entry.path, Some(entry.kind), rest)?;
@@ -234,6 +239,30 @@ impl GlobWalk<'_> {
             None => self.storage.head(at),
         }
     }
+}
+
+/// The path as its names are spelled in the storage. A name that does not exist as it is written is looked for in
+/// another spelling.
+pub(super) fn path_as_spelled(storage: &dyn Storage, path: &Path) -> Result<PathBuf, SourceError> {
+    if path.as_os_str().is_ascii() || storage.head(path)?.is_some() {
+        return Ok(path.to_owned());
+    }
+    let mut found = PathBuf::new();
+    for component in path.components() {
+        found = as_spelled(storage, &found, Path::new(component.as_os_str()))?;
+    }
+    Ok(found)
+}
+
+fn as_spelled(storage: &dyn Storage, at: &Path, name: &Path) -> Result<PathBuf, SourceError> {
+    let written = at.join(name);
+    let text = name.to_string_lossy();
+    if text.is_ascii() || storage.head(&written)?.is_some() {
+        return Ok(written);
+    }
+    let is_named = |other: &OsStr| is_same(&other.to_string_lossy(), &text);
+    let first = storage.list(at, &is_named)?.into_iter().next();
+    Ok(first.map_or(written, |entry| entry.path))
 }
 
 #[cfg(test)]
@@ -311,6 +340,39 @@ mod tests {
         assert_eq!(matched(root.path(), "d/서울*.csv"), ["d/서울 1월.csv"]);
         assert_eq!(matched(root.path(), "d/*.csv").len(), 2);
         assert_eq!(matched(root.path(), "**/*.csv").len(), 2);
+    }
+
+    #[test]
+    fn names_match_in_every_spelling() {
+        let decomposed = "\u{1100}\u{1173}\u{11b7}";
+        let root = tempfile::tempdir().unwrap();
+        put(root.path(), format!("{decomposed}/{decomposed} 1.csv"));
+        put(root.path(), "d/금 2.csv");
+        let found = format!("{decomposed}/{decomposed} 1.csv");
+        for pattern in [
+            "금/금*.csv",
+            "금/금 [0-9].csv",
+            "{금,d}/금 1.csv",
+            "**/금 1.*",
+        ] {
+            assert_eq!(matched(root.path(), pattern), [found.as_str()], "{pattern}");
+        }
+        let pattern = format!("d/{decomposed}*");
+        assert_eq!(matched(root.path(), &pattern), ["d/금 2.csv"]);
+        let spelled = |path: &str| {
+            let path = path_as_spelled(&LocalStorage, &root.path().join(path)).unwrap();
+            path.strip_prefix(root.path()).unwrap().to_owned()
+        };
+        assert_eq!(spelled("금/금 1.csv"), Path::new(&found));
+        assert_eq!(
+            spelled("금/none.csv"),
+            Path::new(decomposed).join("none.csv")
+        );
+        assert_eq!(spelled("금 none/x"), Path::new("금 none/x"));
+        // A name that exists as it is written goes first.
+        put(root.path(), "금/x.csv");
+        assert_eq!(spelled("금"), Path::new("금"));
+        assert_eq!(matched(root.path(), "금/*"), ["금/x.csv"]);
     }
 
     #[test]

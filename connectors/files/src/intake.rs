@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::RecordBatch;
 use tidewater_contract::connector::Source;
-use tidewater_contract::error::SourceError;
+use tidewater_contract::error::{SourceError, shown_path};
 use tidewater_contract::source::{
     Dealt, Decoded, NextPiece, Piece, Reader, RowChange, SetAsideDelivery, SourceSpec,
 };
@@ -174,12 +174,6 @@ impl FileIntake {
     /// The deliveries that were set aside. Complete after all rows were read.
     pub(super) fn newly_set_aside(&self) -> Vec<NewlySetAside> {
         lock(&self.outcome).set_aside.clone()
-    }
-
-    /// The numbers of decoded and rejected rows of a delivery.
-    pub(super) fn rows(&self, delivery: usize) -> (u64, u64) {
-        let tally = self.tallies.get(delivery);
-        tally.map_or((0, 0), |tally| tally.rows())
     }
 
     /// A reader of some of the deliveries. Deliveries whose names show another format are set aside, if allowed.
@@ -388,7 +382,7 @@ impl Reader for FileIntake {
             let Some(incoming) = self.incoming.get(read.delivery) else {
                 continue;
             };
-            let name = &incoming.delivery.name;
+            let name = shown_path(&incoming.delivery.name);
             warnings.push(if self.store.is_none() {
                 format!(
                     "{name} was written to while it was read: its rows may be neither those of the old nor of the new content; \

@@ -15,7 +15,7 @@ use tidewater_contract::source::Format;
 use tidewater_formats::compression::{Codec, UNREAD_EXTENSIONS};
 use tidewater_formats::row_format::{RowFormat, UNREAD_FORMATS};
 
-use crate::glob::{all_below, globs, is_glob};
+use crate::glob::{all_below, globs, is_glob, path_as_spelled};
 use crate::storage::{EntryKind, FileStamp, Storage};
 
 /// A file of a source.
@@ -83,22 +83,23 @@ fn look(
         );
         return Err(nothing(location, message));
     }
-    let path = Path::new(plain);
-    match storage.head(path) {
-        Ok(Some(EntryKind::Directory { .. })) => match subdirectories {
-            Subdirectories::PassOver => in_directory(storage, location, path),
-            Subdirectories::Descend => below_directory(storage, path),
+    let written = Path::new(plain);
+    let path = match storage.head(written) {
+        Ok(Some(_)) => written.to_owned(),
+        _ if is_glob(plain) => return matching(storage, location, plain),
+        Ok(None) => path_as_spelled(storage, written)?,
+        Err(error) => return Err(error),
+    };
+    match storage.head(&path)? {
+        Some(EntryKind::Directory { .. }) => match subdirectories {
+            Subdirectories::PassOver => in_directory(storage, location, &path),
+            Subdirectories::Descend => below_directory(storage, &path),
         },
-        Ok(Some(EntryKind::File(stamp))) => Ok(Ok(vec![ListedFile {
-            path: path.to_owned(),
-            stamp,
-        }])),
-        _ if is_glob(plain) => matching(storage, location, plain),
-        Ok(None) => Ok(Err(format!(
+        Some(EntryKind::File(stamp)) => Ok(Ok(vec![ListedFile { path, stamp }])),
+        None => Ok(Err(format!(
             "there is no such file or directory{}",
-            looked_in(storage, path)
+            looked_in(storage, written)
         ))),
-        Err(error) => Err(error),
     }
 }
 
@@ -177,18 +178,26 @@ fn matching(storage: &dyn Storage, location: &str, pattern: &str) -> Result<Foun
         (names_hidden || !is_hidden(name)) && (names_unfinished || !is_unfinished(name))
     });
     if files.is_empty() {
-        let decomposed = if pattern.is_ascii() {
-            ""
-        } else {
-            "; its name may be decomposed (NFD), as macOS writes them: match that part with '*'"
-        };
         let message = format!(
-            "no file matches the glob{}{decomposed}",
+            "no file matches the glob{}",
             looked_in(storage, Path::new(pattern))
         );
         return Ok(Err(message));
     }
     Ok(Ok(in_order(files)))
+}
+
+/// The error of a file whose name cannot be told from others.
+pub(super) fn name_is_not_utf8(path: &Path) -> SourceError {
+    let chunks = path.as_os_str().as_encoded_bytes().utf8_chunks();
+    let shown: String = chunks
+        .flat_map(|chunk| {
+            let invalid = chunk.invalid().iter().map(|byte| format!("\\x{byte:02X}"));
+            std::iter::once(chunk.valid().to_owned()).chain(invalid)
+        })
+        .collect();
+    let message = "its name is not UTF-8, and could not be told from others; rename it";
+    SourceError::file(&shown.into(), message)
 }
 
 /// Names of hidden files, and of markers and quarantines.

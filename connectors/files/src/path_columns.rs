@@ -12,6 +12,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, FieldRef, Schema};
 use tidewater_contract::declaration::{DeclarationError, DeclarationPart, SourceDeclaration};
 use tidewater_contract::source::SourceSpec;
+use tidewater_formats::names::{composed, is_same};
 
 mod reader;
 
@@ -183,11 +184,13 @@ fn bare(key: &str) -> &str {
     key.strip_prefix("format.").unwrap_or(key)
 }
 
-/// The value of the innermost folder `key=value` of a path, percent-decoded.
+/// The value of the innermost folder `key=value` of a path, percent-decoded. It is composed, because the spelling of
+/// folders is the file system's.
 fn folder_value(path: &str, key: &str) -> Option<String> {
     folders(path).rev().find_map(|(found, value)| {
-        let is_key = percent_decoded(found).is_some_and(|found| found == key);
-        is_key.then(|| percent_decoded(value))?
+        let is_key = percent_decoded(found).is_some_and(|found| is_same(&found, key));
+        let value = is_key.then(|| percent_decoded(value))?;
+        value.map(|value| composed(&value).into_owned())
     })
 }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::delivery::KeptPart;
-use super::list::ListedFile;
+use super::list::{ListedFile, name_is_not_utf8};
 use super::storage::{Storage, hash_prefix};
 use tidewater_contract::error::SourceError;
 use tidewater_formats::options::OnChange;
@@ -137,8 +137,7 @@ pub fn compare(
     let (mut changes, mut new_paths) = (Vec::with_capacity(listed.len()), Vec::new());
     for new in listed {
         let Some(path) = new.path.to_str() else {
-            let message = "its name is not UTF-8, and could not be told from others; rename it";
-            return Err(SourceError::file(&new.name(), message));
+            return Err(name_is_not_utf8(&new.path));
         };
         match gone.remove(path) {
             Some(old) => changes.push(compare_file(storage, source, old, new, rules)?),

@@ -25,7 +25,7 @@ use super::keep::Keeping;
 use super::latch::Latch;
 use super::reader::{FilePiece, FileReader, ReadDelivery};
 use super::storage::Storage;
-use tidewater_contract::error::SourceError;
+use tidewater_contract::error::{SourceError, shown_path};
 use tidewater_contract::source::{
     DecodeText, Decoded, LineEnd, Piece, Rejected, RowPlaces, SourceSpec, TextBlock, TextFormat,
 };
@@ -210,7 +210,7 @@ impl<F: TextFormat> TextReader<F> {
         let mut target = self.limits.block_bytes;
         loop {
             open.input.fill(&mut bytes, target)?;
-            let rows_end = open.rows_end(&bytes);
+            let rows_end = open.decoder.rows_end(&bytes, open.input.ended);
             if open.input.ended && !open.whole_rows_only {
                 open.trailer = bytes.split_off(rows_end);
                 return Ok((!bytes.is_empty()).then(|| open.deal(bytes, true)));
@@ -403,29 +403,6 @@ impl OpenFile {
         Box::new(steps.map(Ok).chain(keep.filter_map(Result::err).map(Err)))
     }
 
-    /// The position up to which `bytes` certainly has rows: before the lines that are, or may become, the file's
-    /// trailer.
-    fn rows_end(&self, bytes: &[u8]) -> usize {
-        let lines = self.decoder.trailer_lines();
-        if lines == 0 {
-            return bytes.len();
-        }
-        let mut begins: Vec<usize> = iter::once(0)
-            .chain(self.decoder.line_end().ends(bytes))
-            .collect();
-        let mut end = bytes.len();
-        let mut left = lines;
-        while let Some(begin) = begins.pop().filter(|_| left > 0) {
-            let line = bytes.get(begin..end).unwrap_or_default();
-            let is_blank = line
-                .iter()
-                .all(|byte| byte.is_ascii_whitespace() || *byte == 0);
-            left -= usize::from(!is_blank);
-            end = begin;
-        }
-        end
-    }
-
     /// Stores bytes that were read but not handed out: a header, or a record that is too long.
     fn keep(&mut self, bytes: Vec<u8>) -> Result<(), SourceError> {
         match self.keeping.clone() {
@@ -476,7 +453,7 @@ impl OpenFile {
         if let Some(warning) = self.input.warning() {
             state
                 .warnings
-                .push(format!("{}: {warning}", self.input.name));
+                .push(format!("{}: {warning}", shown_path(&self.input.name)));
         }
         let trailer = mem::take(&mut self.trailer);
         self.pass(&trailer);
@@ -484,7 +461,8 @@ impl OpenFile {
         if self.left > 0 {
             state.warnings.push(format!(
                 "{}: the bytes after {} are not a whole row yet; they are left for the next run",
-                self.input.name, self.byte_offset
+                shown_path(&self.input.name),
+                self.byte_offset
             ));
         }
         let appended = self.whole_rows_only.then_some(self.byte_offset);

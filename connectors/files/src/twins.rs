@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::position::Position;
+use tidewater_contract::error::shown_path;
 
 /// The most files that a run names.
 const NAMED_MAX: usize = 3;
@@ -23,7 +24,7 @@ pub(super) fn warnings(positions: &[Position], arrived: &BTreeSet<String>) -> Ve
         }
     }
     let named = twins.iter().take(NAMED_MAX).map(|(position, other)| {
-        let path = &position.path;
+        let (path, other) = (shown_path(&position.path), shown_path(other));
         format!("{path} has the same content as {other}: the rows of both count; remove one if it was delivered twice")
     });
     let more = twins.len().saturating_sub(NAMED_MAX);

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use tidewater_contract::error::SourceError;
+use tidewater_contract::error::{SourceError, shown_path};
 use tidewater_contract::source::{Decoded, Rejected};
 use tidewater_formats::options::OnBadFile;
 
@@ -126,12 +126,6 @@ impl DeliveryTally {
         }
     }
 
-    /// The numbers of decoded and rejected rows.
-    pub(super) fn rows(&self) -> (u64, u64) {
-        let load = |rows: &AtomicU64| rows.load(Ordering::Acquire);
-        (load(&self.good), load(&self.rejected))
-    }
-
     /// Records that the delivery cannot be read.
     pub(super) fn fail(&self, error: SourceError) {
         // The first error counts.
@@ -190,7 +184,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// The text of a file's error, without the file's name.
 fn reason_of(error: &SourceError) -> String {
     let text = error.to_string();
-    let file = error.bad_file().map(|file| format!("{file}: "));
+    let file = error
+        .bad_file()
+        .map(|file| format!("{}: ", shown_path(file)));
     let reason = file.and_then(|file| text.strip_prefix(&file).map(str::to_owned));
     reason.unwrap_or(text)
 }
@@ -231,12 +227,12 @@ impl<'a> TooFewGood<'a> {
 /// The error for deliveries with too few good rows.
 pub(super) fn refusal(bad: &[TooFewGood<'_>]) -> Option<SourceError> {
     let (TooFewGood { name, tally }, others) = bad.split_first()?;
-    let mut message = format!("{name}: {}", tally.summary());
+    let mut message = format!("{}: {}", shown_path(name), tally.summary());
     for reason in tally.reasons() {
         message += &format!("\n  {reason}");
     }
     if !others.is_empty() {
-        let names: Vec<&str> = others.iter().map(|other| other.name).collect();
+        let names: Vec<_> = others.iter().map(|other| shown_path(other.name)).collect();
         let shown = names.get(..FILES_SHOWN).unwrap_or(&names).join(", ");
         message += &format!(
             "\nThe same holds for {} more: {shown}",

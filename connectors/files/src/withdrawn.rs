@@ -6,7 +6,7 @@ use tidewater_contract::error::SourceError;
 use tidewater_contract::source::SourceSpec;
 use tidewater_formats::options::Gate;
 
-use super::glob::is_glob;
+use super::glob::{is_glob, path_as_spelled};
 use super::position::{Change, Position};
 use super::storage::Storage;
 
@@ -86,7 +86,7 @@ pub(super) fn check_directory(
     let fixed = Path::new(plain)
         .components()
         .take_while(|part| !is_glob(&part.as_os_str().to_string_lossy()));
-    let directory: PathBuf = fixed.collect();
+    let directory = path_as_spelled(storage, &fixed.collect::<PathBuf>())?;
     let is_directory = known.iter().any(|old| Path::new(&old.path) != directory);
     if !is_directory || directory.as_os_str().is_empty() || storage.head(&directory)?.is_some() {
         return Ok(());

@@ -9,6 +9,7 @@ use encoding_rs::{DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
 use memchr::{memchr, memchr_iter};
 
 use super::shown::raw_row;
+use super::trailer::Trailer;
 use tidewater_contract::error::SourceError;
 use tidewater_contract::source::LineEnd;
 
@@ -40,7 +41,7 @@ pub enum LineEndRule {
 }
 
 /// A source's options about the layout of its text files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TextLayout {
     /// `encoding`.
     pub encoding: TextEncoding,
@@ -48,8 +49,8 @@ pub struct TextLayout {
     pub line_end: LineEndRule,
     /// `skip_lines`: lines before the header, or before the rows if there is no header.
     pub skip_lines: usize,
-    /// `skip_trailer`: lines at the end of the file that are not rows. Blank lines do not count.
-    pub skip_trailer: usize,
+    /// `skip_trailer` and `trailer`: lines at the end of the file that are not rows.
+    pub trailer: Trailer,
 }
 
 impl Default for TextLayout {
@@ -58,7 +59,7 @@ impl Default for TextLayout {
             encoding: TextEncoding::Fixed(UTF_8),
             line_end: LineEndRule::Auto,
             skip_lines: 0,
-            skip_trailer: 0,
+            trailer: Trailer::None,
         }
     }
 }
@@ -70,7 +71,6 @@ pub(crate) struct FileLayout {
     pub line_end: LineEnd,
     /// Bytes of the byte order mark.
     pub mark_bytes: usize,
-    pub trailer_lines: usize,
 }
 
 impl TextLayout {
@@ -95,7 +95,6 @@ impl TextLayout {
             encoding,
             line_end,
             mark_bytes,
-            trailer_lines: self.skip_trailer,
         })
     }
 
@@ -171,7 +170,14 @@ impl TextEncoding {
             return Err("is UTF-32, which is not read; save the file as UTF-8".to_owned());
         }
         match (self, Encoding::for_bom(head)) {
-            (Self::Fixed(declared), Some((marked, bytes))) if declared == marked => Ok((marked, bytes)),
+            (Self::Fixed(declared), Some((marked, bytes))) if declared == marked => {
+                // Programs that join or convert files may write the mark again.
+                let (mark, mut text) = head.split_at(bytes);
+                while let Some(behind) = text.strip_prefix(mark) {
+                    text = behind;
+                }
+                Ok((marked, head.len() - text.len()))
+            }
             (Self::Utf16, Some((marked, bytes))) if marked != UTF_8 => Ok((marked, bytes)),
             (_, Some((marked, _))) => Err(format!(
                 "is {}, as its byte order mark says, and the source declares {}; write OPTIONS (encoding '{}')",
@@ -226,7 +232,6 @@ impl FileLayout {
             encoding: UTF_8,
             line_end: LineEnd::LineFeed,
             mark_bytes: if is_marked { 3 } else { 0 },
-            trailer_lines: 0,
         }
     }
 

@@ -15,6 +15,7 @@ pub mod fuzz;
 pub mod json_lines;
 pub mod layout;
 pub mod lines;
+pub mod names;
 pub mod options;
 pub mod parquet;
 pub mod row_format;
@@ -22,6 +23,7 @@ pub mod row_json;
 pub mod scalar;
 pub(crate) mod shown;
 pub mod texts;
+pub mod trailer;
 pub(crate) mod undeclared;
 
 /// The type of text columns that are dictionaries.

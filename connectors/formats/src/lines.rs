@@ -289,8 +289,12 @@ impl DecodeText for FileLines {
         self.layout.line_end
     }
 
-    fn trailer_lines(&self) -> usize {
-        self.layout.trailer_lines
+    fn rows_end(&self, bytes: &[u8], ended: bool) -> usize {
+        let FileLayout {
+            line_end, encoding, ..
+        } = self.layout;
+        let trailer = &self.lines.layout.trailer;
+        trailer.begin(bytes, ended, line_end, encoding)
     }
 }
 

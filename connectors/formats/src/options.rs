@@ -279,6 +279,7 @@ const JSON_LINES_KEYS: &[&str] = &[
 const TEXT_KEYS: &[&str] = &[
     "skip_lines",
     "skip_trailer",
+    "trailer",
     "encoding",
     "line_end",
     "compression",

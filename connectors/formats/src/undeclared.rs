@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::names::is_same;
 use tidewater_contract::error::SourceError;
 
 /// A column of a file that its source does not declare.
@@ -37,7 +38,7 @@ pub(crate) fn error(file: &Arc<str>, columns: &[UndeclaredColumn]) -> SourceErro
 pub(crate) fn folder_hint(file: &str, column: &str) -> Option<String> {
     let (folders, _) = file.rsplit_once('/')?;
     let mut keys = folders.split('/').filter_map(|name| name.split_once('='));
-    keys.any(|(key, _)| key == column).then(|| {
+    keys.any(|(key, _)| is_same(key, column)).then(|| {
         format!(
             "the path has a folder '{column}=…': write PARTITIONED BY ({}) to read the column from it",
             identifier(column)

@@ -50,6 +50,21 @@ pub enum Metadata {
     Header(String),
 }
 
+impl Metadata {
+    /// The value of the option `column.NAME`.
+    fn word(&self) -> String {
+        match self {
+            Self::Key => "key".to_owned(),
+            Self::Timestamp => "timestamp".to_owned(),
+            Self::Partition => "partition".to_owned(),
+            Self::Offset => "offset".to_owned(),
+            Self::Topic => "topic".to_owned(),
+            Self::Headers => "headers".to_owned(),
+            Self::Header(name) => format!("header:{name}"),
+        }
+    }
+}
+
 /// Where the first run begins. Later runs continue where the last commit ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StartAt {
@@ -146,6 +161,26 @@ const OURS: &[(&str, &str)] = &[
 ];
 
 impl KafkaOptions {
+    /// The options that decide which rows messages hold, as texts. Their wording must not change, since views are
+    /// rebuilt if it does.
+    pub(crate) fn row_rules(&self) -> Vec<String> {
+        let envelope = match self.envelope {
+            Envelope::None => "none",
+            Envelope::Debezium => "debezium",
+        };
+        let key_format = match self.key_format {
+            KeyFormat::Text => "text",
+            KeyFormat::Json => "json",
+        };
+        let options = [
+            format!("envelope {envelope}"),
+            format!("key_format {key_format}"),
+        ];
+        let columns = self.columns.iter();
+        let columns = columns.map(|(name, of)| format!("column {name} {}", of.word()));
+        options.into_iter().chain(columns).collect()
+    }
+
     /// Removes Kafka's options from `options` and leaves those of the format. `schema` has the declared columns.
     ///
     /// # Errors
@@ -405,11 +440,27 @@ mod tests {
         assert_eq!(taken.client["security.protocol"], "ssl");
         let left: Vec<&str> = left.keys().map(String::as_str).collect();
         assert_eq!(left, ["max_bad_rows", "timestamp_format"]);
+        let rules = [
+            "envelope debezium",
+            "key_format json",
+            "column all headers",
+            "column at offset",
+            "column id key",
+            "column part partition",
+            "column sent timestamp",
+        ];
+        assert_eq!(taken.row_rules(), rules);
         let (of_debezium, _) = take(&[("envelope", "debezium")]).unwrap();
         assert_eq!(of_debezium.key_format, KeyFormat::Json);
         let (default, _) = take(&[("column.id", "header:trace:id")]).unwrap();
         assert_eq!(default.key_format, KeyFormat::Text);
         assert_eq!(default.start, StartAt::Earliest);
+        let rules = [
+            "envelope none",
+            "key_format text",
+            "column id header:trace:id",
+        ];
+        assert_eq!(default.row_rules(), rules);
         assert_eq!(
             default.columns["id"],
             Metadata::Header("trace:id".to_owned())

@@ -133,6 +133,10 @@ impl Source for KafkaSource {
         self
     }
 
+    fn row_rules(&self) -> Vec<String> {
+        self.options.row_rules()
+    }
+
     fn place_fields(&self) -> Vec<FieldRef> {
         self.places()
     }
@@ -213,6 +217,7 @@ impl Source for KafkaSource {
         &self,
         spec: &SourceSpec,
         state: &SourceState<'_>,
+        _rehash: bool,
     ) -> Result<SourceStatus, SourceError> {
         let position: Option<StreamPosition> = state.checkpoint.get(POSITION)?;
         let stream = Stream::open(spec, position.as_ref(), "tidewater-status");

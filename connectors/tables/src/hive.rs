@@ -13,6 +13,8 @@ use tidewater_contract::sink::SinkError;
 
 /// The name for NULL.
 pub(super) const NULL_NAME: &str = "__HIVE_DEFAULT_PARTITION__";
+/// The longest name of a directory, in file systems and on object stores.
+const NAME_BYTES_MAX: usize = 255;
 
 const FORMAT: FormatOptions<'static> = FormatOptions::new()
     .with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"))
@@ -23,21 +25,35 @@ pub(super) fn partition_path(layout: &Layout, values: &[ArrayRef]) -> Result<Pat
     let mut path = PathBuf::new();
     for (&index, value) in layout.spec.partition_by.iter().zip(values) {
         let column = layout.stored.field(index).name();
-        path.push(format!(
-            "{}={}",
-            escape(column),
-            value_name(layout, column, value)?
-        ));
+        let name = format!("{}={}", escape(column), value_name(layout, column, value)?);
+        if name.len() > NAME_BYTES_MAX {
+            return Err(too_long(layout, column, value)?);
+        }
+        path.push(name);
     }
     Ok(path)
+}
+
+fn too_long(layout: &Layout, column: &str, value: &dyn Array) -> Result<SinkError, SinkError> {
+    let text = value_text(layout, value)?;
+    Ok(SinkError::PartitionTooLong {
+        table: layout.spec.name.clone(),
+        column: column.to_owned(),
+        bytes: text.len(),
+        begins: text.chars().take(40).flat_map(char::escape_debug).collect(),
+    })
+}
+
+fn value_text(layout: &Layout, value: &dyn Array) -> Result<String, SinkError> {
+    let text = ArrayFormatter::try_new(value, &FORMAT).and_then(|f| f.value(0).try_to_string());
+    text.map_err(|source| layout.sort_error(source))
 }
 
 fn value_name(layout: &Layout, column: &str, value: &dyn Array) -> Result<String, SinkError> {
     if value.is_null(0) {
         return Ok(NULL_NAME.to_owned());
     }
-    let text = ArrayFormatter::try_new(value, &FORMAT).and_then(|f| f.value(0).try_to_string());
-    let text = text.map_err(|source| layout.sort_error(source))?;
+    let text = value_text(layout, value)?;
     if text.is_empty() || text == NULL_NAME {
         let table = layout.spec.name.clone();
         return Err(SinkError::PartitionValue {
@@ -186,6 +202,21 @@ mod tests {
         ];
         for (column, value, expected) in cases {
             assert_eq!(name(column, value).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn values_that_are_too_long_for_a_folder_are_refused() {
+        let fits = "x".repeat(NAME_BYTES_MAX - "region=".len());
+        let name = |text: String| name("region", Arc::new(StringArray::from(vec![text])));
+        assert_eq!(name(fits.clone()).unwrap(), format!("region={fits}"));
+        for long in [format!("{fits}x"), "한".repeat(100), "%".repeat(100)] {
+            let error = name(long.clone()).unwrap_err().to_string();
+            let bytes = format!("a text of {} bytes", long.len());
+            assert!(
+                error.contains(&bytes) && error.contains("left(region"),
+                "{error}"
+            );
         }
     }
 

@@ -178,13 +178,14 @@ impl Inspection {
         Ok(self.snapshot.records(EPOCHS, "")?.into_values().collect())
     }
 
-    /// How far a source was read, and what waits for the next run. Reads no content.
+    /// How far a source was read, and what waits for the next run. With `rehash`, the content of all deliveries is
+    /// compared.
     ///
     /// # Errors
     /// When the source cannot be inspected, or the state is damaged.
-    pub fn source_status(&self, source: &Source) -> Result<SourceStatus, RunError> {
+    pub fn source_status(&self, source: &Source, rehash: bool) -> Result<SourceStatus, RunError> {
         let kept = self.kept(source)?;
-        let status = source.input.status(&source.spec, &kept.state());
+        let status = source.input.status(&source.spec, &kept.state(), rehash);
         status.map_err(RunError::of_source(source))
     }
 

@@ -147,7 +147,7 @@ fn a_commit_records_what_changed() {
     let job = toys.job();
     let inspection = Inspection::open(&job, &toys.path("state")).unwrap();
     let source = &job.sources[0];
-    assert_eq!(inspection.source_status(source).unwrap().rows, 4);
+    assert_eq!(inspection.source_status(source, false).unwrap().rows, 4);
     let reader = inspection.kept(source).unwrap().open(&source.spec).unwrap();
     let dealt = reader.next_piece().unwrap().dealt().unwrap();
     let rows = dealt.piece.map(|decoded| decoded.unwrap().batch.num_rows());

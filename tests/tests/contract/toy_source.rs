@@ -12,8 +12,8 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use tidewater_connectors::checkpoint::Checkpoint;
 use tidewater_connectors::connector::{
-    ChangeRules, DeliveryChange, DeliveryCounts, InputPart, KeyOrder, ReadBounds, ReadUntil,
-    Source, SourceChanges, SourceConnector, SourceOutcome, SourceSession, SourceState,
+    ChangeRules, DeliveryChange, EpochCounts, InputPart, KeyOrder, ReadBounds, ReadUntil, Source,
+    SourceChanges, SourceConnector, SourceOutcome, SourceSession, SourceState,
 };
 use tidewater_connectors::declaration::{
     DeclarationError, DeclarationPart, ParsedSource, SourceDeclaration,
@@ -135,7 +135,12 @@ impl Source for ToySource {
         }))
     }
 
-    fn status(&self, _: &SourceSpec, state: &SourceState<'_>) -> Result<SourceStatus, SourceError> {
+    fn status(
+        &self,
+        _: &SourceSpec,
+        state: &SourceState<'_>,
+        _: bool,
+    ) -> Result<SourceStatus, SourceError> {
         Ok(SourceStatus {
             rows: state.checkpoint.entries.len() as u64,
             ..SourceStatus::default()
@@ -195,13 +200,13 @@ impl SourceChanges for ToyChanges {
         Ok(rows.map(|rows| ToyReader::open(&self.spec, rows)))
     }
 
-    fn outcome(&self, counts: &[DeliveryCounts]) -> Result<SourceOutcome, SourceError> {
+    fn outcome(&self, counts: &EpochCounts) -> Result<SourceOutcome, SourceError> {
         let mut outcome = SourceOutcome {
             has_deliveries: true,
             rows: self.new.len() as u64,
             ..SourceOutcome::default()
         };
-        let read: u64 = counts.iter().map(|count| count.read).sum();
+        let read: u64 = counts.inserted.iter().map(|count| count.read).sum();
         assert_eq!(read, self.inserted.len() as u64);
         if self.is_empty() {
             return Ok(outcome);

@@ -299,6 +299,23 @@ fn files_that_may_not_change_may_be_mended() {
     }
 }
 
+/// A file without a good row that grows is judged as a whole, whatever `min_good_rows` says.
+#[test]
+fn a_file_that_grows_into_a_bad_one_is_set_aside() {
+    let options = "OPTIONS ('on_change' 'append', 'min_good_rows' '0', ";
+    let place = Maintained::new(&job("CSV").replace("OPTIONS (", options));
+    place.deliver("t/a.csv", GOOD, 0);
+    place.deliver("t/b.csv", "k,", 0);
+    let _ = place.commits(&[]);
+    place.deliver("t/b.csv", "k,w\na,1\n", 10);
+    let set_aside = place.commits(&["--json"]).json()["files_set_aside"].clone();
+    assert_eq!(set_aside.as_array().unwrap().len(), 1, "{set_aside}");
+    place.assert_cold();
+    place.deliver("t/b.csv", "k,v\na,1\n", 20);
+    let _ = place.commits(&[]);
+    place.assert_cold();
+}
+
 #[test]
 fn replay_and_follow_set_aside_too() {
     let place = Maintained::new(&job("CSV"));

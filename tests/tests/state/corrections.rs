@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
@@ -200,6 +201,43 @@ fn rehash_compares_what_looks_unchanged() {
         let _ = place.commits(&[]);
         assert_eq!(total(&place), "750", "{}", kind.name);
     }
+}
+
+#[test]
+fn status_and_follow_compare_what_looks_unchanged_on_request() {
+    let place = job(&KINDS[0], "");
+    place.forget_versions();
+    tick();
+    move_over(&place.path("in").join(KINDS[0].name), &(KINDS[0].file)(900));
+    let pending = |more: &[&str]| {
+        let arguments = ["status", "--state", "state", "--json"];
+        let mut command = tidewater_tests::binary::command(&[&arguments, more].concat());
+        let ran: Ran = command.current_dir(place.path("")).output().unwrap().into();
+        ran.code(0).json()["sources"]["s"]["pending"].to_string()
+    };
+    assert!(!pending(&[]).contains("x.csv"));
+    assert!(pending(&["--rehash"]).contains("x.csv"));
+    let follow = [
+        "follow", "job.sql", "--state", "state", "--rehash", "--every", "100ms",
+    ];
+    let settings = ["--set", "input=in", "--set", "output=out"];
+    let mut command = tidewater_tests::binary::command(&[&follow[..], &settings].concat());
+    let mut follower = command.current_dir(place.path("")).spawn().unwrap();
+    for _ in 0..600 {
+        std::thread::sleep(Duration::from_millis(50));
+        if place
+            .tables()
+            .values()
+            .any(|bytes| bytes.windows(4).any(|part| part == b"1150"))
+        {
+            break;
+        }
+    }
+    let id = follower.id().to_string();
+    let stopped = Command::new("kill").args(["-TERM", &id]).status();
+    assert!(stopped.unwrap().success());
+    assert!(follower.wait().unwrap().success());
+    assert_eq!(total(&place), "1150");
 }
 
 #[test]

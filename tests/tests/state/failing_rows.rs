@@ -255,3 +255,36 @@ fn replay_sets_rows_aside_too() {
         .says(&["1 row left out", "b.csv line 5"]);
     assert!(ran.stdout.contains("\"result\""), "{}", ran.stdout);
 }
+
+/// Rows that are set aside count as rejected, whichever run read them.
+#[test]
+fn rows_set_aside_are_counted_after_a_rebuild_too() {
+    let place = Maintained::new(&job("SELECT k, 10 / v AS q FROM t"));
+    place.deliver("t/a.csv", GOOD, 0);
+    place.deliver("t/b.csv", BAD, 10);
+    let aside = ["--set", "on_error=quarantine"];
+    let run = |more: &[&str]| {
+        place
+            .commits(&[&aside[..], &["--json"], more].concat())
+            .json()
+    };
+    let counts = || {
+        let arguments = ["status", "job.sql", "--state", "state", "--json"];
+        let status = other(&place, &[&arguments[..], &aside].concat()).code(0);
+        let source = status.json()["sources"]["t"].clone();
+        (source["rows"].clone(), source["rows_quarantined"].clone())
+    };
+    assert_eq!(run(&[])["rows_quarantined"], 1);
+    let first = counts();
+    assert_eq!(first.1, 1);
+    // A rebuild reads no news. What it reads again is not counted as read.
+    let rebuilt = run(&["--rebuild"]);
+    assert_eq!(rebuilt["rows_read"], 0);
+    assert_eq!(rebuilt["rows_quarantined"], 0);
+    assert_eq!(rebuilt["rows_in_quarantine"], 1);
+    assert_eq!(counts(), first);
+    // A changed view rejects one row less.
+    place.declare(&job("SELECT k, v AS q FROM t"));
+    let _ = run(&[]);
+    assert_eq!(counts().1, 0);
+}

@@ -311,3 +311,31 @@ fn a_column_that_moves_into_the_path_rebuilds_its_views() {
         place.assert_cold();
     }
 }
+
+/// macOS spells Korean and accented names decomposed (NFD).
+#[test]
+fn names_match_in_every_unicode_spelling() {
+    let decomposed = "\u{1100}\u{1173}\u{11b7}";
+    for location in [
+        "${input}/금",
+        "${input}/금/**/금*.csv",
+        "${input}/{금,x}/*/*",
+    ] {
+        let place = Maintained::new(&format!(
+            "CREATE EXTERNAL TABLE s (금 BIGINT, k TEXT) STORED AS CSV PARTITIONED BY (k) LOCATION '{location}';
+             CREATE MATERIALIZED VIEW sums AS SELECT k, sum(금) AS s FROM s GROUP BY k;
+             COPY sums TO '${{output}}/sums' STORED AS CSV;"
+        ));
+        let name = |number| format!("{decomposed}/k={decomposed}/{decomposed}{number}.csv");
+        place.deliver(&name(1), format!("{decomposed}\n1\n"), 0);
+        let _ = place.commits(&[]);
+        assert_eq!(rows(&place, "sums"), ["금,1"], "{location}");
+        place.deliver(&name(2), "금\n2\n", 10);
+        let _ = place.commits(&[]);
+        assert_eq!(rows(&place, "sums"), ["금,3"], "{location}");
+        place.withdraw(&name(1));
+        let _ = place.commits(&[]);
+        assert_eq!(rows(&place, "sums"), ["금,2"], "{location}");
+        place.assert_cold();
+    }
+}

@@ -2,7 +2,9 @@
 //! and `--rebuild` repairs what can be repaired.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -27,7 +29,8 @@ fn rebuilt(place: &Maintained) {
 fn two_runs_at_once() {
     let place = ledger::committed();
     // A run that reads from a pipe waits until it is written to.
-    let pipe = place.path("in/sales/pipe.csv");
+    let (pipe, shops) = (place.path("in/shops"), place.path("in/shops of before"));
+    fs::rename(&pipe, &shops).unwrap();
     let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
     assert!(made.success());
     let mut first = place.start(&["--quiet"]);
@@ -43,6 +46,7 @@ fn two_runs_at_once() {
     let waiting = place.start(&["--wait", "--json"]);
     thread::sleep(Duration::from_millis(30));
     fs::remove_file(&pipe).unwrap();
+    fs::rename(&shops, &pipe).unwrap();
     ledger::deliver(&place, SECOND, 60);
     // The lock is released however its process ends.
     first.kill().unwrap();
@@ -333,5 +337,31 @@ fn files_that_grow_may_not_shrink_or_change() {
         ledger::deliver(&place, FIRST, 60);
         let _ = place.commits(&[]);
         place.assert_cold();
+    }
+}
+
+/// Names with control characters are escaped in messages. A name that is not UTF-8 is refused with and without a state.
+#[test]
+fn odd_names_of_files_are_told() {
+    let place = Maintained::new(
+        "CREATE EXTERNAL TABLE t (id BIGINT) STORED AS CSV LOCATION '${input}'; COPY t TO '${output}/t';",
+    );
+    place.deliver("in\u{1b}[31m\n.csv", "id\nx\n", 0);
+    let ran = place.run(&["--quiet"]);
+    assert!(
+        ran.stderr.contains(r"in\u{1b}[31m\n.csv: "),
+        "{}",
+        ran.stderr
+    );
+    place.withdraw("in\u{1b}[31m\n.csv");
+    let name = OsStr::from_bytes(b"\xbc\xad.csv");
+    fs::write(place.path("in").join(name), "id\n1\n").unwrap();
+    let without_state = ["run", "job.sql", "--set", "input=in", "--set", "output=out"];
+    let mut command = tidewater_tests::binary::command(&without_state);
+    let cold = Ran::from(command.current_dir(place.path("")).output().unwrap());
+    for ran in [cold, place.run(&[])] {
+        let _ = ran
+            .code(1)
+            .says(&[r"\xBC\xAD.csv: its name is not UTF-8", "rename it"]);
     }
 }

@@ -146,7 +146,7 @@ fn a_declaration_that_reads_no_row_any_more_stops() {
     let _ = place
         .run(&[])
         .code(3)
-        .says(&["t/a.csv", "with 1 file more", "t/b.csv"]);
+        .says(&["t/a.csv", "for 1 file more", "t/b.csv"]);
     assert_eq!(place.tables(), tables);
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tidewater_contract::checkpoint::CheckpointUpdate;
-use tidewater_contract::connector::{DeliveryChange, DeliveryCounts, SourceOutcome};
+use tidewater_contract::connector::{DeliveryChange, DeliveryCounts, EpochCounts, SourceOutcome};
 use tidewater_contract::error::SourceError;
 
 use super::{FileChanges, opened};
@@ -13,15 +13,15 @@ use crate::position::Position;
 use crate::twins;
 
 impl FileChanges {
-    /// The outcome of the epoch, once its deliveries were read. `counts` are the rows of the inserted deliveries.
-    pub(super) fn conclude(&self, counts: &[DeliveryCounts]) -> Result<SourceOutcome, SourceError> {
+    /// The outcome of the epoch, once its deliveries were read. `counts` are the rows that were read.
+    pub(super) fn conclude(&self, counts: &EpochCounts) -> Result<SourceOutcome, SourceError> {
         let mut outcome = SourceOutcome {
             deliveries: self.records.clone(),
             has_unused: !self.removed.is_empty(),
             ..SourceOutcome::default()
         };
         let stay = match opened(&self.judged_again) {
-            Some(intake) => self.reposition(&intake, &mut outcome),
+            Some(intake) => self.reposition(&intake, &counts.judged_again, &mut outcome),
             None => self.positions.clone(),
         };
         let mut positions = Positions {
@@ -44,7 +44,7 @@ impl FileChanges {
                 outcome.has_unused = true;
                 continue;
             }
-            let counts = counts.get(index).copied().unwrap_or_default();
+            let counts = counts.inserted.get(index).copied().unwrap_or_default();
             let kept = read.parts.iter().map(|part| part.hash.clone());
             outcome.unsynced.extend(kept);
             let replaced = incoming.replaces.as_ref();
@@ -113,10 +113,16 @@ impl FileChanges {
     }
 
     /// Updates the positions of deliveries that were judged again.
-    fn reposition(&self, intake: &FileIntake, outcome: &mut SourceOutcome) -> Vec<Position> {
+    fn reposition(
+        &self,
+        intake: &FileIntake,
+        counts: &[DeliveryCounts],
+        outcome: &mut SourceOutcome,
+    ) -> Vec<Position> {
         let mut positions = self.positions.clone();
-        for (index, position) in positions.iter_mut().enumerate() {
-            (position.rows, position.rejected) = intake.rows(index);
+        for (position, counts) in positions.iter_mut().zip(counts) {
+            position.rows = counts.read.saturating_sub(counts.rejected);
+            position.rejected = counts.rejected;
             position.set_aside = None;
         }
         let mut keep = |position: &mut Position, parts: Vec<KeptPart>| {

@@ -11,6 +11,7 @@ use tidewater_contract::error::SourceError;
 use tidewater_contract::source::{Decoded, Format, SourceSpec, TextBlock, TextFormat};
 use tidewater_formats::coded_text;
 use tidewater_formats::csv::Csv;
+use tidewater_formats::names::{is_same, is_same_in_any_case};
 
 use super::{PathColumns, folders};
 use crate::latch::Latch;
@@ -109,10 +110,11 @@ impl PathDecoder {
 /// The error for a path without a column's folder.
 fn no_folder(path: &Arc<str>, column: &str) -> SourceError {
     let found: Vec<&str> = folders(path).map(|(key, _)| key).collect();
-    let lower = column.to_lowercase();
-    let alike = found.iter().find(|key| key.to_lowercase() == lower);
+    let alike = found.iter().find(|key| is_same_in_any_case(key, column));
     let message = match alike {
-        Some(key) if *key == column => "the name of its folder is not UTF-8; rename it".to_owned(),
+        Some(key) if is_same(key, column) => {
+            "the name of its folder is not UTF-8; rename it".to_owned()
+        }
         Some(key) => format!(
             "its folder is '{key}=…', in other letters; declare the column as \"{key}\" in double quotes"
         ),

@@ -65,6 +65,12 @@ fn folders_become_values_of_their_columns() {
         ("d/k=12.50/f.csv", Decimal128(10, 2), "12.50"),
         ("d/k=true/f.csv", Boolean, "true"),
         ("d/k=서울/f.csv", Utf8, "서울"),
+        // As macOS spells it.
+        (
+            "d/k=\u{1109}\u{1165}\u{110b}\u{116e}\u{11af}/f.csv",
+            Utf8,
+            "서울",
+        ),
         ("d/k=%EC%84%9C%EC%9A%B8/f.csv", Utf8, "서울"),
         ("d/k=a%2Fb%5Cc/f.csv", Utf8, "a/b\\c"),
         ("d/k=a=b/f.csv", Utf8, "a=b"),

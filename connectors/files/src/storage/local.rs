@@ -1,6 +1,7 @@
 //! The local file system as a storage.
 //!
-//! Links are followed. Broken links are skipped with a warning.
+//! Links are followed. In a directory, broken links, pipes, sockets and devices are skipped with a warning: reading a
+//! pipe could wait for ever.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
@@ -44,8 +45,13 @@ impl Storage for LocalStorage {
                 continue;
             }
             let path = directory.join(name);
-            if let Some(kind) = self.head(&path)? {
-                found.push(StorageEntry { path, kind });
+            match look_up(&path)? {
+                Some(entry) if entry.is_dir() || entry.is_file() => {
+                    let kind = kind(&entry);
+                    found.push(StorageEntry { path, kind });
+                }
+                Some(_) => tracing::warn!("{} is no regular file: skipped", path.display()),
+                None => {}
             }
         }
         found.sort_by(|one, other| one.path.cmp(&other.path));
@@ -53,24 +59,7 @@ impl Storage for LocalStorage {
     }
 
     fn head(&self, path: &Path) -> Result<Option<EntryKind>, SourceError> {
-        let path = or_here(path);
-        match fs::metadata(path) {
-            Ok(found) if found.is_dir() => Ok(Some(EntryKind::Directory {
-                identity: Some(format!("{}:{}", found.dev(), found.ino())),
-            })),
-            Ok(found) => Ok(Some(EntryKind::File(stamp(&found)))),
-            Err(error) => match path.symlink_metadata() {
-                Ok(link) if link.is_symlink() => {
-                    tracing::warn!(
-                        "{} is a link that leads nowhere ({error}): passed over",
-                        path.display()
-                    );
-                    Ok(None)
-                }
-                _ if is_absent(&error) => Ok(None),
-                _ => Err(SourceError::io("list", path, error)),
-            },
-        }
+        Ok(look_up(or_here(path))?.map(|entry| kind(&entry)))
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn StoredFile>> {
@@ -81,6 +70,35 @@ impl Storage for LocalStorage {
     fn root(&self) -> Option<String> {
         let directory = std::env::current_dir().ok()?;
         Some(directory.display().to_string())
+    }
+}
+
+/// What a path leads to; `None` if it does not exist.
+fn look_up(path: &Path) -> Result<Option<Metadata>, SourceError> {
+    let error = match fs::metadata(path) {
+        Ok(found) => return Ok(Some(found)),
+        Err(error) => error,
+    };
+    match path.symlink_metadata() {
+        Ok(link) if link.is_symlink() => {
+            tracing::warn!(
+                "{} is a link that leads nowhere ({error}): passed over",
+                path.display()
+            );
+            Ok(None)
+        }
+        _ if is_absent(&error) => Ok(None),
+        _ => Err(SourceError::io("list", path, error)),
+    }
+}
+
+fn kind(found: &Metadata) -> EntryKind {
+    if found.is_dir() {
+        EntryKind::Directory {
+            identity: Some(format!("{}:{}", found.dev(), found.ino())),
+        }
+    } else {
+        EntryKind::File(stamp(found))
     }
 }
 

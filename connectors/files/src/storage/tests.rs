@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
@@ -31,6 +32,20 @@ fn both(files: &[(&str, &[u8])]) -> (tempfile::TempDir, [(Arc<dyn Storage>, Path
         (Arc::new(memory), "root".into()),
     ];
     (root, storages)
+}
+
+#[test]
+fn what_is_no_file_is_skipped() {
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("a.csv"), "").unwrap();
+    let _socket = UnixListener::bind(root.path().join("b.csv")).unwrap();
+    symlink("nowhere", root.path().join("c.csv")).unwrap();
+    for location in ["", "/*.csv", "/**"] {
+        let location = format!("{}{location}", root.path().display());
+        let files = list(&LocalStorage, &location, Subdirectories::PassOver).unwrap();
+        let paths: Vec<_> = files.into_iter().map(|file| file.path).collect();
+        assert_eq!(paths, [root.path().join("a.csv")], "{location}");
+    }
 }
 
 #[test]

@@ -252,6 +252,30 @@ fn lines_at_the_end_are_no_rows() {
 }
 
 #[test]
+fn lines_at_the_end_that_match_a_pattern_are_no_rows() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("f.csv");
+    let pattern = [("trailer", "TRL|*"), ("missing_columns", "null")];
+    for (text, expected) in [
+        ("a,b\n1,2\n3,4\nTRL|2\n", &["1|2", "3|4"][..]),
+        ("a,b\r\n1,2\r\nTRL|1\r\n\r\n", &["1|2"]),
+        ("a,b\n1,2\nTRL|1\nTRL|end", &["1|2"]),
+        // A file without a trailer loses no row.
+        ("a,b\n1,2\n3,4\n", &["1|2", "3|4"]),
+        ("a,b\n1,2\n3,4", &["1|2", "3|4"]),
+        // A line that matches before the end is a row.
+        ("a,b\nTRL|1,2\n3,4\nTRL|2\n", &["3|4", "TRL|1|2"]),
+        ("a,b\nTRL|0\n", &[]),
+    ] {
+        for block_bytes in 1..60 {
+            let read = read_file(&path, text.as_bytes(), &pattern, block_bytes);
+            let (lines, _) = read.unwrap();
+            assert_eq!(lines, expected, "{text:?} by {block_bytes}");
+        }
+    }
+}
+
+#[test]
 fn other_encodings_and_line_ends_by_any_blocks() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("f.csv");

@@ -29,6 +29,7 @@ use super::split::{Misfit, Splitter};
 use crate::layout::{Converted, FileLayout};
 use crate::options::RaggedRows;
 use crate::schema_of;
+use crate::trailer::Trailer;
 use tidewater_contract::source::{DecodeText, Decoded, LineEnd, Rejected, TextBlock};
 
 /// Rows that are split and decoded at a time. Their bytes and positions stay in a core's cache.
@@ -51,6 +52,7 @@ pub(super) struct CsvTable {
     pub checks_all: bool,
     pub dialect: Dialect,
     pub ragged: RaggedRows,
+    pub trailer: Trailer,
     /// The first of the unquoted texts that mean NULL. The others are in `other_nulls`.
     pub null: Vec<u8>,
     pub other_nulls: Vec<Vec<u8>>,
@@ -173,8 +175,11 @@ impl DecodeText for Decoder {
         self.layout.line_end
     }
 
-    fn trailer_lines(&self) -> usize {
-        self.layout.trailer_lines
+    fn rows_end(&self, bytes: &[u8], ended: bool) -> usize {
+        let FileLayout {
+            line_end, encoding, ..
+        } = self.layout;
+        self.table.trailer.begin(bytes, ended, line_end, encoding)
     }
 }
 

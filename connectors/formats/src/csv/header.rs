@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use encoding_rs::{Encoding, UTF_8};
+
 use super::column::CsvColumn;
 use super::record::Dialect;
+use crate::names::{self, is_same_in_any_case};
 use crate::options::{ColumnNames, CsvOptions, MissingColumns, UnknownColumns, nearest};
 use crate::shown::printable;
 use crate::undeclared::{self, UndeclaredColumn, folder_hint};
@@ -24,6 +27,8 @@ pub(super) struct Header {
     pub end: usize,
     /// The header as it is in the file.
     line: String,
+    /// Whether carriage returns without a line feed are within it.
+    has_returns: bool,
 }
 
 /// Reads the header at the beginning of `head`. `None` if there is no record. Names that are not used may be
@@ -32,6 +37,7 @@ pub(super) fn read(
     file: &Arc<str>,
     head: &[u8],
     dialect: Dialect,
+    encoding: &'static Encoding,
     by_name: bool,
 ) -> Result<Option<Header>, SourceError> {
     let mut ends = Vec::new();
@@ -42,6 +48,10 @@ pub(super) fn read(
         names: Vec::with_capacity(ends.len()),
         end: record.next,
         line: printable(head.get(..record.end).unwrap_or_default()),
+        has_returns: head.get(..record.end).is_some_and(|line| {
+            let mut pairs = line.windows(2);
+            pairs.any(|pair| pair[0] == b'\r' && pair[1] != b'\n')
+        }),
     };
     if !by_name {
         return Ok(Some(header));
@@ -60,12 +70,19 @@ pub(super) fn read(
         let field = head.get(start..end.min(record.end)).unwrap_or_default();
         let field = dialect.text(field, &mut scratch);
         let name = std::str::from_utf8(field).map_err(|_| {
-            let message = format!(
-                "the header is not UTF-8: field {} is '{}'; set the option encoding, such as OPTIONS (encoding \
-                 'cp949'), or save the file as UTF-8",
-                header.names.len() + 1,
-                printable(field)
-            );
+            let place = format!("field {} is '{}'", header.names.len() + 1, printable(field));
+            let message = if encoding == UTF_8 {
+                format!(
+                    "the header is not UTF-8: {place}; set the option encoding, such as OPTIONS (encoding 'cp949'), or \
+                     save the file as UTF-8"
+                )
+            } else {
+                format!(
+                    "the header has bytes that are none in {}, which the source declares: {place}; if the file is \
+                     UTF-8, leave the option encoding out",
+                    encoding.name()
+                )
+            };
             SourceError::file(file, message)
         })?;
         header.names.push(name.trim().to_owned());
@@ -90,6 +107,9 @@ pub(super) fn fit(
     for column in declared {
         of_column.push(field_of(file, names, column, any_case)?);
     }
+    if of_column.contains(&None) && header.has_returns {
+        return Err(carriage_returns(file));
+    }
     if !declared.is_empty() && of_column.iter().all(Option::is_none) {
         return Err(no_header(file, header, declared));
     }
@@ -107,21 +127,27 @@ pub(super) fn fit(
     Ok((Fields { of_column }, warnings))
 }
 
-/// The field with a declared column's name, or else with its name in another case, if the options say so.
+/// The error of a file whose header goes on over carriage returns, which are line ends in its first part alone.
+fn carriage_returns(file: &Arc<str>) -> SourceError {
+    let message = "carriage returns are within its first line, and line feeds come later: if both end lines, write OPTIONS \
+                   (line_end 'any')";
+    SourceError::file(file, message)
+}
+
+/// The field with a declared column's name, or else with its name in another case, if the options allow it.
 fn field_of(
     file: &Arc<str>,
     names: &[String],
     column: &CsvColumn,
     any_case: bool,
 ) -> Result<Option<usize>, SourceError> {
-    let exact = |name: &str| *name == *column.name;
-    let alike = |name: &str| any_case && same_but_for_case(name, &column.name);
-    let has_exact = names.iter().any(|name| exact(name));
-    let mut fields = (0..)
-        .zip(names)
-        .filter(|(_, name)| if has_exact { exact(name) } else { alike(name) });
-    let field = fields.next().map(|(field, _)| field);
-    if let (Some(first), Some((second, _))) = (field, fields.next()) {
+    let found = names::positions(names.iter().map(String::as_str), &column.name);
+    let alike = (0..).zip(names).filter(|(_, name)| {
+        found.is_empty() && any_case && is_same_in_any_case(name, &column.name)
+    });
+    let mut fields = found.iter().copied().chain(alike.map(|(field, _)| field));
+    let field = fields.next();
+    if let (Some(first), Some(second)) = (field, fields.next()) {
         let message = format!(
             "is in the header twice, as fields {} and {}; rename one",
             first + 1,
@@ -132,16 +158,12 @@ fn field_of(
     Ok(field)
 }
 
-fn same_but_for_case(one: &str, other: &str) -> bool {
-    one.to_lowercase() == other.to_lowercase()
-}
-
 fn no_header(file: &Arc<str>, header: &Header, declared: &[CsvColumn]) -> SourceError {
     let line: String = header.line.chars().take(120).collect();
     let other_case = header.names.iter().find(|name| {
         declared
             .iter()
-            .any(|column| same_but_for_case(name, &column.name))
+            .any(|column| is_same_in_any_case(name, &column.name))
     });
     let message = match other_case {
         Some(name) => format!(
@@ -171,7 +193,7 @@ fn check_missing(
         .map(|name| printable(name.as_bytes()))
         .collect();
     let other_case = (names.iter().zip(&shown))
-        .find(|(found, _)| same_but_for_case(found, name))
+        .find(|(found, _)| is_same_in_any_case(found, name))
         .map(|(_, shown)| shown);
     if options.missing_columns == MissingColumns::Null {
         if column.is_nullable() {

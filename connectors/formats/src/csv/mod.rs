@@ -74,6 +74,7 @@ impl Csv {
                 comment: options.comment,
             },
             ragged: options.ragged,
+            trailer: options.layout.trailer.clone(),
             null: nulls.next().unwrap_or_default(),
             other_nulls: nulls.collect(),
             ordinals: spec.ordinals,
@@ -125,7 +126,6 @@ impl Csv {
             encoding,
             line_end: LineEnd::LineFeed,
             mark_bytes: 0,
-            trailer_lines: 0,
         })
     }
 
@@ -164,7 +164,8 @@ impl Csv {
     ) -> Result<(Arc<Decoder>, usize, Vec<String>), SourceError> {
         let rest = text.get(at..).unwrap_or_default();
         let by_name = self.options.column_names != ColumnNames::Position;
-        let Some(header) = header::read(file, rest, self.table.dialect, by_name)? else {
+        let Some(header) = header::read(file, rest, self.table.dialect, layout.encoding, by_name)?
+        else {
             return Err(SourceError::file(file, "has no header that can be read"));
         };
         let more = self.options.header_lines.saturating_sub(1);

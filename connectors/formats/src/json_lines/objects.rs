@@ -10,6 +10,7 @@ use super::column::{JsonColumn, JsonRules, column, push_value};
 use super::error::JsonError;
 use super::met::MetColumn;
 use super::parser::Parser;
+use crate::names::composed;
 
 /// Up to this many fields, comparing names in sequence is faster than a map.
 const LINEAR_FIELDS: usize = 16;
@@ -37,6 +38,8 @@ pub(super) enum FieldUse {
 
 struct ObjectField {
     name: String,
+    /// The name in its composed spelling.
+    composed: String,
     nullable: bool,
     field_use: FieldUse,
     /// The column; `None` if the field is ignored. For a field that is only checked, it is empty between rows.
@@ -62,6 +65,7 @@ impl ObjectColumns {
             let column = decoded.then(|| column(field.data_type(), rules).map_err(in_field));
             Ok(ObjectField {
                 name: field.name().clone(),
+                composed: composed(field.name()).into_owned(),
                 nullable: field.is_nullable(),
                 field_use: *field_use,
                 column: column.transpose()?,
@@ -169,6 +173,16 @@ impl ObjectColumns {
         };
         if exact.is_some() {
             return exact;
+        }
+        if !name.is_ascii() {
+            let composed = composed(name);
+            let same = self
+                .fields
+                .iter()
+                .position(|field| field.composed == composed);
+            if same.is_some() {
+                return same;
+            }
         }
         let is_other_case = |field: &ObjectField| field.name.eq_ignore_ascii_case(name);
         if self.any_case {

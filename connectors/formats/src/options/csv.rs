@@ -86,6 +86,7 @@ const CSV_KEYS: &[&str] = &[
     "header_lines",
     "skip_lines",
     "skip_trailer",
+    "trailer",
     "encoding",
     "line_end",
     "delimiter",

@@ -10,6 +10,7 @@ use super::{
 use crate::csv::record::Mark;
 use crate::layout::{LineEndRule, TextEncoding, TextLayout};
 use crate::scalar::{NumberStyle, Offsets, TimeFormat, TimeFormats, TimeRules};
+use crate::trailer::{LinePattern, Trailer};
 use tidewater_contract::error::OptionError;
 
 /// The options as written, by key without prefix.
@@ -276,7 +277,30 @@ impl<'a> Values<'a> {
             encoding,
             line_end,
             skip_lines: self.count("skip_lines", 0, 0)?,
-            skip_trailer: self.count("skip_trailer", 0, 0)?,
+            trailer: self.trailer()?,
+        })
+    }
+
+    fn trailer(&self) -> Result<Trailer, OptionError> {
+        let lines = self.count("skip_trailer", 0, 0)?;
+        let Some(pattern) = self.get("trailer") else {
+            let of_lines = (lines > 0).then_some(Trailer::Lines(lines));
+            return Ok(of_lines.unwrap_or_default());
+        };
+        if lines > 0 {
+            return Err(self.error(
+                "trailer",
+                "cannot be given beside skip_trailer",
+                "leave one of them out",
+            ));
+        }
+        let parsed = LinePattern::parse(pattern).map(Trailer::Matching);
+        parsed.ok_or_else(|| {
+            self.error(
+                "trailer",
+                format!("cannot be '{pattern}', which matches every line"),
+                "write the text of the line, with '*' for any text: 'TRL|*'",
+            )
         })
     }
 
@@ -289,8 +313,11 @@ impl<'a> Values<'a> {
         if on_change != OnChange::Append {
             return Ok(());
         }
-        let key = if layout.skip_trailer > 0 {
-            "skip_trailer"
+        let key = if !layout.trailer.is_none() {
+            match layout.trailer {
+                Trailer::Matching(_) => "trailer",
+                Trailer::Lines(_) | Trailer::None => "skip_trailer",
+            }
         } else if layout.encoding.is_utf16() {
             "encoding"
         } else if layout.line_end == LineEndRule::Any {

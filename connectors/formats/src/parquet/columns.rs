@@ -8,6 +8,7 @@ use parquet::file::metadata::RowGroupMetaData;
 use parquet::schema::types::SchemaDescriptor;
 
 use crate::coded_text;
+use crate::names::{self, is_same, is_same_in_any_case};
 use crate::options::{CheckColumns, ColumnNames, MissingColumns, UnknownColumns};
 use crate::scalar::sql_name;
 use crate::undeclared::{self, UndeclaredColumn, folder_hint};
@@ -101,7 +102,7 @@ pub(super) fn refuse_unknown(
     let declared = plan.declared.fields();
     let mut columns = Vec::new();
     for field in file.fields() {
-        if declared.find(field.name()).is_some() {
+        if has(declared, field.name(), file.fields()) {
             continue;
         }
         let message = match in_other_case(declared, field.name()) {
@@ -185,7 +186,7 @@ fn match_column(
                 Some(hint) => format!("is not in the file; {hint}"),
                 None => format!(
                     "is not in the file, whose columns are {}; set missing_columns to 'null' to read it as NULL",
-                    names(file)
+                    joined_names(file)
                 ),
             },
         })),
@@ -198,23 +199,31 @@ fn find<'a>(
     name: &str,
     file: &'a Fields,
 ) -> Result<Option<(usize, &'a FieldRef)>, Mismatch> {
-    let same_name = file.iter().enumerate();
-    let mut same_name = same_name.filter(|(_, other)| other.name() == name);
-    match (same_name.next(), same_name.next()) {
-        (Some(only), None) => Ok(Some(only)),
-        (Some(_), Some(_)) => Err(Mismatch::new("is in the file more than once")),
-        (None, _) if plan.options.column_names == ColumnNames::AnyCase => {
-            Ok(in_other_case(file, name))
-        }
-        (None, _) => Ok(None),
+    match names::positions(field_names(file), name).as_slice() {
+        [only] => Ok(file.get(*only).map(|found| (*only, found))),
+        [_, _, ..] => Err(Mismatch::new("is in the file more than once")),
+        [] if plan.options.column_names == ColumnNames::AnyCase => Ok(in_other_case(file, name)),
+        [] => Ok(None),
     }
+}
+
+pub(super) fn field_names(fields: &Fields) -> impl Iterator<Item = &str> + Clone {
+    fields.iter().map(|field| field.name().as_str())
+}
+
+/// Whether `name`, a name of one schema, is in `fields`, the other one. A name in another spelling does not count if
+/// its own spelling occurs beside it.
+fn has(fields: &Fields, name: &str, beside: &Fields) -> bool {
+    let in_other_spelling =
+        |field: &FieldRef| is_same(field.name(), name) && beside.find(field.name()).is_none();
+    fields.find(name).is_some() || !name.is_ascii() && fields.iter().any(in_other_spelling)
 }
 
 /// The field whose name differs from `name` only in case.
 fn in_other_case<'a>(fields: &'a Fields, name: &str) -> Option<(usize, &'a FieldRef)> {
-    let lower = name.to_lowercase();
     let mut fields = fields.iter().enumerate();
-    fields.find(|(_, field)| field.name() != name && field.name().to_lowercase() == lower)
+    fields
+        .find(|(_, field)| !is_same(field.name(), name) && is_same_in_any_case(field.name(), name))
 }
 
 /// Warnings about declared columns that are read as NULL although the file has their names in another case.
@@ -223,7 +232,7 @@ pub(super) fn names_in_other_case(plan: &ReadPlan, name: &str, file: &Schema) ->
         return Vec::new();
     }
     let missing = plan.declared.fields().iter();
-    let missing = missing.filter(|field| file.fields().find(field.name()).is_none());
+    let missing = missing.filter(|field| !has(file.fields(), field.name(), plan.declared.fields()));
     let warn = |field: &FieldRef| {
         let (_, other) = in_other_case(file.fields(), field.name())?;
         Some(format!(
@@ -237,7 +246,7 @@ pub(super) fn names_in_other_case(plan: &ReadPlan, name: &str, file: &Schema) ->
 }
 
 /// The names of fields, for a message.
-pub(super) fn names(fields: &Fields) -> String {
+pub(super) fn joined_names(fields: &Fields) -> String {
     let names: Vec<_> = fields.iter().map(|field| field.name().as_str()).collect();
     names.join(", ")
 }

@@ -13,9 +13,10 @@ use parquet::file::statistics::Statistics;
 use crate::scalar::sql_name;
 
 use super::allowed;
-use super::columns::names;
+use super::columns::{field_names, joined_names};
 use super::footer::is_uuid;
 use super::values::units_per_second;
+use crate::names;
 
 /// Bytes of a UUID.
 const UUID_BYTES: i32 = 16;
@@ -251,7 +252,13 @@ fn plan_fields(
     to: &Fields,
     rules: ConversionRules,
 ) -> Result<Vec<StructField>, Mismatch> {
-    let plan_field = |field: &FieldRef| match from.find(field.name()) {
+    let find = |name: &str| {
+        let places = names::positions(field_names(from), name);
+        places
+            .first()
+            .and_then(|place| Some((*place, from.get(*place)?)))
+    };
+    let plan_field = |field: &FieldRef| match find(field.name()) {
         Some((place, found)) => Ok(StructField {
             place: Some(place),
             conversion: ColumnConversion::plan(found, field, rules)?,
@@ -262,7 +269,7 @@ fn plan_fields(
         }),
         None => Err(Mismatch::new(format!(
             "is not in the file, whose fields here are {}",
-            names(from)
+            joined_names(from)
         ))),
     };
     let plan_named = |field: &FieldRef| {

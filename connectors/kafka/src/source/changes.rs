@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tidewater_contract::connector::{
-    DeliveryChange, DeliveryCounts, InputPart, ReadUntil, SourceChanges, SourceOutcome,
+    DeliveryChange, EpochCounts, InputPart, ReadUntil, SourceChanges, SourceOutcome,
 };
 use tidewater_contract::error::SourceError;
 use tidewater_contract::source::{Reader, SourceSpec};
@@ -85,16 +85,24 @@ impl SourceChanges for TopicChanges {
         }
     }
 
-    fn outcome(&self, counts: &[DeliveryCounts]) -> Result<SourceOutcome, SourceError> {
+    fn outcome(&self, counts: &EpochCounts) -> Result<SourceOutcome, SourceError> {
         let mut outcome = SourceOutcome::default();
         let mut position = self.position.clone();
+        // Messages that were read again may be rejected now, or no longer.
+        for (at, count) in position.partitions.values_mut().zip(&counts.judged_again) {
+            let messages = at.rows + at.rejected;
+            at.rejected = count.rejected.min(messages);
+            at.rows = messages - at.rejected;
+        }
         if let Some(reader) = self.inserted() {
-            for (partition, read) in reader.position(counts)? {
+            for (partition, read) in reader.position(&counts.inserted)? {
                 outcome
                     .deliveries
                     .extend(advance(&mut position, partition, &read));
             }
             position.segments = self.log.log.sync()?;
+        }
+        if self.inserted().is_some() || position != self.position {
             outcome.checkpoint.put(POSITION, &position)?;
         }
         let partitions = position.partitions.values();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tidewater_connectors::checkpoint::Checkpoint;
 use tidewater_connectors::connector::{
-    ChangeRules, InputPart, ReadUntil, SourceChanges, SourceConnector, SourceOutcome,
+    ChangeRules, EpochCounts, InputPart, ReadUntil, SourceChanges, SourceConnector, SourceOutcome,
     SourceSession, SourceState, SourceStream,
 };
 use tidewater_operators::Sign;
@@ -171,6 +171,8 @@ pub struct SourceInputs {
     pub retracted: Option<Arc<Intake>>,
     /// Rows that stay, for views that are rebuilt.
     pub unchanged: Option<Arc<Intake>>,
+    /// Whether no view has rows of the source yet, so that rows that stay are judged as if they were new.
+    is_judged_again: bool,
 }
 
 impl SourceInputs {
@@ -217,7 +219,8 @@ impl SourceInputs {
         let again = read.again(name);
         let unchanged = again.map(|graphs| routed(Sign::Plus, graphs, read.quarantine));
         // If no view has rows of the source yet, deliveries may be judged differently now.
-        let part = if read.judges_again(name) {
+        let is_judged_again = read.judges_again(name);
+        let part = if is_judged_again {
             InputPart::JudgedAgain
         } else {
             InputPart::Unchanged
@@ -226,7 +229,20 @@ impl SourceInputs {
             inserted: open(InputPart::Inserted, until, Some(inserted), barrier)?,
             retracted: open(InputPart::Retracted, ReadUntil::End, retracted, None)?,
             unchanged: open(part, ReadUntil::End, unchanged, None)?,
+            is_judged_again,
         })
+    }
+
+    /// The rows that were read, once everything was.
+    fn counts(&self) -> EpochCounts {
+        let counts = |intake: Option<&Arc<Intake>>| {
+            let counts = intake.map(|intake| intake.delivery_counts());
+            counts.unwrap_or_default()
+        };
+        EpochCounts {
+            inserted: counts(self.inserted.as_ref()),
+            judged_again: counts(self.unchanged.as_ref().filter(|_| self.is_judged_again)),
+        }
     }
 
     /// The intakes that are not `None`.
@@ -247,21 +263,21 @@ pub struct CommittedSource {
 }
 
 impl CommittedSource {
-    /// The outcome of a source whose rows are read.
+    /// The outcome of a source whose `inputs` were read, if the epoch reads any.
     ///
     /// # Errors
     /// When a delivery was not read to its end, or the source had too many bad rows.
     pub fn of(
         source: &Source,
         changes: &dyn SourceChanges,
-        inserted: Option<&Arc<Intake>>,
+        inputs: Option<&SourceInputs>,
     ) -> Result<Self, RunError> {
-        let counts = inserted.map(|intake| intake.delivery_counts());
+        let counts = inputs.map(SourceInputs::counts);
         let outcome = changes.outcome(&counts.unwrap_or_default());
         let outcome = outcome.map_err(RunError::of_source(source))?;
         let rows = (outcome.rows, outcome.rows_rejected);
         check_gate(source, rows)?;
-        if let Some(intake) = inserted {
+        if let Some(intake) = inputs.and_then(|inputs| inputs.inserted.as_ref()) {
             check_messages(source, rows, intake)?;
         }
         Ok(Self {

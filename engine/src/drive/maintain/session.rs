@@ -58,6 +58,8 @@ pub struct Session<'a> {
     state: StateRecord,
     /// Whether everything still has to be rebuilt.
     rebuild: bool,
+    /// Whether the next comparison of sources compares the content of all deliveries.
+    rehash: bool,
     /// When the published tables were last checked.
     looked_at: Option<Duration>,
 }
@@ -112,6 +114,7 @@ impl<'a> Session<'a> {
             keep_trying,
             state,
             rebuild: options.rebuild,
+            rehash: options.rehash,
             looked_at: None,
         })
     }
@@ -364,9 +367,10 @@ impl<'a> Session<'a> {
         };
         let rules = ChangeRules {
             settled_ns,
-            rehash: self.options.rehash,
+            rehash: self.rehash,
         };
         let changes = self.sources.changes(&self.state, snapshot, rules)?;
+        self.rehash = false;
         for notice in changes.iter().flat_map(|changes| changes.notices()) {
             (self.options.notice)(&notice);
         }
@@ -538,7 +542,7 @@ impl<'a> Session<'a> {
     ) -> Result<Vec<CommittedSource>, RunError> {
         let sources = self.job.sources.iter().zip(&work.changes).zip(inputs);
         let outcomes = sources.map(|((source, changes), inputs)| {
-            CommittedSource::of(source, changes.as_ref(), inputs.inserted.as_ref())
+            CommittedSource::of(source, changes.as_ref(), Some(inputs))
         });
         outcomes.collect()
     }

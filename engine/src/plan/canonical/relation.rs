@@ -189,6 +189,21 @@ impl Canonical for Values {
 impl Canonical for Source {
     /// The declaration without the path in its location, since files may move.
     fn write_to(&self, text: &mut CanonicalText) {
+        self.write_with_rules(&self.input.row_rules(), text);
+    }
+}
+
+impl Source {
+    /// The text of earlier versions, which omitted the rules of sources whose rows have offsets.
+    pub(crate) fn without_rules_of_streams(&self) -> CanonicalText {
+        let mut text = CanonicalText::default();
+        let rules = self.input.row_rules();
+        let rules = rules.into_iter().filter(|_| !self.input.has_offsets());
+        self.write_with_rules(&rules.collect::<Vec<_>>(), &mut text);
+        text
+    }
+
+    fn write_with_rules(&self, rules: &[String], text: &mut CanonicalText) {
         text.node("source", |text| {
             text.word(match self.spec.format {
                 Format::Csv => "csv",
@@ -216,10 +231,9 @@ impl Canonical for Source {
                 text.string(value);
             }
             text.numbers(&self.primary_key);
-            let rules = self.input.row_rules();
             if !rules.is_empty() {
                 text.node("rules", |text| {
-                    for rule in &rules {
+                    for rule in rules {
                         text.string(rule);
                     }
                 });

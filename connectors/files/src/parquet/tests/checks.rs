@@ -176,6 +176,30 @@ fn names_in_other_letters_are_matched_on_request_and_told_otherwise() {
 }
 
 #[test]
+fn names_match_in_every_unicode_spelling() {
+    let decomposed = "\u{1100}\u{1173}\u{11b7}";
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("x.parquet");
+    let number = |n| Arc::new(Int64Array::from(vec![n])) as ArrayRef;
+    write(&path, vec![(decomposed, number(7)), ("a", number(8))], 10);
+    let fields = ["a", "금"].map(|name| Field::new(name, DataType::Int64, false));
+    let found = read(&spec(fields.to_vec(), &[]), &[path.clone()]).unwrap();
+    assert_eq!(text_of(found[0].batch.column(0), 0), "8");
+    assert_eq!(text_of(found[0].batch.column(1), 0), "7");
+    // A column that is spelled exactly so goes first, and the other one is not declared.
+    write(
+        &path,
+        vec![(decomposed, number(7)), ("금", number(9)), ("a", number(8))],
+        10,
+    );
+    let refused = read(&spec(fields.to_vec(), &[]), &[path.clone()]).unwrap_err();
+    assert!(refused.to_string().contains("not declared"), "{refused}");
+    let ignored = spec(fields.to_vec(), &[("unknown_columns", "ignore")]);
+    let found = read(&ignored, &[path]).unwrap();
+    assert_eq!(text_of(found[0].batch.column(1), 0), "9");
+}
+
+#[test]
 fn times_dates_and_fixed_bytes() {
     let nanoseconds = DataType::Time64(TimeUnit::Nanosecond);
     let day = 86_400_000;

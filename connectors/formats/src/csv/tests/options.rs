@@ -139,6 +139,53 @@ fn headers() {
 }
 
 #[test]
+fn header_names_match_in_every_unicode_spelling() {
+    let decomposed = "\u{1100}\u{1173}\u{11b7}";
+    for (declared, header) in [("금", decomposed), (decomposed, "금"), ("금", "금")] {
+        let columns = [("a", DataType::Utf8), (declared, DataType::Utf8)];
+        let text = format!("{header},a\n1,2\n");
+        check(&columns, &[], text.as_bytes(), &["2|1"]);
+    }
+    // A column that is spelled exactly so goes first, and the other one is not declared.
+    let columns = [("a", DataType::Utf8), ("금", DataType::Utf8)];
+    let text = format!("{decomposed},금,a\n1,2,3\n");
+    check(
+        &columns,
+        &[("unknown_columns", "ignore")],
+        text.as_bytes(),
+        &["3|2"],
+    );
+    let refused = read(&spec(&columns, &[]), text.as_bytes(), 1000).unwrap_err();
+    assert!(refused.to_string().contains("not declared"), "{refused}");
+    let twice = format!("{decomposed},a,{decomposed}\n");
+    let refused = read(&spec(&columns, &[]), twice.as_bytes(), 1000).unwrap_err();
+    assert!(
+        refused.to_string().contains("in the header twice"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn headers_that_cannot_be_read_say_why() {
+    let mixed = format!("a,b\r{}x,y\n", "1,2\r".repeat(20_000));
+    let cases = [
+        (&[][..], mixed.as_bytes(), "write OPTIONS (line_end 'any')"),
+        (
+            &[("encoding", "cp949")],
+            "가,b\n".as_bytes(),
+            "none in EUC-KR, which the source declares",
+        ),
+        (&[], b"\xb0\xa1,b\n", "the header is not UTF-8"),
+    ];
+    for (options, bytes, expected) in cases {
+        let message = refused(options, bytes);
+        assert!(message.contains(expected), "{message}");
+    }
+    // A byte order mark may be written twice.
+    check_texts(&[], "\u{feff}\u{feff}a,b\n1,2\n", &["1|2"]);
+}
+
+#[test]
 fn delimiters_of_several_bytes() {
     check_texts(
         &[("delimiter", ", ")],

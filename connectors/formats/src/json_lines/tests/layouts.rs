@@ -105,6 +105,27 @@ fn arrays_and_objects_are_read_however_they_are_cut() {
 }
 
 #[test]
+fn fields_match_in_every_unicode_spelling() {
+    let decomposed = "\u{1100}\u{1173}\u{11b7}";
+    for (declared, field) in [("금", decomposed), (decomposed, "금")] {
+        let fields = vec![Field::new(declared, DataType::Int64, false)];
+        let format = JsonLinesFormat::new(&spec(fields, &[("unknown_columns", "error")])).unwrap();
+        let text = format!("{{\"{field}\":7}}\n{{\"{declared}\":8}}\n");
+        let head = format.begin(&"a.json".into(), text.as_bytes()).unwrap();
+        let decoded = head.decoder.decode(&TextBlock {
+            file: "a.json".into(),
+            first_line: 1,
+            byte_offset: 0,
+            stored_bytes: text.len() as u64,
+            bytes: text.into_bytes(),
+        });
+        assert_eq!(decoded.rejected, []);
+        let values = decoded.batch.column(0).as_primitive::<Int64Type>();
+        assert_eq!(values.values(), &[7, 8]);
+    }
+}
+
+#[test]
 fn fields_that_no_row_has_are_warned_about() {
     let warnings = |options: &[(&str, &str)], text: &str| {
         let format = JsonLinesFormat::new(&spec(

@@ -4,7 +4,8 @@
 //!    that it reads.
 //! 2. Equal fingerprints mean equal states, whichever versions of the libraries planned the job, because fingerprints
 //!    are hashes of [canonical texts](crate::plan::canonical).
-//! 3. Fingerprints of format 1 are still recognised ([`legacy`]), so that older states continue.
+//! 3. Fingerprints of format 1 are still recognised ([`legacy`]), and so are those of format 2 that omit the rules of
+//!    topics, so that older states continue.
 
 mod legacy;
 #[cfg(test)]
@@ -29,6 +30,8 @@ pub struct Fingerprints {
     relations: BTreeMap<String, String>,
     /// Fingerprints of tables, by name.
     tables: BTreeMap<String, String>,
+    /// Fingerprints of relations and of the quarantine as earlier versions made them, without the rules of topics.
+    without_rules: BTreeMap<String, String>,
     legacy: LegacyFingerprints,
 }
 
@@ -64,8 +67,9 @@ impl Fingerprints {
             (sink.name.to_string(), text.fingerprint())
         });
         Self {
-            relations: relations(job, views),
+            relations: relations(job, views, |source| CanonicalText::of(source)),
             tables: tables.collect(),
+            without_rules: relations(job, views, Source::without_rules_of_streams),
             legacy: LegacyFingerprints::of(job, views, copies),
         }
     }
@@ -87,24 +91,31 @@ impl Fingerprints {
 
     /// Compares a relation, or the quarantine, with its record.
     pub fn compare_relation(&self, name: &str, recorded: &str) -> FingerprintMatch {
-        let legacy = self.legacy.relations.get(name);
-        compare(recorded, self.relation(name), legacy)
+        let earlier = [&self.without_rules, &self.legacy.relations];
+        compare(
+            recorded,
+            self.relation(name),
+            earlier.map(|of| of.get(name)),
+        )
     }
 
     /// Compares a table with its record.
     pub fn compare_table(&self, name: &str, recorded: &str) -> FingerprintMatch {
-        let legacy = self.legacy.tables.get(name);
-        compare(recorded, self.table(name), legacy)
+        compare(recorded, self.table(name), [self.legacy.tables.get(name)])
     }
 }
 
-fn compare(recorded: &str, current: Option<&String>, legacy: Option<&String>) -> FingerprintMatch {
+fn compare<const N: usize>(
+    recorded: &str,
+    current: Option<&String>,
+    earlier: [Option<&String>; N],
+) -> FingerprintMatch {
     let is = |fingerprint: Option<&String>| fingerprint.is_some_and(|one| one == recorded);
     let version = recorded.split_once('-').map(|(version, _)| version);
     match version {
         _ if is(current) => FingerprintMatch::Same,
+        _ if earlier.into_iter().any(is) => FingerprintMatch::SameInOldFormat,
         Some(version) if version == VERSION.to_string() => FingerprintMatch::Different,
-        None if is(legacy) => FingerprintMatch::SameInOldFormat,
         _ => FingerprintMatch::OtherFormat,
     }
 }
@@ -131,11 +142,15 @@ fn write_checks(job: &Job, source: &Source, views: &[PlannedView], text: &mut Ca
     }
 }
 
-fn relations(job: &Job, views: &[PlannedView]) -> BTreeMap<String, String> {
+fn relations(
+    job: &Job,
+    views: &[PlannedView],
+    text_of: impl Fn(&Source) -> CanonicalText,
+) -> BTreeMap<String, String> {
     let mut fingerprints = BTreeMap::new();
     let mut quarantine = CanonicalText::default();
     for source in &job.sources {
-        let mut text = CanonicalText::of(source);
+        let mut text = text_of(source);
         write_checks(job, source, views, &mut text);
         let fingerprint = text.fingerprint();
         quarantine.string(&source.spec.name);

@@ -148,6 +148,42 @@ fn a_change_of_the_job_changes_what_it_concerns() {
     }
 }
 
+#[test]
+fn options_of_a_topic_that_change_rows_change_its_views() {
+    let job = |options: &str| {
+        fingerprints(&format!(
+            "CREATE EXTERNAL TABLE t (id BIGINT, k TEXT, PRIMARY KEY (id)) STORED AS JSON
+             LOCATION 'kafka://broker:9092/t' OPTIONS ({options});
+             CREATE MATERIALIZED VIEW v AS SELECT k, count(*) AS n FROM t GROUP BY k;
+             COPY v TO 'out/v';"
+        ))
+    };
+    let before = job("'start' 'earliest'");
+    let recorded = before.relation("v").unwrap().clone();
+    for (options, is_same) in [
+        ("'start' 'latest', 'group' 'g', 'lost_offsets' 'skip'", true),
+        ("'envelope' 'none', 'key_format' 'text'", true),
+        ("'envelope' 'debezium'", false),
+        ("'key_format' 'json'", false),
+        ("'column.k' 'key'", false),
+    ] {
+        let after = job(options);
+        for relation in ["v", "t", QUARANTINE_TABLE] {
+            let recorded = before.relation(relation).unwrap();
+            let found = after.compare_relation(relation, recorded);
+            assert_eq!(found.is_same(), is_same, "{options}: {relation}");
+        }
+        // Earlier versions recorded fingerprints without these options. Their states continue.
+        let earlier = after.without_rules["v"].clone();
+        assert_ne!(earlier, recorded);
+        let found = after.compare_relation("v", &earlier);
+        assert_eq!(found, Comparison::SameInOldFormat, "{options}");
+    }
+    let header = job("'column.k' 'header:a'");
+    let other = header.compare_relation("v", job("'column.k' 'header:b'").relation("v").unwrap());
+    assert_eq!(other, Comparison::Different);
+}
+
 /// A job with a state, in a directory.
 struct Place {
     root: tempfile::TempDir,
