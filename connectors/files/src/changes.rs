@@ -7,8 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tidewater_contract::checkpoint::Checkpoint;
 use tidewater_contract::connector::{
-    ChangeRules, DeliveryChange, EpochCounts, InputPart, ReadUntil, SourceChanges,
-    SourceOutcome,
+    ChangeRules, DeliveryChange, EpochCounts, InputPart, ReadUntil, SourceChanges, SourceOutcome,
 };
 use tidewater_contract::error::SourceError;
 use tidewater_contract::source::{Reader, SourceSpec};

@@ -224,7 +224,7 @@ fn status_and_follow_compare_what_looks_unchanged_on_request() {
     let mut command = tidewater_tests::binary::command(&[&follow[..], &settings].concat());
     let mut follower = command.current_dir(place.path("")).spawn().unwrap();
     for _ in 0..600 {
-        std::thread::sleep(Duration::from_millis(50));
+        sleep(Duration::from_millis(50));
         if place
             .tables()
             .values()

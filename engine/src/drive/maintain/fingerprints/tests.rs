@@ -177,11 +177,11 @@ fn options_of_a_topic_that_change_rows_change_its_views() {
         let earlier = after.without_rules["v"].clone();
         assert_ne!(earlier, recorded);
         let found = after.compare_relation("v", &earlier);
-        assert_eq!(found, Comparison::SameInOldFormat, "{options}");
+        assert_eq!(found, FingerprintMatch::SameInOldFormat, "{options}");
     }
     let header = job("'column.k' 'header:a'");
     let other = header.compare_relation("v", job("'column.k' 'header:b'").relation("v").unwrap());
-    assert_eq!(other, Comparison::Different);
+    assert_eq!(other, FingerprintMatch::Different);
 }
 
 /// A job with a state, in a directory.
