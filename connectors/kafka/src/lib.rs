@@ -28,6 +28,7 @@ mod reader;
 pub mod sink;
 mod source;
 mod stream;
+mod stream_state;
 mod topic;
 
 use std::sync::Arc;
