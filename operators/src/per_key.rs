@@ -24,7 +24,7 @@ use timely::progress::Antichain;
 use crate::exchange_rows::{RowBatch, RowEncoder, arrange_rows, encode_rows};
 use crate::key_rows::{KeyRows, Span};
 use crate::row_codec::{RowBuffer, RowDecoder};
-use crate::row_state::{BatchDelta, FirstRowDelta, SummaryDelta, stored_rows};
+use crate::row_state::{BatchDelta, FirstRowDelta, Summarize, SummaryDelta, stored_rows};
 use crate::state::StateHandle;
 use crate::{Delta, DeltaStream, Faults, Sign};
 
@@ -50,10 +50,6 @@ pub enum RowError {
 
 /// The logic of a keyed operator: emits the changes of the output for one key and one epoch.
 pub type KeyLogic = Box<dyn FnMut(&KeyRows<'_>, &mut RowChanges<'_>) -> Result<(), RowError>>;
-
-/// Computes the entries that the state stores for rows of a key, which are given in ascending order with their
-/// counts.
-pub type Summarize = fn(&mut dyn Iterator<Item = (&[u8], i64)>) -> BTreeMap<Vec<u8>, i64>;
 
 /// The rows of a key that are stored in the state.
 #[derive(Clone, Copy, Debug)]

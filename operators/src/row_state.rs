@@ -8,7 +8,6 @@ use timely::progress::Antichain;
 
 use crate::exchange_rows::{RowBatch, RowBuilder, RowUpdate};
 use crate::key_rows::{KeyRows, Span};
-use crate::per_key::Summarize;
 use crate::row::EncodedRow;
 use crate::state::{EntryUpdate, StateDelta, StateError, StateVisitor, StoredEntries};
 
@@ -124,6 +123,10 @@ impl StateDelta for FirstRowDelta {
         }
     }
 }
+
+/// Computes the entries that the state stores for rows of a key, which are given in ascending order with their
+/// counts.
+pub type Summarize = fn(&mut dyn Iterator<Item = (&[u8], i64)>) -> BTreeMap<Vec<u8>, i64>;
 
 /// The updates of a batch, where a summary of the rows of each key is stored.
 pub struct SummaryDelta {

@@ -16,8 +16,7 @@ use tidewater_planner::rewrite_nodes;
 
 use super::catalog::Catalog;
 use super::compile::{Compiled, compile};
-use super::declare::unknown_scheme;
-use super::parse::unknown_relation;
+use super::declaration_errors::{unknown_relation, unknown_scheme};
 use super::planner_errors::diagnose;
 use super::resolve::Draft;
 use super::site::Site;

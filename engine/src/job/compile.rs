@@ -3,13 +3,12 @@
 use std::collections::BTreeSet;
 
 use arrow::datatypes::SchemaRef;
-use datafusion_expr::LogicalPlan;
+use datafusion_expr::{Expr as PlanExpr, LogicalPlan, LogicalPlanBuilder};
 use tidewater_connectors::sink::SortKey;
 
 use super::optimize::optimize;
 use super::order::{fold_limits, strip_sorts, take_order};
 use super::planner_errors::diagnose;
-use super::resolve::rename;
 use super::site::Site;
 use super::tokens::Find;
 use super::{check, dialect, published_types};
@@ -103,4 +102,36 @@ fn unique_names(plan: &LogicalPlan, site: &Site<'_>) -> Result<(), Vec<Diagnosti
 /// The output columns of a plan, without qualifiers, with the types that tables have.
 pub(super) fn output_schema(plan: &LogicalPlan) -> SchemaRef {
     published_types::plain(plan.schema().as_arrow())
+}
+
+/// Gives the columns of a view the names of its column list.
+pub(super) fn rename(
+    plan: LogicalPlan,
+    columns: &[String],
+    site: &Site<'_>,
+) -> Result<LogicalPlan, Vec<Diagnostic>> {
+    if columns.is_empty() {
+        return Ok(plan);
+    }
+    let existing = plan.schema().columns();
+    if existing.len() != columns.len() {
+        let message = format!(
+            "'{}' names {} columns, and its query has {}",
+            site.name,
+            columns.len(),
+            existing.len()
+        );
+        return Err(vec![
+            site.diagnostic(&[], message)
+                .with_hint("name each column once, in the order of the query"),
+        ]);
+    }
+    let renamed = existing
+        .into_iter()
+        .zip(columns)
+        .map(|(column, name)| PlanExpr::Column(column).alias(name));
+    let plan = LogicalPlanBuilder::from(plan)
+        .project(renamed)
+        .and_then(LogicalPlanBuilder::build);
+    plan.map_err(|error| diagnose(&error, site))
 }

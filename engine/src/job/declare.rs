@@ -8,8 +8,8 @@ use datafusion_sql::parser::CreateExternalTable;
 use datafusion_sql::sqlparser::ast::{ColumnDef, ColumnOption, Expr, Spanned, TableConstraint};
 use tidewater_connectors::Registry;
 use tidewater_connectors::connector::SourceConnector;
-use tidewater_connectors::declaration::{DeclarationError, DeclarationPart, SourceDeclaration};
-use tidewater_connectors::error::{OptionError, SourceError};
+use tidewater_connectors::declaration::SourceDeclaration;
+use tidewater_connectors::error::SourceError;
 use tidewater_connectors::file::validate_options;
 use tidewater_connectors::format::row_format::ROW_FORMATS;
 use tidewater_connectors::source::{Format, SourceSpec};
@@ -17,7 +17,8 @@ use tidewater_planner::columns_to_schema;
 
 use super::Source;
 use super::catalog::Catalog;
-use super::options::{Options, each_declared, option_diagnostic, option_finds, options};
+use super::declaration_errors::{declaration_diagnostic, unknown_column, unknown_scheme};
+use super::options::{Options, each_declared, option_finds, options};
 use super::publish::partitions;
 use super::site::Site;
 use super::statement::normalize;
@@ -350,19 +351,6 @@ fn primary_key(
     key
 }
 
-/// The error about a column in a list that does not exist.
-pub(super) fn unknown_column(
-    name: &str,
-    columns: &[String],
-    at: crate::diagnostic::Place,
-) -> Diagnostic {
-    let found = Diagnostic::new(at, format!("there is no column '{name}'"));
-    match nearest(name, columns.iter().map(String::as_str)) {
-        Some(near) => found.with_hint(format!("did you mean '{near}'?")),
-        None => found.with_hint(format!("the columns are {}", columns.join(", "))),
-    }
-}
-
 fn format(stored_as: &str, site: &Site<'_>) -> Result<Format, Diagnostic> {
     let mut formats = ROW_FORMATS.iter();
     let same = |name: &&str| name.eq_ignore_ascii_case(stored_as);
@@ -400,50 +388,4 @@ fn connector(
         return Err(found.with_hint("write a path: LOCATION 'data/*.csv'"));
     };
     Ok((location.clone(), connector))
-}
-
-/// The message about a location that no connector accepts.
-pub(super) fn unknown_scheme(registry: &Registry, location: &str) -> String {
-    let scheme = location
-        .split_once("://")
-        .map_or(location, |(scheme, _)| scheme);
-    match registry.missing_feature(location) {
-        Some(feature) => {
-            format!("{scheme}:// needs a build with the cargo feature '{feature}'")
-        }
-        None => format!("{scheme}:// is not supported by this version"),
-    }
-}
-
-/// A mistake that a connector found, with its place.
-pub(super) fn declaration_diagnostic(
-    error: DeclarationError,
-    location: &str,
-    site: &Site<'_>,
-) -> Diagnostic {
-    let DeclarationError {
-        part,
-        message,
-        hint,
-    } = error;
-    let finds = match part {
-        DeclarationPart::Location => {
-            vec![Find::Text(location.to_owned()), Find::Words(&["LOCATION"])]
-        }
-        DeclarationPart::StoredAs => vec![Find::Words(&["STORED", "AS"])],
-        DeclarationPart::PartitionedBy => vec![Find::Words(&["PARTITIONED", "BY"])],
-        DeclarationPart::Option(option) => {
-            let error = OptionError {
-                option,
-                message,
-                hint,
-            };
-            return option_diagnostic(error, site);
-        }
-    };
-    let found = site.diagnostic(&finds, message);
-    match hint {
-        Some(hint) => found.with_hint(hint),
-        None => found,
-    }
 }

@@ -7,11 +7,11 @@ use datafusion_sql::sqlparser::ast::CreateView;
 use tidewater_connectors::Registry;
 
 use super::catalog::Catalog;
+use super::declaration_errors::unknown_relation;
 use super::own_tables::{OwnTable, take_place, taken_name};
 use super::resolve::{Draft, resolve};
 use super::site::Site;
 use super::statement::{Statement, StatementKind, statements};
-use super::suggest::nearest;
 use super::tokens::Find;
 use super::variables::substitute;
 use super::{Assertion, Destination, Job, Sink, Source, assertion, declare, prune, publish};
@@ -69,7 +69,7 @@ fn compile(
         let StatementKind::Source(table) = &statement.kind else {
             continue;
         };
-        let declared = declare::source(registry, table, &site(statement), &catalog, errors);
+        let declared = declare::source(registry, table, &statement.site(), &catalog, errors);
         match (declared.source, declared.schema) {
             (Some(source), _) => {
                 catalog.insert(&statement.name, source.schema.clone());
@@ -175,15 +175,6 @@ impl Names {
     }
 }
 
-/// The place for messages about a statement.
-pub(super) fn site(statement: &Statement) -> Site<'_> {
-    Site {
-        name: &statement.name,
-        place: statement.place,
-        tokens: Some(&statement.tokens),
-    }
-}
-
 fn copies(statements: &[Statement]) -> impl Iterator<Item = &Statement> {
     statements
         .iter()
@@ -246,7 +237,7 @@ fn sinks(
             .map_or(&[][..], |draft| &draft.order_by);
         let site = Site {
             name: own.map_or(statement.name.as_str(), |own| own.name()),
-            ..site(statement)
+            ..statement.site()
         };
         match publish::sink(registry, copy, &schema, order_by, &site) {
             Ok(sink) => {
@@ -273,7 +264,7 @@ fn assertions(
         let StatementKind::Assertion(parsed) = &statement.kind else {
             continue;
         };
-        let declared = assertion::declared(parsed, &site(statement), errors);
+        let declared = assertion::declared(parsed, &statement.site(), errors);
         let draft = drafts.iter().find(|draft| draft.name == statement.name);
         let (Some(declared), Some(draft)) = (declared, draft) else {
             continue;
@@ -292,23 +283,6 @@ fn assertions(
     assertions
 }
 
-/// The error about a table or view that does not exist.
-pub(super) fn unknown_relation<'a>(
-    name: &str,
-    at: Place,
-    known: impl Iterator<Item = &'a str>,
-) -> Diagnostic {
-    let known: Vec<&str> = known.collect();
-    let found = Diagnostic::new(at, format!("there is no table or view '{name}'"));
-    match nearest(name, known.iter().copied()) {
-        Some(near) => found.with_hint(format!("did you mean '{near}'?")),
-        None if known.is_empty() => {
-            found.with_hint("declare it with CREATE EXTERNAL TABLE or CREATE VIEW")
-        }
-        None => found.with_hint(format!("the job has {}", known.join(", "))),
-    }
-}
-
 /// Prunes relations and columns that nobody reads, and warns about them.
 fn finish(
     name: &str,
@@ -324,7 +298,7 @@ fn finish(
         .collect();
     for statement in copies(statements) {
         let published = sinks.iter().filter(|(sink, _)| sink.view == statement.name);
-        warnings.extend(published.flat_map(|(sink, _)| publish::warnings(sink, &site(statement))));
+        warnings.extend(published.flat_map(|(sink, _)| publish::warnings(sink, &statement.site())));
     }
     let sinks: Vec<Sink> = sinks.into_iter().map(|(sink, _)| sink).collect();
     let pruned = prune::prune(sources, drafts, &sinks)

@@ -1,5 +1,8 @@
 //! Functions and clauses of Spark, Flink, Postgres, DuckDB and others, with their equivalents here.
 
+/// The statements of a job.
+pub(super) const WHAT_A_JOB_HAS: &str = "a job has CREATE EXTERNAL TABLE, CREATE VIEW, CREATE MATERIALIZED VIEW, CREATE ASSERTION and COPY … TO";
+
 /// An entry: names in other systems, and an expression that does the same here. A test plans every expression.
 struct Phrase {
     names: &'static [&'static str],

@@ -13,7 +13,7 @@ use tidewater_connectors::file::sink::can_partition_by;
 use tidewater_connectors::sink::SortKey;
 use tidewater_connectors::sink_connector::{Sink as SinkTarget, SinkConnector};
 
-use super::declare::{declaration_diagnostic, unknown_column, unknown_scheme};
+use super::declaration_errors::{declaration_diagnostic, unknown_column, unknown_scheme};
 use super::options::{each_declared, encoding, options};
 use super::published_types;
 use super::retain::retain;

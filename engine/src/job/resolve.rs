@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use arrow::datatypes::SchemaRef;
-use datafusion_expr::{Expr as PlanExpr, LogicalPlan, LogicalPlanBuilder};
+use datafusion_expr::LogicalPlan;
 use datafusion_sql::parser::Statement as Parsed;
 use datafusion_sql::resolve::resolve_table_references;
 use datafusion_sql::sqlparser::ast::{
@@ -15,11 +15,9 @@ use tidewater_planner::each_relation;
 
 use super::catalog::Catalog;
 use super::check::syntax;
-use super::compile::{compile, output_schema, refusals};
+use super::compile::{compile, output_schema, refusals, rename};
+use super::declaration_errors::unknown_relation;
 use super::names;
-use super::parse::{site, unknown_relation};
-use super::planner_errors::diagnose;
-use super::site::Site;
 use super::statement::{Statement, normalize};
 use super::tokens::place;
 use crate::diagnostic::{Diagnostic, Place};
@@ -75,7 +73,7 @@ pub(super) fn resolve(
         let Some(this) = waiting.remove(name) else {
             break;
         };
-        let mut found = syntax::refusals(&this.view.query, &site(this.statement), catalog);
+        let mut found = syntax::refusals(&this.view.query, &this.statement.site(), catalog);
         found.extend(unknown(&this, &known, broken));
         let reads_broken = this
             .reads
@@ -174,7 +172,7 @@ fn draft(
     catalog: &Catalog,
     errors: &mut Vec<Diagnostic>,
 ) -> Outcome {
-    let site = site(this.statement);
+    let site = this.statement.site();
     let name = &this.statement.name;
     let exact = errors.is_empty() && this.reads.keys().all(|read| catalog.is_exact(read));
     let reads: Vec<SchemaRef> = this
@@ -257,38 +255,6 @@ fn first_select(body: &SetExpr) -> Option<&Select> {
         SetExpr::SetOperation { left, .. } => first_select(left),
         _ => None,
     }
-}
-
-/// Gives the columns of a view the names of its column list.
-pub(super) fn rename(
-    plan: LogicalPlan,
-    columns: &[String],
-    site: &Site<'_>,
-) -> Result<LogicalPlan, Vec<Diagnostic>> {
-    if columns.is_empty() {
-        return Ok(plan);
-    }
-    let existing = plan.schema().columns();
-    if existing.len() != columns.len() {
-        let message = format!(
-            "'{}' names {} columns, and its query has {}",
-            site.name,
-            columns.len(),
-            existing.len()
-        );
-        return Err(vec![
-            site.diagnostic(&[], message)
-                .with_hint("name each column once, in the order of the query"),
-        ]);
-    }
-    let renamed = existing
-        .into_iter()
-        .zip(columns)
-        .map(|(column, name)| PlanExpr::Column(column).alias(name));
-    let plan = LogicalPlanBuilder::from(plan)
-        .project(renamed)
-        .and_then(LogicalPlanBuilder::build);
-    plan.map_err(|error| diagnose(&error, site))
 }
 
 /// Errors about views that read themselves: one for each cycle, at its first view in the text.

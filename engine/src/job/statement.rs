@@ -13,6 +13,8 @@ use datafusion_sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan, Tokenizer
 
 use super::adapt::adapted;
 use super::assertion::{self, ParsedAssertion, is_assertion};
+use super::phrasebook::WHAT_A_JOB_HAS;
+use super::site::Site;
 use super::syntax_error::{lower_first, syntax_error, trailing};
 use super::tokens::{Tokens, is_word, place};
 use super::variables::Substituted;
@@ -28,6 +30,17 @@ pub(super) struct Statement {
     pub place: Place,
     /// Its text.
     pub tokens: Tokens,
+}
+
+impl Statement {
+    /// The place of messages about it.
+    pub fn site(&self) -> Site<'_> {
+        Site {
+            name: &self.name,
+            place: self.place,
+            tokens: Some(&self.tokens),
+        }
+    }
 }
 
 /// The parsed form of a statement.
@@ -244,9 +257,6 @@ fn supported_view(view: CreateView, tokens: &Tokens) -> Result<StatementKind, Di
             .with_hint("write CREATE [MATERIALIZED] VIEW name AS SELECT …; options belong to COPY name TO … OPTIONS (…)")),
     }
 }
-
-/// The statements of a job.
-pub(super) const WHAT_A_JOB_HAS: &str = "a job has CREATE EXTERNAL TABLE, CREATE VIEW, CREATE MATERIALIZED VIEW, CREATE ASSERTION and COPY … TO";
 
 /// The error about a statement that parses but is not allowed in a job.
 fn refuse(statement: &Sql, tokens: &Tokens) -> Diagnostic {

@@ -4,7 +4,7 @@ use datafusion_common::DataFusionError;
 use datafusion_sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
 use super::phrasebook;
-use super::statement::WHAT_A_JOB_HAS;
+use super::phrasebook::WHAT_A_JOB_HAS;
 use super::tokens::{Tokens, is_word, place};
 use crate::diagnostic::{Diagnostic, Place};
 
