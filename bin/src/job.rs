@@ -18,10 +18,16 @@ use crate::style::Style;
 pub struct LoadedJob {
     /// The job.
     pub job: Job,
-    /// Its views as the text declares them.
-    pub views: BTreeMap<String, CreateView>,
     /// Its text and variables.
     pub declared: JobRecord,
+}
+
+impl LoadedJob {
+    /// Its views as the text declares them, by name.
+    pub fn views(&self) -> BTreeMap<String, CreateView> {
+        let variables = Variables::new(&self.declared.settings);
+        view_statements(&self.declared.text, &|name| variables.get(name))
+    }
 }
 
 /// A job and its state, for a command that only reads it.
@@ -101,12 +107,7 @@ fn parse(declared: JobRecord) -> Result<LoadedJob, Failure> {
                 let text = render(warning, "warning", &name, sql);
                 output::tell(&Style::stderr().diagnostics(&text));
             }
-            let views = view_statements(sql, &|name| variables.get(name));
-            Ok(LoadedJob {
-                job,
-                views,
-                declared,
-            })
+            Ok(LoadedJob { job, declared })
         }
         (Ok(_), Some(unused)) => Err(Failure::usage(unused)),
         (Err(diagnostics), None) => Err(Failure::invalid_job(diagnostics.to_string())),

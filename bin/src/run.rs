@@ -23,9 +23,7 @@ const STOPPABLE: [&str; 4] = ["plan", "compare", "compute", "write"];
 /// Runs the command.
 pub fn run(args: &RunArgs) -> Result<(), Failure> {
     let logging = log::start(args.process.verbose)?;
-    let LoadedJob {
-        mut job, declared, ..
-    } = job::load_declared(&args.job)?;
+    let LoadedJob { mut job, declared } = job::load_declared(&args.job)?;
     args.allow.apply(&mut job);
     args.accept.apply(&mut job)?;
     let options = RunOptions {

@@ -20,9 +20,7 @@ use crate::{clock, cores, job, log, output, thresholds};
 /// Runs the command.
 pub fn run(args: &FollowArgs) -> Result<(), Failure> {
     let logging = log::start(args.process.verbose)?;
-    let LoadedJob {
-        mut job, declared, ..
-    } = job::load_declared(&args.job)?;
+    let LoadedJob { mut job, declared } = job::load_declared(&args.job)?;
     args.allow.apply(&mut job);
     args.accept.apply(&mut job)?;
     let workers = cores::or_all(args.process.workers);

@@ -20,7 +20,7 @@ use tidewater_cli::args::VerifyArgs;
 use tidewater_cli::command_line::quoted;
 use tidewater_cli::display::count;
 use tidewater_cli::failure::Failure;
-use tidewater_cli::job::{LoadedJob, LoadedState};
+use tidewater_cli::job::LoadedState;
 use tidewater_cli::progress::{self, ProgressMode, Sample, Unit};
 use tidewater_cli::{cores, job, output};
 
@@ -277,8 +277,8 @@ impl Verification<'_> {
     }
 
     fn oracle(&self, snapshot: &Snapshot) -> Result<DataFusionJob, String> {
-        let LoadedJob { job, views, .. } = &self.state.job;
-        let oracle = DataFusionJob::new(job, views, &snapshot.inputs);
+        let loaded = &self.state.job;
+        let oracle = DataFusionJob::new(&loaded.job, &loaded.views(), &snapshot.inputs);
         oracle.map_err(|error| format!("DataFusion does not plan this job: {error}"))
     }
 
