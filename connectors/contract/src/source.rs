@@ -338,6 +338,10 @@ impl<T: TextFormat + ?Sized> TextFormat for Box<T> {
     fn is_head(&self, bytes: &[u8]) -> bool {
         (**self).is_head(bytes)
     }
+
+    fn warnings(&self) -> Vec<String> {
+        (**self).warnings()
+    }
 }
 
 /// Decodes blocks of one file. Never fails; rows that do not decode are rejected one by one.

@@ -29,6 +29,7 @@ use tidewater_contract::error::{SourceError, shown_path};
 use tidewater_contract::source::{
     DecodeText, Decoded, LineEnd, Piece, Rejected, RowPlaces, SourceSpec, TextBlock, TextFormat,
 };
+use tidewater_formats::compression::packed;
 use tidewater_formats::options::{Gate, OnChange, OnError};
 
 mod input;
@@ -153,6 +154,10 @@ impl<F: TextFormat> TextReader<F> {
         let mut input = Input::open(delivery, self.rules, &*self.storage, self.store.as_ref())?;
         let whole_rows_only = self.rules.on_change == OnChange::Append && input.is_stored();
         let (mut head, ready) = self.head(&mut input)?;
+        if let Some(what) = packed(&head).filter(|_| input.is_compressed()) {
+            let message = format!("its decompressed content is {what}; unpack it");
+            return Err(SourceError::file(name, message));
+        }
         // The head of an unfinished file has no information yet.
         let unknown = whole_rows_only && !ready;
         let begun = self.format.begin(name, if unknown { b"" } else { &head })?;

@@ -137,6 +137,13 @@ impl Codec {
     }
 }
 
+/// What decompressed content is, if it is packed once more.
+pub fn packed(head: &[u8]) -> Option<&'static str> {
+    let unread = UNREAD.iter().find(|other| head.starts_with(other.magic));
+    let codec = Codec::of_content(head).map(|_| "compressed once more");
+    unread.map(|other| other.description).or(codec)
+}
+
 impl Compression {
     /// The codec of a file by its name and `head`, its first [`HEAD_BYTES`]; `None` if it is not compressed.
     ///

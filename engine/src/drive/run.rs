@@ -226,8 +226,6 @@ fn prepare(job: &Job, claimant: &Claimant<'_>, progress: &Progress) -> Result<Ep
 
 /// Messages for the user, after everything was read.
 pub fn warnings(intakes: &[Arc<Intake>]) -> Vec<String> {
-    intakes
-        .iter()
-        .flat_map(|intake| intake.warnings())
-        .collect()
+    let inserting = intakes.iter().filter(|intake| intake.sign == Sign::Plus);
+    inserting.flat_map(|intake| intake.warnings()).collect()
 }

@@ -172,6 +172,20 @@ fn an_empty_file_is_no_rows_and_a_warning() {
 }
 
 #[test]
+fn columns_that_no_row_has_are_warned_about() {
+    let place = Place::new();
+    place.deliver("a.json", r#"{"ID":1,"k":"x"}"#);
+    let sql =
+        "CREATE EXTERNAL TABLE t (id BIGINT, k TEXT, note TEXT) STORED AS JSON LOCATION '${input}';
+        COPY t TO '${output}/t';";
+    let told = [
+        "no row has a field 'id', but rows have 'ID'",
+        "no row has a field 'note'",
+    ];
+    let _ = place.run(sql, &["--quiet"]).code(0).says(&told);
+}
+
+#[test]
 fn no_rows_give_empty_tables_with_columns() {
     let place = Place::new();
     place.deliver("0.csv", "id,k,v,at\n");

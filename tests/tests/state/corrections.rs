@@ -289,3 +289,21 @@ fn status_tells_corrections_from_other_changes() {
     move_over(&path, &(KINDS[0].file)(900));
     assert!(pending().contains("x.csv"), "{}", pending());
 }
+
+/// A warning is about the content that is read, and not about the content that it replaces.
+#[test]
+fn content_that_is_replaced_is_not_warned_about() {
+    let place = Maintained::new(
+        "CREATE EXTERNAL TABLE t (a BIGINT) STORED AS CSV LOCATION '${input}'; COPY t TO '${output}/t';",
+    );
+    place.deliver("x.csv", "", 0);
+    let warned = |ran: Ran| ran.code(0).stderr.contains("x.csv: is empty");
+    assert!(warned(place.run(&["--quiet"])));
+    place.deliver("x.csv", "a\n1\n", 10);
+    assert!(!warned(place.run(&["--quiet"])));
+    place.deliver("x.csv", "", 20);
+    assert!(warned(place.run(&["--quiet"])));
+    fs::remove_file(place.path("in/x.csv")).unwrap();
+    place.deliver("y.csv", "a\n2\n", 30);
+    assert!(!warned(place.run(&["--quiet"])));
+}

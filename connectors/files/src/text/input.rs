@@ -85,6 +85,11 @@ impl Input {
         matches!(self.text, Text::Stored(_))
     }
 
+    /// Whether it is read from a compressed file.
+    pub(super) fn is_compressed(&self) -> bool {
+        matches!(&self.text, Text::Stored(stored) if stored.bytes.is_compressed())
+    }
+
     /// Begins to store its text, if there is a content store.
     pub(super) fn keeping(&mut self) -> Result<Option<Arc<Keeping>>, SourceError> {
         let Text::Stored(stored) = &mut self.text else {

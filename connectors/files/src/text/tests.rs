@@ -301,6 +301,19 @@ fn other_encodings_and_line_ends_by_any_blocks() {
 }
 
 #[test]
+fn content_that_is_packed_twice_is_said_to_be() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("f.csv.gz");
+    for (inner, told) in [
+        (gzip(TEXT.as_bytes()), "is compressed once more; unpack it"),
+        (b"PK\x03\x04rest".to_vec(), "is a zip archive; unpack it"),
+    ] {
+        let error = read_file(&path, &gzip(&inner), &[], 1000).unwrap_err();
+        assert!(error.to_string().contains(told), "{error}");
+    }
+}
+
+#[test]
 fn bytes_behind_gzip_are_passed_over_with_a_warning() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("f.csv.gz");

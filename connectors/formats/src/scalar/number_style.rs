@@ -2,8 +2,7 @@
 
 use super::value::BadValue;
 
-const BAD_GROUPS: BadValue =
-    "its thousands separators are not where they belong, such as in 1,234,567";
+const BAD_GROUPS: BadValue = "its thousands separators do not stand before groups of three digits";
 const OTHER_POINT: BadValue = "its decimal separator is not the one that the source declares";
 
 /// The options `decimal_separator`, `thousands_separator` and `negative_parentheses`.

@@ -324,7 +324,7 @@ fn numbers_and_times_as_a_source_writes_them() {
         &[
             "1234|-1234.50|2024-03-10T07:23:00",
             "-7|12.00|2024-03-10T00:00:00",
-            "4:57 d: '1.5' cannot be read as DECIMAL(10, 2): its thousands separators are not where they belong, such as in 1,234,567 <7;1.5;1>",
+            "4:57 d: '1.5' cannot be read as DECIMAL(10, 2): its thousands separators do not stand before groups of three digits <7;1.5;1>",
         ],
     );
 }
