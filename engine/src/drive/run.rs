@@ -226,6 +226,8 @@ fn prepare(job: &Job, claimant: &Claimant<'_>, progress: &Progress) -> Result<Ep
 
 /// Messages for the user, after everything was read.
 pub fn warnings(intakes: &[Arc<Intake>]) -> Vec<String> {
-    let inserting = intakes.iter().filter(|intake| intake.routing.sign == Sign::Plus);
+    let inserting = intakes
+        .iter()
+        .filter(|intake| intake.routing.sign == Sign::Plus);
     inserting.flat_map(|intake| intake.warnings()).collect()
 }
