@@ -16,10 +16,11 @@ use datafusion::common::TableReference;
 use datafusion::datasource::MemTable;
 use datafusion::error::Result;
 use datafusion::execution::SessionStateBuilder;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::collect;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::{DFParser, Statement};
-use datafusion::sql::sqlparser::ast::{CreateView, Ident, Statement as Sql};
+use datafusion::sql::sqlparser::ast::{CreateView, Ident, Query, Statement as Sql};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use tidewater_engine::job;
 use tokio::runtime::{Builder, Runtime};
@@ -68,7 +69,7 @@ impl Oracle {
         &self,
         sources: &BTreeMap<String, RecordBatch>,
     ) -> Result<BTreeMap<String, RecordBatch>> {
-        let result = self.runtime.block_on(self.views_over(sources));
+        let result = self.views_over(sources);
         let views = self.views.iter().map(view_name);
         for name in sources.keys().cloned().chain(views) {
             self.context.deregister_table(TableReference::bare(name))?;
@@ -76,7 +77,7 @@ impl Oracle {
         result
     }
 
-    async fn views_over(
+    fn views_over(
         &self,
         sources: &BTreeMap<String, RecordBatch>,
     ) -> Result<BTreeMap<String, RecordBatch>> {
@@ -85,16 +86,28 @@ impl Oracle {
         }
         let mut results = BTreeMap::new();
         for view in &self.views {
-            let query = Statement::Statement(Box::new(Sql::Query(view.query.clone())));
-            let plan = self.context.state().statement_to_plan(query).await?;
-            let plan = self.context.state().create_physical_plan(&plan).await?;
-            let batches = collect(Arc::clone(&plan), self.context.task_ctx()).await?;
+            let query = job::standard_query(view.query.as_ref().clone(), &mut |query| {
+                let plan = self.plan(query.clone()).ok()?;
+                let fields = plan.schema().fields().iter();
+                Some(fields.map(|field| field.name().clone()).collect())
+            });
+            let plan = self.plan(query)?;
+            let state = self.context.state();
+            let plan = self.runtime.block_on(state.create_physical_plan(&plan))?;
+            let batches = collect(Arc::clone(&plan), self.context.task_ctx());
+            let batches = self.runtime.block_on(batches)?;
             let batch = renamed(&concat_batches(&plan.schema(), &batches)?, view)?;
             let name = view_name(view);
             self.register(&name, &batch)?;
             results.insert(name, batch);
         }
         Ok(results)
+    }
+
+    fn plan(&self, query: Query) -> Result<LogicalPlan> {
+        let statement = Statement::Statement(Box::new(Sql::Query(Box::new(query))));
+        let state = self.context.state();
+        self.runtime.block_on(state.statement_to_plan(statement))
     }
 
     fn register(&self, name: &str, batch: &RecordBatch) -> Result<()> {

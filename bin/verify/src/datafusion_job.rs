@@ -1,5 +1,6 @@
 //! Runs a job's text by DataFusion. DataFusion parses the views (we fill variables and split the text), plans them
-//! with the settings, types and functions of jobs, optimises them with its own rules, and executes them.
+//! with the settings, types, functions and dialect of jobs (`job::standard_query`), optimises them with its own rules,
+//! and executes them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use datafusion::physical_plan::execute_stream;
 use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast::{Ident, Statement as Sql};
+use datafusion::sql::sqlparser::ast::{Ident, Query, Statement as Sql};
 use futures::StreamExt;
 use tidewater_cli::failure::Failure;
 use tidewater_engine::Job;
@@ -155,9 +156,13 @@ impl DataFusionJob {
 
     /// The plan of a view, with the column names of `CREATE VIEW v (a, b)`.
     fn plan(&self, view: &CreateView) -> Result<LogicalPlan> {
-        let query = Statement::Statement(Box::new(Sql::Query(view.query.clone())));
-        let state = self.context.state();
-        let plan = self.runtime.block_on(state.statement_to_plan(query))?;
+        let query = view.query.as_ref().clone();
+        let query = job::standard_query(query, &mut |query| {
+            let plan = self.query_plan(query.clone()).ok()?;
+            let fields = plan.schema().fields().iter();
+            Some(fields.map(|field| field.name().clone()).collect())
+        });
+        let plan = self.query_plan(query)?;
         if view.columns.is_empty() {
             return Ok(plan);
         }
@@ -166,6 +171,12 @@ impl DataFusionJob {
             .map(|(column, given)| Expr::Column(column).alias(named(&given.name)))
             .collect();
         LogicalPlanBuilder::from(plan).project(columns)?.build()
+    }
+
+    fn query_plan(&self, query: Query) -> Result<LogicalPlan> {
+        let statement = Statement::Statement(Box::new(Sql::Query(Box::new(query))));
+        let state = self.context.state();
+        self.runtime.block_on(state.statement_to_plan(statement))
     }
 
     /// Passes these columns of a view's or source's rows to `take`.

@@ -20,6 +20,14 @@ pub fn rewrite_query(
     query.visit(&mut AnyVisitor(visitor))
 }
 
+/// Shows a `SELECT` to a visitor that may change it.
+pub fn rewrite_select(
+    select: &mut Select,
+    visitor: &mut dyn VisitorMut<Break = ()>,
+) -> ControlFlow<()> {
+    select.visit(&mut AnyVisitor(visitor))
+}
+
 /// Shows an expression to a visitor that may change it.
 pub fn rewrite_expr(expr: &mut Expr, visitor: &mut dyn VisitorMut<Break = ()>) -> ControlFlow<()> {
     expr.visit(&mut AnyVisitor(visitor))

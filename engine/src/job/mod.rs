@@ -47,6 +47,7 @@ mod retain;
 mod rewording;
 mod site;
 mod stack;
+mod standard;
 mod statement;
 mod suggest;
 mod syntax_error;
@@ -83,6 +84,7 @@ pub(crate) use self::own_tables::{late_schema, late_spec};
 pub use self::parse::view_statements;
 pub(crate) use self::published_types::plain_type;
 pub use self::retain::Retain;
+pub use self::standard::standard_query;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 
 /// A parsed, resolved, typed and checked job, ready to be rendered.

@@ -21,6 +21,7 @@ use tidewater_planner::{rewrite_expr, rewrite_query, statement_to_plan};
 use super::catalog::Catalog;
 use super::planner_errors::diagnose;
 use super::site::Site;
+use super::standard::standard_query;
 use super::statement::normalize;
 use super::suggest::nearest;
 use crate::diagnostic::Diagnostic;
@@ -52,9 +53,10 @@ pub(super) fn plan(
         errors: Vec::new(),
         exact,
     };
+    let query = standard_query(query.clone(), &mut |query| column_names(query, catalog));
     let mut replacements = Replacements::default();
     loop {
-        let statement = Statement::Query(Box::new(replacements.apply(query)));
+        let statement = Statement::Query(Box::new(replacements.apply(&query)));
         let error = match statement_to_plan(catalog, statement) {
             Ok(plan) => {
                 planned.plan = Some(plan);
@@ -79,6 +81,14 @@ pub(super) fn plan(
             return planned;
         }
     }
+}
+
+/// The names of the columns of a query; `None` if it cannot be planned.
+fn column_names(query: &Query, catalog: &Catalog) -> Option<Vec<String>> {
+    let statement = Statement::Query(Box::new(query.clone()));
+    let plan = statement_to_plan(catalog, statement).ok()?;
+    let fields = plan.schema().fields().iter();
+    Some(fields.map(|field| field.name().clone()).collect())
 }
 
 /// Adds the existing fields to an error about an unknown one.

@@ -89,6 +89,14 @@ const INNER: &[Shape] = &[
         "SELECT t.id, u.label FROM t JOIN (SELECT k, n, label FROM u) u USING (k, n)",
     ),
     (
+        "every column, using",
+        "SELECT * FROM (SELECT n, v, k FROM t) t JOIN (SELECT weight, k FROM u) u USING (k)",
+    ),
+    (
+        "one key through three",
+        "SELECT k, t.id, u.id AS uid, w.name FROM t JOIN u USING (k) JOIN w USING (k)",
+    ),
+    (
         "lists and structs carried",
         "SELECT t.id, t.tags, t.place, u.since FROM t JOIN u ON t.n = u.n",
     ),
@@ -174,6 +182,18 @@ const LEFT: &[Shape] = &[
     (
         "left using",
         "SELECT k, t.id, u.label FROM t LEFT JOIN u USING (k)",
+    ),
+    (
+        "right using",
+        "SELECT k, t.id, u.label FROM t RIGHT JOIN u USING (k)",
+    ),
+    (
+        "natural right",
+        "SELECT * FROM (SELECT k, n, v FROM t) t NATURAL RIGHT JOIN (SELECT label, n, k FROM u) u",
+    ),
+    (
+        "groups of a right join, using",
+        "SELECT k, count(*) AS c, count(t.id) AS d FROM t RIGHT JOIN u USING (k) GROUP BY k",
     ),
     (
         "two lefts",

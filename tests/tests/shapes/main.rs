@@ -17,4 +17,5 @@ mod scalars;
 mod times;
 mod tiny;
 mod unions;
+mod using;
 mod views;
