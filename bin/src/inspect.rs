@@ -9,6 +9,7 @@ use crate::{job, output};
 /// Runs `check`, which fails with the job's errors.
 pub fn check(args: &CheckArgs) -> Result<(), Failure> {
     let job = job::load(&args.job)?;
+    Explain::new(&job).map_err(|error| Failure::run(&error))?;
     let mut text = format!("{}: no errors\n", args.job.job.display());
     if let Some(sink) = job.sinks.iter().find(|sink| sink.external().is_some()) {
         text.push_str(&format!(

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use arrow::error::ArrowError;
 use tidewater_engine::file::sink::{FileFault, FoundFile, PublishedTable, rejected_to_batch};
 use tidewater_engine::sink::{Encoding, TableSpec};
@@ -396,7 +397,11 @@ impl Verification<'_> {
     ) -> Result<(), Failure> {
         if let ExpectedRows::Relation(relation, _) = &table.rows {
             let columns = table.spec.schema.fields().iter();
-            return oracle.rows(relation, columns.map(|field| field.name().clone()), take);
+            return oracle.rows(
+                relation,
+                columns.map(|field| field.name().clone()),
+                |batch| take(with_table_times(batch)?),
+            );
         }
         for input in &snapshot.inputs {
             input.rejected(|rejected| take(rejected_to_batch(rejected)?))?;
@@ -445,6 +450,33 @@ fn readable(table: &VerifiedTable, files: Vec<FoundFile>) -> Vec<PathBuf> {
         .filter(has_rows)
         .map(|file| file.path)
         .collect()
+}
+
+/// Tables hold times of day in microseconds. DataFusion has shorter types too.
+fn with_table_times(batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let is_short = |field: &Field| matches!(field.data_type(), DataType::Time32(_));
+    if !batch
+        .schema_ref()
+        .fields()
+        .iter()
+        .any(|field| is_short(field))
+    {
+        return Ok(batch);
+    }
+    let time = DataType::Time64(TimeUnit::Microsecond);
+    let columns = batch.schema_ref().fields().iter().zip(batch.columns());
+    let columns = columns.map(|(field, column)| {
+        if !is_short(field) {
+            return Ok((Arc::clone(field), Arc::clone(column)));
+        }
+        let field = field.as_ref().clone().with_data_type(time.clone());
+        Ok((Arc::new(field), arrow::compute::cast(column, &time)?))
+    });
+    let (fields, columns): (Vec<_>, Vec<_>) = columns
+        .collect::<Result<Vec<_>, ArrowError>>()?
+        .into_iter()
+        .unzip();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
 }
 
 /// Adds up the published rows, and returns the files that hold them. A file that cannot be read is left out.

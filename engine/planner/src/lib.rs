@@ -14,7 +14,9 @@ mod tree;
 
 pub use optimize::{analyzed, optimized};
 pub use sql::{columns_to_schema, statement_to_plan};
-pub use syntax::{each_expr_within, each_relation, rewrite_expr, rewrite_query, rewrite_select, visit_query};
+pub use syntax::{
+    each_expr_within, each_relation, rewrite_expr, rewrite_query, rewrite_select, visit_query,
+};
 pub use tree::{
     each_child, each_expr, each_node, each_part, map_exprs, rewrite_nodes,
     rewrite_nodes_and_subqueries, rewrite_parts, rewrite_parts_down,

@@ -6,7 +6,8 @@
 //! | `t AT TIME ZONE 'z'` | counts nanoseconds, which end in 2262 | counts in the unit of `t` |
 //! | `CAST(t AT TIME ZONE 'z' AS TIMESTAMP)` | the time in UTC | the time that clocks in `z` show |
 //! | `DATE + INTERVAL '4 hours'` | a date, the hours are lost | a timestamp |
-//! | `(a, b) IN ((1, NULL))` | compares structs, in which NULL equals NULL | compares column by column, in three values |
+//! | `(a, b) IN ((1, NULL))`, `(a, b) < (1, NULL)` | compares structs, in which NULL equals NULL | compares column by column, in three values |
+//! | `t - u > INTERVAL '1 hour'` | counts nanoseconds, which end after 292 years | counts in the unit of the times |
 //! | `a SIMILAR TO 'x%'` | a regular expression | a pattern of the standard, for the whole text |
 //! | chains of `AND`, `OR` and `\|\|` | nested as deep as they are long | balanced |
 //!
@@ -39,6 +40,8 @@ pub fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     rules.push(Arc::new(CheckedArithmetic));
     rules
 }
+
+const NANOSECONDS_PER_DAY: i128 = 86_400_000_000_000;
 
 /// Applies the table above.
 #[derive(Debug)]
@@ -104,7 +107,18 @@ fn meaning(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             match row_equality(&left, &right) {
                 Some(equal) if op == Operator::Eq => Transformed::yes(equal),
                 Some(equal) => Transformed::yes(not(equal)),
-                None => Transformed::no(binary_expr(*left, op, *right)),
+                None => duration_and_interval(*left, op, *right, schema)?,
+            }
+        }
+        Expr::BinaryExpr(BinaryExpr { left, op, right })
+            if matches!(
+                op,
+                Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq
+            ) =>
+        {
+            match row_order(&left, op, &right) {
+                Some(ordered) => Transformed::yes(ordered),
+                None => duration_and_interval(*left, op, *right, schema)?,
             }
         }
         Expr::InList(list) => rows_in_list(list),
@@ -207,6 +221,83 @@ fn row_equality(left: &Expr, right: &Expr) -> Option<Expr> {
             row_equality(left, right).unwrap_or_else(|| left.clone().eq(right.clone()))
         })
         .reduce(Expr::and)
+}
+
+/// `(a, b) < (x, y)` as `a < x OR (a = x AND b < y)`; `None` if a side is not a row constructor.
+fn row_order(left: &Expr, op: Operator, right: &Expr) -> Option<Expr> {
+    let (left, right) = (row(left)?, row(right)?);
+    if left.len() != right.len() {
+        return None;
+    }
+    let strict = match op {
+        Operator::LtEq => Operator::Lt,
+        Operator::GtEq => Operator::Gt,
+        other => other,
+    };
+    let pairs = left.into_iter().zip(right).rev();
+    pairs.fold(None, |after, (left, right)| {
+        let (left, right) = (left.clone(), right.clone());
+        Some(match after {
+            None => binary_expr(left, op, right),
+            Some(after) => {
+                binary_expr(left.clone(), strict, right.clone()).or(left.eq(right).and(after))
+            }
+        })
+    })
+}
+
+/// A difference of times and a constant interval, compared in the unit of the times.
+fn duration_and_interval(
+    left: Expr,
+    op: Operator,
+    right: Expr,
+    schema: &DFSchema,
+) -> Result<Transformed<Expr>> {
+    let unit = |expr: &Expr| -> Result<Option<TimeUnit>> {
+        Ok(match expr.get_type(schema)? {
+            DataType::Duration(unit) => Some(unit),
+            _ => None,
+        })
+    };
+    if let Expr::Literal(interval @ ScalarValue::IntervalMonthDayNano(_), _) = &right
+        && let Some(unit) = unit(&left)?
+        && let Some(duration) = as_duration(interval, unit)
+    {
+        return Ok(Transformed::yes(binary_expr(left, op, lit(duration))));
+    }
+    if let Expr::Literal(interval @ ScalarValue::IntervalMonthDayNano(_), _) = &left
+        && let Some(unit) = unit(&right)?
+        && let Some(duration) = as_duration(interval, unit)
+    {
+        return Ok(Transformed::yes(binary_expr(lit(duration), op, right)));
+    }
+    Ok(Transformed::no(binary_expr(left, op, right)))
+}
+
+/// An interval of days and smaller units as a duration; `None` if it has months, or digits that the unit has not.
+fn as_duration(interval: &ScalarValue, unit: TimeUnit) -> Option<ScalarValue> {
+    let ScalarValue::IntervalMonthDayNano(Some(interval)) = interval else {
+        return None;
+    };
+    let nanoseconds =
+        i128::from(interval.days) * NANOSECONDS_PER_DAY + i128::from(interval.nanoseconds);
+    let per_unit: i128 = match unit {
+        TimeUnit::Second => 1_000_000_000,
+        TimeUnit::Millisecond => 1_000_000,
+        TimeUnit::Microsecond => 1_000,
+        TimeUnit::Nanosecond => 1,
+    };
+    if interval.months != 0 || nanoseconds % per_unit != 0 {
+        return None;
+    }
+    let count = i64::try_from(nanoseconds / per_unit).ok();
+    count?;
+    Some(match unit {
+        TimeUnit::Second => ScalarValue::DurationSecond(count),
+        TimeUnit::Millisecond => ScalarValue::DurationMillisecond(count),
+        TimeUnit::Microsecond => ScalarValue::DurationMicrosecond(count),
+        TimeUnit::Nanosecond => ScalarValue::DurationNanosecond(count),
+    })
 }
 
 fn rows_in_list(list: InList) -> Transformed<Expr> {

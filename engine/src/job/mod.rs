@@ -53,6 +53,7 @@ mod suggest;
 mod syntax_error;
 mod tokens;
 mod variables;
+mod wide;
 
 #[cfg(test)]
 mod tests;

@@ -24,6 +24,7 @@ use super::site::Site;
 use super::standard::standard_query;
 use super::statement::normalize;
 use super::suggest::nearest;
+use super::wide;
 use crate::diagnostic::Diagnostic;
 
 /// Most names that are reported for a view.
@@ -56,8 +57,7 @@ pub(super) fn plan(
     let query = standard_query(query.clone(), &mut |query| column_names(query, catalog));
     let mut replacements = Replacements::default();
     loop {
-        let statement = Statement::Query(Box::new(replacements.apply(&query)));
-        let error = match statement_to_plan(catalog, statement) {
+        let error = match wide::plan(replacements.apply(&query), catalog) {
             Ok(plan) => {
                 planned.plan = Some(plan);
                 return planned;

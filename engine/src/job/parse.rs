@@ -241,6 +241,9 @@ fn sinks(
         };
         match publish::sink(registry, copy, &schema, order_by, &site) {
             Ok(sink) => {
+                if own.is_some() || catalog.is_exact(&statement.name) {
+                    errors.extend(publish::unheld(&sink, &site));
+                }
                 let at = statement.tokens.find(&[Find::Text(copy.target.clone())]);
                 sinks.push((sink, at.unwrap_or(statement.place)));
             }

@@ -185,6 +185,24 @@ fn unpublishable(schema: &SchemaRef, site: &Site<'_>) -> Vec<Diagnostic> {
     columns.collect()
 }
 
+/// Errors about columns that the format of a table cannot hold.
+pub(super) fn unheld(sink: &Sink, site: &Site<'_>) -> Vec<Diagnostic> {
+    let Some(directory) = sink.directory() else {
+        return Vec::new();
+    };
+    let columns = sink.schema.fields().iter().enumerate();
+    let columns = columns.filter(|(at, field)| {
+        !directory.partition_by.contains(at)
+            && directory.encoding.holds(field.data_type()).is_none()
+    });
+    let errors = columns.map(|(_, field)| {
+        let (message, hint) = published_types::unheld(field, directory.encoding.name());
+        let finds = [Find::Text(site.name.to_owned())];
+        site.diagnostic(&finds, message).with_hint(hint)
+    });
+    errors.collect()
+}
+
 /// Warnings about properties of a published table that may surprise its readers.
 pub(super) fn warnings(sink: &Sink, site: &Site<'_>) -> Vec<Diagnostic> {
     let file_name = sink.directory().and_then(|directory| {

@@ -2,7 +2,8 @@
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use std::sync::Arc;
-use tidewater_operators::sql_type::sql_type;
+
+use crate::spelling::type_name;
 
 /// Why no table can hold a type, and what to write instead; `None` if tables can.
 pub(super) fn unpublishable(column: &str, data_type: &DataType) -> Option<(String, String)> {
@@ -40,7 +41,7 @@ pub(super) fn unpublishable(column: &str, data_type: &DataType) -> Option<(Strin
     Some((
         format!(
             "'{column}' is of the type {}, which no table holds",
-            sql_type(data_type)
+            type_name(data_type)
         ),
         hint,
     ))
@@ -49,12 +50,31 @@ pub(super) fn unpublishable(column: &str, data_type: &DataType) -> Option<(Strin
 /// The same for the fields of a list or struct, where NULL is not a type either.
 fn nested(column: &str, field: &Field) -> Option<(String, String)> {
     if *field.data_type() == DataType::Null {
-        return Some((
-            format!("'{column}' holds NULL without a type, which no table does"),
-            "give it one: CAST(NULL AS TEXT)".to_owned(),
-        ));
+        return Some(untyped(column));
     }
     unpublishable(column, field.data_type())
+}
+
+/// Why a format cannot hold a column, and what to write instead.
+pub(super) fn unheld(field: &Field, format: &str) -> (String, String) {
+    let (column, data_type) = (field.name(), field.data_type());
+    if *data_type == DataType::Null {
+        return untyped(column);
+    }
+    (
+        format!(
+            "{format} cannot hold '{column}', a {}",
+            type_name(data_type)
+        ),
+        "store the table as PARQUET or JSON, or select the values that the column holds".to_owned(),
+    )
+}
+
+fn untyped(column: &str) -> (String, String) {
+    (
+        format!("'{column}' holds NULL without a type, which no table does"),
+        "give it one: CAST(NULL AS TEXT)".to_owned(),
+    )
 }
 
 /// The columns of a view as tables have them: plain types instead of dictionaries, and one unit for times of day.

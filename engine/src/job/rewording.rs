@@ -34,6 +34,9 @@ pub(super) fn better_words(message: &str) -> Option<Reworded> {
         sum_of_null,
         field_of_struct,
         operands,
+        interval_operands,
+        frame_offset,
+        ordered_by,
         wildcard,
         having,
         syntax_tree,
@@ -116,6 +119,50 @@ fn operands(message: &str) -> Option<Reworded> {
     ))
 }
 
+/// `Cannot get result type for temporal operation Interval(MonthDayNano) * Int64: Invalid argument error: …`
+fn interval_operands(message: &str) -> Option<Reworded> {
+    let rest = message
+        .split_once("Cannot get result type for temporal operation ")?
+        .1;
+    let operation = rest.split(": Invalid").next().unwrap_or(rest);
+    Some(Reworded::new(
+        format!("there is no {}", in_sql(operation)),
+        "write the interval as a constant, or count in numbers: date_part('epoch', t) + 60 * n",
+    ))
+}
+
+/// `Cannot cast string '1.5' to value of UInt64 type` and `Invalid window frame: frame offsets for …`, about a frame.
+fn frame_offset(message: &str) -> Option<Reworded> {
+    if message.contains("window frame: frame offsets for ROWS / GROUPS")
+        || message.contains("' to value of UInt64 type")
+    {
+        return Some(Reworded::new(
+            "a frame of ROWS or GROUPS counts in whole numbers, 0 or more",
+            "write ROWS BETWEEN 2 PRECEDING AND CURRENT ROW",
+        ));
+    }
+    message
+        .contains("window frame: frame offsets for RANGE")
+        .then(|| {
+            Reworded::new(
+                "the distance of a RANGE is a constant, 0 or more",
+                "write RANGE BETWEEN 5 PRECEDING AND CURRENT ROW, or an INTERVAL for times",
+            )
+        })
+}
+
+/// `Cannot run range queries on datatype: Duration(µs)`, about the `ORDER BY` of a window.
+fn ordered_by(message: &str) -> Option<Reworded> {
+    let of = message
+        .split_once("Cannot run range queries on datatype: ")?
+        .1;
+    let of = of.lines().next().unwrap_or(of).trim_end_matches('.');
+    Some(Reworded::new(
+        format!("a window cannot be ordered by a {}", in_sql(of)),
+        "order by a number, a text or a time; for a difference of times date_part('epoch', t - u)",
+    ))
+}
+
 fn wildcard(message: &str) -> Option<Reworded> {
     message
         .contains("SELECT * with no tables specified")
@@ -192,6 +239,21 @@ mod tests {
                 "Unsupported ast node MatchRecognize { table: Table { name: Ident { value: \"t\" } } } in create_relation",
                 "this construct (match recognize) is not supported",
                 "SELECT",
+            ),
+            (
+                "Cannot get result type for temporal operation Interval(MonthDayNano) * Int64: Invalid argument error: Invalid",
+                "there is no INTERVAL * BIGINT",
+                "constant",
+            ),
+            (
+                "Cannot cast string '1.5' to value of UInt64 type",
+                "a frame of ROWS or GROUPS counts in whole numbers, 0 or more",
+                "ROWS",
+            ),
+            (
+                "Cannot run range queries on datatype: Duration(µs).\nThis issue was likely caused by a bug",
+                "a window cannot be ordered by a DURATION",
+                "epoch",
             ),
             ("This is plain", "this is plain", ""),
         ];

@@ -40,8 +40,14 @@ fn answer(query: &str) -> (String, Vec<String>) {
     let job = Job::parse("using", &format!("{SOURCES}{query}"), &|_| None);
     let job = job.unwrap_or_else(|errors| panic!("{query}\n{errors}"));
     let sources = [
-        ("z", table("p", vec![1, 2, 3], vec![Some("x"), Some("y"), None])),
-        ("a", table("q", vec![7, 8, 9], vec![Some("y"), Some("w"), None])),
+        (
+            "z",
+            table("p", vec![1, 2, 3], vec![Some("x"), Some("y"), None]),
+        ),
+        (
+            "a",
+            table("q", vec![7, 8, 9], vec![Some("y"), Some("w"), None]),
+        ),
         ("l", lists()),
     ];
     let read = sources.into_iter().filter_map(|(name, batch)| {
@@ -49,9 +55,8 @@ fn answer(query: &str) -> (String, Vec<String>) {
         let columns = source.schema.fields().iter();
         let columns = columns.map(|field| Arc::clone(batch.column_by_name(field.name()).unwrap()));
         let types = source.schema.fields().iter().zip(columns);
-        let columns = types.map(|(field, column)| {
-            arrow::compute::cast(&column, field.data_type()).unwrap()
-        });
+        let columns =
+            types.map(|(field, column)| arrow::compute::cast(&column, field.data_type()).unwrap());
         let batch = RecordBatch::try_new(Arc::clone(&source.schema), columns.collect());
         Some((name.to_owned(), batch.unwrap(), 1))
     });
@@ -64,10 +69,13 @@ fn answer(query: &str) -> (String, Vec<String>) {
     for (batch, diff) in changed.into_values().flatten() {
         assert_eq!(diff, 1);
         for row in 0..batch.num_rows() {
-            let cells = batch.columns().iter().map(|column| match column.is_null(row) {
-                true => "NULL".to_owned(),
-                false => array_value_to_string(column, row).unwrap(),
-            });
+            let cells = batch
+                .columns()
+                .iter()
+                .map(|column| match column.is_null(row) {
+                    true => "NULL".to_owned(),
+                    false => array_value_to_string(column, row).unwrap(),
+                });
             rows.push(cells.collect::<Vec<_>>().join(" "));
         }
     }
@@ -178,11 +186,20 @@ fn comparisons_with_lists_have_three_values() {
         ("id = ANY(ARRAY[2, NULL])", ["NULL", "true", "NULL", "NULL"]),
         ("id IN (2, NULL)", ["NULL", "true", "NULL", "NULL"]),
         ("id NOT IN (2, NULL)", ["NULL", "false", "NULL", "NULL"]),
-        ("(id, 1) IN ((2, 1), (3, NULL))", ["false", "true", "NULL", "false"]),
-        ("(id, 1) NOT IN ((2, 1), (3, NULL))", ["true", "false", "NULL", "true"]),
+        (
+            "(id, 1) IN ((2, 1), (3, NULL))",
+            ["false", "true", "NULL", "false"],
+        ),
+        (
+            "(id, 1) NOT IN ((2, 1), (3, NULL))",
+            ["true", "false", "NULL", "true"],
+        ),
     ] {
         let (_, rows) = answer(&format!("SELECT id, {expr} AS x FROM l"));
-        let expected: Vec<String> = (1..).zip(expected).map(|(id, x)| format!("{id} {x}")).collect();
+        let expected: Vec<String> = (1..)
+            .zip(expected)
+            .map(|(id, x)| format!("{id} {x}"))
+            .collect();
         assert_eq!(rows, expected, "{expr}");
     }
 }

@@ -2,7 +2,7 @@
 
 use arrow::array::new_null_array;
 use datafusion_common::config::ConfigOptions;
-use datafusion_common::{Result, ScalarValue};
+use datafusion_common::{DFSchemaRef, Result, ScalarValue};
 use datafusion_expr::expr::{ScalarFunction, WindowFunction};
 use datafusion_expr::utils::merge_schema;
 use datafusion_expr::{ColumnarValue, Expr, ExprSchemable, LogicalPlan, ScalarFunctionArgs};
@@ -27,7 +27,7 @@ pub(super) fn refusal(expr: &Expr, node: &LogicalPlan) -> Option<Refusal> {
                 format!("give {} other constants", call.name()),
             ))
         }
-        Expr::WindowFunction(call) => window(call),
+        Expr::WindowFunction(call) => window(call, node),
         _ => None,
     }
 }
@@ -43,10 +43,7 @@ fn try_constants(call: &ScalarFunction, node: &LogicalPlan) -> Result<()> {
     {
         return Ok(());
     }
-    let schema = match node.inputs().as_slice() {
-        [input] => Arc::clone(input.schema()),
-        inputs => Arc::new(merge_schema(inputs)),
-    };
+    let schema = schema_of(node);
     let schema = schema.as_ref();
     let fields = call.args.iter().map(|arg| Ok(arg.to_field(schema)?.1));
     let arg_fields = fields.collect::<Result<Vec<_>>>()?;
@@ -69,8 +66,16 @@ fn try_constants(call: &ScalarFunction, node: &LogicalPlan) -> Result<()> {
     Ok(())
 }
 
+/// The columns that expressions of a node may name.
+fn schema_of(node: &LogicalPlan) -> DFSchemaRef {
+    match node.inputs().as_slice() {
+        [input] => Arc::clone(input.schema()),
+        inputs => Arc::new(merge_schema(inputs)),
+    }
+}
+
 /// Offsets, defaults and numbers of window functions must be constants.
-fn window(call: &WindowFunction) -> Option<Refusal> {
+fn window(call: &WindowFunction, node: &LogicalPlan) -> Option<Refusal> {
     let name = call.fun.name();
     let args = &call.params.args;
     let constants = match name {
@@ -88,7 +93,28 @@ fn window(call: &WindowFunction) -> Option<Refusal> {
         let is_default = at == 1;
         let what = if is_default { "the default" } else { what };
         match argument {
-            Expr::Literal(value, _) if is_default || !value.is_null() => {}
+            Expr::Literal(value, _) if is_default => {
+                let wanted = args[0].get_type(&schema_of(node)).ok()?;
+                if value.cast_to(&wanted).is_err() {
+                    return Some(Refusal::new(
+                        finds,
+                        format!(
+                            "{name}: {what} {} is not a {}",
+                            crate::spelling::value(value),
+                            crate::spelling::type_name(&wanted)
+                        ),
+                        format!("give a {}, or NULL", crate::spelling::type_name(&wanted)),
+                    ));
+                }
+            }
+            Expr::Literal(value, _) if value.data_type().is_integer() && !value.is_null() => {}
+            Expr::Literal(value, _) if !value.is_null() => {
+                return Some(Refusal::new(
+                    finds,
+                    format!("{name}: {what} must be a whole number"),
+                    "give a number, such as 1",
+                ));
+            }
             Expr::Literal(..) => {
                 return Some(Refusal::new(
                     finds,

@@ -90,11 +90,17 @@ pub(super) fn as_optimized(expr: &Expr, node: &LogicalPlan) -> Option<Refusal> {
         .first()
         .and_then(|input| argument.get_type(input.schema()).ok())?;
     let refused = match name {
+        "sum" | "avg" if matches!(data_type, DataType::Decimal256(..)) => {
+            matches!(expr, Expr::AggregateFunction(_))
+        }
         "sum" | "avg" => !(data_type.is_numeric() || data_type.is_null()),
         "min" | "max" => data_type.is_nested() || matches!(data_type, DataType::Interval(_)),
         _ => false,
     };
     let hint = match name {
+        "sum" | "avg" if data_type.is_numeric() => {
+            "CAST the column to DECIMAL(38, s) with the digits that it needs, or to DOUBLE"
+        }
         "sum" | "avg" => {
             "sum numbers: CAST the column, or take it apart with date_part or EXTRACT first"
         }

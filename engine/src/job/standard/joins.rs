@@ -24,10 +24,7 @@ use super::super::statement::normalize;
 use super::wildcard;
 
 /// Rewrites all joins of a query. `columns` returns the names of the columns of a query, if it can be planned.
-pub(super) fn rewrite(
-    query: &mut Query,
-    columns: &mut dyn FnMut(&Query) -> Option<Vec<String>>,
-) {
+pub(super) fn rewrite(query: &mut Query, columns: &mut dyn FnMut(&Query) -> Option<Vec<String>>) {
     Joins {
         columns,
         ctes: Vec::new(),
@@ -189,7 +186,10 @@ impl Joins<'_> {
                 lateral: false,
                 alias,
                 ..
-            } => alias.get_or_insert_with(|| self.unnamed_table()).name.clone(),
+            } => alias
+                .get_or_insert_with(|| self.unnamed_table())
+                .name
+                .clone(),
             _ => return None,
         };
         let table = TableWithJoins {

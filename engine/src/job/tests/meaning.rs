@@ -39,6 +39,26 @@ fn calls_that_could_only_fail_are_refused() {
             ["ntile: the number of buckets must be a constant", ""],
         ),
         (
+            "SELECT lag(amount, 1.5) OVER (ORDER BY id) AS x FROM t",
+            ["lag: the offset must be a whole number", "1"],
+        ),
+        (
+            "SELECT lead(amount, 1, 'x') OVER (ORDER BY id) AS x FROM t",
+            ["lead: the default 'x' is not a BIGINT", "NULL"],
+        ),
+        (
+            "SELECT sum(amount) OVER (ORDER BY id ROWS BETWEEN 1.5 PRECEDING AND CURRENT ROW) AS x FROM t",
+            ["whole numbers", "ROWS BETWEEN 2"],
+        ),
+        (
+            "SELECT row_number() OVER (ORDER BY ts - ts) AS x FROM t",
+            ["cannot be ordered by a DURATION", "epoch"],
+        ),
+        (
+            "SELECT avg(arrow_cast(price, 'Decimal256(50, 2)')) AS x FROM t",
+            ["avg of DECIMAL(50, 2) is not supported", "DECIMAL(38, s)"],
+        ),
+        (
             "SELECT ntile(0) OVER (ORDER BY id) AS x FROM t",
             ["ntile", "1 or more"],
         ),
@@ -56,7 +76,7 @@ fn calls_that_could_only_fail_are_refused() {
         ),
         (
             "SELECT date_bin(INTERVAL '1 day' * id, ts) AS x FROM t",
-            ["", ""],
+            ["there is no INTERVAL * BIGINT", "constant"],
         ),
         (
             "SELECT date_bin(INTERVAL '0 days', ts) AS x FROM t",
@@ -79,6 +99,8 @@ fn calls_that_could_only_fail_are_refused() {
 fn types_that_no_table_holds_are_refused() {
     for (query, part) in [
         ("SELECT ts - ts AS gap FROM t", "date_part('epoch', gap)"),
+        ("SELECT ts - ts AS gap FROM t", "of the type DURATION"),
+        ("SELECT id, NULL AS nothing FROM t", "NULL without a type"),
         ("SELECT INTERVAL '1 day' AS i, id FROM t", "INTERVAL"),
         ("SELECT map(['a'], [id]) AS m FROM t", "no table holds"),
         (
@@ -195,6 +217,8 @@ fn rows_compare_column_by_column() {
         "(4, NULL) IN ((4, NULL))",
         "(1, NULL) IN ((1, 1))",
         "(1, NULL) = (1, 1)",
+        "(1, NULL) < (1, 1)",
+        "(NULL, 1) >= (1, 1)",
     ] {
         let plan = given(expr);
         assert!(plan.contains("NULL"), "{expr}: {plan}");
@@ -202,6 +226,9 @@ fn rows_compare_column_by_column() {
     for (expr, value) in [
         ("(1, 2) IN ((3, 4), (1, 2))", "Boolean(true)"),
         ("(1, NULL) IN ((2, 1))", "Boolean(false)"),
+        ("(1, NULL) < (2, 1)", "Boolean(true)"),
+        ("(1, 2) <= (1, 2)", "Boolean(true)"),
+        ("(1, 3) <= (1, 2)", "Boolean(false)"),
         ("'hat' SIMILAR TO 'h%'", "Boolean(true)"),
         ("'that' SIMILAR TO 'h%'", "Boolean(false)"),
         ("'h.t' SIMILAR TO 'h.t'", "Boolean(true)"),
@@ -209,5 +236,30 @@ fn rows_compare_column_by_column() {
     ] {
         let plan = given(expr);
         assert!(plan.contains(value), "{expr}: {plan}");
+    }
+}
+
+#[test]
+fn formats_that_cannot_hold_a_column_are_errors_of_the_job() {
+    let sql =
+        "CREATE MATERIALIZED VIEW v AS SELECT id, tags FROM t; COPY v TO 'out/v' STORED AS CSV";
+    let Err(errors) = with_sources(sql) else {
+        panic!("accepted");
+    };
+    let error = &errors.errors()[0];
+    assert_eq!(error.message, "CSV cannot hold 'tags', a TEXT[]");
+}
+
+/// A difference of times is compared in the unit of the times, which holds the difference to the year 9999.
+#[test]
+fn differences_of_times_are_compared_with_intervals() {
+    for query in [
+        "SELECT id FROM t WHERE ts - ts > INTERVAL '1 hour'",
+        "SELECT id FROM t WHERE INTERVAL '1 day' <= ts - ts",
+        "SELECT id FROM t WHERE ts - ts = INTERVAL '90 minutes'",
+    ] {
+        let plan = plan(query);
+        assert!(plan.contains("DurationMicrosecond"), "{plan}");
+        assert!(!plan.contains("CAST"), "{plan}");
     }
 }
