@@ -52,12 +52,12 @@ fn answer(query: &str) -> (String, Vec<String>) {
     ];
     let read = sources.into_iter().filter_map(|(name, batch)| {
         let source = job.source(name)?;
-        let columns = source.schema.fields().iter();
+        let columns = source.spec.schema.fields().iter();
         let columns = columns.map(|field| Arc::clone(batch.column_by_name(field.name()).unwrap()));
-        let types = source.schema.fields().iter().zip(columns);
+        let types = source.spec.schema.fields().iter().zip(columns);
         let columns =
             types.map(|(field, column)| arrow::compute::cast(&column, field.data_type()).unwrap());
-        let batch = RecordBatch::try_new(Arc::clone(&source.schema), columns.collect());
+        let batch = RecordBatch::try_new(Arc::clone(&source.spec.schema), columns.collect());
         Some((name.to_owned(), batch.unwrap(), 1))
     });
     let mut resident = Resident::start(&job, 2).unwrap();

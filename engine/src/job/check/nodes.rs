@@ -132,8 +132,8 @@ fn join_type(join: &Join) -> Option<Refusal> {
     }
 }
 
-/// Refuses `USING` in a right join. It names the left side's column, which is NULL where only the right side has a
-/// row.
+/// Refuses `USING` in a right join of a plan that was built in Rust. It names the left side's column, which is NULL
+/// where only the right side has a row. In SQL, `standard` has replaced `USING` by `ON`.
 fn right_using(join: &Join) -> Option<Refusal> {
     let is_refused =
         join.join_type == JoinType::Right && join.join_constraint == JoinConstraint::Using;
