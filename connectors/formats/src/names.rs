@@ -32,7 +32,7 @@ pub fn is_same_in_any_case(one: &str, other: &str) -> bool {
 /// The indices of the names that are `name`: those that are spelled exactly so or, if there are none, those that are
 /// the same in another spelling.
 pub(crate) fn positions<'a>(
-    names: impl Iterator<Item = &'a str> + Clone,
+    names: &(impl Iterator<Item = &'a str> + Clone),
     name: &str,
 ) -> Vec<usize> {
     let matching = |is_match: &dyn Fn(&str) -> bool| {
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn an_exact_spelling_takes_precedence() {
-        let positions = |names: &[&str], name| positions(names.iter().copied(), name);
+        let positions = |names: &[&str], name| positions(&names.iter().copied(), name);
         assert_eq!(positions(&[DECOMPOSED, COMPOSED], COMPOSED), [1]);
         assert_eq!(positions(&[DECOMPOSED, COMPOSED], DECOMPOSED), [0]);
         assert_eq!(positions(&["id", DECOMPOSED], COMPOSED), [1]);

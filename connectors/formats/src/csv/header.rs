@@ -141,7 +141,7 @@ fn field_of(
     column: &CsvColumn,
     any_case: bool,
 ) -> Result<Option<usize>, SourceError> {
-    let found = names::positions(names.iter().map(String::as_str), &column.name);
+    let found = names::positions(&names.iter().map(String::as_str), &column.name);
     let alike = (0..).zip(names).filter(|(_, name)| {
         found.is_empty() && any_case && is_same_in_any_case(name, &column.name)
     });

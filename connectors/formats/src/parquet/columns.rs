@@ -199,7 +199,7 @@ fn find<'a>(
     name: &str,
     file: &'a Fields,
 ) -> Result<Option<(usize, &'a FieldRef)>, Mismatch> {
-    match names::positions(field_names(file), name).as_slice() {
+    match names::positions(&field_names(file), name).as_slice() {
         [only] => Ok(file.get(*only).map(|found| (*only, found))),
         [_, _, ..] => Err(Mismatch::new("is in the file more than once")),
         [] if plan.options.column_names == ColumnNames::AnyCase => Ok(in_other_case(file, name)),

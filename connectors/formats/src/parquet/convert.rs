@@ -253,7 +253,7 @@ fn plan_fields(
     rules: ConversionRules,
 ) -> Result<Vec<StructField>, Mismatch> {
     let find = |name: &str| {
-        let places = names::positions(field_names(from), name);
+        let places = names::positions(&field_names(from), name);
         places
             .first()
             .and_then(|place| Some((*place, from.get(*place)?)))

@@ -183,7 +183,7 @@ fn names_match_in_every_unicode_spelling() {
     let number = |n| Arc::new(Int64Array::from(vec![n])) as ArrayRef;
     write(&path, vec![(decomposed, number(7)), ("a", number(8))], 10);
     let fields = ["a", "금"].map(|name| Field::new(name, DataType::Int64, false));
-    let found = read(&spec(fields.to_vec(), &[]), &[path.clone()]).unwrap();
+    let found = read(&spec(fields.to_vec(), &[]), std::slice::from_ref(&path)).unwrap();
     assert_eq!(text_of(found[0].batch.column(0), 0), "8");
     assert_eq!(text_of(found[0].batch.column(1), 0), "7");
     // A column that is spelled exactly so goes first, and the other one is not declared.
@@ -192,7 +192,7 @@ fn names_match_in_every_unicode_spelling() {
         vec![(decomposed, number(7)), ("금", number(9)), ("a", number(8))],
         10,
     );
-    let refused = read(&spec(fields.to_vec(), &[]), &[path.clone()]).unwrap_err();
+    let refused = read(&spec(fields.to_vec(), &[]), std::slice::from_ref(&path)).unwrap_err();
     assert!(refused.to_string().contains("not declared"), "{refused}");
     let ignored = spec(fields.to_vec(), &[("unknown_columns", "ignore")]);
     let found = read(&ignored, &[path]).unwrap();
