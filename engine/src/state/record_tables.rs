@@ -20,19 +20,19 @@ impl Records {
     }
 }
 
-/// The state's own records: [`StateRecord`] under `""`.
+/// The state's own records: [`StateRecord`](super::StateRecord) under `""`.
 pub const STATE: Records = Records("state");
 /// Checkpoints of sources: documents of their connectors, by connector, source and entry.
 pub const CHECKPOINTS: Records = Records("checkpoints");
-/// [`ViewRecord`]s, by view.
+/// [`ViewRecord`](super::ViewRecord)s, by view.
 pub const VIEWS: Records = Records("views");
-/// [`TableRecord`]s, by table.
+/// [`TableRecord`](super::TableRecord)s, by table.
 pub const TABLES: Records = Records("tables");
 /// Published files, by table and partition.
 pub const PARTITIONS: Records = Records("partitions");
-/// The [`JobRecord`] under `""`, if the state's job was run from a file.
+/// The [`JobRecord`](super::JobRecord) under `""`, if the state's job was run from a file.
 pub const JOB: Records = Records("job");
-/// [`EpochRecord`]s, by epoch in 20 digits.
+/// [`EpochRecord`](super::EpochRecord)s, by epoch in 20 digits.
 pub const EPOCHS: Records = Records("epochs");
 
 /// A record's key of two names, such as a table and a partition.
