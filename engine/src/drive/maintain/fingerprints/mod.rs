@@ -67,7 +67,7 @@ impl Fingerprints {
             (sink.name.to_string(), text.fingerprint())
         });
         Self {
-            relations: relations(job, views, |source| CanonicalText::of(source)),
+            relations: relations(job, views, CanonicalText::of),
             tables: tables.collect(),
             without_rules: relations(job, views, Source::without_rules_of_streams),
             legacy: LegacyFingerprints::of(job, views, copies),
