@@ -1,5 +1,6 @@
 //! Compiled expressions: filters, projections, and computed columns for operators that need their keys as columns.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
@@ -128,6 +129,8 @@ pub struct Extended {
     pub node: Node,
     input_schema: DFSchema,
     columns: Vec<Arc<dyn PhysicalExpr>>,
+    /// The first position of each of `columns`.
+    positions: HashMap<Arc<dyn PhysicalExpr>, usize>,
     fields: Vec<Field>,
 }
 
@@ -140,8 +143,12 @@ impl Extended {
             .iter()
             .map(|field| field.as_ref().clone())
             .collect();
+        let columns = identity(input.schema());
+        let positions = columns.iter().enumerate().rev();
+        let positions = positions.map(|(at, column)| (Arc::clone(column), at));
         Self {
-            columns: identity(input.schema()),
+            positions: positions.collect(),
+            columns,
             node: input,
             input_schema: schema.clone(),
             fields,
@@ -154,18 +161,16 @@ impl Extended {
     /// When the expression does not compile.
     pub fn column(&mut self, expr: &Expr) -> Result<usize, PlanError> {
         let compiled = compile(expr, &self.input_schema)?;
-        if let Some(known) = self
-            .columns
-            .iter()
-            .position(|column| column.as_ref() == compiled.as_ref())
-        {
-            return Ok(known);
+        if let Some(known) = self.positions.get(&compiled) {
+            return Ok(*known);
         }
         let data_type = plain_type(&expr.get_type(&self.input_schema)?);
         self.fields
             .push(Field::new(expr.schema_name().to_string(), data_type, true));
+        let at = self.columns.len();
+        self.positions.insert(Arc::clone(&compiled), at);
         self.columns.push(compiled);
-        Ok(self.columns.len() - 1)
+        Ok(at)
     }
 
     /// Like [`column`](Self::column), for values that are compared by their bytes. Floats have one zero and one NaN
