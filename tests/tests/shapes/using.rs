@@ -69,13 +69,13 @@ fn answer(query: &str) -> (String, Vec<String>) {
     for (batch, diff) in changed.into_values().flatten() {
         assert_eq!(diff, 1);
         for row in 0..batch.num_rows() {
-            let cells = batch
-                .columns()
-                .iter()
-                .map(|column| match column.is_null(row) {
-                    true => "NULL".to_owned(),
-                    false => array_value_to_string(column, row).unwrap(),
-                });
+            let cells = batch.columns().iter().map(|column| {
+                if column.is_null(row) {
+                    "NULL".to_owned()
+                } else {
+                    array_value_to_string(column, row).unwrap()
+                }
+            });
             rows.push(cells.collect::<Vec<_>>().join(" "));
         }
     }

@@ -173,9 +173,10 @@ impl Commit<'_> {
             &self.state.accepted,
             &|at, table| {
                 let runs = runs.sinks.get(at).cloned().unwrap_or_default();
-                match self.is_replaced(table) {
-                    true => Ok(rows_of(&table.spec, runs)?),
-                    false => rows_after(self.snapshot, table, runs, &epoch.staging),
+                if self.is_replaced(table) {
+                    Ok(rows_of(&table.spec, runs)?)
+                } else {
+                    rows_after(self.snapshot, table, runs, &epoch.staging)
                 }
             },
         )

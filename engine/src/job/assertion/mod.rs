@@ -82,10 +82,8 @@ pub(super) fn parse(parser: &mut DFParser<'_>) -> Result<CreateAssertion, Parser
     parser.expect_keyword(Keyword::CREATE)?;
     parser.next_token();
     let name = parser.parse_object_name(false)?;
-    let on = match parser.parse_keyword(Keyword::ON) {
-        true => Some(parser.parse_object_name(false)?),
-        false => None,
-    };
+    let on = parser.parse_keyword(Keyword::ON);
+    let on = on.then(|| parser.parse_object_name(false)).transpose()?;
     parser.expect_keyword(Keyword::CHECK)?;
     parser.expect_token(&Token::LParen)?;
     let check = parser.parse_expr()?;

@@ -32,7 +32,10 @@ pub(super) enum Rule<'a> {
     /// A query has no row.
     NoRows(&'a Query),
     /// A condition holds for the only rows of some queries.
-    Values { check: Expr, queries: Vec<Query> },
+    Values {
+        check: Box<Expr>,
+        queries: Vec<Query>,
+    },
 }
 
 /// A rule of a form that cannot be kept.
@@ -55,13 +58,13 @@ impl<'a> Rule<'a> {
         by: Option<&'a str>,
     ) -> Result<Self, Mistake> {
         if let Some(on) = on {
-            return match has_query(check) {
-                false => Ok(Self::Rows { on, check, by }),
-                true => Err(Mistake {
-                    message: "a rule ON a table is about each of its rows, and has no subquery",
-                    hint: "leave ON out and write the rows that break the rule: CHECK (NOT EXISTS (SELECT … FROM … WHERE …))",
-                }),
-            };
+            if !has_query(check) {
+                return Ok(Self::Rows { on, check, by });
+            }
+            return Err(Mistake {
+                message: "a rule ON a table is about each of its rows, and has no subquery",
+                hint: "leave ON out and write the rows that break the rule: CHECK (NOT EXISTS (SELECT … FROM … WHERE …))",
+            });
         }
         if by.is_some() {
             return Err(Mistake {
@@ -94,6 +97,7 @@ impl<'a> Rule<'a> {
             });
         }
         let queries = values.queries;
+        let check = Box::new(check);
         Ok(Self::Values { check, queries })
     }
 
@@ -133,9 +137,10 @@ impl<'a> Rule<'a> {
                         "(SELECT 1 AS one, {value} FROM (SELECT {query}) AS of_{at}({value})) AS found_{at}"
                     )
                 };
-                let rest: String = (2..=queries.len())
+                let rest: Vec<String> = (2..=queries.len())
                     .map(|at| format!(" JOIN {} ON found_1.one = found_{at}.one", one(at)))
                     .collect();
+                let rest = rest.concat();
                 format!(
                     "SELECT CASE WHEN NOT ({CHECK}) THEN 1 ELSE 0 END AS {BROKEN_COLUMN} FROM {}{rest}",
                     one(1)
@@ -154,7 +159,7 @@ impl<'a> Rule<'a> {
             }
             Self::NoRows(query) => drop(parts.queries.insert(query_part(1), (*query).clone())),
             Self::Values { check, queries } => {
-                parts.check = Some(check.clone());
+                parts.check = Some((**check).clone());
                 let queries = queries.iter().enumerate();
                 let queries = queries.map(|(at, query)| (query_part(at + 1), query.clone()));
                 parts.queries.extend(queries);
