@@ -8,6 +8,7 @@
 //! | `DATE + INTERVAL '4 hours'` | a date, the hours are lost | a timestamp |
 //! | `(a, b) IN ((1, NULL))`, `(a, b) < (1, NULL)` | compares structs, in which NULL equals NULL | compares column by column, in three values |
 //! | `t - u > INTERVAL '1 hour'` | counts nanoseconds, which end after 292 years | counts in the unit of the times |
+//! | `decimal = 99999999.99` | compares with the nearest double, rounded | compares with the number that is written |
 //! | `a SIMILAR TO 'x%'` | a regular expression | a pattern of the standard, for the whole text |
 //! | chains of `AND`, `OR` and `\|\|` | nested as deep as they are long | balanced |
 //!
@@ -31,6 +32,7 @@ use tidewater_planner::{
     map_exprs, rewrite_nodes_and_subqueries, rewrite_parts, rewrite_parts_down,
 };
 
+use super::exact_literals::exact_literals;
 use super::functions::check_arithmetic;
 
 /// DataFusion's analyzer rules together with those of jobs, for a session that plans the same SQL.
@@ -80,7 +82,10 @@ pub(super) fn apply(plan: LogicalPlan) -> Result<LogicalPlan> {
             let name = names.save(&expr);
             let expr = balanced(expr)?;
             let expr = expr
-                .transform_data(|expr| rewrite_parts(expr, &mut |part| meaning(part, &schema)))?;
+                .transform_data(|expr| rewrite_parts(expr, &mut |part| meaning(part, &schema)))?
+                .transform_data(|expr| {
+                    rewrite_parts(expr, &mut |part| exact_literals(part, &schema))
+                })?;
             Ok(expr.update_data(|expr| name.restore(expr)))
         })?;
         node.map_data(LogicalPlan::recompute_schema)

@@ -25,6 +25,7 @@ mod compile;
 mod declaration_errors;
 mod declare;
 mod dialect;
+mod exact_literals;
 mod fallible;
 pub mod functions;
 mod guards;

@@ -70,6 +70,33 @@ fn answer(query: &str) -> Result<Vec<String>, String> {
 }
 
 #[test]
+fn decimals_are_compared_with_the_number_that_is_written() {
+    // `p` is 99999999.95 once and 1.00 twice, `d` a whole number.
+    for (condition, expected) in [
+        ("p = 99999999.95", 1),
+        ("99999999.95 = p", 1),
+        ("p <> 99999999.95", 2),
+        ("-p = -99999999.95", 1),
+        ("p IN (99999999.95, 5)", 1),
+        ("p NOT IN (99999999.95, 1)", 0),
+        ("p BETWEEN 99999999.95 AND 99999999.95", 1),
+        ("p > 99999999.949", 1),
+        ("p >= 99999999.951", 0),
+        ("p < 99999999.95", 2),
+        ("p IS DISTINCT FROM 99999999.95", 2),
+        ("CAST(p AS DECIMAL(30, 10)) = 99999999.95", 1),
+        ("p * 2 = 199999999.90", 1),
+        ("d < -4.5", 1),
+        ("p = 1e0", 2),
+        ("p > -1e30", 3),
+    ] {
+        let query = format!("SELECT k FROM t WHERE {condition}");
+        let rows = answer(&query).unwrap();
+        assert_eq!(rows.len(), expected, "{condition}: {rows:?}");
+    }
+}
+
+#[test]
 fn numbers_within_their_types_are_exact_and_rounded_once() {
     for (query, expected) in [
         (
