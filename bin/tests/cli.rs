@@ -90,7 +90,7 @@ fn usage_errors_exit_with_2_and_say_what_to_do() {
         ),
         (&["status", "job.sql"], "--state <DIR>"),
         (&["verify", "job.sql"], "--state <DIR>"),
-        (&["changes", "job.sql", "--state", out], "<TABLE>"),
+        (&["changes", "job.sql", "--state", out], "give one table"),
         (&["run", "no-such-job.sql"], "no-such-job.sql"),
         (&["check", "no-such-job.sql"], "cannot read the job file"),
         (&["explain", "job.sql", "--format", "svg"], "mermaid"),

@@ -47,7 +47,7 @@ pub(super) struct Visible {
 type Merged = BTreeMap<String, Expr>;
 
 /// The side of a join that has a value in every row.
-enum Kept {
+enum KeptSide {
     Left,
     Right,
     /// Either of both.
@@ -77,7 +77,7 @@ impl Joins<'_> {
             for key in keys {
                 // A name alone means a selected column, if there is one.
                 if !matches!(&key.expr, Expr::Identifier(name) if selects(select, name)) {
-                    let _: ControlFlow<()> = rewrite_expr(&mut key.expr, &mut Names(&merged));
+                    let _: ControlFlow<()> = rewrite_expr(&mut key.expr, &mut MergedNames(&merged));
                 }
             }
         }
@@ -122,7 +122,7 @@ impl Joins<'_> {
         // The conditions of joins name the columns of their sides.
         select.from.clear();
         keep_names(select, &merged);
-        let _: ControlFlow<()> = rewrite_select(select, &mut Names(&merged));
+        let _: ControlFlow<()> = rewrite_select(select, &mut MergedNames(&merged));
         select.from = from;
         Some(merged)
     }
@@ -253,17 +253,17 @@ fn merges(table: &TableWithJoins) -> bool {
 }
 
 /// The constraint of a join, and the side whose rows are all kept; `None` for joins that have the columns of one side.
-fn sides(operator: &JoinOperator) -> Option<(&JoinConstraint, Kept)> {
+fn sides(operator: &JoinOperator) -> Option<(&JoinConstraint, KeptSide)> {
     Some(match operator {
         JoinOperator::Join(constraint)
         | JoinOperator::Inner(constraint)
         | JoinOperator::Left(constraint)
         | JoinOperator::LeftOuter(constraint)
-        | JoinOperator::CrossJoin(constraint) => (constraint, Kept::Left),
+        | JoinOperator::CrossJoin(constraint) => (constraint, KeptSide::Left),
         JoinOperator::Right(constraint) | JoinOperator::RightOuter(constraint) => {
-            (constraint, Kept::Right)
+            (constraint, KeptSide::Right)
         }
-        JoinOperator::FullOuter(constraint) => (constraint, Kept::Full),
+        JoinOperator::FullOuter(constraint) => (constraint, KeptSide::Full),
         _ => return None,
     })
 }
@@ -301,9 +301,9 @@ fn united(
             None => equal,
         });
         let expr = match kept {
-            Kept::Left => left,
-            Kept::Right => right,
-            Kept::Full => coalesce(left, right),
+            KeptSide::Left => left,
+            KeptSide::Right => right,
+            KeptSide::Full => coalesce(left, right),
         };
         all.push(Visible {
             name,
@@ -413,9 +413,9 @@ fn keep_names(select: &mut Select, merged: &Merged) {
 }
 
 /// Replaces the names of merged columns.
-struct Names<'a>(&'a Merged);
+struct MergedNames<'a>(&'a Merged);
 
-impl VisitorMut for Names<'_> {
+impl VisitorMut for MergedNames<'_> {
     type Break = ();
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
