@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod card;
+mod card_quality;
 mod corpora;
 mod declared;
 mod deterministic;
