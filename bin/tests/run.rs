@@ -70,6 +70,7 @@ fn json_has_exactly_the_promised_keys() {
     assert_eq!(
         keys,
         [
+            "assertions",
             "deliveries",
             "epoch",
             "files_set_aside",

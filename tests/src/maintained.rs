@@ -245,7 +245,9 @@ impl Maintained {
         let mut state =
             json!({"records": records, "parts": stored.part_sizes().unwrap(), "files": files});
         let changing = ["committed_at", "seconds", "inode", "version", "stamp"];
-        forget(&mut state, &changing);
+        // The entries of marks, which have the time of the commit in their names.
+        let of_marks = ["before", "after"];
+        forget(&mut state, &[&changing[..], &of_marks].concat());
         let id = stored.record::<StateRecord>(STATE, "").unwrap().unwrap().id;
         let here = self.dir.path().to_str().unwrap();
         let state = state.to_string().replace(here, "").replace(&id, "ID");
