@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use tidewater_operators::state::Entry;
+use tidewater_operators::state::StateEntry;
 
 use super::block::{BlockReader, BlockWriter};
 
@@ -27,7 +27,7 @@ pub fn state_blocks(data: &[u8]) {
     }
     let mut writer = BlockWriter::default();
     for (key, (count, payload)) in &entries {
-        writer.push(Entry {
+        writer.push(StateEntry {
             key,
             count: *count,
             payload,
