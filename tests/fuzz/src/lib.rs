@@ -84,7 +84,8 @@ fn decode(
 ) -> Outcome {
     let whole_records = |bytes: &[u8]| decoder.whole_records(bytes);
     let mut decoded: Vec<Decoded> = Vec::new();
-    let (mut at, mut line) = (header, count_lines(&text[..header]) + 1);
+    let lines = |bytes: &[u8]| decoder.line_end().count(bytes) as u64;
+    let (mut at, mut line) = (header, lines(&text[..header]) + 1);
     loop {
         let rest = &text[at..];
         let mut length = block_bytes.min(rest.len());
@@ -107,13 +108,13 @@ fn decode(
             bytes: bytes.to_vec(),
             stored_bytes: length as u64,
         };
-        let (decoder, block) = (Arc::clone(decoder), Arc::new(block));
+        let (of_block, block) = (Arc::clone(decoder), Arc::new(block));
         decoded.extend(if is_last {
-            decoder.last_steps(block)
+            of_block.last_steps(block)
         } else {
-            decoder.steps(block)
+            of_block.steps(block)
         });
-        line += count_lines(bytes);
+        line += lines(bytes);
         at += length;
         if is_last {
             break;
@@ -150,10 +151,6 @@ pub fn plain(batch: &RecordBatch) -> RecordBatch {
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(schema, columns, &options).expect("the columns of a batch")
-}
-
-fn count_lines(bytes: &[u8]) -> u64 {
-    bytes.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
 /// A choice by the first byte, and the rest.
