@@ -1,9 +1,9 @@
 //! Judges a job's assertions by the numbers that a commit would leave, before anything is published.
 //!
 //! 1. A run commits only if no assertion fails. A failure that is accepted is none.
-//! 2. A failure stays accepted as long as no more rows break the rule than when it was accepted.
+//! 2. A failure stays accepted as long as no more rows break the rule than at the last commit.
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -54,7 +54,7 @@ pub struct AssertionPart {
 /// failures that earlier runs accepted.
 ///
 /// # Errors
-/// When the numbers cannot be read, or a failure is accepted of an assertion that the job does not have.
+/// When the numbers cannot be read.
 pub fn judge(
     job: &Job,
     tables: &PerTable<Table>,
@@ -195,12 +195,13 @@ impl AssertionPart {
     pub fn finding(&self) -> String {
         let of = self.delivery.as_ref();
         let of = of.map_or_else(String::new, |delivery| format!("{delivery}: "));
-        let limit = self.limit.as_deref().unwrap_or("any may");
+        let limit = self.limit.as_ref();
+        let limit = limit.map_or_else(String::new, |limit| format!("; the limit is {limit}"));
         match (self.rows, self.broken) {
-            (Some(rows), 1) => format!("{of}1 of {rows} rows breaks it, and {limit}"),
-            (Some(rows), broken) => format!("{of}{broken} of {rows} rows break it, and {limit}"),
-            (None, 1) => format!("{of}1 row breaks it, and {limit}"),
-            (None, broken) => format!("{of}{broken} rows break it, and {limit}"),
+            (Some(rows), 1) => format!("{of}1 of {rows} rows breaks it{limit}"),
+            (Some(rows), broken) => format!("{of}{broken} of {rows} rows break it{limit}"),
+            (None, 1) => format!("{of}1 row breaks it{limit}"),
+            (None, broken) => format!("{of}{broken} rows break it{limit}"),
         }
     }
 }
@@ -227,15 +228,18 @@ fn parts(
     counts: &RecordBatch,
     accepted: &[AcceptedFailure],
 ) -> Result<Vec<AssertionPart>, ArrowError> {
-    let broken = numbers(counts, BROKEN_COLUMN).unwrap_or_default();
-    let rows = numbers(counts, ROWS_COLUMN);
+    let broken = numbers(counts, BROKEN_COLUMN)?;
+    let rows = match &assertion.on {
+        Some(_) => Some(numbers(counts, ROWS_COLUMN)?),
+        None => None,
+    };
     let deliveries = match &assertion.by {
         Some(by) => texts(counts, by)?.into_iter().map(Some).collect(),
         None => vec![None; counts.num_rows()],
     };
-    let parts = deliveries.into_iter().enumerate().map(|(at, delivery)| {
+    let parts = deliveries.into_iter().zip(broken).enumerate();
+    let parts = parts.map(|(at, (delivery, broken))| {
         let rows = rows.as_ref().and_then(|rows| rows.get(at).copied());
-        let broken = broken.get(at).copied().unwrap_or_default();
         part(assertion, delivery, broken, rows, accepted)
     });
     Ok(parts.collect())
@@ -294,19 +298,22 @@ fn acceptance(
 }
 
 /// The values of a column of counts.
-fn numbers(counts: &RecordBatch, column: &str) -> Option<Vec<u64>> {
-    let column = counts.column_by_name(column)?;
-    let values = column.as_primitive_opt::<Int64Type>()?;
-    let count = |value: Option<i64>| u64::try_from(value.unwrap_or_default()).unwrap_or_default();
-    Some(values.iter().map(count).collect())
+fn numbers(counts: &RecordBatch, name: &str) -> Result<Vec<u64>, ArrowError> {
+    let values = column(counts, name)?.as_primitive_opt::<Int64Type>();
+    let count = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok());
+    let counts: Option<Vec<u64>> = values.and_then(|values| values.iter().map(count).collect());
+    counts.ok_or_else(|| ArrowError::SchemaError(format!("{name} does not hold counts")))
 }
 
-fn texts(counts: &RecordBatch, column: &str) -> Result<Vec<String>, ArrowError> {
-    let Some(column) = counts.column_by_name(column) else {
-        return Ok(vec![String::new(); counts.num_rows()]);
-    };
+fn texts(counts: &RecordBatch, name: &str) -> Result<Vec<String>, ArrowError> {
+    let column = column(counts, name)?;
     let options = FormatOptions::new().with_null("NULL");
     let texts = ArrayFormatter::try_new(column, &options)?;
     let texts = (0..column.len()).map(|row| texts.value(row).try_to_string());
     texts.collect()
+}
+
+fn column<'a>(counts: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef, ArrowError> {
+    let column = counts.column_by_name(name);
+    column.ok_or_else(|| ArrowError::SchemaError(format!("there is no column {name}")))
 }

@@ -119,9 +119,7 @@ fn describe_assertion(assertion: &Assertion) -> Description {
         Severity::Error => ("error", &assertion.limit),
         Severity::Warn => ("warning", &assertion.warn_limit),
     };
-    details.push(format!(
-        "{severity} if more break it than allowed: {limit}{by}"
-    ));
+    details.push(format!("{severity} above {limit} that break it{by}"));
     details.extend(assertion.describe.clone());
     Description::new(format!("assertion {}", assertion.name), details)
 }

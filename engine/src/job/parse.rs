@@ -272,7 +272,7 @@ fn assertions(
         let (Some(declared), Some(draft)) = (declared, draft) else {
             continue;
         };
-        assertions.push(parsed.assertion(&statement.name, declared, &draft.schema));
+        assertions.push(parsed.assertion(&statement.name, declared));
         let sink = Sink {
             view: statement.name.clone(),
             name: Arc::from(statement.name.as_str()),

@@ -127,13 +127,13 @@ fn a_failure_publishes_nothing_and_says_what_broke() {
         let _ = ran.says(&[
             "assertion amount_positive fails: CHECK (amount > 0)",
             "Refunds are another file.",
-            "3 of 9 rows break it, and a share of 0.25 may",
+            "3 of 9 rows break it; the limit is a share of 0.25",
             "    in/t/b.csv line 2: {\"id\":5,\"region\":\"seoul\",\"amount\":-1,\"src\":\"b.csv\"}",
             "    in/t/b.csv line 6: ",
             "assertion one_bad_a_file fails",
-            "b.csv: 2 of 5 rows break it, and 1 row may",
+            "b.csv: 2 of 5 rows break it; the limit is 1 row",
             "assertion ids_unique fails",
-            "1 row breaks it, and none may",
+            "1 row breaks it; the limit is 0 rows",
             "3 assertions fail of 5; nothing was published",
             "--accept amount_positive --because",
         ]);

@@ -91,16 +91,14 @@ impl Ratio {
 
 impl Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.rows, &self.ratio) {
-            (Some(0), None) => write!(f, "none may"),
-            (Some(1), None) => write!(f, "1 row may"),
-            (Some(rows), None) => write!(f, "{rows} rows may"),
-            (None, Some(ratio)) => write!(f, "a share of {} may", ratio.text),
-            (Some(rows), Some(ratio)) => {
-                write!(f, "{rows} rows and a share of {} may", ratio.text)
-            }
-            (None, None) => write!(f, "any may"),
-        }
+        let rows = self.rows.map(|rows| match rows {
+            1 => "1 row".to_owned(),
+            rows => format!("{rows} rows"),
+        });
+        let ratio = self.ratio.as_ref();
+        let ratio = ratio.map(|ratio| format!("a share of {}", ratio.text));
+        let both: Vec<String> = rows.into_iter().chain(ratio).collect();
+        f.write_str(&both.join(" and "))
     }
 }
 

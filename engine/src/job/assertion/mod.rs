@@ -6,7 +6,6 @@
 mod limits;
 mod query;
 
-use arrow::datatypes::SchemaRef;
 use datafusion_sql::parser::DFParser;
 use datafusion_sql::sqlparser::ast::{CreateView, Expr, ObjectName, Spanned, Value};
 use datafusion_sql::sqlparser::keywords::Keyword;
@@ -116,20 +115,14 @@ impl ParsedAssertion {
         })?;
         Ok(Self { created, view })
     }
-}
 
-impl ParsedAssertion {
-    /// The assertion. `schema` is that of its view.
-    pub fn assertion(&self, name: &str, declared: Declared, schema: &SchemaRef) -> Assertion {
-        let fields = schema.fields().iter().map(|field| field.name());
-        let by = fields
-            .clone()
-            .find(|field| *field != BROKEN_COLUMN && *field != ROWS_COLUMN);
+    /// The assertion.
+    pub fn assertion(&self, name: &str, declared: Declared) -> Assertion {
         Assertion {
             name: name.to_owned(),
             check: self.created.check.to_string(),
             on: self.created.on.as_ref().map(ToString::to_string),
-            by: by.cloned(),
+            by: limits::delivery_column(&self.created.options),
             severity: declared.severity,
             limit: declared.limit,
             warn_limit: declared.warn_limit,

@@ -202,7 +202,8 @@ impl VisitorMut for StandIns {
     type Break = ();
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if expr.to_string() == CHECK
+        if self.check.is_some()
+            && expr.to_string() == CHECK
             && let Some(check) = self.check.take()
         {
             *expr = check;
@@ -211,7 +212,8 @@ impl VisitorMut for StandIns {
     }
 
     fn pre_visit_relation(&mut self, relation: &mut ObjectName) -> ControlFlow<()> {
-        if relation.to_string() == ON
+        if self.on.is_some()
+            && relation.to_string() == ON
             && let Some(on) = self.on.take()
         {
             *relation = on;
@@ -220,10 +222,9 @@ impl VisitorMut for StandIns {
     }
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
-        let text = query.to_string();
-        if let Some(own) = text
-            .strip_prefix("SELECT ")
-            .and_then(|part| self.queries.remove(part))
+        if !self.queries.is_empty()
+            && let Some(part) = query.to_string().strip_prefix("SELECT ")
+            && let Some(own) = self.queries.remove(part)
         {
             *query = own;
         }

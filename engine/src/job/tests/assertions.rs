@@ -67,7 +67,7 @@ fn its_options_are_limits() {
         (Severity::Error, Some(0), Some(0))
     );
     assert_eq!((b.limit.rows, b.warn_limit.rows), (None, Some(3)));
-    assert_eq!(b.limit.to_string(), "a share of 0.01 may");
+    assert_eq!(b.limit.to_string(), "a share of 0.01");
     assert_eq!(b.describe.as_deref(), Some("no refunds"));
     assert_eq!((c.severity, c.warn_limit.rows), (Severity::Warn, Some(7)));
 }
