@@ -202,7 +202,11 @@ fn json_contents(path: &Path, columns: &[String], schema: &SchemaRef) -> RecordB
 }
 
 /// Converts columns of text to the types of the table's schema.
-fn typed(columns: &[String], records: &[csv::Record], schema: &SchemaRef) -> RecordBatch {
+///
+/// # Panics
+/// When a value is not of its column's type.
+#[must_use]
+pub fn typed(columns: &[String], records: &[csv::Record], schema: &SchemaRef) -> RecordBatch {
     let types = columns
         .iter()
         .map(|column| schema.field_with_name(column).unwrap().clone());

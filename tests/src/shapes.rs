@@ -81,12 +81,28 @@ fn guarded(name: &str, sql: &str, seed: u64) -> Result<(), String> {
         .unwrap_or_else(|_| Err(format!("seed {seed}: a panic, whose message is above")))
 }
 
+/// Checks a job over random histories of these rows, under [`ROUNDS`] seeds.
+///
+/// # Panics
+/// When it fails, with everything needed to reproduce it.
+pub fn check_rows(name: &str, sql: &str, pools: &[Pool]) {
+    for seed in seed::seeds(ROUNDS) {
+        let mut rng = seed::generator(seed, name);
+        let history = history::draw(&mut rng, &pool_sizes(pools));
+        if let Err(why) = check_history(name, sql, seed, pools, &history) {
+            panic!("{why}");
+        }
+    }
+}
+
+fn pool_sizes(pools: &[Pool]) -> Vec<usize> {
+    pools.iter().map(|(_, rows)| rows.num_rows()).collect()
+}
+
 /// One shape under one seed.
 fn check_seed(name: &str, sql: &str, seed: u64) -> Result<(), String> {
     let job = Job::parse(name, sql, &|_| None)
         .map_err(|errors| format!("the job is refused:\n{errors}"))?;
-    let oracle =
-        Oracle::new(sql).map_err(|error| format!("the oracle does not parse it: {error}"))?;
     let mut rng = seed::generator(seed, name);
     // All sources have pools, for the oracle. Only sources that the job reads have a history.
     let all = Job::parse("sources", &format!("{SOURCES}{ALL}"), &|_| None)
@@ -105,20 +121,35 @@ fn check_seed(name: &str, sql: &str, seed: u64) -> Result<(), String> {
             )
         })
         .collect();
-    let history = history::draw(&mut rng, &vec![POOL_ROWS; read.len()]);
-    let expected = expectations(&oracle, &pools, &history)
+    let history = history::draw(&mut rng, &pool_sizes(&pools[..read.len()]));
+    check_history(name, sql, seed, &pools, &history)
+}
+
+/// One history, run in each of the [`WORKERS`] ways.
+fn check_history(
+    name: &str,
+    sql: &str,
+    seed: u64,
+    pools: &[Pool],
+    history: &History,
+) -> Result<(), String> {
+    let job = Job::parse(name, sql, &|_| None)
+        .map_err(|errors| format!("the job is refused:\n{errors}"))?;
+    let oracle =
+        Oracle::new(sql).map_err(|error| format!("the oracle does not parse it: {error}"))?;
+    let expected = expectations(&oracle, pools, history)
         .map_err(|error| format!("seed {seed}: the oracle fails: {error}"))?;
     for workers in WORKERS {
-        let Err(why) = follow(&job, workers, &pools, &history, &expected) else {
+        let Err(why) = follow(&job, workers, pools, history, &expected) else {
             continue;
         };
         let again = |history: &History| {
-            expectations(&oracle, &pools, history)
-                .and_then(|expected| follow(&job, workers, &pools, history, &expected))
+            expectations(&oracle, pools, history)
+                .and_then(|expected| follow(&job, workers, pools, history, &expected))
         };
-        let smallest = shrink(&history, |history| again(history).is_err());
+        let smallest = shrink(history, |history| again(history).is_err());
         let why = again(&smallest).err().unwrap_or(why);
-        return Err(report(name, seed, workers, &pools, &smallest, &why));
+        return Err(report(name, seed, workers, pools, &smallest, &why));
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 // Tests end by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod anomalies;
 mod card;
 mod card_quality;
 mod corpora;
