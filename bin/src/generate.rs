@@ -20,7 +20,7 @@ pub fn run(args: &GenerateArgs) -> Result<(), Failure> {
     let rows_written = AtomicU64::new(0);
     let title = format!(
         "generating {} in {}",
-        count(plan.records, "row"),
+        count(plan.rows(), "row"),
         plan.out.display()
     );
     let sample = || {
@@ -28,7 +28,7 @@ pub fn run(args: &GenerateArgs) -> Result<(), Failure> {
         Sample {
             stage: "generate",
             done: rows,
-            total: plan.records,
+            total: plan.rows(),
             rows,
             ..Sample::default()
         }
@@ -40,10 +40,18 @@ pub fn run(args: &GenerateArgs) -> Result<(), Failure> {
     }
     output::print(&format!(
         "{} in {} in {}: {}, {:.1} s\n",
-        count(plan.records, "row"),
+        count(plan.rows(), "row"),
         count(written.files, "file"),
         plan.out.display(),
         DecimalBytes(written.bytes),
         start.elapsed().as_secs_f64()
+    ))?;
+    let Some(list) = written.planted else {
+        return Ok(());
+    };
+    let cases = count(plan.planting.cases().into(), "planted case");
+    output::print(&format!(
+        "{cases} of each rule, listed in {}\n",
+        list.display()
     ))
 }

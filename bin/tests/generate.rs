@@ -276,6 +276,111 @@ const PINNED: [&str; 3] = [
 ];
 
 #[test]
+fn anomalies_are_planted_beside_the_same_number_of_rows() {
+    let options = [
+        "--records",
+        "5000",
+        "--anomalies",
+        "3",
+        "--end",
+        "2024-06-30",
+    ];
+    let mut versions = Vec::new();
+    for more in [
+        &["--workers", "1"][..],
+        &["--workers", "3"],
+        &["--files", "single"],
+    ] {
+        let dir = TempDir::new().unwrap();
+        let out = dir.path().join("data");
+        generate(&out, &[&options[..], more].concat());
+        let rows: Vec<_> = rows(&out).into_iter().map(|(_, row)| row).collect();
+        versions.push((
+            rows,
+            fs::read_to_string(dir.path().join("data-planted.csv")).unwrap(),
+        ));
+    }
+    assert!(versions.iter().all(|version| version == &versions[0]));
+
+    let (rows, planted) = &versions[0];
+    let mut rules: BTreeMap<&str, u32> = BTreeMap::new();
+    for line in planted.lines().skip(1) {
+        *rules.entry(line.split(',').next().unwrap()).or_default() += 1;
+    }
+    assert_eq!(rules.len(), 9);
+    assert!(rules.values().all(|cases| *cases == 3), "{rules:?}");
+    // Ids ascend, and each duplicate has the id of the row before.
+    let ids: Vec<&str> = rows.iter().map(|row| row[0].as_str()).collect();
+    assert!(ids.is_sorted());
+    let repeated = ids.windows(2).filter(|pair| pair[0] == pair[1]).count();
+    assert_eq!(repeated, 3);
+    let last = format!("TXN{:010}", rows.len() - repeated);
+    assert_eq!(ids.last(), Some(&last.as_str()));
+    assert!((5_100..6_000).contains(&rows.len()), "{}", rows.len());
+}
+
+#[test]
+fn cards_with_anomalies_have_one_home() {
+    let dir = TempDir::new().unwrap();
+    let out = dir.path().join("data");
+    generate(&out, &["--records", "100000", "--anomalies", "2"]);
+    let mut regions: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let rows = rows(&out);
+    for (_, row) in &rows {
+        let of_card = regions.entry(row[2].clone()).or_default();
+        of_card.insert(row[10].clone());
+    }
+    assert!(
+        (8_990..=9_000).contains(&regions.len()),
+        "{}",
+        regions.len()
+    );
+    let travelled = regions.values().filter(|regions| regions.len() > 1);
+    assert_eq!(travelled.count(), 2);
+    assert_shares(&rows, 10, &REGIONS, 1.5);
+}
+
+#[test]
+fn anomalies_without_room_are_refused() {
+    let dir = TempDir::new().unwrap();
+    let out = dir.path().join("data");
+    for (more, message) in [
+        (&["--anomalies", "0"][..], "0 is not in 1..=1000"),
+        (
+            &["--anomalies", "5", "--cards", "8996"],
+            "give at most --cards 8995",
+        ),
+        (
+            &["--anomalies", "5", "--cards", "50000"],
+            "give at most --cards 8995",
+        ),
+        (
+            &["--anomalies", "5", "--end", "2024-02-16"],
+            "48 days of one quarter",
+        ),
+        (
+            &["--anomalies", "500", "--end", "2024-03-31"],
+            "more than the 210 cases",
+        ),
+        (
+            &["--anomalies", "1", "--records", "9999999999"],
+            "give fewer --records",
+        ),
+    ] {
+        let records = ["generate", "--records", "10", "--out", text(&out)];
+        let given = more.contains(&"--records");
+        let records = if given {
+            &[records[0], records[3], records[4]][..]
+        } else {
+            &records
+        };
+        let ran = tidewater(&[records, more].concat());
+        ran.expect_code(2).expect_stderr(message);
+        assert!(!out.exists());
+    }
+}
+
+#[test]
 fn days_without_rows_have_a_file_with_a_header() {
     let dir = TempDir::new().unwrap();
     generate(dir.path(), &["--records", "1", "--end", "2024-01-31"]);

@@ -11,8 +11,9 @@ use super::values::worker_count;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     tidewater generate --records 1000000 --out data/transactions\n  \
-    tidewater generate --records 50_000 --out data/march --start 2024-03-01 --end 2024-03-31 --seed 7\n\n\
-    The same seed, range, records and cards give the same bytes on every machine, whatever the workers.")]
+    tidewater generate --records 50_000 --out data/march --start 2024-03-01 --end 2024-03-31 --seed 7\n  \
+    tidewater generate --records 1000000 --out data/suspect --anomalies 100\n\n\
+    The same seed, range, records, cards and anomalies give the same bytes on every machine, whatever the workers.")]
 pub struct GenerateArgs {
     /// What to generate.
     #[command(flatten)]

@@ -1,6 +1,7 @@
 //! The anomaly job: its rules on known rows, on both sides of each threshold.
 
 mod deliveries;
+mod planted;
 
 use std::fs;
 use std::path::Path;

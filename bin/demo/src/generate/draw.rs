@@ -15,6 +15,10 @@ pub enum Purpose {
     Cards,
     /// The rows of a chunk.
     Rows,
+    /// The home regions of cards.
+    Homes,
+    /// Planted cases.
+    Planted,
 }
 
 /// An endless stream of draws.
@@ -29,6 +33,8 @@ impl DrawStream {
             Purpose::Days => 1,
             Purpose::Cards => 2,
             Purpose::Rows => 3,
+            Purpose::Homes => 4,
+            Purpose::Planted => 5,
         };
         let mut generator = ChaCha8Rng::from_seed(key);
         generator.set_stream(number);

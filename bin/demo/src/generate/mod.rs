@@ -3,17 +3,22 @@
 //! 1. The bytes depend only on the seed and the range, and not on workers or machine.
 //! 2. Ids ascend through the days, so the single file of `--files single` is the daily files concatenated, apart from
 //!    headers.
-//! 3. Workers draw chunks in turn, and one writer takes them in the same order. A worker that is ahead waits, so
+//! 3. Without `--anomalies`, the bytes are those of all earlier versions. With it, the planted rows of a day follow its
+//!    other rows.
+//! 4. Workers draw chunks in turn, and one writer takes them in the same order. A worker that is ahead waits, so
 //!    memory is bounded by a few chunks for each worker.
 
 mod draw;
 mod options;
 mod plan;
+mod planted;
+mod planted_list;
 mod rows;
 mod tables;
 mod write;
 
 use std::fs;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
@@ -32,8 +37,10 @@ pub use plan::DataSetPlan;
 const CHUNKS_AHEAD: usize = 2;
 
 /// What was written.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct WrittenFiles {
+    /// The list of planted cases.
+    pub planted: Option<PathBuf>,
     /// How many files.
     pub files: u64,
     /// Their total size in bytes.
@@ -79,8 +86,8 @@ pub fn write_files(
     rows_written: &AtomicU64,
 ) -> Result<WrittenFiles, DemoError> {
     let chunks = plan.chunks();
-    let company = Company::new(plan.seed, plan.cards);
-    let written = std::thread::scope(|scope| {
+    let company = Company::new(plan.seed, plan.cards, plan.planting.cases());
+    let mut written = std::thread::scope(|scope| {
         let drawn: Vec<Receiver<Vec<u8>>> = (0..plan.workers)
             .map(|worker| {
                 let (sender, receiver) = sync_channel(CHUNKS_AHEAD);
@@ -90,8 +97,11 @@ pub fn write_files(
             })
             .collect();
         write_chunks(plan, &chunks, &drawn, rows_written)
-    });
-    Ok(written?)
+    })?;
+    if plan.planting.cases() > 0 {
+        written.planted = Some(planted_list::write(plan, &company, &chunks)?);
+    }
+    Ok(written)
 }
 
 /// Draws one worker's share of the chunks, until it is done or the writer has failed.
@@ -113,6 +123,9 @@ fn draw_chunks(
             chunk.rows,
             &mut bytes,
         );
+        if chunk.ends_day {
+            company.write_planted(chunk.date, plan.planted_after(chunk), &mut bytes);
+        }
         if sender.send(bytes).is_err() {
             return;
         }
@@ -142,7 +155,7 @@ fn write_chunks(
         };
         file.write(&bytes)?;
         open = Some(file);
-        rows_written.fetch_add(chunk.rows, Ordering::Relaxed);
+        rows_written.fetch_add(plan.rows_with(chunk), Ordering::Relaxed);
     }
     if let Some(last) = open {
         written.add(last)?;

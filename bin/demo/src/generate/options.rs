@@ -28,9 +28,15 @@ pub struct GenerateOptions {
     #[arg(long, value_name = "DATE", default_value = "2024-12-31", value_parser = parse_date)]
     pub end: NaiveDate,
 
-    /// Cards in the pool; their masked numbers have at most 9,000 values
-    #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
-    pub cards: u32,
+    /// Cards in the pool; their masked numbers have at most 9,000 values [default: 50000; with --anomalies, as many as
+    /// have numbers of their own]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub cards: Option<u32>,
+
+    /// Plant N cases of each rule of jobs/anomalies.sql beside the rows, and list them in OUT-planted.csv; each card has
+    /// a number of its own and one home region
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub anomalies: Option<u32>,
 
     /// One file a day (2024-01-01.csv, …) or all rows in one (transactions.csv)
     #[arg(long, value_enum, default_value_t = FileSplit::Daily)]

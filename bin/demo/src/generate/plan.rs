@@ -7,6 +7,8 @@ use chrono::{Datelike, Days, NaiveDate};
 
 use super::draw;
 use super::options::{FileSplit, GenerateOptions};
+use super::planted::{PlantedRow, Planting, PlantingPlan};
+use super::tables::CARD_SUFFIXES;
 use crate::DemoError;
 
 /// Most rows of a chunk. Another value would change the rows of a seed.
@@ -15,9 +17,15 @@ const CHUNK_ROWS: u64 = 16 * 1024;
 /// Most days of a range. A directory should not hold more files than that.
 const DAYS_MAX: usize = 36_600;
 
+/// Cards in the pool, unless the options say otherwise.
+const CARDS: u32 = 50_000;
+
+/// The greatest id that has ten digits.
+const ID_MAX: u64 = 9_999_999_999;
+
 /// The data set to write.
 pub struct DataSetPlan {
-    /// Rows over all files.
+    /// Rows over all files, without planted ones.
     pub records: u64,
     /// Directory for the files.
     pub out: PathBuf,
@@ -29,6 +37,8 @@ pub struct DataSetPlan {
     pub days: usize,
     /// Cards in the pool.
     pub cards: u32,
+    /// The planted cases.
+    pub planting: Planting,
     /// How rows are spread over files.
     pub layout: FileSplit,
     /// Threads that draw.
@@ -42,8 +52,12 @@ pub struct DataSetPlan {
 pub struct DayChunk {
     /// Day of all its rows.
     pub date: NaiveDate,
+    /// Number of the day.
+    pub day: usize,
     /// Whether it is the first chunk of its day.
     pub begins_day: bool,
+    /// Whether it is the last chunk of its day. The planted rows of the day follow its rows.
+    pub ends_day: bool,
     /// Id of the first row.
     pub first_id: u64,
     /// Number of rows; 0 only for a day without rows.
@@ -77,17 +91,64 @@ impl DataSetPlan {
                 options.start, options.end
             )));
         }
-        Ok(Self {
+        let mut plan = Self {
             records: options.records,
             out: options.out.clone(),
             seed: options.seed,
             start: options.start,
             days,
-            cards: options.cards,
+            cards: options.cards.unwrap_or(CARDS),
+            planting: Planting::default(),
             layout: options.files,
             workers,
             force: options.force,
-        })
+        };
+        if let Some(cases) = options.anomalies {
+            plan.plant(options.cards, cases)?;
+        }
+        Ok(plan)
+    }
+
+    /// Plants cases of each rule.
+    fn plant(&mut self, cards: Option<u32>, cases: u32) -> Result<(), DemoError> {
+        let suffixes = u32::try_from(CARD_SUFFIXES).unwrap_or(u32::MAX);
+        self.cards = cards.unwrap_or(suffixes.saturating_sub(cases));
+        let dates: Vec<NaiveDate> = self.dates().collect();
+        self.planting = Planting::new(&PlantingPlan {
+            seed: self.seed,
+            dates: &dates,
+            records: self.records,
+            cards: self.cards,
+            cases,
+        })?;
+        if self.rows() > ID_MAX {
+            return Err(DemoError::Options(format!(
+                "{} rows with the planted ones are more than ids of ten digits can count: give fewer --records",
+                self.rows()
+            )));
+        }
+        Ok(())
+    }
+
+    /// Rows that are written with a chunk.
+    pub fn rows_with(&self, chunk: &DayChunk) -> u64 {
+        let planted = if chunk.ends_day {
+            self.planting.rows_on(chunk.day)
+        } else {
+            0
+        };
+        chunk.rows + planted
+    }
+
+    /// The planted rows that follow a day's last chunk, with their ids.
+    pub fn planted_after(&self, chunk: &DayChunk) -> impl Iterator<Item = (u64, &PlantedRow)> {
+        self.planting
+            .rows_of(chunk.day, chunk.first_id + chunk.rows)
+    }
+
+    /// Rows over all files.
+    pub fn rows(&self) -> u64 {
+        self.records + self.planting.rows()
     }
 
     /// The days, in order.
@@ -116,21 +177,24 @@ impl DataSetPlan {
         let rows_per_day = draw::rows_per_day(self.seed, self.records, self.days, self.workers);
         let mut chunks = Vec::new();
         let mut next_id = 1;
-        for (date, day_rows) in self.dates().zip(rows_per_day) {
+        for (day, (date, day_rows)) in self.dates().zip(rows_per_day).enumerate() {
             let mut left = day_rows;
             let mut begins_day = true;
             while begins_day || left > 0 {
                 let rows = left.min(CHUNK_ROWS);
+                left -= rows;
                 chunks.push(DayChunk {
                     date,
+                    day,
                     begins_day,
+                    ends_day: left == 0,
                     first_id: next_id,
                     rows,
                 });
                 next_id += rows;
-                left -= rows;
                 begins_day = false;
             }
+            next_id += self.planting.ids(day);
         }
         chunks
     }

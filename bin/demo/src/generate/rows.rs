@@ -3,17 +3,24 @@
 use chrono::NaiveDate;
 
 use super::draw::{DrawStream, Purpose, Weighted};
+use super::planted::{CardIndex, PlantedRow};
 use super::tables::{
-    CARD_SUFFIX_MIN, CARD_SUFFIXES, CATEGORIES, CREDIT, CREDIT_PERCENT, DEBIT, HOURS,
-    INSTALMENT_STEPS_MIN, INSTALMENTS, REGIONS, STATUSES, WON_PER_STEP,
+    CAPITAL, CAPITAL_REGIONS, CARD_SUFFIX_MIN, CARD_SUFFIXES, CATEGORIES, CREDIT, CREDIT_PERCENT,
+    Category, DEBIT, FAR_FROM_CAPITAL, HOURS, INSTALMENT_STEPS_MIN, INSTALMENTS, REGIONS, STATUSES,
+    WON_PER_STEP,
 };
 
 /// Length of the longest line, which determines the size of a chunk's buffer.
 pub const LINE_BYTES_MAX: usize = 160;
 
+/// The number of instalments of a payment at once.
+const AT_ONCE: &str = "0";
+
 /// The tables that rows are drawn from, prepared once and shared by all workers.
 pub struct Company {
     cards: Vec<PoolCard>,
+    /// The cards of planted cases. If there are any, all cards have homes.
+    case_cards: Vec<PoolCard>,
     categories: Weighted,
     shops: Vec<Shops>,
     hours: Weighted,
@@ -28,6 +35,8 @@ pub struct Company {
 struct PoolCard {
     suffix: [u8; 4],
     credit: bool,
+    /// Index of the region of all its rows. Without it, each row draws one.
+    home: Option<usize>,
 }
 
 /// The merchants of a category.
@@ -35,27 +44,43 @@ struct Shops {
     odds: Weighted,
     /// `MERCHANT,SUB_CATEGORY,CATEGORY,` of each.
     texts: Vec<String>,
-    steps_min: i64,
-    steps_max: i64,
+    category: &'static Category,
+}
+
+/// A row apart from its id and day.
+struct Drawn<'a> {
+    card: &'a PoolCard,
+    /// Hour, minute and second.
+    time: [usize; 3],
+    shop: &'a str,
+    steps: i64,
+    months: &'static str,
+    status: usize,
+    region: usize,
 }
 
 impl Company {
-    /// The company of `seed` with a pool of `cards` cards.
-    pub fn new(seed: u64, cards: u32) -> Self {
+    /// The company of `seed` with a pool of `cards` cards, and one card for each of `cases` planted cases.
+    pub fn new(seed: u64, cards: u32, cases: u32) -> Self {
+        let mut pool = card_pool(seed, cards + cases);
+        if cases > 0 {
+            give_homes(seed, &mut pool);
+        }
+        let case_cards = pool.split_off(cards as usize);
         Self {
-            cards: card_pool(seed, cards),
+            cards: pool,
+            case_cards,
             categories: Weighted::new(CATEGORIES.iter().map(|category| category.weight)),
             shops: CATEGORIES
                 .iter()
                 .map(|category| Shops {
+                    category,
                     odds: Weighted::new(category.merchants.iter().map(|merchant| merchant.2)),
                     texts: category
                         .merchants
                         .iter()
                         .map(|(merchant, sub, _)| format!("{merchant},{sub},{},", category.name))
                         .collect(),
-                    steps_min: category.won_min / WON_PER_STEP,
-                    steps_max: category.won_max / WON_PER_STEP,
                 })
                 .collect(),
             hours: Weighted::new(HOURS),
@@ -85,44 +110,114 @@ impl Company {
     ) {
         let mut head = Head::new(date);
         for id in first_id..first_id + rows {
-            let card = &self.cards[stream.index(self.cards.len())];
-            head.set_id(id);
-            head.set_time(self.hours.draw(stream), stream.index(60), stream.index(60));
-            head.set_card(card.suffix);
-            out.extend_from_slice(&head.0);
-            let kind = if card.credit { CREDIT } else { DEBIT };
-            out.extend_from_slice(kind.as_bytes());
-            out.push(b',');
-
-            let shops = &self.shops[self.categories.draw(stream)];
-            out.extend_from_slice(shops.texts[shops.odds.draw(stream)].as_bytes());
-            let steps = shops.draw_steps(stream);
-            push_amount(steps, out);
-            let months = if card.credit && steps >= INSTALMENT_STEPS_MIN {
-                INSTALMENTS[self.instalments.draw(stream)].0
-            } else {
-                "0"
-            };
-            out.extend_from_slice(months.as_bytes());
-            let status = self.statuses.draw(stream);
-            out.extend_from_slice(self.endings[status][self.regions.draw(stream)].as_bytes());
+            let drawn = self.draw_row(stream);
+            self.write_row(&mut head, id, &drawn, out);
         }
+    }
+
+    fn draw_row(&self, stream: &mut DrawStream) -> Drawn<'_> {
+        let card = &self.cards[stream.index(self.cards.len())];
+        let time = [self.hours.draw(stream), stream.index(60), stream.index(60)];
+        let shops = &self.shops[self.categories.draw(stream)];
+        let shop = &shops.texts[shops.odds.draw(stream)];
+        let steps = usual_steps(shops.category, stream);
+        let months = if card.credit && steps >= INSTALMENT_STEPS_MIN {
+            INSTALMENTS[self.instalments.draw(stream)].0
+        } else {
+            AT_ONCE
+        };
+        let status = self.statuses.draw(stream);
+        let region = self.regions.draw(stream);
+        Drawn {
+            card,
+            time,
+            shop,
+            steps,
+            months,
+            status,
+            region: card.home.unwrap_or(region),
+        }
+    }
+
+    /// Appends planted rows of one day, each with its id.
+    pub fn write_planted<'a>(
+        &self,
+        date: NaiveDate,
+        rows: impl Iterator<Item = (u64, &'a PlantedRow)>,
+        out: &mut Vec<u8>,
+    ) {
+        let mut head = Head::new(date);
+        for (id, row) in rows {
+            let card = self.card(row.card);
+            let home = card.home.unwrap_or(CAPITAL);
+            let far = if home < CAPITAL_REGIONS {
+                FAR_FROM_CAPITAL
+            } else {
+                CAPITAL
+            };
+            let drawn = Drawn {
+                card,
+                time: [row.second / 3_600, row.second / 60 % 60, row.second % 60],
+                shop: &self.shops[row.category].texts[row.merchant],
+                steps: row.steps,
+                months: AT_ONCE,
+                status: row.status,
+                region: if row.away { far } else { home },
+            };
+            self.write_row(&mut head, id, &drawn, out);
+        }
+    }
+
+    /// The masked number of a planted row's card.
+    pub fn masked_number(&self, card: CardIndex) -> String {
+        let suffix = self.card(card).suffix;
+        format!("****-****-****-{}", String::from_utf8_lossy(&suffix))
+    }
+
+    fn card(&self, card: CardIndex) -> &PoolCard {
+        match card {
+            CardIndex::Pool(at) => &self.cards[at],
+            CardIndex::Case(at) => &self.case_cards[at],
+        }
+    }
+
+    /// Appends a line.
+    fn write_row(&self, head: &mut Head, id: u64, row: &Drawn<'_>, out: &mut Vec<u8>) {
+        head.set_id(id);
+        head.set_time(row.time);
+        head.set_card(row.card.suffix);
+        out.extend_from_slice(&head.0);
+        let kind = if row.card.credit { CREDIT } else { DEBIT };
+        out.extend_from_slice(kind.as_bytes());
+        out.push(b',');
+        out.extend_from_slice(row.shop.as_bytes());
+        push_amount(row.steps, out);
+        out.extend_from_slice(row.months.as_bytes());
+        out.extend_from_slice(self.endings[row.status][row.region].as_bytes());
     }
 }
 
-impl Shops {
-    /// An amount in steps, normally distributed around a third of the range with a deviation of a sixth. Values below
-    /// the range are mirrored at its lower end; values above are clamped.
-    fn draw_steps(&self, stream: &mut DrawStream) -> i64 {
-        let span = self.steps_max - self.steps_min;
-        let steps =
-            self.steps_min + span / 3 + (stream.normal_1024ths() * span).div_euclid(6 * 1024);
-        let mirrored = if steps < self.steps_min {
-            2 * self.steps_min - steps
-        } else {
-            steps
-        };
-        mirrored.min(self.steps_max)
+/// An amount in steps, normally distributed around a third of the range with a deviation of a sixth. Values below the
+/// range are mirrored at its lower end; values above are clamped.
+pub fn usual_steps(category: &Category, stream: &mut DrawStream) -> i64 {
+    let steps_min = category.won_min / WON_PER_STEP;
+    let steps_max = category.won_max / WON_PER_STEP;
+    let span = steps_max - steps_min;
+    let steps = steps_min + span / 3 + (stream.normal_1024ths() * span).div_euclid(6 * 1024);
+    let mirrored = if steps < steps_min {
+        2 * steps_min - steps
+    } else {
+        steps
+    };
+    mirrored.min(steps_max)
+}
+
+/// Draws a home for each card.
+fn give_homes(seed: u64, cards: &mut [PoolCard]) {
+    let regions = Weighted::new(REGIONS.map(|(_, weight)| weight));
+    let mut stream = DrawStream::new(seed, Purpose::Homes, 0);
+    for card in cards {
+        card.home = Some(regions.draw(&mut stream));
     }
 }
 
@@ -141,6 +236,7 @@ fn card_pool(seed: u64, cards: u32) -> Vec<PoolCard> {
             PoolCard {
                 suffix,
                 credit: stream.index(100) < CREDIT_PERCENT,
+                home: None,
             }
         })
         .collect()
@@ -162,7 +258,7 @@ impl Head {
         put_digits(id, &mut self.0[3..13]);
     }
 
-    fn set_time(&mut self, hour: usize, minute: usize, second: usize) {
+    fn set_time(&mut self, [hour, minute, second]: [usize; 3]) {
         self.0[25..27].copy_from_slice(&PAIRS[hour]);
         self.0[28..30].copy_from_slice(&PAIRS[minute]);
         self.0[31..33].copy_from_slice(&PAIRS[second]);
@@ -239,7 +335,7 @@ mod tests {
     #[test]
     fn no_line_is_longer_than_the_bound() {
         let longest = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap();
-        let company = Company::new(1, 1);
+        let company = Company::new(1, 1, 0);
         let shop = longest(
             &mut company
                 .shops
@@ -247,6 +343,6 @@ mod tests {
                 .flat_map(|shops| shops.texts.iter().map(String::len)),
         );
         let ending = longest(&mut company.endings.iter().flatten().map(String::len));
-        assert!(54 + CREDIT.len() + 1 + shop + "1000000,12".len() + ending <= LINE_BYTES_MAX);
+        assert!(54 + CREDIT.len() + 1 + shop + "50000000,12".len() + ending <= LINE_BYTES_MAX);
     }
 }

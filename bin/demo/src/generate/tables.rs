@@ -26,6 +26,12 @@ pub struct Category {
     pub merchants: &'static [(&'static str, &'static str, u8)],
 }
 
+/// Index of the category of meals.
+pub const MEALS: usize = 0;
+
+/// Index of the category of courses.
+pub const EDUCATION: usize = 5;
+
 /// The categories with their merchants.
 pub const CATEGORIES: [Category; 8] = [
     Category {
@@ -154,6 +160,15 @@ pub const CATEGORIES: [Category; 8] = [
     },
 ];
 
+/// How many of the regions, from the first on, adjoin the capital.
+pub const CAPITAL_REGIONS: usize = 3;
+
+/// Index of the capital.
+pub const CAPITAL: usize = 0;
+
+/// Index of a region that is far from the capital.
+pub const FAR_FROM_CAPITAL: usize = 3;
+
 /// Regions and their weights.
 pub const REGIONS: [(&str, u8); 8] = [
     ("서울", 35),
@@ -165,6 +180,12 @@ pub const REGIONS: [(&str, u8); 8] = [
     ("광주", 4),
     ("제주", 2),
 ];
+
+/// Index of the outcome `approved`.
+pub const APPROVED: usize = 0;
+
+/// Index of the outcome `declined`.
+pub const DECLINED: usize = 1;
 
 /// The outcomes of a transaction, and their odds.
 pub const STATUSES: [(&str, u8); 3] = [("approved", 95), ("declined", 3), ("cancelled", 2)];
@@ -191,3 +212,20 @@ pub const CARD_SUFFIX_MIN: usize = 1_000;
 
 /// The number of values of the four visible digits.
 pub const CARD_SUFFIXES: usize = 9_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn indices_are_those_of_their_names() {
+        assert_eq!(CATEGORIES[MEALS].name, "식비");
+        assert_eq!(CATEGORIES[EDUCATION].name, "교육");
+        assert_eq!(STATUSES[APPROVED].0, "approved");
+        assert_eq!(STATUSES[DECLINED].0, "declined");
+        assert_eq!(REGIONS[CAPITAL].0, "서울");
+        assert_eq!(REGIONS[FAR_FROM_CAPITAL].0, "부산");
+        let adjoining = REGIONS[..CAPITAL_REGIONS].iter().map(|(name, _)| *name);
+        assert!(adjoining.eq(["서울", "경기", "인천"]));
+    }
+}
