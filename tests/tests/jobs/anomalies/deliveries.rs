@@ -182,8 +182,7 @@ fn any_order_of_deliveries_gives_the_bytes_of_a_cold_run() {
     let wrong = corrected
         .replace("-20", "-30")
         .replace("approved", "declined");
-    type Delivery<'a> = &'a dyn Fn(&Maintained);
-    let deliveries: [Delivery<'_>; 4] = [
+    let deliveries: [&dyn Fn(&Maintained); 4] = [
         &|place| place.deliver("first.csv", &first, 0),
         &|place| place.deliver("second.csv", &second, 0),
         &|place| place.deliver("corrected.csv", &corrected, 1),
