@@ -119,7 +119,7 @@ impl Planting {
                 groups.len()
             )));
         }
-        let mut draft = Draft {
+        let mut draft = CaseDraft {
             stream: DrawStream::new(plan.seed, Purpose::Planted, 0),
             days: plan.dates.iter().map(|_| Vec::new()).collect(),
             cards: plan.cards as usize,
@@ -168,7 +168,7 @@ impl Planting {
 }
 
 /// A merchant's hour of the day in a quarter.
-struct Group {
+struct BaselineGroup {
     days: Range<usize>,
     hour: usize,
     category: usize,
@@ -176,7 +176,7 @@ struct Group {
 }
 
 /// All groups that a baseline may be planted in. Outliers of their merchants are less than a spree.
-fn groups(dates: &[NaiveDate]) -> Vec<Group> {
+fn groups(dates: &[NaiveDate]) -> Vec<BaselineGroup> {
     let quarter = |date: &NaiveDate| (date.year(), date.month0() / 3);
     let mut quarters = Vec::new();
     let mut start = 0;
@@ -194,7 +194,7 @@ fn groups(dates: &[NaiveDate]) -> Vec<Group> {
     let mut groups = Vec::new();
     for hour in 0..QUIET_HOURS {
         for (category, merchant) in &merchants {
-            groups.extend(quarters.iter().map(|days| Group {
+            groups.extend(quarters.iter().map(|days| BaselineGroup {
                 days: days.clone(),
                 hour,
                 category: *category,
@@ -206,14 +206,14 @@ fn groups(dates: &[NaiveDate]) -> Vec<Group> {
 }
 
 /// The cases drawn so far.
-struct Draft {
+struct CaseDraft {
     stream: DrawStream,
     days: Vec<Vec<PlantedRow>>,
     cards: usize,
     records: u64,
 }
 
-impl Draft {
+impl CaseDraft {
     /// The cases of one card, one for each rule that looks at single rows or sequences.
     fn plant_sequences(&mut self, case: usize) {
         let first = self.stream.index(self.days.len());
@@ -357,7 +357,7 @@ impl Draft {
     }
 
     /// Usual payments in a group, and one case of each rule about baselines.
-    fn plant_baseline(&mut self, group: &Group) {
+    fn plant_baseline(&mut self, group: &BaselineGroup) {
         for day in group.days.clone() {
             let row = self.in_group(group);
             self.days[day].push(row);
@@ -381,14 +381,14 @@ impl Draft {
     }
 
     /// A usual payment in a group, by a card of the pool.
-    fn in_group(&mut self, group: &Group) -> PlantedRow {
+    fn in_group(&mut self, group: &BaselineGroup) -> PlantedRow {
         let card = CardIndex::Pool(self.stream.index(self.cards));
         let second = group.hour * 3_600 + self.stream.index(3_600);
         self.payment(card, second, group.category, group.merchant)
     }
 
     /// How many payments are a spike: twelve deviations of what an hour of the group has beside the planted rows.
-    fn spike_rows(&self, group: &Group) -> u64 {
+    fn spike_rows(&self, group: &BaselineGroup) -> u64 {
         let share = |weights: &mut dyn Iterator<Item = u8>, at: usize| {
             let weights: Vec<u128> = weights.map(u128::from).collect();
             (weights[at], weights.iter().sum::<u128>())
