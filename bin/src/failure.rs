@@ -42,6 +42,15 @@ impl Failure {
         }
     }
 
+    /// The end of a command that had nothing to do, with the exit code that was asked for. It has no message.
+    pub fn nothing_new(exit_code: u8) -> Self {
+        Self {
+            exit_code,
+            message: String::new(),
+            rendered: true,
+        }
+    }
+
     /// A job with errors, rendered with their places.
     pub fn invalid_job(diagnostics: String) -> Self {
         Self {

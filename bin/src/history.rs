@@ -28,11 +28,6 @@ pub fn run(args: &HistoryArgs) -> Result<(), Failure> {
             epoch.tables.retain(|change| change.table == *table);
         }
         epochs.retain(|epoch| !epoch.tables.is_empty());
-    } else {
-        let is_table = |name: &str| state.job.job.assertion(name).is_none();
-        for epoch in &mut epochs {
-            epoch.tables.retain(|change| is_table(&change.table));
-        }
     }
     if let Some(last) = args.last {
         epochs.drain(..epochs.len().saturating_sub(last));

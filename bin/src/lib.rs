@@ -22,6 +22,7 @@ pub mod output;
 #[cfg(feature = "kafka")]
 mod produce;
 pub mod progress;
+mod quality;
 mod quarantine;
 mod replay;
 mod run;
@@ -48,7 +49,9 @@ pub fn exit_code(work: impl FnOnce() -> Result<(), Failure> + UnwindSafe) -> Exi
     match std::panic::catch_unwind(work) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(failure)) => {
-            output::tell(&failure.render(Style::stderr()));
+            if !failure.message().is_empty() {
+                output::tell(&failure.render(Style::stderr()));
+            }
             failure.exit_code.into()
         }
         Err(_) => failure::FAILED.into(),
@@ -62,9 +65,11 @@ pub fn exit_code(work: impl FnOnce() -> Result<(), Failure> + UnwindSafe) -> Exi
 pub fn dispatch(command: &CliCommand) -> Result<(), Failure> {
     match command {
         CliCommand::Run(args) => run::run(args),
+        CliCommand::Audit(args) => run::audit(args),
         CliCommand::Follow(args) => follow::run(args),
         CliCommand::Status(args) => status::run(args),
         CliCommand::History(args) => history::run(args),
+        CliCommand::Quality(args) => quality::run(args),
         CliCommand::Changes(args) => changes::run(args),
         CliCommand::Quarantine(args) => quarantine::run(args),
         CliCommand::Verify(_) => verify::run(),

@@ -1,12 +1,17 @@
-//! `tidewater run` runs a job once over everything that its sources hold.
+//! `tidewater run` runs a job once over everything that its sources hold. `tidewater audit` does the same and publishes
+//! nothing.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tidewater_engine::state::JobRecord;
-use tidewater_engine::{Job, MaintainOptions, Progress, RunError, RunOptions, RunReport};
+use tidewater_engine::{
+    Job, MaintainOptions, Progress, RunError, RunOptions, RunOutcome, RunReport,
+};
 
-use crate::args::RunArgs;
+use crate::args::{
+    AcceptArgs, AllowArgs, AuditArgs, IntakeArgs, JobArgs, ProcessArgs, RunArgs, SkipArgs,
+};
 use crate::display::count;
 use crate::failure::Failure;
 use crate::job::LoadedJob;
@@ -20,65 +25,178 @@ const PREVIEW_ROWS: usize = 3;
 /// Stages in which a run may have staged files, and stops by itself when requested.
 const STOPPABLE: [&str; 4] = ["plan", "compare", "compute", "write"];
 
-/// Runs the command.
+/// Runs `tidewater run`.
 pub fn run(args: &RunArgs) -> Result<(), Failure> {
-    let logging = log::start(args.process.verbose)?;
-    let LoadedJob { mut job, declared } = job::load_declared(&args.job)?;
-    args.allow.apply(&mut job);
-    args.accept.apply(&mut job)?;
-    let options = RunOptions {
-        workers: cores::or_all(args.process.workers),
-        preview_rows: PREVIEW_ROWS,
-        take_over: args.intake.take_over,
-    };
-    tracing::info!(job = %args.job.job.display(), workers = options.workers, "planned");
-    let progress = Progress::default();
-    let interrupted = progress.clone();
-    let has_state = args.state.is_some();
-    signals::end_with(move || {
-        if STOPPABLE.contains(&interrupted.stage()) && interrupted.stop() {
-            interrupted.discard_staged();
-            return "interrupted: nothing was published";
-        }
-        interruption(interrupted.stage(), has_state)
-    })?;
-    let title = format!(
-        "running {} with {}",
-        args.job.job.display(),
-        count(options.workers as u64, "worker")
-    );
-    let report = progress::watch(
-        ProgressMode::choose(args.process.quiet, logging),
-        &title,
-        || sample(&progress),
-        || match &args.state {
-            None => tidewater_engine::run(&job, &options, &progress),
-            Some(state) => maintain(&job, declared.clone(), args, state, options, &progress),
-        },
-    )
-    .map_err(|error| match error {
-        // The thread that handles the signal ends the process.
-        RunError::Stopped => loop {
-            std::thread::park();
-        },
-        error => Failure::run(&error),
-    })?;
-
-    tracing::info!(
-        epoch = report.epoch,
-        rows_read = report.rows_read,
-        "published"
-    );
-    for warning in &report.warnings {
-        output::warn(warning);
+    Work {
+        job: &args.job,
+        state: args.state.as_deref(),
+        rebuild: args.rebuild,
+        audit: false,
+        intake: &args.intake,
+        allow: &args.allow,
+        accept: &args.accept,
+        process: &args.process,
+        skip: args.skip,
     }
-    print_summary(
-        args,
-        Summary {
-            quarantine_command: &command_line::quarantine(&args.job, args.state.as_deref()),
+    .execute()
+}
+
+/// Runs `tidewater audit`.
+pub fn audit(args: &AuditArgs) -> Result<(), Failure> {
+    Work {
+        job: &args.job,
+        state: Some(&args.state),
+        rebuild: false,
+        audit: true,
+        intake: &args.intake,
+        allow: &args.allow,
+        accept: &args.accept,
+        process: &args.process,
+        skip: args.skip,
+    }
+    .execute()
+}
+
+/// A run, or an audit of what a run would publish.
+struct Work<'a> {
+    job: &'a JobArgs,
+    state: Option<&'a Path>,
+    rebuild: bool,
+    audit: bool,
+    intake: &'a IntakeArgs,
+    allow: &'a AllowArgs,
+    accept: &'a AcceptArgs,
+    process: &'a ProcessArgs,
+    skip: SkipArgs,
+}
+
+impl Work<'_> {
+    fn execute(&self) -> Result<(), Failure> {
+        let logging = log::start(self.process.verbose)?;
+        let LoadedJob { mut job, declared } = job::load_declared(self.job)?;
+        self.allow.apply(&mut job);
+        self.accept.apply(&mut job)?;
+        let options = RunOptions {
+            workers: cores::or_all(self.process.workers),
+            preview_rows: PREVIEW_ROWS,
+            take_over: self.intake.take_over,
+        };
+        tracing::info!(job = %self.job.job.display(), workers = options.workers, "planned");
+        let progress = Progress::default();
+        self.stop_on_signals(&progress)?;
+        let title = format!(
+            "{} {} with {}",
+            if self.audit { "auditing" } else { "running" },
+            self.job.job.display(),
+            count(options.workers as u64, "worker")
+        );
+        let ran = progress::watch(
+            ProgressMode::choose(self.process.quiet, logging),
+            &title,
+            || sample(&progress),
+            || match self.state {
+                None => tidewater_engine::run(&job, &options, &progress),
+                Some(state) => self.maintain(&job, declared.clone(), state, options, &progress),
+            },
+        );
+        let report = ran.map_err(|error| self.failure(&error))?;
+        tracing::info!(
+            epoch = report.epoch,
+            rows_read = report.rows_read,
+            outcome = ?report.outcome,
+            "done"
+        );
+        for warning in &report.warnings {
+            output::warn(warning);
+        }
+        self.print(Summary {
+            quarantine_command: &command_line::quarantine(self.job, self.state),
             report: &report,
-        },
-    )
+        })?;
+        match self.skip.skip_code {
+            Some(code) if report.outcome == RunOutcome::NothingNew => {
+                Err(Failure::nothing_new(code))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn stop_on_signals(&self, progress: &Progress) -> Result<(), Failure> {
+        let interrupted = progress.clone();
+        let has_state = self.state.is_some();
+        Ok(signals::end_with(move || {
+            if STOPPABLE.contains(&interrupted.stage()) && interrupted.stop() {
+                interrupted.discard_staged();
+                return "interrupted: nothing was published";
+            }
+            interruption(interrupted.stage(), has_state)
+        })?)
+    }
+
+    fn maintain(
+        &self,
+        job: &Job,
+        declared: JobRecord,
+        state: &Path,
+        run: RunOptions,
+        progress: &Progress,
+    ) -> Result<RunReport, RunError> {
+        let options = MaintainOptions {
+            run,
+            state: state.to_owned(),
+            wait: self.intake.lock_wait(),
+            declared: Some(declared),
+            rebuild: self.rebuild,
+            audit: self.audit,
+            rehash: self.intake.rehash,
+            settle: self.intake.settle,
+            thresholds: thresholds::of_process(),
+            now: &clock::since_1970,
+            notice: &|text| output::tell(&format!("{text}\n")),
+        };
+        tidewater_engine::maintain(job, &options, progress)
+    }
+
+    /// The failure of a run. For programs, a refusal is printed as JSON too.
+    fn failure(&self, error: &RunError) -> Failure {
+        if matches!(error, RunError::Stopped) {
+            // The thread that handles the signal ends the process.
+            loop {
+                std::thread::park();
+            }
+        }
+        if self.process.json && error.is_refusal() {
+            let refusal = summary::refusal_to_json(error);
+            if let Err(failure) = output::print(&format!("{refusal}\n")) {
+                return failure;
+            }
+        }
+        Failure::run(error)
+    }
+
+    fn print(&self, summary: Summary<'_>) -> Result<(), Failure> {
+        let report = summary.report;
+        let peak_memory = memory::peak_bytes();
+        if self.process.json {
+            output::print(&format!("{}\n", summary::to_json(report, peak_memory)))
+        } else if self.process.quiet {
+            let notes = [
+                summary::quarantine_note(summary),
+                summary::set_aside_note(report),
+                summary::assertions_note(report),
+                summary::late_note(report),
+            ];
+            for note in notes.iter().flatten() {
+                output::warn(note);
+            }
+            Ok(())
+        } else {
+            output::print(&match report.outcome {
+                RunOutcome::Audited => summary::audit_to_text(report),
+                _ => summary::to_text(summary, peak_memory)?,
+            })
+        }
+    }
 }
 
 /// The message when a run is interrupted in a stage.
@@ -92,50 +210,6 @@ fn interruption(stage: &str, has_state: bool) -> &'static str {
         }
         _ => "interrupted: nothing was published",
     }
-}
-
-fn print_summary(args: &RunArgs, summary: Summary<'_>) -> Result<(), Failure> {
-    let report = summary.report;
-    let peak_memory = memory::peak_bytes();
-    if args.process.json {
-        output::print(&format!("{}\n", summary::to_json(report, peak_memory)))
-    } else if args.process.quiet {
-        let notes = [
-            summary::quarantine_note(summary),
-            summary::set_aside_note(report),
-            summary::assertions_note(report),
-            summary::late_note(report),
-        ];
-        for note in notes.iter().flatten() {
-            output::warn(note);
-        }
-        Ok(())
-    } else {
-        output::print(&summary::to_text(summary, peak_memory)?)
-    }
-}
-
-fn maintain(
-    job: &Job,
-    declared: JobRecord,
-    args: &RunArgs,
-    state: &Path,
-    run: RunOptions,
-    progress: &Progress,
-) -> Result<RunReport, RunError> {
-    let options = MaintainOptions {
-        run,
-        state: state.to_owned(),
-        wait: args.intake.lock_wait(),
-        declared: Some(declared),
-        rebuild: args.rebuild,
-        rehash: args.intake.rehash,
-        settle: args.intake.settle,
-        thresholds: thresholds::of_process(),
-        now: &clock::since_1970,
-        notice: &|text| output::tell(&format!("{text}\n")),
-    };
-    tidewater_engine::maintain(job, &options, progress)
 }
 
 /// The progress of a run.

@@ -75,9 +75,6 @@ impl Status {
         let statuses: Vec<SourceStatus> = sources.iter().map(|one| one.status.clone()).collect();
         let mut tables = Vec::new();
         for (name, record) in inspection.tables()? {
-            if job.assertion(&name).is_some() {
-                continue;
-            }
             let partitions = inspection.partitions(&name)?;
             tables.push(TableStatus {
                 files: partitions.values().map(|content| content.files.len()).sum(),

@@ -9,7 +9,9 @@ use indicatif::{DecimalBytes, HumanCount};
 use serde_json::{Value, json};
 use tidewater_engine::error::shown_path;
 use tidewater_engine::state::{AssertionVerdict, DeliveryRecord};
-use tidewater_engine::{LATE_TABLE, Publication, RunReport, TableReport};
+use tidewater_engine::{
+    AssertionReport, LATE_TABLE, Publication, RunError, RunOutcome, RunReport, TableReport,
+};
 
 use crate::display::count;
 use crate::style::Style;
@@ -60,6 +62,11 @@ pub fn to_json(report: &RunReport, peak_memory: Option<u64>) -> Value {
         deliveries.collect::<Vec<Value>>()
     });
     json!({
+        "outcome": match report.outcome {
+            RunOutcome::Committed => "committed",
+            RunOutcome::NothingNew => "nothing new",
+            RunOutcome::Audited => "audited",
+        },
         "epoch": report.epoch,
         "deliveries": deliveries,
         "rows_read": report.rows_read,
@@ -68,14 +75,14 @@ pub fn to_json(report: &RunReport, peak_memory: Option<u64>) -> Value {
         "files_set_aside": files_set_aside(report),
         "rows_late": report.rows_late(),
         "tables": tables,
-        "assertions": assertions(report),
+        "assertions": assertions(&report.assertions),
         "seconds": seconds,
         "peak_memory_bytes": peak_memory,
     })
 }
 
-fn assertions(report: &RunReport) -> Vec<Value> {
-    let assertions = report.assertions.iter().map(|assertion| {
+fn assertions(results: &[AssertionReport]) -> Vec<Value> {
+    let assertions = results.iter().map(|assertion| {
         let parts = assertion.parts.iter();
         let parts = parts.filter(|part| part.verdict != AssertionVerdict::Pass);
         let parts = parts.map(|part| {
@@ -84,6 +91,7 @@ fn assertions(report: &RunReport) -> Vec<Value> {
                 "verdict": part.verdict,
                 "broken": part.broken,
                 "rows": part.rows,
+                "limit": part.limit,
                 "because": part.because,
             })
         });
@@ -109,6 +117,46 @@ fn files_set_aside(report: &RunReport) -> Vec<Value> {
     files.collect()
 }
 
+/// The report of an audit as a page.
+pub fn audit_to_text(report: &RunReport) -> String {
+    let style = Style::stdout();
+    let deliveries = report.deliveries.as_deref().unwrap_or_default();
+    let mut page = match deliveries {
+        [] => format!("The job changed since epoch {}.\n", report.epoch),
+        deliveries => format!("Waiting after epoch {}{}", report.epoch, listed(deliveries)),
+    };
+    page += &format!("\nRead {}", count(report.rows_read, "row"));
+    if report.rows_rejected > 0 {
+        let rejected = format!("{} would be quarantined", HumanCount(report.rows_rejected));
+        page += &format!(": {}", style.yellow(&rejected));
+    }
+    page += ".\n";
+    if let Some(note) = set_aside_note(report) {
+        page += &format!("{}\n", style.yellow(&note));
+    }
+    page += &assertions_line(report, style);
+    page + &format!(
+        "A run would publish this. The audit published nothing. Took {}.\n",
+        stages(report)
+    )
+}
+
+/// A refused run as one JSON object.
+pub fn refusal_to_json(error: &RunError) -> Value {
+    let results = match error {
+        RunError::Refused {
+            assertions: results,
+            ..
+        } => assertions(results),
+        _ => Vec::new(),
+    };
+    json!({
+        "outcome": "refused",
+        "message": error.to_string(),
+        "assertions": results,
+    })
+}
+
 /// The report as a page: tables with a few rows each, the numbers of rows read, and the costs.
 pub fn to_text(summary: Summary<'_>, peak_memory: Option<u64>) -> anyhow::Result<String> {
     let report = summary.report;
@@ -119,6 +167,9 @@ pub fn to_text(summary: Summary<'_>, peak_memory: Option<u64>) -> anyhow::Result
         if deliveries.is_empty() && !any_changed(report) {
             if report.rows_quarantined > 0 {
                 page += &format!("{}.\n", in_quarantine(report));
+            }
+            if let Some(note) = assertions_note(report) {
+                page += &format!("{}\n", style.yellow(&note));
             }
             page += &format!("Took {}.\n", stages(report));
             return Ok(page);
@@ -166,15 +217,20 @@ fn any_changed(report: &RunReport) -> bool {
 
 /// The number of deliveries of each kind in the epoch, and the names of the first ones.
 fn changes(report: &RunReport, deliveries: &[DeliveryRecord]) -> String {
-    /// The most deliveries that are listed.
-    const SHOWN: usize = 12;
     if deliveries.is_empty() && !any_changed(report) {
         return format!(
             "Nothing changed since epoch {}: the tables are up to date.\n",
             report.epoch
         );
     }
-    let mut text = format!("Epoch {}", report.epoch);
+    format!("Epoch {}{}\n", report.epoch, listed(deliveries))
+}
+
+/// The number of deliveries of each kind, and the names of the first ones.
+fn listed(deliveries: &[DeliveryRecord]) -> String {
+    /// The most deliveries that are listed.
+    const SHOWN: usize = 12;
+    let mut text = String::new();
     let mut kinds: BTreeMap<&str, u64> = BTreeMap::new();
     for delivery in deliveries {
         *kinds.entry(&delivery.change).or_default() += 1;
@@ -200,7 +256,6 @@ fn changes(report: &RunReport, deliveries: &[DeliveryRecord]) -> String {
     if deliveries.len() > SHOWN {
         text += &format!("  … and {} more\n", deliveries.len() - 3);
     }
-    text.push('\n');
     text
 }
 

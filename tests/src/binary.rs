@@ -104,6 +104,23 @@ impl Ran {
         self
     }
 
+    /// Asserts that standard output contains all these parts.
+    ///
+    /// # Panics
+    /// When a part is missing.
+    #[track_caller]
+    #[must_use]
+    pub fn prints(self, parts: &[&str]) -> Self {
+        for part in parts {
+            assert!(
+                self.stdout.contains(part),
+                "no {part:?} in\n{}",
+                self.stdout
+            );
+        }
+        self
+    }
+
     /// Asserts that the process reported an error and did not panic.
     ///
     /// # Panics

@@ -96,14 +96,26 @@ impl Maintained {
     /// records do not depend on where that is.
     #[must_use]
     pub fn command(&self, more: &[&str]) -> Command {
-        let state = self.path("state");
-        let state = ["--state", state.to_str().unwrap()];
-        self.command_to("out", &[&state, more].concat())
+        self.command_of("run", more)
     }
 
-    fn command_to(&self, output: &str, more: &[&str]) -> Command {
+    /// A command that takes a job and a state, like `run`, not started yet.
+    #[must_use]
+    pub fn command_of(&self, name: &str, more: &[&str]) -> Command {
+        let state = self.path("state");
+        let state = ["--state", state.to_str().unwrap()];
+        self.command_to(name, "out", &[&state, more].concat())
+    }
+
+    /// Audits the job to its end.
+    #[must_use]
+    pub fn audit(&self, more: &[&str]) -> Ran {
+        self.command_of("audit", more).output().unwrap().into()
+    }
+
+    fn command_to(&self, name: &str, output: &str, more: &[&str]) -> Command {
         let output = format!("output={output}");
-        let arguments = ["run", "job.sql", "--set", "input=in", "--set", &output];
+        let arguments = [name, "job.sql", "--set", "input=in", "--set", &output];
         let mut command = binary::command(&[&arguments, more].concat());
         command.current_dir(self.dir.path());
         if let Some(tiny) = self.sizes.variable() {
@@ -147,9 +159,16 @@ impl Maintained {
     #[track_caller]
     #[must_use]
     pub fn cold(&self) -> PathBuf {
+        self.cold_with(&[])
+    }
+
+    fn cold_with(&self, more: &[&str]) -> PathBuf {
         *self.colds.borrow_mut() += 1;
         let output = format!("cold{}", self.colds.borrow());
-        let ran = self.command_to(&output, &["--quiet"]).output().unwrap();
+        let ran = self
+            .command_to("run", &output, &[&["--quiet"], more].concat())
+            .output()
+            .unwrap();
         let _ = Ran::from(ran).code(0);
         self.path(&output)
     }
@@ -167,7 +186,16 @@ impl Maintained {
     /// When they differ.
     #[track_caller]
     pub fn assert_cold(&self) {
-        let cold = self.cold();
+        self.assert_cold_with(&[]);
+    }
+
+    /// Like [`assert_cold`](Self::assert_cold), with more arguments for the cold run.
+    ///
+    /// # Panics
+    /// When the tables differ.
+    #[track_caller]
+    pub fn assert_cold_with(&self, more: &[&str]) {
+        let cold = self.cold_with(more);
         let of = |dir: &Path| {
             if self.sizes == Sizes::Small {
                 rows_by_partition(dir)

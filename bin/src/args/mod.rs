@@ -16,8 +16,12 @@ pub use demo::ProduceArgs;
 pub use job::{CheckArgs, ExplainArgs, GraphFormat, JobArgs};
 pub use quarantine::{QuarantineArgs, QuarantineGroup};
 pub use replay::ReplayArgs;
-pub use run::{AllowArgs, FollowArgs, IntakeArgs, ProcessArgs, RunArgs};
-pub use state::{ChangesArgs, HistoryArgs, OutputFormat, StateArgs, StatusArgs, VerifyArgs};
+pub use run::{
+    AcceptArgs, AllowArgs, AuditArgs, FollowArgs, IntakeArgs, ProcessArgs, RunArgs, SkipArgs,
+};
+pub use state::{
+    ChangesArgs, HistoryArgs, OutputFormat, QualityArgs, StateArgs, StatusArgs, VerifyArgs,
+};
 
 /// A batch engine that never has to run the batch again.
 #[derive(Debug, Parser)]
@@ -48,12 +52,16 @@ pub struct Cli {
 pub enum CliCommand {
     /// Run a job: read everything it names, publish its tables, exit
     Run(RunArgs),
+    /// Judge what a run would publish, and publish nothing
+    Audit(AuditArgs),
     /// Keep up with a job's sources until stopped: an epoch at an interval, each a commit
     Follow(FollowArgs),
     /// Show where a job's state stands: deliveries, what waits, sizes, tables
     Status(StatusArgs),
     /// Show the commits of a job's state, or those that changed a table
     History(HistoryArgs),
+    /// Show the results of a job's assertions at its commits, with a score
+    Quality(QualityArgs),
     /// Show the rows that commits inserted into a table and deleted from it
     Changes(ChangesArgs),
     /// Show the rows of a job that could not be read, the most common reasons first

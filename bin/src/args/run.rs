@@ -48,6 +48,55 @@ pub struct RunArgs {
     /// Threads and output.
     #[command(flatten)]
     pub process: ProcessArgs,
+
+    /// The exit code where nothing is new.
+    #[command(flatten)]
+    pub skip: SkipArgs,
+}
+
+/// `tidewater audit`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    tidewater audit jobs/card-quality.sql --state state/ && tidewater run jobs/card-quality.sql --state state/\n  \
+    tidewater audit jobs/card-quality.sql --state state/ --json --skip-code 99\n\n\
+    Reads what waits, computes the tables and judges the assertions as `run` does, and commits nothing.\n\
+    Exit code 0: a run would publish. 3: it would be refused. 1: the audit itself failed.")]
+pub struct AuditArgs {
+    /// The job.
+    #[command(flatten)]
+    pub job: JobArgs,
+
+    /// The state that `tidewater run JOB --state DIR` keeps
+    #[arg(long, value_name = "DIR")]
+    pub state: PathBuf,
+
+    /// Which files are read, and whether to wait for the state.
+    #[command(flatten)]
+    pub intake: IntakeArgs,
+
+    /// The problems that are accepted.
+    #[command(flatten)]
+    pub allow: AllowArgs,
+
+    /// The failing assertions that are accepted.
+    #[command(flatten)]
+    pub accept: AcceptArgs,
+
+    /// Threads and output.
+    #[command(flatten)]
+    pub process: ProcessArgs,
+
+    /// The exit code where nothing is new.
+    #[command(flatten)]
+    pub skip: SkipArgs,
+}
+
+/// What a scheduler is told where nothing is new.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct SkipArgs {
+    /// End with this exit code where nothing is new, so that a scheduler can skip what comes after
+    #[arg(long, requires = "state", value_name = "CODE", value_parser = clap::value_parser!(u8).range(4..))]
+    pub skip_code: Option<u8>,
 }
 
 /// `tidewater follow`.

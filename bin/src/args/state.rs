@@ -1,4 +1,4 @@
-//! The commands that inspect a state: `status`, `history`, `changes` and `verify`.
+//! The commands that inspect a state: `status`, `history`, `quality`, `changes` and `verify`.
 //!
 //! A state has the job with which it was last run, so the job need not be given. If a command also takes tables, a
 //! first word that is not a file and does not end with `.sql` is a table.
@@ -84,6 +84,23 @@ pub struct HistoryArgs {
     /// Only the last N of them
     #[arg(long, value_name = "N")]
     pub last: Option<usize>,
+}
+
+/// `tidewater quality`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    tidewater quality --state state/\n  \
+    tidewater quality jobs/card-quality.sql --state state/ --json > quality.json\n\n\
+    The score of a commit is the share of its assertions that hold, from 0 to 100. A warning counts half.\n\
+    An assertion of severity error weighs three times as much as one of severity warn.")]
+pub struct QualityArgs {
+    /// The job and its state.
+    #[command(flatten)]
+    pub state: StateArgs,
+
+    /// Show the last N commits
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub last: usize,
 }
 
 /// `tidewater changes`.

@@ -35,6 +35,7 @@ pub fn run(args: &FollowArgs) -> Result<(), Failure> {
             wait: args.intake.lock_wait(),
             declared: Some(declared),
             rebuild: false,
+            audit: false,
             rehash: args.intake.rehash,
             settle: args.intake.settle,
             thresholds: thresholds::of_process(),

@@ -3,15 +3,14 @@
 //! 1. A run commits only if no assertion fails. A failure that is accepted is none.
 //! 2. A failure stays accepted as long as no more rows break the rule than at the last commit.
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::Int64Type;
 use arrow::error::ArrowError;
-use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::RunError;
-use super::locate::{BrokenRow, LookAgain, broken_rows};
-use super::tables::{Origin, PerTable, Table};
-use crate::job::{Assertion, BROKEN_COLUMN, Job, Limit, ROWS_COLUMN, Severity};
+use super::locate::{BrokenRow, LookAgain, OfDeliveries, broken_rows};
+use super::tables::{PerTable, Table};
+use crate::job::{Assertion, BROKEN_COLUMN, FAIL, Job, ROWS_COLUMN, WARN};
 use crate::state::{AcceptedFailure, AssertionRecord, AssertionVerdict};
 
 /// The result of an assertion.
@@ -54,35 +53,32 @@ pub struct AssertionPart {
 /// failures that earlier runs accepted.
 ///
 /// # Errors
-/// When the numbers cannot be read.
+/// When the results cannot be read.
 pub fn judge(
     job: &Job,
     tables: &PerTable<Table>,
     accepted: &[AcceptedFailure],
     rows: &dyn Fn(usize, &Table) -> Result<RecordBatch, RunError>,
 ) -> Result<Vec<AssertionReport>, RunError> {
-    let mut reports = Vec::new();
-    for (at, table) in tables.sinks.iter().enumerate() {
-        let Origin::Relation { name, .. } = &table.origin else {
-            continue;
-        };
-        let Some(assertion) = job.assertion(name) else {
-            continue;
-        };
-        let counts = rows(at, table)?;
-        let parts = parts(assertion, &counts, accepted).map_err(|error| RunError::Assertion {
-            assertion: name.clone(),
-            error,
-        })?;
-        reports.push(report(assertion, parts));
-    }
-    Ok(reports)
+    let mut sinks = tables.sinks.iter().enumerate();
+    let Some((at, table)) = sinks.find(|(_, table)| table.is_quality()) else {
+        return Ok(Vec::new());
+    };
+    let results = results(&rows(at, table)?).map_err(RunError::Quality)?;
+    let reports = job.assertions.iter().map(|assertion| {
+        let own = results
+            .iter()
+            .filter(|result| result.name == assertion.name);
+        let parts = own.map(|result| result.judged(assertion, accepted));
+        report(assertion, parts.collect())
+    });
+    Ok(reports.collect())
 }
 
 /// Fails if an assertion fails. `look_again` opens the sources again, to show rows that break a rule.
 ///
 /// # Errors
-/// [`RunError::Gate`].
+/// [`RunError::Refused`].
 pub fn refuse_failures(
     job: &Job,
     reports: &[AssertionReport],
@@ -97,7 +93,17 @@ pub fn refuse_failures(
     };
     let found = failed.iter().map(|report| {
         let most = usize::try_from(report.broken).unwrap_or(ROWS_SHOWN);
-        let rows = broken_rows(job, &report.name, most.min(ROWS_SHOWN), look_again);
+        let by = job
+            .assertion(&report.name)
+            .and_then(|one| one.by.as_deref());
+        let failed = report.parts_with(AssertionVerdict::Fail);
+        let failed = failed.iter().filter_map(|part| part.delivery.as_deref());
+        let only = by.map(|column| OfDeliveries {
+            column,
+            values: failed.collect(),
+        });
+        let most = most.min(ROWS_SHOWN);
+        let rows = broken_rows(job, &report.name, only.as_ref(), most, look_again);
         report.failure(&rows)
     });
     let found: Vec<String> = found.collect();
@@ -105,13 +111,17 @@ pub fn refuse_failures(
         1 => ("1 assertion fails".to_owned(), "it"),
         many => (format!("{many} assertions fail"), "them"),
     };
-    Err(RunError::Gate(format!(
+    let message = format!(
         "{}\n{number} of {}; nothing was published. Correct or withdraw the rows that break {them}. To publish all the \
          same, run with --accept {} --because 'why'",
         found.join("\n"),
         reports.len(),
         first.name
-    )))
+    );
+    Err(RunError::Refused {
+        message,
+        assertions: reports.to_vec(),
+    })
 }
 
 /// The failures that are accepted after a commit with these results.
@@ -223,55 +233,40 @@ fn report(assertion: &Assertion, parts: Vec<AssertionPart>) -> AssertionReport {
     }
 }
 
-fn parts(
-    assertion: &Assertion,
-    counts: &RecordBatch,
-    accepted: &[AcceptedFailure],
-) -> Result<Vec<AssertionPart>, ArrowError> {
-    let broken = numbers(counts, BROKEN_COLUMN)?;
-    let rows = match &assertion.on {
-        Some(_) => Some(numbers(counts, ROWS_COLUMN)?),
-        None => None,
-    };
-    let deliveries = match &assertion.by {
-        Some(by) => texts(counts, by)?.into_iter().map(Some).collect(),
-        None => vec![None; counts.num_rows()],
-    };
-    let parts = deliveries.into_iter().zip(broken).enumerate();
-    let parts = parts.map(|(at, (delivery, broken))| {
-        let rows = rows.as_ref().and_then(|rows| rows.get(at).copied());
-        part(assertion, delivery, broken, rows, accepted)
-    });
-    Ok(parts.collect())
-}
-
-fn part(
-    assertion: &Assertion,
+/// A row of the table of results.
+struct AssertionResult {
+    name: String,
     delivery: Option<String>,
+    verdict: String,
     broken: u64,
     rows: Option<u64>,
-    accepted: &[AcceptedFailure],
-) -> AssertionPart {
-    let exceeds = |limit: &Limit| limit.is_exceeded(broken, rows.unwrap_or(broken));
-    let is_failed = assertion.severity == Severity::Error && exceeds(&assertion.limit);
-    let because = is_failed
-        .then(|| acceptance(assertion, delivery.as_deref(), broken, accepted))
-        .flatten();
-    let (verdict, limit) = match (is_failed, &because) {
-        (true, None) => (AssertionVerdict::Fail, Some(&assertion.limit)),
-        (true, Some(_)) => (AssertionVerdict::Accepted, Some(&assertion.limit)),
-        (false, _) if exceeds(&assertion.warn_limit) => {
-            (AssertionVerdict::Warn, Some(&assertion.warn_limit))
+}
+
+impl AssertionResult {
+    fn judged(&self, assertion: &Assertion, accepted: &[AcceptedFailure]) -> AssertionPart {
+        // A row without a delivery is one in a rule by deliveries.
+        let by = assertion.by.as_ref();
+        let delivery = by.map(|_| self.delivery.clone().unwrap_or_else(|| "NULL".to_owned()));
+        let is_failed = self.verdict == FAIL;
+        let because = is_failed
+            .then(|| acceptance(assertion, delivery.as_deref(), self.broken, accepted))
+            .flatten();
+        let (verdict, limit) = match (is_failed, &because) {
+            (true, None) => (AssertionVerdict::Fail, Some(&assertion.limit)),
+            (true, Some(_)) => (AssertionVerdict::Accepted, Some(&assertion.limit)),
+            (false, _) if self.verdict == WARN => {
+                (AssertionVerdict::Warn, Some(&assertion.warn_limit))
+            }
+            (false, _) => (AssertionVerdict::Pass, None),
+        };
+        AssertionPart {
+            delivery,
+            verdict,
+            broken: self.broken,
+            rows: self.rows,
+            limit: limit.map(ToString::to_string),
+            because,
         }
-        (false, _) => (AssertionVerdict::Pass, None),
-    };
-    AssertionPart {
-        delivery,
-        verdict,
-        broken,
-        rows,
-        limit: limit.map(ToString::to_string),
-        because,
     }
 }
 
@@ -297,23 +292,42 @@ fn acceptance(
     before.map(|failure| failure.because.clone())
 }
 
-/// The values of a column of counts.
-fn numbers(counts: &RecordBatch, name: &str) -> Result<Vec<u64>, ArrowError> {
-    let values = column(counts, name)?.as_primitive_opt::<Int64Type>();
-    let count = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok());
-    let counts: Option<Vec<u64>> = values.and_then(|values| values.iter().map(count).collect());
-    counts.ok_or_else(|| ArrowError::SchemaError(format!("{name} does not hold counts")))
+/// The rows of the table of results.
+fn results(table: &RecordBatch) -> Result<Vec<AssertionResult>, ArrowError> {
+    let names = texts(table, "assertion")?;
+    let deliveries = texts(table, "delivery")?;
+    let verdicts = texts(table, "verdict")?;
+    let broken = numbers(table, BROKEN_COLUMN)?;
+    let rows = numbers(table, ROWS_COLUMN)?;
+    let results = (0..table.num_rows()).map(|at| {
+        let text = |column: &StringArray| column.is_valid(at).then(|| column.value(at).to_owned());
+        let count = |column: &Int64Array| {
+            let value = column.is_valid(at).then(|| column.value(at))?;
+            u64::try_from(value).ok()
+        };
+        Some(AssertionResult {
+            name: text(names)?,
+            delivery: text(deliveries),
+            verdict: text(verdicts)?,
+            broken: count(broken)?,
+            rows: count(rows),
+        })
+    });
+    let results: Option<Vec<AssertionResult>> = results.collect();
+    results.ok_or_else(|| ArrowError::SchemaError("a name or a number is missing".to_owned()))
 }
 
-fn texts(counts: &RecordBatch, name: &str) -> Result<Vec<String>, ArrowError> {
-    let column = column(counts, name)?;
-    let options = FormatOptions::new().with_null("NULL");
-    let texts = ArrayFormatter::try_new(column, &options)?;
-    let texts = (0..column.len()).map(|row| texts.value(row).try_to_string());
-    texts.collect()
+fn numbers<'a>(table: &'a RecordBatch, name: &str) -> Result<&'a Int64Array, ArrowError> {
+    let values = column(table, name)?.as_primitive_opt::<Int64Type>();
+    values.ok_or_else(|| ArrowError::SchemaError(format!("{name} does not hold numbers")))
 }
 
-fn column<'a>(counts: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef, ArrowError> {
-    let column = counts.column_by_name(name);
+fn texts<'a>(table: &'a RecordBatch, name: &str) -> Result<&'a StringArray, ArrowError> {
+    let values = column(table, name)?.as_string_opt::<i32>();
+    values.ok_or_else(|| ArrowError::SchemaError(format!("{name} does not hold text")))
+}
+
+fn column<'a>(table: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef, ArrowError> {
+    let column = table.column_by_name(name);
     column.ok_or_else(|| ArrowError::SchemaError(format!("there is no column {name}")))
 }

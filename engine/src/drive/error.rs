@@ -4,6 +4,7 @@ use tidewater_connectors::error::{OptionError, SourceError};
 use tidewater_connectors::sink::SinkError;
 use tidewater_operators::{Fault, FaultKind};
 
+use super::assertions::AssertionReport;
 use super::not_owned::NotOwned;
 use crate::job::Source;
 use crate::plan::assemble::ViewError;
@@ -39,15 +40,17 @@ pub enum RunError {
     /// Too many rows went to the quarantine.
     #[error("{0}")]
     Gate(String),
-    /// The numbers of an assertion cannot be read.
-    #[error("assertion {assertion}: its numbers cannot be read: {error}")]
-    Assertion {
-        /// The assertion.
-        assertion: String,
-        /// Why.
-        #[source]
-        error: arrow::error::ArrowError,
+    /// Assertions fail.
+    #[error("{message}")]
+    Refused {
+        /// What failed, where, and what to do.
+        message: String,
+        /// The results of all assertions.
+        assertions: Vec<AssertionReport>,
     },
+    /// The results of the assertions cannot be read.
+    #[error("the results of the assertions cannot be read: {0}")]
+    Quality(#[source] arrow::error::ArrowError),
     /// Rows were lost or made up, which is a bug. Nothing was published.
     #[error(
         "{rows_read} rows were read, but {rows_entered} entered the dataflow and {rows_quarantined} the quarantine; \
@@ -102,15 +105,24 @@ impl RunError {
         }
     }
 
-    /// The process's exit code: 1 failed, 2 invalid job, 3 data gate.
-    pub fn exit_code(&self) -> i32 {
+    /// Whether the data was refused. The next run finds the same unless the data is corrected or the failure accepted.
+    pub fn is_refusal(&self) -> bool {
         match self {
             Self::Gate(_)
+            | Self::Refused { .. }
             | Self::Source {
                 error: SourceError::Refused(_),
                 ..
-            } => 3,
-            Self::Fault(fault) if fault.kind == FaultKind::Refused => 3,
+            } => true,
+            Self::Fault(fault) => fault.kind == FaultKind::Refused,
+            _ => false,
+        }
+    }
+
+    /// The process's exit code: 1 failed, 2 invalid job, 3 data gate.
+    pub fn exit_code(&self) -> i32 {
+        match self {
+            refusal if refusal.is_refusal() => 3,
             Self::Plan(_) | Self::Option(_) | Self::Usage(_) => 2,
             _ => 1,
         }

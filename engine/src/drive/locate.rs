@@ -2,9 +2,11 @@
 //! the graph. After a failed run, a row is therefore searched for in the batches that were read last, or by reading the
 //! source again.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
 use tidewater_connectors::connector::ReadBounds;
 use tidewater_connectors::error::SourceError;
 use tidewater_connectors::format::options::ON_ERROR;
@@ -77,11 +79,36 @@ pub struct BrokenRow {
     pub row: String,
 }
 
-/// The first rows that break a rule, at most so many. New deliveries are searched before those that stay. There are
+/// A choice of rows by the delivery that they came with.
+pub struct OfDeliveries<'a> {
+    /// The column with the delivery.
+    pub column: &'a str,
+    /// Its values, as text.
+    pub values: BTreeSet<&'a str>,
+}
+
+impl OfDeliveries<'_> {
+    /// Whether each row of a batch is chosen.
+    fn chosen(&self, batch: &RecordBatch) -> Vec<bool> {
+        let all = || vec![true; batch.num_rows()];
+        let Some(column) = batch.column_by_name(self.column) else {
+            return all();
+        };
+        let options = FormatOptions::new().with_null("NULL");
+        let Ok(texts) = ArrayFormatter::try_new(column, &options) else {
+            return all();
+        };
+        let is_chosen = |row| self.values.contains(&*texts.value(row).to_string());
+        (0..batch.num_rows()).map(is_chosen).collect()
+    }
+}
+
+/// The first rows that break a rule, of all deliveries or `only` of some, at most so many. New deliveries are searched before those that stay. There are
 /// none if the rule is not about single rows of sources.
 pub fn broken_rows(
     job: &Job,
     assertion: &str,
+    only: Option<&OfDeliveries<'_>>,
     most: usize,
     look_again: &LookAgain<'_>,
 ) -> Vec<BrokenRow> {
@@ -92,7 +119,7 @@ pub fn broken_rows(
             continue;
         };
         let full = search.read_again(look_again, &mut |batch, places| {
-            found.extend(search.broken(batch, places));
+            found.extend(search.broken(batch, places, only));
             (found.len() >= most).then_some(())
         });
         if full.is_some() {
@@ -155,9 +182,24 @@ impl<'a> Search<'a> {
     }
 
     /// The rows of a batch that break the rule.
-    fn broken(&self, batch: &RecordBatch, places: &RowPlaces) -> Vec<BrokenRow> {
+    fn broken(
+        &self,
+        batch: &RecordBatch,
+        places: &RowPlaces,
+        only: Option<&OfDeliveries<'_>>,
+    ) -> Vec<BrokenRow> {
         let failing = self.check.failing(batch).unwrap_or_default();
-        let broken = failing.iter().map(|one| {
+        if failing.is_empty() {
+            return Vec::new();
+        }
+        let chosen = only.map(|only| only.chosen(batch));
+        let is_chosen = |row: usize| {
+            chosen
+                .as_ref()
+                .is_none_or(|chosen| chosen.get(row) == Some(&true))
+        };
+        let failing = failing.iter().filter(|one| is_chosen(one.row));
+        let broken = failing.map(|one| {
             let rejected = self.check.reject(one, batch, Some(places));
             BrokenRow {
                 place: spelled(&places.of(one.row)),

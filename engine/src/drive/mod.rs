@@ -45,7 +45,7 @@ pub use self::not_owned::{NotOwned, Owner};
 pub use self::progress::{Counters, Progress};
 pub use self::quarantine::{Quarantine, QuarantinedRow};
 pub use self::replay::{History, OffsetBound, Replay, ReplayOptions, Replayed, Step, parse_time};
-pub use self::report::{Publication, RunReport, SetAsideFile, TableReport};
+pub use self::report::{Publication, RunOutcome, RunReport, SetAsideFile, TableReport};
 pub use self::resident::{Resident, TableChanges};
 pub use self::run::{RunOptions, run};
 pub use self::unmatched::UnmatchedPlaces;

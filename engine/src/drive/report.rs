@@ -12,9 +12,22 @@ use super::tables::PerTable;
 use crate::job::Job;
 use crate::state::DeliveryRecord;
 
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunOutcome {
+    /// It published what changed.
+    Committed,
+    /// There was nothing to do.
+    NothingNew,
+    /// It found that everything that waits could be published, and published nothing.
+    Audited,
+}
+
 /// The report of a run.
 #[derive(Clone, Debug)]
 pub struct RunReport {
+    /// How it ended.
+    pub outcome: RunOutcome,
     /// The epoch that was committed.
     pub epoch: u64,
     /// The changed deliveries; `None` for a run without a state.

@@ -27,7 +27,7 @@ use super::report::{Publication, TableReport, set_aside};
 use super::row_counts::signed;
 use super::stages::Stages;
 use super::tables::PerTable;
-use super::{Progress, RunError, RunReport, workers};
+use super::{Progress, RunError, RunOutcome, RunReport, workers};
 use crate::job::Job;
 use crate::plan::assemble::published_views;
 
@@ -102,6 +102,7 @@ fn run_once(job: &Job, options: &RunOptions, progress: &Progress) -> Result<RunR
     let quarantine_path = reports.quarantine_path();
     let (seconds_total, stages) = clock.finish();
     Ok(RunReport {
+        outcome: RunOutcome::Committed,
         epoch: 0,
         deliveries: None,
         rows_read,

@@ -8,7 +8,7 @@ use tidewater_connectors::sink::TableSpec;
 
 use super::RunError;
 use super::graph_set::Graph;
-use crate::job::{DirectorySpec, Job, LATE_TABLE, late_spec};
+use crate::job::{DirectorySpec, Job, LATE_TABLE, QUALITY_TABLE, late_spec};
 
 /// A value for each table of an epoch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -160,10 +160,10 @@ impl PerTable<Table> {
         );
         let beside = quarantine_beside(&beside);
         let mut sinks = sinks(job, Path::new(""), |_| Graph::Rebuilt);
-        // The counts of assertions are staged and not published.
+        // The results of assertions are staged, and published only where the job says.
         for table in sinks.iter_mut().filter(|table| !table.is_published) {
             let spec = Arc::make_mut(&mut table.spec);
-            spec.path = beside.with_file_name(format!("_assertion-{}", spec.name));
+            spec.path = beside.with_file_name(format!("{}-{}", spec.name, job.short_name()));
         }
         let beside = (DirectorySpec::parquet(beside), true);
         Ok(Self {
@@ -176,6 +176,11 @@ impl PerTable<Table> {
 }
 
 impl Table {
+    /// Whether it holds the results of assertions.
+    pub fn is_quality(&self) -> bool {
+        matches!(&self.origin, Origin::Relation { name, .. } if name == QUALITY_TABLE)
+    }
+
     fn quarantine((place, is_published): (DirectorySpec, bool)) -> Self {
         let spec = quarantine_spec(place.path, place.partition_by, place.encoding);
         Self {

@@ -90,11 +90,8 @@ pub(super) fn describe_relation(job: &Job, view: &PlannedView) -> Description {
     }
 }
 
-/// A published table, or an assertion.
-pub(super) fn describe_sink(job: &Job, sink: &Sink) -> Description {
-    if let Some(assertion) = job.assertion(&sink.view) {
-        return describe_assertion(assertion);
-    }
+/// A published table.
+pub(super) fn describe_sink(sink: &Sink) -> Description {
     let mut details = Vec::new();
     match &sink.destination {
         Destination::Directory(directory) => {
@@ -106,12 +103,13 @@ pub(super) fn describe_sink(job: &Job, sink: &Sink) -> Description {
             }
         }
         Destination::External(target) => details.extend(target.describe()),
-        Destination::State => {}
+        Destination::State => details.push("in the state".to_owned()),
     }
     Description::new(format!("publish {}", sink.name), details)
 }
 
-fn describe_assertion(assertion: &Assertion) -> Description {
+/// An assertion.
+pub(super) fn describe_assertion(assertion: &Assertion) -> Description {
     let mut details = vec![format!("CHECK ({})", assertion.check)];
     let by = assertion.by.as_ref();
     let by = by.map_or_else(String::new, |by| format!(", by {by}"));

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
 use self::describe::{
-    Description, describe_node, describe_relation, describe_sink, describe_source,
+    Description, describe_assertion, describe_node, describe_relation, describe_sink,
+    describe_source,
 };
 use crate::drive::RunError;
 use crate::job::Job;
@@ -56,10 +57,15 @@ impl Explain {
         for view in &planned {
             drawing.relation(job, view);
         }
+        for assertion in &job.assertions {
+            let inputs = drawing.relations.get(&assertion.name).copied();
+            let inputs = inputs.into_iter().collect();
+            drawing.push(VertexKind::Sink, describe_assertion(assertion), inputs);
+        }
         for sink in &job.sinks {
             let inputs = drawing.relations.get(&sink.view).copied();
             let inputs = inputs.into_iter().collect();
-            drawing.push(VertexKind::Sink, describe_sink(job, sink), inputs);
+            drawing.push(VertexKind::Sink, describe_sink(sink), inputs);
         }
         Ok(Self {
             vertices: drawing.vertices,

@@ -1,5 +1,6 @@
-//! The tables that a job has without declaring them: rows that cannot be read, and rows of closed windows. `COPY
-//! QUARANTINE TO 'path'` and `COPY LATE TO 'path'` declare where they are published.
+//! The tables that a job has without declaring them: rows that cannot be read, rows of closed windows, and the results
+//! of assertions. `COPY QUARANTINE TO 'path'`, `COPY LATE TO 'path'` and `COPY QUALITY TO 'path'` declare where they are
+//! published.
 
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use tidewater_connectors::file::sink::{QUARANTINE_TABLE, quarantine_schema};
 use tidewater_connectors::sink::TableSpec;
 
+use super::assertion::QUALITY_TABLE;
 use super::{DirectorySpec, Sink};
 use crate::diagnostic::{Diagnostic, Place};
 
@@ -20,10 +22,12 @@ pub(super) enum OwnTable {
     Quarantine,
     /// Rows of closed windows.
     Late,
+    /// The results of assertions.
+    Quality,
 }
 
 impl OwnTable {
-    const ALL: [Self; 2] = [Self::Quarantine, Self::Late];
+    const ALL: [Self; 3] = [Self::Quarantine, Self::Late, Self::Quality];
 
     /// The table for `COPY name TO`, if the job has no relation of that name.
     pub fn of_copy(name: &str, is_relation: bool) -> Option<Self> {
@@ -36,6 +40,7 @@ impl OwnTable {
         match self {
             Self::Quarantine => QUARANTINE_TABLE,
             Self::Late => LATE_TABLE,
+            Self::Quality => QUALITY_TABLE,
         }
     }
 
@@ -44,11 +49,12 @@ impl OwnTable {
         self.name().trim_start_matches('_')
     }
 
-    /// Its columns.
-    pub fn schema(self) -> SchemaRef {
+    /// Its columns; `None` if they are those of a relation.
+    pub fn schema(self) -> Option<SchemaRef> {
         match self {
-            Self::Quarantine => quarantine_schema(),
-            Self::Late => late_schema(),
+            Self::Quarantine => Some(quarantine_schema()),
+            Self::Late => Some(late_schema()),
+            Self::Quality => None,
         }
     }
 }

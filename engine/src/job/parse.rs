@@ -6,6 +6,7 @@ use std::sync::Arc;
 use datafusion_sql::sqlparser::ast::CreateView;
 use tidewater_connectors::Registry;
 
+use super::assertion::QUALITY_TABLE;
 use super::catalog::Catalog;
 use super::declaration_errors::unknown_relation;
 use super::own_tables::{OwnTable, take_place, taken_name};
@@ -14,7 +15,9 @@ use super::site::Site;
 use super::statement::{Statement, StatementKind, statements};
 use super::tokens::Find;
 use super::variables::substitute;
-use super::{Assertion, Destination, Job, Sink, Source, assertion, declare, prune, publish};
+use super::{
+    Assertion, Destination, DirectorySpec, Job, Sink, Source, assertion, declare, prune, publish,
+};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place};
 
 /// [`Job::parse_with`].
@@ -97,7 +100,9 @@ fn compile(
     errors.extend(publish::in_the_way(&sinks, &sources));
     let quarantine = take_place(OwnTable::Quarantine, &mut sinks, errors);
     let late = take_place(OwnTable::Late, &mut sinks, errors);
-    let assertions = assertions(statements, &drafts, &mut sinks, errors);
+    let quality = take_place(OwnTable::Quality, &mut sinks, errors);
+    let assertions = assertions(statements, &drafts, errors);
+    sinks.extend(quality_sink(&drafts, quality));
     let is_idle = sinks.is_empty() && !drafts.iter().any(|draft| draft.materialized);
     if errors.is_empty() && is_idle {
         errors.push(idle(statements));
@@ -146,8 +151,10 @@ impl Names {
             .iter()
             .filter(|statement| !matches!(statement.kind, StatementKind::Copy(_)))
         {
-            if let Some(error) = taken_name(&statement.name, statement.place) {
+            let is_declared = !matches!(statement.kind, StatementKind::Quality(_));
+            if is_declared && let Some(error) = taken_name(&statement.name, statement.place) {
                 errors.push(error);
+                continue;
             }
             if let Some(other) = self.defined.get(&statement.name) {
                 let message = format!(
@@ -223,7 +230,15 @@ fn sinks(
         }
         let relation = catalog.schema(&statement.name);
         let own = OwnTable::of_copy(&statement.name, relation.is_some());
-        let Some(schema) = own.map(OwnTable::schema).or(relation) else {
+        if own == Some(OwnTable::Quality) && catalog.schema(QUALITY_TABLE).is_none() {
+            errors.push(no_assertions(statement));
+            continue;
+        }
+        let schema = match own {
+            Some(own) => own.schema().or_else(|| catalog.schema(own.name())),
+            None => relation,
+        };
+        let Some(schema) = schema else {
             errors.push(unknown_relation(
                 &statement.name,
                 statement.place,
@@ -255,11 +270,10 @@ fn sinks(
     sinks
 }
 
-/// The assertions. Each gets a sink for its counts.
+/// The assertions whose views could be planned.
 fn assertions(
     statements: &[Statement],
     drafts: &[Draft],
-    sinks: &mut Vec<(Sink, Place)>,
     errors: &mut Vec<Diagnostic>,
 ) -> Vec<Assertion> {
     let mut assertions = Vec::new();
@@ -268,22 +282,34 @@ fn assertions(
             continue;
         };
         let declared = assertion::declared(parsed, &statement.site(), errors);
-        let draft = drafts.iter().find(|draft| draft.name == statement.name);
-        let (Some(declared), Some(draft)) = (declared, draft) else {
-            continue;
-        };
-        assertions.push(parsed.assertion(&statement.name, declared));
-        let sink = Sink {
-            view: statement.name.clone(),
-            name: Arc::from(statement.name.as_str()),
-            schema: Arc::clone(&draft.schema),
-            order_by: Vec::new(),
-            destination: Destination::State,
-            retain: None,
-        };
-        sinks.push((sink, statement.place));
+        let is_planned = drafts.iter().any(|draft| draft.name == statement.name);
+        if let Some(declared) = declared.filter(|_| is_planned) {
+            assertions.push(parsed.assertion(&statement.name, declared));
+        }
     }
     assertions
+}
+
+/// The sink of the results of assertions: in the state, or where the job says.
+fn quality_sink(drafts: &[Draft], place: Option<DirectorySpec>) -> Option<(Sink, Place)> {
+    let draft = drafts.iter().find(|draft| draft.name == QUALITY_TABLE)?;
+    let sink = Sink {
+        view: draft.name.clone(),
+        name: Arc::from(QUALITY_TABLE),
+        schema: Arc::clone(&draft.schema),
+        order_by: Vec::new(),
+        destination: place.map_or(Destination::State, Destination::Directory),
+        retain: None,
+    };
+    Some((sink, Place::default()))
+}
+
+/// The mistake of publishing results in a job without assertions.
+fn no_assertions(statement: &Statement) -> Diagnostic {
+    let message =
+        "QUALITY holds the results of assertions, and the job has no assertion without a mistake";
+    Diagnostic::new(statement.place, message)
+        .with_hint("declare one: CREATE ASSERTION name ON table CHECK (condition)")
 }
 
 /// Prunes relations and columns that nobody reads, and warns about them.
@@ -311,10 +337,10 @@ fn finish(
         Diagnostic::new(at(unread), format!("'{unread}' is not read by any table"))
             .with_hint("remove it, or publish what reads it with COPY … TO")
     }));
-    let kept = pruned
-        .views
-        .iter()
-        .filter(|view| view.materialized && !sinks.iter().any(|sink| sink.view == view.name));
+    let kept = pruned.views.iter().filter(|view| {
+        let is_published = sinks.iter().any(|sink| sink.view == view.name);
+        view.materialized && !is_published && !is_assertion(statements, &view.name)
+    });
     warnings.extend(kept.map(|view| {
         let message = format!("'{}' is kept up to date and published nowhere", view.name);
         Diagnostic::new(at(&view.name), message).with_hint(format!(

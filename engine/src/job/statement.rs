@@ -12,7 +12,7 @@ use datafusion_sql::sqlparser::dialect::GenericDialect;
 use datafusion_sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan, Tokenizer};
 
 use super::adapt::adapted;
-use super::assertion::{self, ParsedAssertion, is_assertion};
+use super::assertion::{self, ParsedAssertion, QUALITY_TABLE, is_assertion, quality_view};
 use super::phrasebook::WHAT_A_JOB_HAS;
 use super::site::Site;
 use super::syntax_error::{lower_first, syntax_error, trailing};
@@ -51,6 +51,8 @@ pub(super) enum StatementKind {
     View(Box<CreateView>),
     /// `CREATE ASSERTION`
     Assertion(Box<ParsedAssertion>),
+    /// The view of all assertions' results, which a job with assertions has without declaring it.
+    Quality(Box<CreateView>),
     /// `COPY name TO`
     Copy(CopyToStatement),
     /// A statement with a reported mistake. Its name is known, so that readers of it are not reported.
@@ -61,7 +63,7 @@ impl StatementKind {
     /// The view that the statement defines. That of an assertion counts what breaks the rule.
     pub fn view(&self) -> Option<&CreateView> {
         match self {
-            Self::View(view) => Some(view),
+            Self::View(view) | Self::Quality(view) => Some(view),
             Self::Assertion(assertion) => Some(&assertion.view),
             Self::Source(_) | Self::Copy(_) | Self::Broken => None,
         }
@@ -95,10 +97,30 @@ pub(super) fn statements(filled: &Substituted, errors: &mut Vec<Diagnostic>) -> 
         }
         return Vec::new();
     }
-    parts
-        .into_iter()
-        .filter_map(|part| statement(part, errors))
-        .collect()
+    let statements = parts.into_iter().filter_map(|part| statement(part, errors));
+    let mut statements: Vec<Statement> = statements.collect();
+    let quality = quality(&statements);
+    statements.extend(quality);
+    statements
+}
+
+/// The statement of the view [`QUALITY_TABLE`], at the place of the first assertion.
+fn quality(statements: &[Statement]) -> Option<Statement> {
+    let assertions = statements
+        .iter()
+        .filter_map(|statement| match &statement.kind {
+            StatementKind::Assertion(parsed) => Some((&**parsed, statement)),
+            _ => None,
+        });
+    let (_, first) = assertions.clone().next()?;
+    let declared = assertions.map(|(parsed, statement)| (parsed, statement.site()));
+    let view = quality_view(declared).ok()??;
+    Some(Statement {
+        kind: StatementKind::Quality(Box::new(view)),
+        name: QUALITY_TABLE.to_owned(),
+        place: first.place,
+        tokens: first.tokens.clone(),
+    })
 }
 
 fn statement(all: &[TokenWithSpan], errors: &mut Vec<Diagnostic>) -> Option<Statement> {
@@ -133,7 +155,7 @@ fn statement(all: &[TokenWithSpan], errors: &mut Vec<Diagnostic>) -> Option<Stat
 fn name_of(kind: &StatementKind, tokens: &Tokens) -> Result<(String, Place), Option<Diagnostic>> {
     let object = match kind {
         StatementKind::Source(table) => &table.name,
-        StatementKind::View(view) => &view.name,
+        StatementKind::View(view) | StatementKind::Quality(view) => &view.name,
         StatementKind::Assertion(assertion) => &assertion.created.name,
         StatementKind::Copy(CopyToStatement {
             source: CopyToSource::Relation(name),

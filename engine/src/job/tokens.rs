@@ -6,6 +6,7 @@ use super::variables::to_usize;
 use crate::diagnostic::Place;
 
 /// The tokens of one statement, without blanks and comments, at their places in the user's text.
+#[derive(Clone)]
 pub(super) struct Tokens(pub Vec<TokenWithSpan>);
 
 /// How to find the place of a mistake. The first of several that finds something is used.

@@ -84,6 +84,7 @@ impl Toys {
             wait: LockWait::NONE,
             declared: None,
             rebuild: false,
+            audit: false,
             rehash: false,
             settle: Duration::ZERO,
             thresholds: Thresholds::default(),

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod assertions;
+mod audit;
 mod bad_files;
 mod beside;
 mod corrections;
@@ -17,5 +18,6 @@ mod kills;
 mod mended;
 mod ownership;
 mod path_columns;
+mod quality;
 mod refusals;
 mod stops;

@@ -173,10 +173,16 @@ impl Commit<'_> {
             &self.state.accepted,
             &|at, table| {
                 let runs = runs.sinks.get(at).cloned().unwrap_or_default();
+                let layout = &self.directory.layout;
                 if self.is_replaced(table) {
-                    Ok(rows_of(&table.spec, runs)?)
-                } else {
-                    rows_after(self.snapshot, table, runs, &epoch.staging)
+                    return Ok(rows_of(&table.spec, runs)?);
+                }
+                match self.carried(table) {
+                    Some(carried) => {
+                        let carried = carried.rows(&table.spec, &epoch.staging)?;
+                        Ok(rows_of(&table.spec, [runs, carried].concat())?)
+                    }
+                    None => rows_after(self.snapshot, layout, table, runs, &epoch.staging),
                 }
             },
         )
@@ -208,6 +214,7 @@ impl Commit<'_> {
                     runs.extend(no_longer_late(
                         self.views,
                         self.snapshot,
+                        layout,
                         table,
                         &epoch.staging,
                     )?);
@@ -265,7 +272,13 @@ impl Commit<'_> {
     /// The rows of the copy of a table that is published to another system, as retractions. `None` if the copy cannot
     /// be read or has other columns. Then all rows are published, and rows that are gone stay there.
     fn copy_retracted(&self, epoch: &Epoch, table: &Table) -> Result<Vec<Run>, RunError> {
-        match retracted(self.snapshot, table, &epoch.staging, Ok) {
+        match retracted(
+            self.snapshot,
+            &self.directory.layout,
+            table,
+            &epoch.staging,
+            Ok,
+        ) {
             Err(RunError::Sink(error)) => {
                 tracing::warn!(
                     "the old rows of {} cannot be read ({error}): all rows are published again, and keys that are gone stay in the other system",

@@ -22,6 +22,8 @@ pub struct MaintainOptions<'a> {
     pub rebuild: bool,
     /// Whether the content of all files is compared, even of those that look unchanged.
     pub rehash: bool,
+    /// Whether to stop before the commit: an audit.
+    pub audit: bool,
     /// Files that were modified within this time are left for a later run.
     pub settle: Duration,
     /// Thresholds; only tests change the default.

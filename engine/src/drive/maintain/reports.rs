@@ -8,7 +8,7 @@ use tidewater_connectors::file::sink::StagedChange;
 
 use super::commit::Commit;
 use crate::drive::assertions::AssertionReport;
-use crate::drive::report::{Publication, TableReport};
+use crate::drive::report::{Publication, RunOutcome, TableReport};
 use crate::drive::stages::Stages;
 use crate::drive::tables::{PerTable, Table};
 use crate::drive::{RunError, RunReport};
@@ -80,6 +80,7 @@ pub fn unchanged(
     })?;
     let (seconds_total, stages) = clock.finish();
     Ok(RunReport {
+        outcome: RunOutcome::NothingNew,
         epoch: state.epoch,
         deliveries: Some(Vec::new()),
         rows_read: 0,

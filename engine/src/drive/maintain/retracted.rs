@@ -11,10 +11,12 @@ use tidewater_connectors::file::sink::{
 };
 use tidewater_operators::fault::{Fault, FaultKind};
 
+use super::shadow::shadow;
 use super::views::Views;
 use crate::drive::RunError;
 use crate::drive::late::VIEW_COLUMN;
 use crate::drive::tables::Table;
+use crate::state::directory::StateLayout;
 use crate::state::{PARTITIONS, StateSnapshot, pair_key};
 
 /// The published rows of a table that `select` accepts, as retractions.
@@ -23,16 +25,18 @@ use crate::state::{PARTITIONS, StateSnapshot, pair_key};
 /// When the table cannot be read.
 pub fn retracted(
     snapshot: &StateSnapshot,
+    layout: &StateLayout,
     table: &Table,
     staging: &Staging,
     select: impl Fn(RecordBatch) -> Result<RecordBatch, ArrowError>,
 ) -> Result<Vec<Run>, RunError> {
-    published(snapshot, table, staging, -1, select)
+    published(snapshot, layout, table, staging, -1, select)
 }
 
 /// The published rows of a table that `select` accepts, each `diff` times.
 fn published(
     snapshot: &StateSnapshot,
+    layout: &StateLayout,
     table: &Table,
     staging: &Staging,
     diff: i64,
@@ -40,7 +44,7 @@ fn published(
 ) -> Result<Vec<Run>, RunError> {
     let prefix = pair_key(&table.spec.name, "");
     let partitions: BTreeMap<String, PublishedPartition> = snapshot.records(PARTITIONS, &prefix)?;
-    let published = PublishedTable::new(Arc::clone(&table.spec), None)?;
+    let published = PublishedTable::new(Arc::clone(&table.spec), shadow(layout, &table.spec))?;
     let mut shard = TableShard::new(Arc::clone(&table.spec), staging, DEFAULT_SHARD_BYTES)?;
     for file in published.files(&partitions)? {
         published.read(&file.path, |batch| {
@@ -57,14 +61,18 @@ fn published(
     Ok(shard.finish()?)
 }
 
-/// The published rows of a small table.
+/// The published results of the assertions.
 ///
 /// # Errors
 /// When the table cannot be read.
-pub fn published_rows(snapshot: &StateSnapshot, table: &Table) -> Result<RecordBatch, RunError> {
+pub fn published_rows(
+    snapshot: &StateSnapshot,
+    layout: &StateLayout,
+    table: &Table,
+) -> Result<RecordBatch, RunError> {
     let prefix = pair_key(&table.spec.name, "");
     let partitions: BTreeMap<String, PublishedPartition> = snapshot.records(PARTITIONS, &prefix)?;
-    let published = PublishedTable::new(Arc::clone(&table.spec), None)?;
+    let published = PublishedTable::new(Arc::clone(&table.spec), shadow(layout, &table.spec))?;
     let mut batches = Vec::new();
     for file in published.files(&partitions)? {
         published.read(&file.path, |batch| {
@@ -75,10 +83,7 @@ pub fn published_rows(snapshot: &StateSnapshot, table: &Table) -> Result<RecordB
     let schema = batches
         .first()
         .map_or_else(|| Arc::clone(&table.spec.schema), RecordBatch::schema);
-    concat_batches(&schema, &batches).map_err(|error| RunError::Assertion {
-        assertion: table.spec.name.to_string(),
-        error,
-    })
+    concat_batches(&schema, &batches).map_err(RunError::Quality)
 }
 
 /// The rows of a table after its changes in `runs`.
@@ -87,11 +92,12 @@ pub fn published_rows(snapshot: &StateSnapshot, table: &Table) -> Result<RecordB
 /// When the table cannot be read, or a row is retracted that is not there.
 pub fn rows_after(
     snapshot: &StateSnapshot,
+    layout: &StateLayout,
     table: &Table,
     mut runs: Vec<Run>,
     staging: &Staging,
 ) -> Result<RecordBatch, RunError> {
-    runs.extend(published(snapshot, table, staging, 1, Ok)?);
+    runs.extend(published(snapshot, layout, table, staging, 1, Ok)?);
     Ok(rows_of(&table.spec, runs)?)
 }
 
@@ -102,6 +108,7 @@ pub fn rows_after(
 pub fn no_longer_late(
     views: &Views,
     snapshot: &StateSnapshot,
+    layout: &StateLayout,
     table: &Table,
     staging: &Staging,
 ) -> Result<Vec<Run>, RunError> {
@@ -110,7 +117,7 @@ pub fn no_longer_late(
     if rebuilt.is_empty() || views.late {
         return Ok(Vec::new());
     }
-    retracted(snapshot, table, staging, |batch| {
+    retracted(snapshot, layout, table, staging, |batch| {
         let of_views = batch.column(VIEW_COLUMN).as_string::<i32>().iter();
         let of_views = of_views.map(|view| Some(view.is_some_and(|view| rebuilt.contains(view))));
         let of_views: BooleanArray = of_views.collect();

@@ -16,7 +16,9 @@ use super::announce::{announce, announce_moves};
 use super::commit::{self, Commit, Committed, StagedEpoch};
 use super::compute::{Computed, compute, drop_parts};
 use super::fill::StateFill;
-use super::inputs::{CommittedSource, OpenSources, SourceInputs, SourceStreamOf};
+use super::inputs::{
+    CommittedSource, OpenSources, SourceInputs, SourceStreamOf, connectors, remove_unused,
+};
 use super::open_state::{open_store, state_of};
 use super::options::MaintainOptions;
 use super::own_commits::OwnCommits;
@@ -34,7 +36,7 @@ use crate::drive::graph_set::Graph;
 use crate::drive::ingest::{Barrier, Intake};
 use crate::drive::locate::located;
 use crate::drive::ownership::{Claimant, Claims};
-use crate::drive::report::set_aside;
+use crate::drive::report::{RunOutcome, set_aside};
 use crate::drive::run::warnings;
 use crate::drive::stages::Stages;
 use crate::drive::tables::{PerTable, Table};
@@ -130,7 +132,7 @@ impl<'a> Session<'a> {
     }
 
     /// Reads new rows, from streams up to `barrier`, and commits them. If there is nothing to do, nothing is
-    /// committed.
+    /// committed. What an audit, or a run that is refused, has read is forgotten.
     ///
     /// # Errors
     /// When anything fails. State and tables are unchanged then. If the error came after the commit's record, the
@@ -140,7 +142,13 @@ impl<'a> Session<'a> {
         clock: Stages<'_>,
         barrier: Option<&Arc<Barrier>>,
     ) -> Result<RunReport, RunError> {
-        let report = self.commit(clock, barrier)?;
+        let report = self.commit(clock, barrier);
+        let is_refused = report.as_ref().is_err_and(RunError::is_refusal);
+        if self.options.audit || is_refused {
+            let layout = &self.directory.layout;
+            remove_unused(&connectors(&self.job), layout, &self.store.read()?)?;
+        }
+        let report = report?;
         let reopened = reopened(&self.job, &self.store.read()?, (self.options.now)())?;
         if reopened.is_empty() {
             return Ok(report);
@@ -159,7 +167,9 @@ impl<'a> Session<'a> {
         let work = self.compare()?;
         if !Self::has_work(&work) {
             let assertions = self.judge_unchanged(&work)?;
-            self.note_unchanged(&work, &assertions)?;
+            if !self.options.audit {
+                self.note_unchanged(&work, &assertions)?;
+            }
             return unchanged(
                 &self.job,
                 &self.state,
@@ -201,6 +211,21 @@ impl<'a> Session<'a> {
         let (epoch, runs) = (computed.epoch, computed.runs);
         let assertions = commit.judge(&epoch, &runs)?;
         self.refuse_failures(&assertions, &work)?;
+        let deliveries = commit.deliveries();
+        let rows_read = deliveries.iter().map(|delivery| delivery.rows_in).sum();
+        if self.options.audit {
+            let (tables, snapshot) = (&epoch.tables, &work.snapshot);
+            let unchanged = unchanged(&self.job, &self.state, tables, snapshot, clock, assertions)?;
+            return Ok(RunReport {
+                outcome: RunOutcome::Audited,
+                deliveries: Some(deliveries),
+                rows_read,
+                rows_rejected,
+                set_aside,
+                warnings,
+                ..unchanged
+            });
+        }
         let stage = || commit.stage(&epoch, runs, &self.write_options());
         let (staged, record) = match fill {
             StateFill::First(fill) => {
@@ -215,8 +240,6 @@ impl<'a> Session<'a> {
         self.progress.begin_commit()?;
         clock.enter("commit");
         let reports = reports(&commit, &epoch.tables, &staged)?;
-        let deliveries = commit.deliveries();
-        let rows_read = deliveries.iter().map(|delivery| delivery.rows_in).sum();
         let retained = epoch.graphs.resumed.retained.iter();
         let rows_late = retained.map(|(view, windows)| (view.clone(), windows.rows_late()));
         let rows_late = rows_late.filter(|(_, rows)| *rows > 0).collect();
@@ -229,6 +252,7 @@ impl<'a> Session<'a> {
         self.committed(committed)?;
         let (seconds_total, stages) = clock.finish();
         Ok(RunReport {
+            outcome: RunOutcome::Committed,
             epoch: self.state.epoch,
             deliveries: Some(deliveries),
             rows_read,
@@ -345,7 +369,9 @@ impl<'a> Session<'a> {
             take_over: self.options.run.take_over,
         };
         let claims = claimant.claim(tables.iter())?;
-        claims.mark();
+        if !self.options.audit {
+            claims.mark();
+        }
         if !claims.taken.is_empty() {
             let taken: Vec<&str> = claims.taken.iter().map(String::as_str).collect();
             (self.options.notice)(&format!("taken over from others: {}", taken.join(", ")));
@@ -393,7 +419,8 @@ impl<'a> Session<'a> {
 
     /// Judges the assertions when nothing else changed: their limits may have.
     fn judge_unchanged(&self, work: &EpochPlan) -> Result<Vec<AssertionReport>, RunError> {
-        let rows = |_: usize, table: &Table| published_rows(&work.snapshot, table);
+        let rows =
+            |_: usize, table: &Table| published_rows(&work.snapshot, &self.directory.layout, table);
         let reports = judge(&self.job, &work.tables, &self.state.accepted, &rows)?;
         self.refuse_failures(&reports, work)?;
         Ok(reports)

@@ -37,15 +37,6 @@ pub struct Ratio {
 }
 
 impl Limit {
-    /// Whether `broken` of `rows` rows are more than the limit allows.
-    pub fn is_exceeded(&self, broken: u64, rows: u64) -> bool {
-        self.rows.is_some_and(|most| broken > most)
-            || self
-                .ratio
-                .as_ref()
-                .is_some_and(|most| most.is_less(broken, rows))
-    }
-
     fn is_given(&self) -> bool {
         self.rows.is_some() || self.ratio.is_some()
     }
@@ -60,10 +51,9 @@ impl Limit {
 }
 
 impl Ratio {
-    /// Whether `part` of `whole` is a greater share. A part of nothing is no share.
-    fn is_less(&self, part: u64, whole: u64) -> bool {
-        u128::from(part) * u128::from(self.denominator)
-            > u128::from(whole) * u128::from(self.numerator)
+    /// The share as a fraction of whole numbers.
+    pub(super) fn fraction(&self) -> (u64, u64) {
+        (self.numerator, self.denominator)
     }
 
     /// Reads a decimal such as `0.01`.
@@ -283,42 +273,6 @@ impl Given<'_> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-
-    #[test]
-    fn a_share_of_exactly_the_limit_is_within_it() {
-        let limit = |text: &str| Limit {
-            rows: None,
-            ratio: Ratio::parse(text),
-        };
-        for (share, broken, rows, is_exceeded) in [
-            ("0.01", 10, 1_000, false),
-            ("0.01", 11, 1_000, true),
-            ("0.1", 1, 10, false),
-            ("0.1", 3, 29, true),
-            ("0.3", 3, 10, false),
-            ("0", 1, 10, true),
-            ("1", 10, 10, false),
-            ("0.01", 0, 0, false),
-            (".000000000000000001", 1, u64::MAX, false),
-        ] {
-            assert_eq!(
-                limit(share).is_exceeded(broken, rows),
-                is_exceeded,
-                "{broken} of {rows}, at most {share}"
-            );
-        }
-    }
-
-    #[test]
-    fn both_limits_hold() {
-        let limit = Limit {
-            rows: Some(5),
-            ratio: Ratio::parse("0.5"),
-        };
-        assert!(!limit.is_exceeded(5, 10));
-        assert!(limit.is_exceeded(6, 100));
-        assert!(limit.is_exceeded(5, 9));
-    }
 
     #[test]
     fn shares_are_decimals_from_0_to_1() {

@@ -4,6 +4,7 @@
 //! ([`query`]). The numbers are retracted with the rows that they count. As in SQL, a condition that is NULL holds.
 
 mod limits;
+mod quality;
 mod query;
 
 use datafusion_sql::parser::DFParser;
@@ -14,6 +15,8 @@ use datafusion_sql::sqlparser::tokenizer::Token;
 
 pub(super) use self::limits::{Declared, declared};
 pub use self::limits::{Limit, Ratio, Severity};
+pub(super) use self::quality::quality_view;
+pub use self::quality::{FAIL, QUALITY_TABLE, WARN};
 use self::query::Rule;
 use super::tokens::{Tokens, is_word, place};
 use crate::diagnostic::{Diagnostic, Place};

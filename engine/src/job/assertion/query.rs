@@ -182,7 +182,8 @@ fn value_name(at: usize) -> String {
     format!("value_{at}")
 }
 
-fn parsed(text: &str) -> Result<CreateView, ParserError> {
+/// The view that a text creates.
+pub(super) fn parsed(text: &str) -> Result<CreateView, ParserError> {
     let mut parser = Parser::new(&GenericDialect {}).try_with_sql(text)?;
     match parser.parse_statement()? {
         Statement::CreateView(view) => Ok(view),

@@ -41,12 +41,9 @@ fn a_rule_of_every_form_is_kept_as_a_view_of_counts() {
         let view = job.view("a").expect("its view");
         let names: Vec<&String> = view.schema.fields().iter().map(|f| f.name()).collect();
         assert_eq!(names, columns, "{rule}");
-        let sink = job
-            .sinks
-            .iter()
-            .find(|sink| sink.view == "a")
-            .expect("its counts");
-        assert!(!sink.is_published(), "{rule}");
+        let mut sinks = job.sinks.iter();
+        let results = sinks.find(|sink| sink.view == "_quality");
+        assert!(!results.expect("the results").is_published(), "{rule}");
         assert!(job.warnings.is_empty(), "{rule}: {:?}", job.warnings);
     }
 }
@@ -135,6 +132,42 @@ fn mistakes_in_assertions() {
         (
             "CREATE ASSERTION a ON t CHECK (amount)",
             &[(2, 32, "cannot be used with BIGINT", "")],
+        ),
+    ]);
+}
+
+#[test]
+fn the_results_are_published_where_the_job_says() {
+    let job = assertion("COPY QUALITY TO 'out/q'; CREATE ASSERTION a ON t CHECK (amount > 0)");
+    let mut sinks = job.sinks.iter();
+    let results = sinks.find(|sink| sink.view == "_quality").expect("results");
+    let directory = results.directory().expect("its directory");
+    assert_eq!(directory.path.to_str(), Some("out/q"));
+    assert_eq!(job.sinks.len(), 3);
+    // A relation of that name is what COPY publishes.
+    let own = assertion(
+        "CREATE MATERIALIZED VIEW quality AS SELECT id FROM t; COPY quality TO 'out/q';
+         CREATE ASSERTION a ON t CHECK (amount > 0)",
+    );
+    assert!(own.sinks.iter().any(|sink| sink.view == "quality"));
+    check(&[
+        (
+            "COPY QUALITY TO 'out/q'",
+            &[(
+                2,
+                6,
+                "QUALITY holds the results of assertions",
+                "declare one: CREATE ASSERTION",
+            )],
+        ),
+        (
+            "CREATE MATERIALIZED VIEW _quality AS SELECT id FROM t",
+            &[(
+                2,
+                26,
+                "'_quality' is the name of a table that each job has",
+                "COPY QUALITY TO 'path'",
+            )],
         ),
     ]);
 }

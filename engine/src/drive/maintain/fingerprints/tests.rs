@@ -227,6 +227,7 @@ impl Place {
             wait: LockWait::NONE,
             declared: None,
             rebuild: false,
+            audit: false,
             rehash: false,
             settle: Duration::ZERO,
             thresholds: Thresholds::default(),

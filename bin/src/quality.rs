@@ -1,0 +1,237 @@
+//! `tidewater quality`: the results of the assertions at each commit, with a score.
+//!
+//! The score of a commit is the share of its assertions that hold, in percent, rounded down. An assertion of severity
+//! `error` weighs three times as much as a warning; one that holds with a warning counts half.
+
+use indicatif::HumanCount;
+use serde_json::{Value, json};
+use tidewater_engine::job::{Assertion, Severity};
+use tidewater_engine::state::{AssertionRecord, AssertionVerdict, EpochRecord};
+use tidewater_engine::{Inspection, Job};
+
+use crate::args::QualityArgs;
+use crate::display::{iso, utc};
+use crate::failure::Failure;
+use crate::style::Style;
+use crate::table::{Align, TextTable};
+use crate::{job, output};
+
+/// Runs the command.
+pub fn run(args: &QualityArgs) -> Result<(), Failure> {
+    let state = job::load_state(&args.state)?;
+    let job = &state.job.job;
+    if job.assertions.is_empty() {
+        return Err(Failure::usage(
+            "the job has no assertion; declare one: CREATE ASSERTION name ON table CHECK (condition)"
+                .to_owned(),
+        ));
+    }
+    let inspection = Inspection::open(job, &state.path)?;
+    let mut epochs = inspection.epochs()?;
+    epochs.retain(|epoch| !epoch.assertions.is_empty());
+    epochs.drain(..epochs.len().saturating_sub(args.last));
+    let quality = Quality {
+        job,
+        name: &inspection.state.job,
+        epochs,
+    };
+    if args.state.json {
+        return output::print(&format!("{}\n", quality.to_json()));
+    }
+    output::print(&quality.to_text(Style::stdout()))
+}
+
+/// The results of a job's assertions at its last commits.
+struct Quality<'a> {
+    job: &'a Job,
+    name: &'a str,
+    /// In their order.
+    epochs: Vec<EpochRecord>,
+}
+
+impl Quality<'_> {
+    fn to_text(&self, style: Style) -> String {
+        let Some(last) = self.epochs.last() else {
+            return "No commit has judged an assertion yet.\n".to_owned();
+        };
+        let mut text = format!(
+            "{}: {}, score {}, at epoch {}, committed {}\n\n",
+            style.bold(self.name),
+            status_in_style(worst(last), style),
+            self.score(last),
+            last.epoch,
+            utc(last.committed_at)
+        );
+        text += &self.results(last).render(style, "");
+        let accepted = last.assertions.iter();
+        for one in accepted.filter(|one| one.because.is_some()) {
+            let because = one.because.as_deref().unwrap_or_default();
+            text += &format!("{} was accepted: {because}\n", one.assertion);
+        }
+        text += "\n";
+        text + &self.trend().render(style, "")
+    }
+
+    /// A row for each assertion, with the broken rows at each of the commits.
+    fn results(&self, last: &EpochRecord) -> TextTable {
+        let columns = [
+            ("assertion", Align::Left),
+            ("result", Align::Left),
+            ("broken", Align::Right),
+            ("rows", Align::Right),
+            ("broken at these commits", Align::Left),
+        ];
+        let mut table =
+            TextTable::new(columns.map(|(name, align)| (name.to_owned(), align)).into());
+        for one in &last.assertions {
+            let before = self.epochs.iter().map(|epoch| {
+                let mut assertions = epoch.assertions.iter();
+                let same = assertions.find(|other| other.assertion == one.assertion);
+                same.map_or_else(
+                    || "-".to_owned(),
+                    |other| HumanCount(other.broken).to_string(),
+                )
+            });
+            table.push(&[
+                one.assertion.clone(),
+                status(one.verdict).to_owned(),
+                HumanCount(one.broken).to_string(),
+                one.rows
+                    .map_or_else(String::new, |rows| HumanCount(rows).to_string()),
+                before.collect::<Vec<String>>().join(" "),
+            ]);
+        }
+        table
+    }
+
+    /// A row for each commit.
+    fn trend(&self) -> TextTable {
+        let columns = [
+            ("epoch", Align::Right),
+            ("committed", Align::Left),
+            ("result", Align::Left),
+            ("score", Align::Right),
+            ("pass", Align::Right),
+            ("warn", Align::Right),
+            ("accepted", Align::Right),
+        ];
+        let mut table =
+            TextTable::new(columns.map(|(name, align)| (name.to_owned(), align)).into());
+        for epoch in &self.epochs {
+            table.push(&[
+                epoch.epoch.to_string(),
+                utc(epoch.committed_at),
+                status(worst(epoch)).to_owned(),
+                self.score(epoch).to_string(),
+                number(epoch, AssertionVerdict::Pass).to_string(),
+                number(epoch, AssertionVerdict::Warn).to_string(),
+                number(epoch, AssertionVerdict::Accepted).to_string(),
+            ]);
+        }
+        table
+    }
+
+    fn to_json(&self) -> Value {
+        let trend = self.epochs.iter().map(|epoch| {
+            json!({
+                "epoch": epoch.epoch,
+                "check_timestamp": iso(epoch.committed_at),
+                "overall_status": status(worst(epoch)),
+                "score": self.score(epoch),
+                "pass": number(epoch, AssertionVerdict::Pass),
+                "warn": number(epoch, AssertionVerdict::Warn),
+                "accepted": number(epoch, AssertionVerdict::Accepted),
+            })
+        });
+        let last = self.epochs.last();
+        let checks = last.map(|last| last.assertions.iter().map(|one| self.check(one)));
+        json!({
+            "job": self.name,
+            "epoch": last.map(|last| last.epoch),
+            "check_timestamp": last.map(|last| iso(last.committed_at)),
+            "overall_status": last.map(|last| status(worst(last))),
+            "score": last.map(|last| self.score(last)),
+            "total_records": last.and_then(|last| last.assertions.iter().filter_map(|one| one.rows).max()),
+            "duration_ms": last.map(|last| (last.seconds * 1000.0).round()),
+            "checks": checks.map(Iterator::collect::<Vec<Value>>),
+            "trend": trend.collect::<Vec<Value>>(),
+        })
+    }
+
+    fn check(&self, one: &AssertionRecord) -> Value {
+        let declared = self.job.assertion(&one.assertion);
+        let severity = declared.map(|declared| match declared.severity {
+            Severity::Error => "error",
+            Severity::Warn => "warn",
+        });
+        json!({
+            "check_id": one.assertion,
+            "check": declared.and_then(|declared| declared.describe.as_deref()).unwrap_or(&one.assertion),
+            "status": status(one.verdict),
+            "issue_count": one.broken,
+            "issue_ratio": one.rows.map(|rows| percent(one.broken, rows)),
+            "detail": declared.map(|declared| format!("CHECK ({})", declared.check)),
+            "severity": severity,
+            "scope": declared.map(|declared| if declared.by.is_some() { "delivery" } else { "all" }),
+            "limit": declared.map(|declared| declared.limit.to_string()),
+            "because": one.because,
+        })
+    }
+
+    fn score(&self, epoch: &EpochRecord) -> u64 {
+        let weights = epoch.assertions.iter().map(|one| {
+            let weight = weight(self.job.assertion(&one.assertion));
+            let halves = match one.verdict {
+                AssertionVerdict::Pass => 2,
+                AssertionVerdict::Warn => 1,
+                AssertionVerdict::Accepted | AssertionVerdict::Fail => 0,
+            };
+            (weight, weight * halves)
+        });
+        let (whole, halves) = weights.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+        (halves * 50).checked_div(whole).unwrap_or(100)
+    }
+}
+
+fn weight(assertion: Option<&Assertion>) -> u64 {
+    match assertion.map(|assertion| assertion.severity) {
+        Some(Severity::Error) => 3,
+        Some(Severity::Warn) | None => 1,
+    }
+}
+
+fn worst(epoch: &EpochRecord) -> AssertionVerdict {
+    let verdicts = epoch.assertions.iter().map(|one| one.verdict);
+    verdicts.max().unwrap_or(AssertionVerdict::Pass)
+}
+
+fn number(epoch: &EpochRecord, verdict: AssertionVerdict) -> usize {
+    let same = epoch.assertions.iter();
+    same.filter(|one| one.verdict == verdict).count()
+}
+
+fn status(verdict: AssertionVerdict) -> &'static str {
+    match verdict {
+        AssertionVerdict::Pass => "PASS",
+        AssertionVerdict::Warn => "WARN",
+        AssertionVerdict::Accepted => "ACCEPTED",
+        AssertionVerdict::Fail => "FAIL",
+    }
+}
+
+fn status_in_style(verdict: AssertionVerdict, style: Style) -> String {
+    match verdict {
+        AssertionVerdict::Pass => status(verdict).to_owned(),
+        _ => style.yellow(status(verdict)),
+    }
+}
+
+/// A share in percent, to four decimals. Counts are far below 2^53.
+#[allow(clippy::cast_precision_loss)]
+fn percent(part: u64, whole: u64) -> f64 {
+    if whole == 0 {
+        0.0
+    } else {
+        (part as f64 / whole as f64 * 1_000_000.0).round() / 10_000.0
+    }
+}
