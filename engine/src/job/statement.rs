@@ -104,12 +104,21 @@ pub(super) fn statements(filled: &Substituted, errors: &mut Vec<Diagnostic>) -> 
     statements
 }
 
-/// The statement of the view [`QUALITY_TABLE`], at the place of the first assertion.
+/// The statement of the view [`QUALITY_TABLE`], at the place of the first assertion. Assertions with the name of another
+/// relation are reported and left out.
 fn quality(statements: &[Statement]) -> Option<Statement> {
+    let is_alone = |name: &str| {
+        let same = statements.iter().filter(|other| other.name == name);
+        same.filter(|other| !matches!(other.kind, StatementKind::Copy(_)))
+            .count()
+            == 1
+    };
     let assertions = statements
         .iter()
         .filter_map(|statement| match &statement.kind {
-            StatementKind::Assertion(parsed) => Some((&**parsed, statement)),
+            StatementKind::Assertion(parsed) if is_alone(&statement.name) => {
+                Some((&**parsed, statement))
+            }
             _ => None,
         });
     let (_, first) = assertions.clone().next()?;
