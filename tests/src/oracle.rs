@@ -3,7 +3,7 @@
 //! It parses the job with DataFusion's own parser, plans it with the settings, types and functions of jobs, optimises
 //! it with DataFusion's own rules, and runs it over tables in memory. Between input and output, our only code is
 //! functions and operators that DataFusion does not have or computes wrongly: those of `job::functions`, exact sums
-//! and averages, arithmetic that does not wrap, and the dialect of jobs. Separate tests compare their values with
+//! and averages, arithmetic that does not wrap, the dialect and the guards of jobs. Separate tests compare their values with
 //! literals and exact integers.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -17,12 +17,14 @@ use datafusion::datasource::MemTable;
 use datafusion::error::Result;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::collect;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::sqlparser::ast::{CreateView, Ident, Query, Statement as Sql};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
-use tidewater_engine::job;
+use tidewater_engine::{job, plan};
 use tokio::runtime::{Builder, Runtime};
 
 /// A job that DataFusion runs.
@@ -44,7 +46,9 @@ impl Oracle {
             .with_default_features();
         let builder = builder
             .with_type_planner(job::type_planner())
-            .with_analyzer_rules(job::analyzer_rules());
+            .with_analyzer_rules(job::analyzer_rules())
+            .with_optimizer_rules(job::optimizer_rules())
+            .with_physical_optimizer_rules(physical_rules());
         let context = SessionContext::new_with_state(builder.build());
         for function in job::functions() {
             context.register_udf(function.as_ref().clone());
@@ -93,7 +97,10 @@ impl Oracle {
             });
             let plan = self.plan(query)?;
             let state = self.context.state();
-            let plan = self.runtime.block_on(state.create_physical_plan(&plan))?;
+            let plan = plan::guarded(state.optimize(&plan)?)?;
+            let planner = state.query_planner();
+            let plan = planner.create_physical_plan(&plan, &state);
+            let plan = self.runtime.block_on(plan)?;
             let batches = collect(Arc::clone(&plan), self.context.task_ctx());
             let batches = self.runtime.block_on(batches)?;
             let batch = renamed(&concat_batches(&plan.schema(), &batches)?, view)?;
@@ -111,11 +118,23 @@ impl Oracle {
     }
 
     fn register(&self, name: &str, batch: &RecordBatch) -> Result<()> {
-        let table = MemTable::try_new(batch.schema(), vec![vec![batch.clone()]])?;
+        // Without rows there is no batch. DataFusion would evaluate constants for it, which may fail.
+        let batches = (batch.num_rows() > 0).then(|| batch.clone());
+        let table = MemTable::try_new(batch.schema(), vec![batches.into_iter().collect()])?;
         self.context
             .register_table(TableReference::bare(name), Arc::new(table))?;
         Ok(())
     }
+}
+
+/// DataFusion's rules for physical plans, without those that move expressions to rows that never reach them.
+fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let rules = PhysicalOptimizer::new().rules.into_iter();
+    let rules = rules.filter(|rule| {
+        let name = rule.name();
+        !name.starts_with("FilterPushdown") && name != "ProjectionPushdown"
+    });
+    rules.collect()
 }
 
 /// The views among statements.

@@ -1,6 +1,6 @@
 //! Runs a job's text by DataFusion. DataFusion parses the views (we fill variables and split the text), plans them
 //! with the settings, types, functions and dialect of jobs (`job::standard_query`), optimises them with its own rules,
-//! and executes them.
+//! and executes them. Guards hold as in jobs (`job::optimizer_rules`, `plan::guarded`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,6 +14,8 @@ use datafusion::datasource::empty::EmptyTable;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::execute_stream;
 use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -24,6 +26,7 @@ use tidewater_cli::failure::Failure;
 use tidewater_engine::Job;
 use tidewater_engine::connector::ChangePlaces;
 use tidewater_engine::job::{self, CreateView, Source};
+use tidewater_engine::plan;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::inputs::{InputStream, KeptInput, place_name};
@@ -50,6 +53,8 @@ impl DataFusionJob {
         let state = builder
             .with_type_planner(job::type_planner())
             .with_analyzer_rules(job::analyzer_rules())
+            .with_optimizer_rules(job::optimizer_rules())
+            .with_physical_optimizer_rules(physical_rules())
             .build();
         let oracle = Self {
             context: SessionContext::new_with_state(state),
@@ -211,7 +216,9 @@ impl DataFusionJob {
         let table = self.context.table(TableReference::bare(relation)).await?;
         let state = self.context.state();
         let plan = state.optimize(&table.select(columns)?.into_unoptimized_plan())?;
-        let plan = state.create_physical_plan(&ties::broken(plan)?).await?;
+        let plan = plan::guarded(ties::broken(plan)?)?;
+        let planner = state.query_planner();
+        let plan = planner.create_physical_plan(&plan, &state).await?;
         execute_stream(plan, self.context.task_ctx())
     }
 
@@ -226,6 +233,16 @@ impl DataFusionJob {
             ))
         })
     }
+}
+
+/// DataFusion's rules for physical plans, without those that move expressions to rows that never reach them.
+fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let rules = PhysicalOptimizer::new().rules.into_iter();
+    let rules = rules.filter(|rule| {
+        let name = rule.name();
+        !name.starts_with("FilterPushdown") && name != "ProjectionPushdown"
+    });
+    rules.collect()
 }
 
 /// DataFusion's error as a failure of the command.

@@ -222,6 +222,39 @@ fn what_is_set_aside_is_expected_in_the_quarantine_alone() {
     verified();
 }
 
+/// Zero divides no row that reaches the division.
+#[test]
+fn guarded_expressions_are_verified() {
+    let views = [
+        "SELECT id FROM sales WHERE amount <> 0 AND 100 / amount > 1",
+        "SELECT id FROM sales WHERE amount = 0 OR 100 / amount > 1",
+        "SELECT id, amount <> 0 AND 100 / amount > 1 AS x FROM sales",
+        "SELECT id, CASE WHEN amount = 0 THEN 0 ELSE 100 / amount END AS x FROM sales",
+        "SELECT id FROM sales WHERE CASE WHEN amount = 0 THEN false ELSE 100 / amount > 1 END",
+        "SELECT id, x FROM (SELECT id, region, 100 / amount AS x FROM sales WHERE amount <> 0) AS q WHERE x > 1",
+        "SELECT region, sum(100 / amount) FILTER (WHERE amount <> 0) AS x, count(100 / amount) FILTER (WHERE amount > 0) AS n FROM sales GROUP BY region",
+        "SELECT region, 100 / sum(amount) AS x FROM sales GROUP BY region HAVING sum(amount) <> 0 AND 100 / sum(amount) < 5",
+        "SELECT a.id, b.id AS other FROM sales AS a JOIN sales AS b ON a.region = b.region AND a.amount <> 0 AND b.amount / a.amount > 1",
+        "SELECT id, coalesce(nullif(amount, 0), 100 / (amount + 1)) AS x FROM sales",
+    ];
+    let mut sql = JOB.to_owned();
+    for (at, view) in views.iter().enumerate() {
+        sql.push_str(&format!(
+            "CREATE MATERIALIZED VIEW v{at} AS {view};\nCOPY v{at} TO '${{output}}/v{at}' STORED AS PARQUET;\n"
+        ));
+    }
+    let place = Place::new(&sql);
+    place.deliver(
+        "a.csv",
+        "1,2024-03-01,seoul,100,0.1\n2,2024-03-01,seoul,0,0.2\n3,2024-03-01,busan,0,0.2\n4,,busan,,0.2\n",
+    );
+    place.run();
+    place.deliver("b.csv", "5,2024-03-01,seoul,7,0.3\n6,,jeju,30,0.3\n");
+    place.run();
+    let ran = place.tidewater("verify", &[]).expect_code(0);
+    ran.expect_stdout("all rows match");
+}
+
 /// DataFusion gets the rows in another order than the run that read them.
 #[test]
 fn ties_are_no_difference() {

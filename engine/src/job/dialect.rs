@@ -29,17 +29,19 @@ use datafusion_expr::{
 use datafusion_optimizer::AnalyzerRule;
 use datafusion_optimizer::analyzer::Analyzer;
 use tidewater_planner::{
-    map_exprs, rewrite_nodes_and_subqueries, rewrite_parts, rewrite_parts_down,
+    map_exprs, rewrite_nodes, rewrite_nodes_and_subqueries, rewrite_parts, rewrite_parts_down,
 };
 
 use super::exact_literals::exact_literals;
 use super::functions::check_arithmetic;
+use super::guards::guard_arguments;
 
 /// DataFusion's analyzer rules together with those of jobs, for a session that plans the same SQL.
 pub fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(Dialect)];
     rules.extend(Analyzer::new().rules);
     rules.push(Arc::new(CheckedArithmetic));
+    rules.push(Arc::new(GuardedArguments));
     rules
 }
 
@@ -70,6 +72,20 @@ impl AnalyzerRule for CheckedArithmetic {
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
         check_arithmetic(plan)
+    }
+}
+
+/// Arguments of aggregates that are evaluated only for the rows of `FILTER`.
+#[derive(Debug)]
+struct GuardedArguments;
+
+impl AnalyzerRule for GuardedArguments {
+    fn name(&self) -> &'static str {
+        "guarded_arguments"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        Ok(rewrite_nodes(plan, &mut guard_arguments)?.data)
     }
 }
 
@@ -402,7 +418,7 @@ fn balanced(expr: Expr) -> Result<Transformed<Expr>> {
                 link => links.push(link),
             }
         }
-        Ok(Transformed::yes(joined(links, op)))
+        Ok(Transformed::yes(chain(links, op)))
     })
 }
 
@@ -423,7 +439,7 @@ fn chain_depth(expr: &Expr, operator: Operator) -> usize {
 }
 
 /// The links of a chain as a balanced tree.
-fn joined(mut links: Vec<Expr>, operator: Operator) -> Expr {
+pub fn chain(mut links: Vec<Expr>, operator: Operator) -> Expr {
     while links.len() > 1 {
         let mut pairs = Vec::with_capacity(links.len().div_ceil(2));
         let mut rest = links.into_iter();

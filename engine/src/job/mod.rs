@@ -79,9 +79,11 @@ pub use self::assertion::{
 pub use self::builder::JobBuilder;
 pub use self::catalog::{planner_options, type_planner};
 pub use self::dialect::analyzer_rules;
+pub(crate) use self::dialect::chain;
 pub(crate) use self::fallible::{is_total, may_fail};
 pub use self::functions::{aggregate_functions, functions};
 pub use self::join_condition::JoinCondition;
+pub use self::optimize::optimizer_rules;
 pub use self::own_tables::LATE_TABLE;
 pub(crate) use self::own_tables::{late_schema, late_spec};
 pub use self::parse::view_statements;

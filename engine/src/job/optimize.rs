@@ -25,6 +25,7 @@ use datafusion_optimizer::filter_null_join_keys::FilterNullJoinKeys;
 use datafusion_optimizer::optimize_projections::OptimizeProjections;
 use datafusion_optimizer::optimize_unions::OptimizeUnions;
 use datafusion_optimizer::propagate_empty_relation::PropagateEmptyRelation;
+use datafusion_optimizer::push_down_filter::PushDownFilter;
 use datafusion_optimizer::replace_distinct_aggregate::ReplaceDistinctWithAggregate;
 use datafusion_optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion_optimizer::{Optimizer, OptimizerContext, OptimizerRule};
@@ -44,6 +45,20 @@ pub(super) fn optimize(plan: LogicalPlan) -> Result<LogicalPlan> {
         .without_query_execution_start_time();
     let optimized = optimized(&Optimizer::with_rules(rules()), typed, &context)?;
     rewrite_nodes(optimized, &mut join_as_rendered).map(|transformed| transformed.data)
+}
+
+/// DataFusion's optimizer rules, of which none moves a condition that may fail, for a session that plans the same SQL.
+pub fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    let push_down_filter = PushDownFilter::new();
+    let rules = Optimizer::new().rules.into_iter();
+    let rules = rules.map(|rule| {
+        if rule.name() == push_down_filter.name() {
+            Arc::new(PushDownTotalFilters::default())
+        } else {
+            rule
+        }
+    });
+    rules.collect()
 }
 
 fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {

@@ -10,18 +10,21 @@ use arrow::datatypes::{DataType, Schema};
 use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_common::{DFSchema, Result, exec_err};
 use datafusion_expr::expr::ScalarFunction;
+use datafusion_expr::utils::split_binary_owned;
 use datafusion_expr::{
     BinaryExpr, ColumnarValue, Expr, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
     Signature, Volatility,
 };
 use datafusion_physical_expr::{PhysicalExpr, ScalarFunctionExpr};
-use tidewater_planner::rewrite_parts;
+use tidewater_planner::{rewrite_parts, rewrite_parts_down};
 
-use crate::job::may_fail;
+use crate::job::{chain, may_fail};
 
-/// `expr` with a mark at each `AND` and `OR` whose right side may fail. [`unmark`] replaces the marks.
+/// `expr` with a mark at each `AND` and `OR` whose right side may fail. [`unmark`] replaces the marks. Operands that
+/// cannot fail come first.
 pub fn mark(expr: &Expr, schema: &DFSchema) -> Result<Expr> {
-    let marked = rewrite_parts(expr.clone(), &mut |part| match part {
+    let ordered = rewrite_parts_down(expr.clone(), &mut |part| Ok(total_first(part, schema)))?.data;
+    let marked = rewrite_parts(ordered, &mut |part| match part {
         Expr::BinaryExpr(BinaryExpr {
             left,
             op: op @ (Operator::And | Operator::Or),
@@ -37,6 +40,25 @@ pub fn mark(expr: &Expr, schema: &DFSchema) -> Result<Expr> {
         other => Ok(Transformed::no(other)),
     });
     Ok(marked?.data)
+}
+
+/// A chain of `AND` or of `OR` with the operands that cannot fail before the others. The optimizer changes the order when
+/// it merges operands: `(a AND x) OR (b AND x)` becomes `x AND (a OR b)`.
+fn total_first(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
+    let operator = match &expr {
+        Expr::BinaryExpr(BinaryExpr { op, .. }) if matches!(op, Operator::And | Operator::Or) => {
+            *op
+        }
+        _ => return Transformed::no(expr),
+    };
+    if !may_fail(&expr, schema) {
+        return Transformed::no(expr);
+    }
+    let (fallible, total): (Vec<Expr>, Vec<Expr>) = split_binary_owned(expr, operator)
+        .into_iter()
+        .partition(|operand| may_fail(operand, schema));
+    let operands = total.into_iter().chain(fallible).collect();
+    Transformed::yes(chain(operands, operator))
 }
 
 /// A compiled expression with [`Guarded`] for each mark.

@@ -9,6 +9,7 @@ pub mod canonical;
 mod evaluate;
 mod expression;
 mod guard;
+mod guarded;
 mod hours;
 mod join;
 mod limit;
@@ -22,6 +23,7 @@ mod unnest;
 mod window;
 
 pub use self::expression::nullable;
+pub use self::guarded::guarded;
 pub use self::lower::lower;
 pub use self::node::{Map, Node, PlanError, PlannedView};
 pub use self::row_error::message;
