@@ -255,6 +255,55 @@ fn guarded_expressions_are_verified() {
     ran.expect_stdout("all rows match");
 }
 
+#[test]
+fn dates_beside_timestamps_are_verified() {
+    let sql = JOB.replace("region TEXT,", "region TIMESTAMP,").replace(
+        "COPY by_region TO '${output}/by_region' STORED AS CSV;",
+        "\
+CREATE MATERIALIZED VIEW times AS SELECT id, day AS at FROM sales UNION ALL SELECT id, region FROM sales;
+CREATE MATERIALIZED VIEW compared AS
+  SELECT id, day < region AS before, day IN (region, TIMESTAMP '9999-12-31 00:00:00') AS among,
+         CASE WHEN amount > 1 THEN day ELSE region END AS at, coalesce(day, region) AS known,
+         greatest(day, region) AS last, date_part('epoch', region - day) AS seconds
+  FROM sales;
+CREATE MATERIALIZED VIEW joined AS SELECT a.id, b.id AS other FROM sales AS a JOIN sales AS b ON a.day = b.region;
+COPY times TO '${output}/times' STORED AS CSV;
+COPY compared TO '${output}/compared' STORED AS CSV;
+COPY joined TO '${output}/joined' STORED AS CSV;",
+    );
+    let place = Place::new(&sql);
+    place.deliver(
+        "a.csv",
+        "1,9999-12-31,0001-01-01 00:00:00,1,0\n2,0001-01-01,9999-12-31 00:00:00,2,0\n3,2024-03-01,,3,0\n",
+    );
+    place.run();
+    place.deliver("b.csv", "4,,2024-03-01 00:00:00,1,0\n");
+    place.run();
+    let ran = place.tidewater("verify", &[]).expect_code(0);
+    ran.expect_stdout("all rows match");
+    let rows = |table: &str| {
+        let file = place.data_file(table);
+        let text = fs::read_to_string(file).unwrap();
+        let mut rows: Vec<String> = text.lines().skip(1).map(str::to_owned).collect();
+        rows.sort();
+        rows
+    };
+    assert_eq!(
+        rows("times")[..2],
+        ["1,0001-01-01 00:00:00", "1,9999-12-31 00:00:00"]
+    );
+    assert_eq!(
+        rows("compared"),
+        [
+            "1,false,true,0001-01-01 00:00:00,9999-12-31 00:00:00,9999-12-31 00:00:00,-315537811200.0",
+            "2,true,false,0001-01-01 00:00:00,0001-01-01 00:00:00,9999-12-31 00:00:00,315537811200.0",
+            "3,,,2024-03-01 00:00:00,2024-03-01 00:00:00,2024-03-01 00:00:00,",
+            "4,,,2024-03-01 00:00:00,2024-03-01 00:00:00,2024-03-01 00:00:00,",
+        ]
+    );
+    assert_eq!(rows("joined"), ["1,2", "2,1", "3,4"]);
+}
+
 /// DataFusion gets the rows in another order than the run that read them.
 #[test]
 fn ties_are_no_difference() {

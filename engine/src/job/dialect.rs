@@ -9,6 +9,7 @@
 //! | `(a, b) IN ((1, NULL))`, `(a, b) < (1, NULL)` | compares structs, in which NULL equals NULL | compares column by column, in three values |
 //! | `t - u > INTERVAL '1 hour'` | counts nanoseconds, which end after 292 years | counts in the unit of the times |
 //! | `decimal = 99999999.99` | compares with the nearest double, rounded | compares with the number that is written |
+//! | a `DATE` beside a `TIMESTAMP` in a comparison, `CASE`, `coalesce`, `UNION` | both count nanoseconds | the date is a timestamp in the unit of the other |
 //! | `a SIMILAR TO 'x%'` | a regular expression | a pattern of the standard, for the whole text |
 //! | chains of `AND`, `OR` and `\|\|` | nested as deep as they are long | balanced |
 //!
@@ -32,6 +33,7 @@ use tidewater_planner::{
     map_exprs, rewrite_nodes, rewrite_nodes_and_subqueries, rewrite_parts, rewrite_parts_down,
 };
 
+use super::dates::{dates_as_timestamps, dates_of_inputs};
 use super::exact_literals::exact_literals;
 use super::functions::check_arithmetic;
 use super::guards::guard_arguments;
@@ -97,14 +99,20 @@ pub(super) fn apply(plan: LogicalPlan) -> Result<LogicalPlan> {
         let node = map_exprs(node, &mut |expr| {
             let name = names.save(&expr);
             let expr = balanced(expr)?;
+            let mut dates =
+                |expr| rewrite_parts(expr, &mut |part| Ok(dates_as_timestamps(part, &schema)));
+            // Comparisons of rows become comparisons of their columns, so dates are looked for again.
             let expr = expr
+                .transform_data(&mut dates)?
                 .transform_data(|expr| rewrite_parts(expr, &mut |part| meaning(part, &schema)))?
                 .transform_data(|expr| {
                     rewrite_parts(expr, &mut |part| exact_literals(part, &schema))
-                })?;
+                })?
+                .transform_data(&mut dates)?;
             Ok(expr.update_data(|expr| name.restore(expr)))
         })?;
-        node.map_data(LogicalPlan::recompute_schema)
+        node.transform_data(dates_of_inputs)?
+            .map_data(LogicalPlan::recompute_schema)
     });
     Ok(meant?.data)
 }

@@ -71,7 +71,8 @@ fn with_decimals(expr: Expr, is_wide: bool) -> Expr {
     }
 }
 
-fn is_comparison(op: Operator) -> bool {
+/// Whether an operator compares two values.
+pub(super) fn is_comparison(op: Operator) -> bool {
     matches!(
         op,
         Operator::Eq

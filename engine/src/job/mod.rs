@@ -22,6 +22,7 @@ mod builder;
 mod catalog;
 mod check;
 mod compile;
+mod dates;
 mod declaration_errors;
 mod declare;
 mod dialect;

@@ -18,7 +18,7 @@ use super::check::syntax;
 use super::compile::{compile, output_schema, refusals, rename};
 use super::declaration_errors::unknown_relation;
 use super::names;
-use super::statement::{Statement, normalize};
+use super::statement::{Statement, StatementKind, normalize};
 use super::tokens::place;
 use crate::diagnostic::{Diagnostic, Place};
 
@@ -180,6 +180,10 @@ fn draft(
         .keys()
         .filter_map(|read| catalog.schema(read))
         .collect();
+    if let Some(mistake) = no_condition(this, &reads, catalog) {
+        errors.push(mistake);
+        return Outcome::Broken;
+    }
     let planned = names::plan(&this.view.query, &reads, exact, catalog, &site);
     errors.extend(planned.errors);
     let Some(plan) = planned.plan else {
@@ -220,6 +224,18 @@ fn draft(
             inexact
         }
     }
+}
+
+/// The mistake of an assertion whose rule is no condition. Other mistakes of the rule are found with those of its view.
+fn no_condition(this: &Waiting<'_>, reads: &[SchemaRef], catalog: &Catalog) -> Option<Diagnostic> {
+    let StatementKind::Assertion(assertion) = &this.statement.kind else {
+        return None;
+    };
+    let condition = assertion.condition.as_deref()?;
+    let planned = names::plan(condition, reads, true, catalog, &this.statement.site());
+    let plan = planned.plan.filter(|_| planned.errors.is_empty())?;
+    let found = plan.schema().fields().first()?.data_type();
+    assertion.no_condition(found, &this.statement.tokens)
 }
 
 /// Errors about columns of a published view that have no name of their own.

@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use datafusion_common::ScalarValue;
 use datafusion_common::tree_node::{Transformed, TreeNode};
-use datafusion_expr::Expr;
-use datafusion_expr::expr::{Cast, InList, TryCast};
-use datafusion_physical_expr::PhysicalExpr;
-use datafusion_physical_expr::expressions::{CastExpr, Column, Literal};
+use datafusion_expr::expr::{Cast, InList, ScalarFunction, TryCast};
+use datafusion_expr::{Expr, Operator, ScalarUDF, binary_expr};
+use datafusion_physical_expr::expressions::{
+    BinaryExpr as PhysicalBinary, CastExpr, Column, Literal,
+};
+use datafusion_physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion_physical_expr_common::physical_expr::fmt_sql;
 use tidewater_planner::rewrite_parts;
 
 use super::{in_sql, quoted, type_name};
+use crate::job::functions::Arithmetic;
 
 /// An expression as a job's author would write it.
 pub fn expression(expr: &Expr) -> String {
@@ -28,6 +31,10 @@ pub fn expression(expr: &Expr) -> String {
                 Transformed::yes(named(format!("TRY_CAST({expr} AS {target})")))
             }
             Expr::InList(list) => Transformed::yes(named(in_list(list))),
+            Expr::ScalarFunction(call) => match arithmetic(call) {
+                Some(written) => Transformed::yes(written),
+                None => Transformed::no(part),
+            },
             _ => Transformed::no(part),
         })
     });
@@ -36,6 +43,64 @@ pub fn expression(expr: &Expr) -> String {
 
 fn named(text: String) -> Expr {
     Expr::Column(datafusion_common::Column::new_unqualified(text))
+}
+
+/// A call of our arithmetic with an operator between its operands.
+fn arithmetic(call: &ScalarFunction) -> Option<Expr> {
+    let operator = operator(&call.func)?;
+    Some(match call.args.as_slice() {
+        [one @ Expr::BinaryExpr(_)] => named(format!("-({one})")),
+        [one] => named(format!("-{one}")),
+        [left, right] => {
+            let right = match right {
+                Expr::BinaryExpr(inner) if is_bracketed(operator, inner.op) => {
+                    named(format!("({inner})"))
+                }
+                other => other.clone(),
+            };
+            binary_expr(left.clone(), operator, right)
+        }
+        _ => return None,
+    })
+}
+
+/// The same for a compiled call.
+fn physical_arithmetic(call: &ScalarFunctionExpr) -> Option<Arc<dyn PhysicalExpr>> {
+    let operator = operator(call.fun())?;
+    let text = |part: &Arc<dyn PhysicalExpr>| fmt_sql(part.as_ref()).to_string();
+    let column = |text: String| Arc::new(Column::new(&text, 0)) as Arc<dyn PhysicalExpr>;
+    Some(match call.args() {
+        [one] if one.downcast_ref::<PhysicalBinary>().is_some() => {
+            column(format!("-({})", text(one)))
+        }
+        [one] => column(format!("-{}", text(one))),
+        [left, right] => {
+            let inner = right.downcast_ref::<PhysicalBinary>();
+            let right = match inner {
+                Some(inner) if is_bracketed(operator, *inner.op()) => {
+                    column(format!("({})", text(right)))
+                }
+                _ => Arc::clone(right),
+            };
+            Arc::new(PhysicalBinary::new(Arc::clone(left), operator, right))
+        }
+        _ => return None,
+    })
+}
+
+fn operator(function: &ScalarUDF) -> Option<Operator> {
+    let arithmetic = function.inner().downcast_ref::<Arithmetic>()?;
+    Some(arithmetic.operator())
+}
+
+/// Whether an operation is in brackets on the right side of another of the same precedence: `a - (b - c)`.
+fn is_bracketed(outer: Operator, inner: Operator) -> bool {
+    outer.precedence() == inner.precedence()
+        && !matches!(
+            (outer, inner),
+            (Operator::Plus, Operator::Plus | Operator::Minus)
+                | (Operator::Multiply, Operator::Multiply)
+        )
 }
 
 fn in_list(
@@ -58,6 +123,10 @@ pub fn physical_expression(expr: &Arc<dyn PhysicalExpr>) -> String {
         } else if let Some(cast) = part.downcast_ref::<CastExpr>() {
             let input = fmt_sql(cast.expr().as_ref()).to_string();
             format!("CAST({input} AS {})", type_name(cast.cast_type()))
+        } else if let Some(call) = part.downcast_ref::<ScalarFunctionExpr>()
+            && let Some(written) = physical_arithmetic(call)
+        {
+            return Ok(Transformed::yes(written));
         } else {
             return Ok(Transformed::no(part));
         };

@@ -67,6 +67,28 @@ fn expressions_are_spelled_as_written() {
     }
 }
 
+#[test]
+fn arithmetic_is_spelled_as_written() {
+    for text in [
+        "a + 1",
+        "a - b - c",
+        "a - (b - c)",
+        "a / (b * c)",
+        "(a + b) * c > 3",
+        "-(a + b)",
+        "-a",
+        "a % 2",
+    ] {
+        let sql = format!(
+            "CREATE EXTERNAL TABLE t (a BIGINT, b BIGINT, c BIGINT) STORED AS CSV LOCATION 't';\n\
+             CREATE MATERIALIZED VIEW v AS SELECT {text} AS x FROM t;"
+        );
+        let job = crate::Job::parse("job.sql", &sql, &|_| None).unwrap();
+        let explained = crate::Explain::new(&job).unwrap().to_string();
+        assert!(explained.contains(text), "{text}: {explained}");
+    }
+}
+
 use datafusion_common::ScalarValue;
 
 #[test]

@@ -7,8 +7,9 @@ mod limits;
 mod quality;
 mod query;
 
+use arrow::datatypes::DataType;
 use datafusion_sql::parser::DFParser;
-use datafusion_sql::sqlparser::ast::{CreateView, Expr, ObjectName, Spanned, Value};
+use datafusion_sql::sqlparser::ast::{CreateView, Expr, ObjectName, Query, Spanned, Value};
 use datafusion_sql::sqlparser::keywords::Keyword;
 use datafusion_sql::sqlparser::parser::ParserError;
 use datafusion_sql::sqlparser::tokenizer::Token;
@@ -20,6 +21,7 @@ pub use self::quality::{FAIL, QUALITY_TABLE, WARN};
 use self::query::Rule;
 use super::tokens::{Tokens, is_word, place};
 use crate::diagnostic::{Diagnostic, Place};
+use crate::spelling::type_name;
 
 /// The column with the number of rows that break a rule.
 pub const BROKEN_COLUMN: &str = "broken";
@@ -71,6 +73,8 @@ pub(super) struct CreateAssertion {
 pub(super) struct ParsedAssertion {
     pub created: CreateAssertion,
     pub view: CreateView,
+    /// A query whose only column is the rule; `None` if that is a condition in any case.
+    pub condition: Option<Box<Query>>,
 }
 
 /// Whether a statement creates an assertion.
@@ -112,11 +116,35 @@ impl ParsedAssertion {
         let by = limits::delivery_column(&created.options);
         let rule = Rule::of(created.on.as_ref(), &created.check, by.as_deref());
         let rule = rule.map_err(|mistake| mistake.at(check_place(&created, tokens)))?;
-        let view = rule.view(&created.name).map_err(|error| {
+        let uncountable = |error: ParserError| {
             let at = check_place(&created, tokens);
             Diagnostic::new(at, format!("this rule cannot be counted: {error}"))
-        })?;
-        Ok(Self { created, view })
+        };
+        let view = rule.view(&created.name).map_err(uncountable)?;
+        let condition = rule.condition().map_err(uncountable)?;
+        Ok(Self {
+            created,
+            view,
+            condition,
+        })
+    }
+
+    /// The mistake of a rule of another type than `BOOLEAN`.
+    pub fn no_condition(&self, found: &DataType, tokens: &Tokens) -> Option<Diagnostic> {
+        if matches!(found, DataType::Boolean | DataType::Null) {
+            return None;
+        }
+        let check = &self.created.check;
+        let message = format!(
+            "CHECK needs a condition, and {check} has the type {}",
+            type_name(found)
+        );
+        let hint = if found.is_numeric() {
+            format!("compare it, for example CHECK ({check} > 0)")
+        } else {
+            format!("compare it, for example CHECK ({check} IS NOT NULL)")
+        };
+        Some(Diagnostic::new(check_place(&self.created, tokens), message).with_hint(hint))
     }
 
     /// The assertion.

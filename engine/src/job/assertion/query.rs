@@ -103,15 +103,32 @@ impl<'a> Rule<'a> {
 
     /// The view that counts what breaks the rule.
     pub fn view(&self, name: &ObjectName) -> Result<CreateView, ParserError> {
-        let mut view = parsed(&self.template())?;
+        let mut view = self.filled(&self.counts())?;
         view.name = name.clone();
+        Ok(view)
+    }
+
+    /// A query whose only column is the rule's condition; `None` if that is known to be one.
+    pub fn condition(&self) -> Result<Option<Box<Query>>, ParserError> {
+        let from = match self {
+            Self::Rows { .. } => ON.to_owned(),
+            Self::Values { queries, .. } => joined_values(queries.len()),
+            Self::NoRows(_) => return Ok(None),
+        };
+        let view = self.filled(&format!("SELECT {CHECK} FROM {from}"))?;
+        Ok(Some(view.query))
+    }
+
+    /// A view of this text, in which the rule's own parts are missing.
+    fn filled(&self, select: &str) -> Result<CreateView, ParserError> {
+        let mut view = parsed(&format!("CREATE MATERIALIZED VIEW rule AS {select}"))?;
         let _: ControlFlow<()> = rewrite_query(&mut view.query, &mut self.parts());
         Ok(view)
     }
 
-    /// The view's text, in which the rule's own parts are missing.
-    fn template(&self) -> String {
-        let select = match self {
+    /// The text that counts what breaks the rule, without the rule's own parts.
+    fn counts(&self) -> String {
+        match self {
             Self::Rows { by, .. } => {
                 let counts = format!(
                     "count(*) FILTER (WHERE NOT ({CHECK})) AS {BROKEN_COLUMN}, count(*) AS \"{ROWS_COLUMN}\""
@@ -130,24 +147,11 @@ impl<'a> Rule<'a> {
                     query_part(1)
                 )
             }
-            Self::Values { queries, .. } => {
-                let one = |at: usize| {
-                    let (query, value) = (query_part(at), value_name(at));
-                    format!(
-                        "(SELECT 1 AS one, {value} FROM (SELECT {query}) AS of_{at}({value})) AS found_{at}"
-                    )
-                };
-                let rest: Vec<String> = (2..=queries.len())
-                    .map(|at| format!(" JOIN {} ON found_1.one = found_{at}.one", one(at)))
-                    .collect();
-                let rest = rest.concat();
-                format!(
-                    "SELECT CASE WHEN NOT ({CHECK}) THEN 1 ELSE 0 END AS {BROKEN_COLUMN} FROM {}{rest}",
-                    one(1)
-                )
-            }
-        };
-        format!("CREATE MATERIALIZED VIEW rule AS {select}")
+            Self::Values { queries, .. } => format!(
+                "SELECT CASE WHEN NOT ({CHECK}) THEN 1 ELSE 0 END AS {BROKEN_COLUMN} FROM {}",
+                joined_values(queries.len())
+            ),
+        }
     }
 
     fn parts(&self) -> StandIns {
@@ -175,6 +179,20 @@ const ON: &str = "\" on\"";
 
 fn query_part(at: usize) -> String {
     format!("\" query {at}\"")
+}
+
+/// The values of so many queries, side by side.
+fn joined_values(queries: usize) -> String {
+    let one = |at: usize| {
+        let (query, value) = (query_part(at), value_name(at));
+        format!(
+            "(SELECT 1 AS one, {value} FROM (SELECT {query}) AS of_{at}({value})) AS found_{at}"
+        )
+    };
+    let rest: Vec<String> = (2..=queries)
+        .map(|at| format!(" JOIN {} ON found_1.one = found_{at}.one", one(at)))
+        .collect();
+    format!("{}{}", one(1), rest.concat())
 }
 
 /// The column with the value of a query.

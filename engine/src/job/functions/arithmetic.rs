@@ -88,6 +88,11 @@ impl Arithmetic {
         }
     }
 
+    /// The operator. `Minus` of one argument is negation.
+    pub fn operator(&self) -> Operator {
+        self.operator
+    }
+
     /// Whether no operands of these types can have a result that exceeds its type. `right` is the second operand if
     /// it is a constant.
     pub fn always_fits(&self, types: &[DataType], right: Option<&ScalarValue>) -> bool {

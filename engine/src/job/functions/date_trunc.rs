@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use arrow::array::timezone::Tz;
 use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};
+use arrow::compute::cast;
 use arrow::datatypes::{
-    ArrowTimestampType, DataType, Field, FieldRef, TimeUnit, TimestampMicrosecondType,
+    ArrowTimestampType, DataType, Field, FieldRef, Float64Type, TimeUnit, TimestampMicrosecondType,
     TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
 };
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Offset, TimeDelta, TimeZone};
@@ -257,7 +258,23 @@ fn instant(local: NaiveDateTime, zone: Tz, offset: i32) -> Option<i64> {
     }
 }
 
-/// `date_part(part, time)`: DataFusion's function, extended by decades, centuries and millennia.
+/// Differences of times as seconds.
+fn seconds(durations: &dyn Array, unit: TimeUnit) -> Result<ArrayRef> {
+    let per_second = match unit {
+        TimeUnit::Second => 1.0,
+        TimeUnit::Millisecond => 1e3,
+        TimeUnit::Microsecond => 1e6,
+        TimeUnit::Nanosecond => 1e9,
+    };
+    let ticks = cast(&cast(durations, &DataType::Int64)?, &DataType::Float64)?;
+    let ticks = ticks.as_primitive::<Float64Type>();
+    Ok(Arc::new(
+        ticks.unary::<_, Float64Type>(|ticks| ticks / per_second),
+    ))
+}
+
+/// `date_part(part, time)`: DataFusion's function, extended by decades, centuries and millennia, and by the seconds of
+/// differences that are longer than 68 years.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct DatePart {
     inner: Arc<ScalarUDF>,
@@ -312,6 +329,12 @@ impl ScalarUDFImpl for DatePart {
 
     fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let part = args.args.first().and_then(text);
+        if let (Some("epoch"), Some(DataType::Duration(unit))) = (
+            part.as_deref().map(str::to_lowercase).as_deref(),
+            args.args.get(1).map(ColumnarValue::data_type),
+        ) {
+            return invoke_on_array(&args.args[1], |durations| seconds(durations, unit));
+        }
         let Some(of_year) = part.as_deref().and_then(Self::of_year) else {
             return self.inner.invoke_with_args(args);
         };

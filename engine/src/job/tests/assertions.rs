@@ -131,7 +131,42 @@ fn mistakes_in_assertions() {
         ),
         (
             "CREATE ASSERTION a ON t CHECK (amount)",
-            &[(2, 32, "cannot be used with BIGINT", "")],
+            &[(
+                2,
+                32,
+                "CHECK needs a condition, and amount has the type BIGINT",
+                "CHECK (amount > 0)",
+            )],
+        ),
+        (
+            "CREATE ASSERTION a ON t CHECK (amount + 1)",
+            &[(
+                2,
+                32,
+                "amount + 1 has the type BIGINT",
+                "CHECK (amount + 1 > 0)",
+            )],
+        ),
+        (
+            "CREATE ASSERTION a ON t CHECK (lower(region))",
+            &[(
+                2,
+                32,
+                "has the type TEXT",
+                "CHECK (lower(region) IS NOT NULL)",
+            )],
+        ),
+        (
+            "CREATE ASSERTION a ON t CHECK (day) OPTIONS ('scope' 'delivery', 'delivery' 'region')",
+            &[(2, 32, "has the type DATE", "CHECK (day IS NOT NULL)")],
+        ),
+        (
+            "CREATE ASSERTION a CHECK ((SELECT sum(amount) FROM t))",
+            &[(2, 28, "CHECK needs a condition", "> 0")],
+        ),
+        (
+            "CREATE ASSERTION a CHECK ((SELECT sum(amount) FROM t) - (SELECT count(*) FROM u))",
+            &[(2, 28, "has the type BIGINT", "> 0")],
         ),
     ]);
 }

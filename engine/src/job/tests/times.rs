@@ -35,6 +35,57 @@ fn check(cases: &[(&str, &str)]) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// A date beside a timestamp is the timestamp at which it begins, in every year.
+#[test]
+fn dates_beside_timestamps_are_timestamps() {
+    const FIRST: &str = "Timestamp(µs) 0001-01-01T00:00:00";
+    const LAST: &str = "Timestamp(µs) 9999-12-31T00:00:00";
+    let wrong: Vec<String> = [
+        ("coalesce($d, $t)", LAST),
+        ("coalesce($t, $d)", FIRST),
+        ("nullif($d, $t)", LAST),
+        ("greatest($t, $d)", LAST),
+        ("least($d, $t)", FIRST),
+        ("CASE WHEN true THEN $d ELSE $t END", LAST),
+        ("CASE WHEN false THEN $d WHEN true THEN $t END", FIRST),
+        ("CASE $t WHEN $d THEN 1 ELSE 0 END", "Int64 0"),
+        ("$d = $t", "Boolean false"),
+        ("$d > $t", "Boolean true"),
+        ("$t <= $d", "Boolean true"),
+        ("$d IS DISTINCT FROM $t", "Boolean true"),
+        (
+            "$d IN ($t, TIMESTAMP '9999-12-31 00:00:00')",
+            "Boolean true",
+        ),
+        (
+            "$d BETWEEN $t AND TIMESTAMP '9999-12-31 00:00:00'",
+            "Boolean true",
+        ),
+        ("$t = ANY(ARRAY[$d])", "Boolean false"),
+        (
+            "$d = ANY(ARRAY[$t, TIMESTAMP '9999-12-31 00:00:00'])",
+            "Boolean true",
+        ),
+        (
+            "array_has(ARRAY[$d], TIMESTAMP '9999-12-31 00:00:00')",
+            "Boolean true",
+        ),
+        ("$d - $t > INTERVAL '3000000 days'", "Boolean true"),
+        ("date_part('epoch', $d - $t)", "Float64 315537811200.0"),
+        ("date_part('epoch', $t - $d)", "Float64 -315537811200.0"),
+    ]
+    .iter()
+    .filter_map(|(expr, expected)| {
+        let query = expr
+            .replace("$d", "DATE '9999-12-31'")
+            .replace("$t", "TIMESTAMP '0001-01-01 00:00:00'");
+        let found = constant(&query);
+        (found != *expected).then(|| format!("{expr}: {found}"))
+    })
+    .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn timestamps_count_microseconds() {
     check(&[
