@@ -101,6 +101,7 @@ fn assertions(results: &[AssertionReport]) -> Vec<Value> {
             "broken": assertion.broken,
             "rows": assertion.rows,
             "not_passed": parts.collect::<Vec<Value>>(),
+            "holds_without": assertion.blame.as_ref().map(|blame| &blame.deliveries),
         })
     });
     assertions.collect()

@@ -8,7 +8,8 @@ use arrow::datatypes::Int64Type;
 use arrow::error::ArrowError;
 
 use super::RunError;
-use super::locate::{BrokenRow, LookAgain, OfDeliveries, broken_rows};
+use super::blame::{Blame, blame};
+use super::locate::{BrokenRow, LookAgain, OfDeliveries, RowCounts, broken_rows};
 use super::tables::{PerTable, Table};
 use crate::job::{Assertion, BROKEN_COLUMN, FAIL, Job, ROWS_COLUMN, WARN};
 use crate::state::{AcceptedFailure, AssertionRecord, AssertionVerdict};
@@ -30,6 +31,8 @@ pub struct AssertionReport {
     pub rows: Option<u64>,
     /// What each delivery was found to be, or all rows together.
     pub parts: Vec<AssertionPart>,
+    /// For a failure, the deliveries whose withdrawal would make the rule hold, if that is known.
+    pub blame: Option<Blame>,
 }
 
 /// The result of an assertion for a delivery, or for all rows.
@@ -75,53 +78,64 @@ pub fn judge(
     Ok(reports.collect())
 }
 
-/// Fails if an assertion fails. `look_again` opens the sources again, to show rows that break a rule.
+/// Fails if an assertion fails. `look_again` opens the sources again, to show rows that break a rule, and to find the
+/// deliveries that they came with.
 ///
 /// # Errors
 /// [`RunError::Refused`].
 pub fn refuse_failures(
     job: &Job,
-    reports: &[AssertionReport],
+    mut reports: Vec<AssertionReport>,
     look_again: &LookAgain<'_>,
-) -> Result<(), RunError> {
-    let failed: Vec<&AssertionReport> = reports
-        .iter()
-        .filter(|report| report.verdict == AssertionVerdict::Fail)
-        .collect();
-    let Some(first) = failed.first() else {
-        return Ok(());
+) -> Result<Vec<AssertionReport>, RunError> {
+    let is_failed = |report: &&mut AssertionReport| report.verdict == AssertionVerdict::Fail;
+    let mut found = Vec::new();
+    let mut first = None;
+    for report in reports.iter_mut().filter(is_failed) {
+        first = first.or_else(|| Some(report.name.clone()));
+        found.push(failure(job, report, look_again));
+    }
+    let Some(first) = first else {
+        return Ok(reports);
     };
-    let found = failed.iter().map(|report| {
-        let most = usize::try_from(report.broken).unwrap_or(ROWS_SHOWN);
-        let by = job
-            .assertion(&report.name)
-            .and_then(|one| one.by.as_deref());
-        let failed = report.parts_with(AssertionVerdict::Fail);
-        let failed = failed.iter().filter_map(|part| part.delivery.as_deref());
-        let only = by.map(|column| OfDeliveries {
-            column,
-            values: failed.collect(),
-        });
-        let most = most.min(ROWS_SHOWN);
-        let rows = broken_rows(job, &report.name, only.as_ref(), most, look_again);
-        report.failure(&rows)
-    });
-    let found: Vec<String> = found.collect();
-    let (number, them) = match failed.len() {
+    let (number, them) = match found.len() {
         1 => ("1 assertion fails".to_owned(), "it"),
         many => (format!("{many} assertions fail"), "them"),
     };
     let message = format!(
         "{}\n{number} of {}; nothing was published. Correct or withdraw the rows that break {them}. To publish all the \
-         same, run with --accept {} --because 'why'",
+         same, run with --accept {first} --because 'why'",
         found.join("\n"),
         reports.len(),
-        first.name
     );
     Err(RunError::Refused {
         message,
-        assertions: reports.to_vec(),
+        assertions: reports,
     })
+}
+
+/// A failure as lines for people. The deliveries to blame are added to the report.
+fn failure(job: &Job, report: &mut AssertionReport, look_again: &LookAgain<'_>) -> String {
+    let Some(assertion) = job.assertion(&report.name) else {
+        return report.failure(&[]);
+    };
+    let failed = report.parts_with(AssertionVerdict::Fail);
+    let failed = failed.iter().filter_map(|part| part.delivery.as_deref());
+    let only = assertion.by.as_deref().map(|column| OfDeliveries {
+        column,
+        values: failed.collect(),
+    });
+    let most = usize::try_from(report.broken).unwrap_or(ROWS_SHOWN);
+    let most = most.min(ROWS_SHOWN);
+    let rows = broken_rows(job, &report.name, only.as_ref(), most, look_again);
+    if let (None, Some(of), false) = (&assertion.by, report.rows, rows.is_empty()) {
+        let all = RowCounts {
+            rows: of,
+            broken: report.broken,
+        };
+        report.blame = blame(job, assertion, all, look_again);
+    }
+    report.failure(&rows)
 }
 
 /// The failures that are accepted after a commit with these results.
@@ -190,8 +204,26 @@ impl AssertionReport {
         for row in rows {
             text += &format!("\n    {}: {}", row.place, row.row);
         }
+        if let Some(blame) = &self.blame {
+            text += &format!("\n  {}", withdrawal(blame));
+        }
         text
     }
+}
+
+/// What withdrawing deliveries would leave, as a sentence.
+fn withdrawal(blame: &Blame) -> String {
+    let named = blame.deliveries.iter().take(PARTS_SHOWN);
+    let named: Vec<&str> = named.map(String::as_str).collect();
+    let more = match blame.deliveries.len().saturating_sub(PARTS_SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let RowCounts { rows, broken } = blame.left;
+    format!(
+        "without {}{more}, it would hold: {broken} of {rows} rows would break it",
+        named.join(", ")
+    )
 }
 
 /// The number of deliveries that a message lists.
@@ -230,6 +262,7 @@ fn report(assertion: &Assertion, parts: Vec<AssertionPart>) -> AssertionReport {
         broken: parts.iter().map(|part| part.broken).sum(),
         rows: assertion.on.as_ref().map(|_| rows.flatten().sum()),
         parts,
+        blame: None,
     }
 }
 

@@ -2,7 +2,7 @@
 //! the graph. After a failed run, a row is therefore searched for in the batches that were read last, or by reading the
 //! source again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -103,8 +103,8 @@ impl OfDeliveries<'_> {
     }
 }
 
-/// The first rows that break a rule, of all deliveries or `only` of some, at most so many. New deliveries are searched before those that stay. There are
-/// none if the rule is not about single rows of sources.
+/// The first rows that break a rule, of all deliveries or `only` of some, at most so many. New deliveries are searched
+/// before those that stay. There are none if the rule is not about single rows of sources.
 pub fn broken_rows(
     job: &Job,
     assertion: &str,
@@ -128,6 +128,46 @@ pub fn broken_rows(
     }
     found.truncate(most);
     found
+}
+
+/// The rows of a delivery.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RowCounts {
+    /// All of them.
+    pub rows: u64,
+    /// Those that break a rule.
+    pub broken: u64,
+}
+
+/// The rows of each file, and those that break a rule. `None` if the rule is not about single rows of files, or not all
+/// can be read.
+pub fn count_rows(
+    job: &Job,
+    assertion: &str,
+    look_again: &LookAgain<'_>,
+) -> Option<BTreeMap<String, RowCounts>> {
+    let mut counts: BTreeMap<String, RowCounts> = BTreeMap::new();
+    for source in &job.sources {
+        let checks = RowChecks::of_rule(job, assertion, &source.spec.name).ok()?;
+        let Some(search) = Search::new(checks, source) else {
+            continue;
+        };
+        if source.input.has_offsets() {
+            return None;
+        }
+        for reader in look_again(source, &search.spec) {
+            let mut count = |batch: &RecordBatch, places: &RowPlaces| {
+                let of_file = counts.entry(places.file.to_string()).or_default();
+                let broken = search.check.failing(batch).unwrap_or_default();
+                let broken: BTreeSet<usize> = broken.iter().map(|one| one.row).collect();
+                of_file.rows += batch.num_rows() as u64;
+                of_file.broken += broken.len() as u64;
+                None::<()>
+            };
+            read(&*reader, &mut count).ok()?;
+        }
+    }
+    Some(counts)
 }
 
 /// A search among the rows of a source.

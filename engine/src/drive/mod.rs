@@ -8,6 +8,7 @@
 
 mod assertions;
 mod balance;
+mod blame;
 mod checked;
 mod consolidate;
 mod error;
@@ -35,6 +36,7 @@ mod unmatched;
 mod workers;
 
 pub use self::assertions::{AssertionPart, AssertionReport};
+pub use self::blame::Blame;
 pub use self::checked::RowCheck;
 pub use self::error::RunError;
 pub use self::inspect::{Inspection, KeptInputs, KeptSource, OpenRows, StateSizes};

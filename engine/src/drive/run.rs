@@ -77,7 +77,7 @@ fn run_once(job: &Job, options: &RunOptions, progress: &Progress) -> Result<RunR
         let runs = runs.sinks.get(at).cloned().unwrap_or_default();
         Ok(rows_of(&table.spec, runs)?)
     })?;
-    refuse_failures(job, &assertions, &all_files)?;
+    let assertions = refuse_failures(job, assertions, &all_files)?;
 
     clock.enter("write");
     let write = WriteOptions {

@@ -125,6 +125,7 @@ fn a_failure_publishes_nothing_and_says_what_broke() {
             "3 of 9 rows break it; the limit is a share of 0.25",
             "    in/t/b.csv line 2: {\"id\":5,\"region\":\"seoul\",\"amount\":-1,\"src\":\"b.csv\"}",
             "    in/t/b.csv line 6: ",
+            "  without in/t/b.csv, it would hold: 0 of 4 rows would break it",
             "assertion one_bad_a_file fails",
             "b.csv: 2 of 5 rows break it; the limit is 1 row",
             "assertion ids_unique fails",

@@ -1,5 +1,7 @@
 //! The table of the assertions' results follows the input like any other, and `tidewater quality` shows its history.
 
+use std::collections::BTreeMap;
+
 use rand::RngExt;
 use tidewater_tests::binary::Ran;
 use tidewater_tests::maintained::Maintained;
@@ -162,4 +164,48 @@ fn its_history_has_scores() {
     let _ = quality(&place, &[])
         .code(2)
         .says(&["the job has no assertion"]);
+}
+
+#[test]
+fn a_rule_holds_without_the_deliveries_that_it_names_and_not_without_fewer() {
+    for seed in seeds(8) {
+        let mut draw = generator(seed, "blame");
+        let limit =
+            ["'max_rows' '0'", "'max_rows' '2'", "'max_ratio' '0.3'"][draw.random_range(0..3)];
+        let place = Maintained::new(&format!(
+            "CREATE EXTERNAL TABLE t (id BIGINT, region TEXT, amount BIGINT) STORED AS CSV LOCATION '${{input}}/t';
+             COPY t TO '${{output}}/t';
+             CREATE ASSERTION positive ON t CHECK (amount > 0) OPTIONS ({limit});"
+        ));
+        let mut contents = BTreeMap::new();
+        for name in ["t/a.csv", "t/b.csv", "t/c.csv", "t/d.csv"] {
+            let number = draw.random_range(1..9);
+            // One good file stays, since a directory without files is an error of its own.
+            let broken = if name == "t/d.csv" { 0 } else { number / 2 };
+            let content = rows(1, number, draw.random_range(0..=broken));
+            place.deliver(name, &content, 0);
+            contents.insert(format!("in/{name}"), content);
+        }
+        let said = place.audit(&["--json"]).no_panic();
+        if said.code == Some(0) {
+            continue;
+        }
+        let said = said.code(3).json();
+        let named = said["assertions"][0]["holds_without"].as_array().unwrap();
+        let named: Vec<&str> = named.iter().map(|name| name.as_str().unwrap()).collect();
+        let withdraw = |names: &[&str], code: i32| {
+            for name in names {
+                place.withdraw(name.strip_prefix("in/").unwrap());
+            }
+            let _ = place.audit(&[]).code(code);
+            for name in names {
+                place.deliver(name.strip_prefix("in/").unwrap(), &contents[*name], 0);
+            }
+        };
+        withdraw(&named, 0);
+        for at in 0..named.len() {
+            let fewer = [&named[..at], &named[at + 1..]].concat();
+            withdraw(&fewer, 3);
+        }
+    }
 }

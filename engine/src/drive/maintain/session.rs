@@ -209,8 +209,7 @@ impl<'a> Session<'a> {
             sizes: self.options.thresholds.tables,
         };
         let (epoch, runs) = (computed.epoch, computed.runs);
-        let assertions = commit.judge(&epoch, &runs)?;
-        self.refuse_failures(&assertions, &work)?;
+        let assertions = self.refuse_failures(commit.judge(&epoch, &runs)?, &work)?;
         let deliveries = commit.deliveries();
         let rows_read = deliveries.iter().map(|delivery| delivery.rows_in).sum();
         if self.options.audit {
@@ -422,15 +421,14 @@ impl<'a> Session<'a> {
         let rows =
             |_: usize, table: &Table| published_rows(&work.snapshot, &self.directory.layout, table);
         let reports = judge(&self.job, &work.tables, &self.state.accepted, &rows)?;
-        self.refuse_failures(&reports, work)?;
-        Ok(reports)
+        self.refuse_failures(reports, work)
     }
 
     fn refuse_failures(
         &self,
-        reports: &[AssertionReport],
+        reports: Vec<AssertionReport>,
         work: &EpochPlan,
-    ) -> Result<(), RunError> {
+    ) -> Result<Vec<AssertionReport>, RunError> {
         refuse_failures(&self.job, reports, &|source, spec| {
             self.look_again(work, source, spec)
         })

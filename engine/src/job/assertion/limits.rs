@@ -37,6 +37,28 @@ pub struct Ratio {
 }
 
 impl Limit {
+    /// Whether `broken` of `rows` rows are more than the limit allows.
+    pub fn is_exceeded(&self, broken: u64, rows: u64) -> bool {
+        self.rows.is_some_and(|most| broken > most) || self.excess(broken, rows) > 0
+    }
+
+    /// How far `broken` of `rows` rows exceed the share, in an unit of its own; 0 or less if they do not.
+    pub fn excess(&self, broken: u64, rows: u64) -> i128 {
+        self.ratio.as_ref().map_or(0, |ratio| {
+            let (part, whole) = ratio.fraction();
+            i128::from(broken) * i128::from(whole) - i128::from(rows) * i128::from(part)
+        })
+    }
+
+    /// A limit of rows, and of a share.
+    #[cfg(test)]
+    pub fn of(rows: Option<u64>, ratio: Option<&str>) -> Self {
+        Self {
+            rows,
+            ratio: ratio.and_then(Ratio::parse),
+        }
+    }
+
     fn is_given(&self) -> bool {
         self.rows.is_some() || self.ratio.is_some()
     }
