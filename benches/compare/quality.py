@@ -35,7 +35,8 @@ def arguments():
     parser.add_argument("--slow", type=float, default=120,
                         help="Great Expectations is not run again when a run took more seconds (default 120)")
     parser.add_argument("--engine", nargs="+", choices=("pandas", "sqlite"), default=["pandas", "sqlite"])
-    parser.add_argument("--tidewater", type=pathlib.Path, default=ROOT / "target" / "release" / "tidewater", metavar="PATH")
+    parser.add_argument("--tidewater", type=pathlib.Path, default=ROOT / "target" / "release" / "tidewater",
+                        metavar="PATH")
     parser.add_argument("--work", type=pathlib.Path, metavar="DIR",
                         help="where data and tables are; generated data stays (default: a temporary directory)")
     parser.add_argument("--results", type=pathlib.Path, default=ROOT / "benches" / "runs", metavar="DIR")
@@ -161,12 +162,14 @@ class Comparison:
 
 def table(medians):
     """The medians as Markdown, with ratios to Tidewater's."""
-    lines = ["| | | runs | time | CPU | memory | time / Tidewater's | CPU / Tidewater's |", "|---|---|---|---|---|---|---|---|"]
+    lines = ["| | | runs | time | CPU | memory | time / Tidewater's | CPU / Tidewater's |",
+             "|---|---|---|---|---|---|---|---|"]
     for (case, engine), row in medians.items():
         ours = medians[(case, "tidewater")]
         ratios = [f"{row[key] / ours[key]:.3g}" for key in ("wall_seconds", "cpu_seconds")]
-        lines.append(f"| {case} | {engine} | {row['runs']} | {row['wall_seconds']:.2f} s | {row['cpu_seconds']:.2f} s | "
-                     f"{row['peak_memory_bytes'] / 1e6:.0f} MB | {ratios[0]} | {ratios[1]} |")
+        cells = [case, engine, row["runs"], f"{row['wall_seconds']:.2f} s", f"{row['cpu_seconds']:.2f} s",
+                 f"{row['peak_memory_bytes'] / 1e6:.0f} MB", *ratios]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 
 

@@ -102,7 +102,8 @@ CREATE ASSERTION shares_sum ON typed CHECK (issuer_share + network_share + merch
   OPTIONS ('severity' 'warn');
 
 -- Number of rows
-CREATE ASSERTION row_count_between CHECK ((SELECT count(*) FROM typed) BETWEEN 1 AND 1000000) OPTIONS ('severity' 'warn');
+CREATE ASSERTION row_count_between CHECK ((SELECT count(*) FROM typed) BETWEEN 1 AND 1000000)
+  OPTIONS ('severity' 'warn');
 CREATE ASSERTION row_count_is CHECK ((SELECT count(*) FROM typed) = ${rows}) OPTIONS ('severity' 'warn');
 CREATE ASSERTION row_count_as_raw CHECK ((SELECT count(*) FROM typed) = (SELECT count(*) FROM raw))
   OPTIONS ('severity' 'warn');
@@ -134,7 +135,7 @@ CREATE ASSERTION newest_within_2_days CHECK (
 CREATE ASSERTION newest_within_5_days CHECK (
   (SELECT max(at) FROM typed) >= TIMESTAMP '${now}' - INTERVAL '5 days') OPTIONS ('severity' 'warn');
 
--- Own SQL: cards with five declined payments or more on a day
+-- Own SQL: cards with three declined payments or more on a day
 CREATE ASSERTION declined_often CHECK (NOT EXISTS (
   SELECT card_no FROM typed WHERE approval_status = 'declined'
   GROUP BY card_no, substr(transaction_date, 1, 10) HAVING count(*) >= 3)) OPTIONS ('severity' 'warn');
