@@ -2,7 +2,7 @@
 //! inputs of a union.
 //!
 //! DataFusion makes both sides timestamps in nanoseconds, which end in the year 2262. Jobs make a date the timestamp at
-//! which it begins, in the unit and zone of the timestamps beside it.
+//! which it begins, in the unit and zone of the timestamps beside it. A literal text beside timestamps is one too.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use datafusion_expr::{
 
 use super::exact_literals::is_comparison;
 
-/// An expression whose operands that are dates are cast to timestamps, if others are timestamps.
+/// An expression whose operands that are dates or literal texts are cast to timestamps, if others are timestamps.
 pub(super) fn dates_as_timestamps(mut expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
     let mut changed = match &mut expr {
         Expr::ScalarFunction(call) if call.func.name() == "array_has" => {
@@ -24,8 +24,16 @@ pub(super) fn dates_as_timestamps(mut expr: Expr, schema: &DFSchema) -> Transfor
         }
         _ => false,
     };
+    let is_compared =
+        !matches!(&expr, Expr::BinaryExpr(difference) if difference.op == Operator::Minus);
     for operands in operands(&mut expr) {
-        let types = operands.iter().map(|operand| type_beside(operand, schema));
+        let types = operands.iter().map(|operand| match operand {
+            // A text may be an interval in a difference. Elsewhere it is a time, as the others are.
+            Expr::Literal(value, _) if is_compared && value.data_type().is_string() => {
+                Ok(DataType::Date32)
+            }
+            _ => operand.get_type(schema),
+        });
         // An operand without a type is a mistake that type coercion reports.
         let Ok(types) = types.collect::<Result<Vec<_>>>() else {
             continue;
@@ -35,7 +43,16 @@ pub(super) fn dates_as_timestamps(mut expr: Expr, schema: &DFSchema) -> Transfor
         };
         let dates = operands.into_iter().zip(types);
         for (operand, _) in dates.filter(|(_, data_type)| *data_type == DataType::Date32) {
-            *operand = cast(std::mem::take(operand), &timestamp);
+            let to = match (&*operand, &timestamp) {
+                // A text may have more digits than times in seconds.
+                (Expr::Literal(value, _), DataType::Timestamp(unit, zone))
+                    if value.data_type().is_string() =>
+                {
+                    DataType::Timestamp(TimeUnit::Microsecond.max(*unit), zone.clone())
+                }
+                _ => timestamp.clone(),
+            };
+            *operand = cast(std::mem::take(operand), &to);
             changed = true;
         }
     }
@@ -63,14 +80,6 @@ fn list_of_timestamps(args: &mut [Expr], schema: &DFSchema) -> bool {
         *value = cast(std::mem::take(value), &timestamp);
     }
     true
-}
-
-/// The type of an operand. A literal text has none, since it takes that of the others.
-fn type_beside(operand: &Expr, schema: &DFSchema) -> Result<DataType> {
-    match operand {
-        Expr::Literal(value, _) if value.data_type().is_string() => Ok(DataType::Null),
-        _ => operand.get_type(schema),
-    }
 }
 
 /// Operands that get a common type, in groups.

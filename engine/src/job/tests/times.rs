@@ -53,6 +53,13 @@ fn dates_beside_timestamps_are_timestamps() {
         ("$d > $t", "Boolean true"),
         ("$t <= $d", "Boolean true"),
         ("$d IS DISTINCT FROM $t", "Boolean true"),
+        ("$t NOT IN ($d, '0001-01-01')", "Boolean false"),
+        (
+            "$t BETWEEN '0001-01-01' AND '9999-12-31 23:59:59'",
+            "Boolean true",
+        ),
+        ("CASE WHEN false THEN $t ELSE '9999-12-31' END", LAST),
+        ("coalesce(NULL, '9999-12-31', $t)", LAST),
         (
             "$d IN ($t, TIMESTAMP '9999-12-31 00:00:00')",
             "Boolean true",
