@@ -59,7 +59,6 @@ fn dates_beside_timestamps_are_timestamps() {
             "Boolean true",
         ),
         ("CASE WHEN false THEN $t ELSE '9999-12-31' END", LAST),
-        ("coalesce(NULL, '9999-12-31', $t)", LAST),
         (
             "$d IN ($t, TIMESTAMP '9999-12-31 00:00:00')",
             "Boolean true",
