@@ -99,16 +99,16 @@ pub(super) fn apply(plan: LogicalPlan) -> Result<LogicalPlan> {
         let node = map_exprs(node, &mut |expr| {
             let name = names.save(&expr);
             let expr = balanced(expr)?;
-            let mut dates =
+            let dates =
                 |expr| rewrite_parts(expr, &mut |part| Ok(dates_as_timestamps(part, &schema)));
             // Comparisons of rows become comparisons of their columns, so dates are looked for again.
             let expr = expr
-                .transform_data(&mut dates)?
+                .transform_data(dates)?
                 .transform_data(|expr| rewrite_parts(expr, &mut |part| meaning(part, &schema)))?
                 .transform_data(|expr| {
                     rewrite_parts(expr, &mut |part| exact_literals(part, &schema))
                 })?
-                .transform_data(&mut dates)?;
+                .transform_data(dates)?;
             Ok(expr.update_data(|expr| name.restore(expr)))
         })?;
         node.transform_data(dates_of_inputs)?
