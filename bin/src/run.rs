@@ -27,7 +27,7 @@ const STOPPABLE: [&str; 4] = ["plan", "compare", "compute", "write"];
 
 /// Runs `tidewater run`.
 pub fn run(args: &RunArgs) -> Result<(), Failure> {
-    Work {
+    RunRequest {
         job: &args.job,
         state: args.state.as_deref(),
         rebuild: args.rebuild,
@@ -43,7 +43,7 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
 
 /// Runs `tidewater audit`.
 pub fn audit(args: &AuditArgs) -> Result<(), Failure> {
-    Work {
+    RunRequest {
         job: &args.job,
         state: Some(&args.state),
         rebuild: false,
@@ -58,7 +58,7 @@ pub fn audit(args: &AuditArgs) -> Result<(), Failure> {
 }
 
 /// A run, or an audit of what a run would publish.
-struct Work<'a> {
+struct RunRequest<'a> {
     job: &'a JobArgs,
     state: Option<&'a Path>,
     rebuild: bool,
@@ -70,7 +70,7 @@ struct Work<'a> {
     skip: SkipArgs,
 }
 
-impl Work<'_> {
+impl RunRequest<'_> {
     fn execute(&self) -> Result<(), Failure> {
         let logging = log::start(self.process.verbose)?;
         let LoadedJob { mut job, declared } = job::load_declared(self.job)?;

@@ -9,7 +9,7 @@ use arrow::error::ArrowError;
 
 use super::RunError;
 use super::blame::{Blame, blame};
-use super::locate::{BrokenRow, LookAgain, OfDeliveries, RowCounts, broken_rows};
+use super::locate::{BrokenRow, FileCounts, LookAgain, OfDeliveries, broken_rows};
 use super::tables::{PerTable, Table};
 use crate::job::{Assertion, BROKEN_COLUMN, FAIL, Job, ROWS_COLUMN, WARN};
 use crate::state::{AcceptedFailure, AssertionRecord, AssertionVerdict};
@@ -129,7 +129,7 @@ fn failure(job: &Job, report: &mut AssertionReport, look_again: &LookAgain<'_>) 
     let most = most.min(ROWS_SHOWN);
     let rows = broken_rows(job, &report.name, only.as_ref(), most, look_again);
     if let (None, Some(of), false) = (&assertion.by, report.rows, rows.is_empty()) {
-        let all = RowCounts {
+        let all = FileCounts {
             rows: of,
             broken: report.broken,
         };
@@ -219,7 +219,7 @@ fn withdrawal(blame: &Blame) -> String {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    let RowCounts { rows, broken } = blame.left;
+    let FileCounts { rows, broken } = blame.left;
     format!(
         "without {}{more}, it would hold: {broken} of {rows} rows would break it",
         named.join(", ")

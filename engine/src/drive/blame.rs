@@ -7,7 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::locate::{LookAgain, RowCounts, count_rows};
+use super::locate::{FileCounts, LookAgain, count_rows};
 use crate::job::{Assertion, Job, Limit};
 
 /// Deliveries whose withdrawal makes a rule hold, and what is left then.
@@ -16,7 +16,7 @@ pub struct Blame {
     /// The paths of the deliveries, the one with most broken rows first.
     pub deliveries: Vec<String>,
     /// What is left.
-    pub left: RowCounts,
+    pub left: FileCounts,
 }
 
 /// The deliveries to blame for a rule that is judged as a whole and counts `all`. `None` if they cannot be known: the
@@ -24,13 +24,13 @@ pub struct Blame {
 pub fn blame(
     job: &Job,
     assertion: &Assertion,
-    all: RowCounts,
+    all: FileCounts,
     look_again: &LookAgain<'_>,
 ) -> Option<Blame> {
     let counts = count_rows(job, &assertion.name, look_again)?;
     let found = counts
         .values()
-        .fold(RowCounts::default(), |sum, one| RowCounts {
+        .fold(FileCounts::default(), |sum, one| FileCounts {
             rows: sum.rows + one.rows,
             broken: sum.broken + one.broken,
         });
@@ -39,8 +39,8 @@ pub fn blame(
 
 /// The smallest set of deliveries whose withdrawal leaves no more than the limit. With one limit, the deliveries that
 /// exceed it most are that set.
-fn smallest(counts: BTreeMap<String, RowCounts>, all: RowCounts, limit: &Limit) -> Option<Blame> {
-    let mut guilty: Vec<(String, RowCounts)> = counts.into_iter().collect();
+fn smallest(counts: BTreeMap<String, FileCounts>, all: FileCounts, limit: &Limit) -> Option<Blame> {
+    let mut guilty: Vec<(String, FileCounts)> = counts.into_iter().collect();
     guilty.retain(|(_, counts)| counts.broken > 0);
     guilty.sort_by_key(|(_, counts)| Reverse(counts.broken));
     let by_rows = enough(&guilty, all, limit);
@@ -51,7 +51,7 @@ fn smallest(counts: BTreeMap<String, RowCounts>, all: RowCounts, limit: &Limit) 
 }
 
 /// The first deliveries that are enough.
-fn enough(guilty: &[(String, RowCounts)], all: RowCounts, limit: &Limit) -> Option<Blame> {
+fn enough(guilty: &[(String, FileCounts)], all: FileCounts, limit: &Limit) -> Option<Blame> {
     let mut left = all;
     let mut deliveries = Vec::new();
     for (name, counts) in guilty {
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     /// The number of deliveries of the smallest set, by trying all sets.
-    fn tried(counts: &[RowCounts], all: RowCounts, limit: &Limit) -> Option<u32> {
+    fn tried(counts: &[FileCounts], all: FileCounts, limit: &Limit) -> Option<u32> {
         let sets = 1_u32..1 << counts.len();
         let repairs = |set: &u32| {
             let mut left = all;
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn no_smaller_set_of_deliveries_repairs() {
-        let of = |rows, broken| RowCounts { rows, broken };
+        let of = |rows, broken| FileCounts { rows, broken };
         let kinds = [of(0, 0), of(1, 0), of(1, 1), of(3, 1), of(3, 2), of(9, 4)];
         let limits = [
             Limit::of(Some(0), None),
@@ -98,7 +98,7 @@ mod tests {
         ];
         for combination in 0..kinds.len().pow(4) {
             let pick = |at: u32| kinds[combination / kinds.len().pow(at) % kinds.len()];
-            let counts: Vec<RowCounts> = (0..4).map(pick).collect();
+            let counts: Vec<FileCounts> = (0..4).map(pick).collect();
             let all = of(
                 counts.iter().map(|one| one.rows).sum(),
                 counts.iter().map(|one| one.broken).sum(),

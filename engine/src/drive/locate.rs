@@ -132,7 +132,7 @@ pub fn broken_rows(
 
 /// The rows of a delivery.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RowCounts {
+pub struct FileCounts {
     /// All of them.
     pub rows: u64,
     /// Those that break a rule.
@@ -145,8 +145,8 @@ pub fn count_rows(
     job: &Job,
     assertion: &str,
     look_again: &LookAgain<'_>,
-) -> Option<BTreeMap<String, RowCounts>> {
-    let mut counts: BTreeMap<String, RowCounts> = BTreeMap::new();
+) -> Option<BTreeMap<String, FileCounts>> {
+    let mut counts: BTreeMap<String, FileCounts> = BTreeMap::new();
     for source in &job.sources {
         let checks = RowChecks::of_rule(job, assertion, &source.spec.name).ok()?;
         let Some(search) = Search::new(checks, source) else {
