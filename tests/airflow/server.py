@@ -50,6 +50,8 @@ class Airflow:
             "API_AUTH__JWT_SECRET": secrets.token_hex(32),
             "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": 1,
             "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": 0.5,
+            # A busy machine is not a failure.
+            "WORKERS__EXECUTION_API_TIMEOUT": 60,
             "USAGE_DATA_COLLECTION__ENABLED": False,
         }
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
