@@ -1,15 +1,15 @@
 """The card job, every night at 02:00 Asia/Seoul.
 
-    wait_for_files -> audit -> quality_gate -> run -> run_gate -> end
-                                    |                    |         |
-                                    +-> quality_failed <-+   ->----+
+    wait_for_files -> audit -> quality_gate -+-> run -> run_gate -+-> end
+                                             |                    |
+                                             +-> quality_failed <-+    then end
 
 Each step is a `tidewater` command, and its exit code decides:
 
     0        the task succeeds
     99       nothing is new: the task is skipped, and so is what comes after it
-    3        the data was refused and nothing was published: `quality_failed` sends an alert. A retry would be refused
-             again, so that there is none
+    3        the data was refused and nothing was published: `quality_failed` sends an alert. There is no retry, since
+             it would be refused again
     other    the task fails and is tried again, twice. After the last try an alert is sent
 
 The JSON summary of `audit` and `run` is their XCom. The logical date decides nothing: a run takes in whatever has come.
@@ -29,8 +29,8 @@ Settings are Airflow variables, or environment variables of the workers with the
     tidewater_card_alert        (none)                   a shell command that reads a message from standard input, such as
                                                          mail -s 'card job' data-team@example.com
 
-The run is green after a refusal if the alert was sent: `quality_failed` succeeded, and `run` was skipped. If it could not
-be sent, or no command is set, `quality_failed` fails.
+After a refusal the DAG run is green if the alert was sent: `quality_failed` has succeeded, and `run` is skipped. If the
+alert could not be sent, or no command is set, `quality_failed` fails.
 
 For Airflow 3, and 2.10 or newer with apache-airflow-providers-standard.
 """
