@@ -74,6 +74,7 @@ fn json_has_exactly_the_promised_keys() {
             "deliveries",
             "epoch",
             "files_set_aside",
+            "outcome",
             "peak_memory_bytes",
             "rows_in_quarantine",
             "rows_late",
@@ -83,6 +84,7 @@ fn json_has_exactly_the_promised_keys() {
             "tables"
         ]
     );
+    assert_eq!(summary["outcome"], "committed");
     assert_eq!(summary["rows_read"], 3);
     assert_eq!(summary["rows_quarantined"], 0);
     // Only a run that keeps a state compares deliveries.

@@ -86,6 +86,7 @@ fn changes_of_rows_that_were_never_read_are_set_aside() {
         let unmatched = [1, 1, 2, 3, 3][run];
         assert_eq!(summary["rows_in_quarantine"], unmatched, "run {run}");
         assert_eq!(tables(&place), cold(&topic), "run {run}");
+        place.verify();
     }
     let [by_city, sales, quarantine] = tables(&place);
     assert_eq!(
@@ -177,6 +178,7 @@ fn random_runs_come_to_what_one_run_comes_to() {
                 cold(&topic),
                 "TIDEWATER_SEED={seed}, run {run}"
             );
+            place.verify();
         }
         let [by_city, sales, quarantine] = tables(&place);
         let _ = place.run(&["--quiet", "--rebuild"]).code(0);

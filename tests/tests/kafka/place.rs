@@ -54,6 +54,25 @@ impl Place {
         Ran::from(run.output().unwrap()).no_panic()
     }
 
+    /// Has another engine compute the tables of the state from the stored messages, and compare them.
+    ///
+    /// # Panics
+    /// When a row differs.
+    #[track_caller]
+    pub fn verify(&self) {
+        let arguments = [
+            "verify",
+            "job.sql",
+            "--set",
+            "output=out",
+            "--state",
+            "state",
+        ];
+        let mut verify = binary::command(&arguments);
+        let verified = verify.current_dir(self.dir.path()).output().unwrap();
+        let _ = Ran::from(verified).no_panic().code(0);
+    }
+
     /// Starts `follow`, with a commit every 50 ms.
     pub fn follow(&self, more: &[&str]) -> Follower {
         let options = ["--state", "state", "--every", "50ms", "--json"];

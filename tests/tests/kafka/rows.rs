@@ -27,6 +27,7 @@ fn send(topic: &Topic<'_>, records: impl IntoIterator<Item = Record>) {
 fn rows(place: &Place) -> Vec<String> {
     let summary = place.run(&["--json"]).code(0).json();
     assert_eq!(summary["rows_quarantined"], 0, "{:?}", place.quarantine());
+    place.verify();
     place.rows("copied")
 }
 

@@ -67,7 +67,7 @@ fn try_constants(call: &ScalarFunction, node: &LogicalPlan) -> Result<()> {
 }
 
 /// The columns that expressions of a node may name.
-fn schema_of(node: &LogicalPlan) -> DFSchemaRef {
+pub(super) fn schema_of(node: &LogicalPlan) -> DFSchemaRef {
     match node.inputs().as_slice() {
         [input] => Arc::clone(input.schema()),
         inputs => Arc::new(merge_schema(inputs)),

@@ -8,7 +8,7 @@ use datafusion_expr::{Expr, ExprSchemable, LogicalPlan, Volatility, WindowFuncti
 
 use super::super::phrasebook;
 use super::super::tokens::Find;
-use super::{Refusal, calls, frames, span_of};
+use super::{Refusal, calls, casts, frames, span_of};
 use crate::spelling::type_name;
 
 /// Aggregates that are maintained.
@@ -78,7 +78,9 @@ pub(super) fn as_optimized(expr: &Expr, node: &LogicalPlan) -> Option<Refusal> {
             (call.fun.name(), &call.params.args)
         }
         other => {
-            return in_plans(other, node).or_else(|| calls::refusal(other, node));
+            return in_plans(other, node)
+                .or_else(|| casts::refusal(other, node))
+                .or_else(|| calls::refusal(other, node));
         }
     };
     if let Some(refusal) = calls::refusal(expr, node) {

@@ -15,6 +15,7 @@
 //! and scalar functions whose result depends on their arguments only.
 
 mod calls;
+mod casts;
 mod expressions;
 mod frames;
 mod nodes;

@@ -263,3 +263,24 @@ fn differences_of_times_are_compared_with_intervals() {
         assert!(!plan.contains("CAST"), "{plan}");
     }
 }
+
+#[test]
+fn casts_that_cannot_be_are_refused_with_their_place() {
+    check_queries(&[
+        (
+            "SELECT CAST(place AS BIGINT) AS x FROM t",
+            13,
+            "a STRUCT<lat DOUBLE, lon DOUBLE> cannot become a BIGINT",
+            "CAST one of its fields: 'lat', 'lon'",
+        ),
+        (
+            "SELECT TRY_CAST(place AS STRUCT<north DOUBLE>) AS x FROM t",
+            17,
+            "a STRUCT<lat DOUBLE, lon DOUBLE> cannot become a STRUCT<north DOUBLE>",
+            "fields become those of the same name",
+        ),
+    ]);
+    good(
+        "CREATE MATERIALIZED VIEW v AS SELECT id, CAST(place AS STRUCT<lon TEXT>) AS x FROM t; COPY v TO 'out/v' STORED AS JSON",
+    );
+}
