@@ -9,7 +9,7 @@ use tidewater_engine::job::{CreateView, view_statements};
 use tidewater_engine::state::JobRecord;
 use tidewater_engine::{Inspection, Job};
 
-use crate::args::{JobArgs, StateArgs};
+use crate::args::{CommonArgs, JobArgs, StateArgs};
 use crate::failure::Failure;
 use crate::output;
 use crate::style::Style;
@@ -41,6 +41,14 @@ pub struct LoadedState {
 /// Reads and plans the job given on the command line.
 pub fn load(args: &JobArgs) -> Result<Job, Failure> {
     Ok(load_declared(args)?.job)
+}
+
+/// The job of a command that runs it, which accepts what the command line says.
+pub fn load_to_run(args: &CommonArgs) -> Result<LoadedJob, Failure> {
+    let mut loaded = load_declared(&args.job)?;
+    args.allow.apply(&mut loaded.job);
+    args.accept.apply(&mut loaded.job)?;
+    Ok(loaded)
 }
 
 /// The job given on the command line, with its text.

@@ -13,7 +13,7 @@ use crate::args::QualityArgs;
 use crate::display::{iso, utc};
 use crate::failure::Failure;
 use crate::style::Style;
-use crate::table::{Align, TextTable};
+use crate::table::TextTable;
 use crate::{job, output};
 
 /// Runs the command.
@@ -63,10 +63,10 @@ impl Quality<'_> {
             utc(last.committed_at)
         );
         text += &self.results(last).render(style, "");
-        let accepted = last.assertions.iter();
-        for one in accepted.filter(|one| one.because.is_some()) {
-            let because = one.because.as_deref().unwrap_or_default();
-            text += &format!("{} was accepted: {because}\n", one.assertion);
+        for one in &last.assertions {
+            if let Some(because) = &one.because {
+                text += &format!("{} was accepted: {because}\n", one.assertion);
+            }
         }
         text += "\n";
         text + &self.trend().render(style, "")
@@ -74,15 +74,14 @@ impl Quality<'_> {
 
     /// A row for each assertion, with the broken rows at each of the commits.
     fn results(&self, last: &EpochRecord) -> TextTable {
-        let columns = [
-            ("assertion", Align::Left),
-            ("result", Align::Left),
-            ("broken", Align::Right),
-            ("rows", Align::Right),
-            ("broken at these commits", Align::Left),
+        let names = [
+            "assertion",
+            "result",
+            "broken<",
+            "rows<",
+            "broken at these commits",
         ];
-        let mut table =
-            TextTable::new(columns.map(|(name, align)| (name.to_owned(), align)).into());
+        let mut table = TextTable::named(&names);
         for one in &last.assertions {
             let before = self.epochs.iter().map(|epoch| {
                 let mut assertions = epoch.assertions.iter();
@@ -106,17 +105,16 @@ impl Quality<'_> {
 
     /// A row for each commit.
     fn trend(&self) -> TextTable {
-        let columns = [
-            ("epoch", Align::Right),
-            ("committed", Align::Left),
-            ("result", Align::Left),
-            ("score", Align::Right),
-            ("pass", Align::Right),
-            ("warn", Align::Right),
-            ("accepted", Align::Right),
+        let names = [
+            "epoch<",
+            "committed",
+            "result",
+            "score<",
+            "pass<",
+            "warn<",
+            "accepted<",
         ];
-        let mut table =
-            TextTable::new(columns.map(|(name, align)| (name.to_owned(), align)).into());
+        let mut table = TextTable::named(&names);
         for epoch in &self.epochs {
             table.push(&[
                 epoch.epoch.to_string(),

@@ -9,9 +9,7 @@ use tidewater_engine::{
     Job, MaintainOptions, Progress, RunError, RunOptions, RunOutcome, RunReport,
 };
 
-use crate::args::{
-    AcceptArgs, AllowArgs, AuditArgs, IntakeArgs, JobArgs, ProcessArgs, RunArgs, SkipArgs,
-};
+use crate::args::{AuditArgs, CommonArgs, RunArgs, SkipArgs};
 use crate::display::count;
 use crate::failure::Failure;
 use crate::job::LoadedJob;
@@ -27,71 +25,57 @@ const STOPPABLE: [&str; 4] = ["plan", "compare", "compute", "write"];
 
 /// Runs `tidewater run`.
 pub fn run(args: &RunArgs) -> Result<(), Failure> {
-    RunRequest {
-        job: &args.job,
+    let request = RunRequest {
+        common: &args.common,
         state: args.state.as_deref(),
         rebuild: args.rebuild,
         audit: false,
-        intake: &args.intake,
-        allow: &args.allow,
-        accept: &args.accept,
-        process: &args.process,
         skip: args.skip,
-    }
-    .execute()
+    };
+    request.execute()
 }
 
 /// Runs `tidewater audit`.
 pub fn audit(args: &AuditArgs) -> Result<(), Failure> {
-    RunRequest {
-        job: &args.job,
+    let request = RunRequest {
+        common: &args.common,
         state: Some(&args.state),
         rebuild: false,
         audit: true,
-        intake: &args.intake,
-        allow: &args.allow,
-        accept: &args.accept,
-        process: &args.process,
         skip: args.skip,
-    }
-    .execute()
+    };
+    request.execute()
 }
 
 /// A run, or an audit of what a run would publish.
 struct RunRequest<'a> {
-    job: &'a JobArgs,
+    common: &'a CommonArgs,
     state: Option<&'a Path>,
     rebuild: bool,
     audit: bool,
-    intake: &'a IntakeArgs,
-    allow: &'a AllowArgs,
-    accept: &'a AcceptArgs,
-    process: &'a ProcessArgs,
     skip: SkipArgs,
 }
 
 impl RunRequest<'_> {
     fn execute(&self) -> Result<(), Failure> {
-        let logging = log::start(self.process.verbose)?;
-        let LoadedJob { mut job, declared } = job::load_declared(self.job)?;
-        self.allow.apply(&mut job);
-        self.accept.apply(&mut job)?;
+        let logging = log::start(self.common.process.verbose)?;
+        let LoadedJob { job, declared } = job::load_to_run(self.common)?;
         let options = RunOptions {
-            workers: cores::or_all(self.process.workers),
+            workers: cores::or_all(self.common.process.workers),
             preview_rows: PREVIEW_ROWS,
-            take_over: self.intake.take_over,
+            take_over: self.common.intake.take_over,
         };
-        tracing::info!(job = %self.job.job.display(), workers = options.workers, "planned");
+        tracing::info!(job = %self.common.job.job.display(), workers = options.workers, "planned");
         let progress = Progress::default();
         self.stop_on_signals(&progress)?;
         let title = format!(
             "{} {} with {}",
             if self.audit { "auditing" } else { "running" },
-            self.job.job.display(),
+            self.common.job.job.display(),
             count(options.workers as u64, "worker")
         );
         let ran = progress::watch(
-            ProgressMode::choose(self.process.quiet, logging),
+            ProgressMode::choose(self.common.process.quiet, logging),
             &title,
             || sample(&progress),
             || match self.state {
@@ -110,7 +94,7 @@ impl RunRequest<'_> {
             output::warn(warning);
         }
         self.print(Summary {
-            quarantine_command: &command_line::quarantine(self.job, self.state),
+            quarantine_command: &command_line::quarantine(&self.common.job, self.state),
             report: &report,
         })?;
         match self.skip.skip_code {
@@ -144,12 +128,12 @@ impl RunRequest<'_> {
         let options = MaintainOptions {
             run,
             state: state.to_owned(),
-            wait: self.intake.lock_wait(),
+            wait: self.common.intake.lock_wait(),
             declared: Some(declared),
             rebuild: self.rebuild,
             audit: self.audit,
-            rehash: self.intake.rehash,
-            settle: self.intake.settle,
+            rehash: self.common.intake.rehash,
+            settle: self.common.intake.settle,
             thresholds: thresholds::of_process(),
             now: &clock::since_1970,
             notice: &|text| output::tell(&format!("{text}\n")),
@@ -165,7 +149,7 @@ impl RunRequest<'_> {
                 std::thread::park();
             }
         }
-        if self.process.json && error.is_refusal() {
+        if self.common.process.json && error.is_refusal() {
             let refusal = summary::refusal_to_json(error);
             if let Err(failure) = output::print(&format!("{refusal}\n")) {
                 return failure;
@@ -177,9 +161,9 @@ impl RunRequest<'_> {
     fn print(&self, summary: Summary<'_>) -> Result<(), Failure> {
         let report = summary.report;
         let peak_memory = memory::peak_bytes();
-        if self.process.json {
+        if self.common.process.json {
             output::print(&format!("{}\n", summary::to_json(report, peak_memory)))
-        } else if self.process.quiet {
+        } else if self.common.process.quiet {
             let notes = [
                 summary::quarantine_note(summary),
                 summary::set_aside_note(report),

@@ -14,7 +14,7 @@ use crate::args::StatusArgs;
 use crate::display::{count, iso, utc, utc_ns};
 use crate::failure::Failure;
 use crate::style::Style;
-use crate::table::{Align, TextTable};
+use crate::table::TextTable;
 use crate::{job, output};
 
 /// The most paths that are listed.
@@ -186,7 +186,8 @@ impl Status {
     }
 
     fn deliveries(&self) -> TextTable {
-        let mut table = columns(&["source", "deliveries<", "rows<", "quarantined<", "newest"]);
+        let mut table =
+            TextTable::named(&["source", "deliveries<", "rows<", "quarantined<", "newest"]);
         for ListedSource { name, status, .. } in &self.sources {
             table.push(&[
                 name.clone(),
@@ -270,7 +271,8 @@ impl Status {
     }
 
     fn table_list(&self) -> TextTable {
-        let mut table = columns(&["table", "rows<", "files<", "changed at epoch<", "path"]);
+        let mut table =
+            TextTable::named(&["table", "rows<", "files<", "changed at epoch<", "path"]);
         for found in &self.tables {
             table.push(&[
                 found.name.clone(),
@@ -297,7 +299,7 @@ impl Status {
         let mut views: Vec<(&String, &u64)> =
             sizes.views.iter().filter(|view| *view.1 > 0).collect();
         views.sort_by(|one, other| other.1.cmp(one.1).then_with(|| one.0.cmp(other.0)));
-        let mut table = columns(&["entries of", "bytes<"]);
+        let mut table = TextTable::named(&["entries of", "bytes<"]);
         for (view, bytes) in &views {
             table.push(&[(*view).clone(), DecimalBytes(**bytes).to_string()]);
         }
@@ -392,13 +394,4 @@ fn prefix(hash: &str) -> &str {
 
 fn number(length: usize) -> String {
     HumanCount(u64::try_from(length).unwrap_or(u64::MAX)).to_string()
-}
-
-/// A table with these columns. A name that ends with `<` marks a column of numbers.
-fn columns(names: &[&str]) -> TextTable {
-    let column = |name: &&str| match name.strip_suffix('<') {
-        Some(name) => (name.to_owned(), Align::Right),
-        None => ((*name).to_owned(), Align::Left),
-    };
-    TextTable::new(names.iter().map(column).collect())
 }

@@ -38,6 +38,15 @@ impl TextTable {
         }
     }
 
+    /// A table with columns of these names. A name that ends with `<` is that of a column of numbers.
+    pub fn named(names: &[&str]) -> Self {
+        let column = |name: &&str| match name.strip_suffix('<') {
+            Some(name) => (name.to_owned(), Align::Right),
+            None => ((*name).to_owned(), Align::Left),
+        };
+        Self::new(names.iter().map(column).collect())
+    }
+
     /// Adds a row.
     pub fn push(&mut self, row: &[String]) {
         self.rows.push(row.iter().map(|cell| fit(cell)).collect());

@@ -127,14 +127,12 @@ impl Oracle {
     }
 }
 
-/// DataFusion's rules for physical plans, without those that move expressions to rows that never reach them.
+/// DataFusion's rules for physical plans, without those that break guards.
 fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let rules = PhysicalOptimizer::new().rules.into_iter();
-    let rules = rules.filter(|rule| {
-        let name = rule.name();
-        !name.starts_with("FilterPushdown") && name != "ProjectionPushdown"
-    });
-    rules.collect()
+    rules
+        .filter(|rule| plan::keeps_guards(rule.name()))
+        .collect()
 }
 
 /// The views among statements.

@@ -21,9 +21,9 @@ use crate::failure::Failure;
     Tables appear only when all are complete: a run that fails leaves the old ones as they were.\n\
     Rows that cannot be read go to a quarantine: `tidewater quarantine JOB` shows file, line, column and reason.")]
 pub struct RunArgs {
-    /// The job.
+    /// The job, what it reads, and what is accepted.
     #[command(flatten)]
-    pub job: JobArgs,
+    pub common: CommonArgs,
 
     /// Keep a state in DIR: the first run reads everything, later ones only what changed
     #[arg(long, value_name = "DIR")]
@@ -32,22 +32,6 @@ pub struct RunArgs {
     /// Rebuild all tables and the state from the stored inputs
     #[arg(long, requires = "state")]
     pub rebuild: bool,
-
-    /// Which files are read, and which tables are replaced.
-    #[command(flatten)]
-    pub intake: IntakeArgs,
-
-    /// The problems that are accepted.
-    #[command(flatten)]
-    pub allow: AllowArgs,
-
-    /// The failing assertions that are accepted.
-    #[command(flatten)]
-    pub accept: AcceptArgs,
-
-    /// Threads and output.
-    #[command(flatten)]
-    pub process: ProcessArgs,
 
     /// The exit code where nothing is new.
     #[command(flatten)]
@@ -62,29 +46,13 @@ pub struct RunArgs {
     Reads what waits, computes the tables and judges the assertions as `run` does, and commits nothing.\n\
     Exit code 0: a run would publish. 3: it would be refused. 1: the audit itself failed.")]
 pub struct AuditArgs {
-    /// The job.
+    /// The job, what it reads, and what is accepted.
     #[command(flatten)]
-    pub job: JobArgs,
+    pub common: CommonArgs,
 
     /// The state that `tidewater run JOB --state DIR` keeps
     #[arg(long, value_name = "DIR")]
     pub state: PathBuf,
-
-    /// Which files are read, and whether to wait for the state.
-    #[command(flatten)]
-    pub intake: IntakeArgs,
-
-    /// The problems that are accepted.
-    #[command(flatten)]
-    pub allow: AllowArgs,
-
-    /// The failing assertions that are accepted.
-    #[command(flatten)]
-    pub accept: AcceptArgs,
-
-    /// Threads and output.
-    #[command(flatten)]
-    pub process: ProcessArgs,
 
     /// The exit code where nothing is new.
     #[command(flatten)]
@@ -107,9 +75,9 @@ pub struct SkipArgs {
     Ctrl-C or SIGTERM stops it after the current epoch; a second one stops it at once. The next run or follow continues\n\
     from the last commit. When it is behind, epochs grow up to --rows so that it catches up quickly.")]
 pub struct FollowArgs {
-    /// The job.
+    /// The job, what it reads, and what is accepted.
     #[command(flatten)]
-    pub job: JobArgs,
+    pub common: CommonArgs,
 
     /// The state: created if it does not exist, otherwise continued
     #[arg(long, value_name = "DIR")]
@@ -122,8 +90,16 @@ pub struct FollowArgs {
     /// Commit after this many rows at the latest: an epoch is held in memory
     #[arg(long, value_name = "N", default_value_t = 5_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub rows: u64,
+}
 
-    /// Which files are read, and whether to wait for the state.
+/// What `run`, `audit` and `follow` have in common.
+#[derive(Debug, Args)]
+pub struct CommonArgs {
+    /// The job.
+    #[command(flatten)]
+    pub job: JobArgs,
+
+    /// Which files are read, and which tables are replaced.
     #[command(flatten)]
     pub intake: IntakeArgs,
 

@@ -19,25 +19,24 @@ use crate::{clock, cores, job, log, output, thresholds};
 
 /// Runs the command.
 pub fn run(args: &FollowArgs) -> Result<(), Failure> {
-    let logging = log::start(args.process.verbose)?;
-    let LoadedJob { mut job, declared } = job::load_declared(&args.job)?;
-    args.allow.apply(&mut job);
-    args.accept.apply(&mut job)?;
-    let workers = cores::or_all(args.process.workers);
+    let logging = log::start(args.common.process.verbose)?;
+    let LoadedJob { job, declared } = job::load_to_run(&args.common)?;
+    let common = &args.common;
+    let workers = cores::or_all(common.process.workers);
     let options = FollowOptions {
         maintain: MaintainOptions {
             run: RunOptions {
                 workers,
                 preview_rows: 0,
-                take_over: args.intake.take_over,
+                take_over: common.intake.take_over,
             },
             state: args.state.clone(),
-            wait: args.intake.lock_wait(),
+            wait: common.intake.lock_wait(),
             declared: Some(declared),
             rebuild: false,
             audit: false,
-            rehash: args.intake.rehash,
-            settle: args.intake.settle,
+            rehash: common.intake.rehash,
+            settle: common.intake.settle,
             thresholds: thresholds::of_process(),
             now: &clock::since_1970,
             notice: &|text| output::tell(&format!("{text}\n")),
@@ -45,13 +44,13 @@ pub fn run(args: &FollowArgs) -> Result<(), Failure> {
         rows_max: args.rows,
     };
     let progress = Progress::default();
-    let follower = FollowPace::new(args.every, stopping()?, args.process.json);
+    let follower = FollowPace::new(args.every, stopping()?, common.process.json);
     let follower = Arc::new(follower);
     let pace: Arc<dyn Pace> = Arc::<FollowPace>::clone(&follower);
-    let mode = ProgressMode::choose(args.process.quiet, logging);
+    let mode = ProgressMode::choose(common.process.quiet, logging);
     let title = format!(
         "following {} with {}, a commit every {}; Ctrl-C stops after the epoch",
-        args.job.job.display(),
+        common.job.job.display(),
         count(workers as u64, "worker"),
         shown(args.every)
     );

@@ -3,13 +3,16 @@
 //! 1. A run commits only if no assertion fails. A failure that is accepted is none.
 //! 2. A failure stays accepted as long as no more rows break the rule than at the last commit.
 
+use std::collections::BTreeMap;
+
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::Int64Type;
 use arrow::error::ArrowError;
 
 use super::RunError;
 use super::blame::{Blame, blame};
-use super::locate::{BrokenRow, FileCounts, LookAgain, OfDeliveries, broken_rows};
+use super::broken_rows::{BrokenRow, FailedRule, FileCounts, broken_rows};
+use super::search::LookAgain;
 use super::tables::{PerTable, Table};
 use crate::job::{Assertion, BROKEN_COLUMN, FAIL, Job, ROWS_COLUMN, WARN};
 use crate::state::{AcceptedFailure, AssertionRecord, AssertionVerdict};
@@ -67,11 +70,12 @@ pub fn judge(
     let Some((at, table)) = sinks.find(|(_, table)| table.is_quality()) else {
         return Ok(Vec::new());
     };
-    let results = results(&rows(at, table)?).map_err(RunError::Quality)?;
+    let mut by_name: BTreeMap<String, Vec<AssertionResult>> = BTreeMap::new();
+    for result in results(&rows(at, table)?).map_err(RunError::Quality)? {
+        by_name.entry(result.name.clone()).or_default().push(result);
+    }
     let reports = job.assertions.iter().map(|assertion| {
-        let own = results
-            .iter()
-            .filter(|result| result.name == assertion.name);
+        let own = by_name.get(&assertion.name).into_iter().flatten();
         let parts = own.map(|result| result.judged(assertion, accepted));
         report(assertion, parts.collect())
     });
@@ -88,16 +92,25 @@ pub fn refuse_failures(
     mut reports: Vec<AssertionReport>,
     look_again: &LookAgain<'_>,
 ) -> Result<Vec<AssertionReport>, RunError> {
-    let is_failed = |report: &&mut AssertionReport| report.verdict == AssertionVerdict::Fail;
-    let mut found = Vec::new();
-    let mut first = None;
-    for report in reports.iter_mut().filter(is_failed) {
-        first = first.or_else(|| Some(report.name.clone()));
-        found.push(failure(job, report, look_again));
-    }
-    let Some(first) = first else {
+    let is_failed = |report: &AssertionReport| report.verdict == AssertionVerdict::Fail;
+    let failed = reports.iter().filter(|report| is_failed(report));
+    let rules: Vec<FailedRule<'_>> = failed.filter_map(|report| report.rule(job)).collect();
+    let Some(first) = rules.first() else {
         return Ok(reports);
     };
+    let first = first.assertion.name.clone();
+    let broken = broken_rows(job, &rules, look_again);
+    let mut found = Vec::new();
+    let failed = reports.iter_mut().filter(|report| is_failed(report));
+    for (report, (rule, broken)) in failed.zip(rules.iter().zip(broken)) {
+        let all = report.rows.map(|rows| FileCounts {
+            rows,
+            broken: report.broken,
+        });
+        let known = all.zip(broken.by_file);
+        report.blame = known.and_then(|(all, by_file)| blame(&rule.assertion.limit, all, by_file));
+        found.push(report.failure(&broken.shown));
+    }
     let (number, them) = match found.len() {
         1 => ("1 assertion fails".to_owned(), "it"),
         many => (format!("{many} assertions fail"), "them"),
@@ -112,30 +125,6 @@ pub fn refuse_failures(
         message,
         assertions: reports,
     })
-}
-
-/// A failure as lines for people. The deliveries to blame are added to the report.
-fn failure(job: &Job, report: &mut AssertionReport, look_again: &LookAgain<'_>) -> String {
-    let Some(assertion) = job.assertion(&report.name) else {
-        return report.failure(&[]);
-    };
-    let failed = report.parts_with(AssertionVerdict::Fail);
-    let failed = failed.iter().filter_map(|part| part.delivery.as_deref());
-    let only = assertion.by.as_deref().map(|column| OfDeliveries {
-        column,
-        values: failed.collect(),
-    });
-    let most = usize::try_from(report.broken).unwrap_or(ROWS_SHOWN);
-    let most = most.min(ROWS_SHOWN);
-    let rows = broken_rows(job, &report.name, only.as_ref(), most, look_again);
-    if let (None, Some(of), false) = (&assertion.by, report.rows, rows.is_empty()) {
-        let all = FileCounts {
-            rows: of,
-            broken: report.broken,
-        };
-        report.blame = blame(job, assertion, all, look_again);
-    }
-    report.failure(&rows)
 }
 
 /// The failures that are accepted after a commit with these results.
@@ -178,6 +167,15 @@ impl AssertionReport {
             rows: self.rows,
             because,
         }
+    }
+
+    /// The rule, if the job still has it, with the deliveries that break it.
+    fn rule<'a>(&self, job: &'a Job) -> Option<FailedRule<'a>> {
+        let failed = self.parts_with(AssertionVerdict::Fail).into_iter();
+        Some(FailedRule {
+            assertion: job.assertion(&self.name)?,
+            deliveries: failed.filter_map(|part| part.delivery.clone()).collect(),
+        })
     }
 
     /// The parts with a verdict, most broken rows first.
@@ -228,9 +226,6 @@ fn withdrawal(blame: &Blame) -> String {
 
 /// The number of deliveries that a message lists.
 const PARTS_SHOWN: usize = 5;
-
-/// The number of rows that a message shows for each assertion.
-const ROWS_SHOWN: usize = 5;
 
 impl AssertionPart {
     /// What was found, as a sentence.

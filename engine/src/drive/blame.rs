@@ -1,14 +1,14 @@
 //! Names the deliveries whose withdrawal would make a failing rule hold.
 //!
-//! 1. The rows of each delivery are counted by reading the sources once more. Deliveries are named only if the counts add
-//!    up to those of the rule, so that what is left after a withdrawal is known and not guessed.
+//! 1. Deliveries are named only if the rows of all files add up to those of the rule, so that what is left after a
+//!    withdrawal is known and not guessed. They do not if a view leaves out rows, or a primary key replaces some.
 //! 2. No smaller set of deliveries would do, if the rule has one limit. With two limits, a smaller one may exist.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::locate::{FileCounts, LookAgain, count_rows};
-use crate::job::{Assertion, Job, Limit};
+use super::broken_rows::FileCounts;
+use crate::job::Limit;
 
 /// Deliveries whose withdrawal makes a rule hold, and what is left then.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,22 +19,19 @@ pub struct Blame {
     pub left: FileCounts,
 }
 
-/// The deliveries to blame for a rule that is judged as a whole and counts `all`. `None` if they cannot be known: the
-/// rule is not about single rows of files, or has fewer rows than the files.
+/// The deliveries to blame for a rule that counts `all` rows, by the rows of each. `None` if they cannot be known.
 pub fn blame(
-    job: &Job,
-    assertion: &Assertion,
+    limit: &Limit,
     all: FileCounts,
-    look_again: &LookAgain<'_>,
+    by_file: BTreeMap<String, FileCounts>,
 ) -> Option<Blame> {
-    let counts = count_rows(job, &assertion.name, look_again)?;
-    let found = counts
+    let found = by_file
         .values()
         .fold(FileCounts::default(), |sum, one| FileCounts {
             rows: sum.rows + one.rows,
             broken: sum.broken + one.broken,
         });
-    (found == all).then(|| smallest(counts, all, &assertion.limit))?
+    (found == all).then(|| smallest(by_file, all, limit))?
 }
 
 /// The smallest set of deliveries whose withdrawal leaves no more than the limit. With one limit, the deliveries that

@@ -9,6 +9,7 @@
 mod assertions;
 mod balance;
 mod blame;
+mod broken_rows;
 mod checked;
 mod consolidate;
 mod error;
@@ -29,6 +30,7 @@ mod report;
 mod resident;
 mod row_counts;
 mod run;
+mod search;
 mod stages;
 mod state_writers;
 mod tables;

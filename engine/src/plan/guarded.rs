@@ -39,6 +39,12 @@ pub fn guarded(plan: LogicalPlan) -> Result<LogicalPlan> {
     Ok(guarded?.data)
 }
 
+/// Whether a rule for physical plans, by its name, leaves expressions where they are. The others move them to rows that
+/// never reach them.
+pub fn keeps_guards(rule: &str) -> bool {
+    !rule.starts_with("FilterPushdown") && rule != "ProjectionPushdown"
+}
+
 fn as_call(part: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let is_connective = matches!(
         &part,

@@ -23,7 +23,7 @@ mod unnest;
 mod window;
 
 pub use self::expression::nullable;
-pub use self::guarded::guarded;
+pub use self::guarded::{guarded, keeps_guards};
 pub use self::lower::lower;
 pub use self::node::{Map, Node, PlanError, PlannedView};
 pub use self::row_error::message;

@@ -416,7 +416,7 @@ impl<'a> Session<'a> {
             || !views.gone.tables.is_empty()
     }
 
-    /// Judges the assertions when nothing else changed: their limits may have.
+    /// The results of the assertions when nothing changed. A failure may be accepted for another reason.
     fn judge_unchanged(&self, work: &EpochPlan) -> Result<Vec<AssertionReport>, RunError> {
         let rows =
             |_: usize, table: &Table| published_rows(&work.snapshot, &self.directory.layout, table);

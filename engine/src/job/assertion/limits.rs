@@ -42,7 +42,7 @@ impl Limit {
         self.rows.is_some_and(|most| broken > most) || self.excess(broken, rows) > 0
     }
 
-    /// How far `broken` of `rows` rows exceed the share, in an unit of its own; 0 or less if they do not.
+    /// How far `broken` of `rows` rows exceed the share, in a unit of its own; 0 or less if they do not.
     pub fn excess(&self, broken: u64, rows: u64) -> i128 {
         self.ratio.as_ref().map_or(0, |ratio| {
             let (part, whole) = ratio.fraction();

@@ -36,17 +36,28 @@ pub(in super::super) fn quality_view<'a>(
     }
     let text = format!(
         "CREATE MATERIALIZED VIEW {QUALITY_TABLE} AS {}",
-        results.join(" UNION ALL ")
+        united(&results)
     );
     parsed(&text).map(Some)
+}
+
+/// The union of queries, balanced: the planner's time grows with the square of the depth.
+fn united(queries: &[String]) -> String {
+    match queries {
+        [query] => query.clone(),
+        queries => {
+            let (left, right) = queries.split_at(queries.len() / 2);
+            format!("({}) UNION ALL ({})", united(left), united(right))
+        }
+    }
 }
 
 /// The query for the results of one assertion.
 fn result(name: &str, parsed: &ParsedAssertion, declared: &Declared) -> String {
     let created = &parsed.created;
-    let (severity, worst) = match declared.severity {
-        Severity::Error => ("error", FAIL),
-        Severity::Warn => ("warn", WARN),
+    let severity = match declared.severity {
+        Severity::Error => "error",
+        Severity::Warn => "warn",
     };
     let delivery =
         delivery_column(&created.options).map_or_else(|| "NULL".to_owned(), |by| quoted_name(&by));
@@ -57,15 +68,27 @@ fn result(name: &str, parsed: &ParsedAssertion, declared: &Declared) -> String {
     let describe = declared.describe.as_deref();
     format!(
         "SELECT {} AS assertion, CAST({delivery} AS TEXT) AS delivery, \
-         CASE WHEN {} THEN '{worst}' WHEN {} THEN '{WARN}' ELSE 'pass' END AS verdict, '{severity}' AS severity, \
+         {} AS verdict, '{severity}' AS severity, \
          {BROKEN_COLUMN}, CAST({rows} AS BIGINT) AS \"{ROWS_COLUMN}\", {} AS rule, CAST({} AS TEXT) AS describe FROM {}",
         quoted(name),
-        exceeded(&declared.limit),
-        exceeded(&declared.warn_limit),
+        verdict(declared),
         quoted(&created.check.to_string()),
         describe.map_or_else(|| "NULL".to_owned(), quoted),
         quoted_name(name),
     )
+}
+
+/// The verdict by the limits. What fails a rule of severity `error` need not be compared with its limit of warnings.
+fn verdict(declared: &Declared) -> String {
+    let (limit, warn_limit) = (&declared.limit, &declared.warn_limit);
+    let warns = format!("WHEN {} THEN '{WARN}'", exceeded(warn_limit));
+    let fails = format!("WHEN {} THEN '{FAIL}'", exceeded(limit));
+    let cases = match declared.severity {
+        Severity::Warn => warns,
+        Severity::Error if limit == warn_limit => fails,
+        Severity::Error => format!("{fails} {warns}"),
+    };
+    format!("CASE {cases} ELSE 'pass' END")
 }
 
 /// The condition that a limit is exceeded. Shares are compared without division, so that exactly the limit is within it.

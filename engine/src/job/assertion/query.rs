@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
-    CreateView, Expr, GroupByExpr, Ident, ObjectName, Query, SelectItem, SetExpr, Statement,
-    UnaryOperator, VisitorMut,
+    BinaryOperator, CreateView, Expr, GroupByExpr, Ident, ObjectName, Query, SelectItem, SetExpr,
+    Statement, UnaryOperator, VisitorMut,
 };
 use datafusion_sql::sqlparser::dialect::GenericDialect;
 use datafusion_sql::sqlparser::parser::{Parser, ParserError};
@@ -110,11 +110,14 @@ impl<'a> Rule<'a> {
 
     /// A query whose only column is the rule's condition; `None` if that is known to be one.
     pub fn condition(&self) -> Result<Option<Box<Query>>, ParserError> {
-        let from = match self {
-            Self::Rows { .. } => ON.to_owned(),
-            Self::Values { queries, .. } => joined_values(queries.len()),
+        let (check, from) = match self {
+            Self::Rows { check, .. } => (*check, ON.to_owned()),
+            Self::Values { check, queries } => (&**check, joined_values(queries.len())),
             Self::NoRows(_) => return Ok(None),
         };
+        if is_condition(check) {
+            return Ok(None);
+        }
         let view = self.filled(&format!("SELECT {CHECK} FROM {from}"))?;
         Ok(Some(view.query))
     }
@@ -285,6 +288,33 @@ impl VisitorMut for ScalarQueries {
             _ => {}
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// Whether an expression is a condition by its syntax. The type of others is known when they are planned.
+fn is_condition(check: &Expr) -> bool {
+    match check {
+        Expr::Nested(inner) => is_condition(inner),
+        Expr::BinaryOp { op, .. } => matches!(
+            op,
+            BinaryOperator::And
+                | BinaryOperator::Eq
+                | BinaryOperator::Gt
+                | BinaryOperator::GtEq
+                | BinaryOperator::Lt
+                | BinaryOperator::LtEq
+                | BinaryOperator::NotEq
+                | BinaryOperator::Or
+        ),
+        Expr::UnaryOp { op, .. } => *op == UnaryOperator::Not,
+        Expr::Between { .. }
+        | Expr::InList { .. }
+        | Expr::IsDistinctFrom(..)
+        | Expr::IsNotDistinctFrom(..)
+        | Expr::IsNotNull(_)
+        | Expr::IsNull(_)
+        | Expr::Like { .. } => true,
+        _ => false,
     }
 }
 
