@@ -28,8 +28,12 @@ fn by_day(place: &Place) -> Vec<String> {
 }
 
 fn run(place: &Place) -> String {
+    run_job(place, JOB)
+}
+
+fn run_job(place: &Place, job: &str) -> String {
     let state = place.path("state");
-    let ran = place.run(JOB, &["--state", state.to_str().unwrap(), "--workers", "2"]);
+    let ran = place.run(job, &["--state", state.to_str().unwrap(), "--workers", "2"]);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     ran.stdout
 }
@@ -212,6 +216,29 @@ fn what_was_closed_by_mistake_is_opened_again() {
     place.deliver("3.csv", days([7]));
     run(&place);
     expected.extend(rows_of([7]));
+    assert_eq!(by_day(&place), expected);
+}
+
+/// A table of late rows that is published as text is read from its copy in the state.
+#[test]
+fn late_rows_that_are_published_as_text_go_too_when_windows_open_again() {
+    let job = JOB.replace("/late';", "/late' STORED AS CSV;");
+    let place = Place::new();
+    place.deliver("1.csv", days(1..=5));
+    place.deliver(
+        "wrong.csv",
+        "ts,k,v\n2024-03-01 00:00:00,a,1\n2024-03-02 00:00:00,a,2\n",
+    );
+    run_job(&place, &job);
+    place.deliver("2.csv", days([3, 6]));
+    run_job(&place, &job);
+    let published = || fs::read_to_string(place.path("out/late/part-00000.csv")).unwrap();
+    assert_eq!(published().lines().count(), 3);
+    fs::remove_file(place.path("in").join("wrong.csv")).unwrap();
+    run_job(&place, &job);
+    assert_eq!(published().lines().count(), 1);
+    let mut expected = rows_of(1..=6);
+    expected[2] = "a|2024-01-03|2|1|3|6".to_owned();
     assert_eq!(by_day(&place), expected);
 }
 
