@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use indicatif::HumanCount;
 use serde_json::{Value, json};
 use tidewater_engine::Inspection;
-use tidewater_engine::state::{AssertionVerdict, DeliveryRecord, EpochRecord, TableChangeRecord};
+use tidewater_engine::error::shown_path;
+use tidewater_engine::state::{
+    AssertionVerdict, DeliveryRecord, EpochRecord, HeldRecord, TableChangeRecord,
+};
 
 use crate::args::HistoryArgs;
 use crate::display::{count, iso, utc};
@@ -135,6 +138,20 @@ fn assertions(epoch: &EpochRecord, style: Style) -> String {
     let open = epoch.assertions.iter();
     let open = open.filter(|one| one.verdict != AssertionVerdict::Pass);
     let lines = open.map(|one| {
+        let held = one.held.iter().map(|held| {
+            let HeldRecord {
+                delivery,
+                broken,
+                rows,
+                since,
+            } = held;
+            format!(
+                "; held since epoch {since}: {} ({broken} of {})",
+                shown_path(delivery),
+                count(*rows, "row")
+            )
+        });
+        let held: String = held.collect();
         let rows = match one.rows {
             Some(rows) => format!("{} of {}", HumanCount(one.broken), count(rows, "row")),
             None => count(one.broken, "row"),
@@ -142,7 +159,7 @@ fn assertions(epoch: &EpochRecord, style: Style) -> String {
         let verb = if one.broken == 1 { "breaks" } else { "break" };
         let because = one.because.as_ref();
         let because = because.map_or_else(String::new, |why| format!(" (accepted: {why})"));
-        let line = format!("{}: {rows} {verb} it{because}", one.assertion);
+        let line = format!("{}: {rows} {verb} it{because}{held}", one.assertion);
         format!("  {}\n", style.yellow(&line))
     });
     lines.collect()

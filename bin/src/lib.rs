@@ -5,6 +5,7 @@
 //! which [`exit_code`] turns into an exit code.
 
 pub mod args;
+mod assertion_notes;
 mod changes;
 mod clock;
 pub mod command_line;

@@ -1,16 +1,17 @@
 //! `tidewater quality`: the results of the assertions at each commit, with a score.
 //!
 //! The score of a commit is the share of its assertions that hold, in percent, rounded down. An assertion of severity
-//! `error` weighs three times as much as a warning; one that holds with a warning counts half.
+//! `error` weighs three times as much as a warning; one that holds with a warning, or since files are held, counts half.
 
 use indicatif::HumanCount;
 use serde_json::{Value, json};
+use tidewater_engine::error::shown_path;
 use tidewater_engine::job::{Assertion, Severity};
 use tidewater_engine::state::{AssertionRecord, AssertionVerdict, EpochRecord};
 use tidewater_engine::{Inspection, Job};
 
 use crate::args::QualityArgs;
-use crate::display::{iso, utc};
+use crate::display::{count, iso, utc};
 use crate::failure::Failure;
 use crate::style::Style;
 use crate::table::TextTable;
@@ -67,6 +68,16 @@ impl Quality<'_> {
             if let Some(because) = &one.because {
                 text += &format!("{} was accepted: {because}\n", one.assertion);
             }
+            for held in &one.held {
+                text += &format!(
+                    "{}: {} is held since epoch {}: {} of {} break the rule\n",
+                    one.assertion,
+                    shown_path(&held.delivery),
+                    held.since,
+                    HumanCount(held.broken),
+                    count(held.rows, "row")
+                );
+            }
         }
         text += "\n";
         text + &self.trend().render(style, "")
@@ -112,7 +123,9 @@ impl Quality<'_> {
             "score<",
             "pass<",
             "warn<",
+            "held<",
             "accepted<",
+            "fail<",
         ];
         let mut table = TextTable::named(&names);
         for epoch in &self.epochs {
@@ -123,7 +136,9 @@ impl Quality<'_> {
                 self.score(epoch).to_string(),
                 number(epoch, AssertionVerdict::Pass).to_string(),
                 number(epoch, AssertionVerdict::Warn).to_string(),
+                number(epoch, AssertionVerdict::Held).to_string(),
                 number(epoch, AssertionVerdict::Accepted).to_string(),
+                number(epoch, AssertionVerdict::Fail).to_string(),
             ]);
         }
         table
@@ -138,7 +153,9 @@ impl Quality<'_> {
                 "score": self.score(epoch),
                 "pass": number(epoch, AssertionVerdict::Pass),
                 "warn": number(epoch, AssertionVerdict::Warn),
+                "held": number(epoch, AssertionVerdict::Held),
                 "accepted": number(epoch, AssertionVerdict::Accepted),
+                "fail": number(epoch, AssertionVerdict::Fail),
             })
         });
         let last = self.epochs.last();
@@ -173,6 +190,7 @@ impl Quality<'_> {
             "scope": declared.map(|declared| if declared.by.is_some() { "delivery" } else { "all" }),
             "limit": declared.map(|declared| declared.limit.to_string()),
             "because": one.because,
+            "held": one.held,
         })
     }
 
@@ -181,7 +199,7 @@ impl Quality<'_> {
             let weight = weight(self.job.assertion(&one.assertion));
             let halves = match one.verdict {
                 AssertionVerdict::Pass => 2,
-                AssertionVerdict::Warn => 1,
+                AssertionVerdict::Warn | AssertionVerdict::Held => 1,
                 AssertionVerdict::Accepted | AssertionVerdict::Fail => 0,
             };
             (weight, weight * halves)
@@ -212,6 +230,7 @@ fn status(verdict: AssertionVerdict) -> &'static str {
     match verdict {
         AssertionVerdict::Pass => "PASS",
         AssertionVerdict::Warn => "WARN",
+        AssertionVerdict::Held => "HELD",
         AssertionVerdict::Accepted => "ACCEPTED",
         AssertionVerdict::Fail => "FAIL",
     }

@@ -15,7 +15,9 @@ use crate::failure::Failure;
 use crate::job::LoadedJob;
 use crate::progress::{self, ProgressMode, Sample, Unit};
 use crate::summary::{self, Summary};
-use crate::{clock, command_line, cores, job, log, memory, output, signals, thresholds};
+use crate::{
+    assertion_notes, clock, command_line, cores, job, log, memory, output, signals, thresholds,
+};
 
 /// Rows of each table that the summary shows.
 const PREVIEW_ROWS: usize = 3;
@@ -167,10 +169,13 @@ impl RunRequest<'_> {
             let notes = [
                 summary::quarantine_note(summary),
                 summary::set_aside_note(report),
-                summary::assertions_note(report),
                 summary::late_note(report),
             ];
-            for note in notes.iter().flatten() {
+            let notes = notes.into_iter().flatten();
+            for note in &notes
+                .chain(assertion_notes::all(report))
+                .collect::<Vec<_>>()
+            {
                 output::warn(note);
             }
             Ok(())

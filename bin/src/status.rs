@@ -181,6 +181,7 @@ impl Status {
             rows => style.yellow(&format!("{} quarantined.", count(rows, "row"))) + "\n",
         };
         text += &self.set_aside(style);
+        text += &self.held(style);
         text += &format!("\n{}", self.size_list(style));
         text
     }
@@ -203,7 +204,8 @@ impl Status {
     /// Files that are set aside, with the reasons.
     fn set_aside(&self, style: Style) -> String {
         let files = self.sources.iter().flat_map(|source| &source.status.files);
-        let files = files.filter_map(|file| Some((&file.path, file.set_aside.as_ref()?)));
+        let bad = files.filter(|file| file.hold.is_none());
+        let files = bad.filter_map(|file| Some((&file.path, file.set_aside.as_ref()?)));
         let mut text = String::new();
         for (path, reason) in files.clone() {
             text += &format!("  {}: {reason}\n", shown_path(path));
@@ -215,6 +217,27 @@ impl Status {
                 format!("{}\n{text}", style.yellow(&heading))
             }
         }
+    }
+
+    /// Files that are held, with the rules that they break.
+    fn held(&self, style: Style) -> String {
+        let files = self.sources.iter().flat_map(|source| &source.status.files);
+        let mut lines = Vec::new();
+        for (file, hold) in files.filter_map(|file| Some((file, file.hold.as_ref()?))) {
+            let since = hold.since.map_or_else(String::new, |since| {
+                format!(" (since epoch {}, {})", since.epoch, utc(since.at_s))
+            });
+            lines.push(format!(
+                "  {}: {}{since}\n",
+                shown_path(&file.path),
+                hold.reason()
+            ));
+        }
+        if lines.is_empty() {
+            return String::new();
+        }
+        let heading = format!("{} held:", count(lines.len() as u64, "file"));
+        format!("{}\n{}", style.yellow(&heading), lines.concat())
     }
 
     /// One line for each delivery. Paths are not shortened, so that they can be copied.
@@ -358,11 +381,27 @@ impl ListedSource {
                 "withdrawn": pending.withdrawn,
             },
         });
-        let set_aside = status.files.iter().filter_map(|file| {
+        let bad = status.files.iter().filter(|file| file.hold.is_none());
+        let set_aside = bad.filter_map(|file| {
             let reason = file.set_aside.as_ref()?;
             Some(json!({"path": file.path, "reason": reason}))
         });
         value["files_set_aside"] = set_aside.collect();
+        let held = status.files.iter().filter_map(|file| {
+            let hold = file.hold.as_ref()?;
+            Some(json!({
+                "path": file.path,
+                "assertions": hold.broken.iter().map(|broken| json!({
+                    "name": broken.rule,
+                    "broken": broken.broken,
+                    "rows": broken.rows,
+                    "limit": broken.limit,
+                })).collect::<Vec<Value>>(),
+                "since_epoch": hold.since.map(|since| since.epoch),
+                "since": hold.since.map(|since| iso(since.at_s)),
+            }))
+        });
+        value["files_held"] = held.collect();
         if let Some((name, details)) = &status.details {
             value[*name] = details.clone();
         }

@@ -8,11 +8,10 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use indicatif::{DecimalBytes, HumanCount};
 use serde_json::{Value, json};
 use tidewater_engine::error::shown_path;
-use tidewater_engine::state::{AssertionVerdict, DeliveryRecord};
-use tidewater_engine::{
-    AssertionReport, LATE_TABLE, Publication, RunError, RunOutcome, RunReport, TableReport,
-};
+use tidewater_engine::state::DeliveryRecord;
+use tidewater_engine::{LATE_TABLE, Publication, RunError, RunOutcome, RunReport, TableReport};
 
+use crate::assertion_notes;
 use crate::display::count;
 use crate::style::Style;
 use crate::table::{Align, TextTable};
@@ -75,36 +74,11 @@ pub fn to_json(report: &RunReport, peak_memory: Option<u64>) -> Value {
         "files_set_aside": files_set_aside(report),
         "rows_late": report.rows_late(),
         "tables": tables,
-        "assertions": assertions(&report.assertions),
+        "files_held": assertion_notes::files_held(&report.assertions),
+        "assertions": assertion_notes::to_json(&report.assertions),
         "seconds": seconds,
         "peak_memory_bytes": peak_memory,
     })
-}
-
-fn assertions(results: &[AssertionReport]) -> Vec<Value> {
-    let assertions = results.iter().map(|assertion| {
-        let parts = assertion.parts.iter();
-        let parts = parts.filter(|part| part.verdict != AssertionVerdict::Pass);
-        let parts = parts.map(|part| {
-            json!({
-                "delivery": part.delivery,
-                "verdict": part.verdict,
-                "broken": part.broken,
-                "rows": part.rows,
-                "limit": part.limit,
-                "because": part.because,
-            })
-        });
-        json!({
-            "name": assertion.name,
-            "verdict": assertion.verdict,
-            "broken": assertion.broken,
-            "rows": assertion.rows,
-            "not_passed": parts.collect::<Vec<Value>>(),
-            "holds_without": assertion.blame.as_ref().map(|blame| &blame.deliveries),
-        })
-    });
-    assertions.collect()
 }
 
 fn files_set_aside(report: &RunReport) -> Vec<Value> {
@@ -135,7 +109,7 @@ pub fn audit_to_text(report: &RunReport) -> String {
     if let Some(note) = set_aside_note(report) {
         page += &format!("{}\n", style.yellow(&note));
     }
-    page += &assertions_line(report, style);
+    page += &assertion_notes::line(report, style);
     page + &format!(
         "A run would publish this. The audit published nothing. Took {}.\n",
         stages(report)
@@ -148,7 +122,7 @@ pub fn refusal_to_json(error: &RunError) -> Value {
         RunError::Refused {
             assertions: results,
             ..
-        } => assertions(results),
+        } => assertion_notes::to_json(results),
         _ => Vec::new(),
     };
     json!({
@@ -169,7 +143,7 @@ pub fn to_text(summary: Summary<'_>, peak_memory: Option<u64>) -> anyhow::Result
             if report.rows_quarantined > 0 {
                 page += &format!("{}.\n", in_quarantine(report));
             }
-            if let Some(note) = assertions_note(report) {
+            for note in assertion_notes::all(report) {
                 page += &format!("{}\n", style.yellow(&note));
             }
             page += &format!("Took {}.\n", stages(report));
@@ -201,7 +175,7 @@ pub fn to_text(summary: Summary<'_>, peak_memory: Option<u64>) -> anyhow::Result
     if let Some(note) = late_note(report) {
         page += &format!("{}\n", style.yellow(&note));
     }
-    page += &assertions_line(report, style);
+    page += &assertion_notes::line(report, style);
     page += &format!("Took {}", stages(report));
     if let Some(bytes) = peak_memory {
         page += &format!("; peak memory {}", DecimalBytes(bytes));
@@ -326,50 +300,6 @@ fn in_quarantine(report: &RunReport) -> String {
         Some(path) => format!("{rows} of earlier runs in {}", path.display()),
         None => format!("{rows} of earlier runs in the quarantine"),
     }
-}
-
-/// How many assertions hold, and what the others were found to be.
-fn assertions_line(report: &RunReport, style: Style) -> String {
-    let number = report.assertions.len() as u64;
-    match assertions_note(report) {
-        None if number == 0 => String::new(),
-        None if number == 1 => "The assertion holds.\n".to_owned(),
-        None => format!("All {number} assertions hold.\n"),
-        Some(note) => format!("{}\n", style.yellow(&note)),
-    }
-}
-
-/// The assertions that do not simply hold; `None` if all do.
-pub fn assertions_note(report: &RunReport) -> Option<String> {
-    /// Deliveries that are listed for each assertion.
-    const SHOWN: usize = 5;
-    let open = report.assertions.iter();
-    let open: Vec<_> = open
-        .filter(|one| one.verdict != AssertionVerdict::Pass)
-        .collect();
-    if open.is_empty() {
-        return None;
-    }
-    let of = report.assertions.len();
-    let mut note = format!(
-        "{} of {of} assertions:",
-        count(open.len() as u64, "warning")
-    );
-    for assertion in open {
-        let parts = [AssertionVerdict::Accepted, AssertionVerdict::Warn]
-            .map(|verdict| assertion.parts_with(verdict));
-        let parts = parts.concat();
-        for part in parts.iter().take(SHOWN) {
-            note += &format!("\n  {}: {}", assertion.name, part.finding());
-            if let Some(because) = &part.because {
-                note += &format!(" (accepted: {because})");
-            }
-        }
-        if parts.len() > SHOWN {
-            note += &format!("\n  {}: … and {} more", assertion.name, parts.len() - SHOWN);
-        }
-    }
-    Some(note)
 }
 
 /// Says where late rows are; `None` if this run had none.

@@ -73,6 +73,7 @@ fn json_has_exactly_the_promised_keys() {
             "assertions",
             "deliveries",
             "epoch",
+            "files_held",
             "files_set_aside",
             "outcome",
             "peak_memory_bytes",

@@ -9,7 +9,7 @@ mod registry;
 
 pub use registry::Registry;
 pub use tidewater_contract::{
-    checkpoint, connector, declaration, disk, error, sink, sink_connector, source, status,
+    checkpoint, connector, declaration, disk, error, hold, sink, sink_connector, source, status,
 };
 pub use tidewater_formats as format;
 #[cfg(feature = "kafka")]

@@ -23,11 +23,11 @@ pub mod state;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use drive::{
-    AssertionReport, CRASH_POINTS, FILLED, FollowOptions, History, Inspection, KeptInputs,
-    KeptSource, MaintainOptions, NotOwned, OpenRows, Owner, Pace, Progress, Publication,
-    Quarantine, QuarantinedRow, Replay, ReplayOptions, Replayed, Resident, RunError, RunOptions,
-    RunOutcome, RunReport, StateSizes, TableReport, Thresholds, UnmatchedPlaces, follow, maintain,
-    run,
+    AssertionPart, AssertionReport, CRASH_POINTS, FILLED, FollowOptions, History, Inspection,
+    KeptInputs, KeptSource, MaintainOptions, NotOwned, OpenRows, Owner, Pace, Progress,
+    Publication, Quarantine, QuarantinedRow, Replay, ReplayOptions, Replayed, Resident, RunError,
+    RunOptions, RunOutcome, RunReport, StateSizes, TableReport, Thresholds, UnmatchedPlaces,
+    follow, maintain, run,
 };
 pub use explain::Explain;
 pub use job::{Job, JobBuilder, LATE_TABLE};

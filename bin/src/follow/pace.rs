@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tidewater_engine::{Pace, RunReport};
 
-use crate::{clock, memory, output, summary};
+use crate::{assertion_notes, clock, memory, output, summary};
 
 /// How long the engine waits before it checks whether to stop.
 const WAIT: Duration = Duration::from_millis(20);
@@ -162,7 +162,8 @@ impl Pace for FollowPace {
             figures.clone()
         };
         let set_aside = summary::set_aside_note(report);
-        for warning in report.warnings.iter().chain(&set_aside) {
+        let notes = assertion_notes::all(report);
+        for warning in report.warnings.iter().chain(&set_aside).chain(&notes) {
             output::warn(warning);
         }
         if self.json {

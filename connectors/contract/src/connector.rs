@@ -18,6 +18,7 @@ use arrow::datatypes::{FieldRef, SchemaRef};
 use crate::checkpoint::{Checkpoint, CheckpointUpdate};
 use crate::declaration::{DeclarationError, ParsedSource, SourceDeclaration};
 use crate::error::SourceError;
+use crate::hold::{HeldDelivery, Hold};
 use crate::source::{Reader, SourceSpec};
 use crate::status::SourceStatus;
 
@@ -97,6 +98,11 @@ pub trait Source: Debug + Send + Sync {
     /// The columns of decoded batches: the columns that are read, then the place columns if the source has a primary
     /// key.
     fn decoded_schema(&self, spec: &SourceSpec) -> SchemaRef;
+
+    /// The columns that hold the name of a row's delivery, for sources whose deliveries can be held.
+    fn delivery_columns(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Whether each row has an offset, given in [`Decoded::ordinals`](crate::source::Decoded::ordinals).
     fn has_offsets(&self) -> bool {
@@ -216,12 +222,15 @@ pub enum OffsetBound {
 }
 
 /// How a source is compared with a checkpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ChangeRules {
+#[derive(Clone, Copy)]
+pub struct ChangeRules<'a> {
     /// Deliveries modified after this, in nanoseconds since 1970, are left for a later epoch.
     pub settled_ns: i64,
     /// Whether the content of all deliveries is compared, even if they look unchanged.
     pub rehash: bool,
+    /// Whether a held delivery stays held; otherwise it is judged as if it were new. `None` if no rule of the job holds
+    /// deliveries of the source.
+    pub stays_held: Option<&'a dyn Fn(&str, &Hold) -> bool>,
 }
 
 /// A source while a state is open.
@@ -233,7 +242,7 @@ pub trait SourceSession: Send {
     fn changes(
         &mut self,
         checkpoint: &Checkpoint,
-        rules: ChangeRules,
+        rules: ChangeRules<'_>,
     ) -> Result<Box<dyn SourceChanges>, SourceError>;
 
     /// The source as a stream, if its rows arrive by themselves. `None` if the source is polled.
@@ -311,6 +320,18 @@ pub trait SourceChanges: Send + Sync {
         Vec::new()
     }
 
+    /// The deliveries that stay and are not held, opened to judge them by rules that have changed. Nothing is stored.
+    /// `None` if there are none.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn judge_again(&self) -> Result<Option<Arc<dyn Reader>>, SourceError> {
+        Ok(None)
+    }
+
+    /// Holds deliveries that stay: their rows are retracted in this epoch. Called before parts are opened.
+    fn hold(&mut self, _deliveries: Vec<HeldDelivery>) {}
+
     /// The outcome, once everything that was opened has been read. `counts` are the rows that were read.
     ///
     /// # Errors
@@ -351,9 +372,15 @@ pub struct SourceOutcome {
     pub checkpoint: CheckpointUpdate,
     /// Whether the source has deliveries now.
     pub has_deliveries: bool,
+    /// Whether all of its deliveries are set aside. `false` if it has none.
+    pub is_all_set_aside: bool,
+    /// The deliveries that are held now, in order.
+    pub held: Vec<HeldDelivery>,
+    /// Names of deliveries that the source no longer has.
+    pub gone: Vec<String>,
     /// The history entries of deliveries.
     pub deliveries: Vec<DeliveryChange>,
-    /// Rows of all current deliveries, rejected rows included.
+    /// Rows of all current deliveries that are not held, rejected rows included.
     pub rows: u64,
     /// The rejected rows among them.
     pub rows_rejected: u64,
@@ -370,7 +397,7 @@ pub struct SourceOutcome {
 pub struct DeliveryChange {
     /// Its name: a path, or a range of offsets.
     pub name: String,
-    /// What happened: `new`, `replaced`, `appended`, `renamed`, `withdrawn`, `read`.
+    /// What happened: `new`, `replaced`, `appended`, `renamed`, `withdrawn`, `held`, `released`, `read`.
     pub kind: &'static str,
     /// Rows that were inserted, quarantined ones included.
     pub rows_in: u64,

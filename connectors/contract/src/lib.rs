@@ -18,6 +18,7 @@ pub mod connector;
 pub mod declaration;
 pub mod disk;
 pub mod error;
+pub mod hold;
 pub mod sink;
 pub mod sink_connector;
 pub mod source;

@@ -12,6 +12,7 @@ use arrow::datatypes::SchemaRef;
 
 use crate::connector::Source;
 use crate::error::SourceError;
+use crate::hold::{Hold, JudgeDeliveries};
 
 /// A text or binary layout of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -201,17 +202,23 @@ pub trait Reader: Send + Sync {
         Vec::new()
     }
 
+    /// Lets a judge decide which new deliveries are held. It is asked once the rows of all deliveries were decoded, and
+    /// deliveries that it holds are [set aside](Self::set_aside).
+    fn judged_by(&self, _judge: Arc<dyn JudgeDeliveries>) {}
+
     /// Stops handing out pieces. This is how a reader without an end is ended.
     fn close(&self) {}
 }
 
-/// A bad delivery, none of whose rows count. It is one row of the quarantine.
+/// A bad or held delivery, none of whose rows count. It is one row of the quarantine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetAsideDelivery {
     /// Its name.
     pub name: String,
     /// Why, in a sentence that a user can act on.
     pub reason: String,
+    /// The rules that it breaks, if it is held.
+    pub hold: Option<Hold>,
 }
 
 /// Consecutive whole records of a text file.

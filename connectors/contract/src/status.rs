@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::hold::Hold;
+
 /// How far a source was read, and what waits.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SourceStatus {
@@ -40,6 +42,8 @@ pub struct DeliveryStatus {
     pub rows_rejected: u64,
     /// Why it is set aside, if it is.
     pub set_aside: Option<String>,
+    /// The rules that it breaks, if it is held.
+    pub hold: Option<Hold>,
 }
 
 /// Content that a state keeps.

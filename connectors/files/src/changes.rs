@@ -10,6 +10,7 @@ use tidewater_contract::connector::{
     ChangeRules, DeliveryChange, EpochCounts, InputPart, ReadUntil, SourceChanges, SourceOutcome,
 };
 use tidewater_contract::error::SourceError;
+use tidewater_contract::hold::HeldDelivery;
 use tidewater_contract::source::{Reader, SourceSpec};
 use tidewater_formats::options::{Gate, OnBadFile, OnChange};
 
@@ -18,9 +19,15 @@ use super::delivery::{Content, Delivery};
 use super::file_source::FileSource;
 use super::intake::{FileIntake, Incoming};
 use super::list::ListedFile;
-use super::position::{Change, CompareRules, Position, compare};
+use super::position::{Change, CompareRules, Position, SetAside, compare};
+use super::storage::FileStamp;
 use super::verdict::Judgement;
 use super::withdrawn;
+
+/// The kind of a delivery that is held.
+const HELD: &str = "held";
+/// The kind of a held delivery that is judged again and not held any more.
+const RELEASED: &str = "released";
 
 /// The changes of a source's files.
 pub(super) struct FileChanges {
@@ -45,6 +52,10 @@ pub(super) struct FileChanges {
     records: Vec<DeliveryChange>,
     notices: Vec<String>,
     gate: Gate,
+    /// The positions of deliveries that were in the tables and are held now. Their rows of the quarantine are in `added`.
+    held: Vec<Position>,
+    /// Whether rules of the job may hold deliveries.
+    is_judged: bool,
     /// The reader of `added`.
     inserted: Mutex<Option<Arc<FileIntake>>>,
     /// The reader of the unchanged deliveries, if they are judged again.
@@ -61,7 +72,7 @@ impl FileChanges {
         spec: &Arc<SourceSpec>,
         store: &Arc<ContentStore>,
         checkpoint: &Checkpoint,
-        rules: ChangeRules,
+        rules: ChangeRules<'_>,
     ) -> Result<Self, SourceError> {
         let known: Vec<Position> = checkpoint.values()?;
         withdrawn::check_directory(&**source.storage(), &spec.location, &known)?;
@@ -84,10 +95,13 @@ impl FileChanges {
             records: Vec::new(),
             notices: Vec::new(),
             gate: Gate::parse(&spec.options)?,
+            held: Vec::new(),
+            is_judged: rules.stays_held.is_some(),
             inserted: Mutex::default(),
             judged_again: Mutex::default(),
         };
         let (listed, known) = found.settle(listed, known, rules.settled_ns);
+        let stays_held = rules.stays_held;
         let rules = CompareRules {
             on_change: OnChange::parse(&spec.options)?,
             rehash: rules.rehash,
@@ -95,7 +109,19 @@ impl FileChanges {
         let changes = compare(&**source.storage(), &spec.name, listed, known, rules)?;
         withdrawn::check(spec, found.known.len(), &changes)?;
         for change in changes {
-            found.apply(change);
+            let stays = |old: &Position| match (old.hold(), stays_held) {
+                (None, _) => true,
+                (Some(hold), Some(stays_held)) => stays_held(&old.path, hold),
+                (Some(_), None) => false,
+            };
+            match change {
+                Change::Unchanged(old) if !stays(&old) => found.release(as_listed(&old), old),
+                Change::Touched { old, new } if !stays(&old) => found.release(new, old),
+                Change::Touched { old, new } if old.hold().is_some() => {
+                    found.stay(moved(old, &new));
+                }
+                change => found.apply(change),
+            }
         }
         Ok(found)
     }
@@ -149,9 +175,9 @@ impl FileChanges {
                 self.retract(&old);
             }
             // All rows of a delivery with a key have the same time of modification. Whether a delivery without enough
-            // good rows is a good one depends on its whole content.
+            // good rows is a good one depends on its whole content, and so does whether it is held.
             Change::Appended { old, new }
-                if has_key || old.rows < self.gate.min_good_rows.max(1) =>
+                if has_key || self.is_judged || old.rows < self.gate.min_good_rows.max(1) =>
             {
                 self.add("appended", new, Some(old.clone()));
                 self.retract(&old);
@@ -221,6 +247,40 @@ impl FileChanges {
         self.positions.push(position);
     }
 
+    /// Judges a held delivery as if it were new.
+    fn release(&mut self, new: ListedFile, old: Position) {
+        self.retract(&old);
+        self.add(RELEASED, new, Some(old));
+    }
+
+    /// Holds a delivery that stays.
+    fn hold_kept(&mut self, delivery: HeldDelivery) {
+        let HeldDelivery { name, hold } = delivery;
+        let same = |known: &Position| known.path == name && known.set_aside.is_none();
+        let Some(at) = self.positions.iter().position(same) else {
+            return;
+        };
+        let (old, _) = (self.positions.remove(at), self.rest.remove(at));
+        self.retract(&old);
+        let rows_out = old.rows + old.rejected;
+        let held = Position {
+            rows: 0,
+            rejected: 1,
+            set_aside: Some(SetAside::held(hold)),
+            ..old
+        };
+        self.records.push(DeliveryChange {
+            name: held.path.clone(),
+            kind: HELD,
+            rows_in: 1,
+            rejected: 1,
+            rows_out,
+        });
+        self.kinds.push(HELD);
+        self.added.push(kept(&held));
+        self.held.push(held);
+    }
+
     /// Retracts a delivery that was replaced or removed.
     fn retract(&mut self, old: &Position) {
         self.removed.push(kept(old));
@@ -259,7 +319,7 @@ impl FileChanges {
             {
                 incoming.delivery.from = Content::KeptStored(part.clone());
             }
-            if !grown(&known.path) {
+            if !grown(&known.path) && known.hold().is_none() {
                 incoming.judgement = judged(gate_of(self.gate, known));
             }
             incoming
@@ -355,6 +415,22 @@ impl SourceChanges for FileChanges {
         readers.into_iter().flatten().collect()
     }
 
+    fn judge_again(&self) -> Result<Option<Arc<dyn Reader>>, SourceError> {
+        let mut incoming = self.judged_again();
+        incoming.retain(|one| matches!(one.judgement, Judgement::Judged { .. }));
+        if incoming.is_empty() {
+            return Ok(None);
+        }
+        let intake = FileIntake::open(&self.source, &self.spec, incoming, Some(&self.store))?;
+        Ok(Some(Arc::new(intake)))
+    }
+
+    fn hold(&mut self, deliveries: Vec<HeldDelivery>) {
+        for delivery in deliveries {
+            self.hold_kept(delivery);
+        }
+    }
+
     fn outcome(&self, counts: &EpochCounts) -> Result<SourceOutcome, SourceError> {
         self.conclude(counts)
     }
@@ -376,6 +452,18 @@ pub(super) fn kept(position: &Position) -> Incoming {
         version: position.version.clone(),
         replaces: None,
         judgement: Judgement::of_known(position),
+    }
+}
+
+/// The file of a position that is unchanged.
+fn as_listed(position: &Position) -> ListedFile {
+    ListedFile {
+        path: position.path.as_str().into(),
+        stamp: FileStamp {
+            bytes: position.bytes,
+            modified_ns: position.modified_ns,
+            version: position.version.clone(),
+        },
     }
 }
 

@@ -108,6 +108,10 @@ impl Source for FileSource {
         place_fields().to_vec()
     }
 
+    fn delivery_columns(&self) -> Vec<String> {
+        self.path_columns.of_paths()
+    }
+
     /// Orders the rows of a key: by the time of modification of their file, then by its path, then by their number in
     /// the file. The row that counts therefore depends only on the files that are present, not on the runs in which
     /// they arrived. If a file is withdrawn, the row before counts again.
@@ -205,6 +209,7 @@ impl Source for FileSource {
 }
 
 fn delivery_status(position: Position) -> DeliveryStatus {
+    let hold = position.hold().cloned();
     DeliveryStatus {
         path: position.path,
         bytes: position.bytes,
@@ -212,6 +217,7 @@ fn delivery_status(position: Position) -> DeliveryStatus {
         hash: position.hash,
         rows: position.rows,
         rows_rejected: position.rejected,
+        hold,
         set_aside: position.set_aside.map(|set_aside| set_aside.reason),
     }
 }
@@ -227,7 +233,7 @@ impl SourceSession for FileSession {
     fn changes(
         &mut self,
         checkpoint: &Checkpoint,
-        rules: ChangeRules,
+        rules: ChangeRules<'_>,
     ) -> Result<Box<dyn SourceChanges>, SourceError> {
         let (source, store) = (&self.source, &self.store);
         let changes = FileChanges::compare(source, &self.spec, store, checkpoint, rules)?;

@@ -3,17 +3,19 @@
 //! 1. A delivery is inserted as a whole or not at all. If it was still being written while it was read, it is
 //!    retracted in the same epoch by reading its stored content again, and the delivery that it would have replaced
 //!    is inserted again.
-//! 2. A bad delivery ([`verdict`]) stops the run or is set aside. If it is set aside, the rows that were read of it
-//!    are retracted, and it becomes one row of the quarantine. The others are read as if it were not there.
+//! 2. A bad delivery ([`verdict`]) stops the run or is set aside, and so is a delivery that breaks rules of the job
+//!    ([`JudgeDeliveries`]). The rows that were read of it are retracted, and it becomes one row of the quarantine. The
+//!    others are read as if it were not there.
 //! 3. Rows of a source with a primary key have their place: the time and path of their file, and their number in it.
 
 use std::iter;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arrow::array::RecordBatch;
 use tidewater_contract::connector::Source;
 use tidewater_contract::error::{SourceError, shown_path};
+use tidewater_contract::hold::JudgeDeliveries;
 use tidewater_contract::source::{
     Dealt, Decoded, NextPiece, Piece, Reader, RowChange, SetAsideDelivery, SourceSpec,
 };
@@ -97,6 +99,8 @@ pub(super) struct FileIntake {
     progress: Mutex<IntakeProgress>,
     /// The number of pieces that were handed out but are not decoded yet.
     open_pieces: Arc<AtomicUsize>,
+    /// Decides which deliveries are held.
+    judge: OnceLock<Arc<dyn JudgeDeliveries>>,
     outcome: Mutex<IntakeOutcome>,
 }
 
@@ -159,6 +163,7 @@ impl FileIntake {
                 corrections: None,
             }),
             open_pieces: Arc::default(),
+            judge: OnceLock::new(),
             outcome: Mutex::default(),
         };
         let first = intake.reader(judged)?;
@@ -401,9 +406,15 @@ impl Reader for FileIntake {
             Some(SetAsideDelivery {
                 name: self.incoming.get(one.index)?.delivery.name.to_string(),
                 reason: one.set_aside.reason.clone(),
+                hold: one.set_aside.hold.clone(),
             })
         });
         set_aside.collect()
+    }
+
+    fn judged_by(&self, judge: Arc<dyn JudgeDeliveries>) {
+        // The first judge counts.
+        let _ = self.judge.set(judge);
     }
 }
 

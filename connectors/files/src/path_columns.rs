@@ -129,6 +129,13 @@ impl PathColumns {
         self.folders.is_empty() && self.parts.is_empty()
     }
 
+    /// The columns with the whole path.
+    pub(super) fn of_paths(&self) -> Vec<String> {
+        let parts = self.parts.iter();
+        let paths = parts.filter(|(_, part)| **part == PathPart::Path);
+        paths.map(|(name, _)| name.clone()).collect()
+    }
+
     /// The columns as texts, for fingerprints.
     pub(super) fn rules(&self) -> Vec<String> {
         let folders = self.folders.iter().map(|name| format!("folder {name}"));

@@ -158,6 +158,7 @@ impl DeliveryTally {
             column,
             reason,
             keeps_stored: false,
+            hold: None,
         })
     }
 
@@ -193,13 +194,17 @@ fn reason_of(error: &SourceError) -> String {
 
 /// The quarantine row of a delivery that is set aside.
 pub(super) fn row_of(source: &str, file: &Arc<str>, set_aside: &SetAside) -> Rejected {
+    let why = match &set_aside.hold {
+        Some(_) => "held",
+        None => "set aside",
+    };
     Rejected {
         source: source.into(),
         file: Arc::clone(file),
         line: 0,
         byte_offset: 0,
         column: set_aside.column.as_deref().map(Into::into),
-        reason: format!("the file is set aside: {}", set_aside.reason),
+        reason: format!("the file is {why}: {}", set_aside.reason),
         raw: String::new(),
     }
 }

@@ -1,6 +1,7 @@
 //! Judges a job's assertions by the numbers that a commit would leave, before anything is published.
 //!
-//! 1. A run commits only if no assertion fails. A failure that is accepted is none.
+//! 1. A run commits only if no assertion fails. A failure that is accepted is none, and a rule with `'on_failure'
+//!    'publish'` stops no run.
 //! 2. A failure stays accepted as long as no more rows break the rule than at the last commit.
 
 use std::collections::BTreeMap;
@@ -8,14 +9,17 @@ use std::collections::BTreeMap;
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::Int64Type;
 use arrow::error::ArrowError;
+use tidewater_connectors::hold::HeldSince;
 
 use super::RunError;
 use super::blame::{Blame, blame};
 use super::broken_rows::{BrokenRow, FailedRule, FileCounts, broken_rows};
+use super::held_reports::{HeldOfSource, add_held};
+use super::hold::holds;
 use super::search::LookAgain;
 use super::tables::{PerTable, Table};
-use crate::job::{Assertion, BROKEN_COLUMN, FAIL, Job, ROWS_COLUMN, WARN};
-use crate::state::{AcceptedFailure, AssertionRecord, AssertionVerdict};
+use crate::job::{Assertion, BROKEN_COLUMN, FAIL, Job, OnFailure, ROWS_COLUMN, WARN};
+use crate::state::{AcceptedFailure, AssertionRecord, AssertionVerdict, HeldRecord};
 
 /// The result of an assertion.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +57,8 @@ pub struct AssertionPart {
     pub limit: Option<String>,
     /// Why the failure is accepted.
     pub because: Option<String>,
+    /// The commit that began to hold the delivery, if it is held in a state.
+    pub held_since: Option<HeldSince>,
 }
 
 /// Judges the assertions of a job. `rows` returns the rows of a table after the commit, and `accepted` lists the
@@ -82,7 +88,7 @@ pub fn judge(
     Ok(reports.collect())
 }
 
-/// Fails if an assertion fails. `look_again` opens the sources again, to show rows that break a rule, and to find the
+/// Adds the deliveries that are `held` to the reports. Fails if an assertion fails. `look_again` opens the sources again, to show rows that break a rule, and to find the
 /// deliveries that they came with.
 ///
 /// # Errors
@@ -90,9 +96,17 @@ pub fn judge(
 pub fn refuse_failures(
     job: &Job,
     mut reports: Vec<AssertionReport>,
+    held: &[HeldOfSource],
     look_again: &LookAgain<'_>,
 ) -> Result<Vec<AssertionReport>, RunError> {
-    let is_failed = |report: &AssertionReport| report.verdict == AssertionVerdict::Fail;
+    add_held(&mut reports, held);
+    let publishes = |name: &str| {
+        let assertion = job.assertion(name);
+        assertion.is_some_and(|one| one.on_failure == OnFailure::Publish)
+    };
+    let is_failed = |report: &AssertionReport| {
+        report.verdict == AssertionVerdict::Fail && !publishes(&report.name)
+    };
     let failed = reports.iter().filter(|report| is_failed(report));
     let rules: Vec<FailedRule<'_>> = failed.filter_map(|report| report.rule(job)).collect();
     let Some(first) = rules.first() else {
@@ -116,9 +130,10 @@ pub fn refuse_failures(
         many => (format!("{many} assertions fail"), "them"),
     };
     let message = format!(
-        "{}\n{number} of {}; nothing was published. Correct or withdraw the rows that break {them}. To publish all the \
+        "{}{}\n{number} of {}; nothing was published. Correct or withdraw the rows that break {them}. To publish all the \
          same, run with --accept {first} --because 'why'",
         found.join("\n"),
+        nothing_left(held),
         reports.len(),
     );
     Err(RunError::Refused {
@@ -127,14 +142,30 @@ pub fn refuse_failures(
     })
 }
 
-/// The failures that are accepted after a commit with these results.
+/// Says of which sources nothing would be left without what is held.
+fn nothing_left(held: &[HeldOfSource]) -> String {
+    let emptied = held.iter().filter(|held| held.leaves_nothing());
+    let lines = emptied.map(|held| {
+        let files = match held.held.len() {
+            1 => "the one file that breaks a rule was held".to_owned(),
+            files => format!("the {files} files that break a rule were held"),
+        };
+        format!("\nIf {files}, source {} would have no rows", held.source)
+    });
+    lines.collect()
+}
+
+/// The failures that are accepted after a commit with these results. Those of rules that hold deliveries are recorded
+/// where deliveries are judged.
 pub fn accepted_failures(
+    job: &Job,
     reports: &[AssertionReport],
     before: &[AcceptedFailure],
     epoch: u64,
 ) -> Vec<AcceptedFailure> {
     let mut accepted = Vec::new();
-    for report in reports {
+    let is_here = |report: &&AssertionReport| !job.assertion(&report.name).is_some_and(holds);
+    for report in reports.iter().filter(is_here) {
         for part in &report.parts {
             let Some(because) = &part.because else {
                 continue;
@@ -160,12 +191,22 @@ impl AssertionReport {
     /// The record of the result in the state.
     pub fn record(&self) -> AssertionRecord {
         let because = self.parts.iter().find_map(|part| part.because.clone());
+        let held = self.parts_with(AssertionVerdict::Held).into_iter();
+        let held = held.filter_map(|part| {
+            Some(HeldRecord {
+                delivery: part.delivery.clone()?,
+                broken: part.broken,
+                rows: part.rows?,
+                since: part.held_since?.epoch,
+            })
+        });
         AssertionRecord {
             assertion: self.name.clone(),
             verdict: self.verdict,
             broken: self.broken,
             rows: self.rows,
             because,
+            held: held.collect(),
         }
     }
 
@@ -232,13 +273,18 @@ impl AssertionPart {
     pub fn finding(&self) -> String {
         let of = self.delivery.as_ref();
         let of = of.map_or_else(String::new, |delivery| format!("{delivery}: "));
+        format!("{of}{}", self.finding_without_delivery())
+    }
+
+    /// What was found, as a sentence without the delivery's name.
+    pub fn finding_without_delivery(&self) -> String {
         let limit = self.limit.as_ref();
         let limit = limit.map_or_else(String::new, |limit| format!("; the limit is {limit}"));
         match (self.rows, self.broken) {
-            (Some(rows), 1) => format!("{of}1 of {rows} rows breaks it{limit}"),
-            (Some(rows), broken) => format!("{of}{broken} of {rows} rows break it{limit}"),
-            (None, 1) => format!("{of}1 row breaks it{limit}"),
-            (None, broken) => format!("{of}{broken} rows break it{limit}"),
+            (Some(rows), 1) => format!("1 of {rows} rows breaks it{limit}"),
+            (Some(rows), broken) => format!("{broken} of {rows} rows break it{limit}"),
+            (None, 1) => format!("1 row breaks it{limit}"),
+            (None, broken) => format!("{broken} rows break it{limit}"),
         }
     }
 }
@@ -294,12 +340,13 @@ impl AssertionResult {
             rows: self.rows,
             limit: limit.map(ToString::to_string),
             because,
+            held_since: None,
         }
     }
 }
 
 /// Why a failure is accepted, now or by an earlier run that met at least as many broken rows.
-fn acceptance(
+pub(super) fn acceptance(
     assertion: &Assertion,
     delivery: Option<&str>,
     broken: u64,

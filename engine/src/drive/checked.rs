@@ -8,6 +8,7 @@ use arrow::compute::filter_record_batch;
 use tidewater_connectors::error::SourceError;
 use tidewater_connectors::format::options::{Gate, OnError};
 use tidewater_connectors::format::row_json::row_as_json;
+use tidewater_connectors::hold::JudgeDeliveries;
 use tidewater_connectors::source::{
     Decoded, NextPiece, Piece, Reader, Rejected, RowPlace, RowPlaces, SetAsideDelivery, SourceSpec,
 };
@@ -174,6 +175,10 @@ impl Reader for CheckedReader {
 
     fn set_aside(&self) -> Vec<SetAsideDelivery> {
         self.reader.set_aside()
+    }
+
+    fn judged_by(&self, judge: Arc<dyn JudgeDeliveries>) {
+        self.reader.judged_by(judge);
     }
 
     fn close(&self) {

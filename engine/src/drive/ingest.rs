@@ -13,6 +13,7 @@ use arrow::array::RecordBatch;
 use tidewater_connectors::connector::DeliveryCounts;
 use tidewater_connectors::error::SourceError;
 use tidewater_connectors::file::sink::{TableShard, rejected_to_batch};
+use tidewater_connectors::hold::HeldDelivery;
 use tidewater_connectors::source::{
     Decoded, NextPiece, Piece, Reader, Rejected, RowChange, RowPlaces, SetAsideDelivery,
 };
@@ -21,6 +22,7 @@ use tidewater_operators::{Delta, Faults, Sign};
 
 use super::Progress;
 use super::graph_set::GraphSet;
+use super::hold::held_by;
 use super::progress::Counters;
 use super::row_counts::signed;
 
@@ -139,6 +141,11 @@ impl Intake {
     /// Deliveries that were set aside. Complete after everything was read.
     pub fn set_aside(&self) -> Vec<SetAsideDelivery> {
         self.reader.set_aside()
+    }
+
+    /// Deliveries that are held. Complete after everything was read.
+    pub fn held(&self) -> Vec<HeldDelivery> {
+        held_by(&*self.reader)
     }
 
     /// Rows of each delivery.

@@ -16,6 +16,8 @@ mod error;
 mod gate;
 mod graph;
 mod graph_set;
+mod held_reports;
+mod hold;
 mod ingest;
 mod inspect;
 mod late;

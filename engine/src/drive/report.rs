@@ -67,11 +67,12 @@ pub struct SetAsideFile {
     pub reason: String,
 }
 
-/// The files that were set aside while they were read.
+/// The bad files that were set aside while they were read.
 pub fn set_aside(intakes: &[Arc<Intake>]) -> Vec<SetAsideFile> {
     let files = intakes.iter().flat_map(|intake| {
         let files = intake.set_aside().into_iter();
-        files.map(|file| SetAsideFile {
+        let bad = files.filter(|file| file.hold.is_none());
+        bad.map(|file| SetAsideFile {
             source: intake.source.to_string(),
             path: file.name,
             reason: file.reason,

@@ -20,6 +20,8 @@ use super::checked::RowCheck;
 use super::gate::{check_gate, check_messages};
 use super::graph::{Epoch, EpochGraphs, GraphPlan};
 use super::graph_set::GraphSet;
+use super::held_reports::HeldOfSource;
+use super::hold::{HoldRules, JudgedIn};
 use super::ingest::{Intake, RowRouting};
 use super::locate::{all_files, located};
 use super::ownership::Claimant;
@@ -68,8 +70,9 @@ fn run_once(job: &Job, options: &RunOptions, progress: &Progress) -> Result<RunR
     drop(intakes);
     let warnings = warnings(&epoch.intakes);
     let set_aside = set_aside(&epoch.intakes);
-    for (source, intake) in job.sources.iter().zip(&epoch.intakes) {
-        check_gate(source, counted(intake))?;
+    let held = held(&epoch.intakes);
+    for ((source, intake), held) in job.sources.iter().zip(&epoch.intakes).zip(&held) {
+        check_gate(source, without_held(counted(intake), held))?;
         check_messages(source, counted(intake), intake)?;
     }
 
@@ -77,7 +80,7 @@ fn run_once(job: &Job, options: &RunOptions, progress: &Progress) -> Result<RunR
         let runs = runs.sinks.get(at).cloned().unwrap_or_default();
         Ok(rows_of(&table.spec, runs)?)
     })?;
-    let assertions = refuse_failures(job, assertions, &all_files)?;
+    let assertions = refuse_failures(job, assertions, &held, &all_files)?;
 
     clock.enter("write");
     let write = WriteOptions {
@@ -117,6 +120,22 @@ fn run_once(job: &Job, options: &RunOptions, progress: &Progress) -> Result<RunR
         warnings,
         quarantine_path,
     })
+}
+
+/// The deliveries of each source that are held.
+fn held(intakes: &[Arc<Intake>]) -> Vec<HeldOfSource> {
+    let held = intakes.iter().map(|intake| HeldOfSource {
+        source: intake.source.to_string(),
+        held: intake.held(),
+        is_all: intake.set_aside().len() == intake.counts.len(),
+    });
+    held.collect()
+}
+
+/// The read and the rejected rows of a source. Rows of the quarantine for held deliveries are no bad rows.
+fn without_held((read, rejected): (u64, u64), held: &HeldOfSource) -> (u64, u64) {
+    let held = held.held.len() as u64;
+    (read.saturating_sub(held), rejected.saturating_sub(held))
 }
 
 /// Runs the graphs of an epoch to the end. Returns the sorted runs of each table.
@@ -192,6 +211,11 @@ fn prepare(job: &Job, claimant: &Claimant<'_>, progress: &Progress) -> Result<Ep
         let reader = source.input.open(&source.spec, &ReadBounds::default());
         let reader = reader.map_err(RunError::of_source(source))?;
         let reader = RowCheck::over(job, source, &source.spec, reader)?;
+        let rules = HoldRules::of(job, source, &source.spec, JudgedIn::NO_STATE)?;
+        let reader = match rules {
+            Some(rules) => rules.judge(reader).0,
+            None => reader,
+        };
         let routing = RowRouting {
             sign: Sign::Plus,
             graphs: GraphSet::REBUILT,

@@ -74,8 +74,8 @@ use tidewater_connectors::source::SourceSpec;
 
 pub use self::allow::{AcceptError, Allowance};
 pub use self::assertion::{
-    Acceptance, Assertion, BROKEN_COLUMN, FAIL, Limit, QUALITY_TABLE, ROWS_COLUMN, Ratio, Severity,
-    WARN,
+    Acceptance, Assertion, BROKEN_COLUMN, FAIL, Limit, OnFailure, QUALITY_TABLE, ROWS_COLUMN,
+    Ratio, Severity, WARN,
 };
 pub use self::builder::JobBuilder;
 pub use self::catalog::{planner_options, type_planner};

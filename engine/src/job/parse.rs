@@ -16,7 +16,8 @@ use super::statement::{Statement, StatementKind, statements};
 use super::tokens::Find;
 use super::variables::substitute;
 use super::{
-    Assertion, Destination, DirectorySpec, Job, Sink, Source, assertion, declare, prune, publish,
+    Assertion, Destination, DirectorySpec, Job, OnFailure, Sink, Source, assertion, declare, prune,
+    publish,
 };
 use crate::diagnostic::{Diagnostic, Diagnostics, Place};
 
@@ -112,12 +113,14 @@ fn compile(
     }
     let job = finish(name, sources, drafts, sinks, statements, &names);
     let job = job.map_err(|found| errors.push(found)).ok()?;
-    Some(Job {
+    let job = Job {
         quarantine,
         late,
         assertions,
         ..job
-    })
+    };
+    errors.extend(unheld(&job, statements));
+    errors.is_empty().then_some(job)
 }
 
 /// The error about a job that would do nothing.
@@ -296,6 +299,18 @@ fn assertions(
         }
     }
     assertions
+}
+
+/// The mistakes of rules that cannot hold a delivery.
+fn unheld(job: &Job, statements: &[Statement]) -> Vec<Diagnostic> {
+    let hold = |rule: &&Assertion| rule.on_failure == OnFailure::Hold;
+    let mistakes = job.assertions.iter().filter(hold).filter_map(|rule| {
+        let mistake = assertion::no_hold(job, rule)?;
+        let mut named = statements.iter();
+        let statement = named.find(|statement| statement.name == rule.name)?;
+        Some(mistake.at(&statement.site()))
+    });
+    mistakes.collect()
 }
 
 /// The sink of the results of assertions: in the state, or where the job says.

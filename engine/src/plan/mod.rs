@@ -6,6 +6,7 @@
 mod aggregate;
 pub mod assemble;
 pub mod canonical;
+pub mod delivery_column;
 mod evaluate;
 mod expression;
 mod guard;

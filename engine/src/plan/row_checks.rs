@@ -132,6 +132,21 @@ impl RowChecks {
         self.chains.is_empty()
     }
 
+    /// The number of rows that a rule is about among those computed from a batch, and of those that break it. The checks
+    /// are those [of a rule](Self::of_rule).
+    ///
+    /// # Errors
+    /// When an expression fails on a row.
+    pub fn count(&self, batch: &RecordBatch) -> Result<(u64, u64), DataFusionError> {
+        let mut counts = (0, 0);
+        for chain in &self.chains {
+            let batch = chain.evaluate(batch)?;
+            counts.0 += batch.num_rows() as u64;
+            counts.1 += chain.broken(&batch)? as u64;
+        }
+        Ok(counts)
+    }
+
     /// The rows on which an expression fails, each once, in order.
     pub fn failing(&self, batch: &RecordBatch) -> Vec<FailedRow> {
         let mut failed: BTreeMap<usize, FailedRow> = BTreeMap::new();
@@ -174,6 +189,14 @@ impl RowChain {
     }
 
     fn apply(&self, batch: &RecordBatch) -> Result<(), DataFusionError> {
+        match self.broken(&self.evaluate(batch)?)? {
+            0 => Ok(()),
+            _ => exec_err!("the row breaks the rule"),
+        }
+    }
+
+    /// The rows after the last step.
+    fn evaluate(&self, batch: &RecordBatch) -> Result<RecordBatch, DataFusionError> {
         let mut batch = batch.clone();
         for step in &self.steps {
             if batch.num_rows() == 0 {
@@ -185,11 +208,14 @@ impl RowChain {
                 RowStep::Unnest(unnest) => unnest.apply(&plain(&batch)?)?,
             };
         }
+        Ok(batch)
+    }
+
+    /// How many rows after the last step break the rule.
+    fn broken(&self, batch: &RecordBatch) -> Result<usize, DataFusionError> {
         match self.broken.filter(|_| batch.num_rows() > 0) {
-            Some(broken) if plain(&batch)?.column(broken).as_boolean().true_count() > 0 => {
-                exec_err!("the row breaks the rule")
-            }
-            _ => Ok(()),
+            Some(broken) => Ok(plain(batch)?.column(broken).as_boolean().true_count()),
+            None => Ok(0),
         }
     }
 }

@@ -35,6 +35,10 @@ pub struct StateRecord {
     /// Failures of assertions that were accepted.
     #[serde(default)]
     pub accepted: Vec<AcceptedFailure>,
+    /// The fingerprint of the rules by which the deliveries of each source were judged, for sources whose deliveries
+    /// can be held.
+    #[serde(default)]
+    pub hold_rules: BTreeMap<String, String>,
     /// Number of entries of each table of the store, except the table of this record.
     #[serde(default)]
     pub sizes: BTreeMap<String, u64>,
@@ -118,9 +122,11 @@ pub enum AssertionVerdict {
     Pass,
     /// It was published with a warning.
     Warn,
+    /// Deliveries that break it are held, and the rest was published.
+    Held,
     /// It fails, and was published all the same because a person said so.
     Accepted,
-    /// Nothing may be published.
+    /// It fails. Nothing may be published, unless the rule says so.
     Fail,
 }
 
@@ -137,6 +143,22 @@ pub struct AssertionRecord {
     pub rows: Option<u64>,
     /// Why a failure was accepted.
     pub because: Option<String>,
+    /// The deliveries that are held because they break the rule.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<HeldRecord>,
+}
+
+/// A delivery that was held at a commit because it breaks a rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldRecord {
+    /// Its path.
+    pub delivery: String,
+    /// Its rows that break the rule.
+    pub broken: u64,
+    /// Its rows that the rule was checked on.
+    pub rows: u64,
+    /// The epoch that began to hold it.
+    pub since: u64,
 }
 
 /// A failure of an assertion that was accepted.

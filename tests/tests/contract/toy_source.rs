@@ -157,7 +157,7 @@ impl SourceSession for ToySession {
     fn changes(
         &mut self,
         checkpoint: &Checkpoint,
-        _: ChangeRules,
+        _: ChangeRules<'_>,
     ) -> Result<Box<dyn SourceChanges>, SourceError> {
         let (old, new) = (kept(checkpoint)?, self.source.rows()?);
         let missing = |from: &Rows, other: &Rows| {

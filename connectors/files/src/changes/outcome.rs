@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use tidewater_contract::checkpoint::CheckpointUpdate;
 use tidewater_contract::connector::{DeliveryChange, DeliveryCounts, EpochCounts, SourceOutcome};
 use tidewater_contract::error::SourceError;
+use tidewater_contract::hold::HeldDelivery;
 
-use super::{FileChanges, opened};
+use super::{FileChanges, HELD, opened};
 use crate::delivery::KeptPart;
 use crate::intake::{FileIntake, NewlySetAside};
 use crate::position::Position;
@@ -24,8 +25,9 @@ impl FileChanges {
             Some(intake) => self.reposition(&intake, &counts.judged_again, &mut outcome),
             None => self.positions.clone(),
         };
+        let stay = stay.into_iter().chain(self.held.iter().cloned());
         let mut positions = Positions {
-            positions: stay,
+            positions: stay.collect(),
             forgotten: self.forgotten.clone(),
             arrived: BTreeSet::new(),
         };
@@ -92,7 +94,10 @@ impl FileChanges {
         let replaced = incoming.replaces.as_ref();
         outcome.deliveries.push(DeliveryChange {
             name: incoming.delivery.name.to_string(),
-            kind,
+            kind: match bad.set_aside.hold {
+                Some(_) => HELD,
+                None => kind,
+            },
             rows_in: 1,
             rejected: 1,
             rows_out: replaced.map_or(0, |old| old.rows + old.rejected),
@@ -123,7 +128,8 @@ impl FileChanges {
         for (position, counts) in positions.iter_mut().zip(counts) {
             position.rows = counts.read.saturating_sub(counts.rejected);
             position.rejected = counts.rejected;
-            position.set_aside = None;
+            // What is held is not judged again here.
+            position.set_aside = position.set_aside.take().filter(|one| one.hold.is_some());
         }
         let mut keep = |position: &mut Position, parts: Vec<KeptPart>| {
             outcome
@@ -178,8 +184,18 @@ impl Positions {
     fn finish(self, known: &[Position], outcome: &mut SourceOutcome) -> Result<(), SourceError> {
         let update = &mut outcome.checkpoint;
         put_changed(update, known, &self.positions)?;
+        outcome.gone = self.forgotten.iter().cloned().collect();
         update.removed = self.forgotten;
-        let rows = self.positions.iter();
+        let held = self.positions.iter().filter_map(|one| {
+            let (name, hold) = (one.path.clone(), one.hold()?.clone());
+            Some(HeldDelivery { name, hold })
+        });
+        outcome.held = held.collect();
+        outcome.held.sort_by(|one, other| one.name.cmp(&other.name));
+        let is_set_aside = |one: &Position| one.set_aside.is_some();
+        outcome.is_all_set_aside =
+            !self.positions.is_empty() && self.positions.iter().all(is_set_aside);
+        let rows = self.positions.iter().filter(|one| one.hold().is_none());
         outcome.rows_rejected = rows.clone().map(|one| one.rejected).sum();
         outcome.rows = rows.map(|one| one.rows + one.rejected).sum();
         outcome.has_deliveries = !self.positions.is_empty();

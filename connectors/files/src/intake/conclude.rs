@@ -15,7 +15,7 @@ use crate::delivery::{Content, Delivery};
 use crate::open;
 use crate::position::SetAside;
 use crate::reader::ReadDelivery;
-use crate::verdict::{self, TooFewGood};
+use crate::verdict::{self, Judgement, TooFewGood};
 
 /// A bad delivery, after everything was read.
 struct BadDelivery<'a> {
@@ -63,6 +63,7 @@ impl FileIntake {
         for (index, incoming) in self.incoming.iter().enumerate() {
             let tally = self.tallies.get(index);
             let verdict = tally.and_then(|tally| tally.verdict(&incoming.judgement));
+            let verdict = verdict.or_else(|| self.held(index, incoming, read.get(&index)));
             if let Some(verdict) = verdict {
                 let file = match &incoming.delivery.from {
                     Content::File(path) => {
@@ -84,6 +85,21 @@ impl FileIntake {
         outcome.read.extend(read.into_values());
         *lock(&self.outcome) = outcome;
         Ok(corrections)
+    }
+
+    /// Why a new delivery is held. One that is still being written is judged by the next run.
+    fn held(
+        &self,
+        index: usize,
+        incoming: &Incoming,
+        read: Option<&ReadDelivery>,
+    ) -> Option<SetAside> {
+        let is_new = matches!(incoming.judgement, Judgement::Judged { .. });
+        if !is_new || read.is_some_and(|read| !read.settled) {
+            return None;
+        }
+        let hold = self.judge.get()?.verdict(index, &incoming.delivery.name);
+        hold.map(SetAside::held)
     }
 
     /// Fails if deliveries have bad rows and too few good ones.

@@ -59,7 +59,7 @@ impl SourceSession for TopicSession {
     fn changes(
         &mut self,
         _checkpoint: &Checkpoint,
-        _: ChangeRules,
+        _: ChangeRules<'_>,
     ) -> Result<Box<dyn SourceChanges>, SourceError> {
         Ok(Box::new(TopicChanges::new(
             Arc::clone(&self.spec),

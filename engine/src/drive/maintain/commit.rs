@@ -38,6 +38,7 @@ use tidewater_connectors::file::sink::{
 use tidewater_connectors::sink::SinkError;
 use tidewater_connectors::sink_connector::StagedSinks;
 
+use super::holds::HoldRecords;
 use super::inputs::{CommittedSource, connectors, remove_unused};
 use super::own_commits::next_mark;
 use super::published_record::FromState;
@@ -46,7 +47,7 @@ use super::shadow::{paths, shadow};
 use super::standing::{CarriedTable, Standing};
 use super::views::Views;
 use crate::drive::RunError;
-use crate::drive::assertions::{AssertionReport, accepted_failures, judge};
+use crate::drive::assertions::{AssertionReport, judge};
 use crate::drive::balance;
 use crate::drive::graph::Epoch;
 use crate::drive::row_counts::signed;
@@ -141,6 +142,8 @@ pub struct Commit<'a> {
     pub changes: &'a [Box<dyn SourceChanges>],
     /// The outcome for each source.
     pub sources: Vec<CommittedSource>,
+    /// What is recorded about held deliveries.
+    pub hold_records: HoldRecords,
     /// The time, in seconds since 1970.
     pub now_s: u64,
     /// The sizes from which on partitions are amended instead of rewritten.
@@ -369,7 +372,8 @@ impl Commit<'_> {
             assertions,
         } = staged_epoch;
         self.state.epoch += 1;
-        self.state.accepted = accepted_failures(assertions, &self.state.accepted, self.state.epoch);
+        self.state
+            .record_judgements(self.job, assertions, &self.hold_records);
         let steps = staged.present().flat_map(|table| table.steps.clone());
         let tables = epoch.tables.iter();
         let discarded = tables.filter_map(|table| self.standing.carried(table)?.discarded());

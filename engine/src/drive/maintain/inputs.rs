@@ -8,12 +8,15 @@ use tidewater_connectors::connector::{
     ChangeRules, EpochCounts, InputPart, ReadUntil, SourceChanges, SourceConnector, SourceOutcome,
     SourceSession, SourceState, SourceStream,
 };
+use tidewater_connectors::hold::Hold;
 use tidewater_operators::Sign;
 
+use super::holds::Holds;
 use super::sources_read::SourcesRead;
 use crate::drive::RunError;
 use crate::drive::checked::RowCheck;
 use crate::drive::gate::{check_gate, check_messages};
+use crate::drive::hold::{DeliveryJudge, HoldRules, Judged};
 use crate::drive::ingest::{Barrier, Intake, RowRouting};
 use crate::job::{Job, Source};
 use crate::state::directory::{self, StateLayout};
@@ -134,10 +137,19 @@ impl OpenSources {
         &mut self,
         state: &StateRecord,
         snapshot: &StateSnapshot,
-        rules: ChangeRules,
+        rules: ChangeRules<'_>,
+        holds: &Holds,
     ) -> Result<Vec<Box<dyn SourceChanges>>, RunError> {
-        let changes = self.sources.iter_mut().map(|one| {
+        let sources = self.sources.iter_mut().enumerate();
+        let changes = sources.map(|(at, one)| {
             let checkpoint = checkpoint(&one.source, state, snapshot)?;
+            let holding = holds.of_source(at);
+            let stays_held =
+                |name: &str, hold: &Hold| holding.is_some_and(|rules| rules.stays_held(name, hold));
+            let rules = ChangeRules {
+                stays_held: holding.map(|_| &stays_held as &dyn Fn(&str, &Hold) -> bool),
+                ..rules
+            };
             let changes = one.session.changes(&checkpoint, rules);
             changes.map_err(RunError::of_source(&one.source))
         });
@@ -173,6 +185,8 @@ pub struct SourceInputs {
     pub unchanged: Option<Arc<Intake>>,
     /// Whether no view has rows of the source yet, so that rows that stay are judged as if they were new.
     is_judged_again: bool,
+    /// Judges the new rows, if rules of the job may hold deliveries.
+    judge: Option<Arc<DeliveryJudge>>,
 }
 
 impl SourceInputs {
@@ -185,24 +199,35 @@ impl SourceInputs {
         source: &Source,
         changes: &dyn SourceChanges,
         read: &SourcesRead,
+        rules: Option<&Arc<HoldRules>>,
         barrier: Option<&Arc<Barrier>>,
     ) -> Result<Self, RunError> {
         let name = source.spec.name.as_str();
         let check = RowCheck::of(job, source, &source.spec)?;
-        let open = |part, until, routing: Option<RowRouting>, barrier: Option<&Arc<Barrier>>| {
-            let Some(routing) = routing else {
-                return Ok(None);
+        let mut judge = None;
+        let mut open =
+            |part, until, routing: Option<RowRouting>, barrier: Option<&Arc<Barrier>>| {
+                let Some(routing) = routing else {
+                    return Ok(None);
+                };
+                let reader = changes.open(part, until);
+                let reader = reader.map_err(RunError::of_source(source))?;
+                let reader = reader.map(|reader| match &check {
+                    Some(check) => check.clone().before(reader),
+                    None => reader,
+                });
+                let reader = match (reader, rules) {
+                    (Some(reader), Some(rules)) if part == InputPart::Inserted => {
+                        let (reader, judges) = rules.judge(reader);
+                        judge = Some(judges);
+                        Some(reader)
+                    }
+                    (reader, _) => reader,
+                };
+                let barrier = barrier.cloned();
+                let intake = reader.map(|reader| Intake::new(name, routing, reader, barrier));
+                Ok::<_, RunError>(intake.map(Arc::new))
             };
-            let reader = changes.open(part, until);
-            let reader = reader.map_err(RunError::of_source(source))?;
-            let reader = reader.map(|reader| match &check {
-                Some(check) => check.clone().before(reader),
-                None => reader,
-            });
-            let barrier = barrier.cloned();
-            let intake = reader.map(|reader| Intake::new(name, routing, reader, barrier));
-            Ok::<_, RunError>(intake.map(Arc::new))
-        };
         let routed = |sign, graphs, quarantines| RowRouting {
             sign,
             graphs,
@@ -230,6 +255,7 @@ impl SourceInputs {
             retracted: open(InputPart::Retracted, ReadUntil::End, retracted, None)?,
             unchanged: open(part, ReadUntil::End, unchanged, None)?,
             is_judged_again,
+            judge,
         })
     }
 
@@ -260,6 +286,8 @@ pub struct CommittedSource {
     pub connector: &'static str,
     /// The outcome.
     pub outcome: SourceOutcome,
+    /// What was judged of its new deliveries.
+    pub judged: Judged,
 }
 
 impl CommittedSource {
@@ -275,6 +303,8 @@ impl CommittedSource {
         let counts = inputs.map(SourceInputs::counts);
         let outcome = changes.outcome(&counts.unwrap_or_default());
         let outcome = outcome.map_err(RunError::of_source(source))?;
+        let judge = inputs.and_then(|inputs| inputs.judge.as_ref());
+        let judged = judge.map(|judge| judge.judged());
         let rows = (outcome.rows, outcome.rows_rejected);
         check_gate(source, rows)?;
         if let Some(intake) = inputs.and_then(|inputs| inputs.inserted.as_ref()) {
@@ -284,6 +314,7 @@ impl CommittedSource {
             source: source.spec.name.clone(),
             connector: source.input.connector().name(),
             outcome,
+            judged: judged.unwrap_or_default(),
         })
     }
 }

@@ -10,9 +10,11 @@
 mod announce;
 pub mod commit;
 mod compute;
+mod epoch_plan;
 mod fill;
 mod fingerprints;
 mod follow;
+mod holds;
 pub mod inputs;
 mod open_state;
 mod options;

@@ -9,13 +9,14 @@ use std::time::Duration;
 use tidewater_connectors::connector::{ChangeRules, SourceChanges};
 use tidewater_connectors::file::sink::{Staging, WriteOptions};
 use tidewater_connectors::sink_connector::KeepTrying;
-use tidewater_connectors::source::{Reader, SourceSpec};
 use tidewater_operators::Faults;
 
 use super::announce::{announce, announce_moves};
 use super::commit::{self, Commit, Committed, StagedEpoch};
 use super::compute::{Computed, compute, drop_parts};
+use super::epoch_plan::EpochPlan;
 use super::fill::StateFill;
+use super::holds::{Holds, held};
 use super::inputs::{
     CommittedSource, OpenSources, SourceInputs, SourceStreamOf, connectors, remove_unused,
 };
@@ -30,9 +31,10 @@ use super::sources_read::SourcesRead;
 use super::standing::Standing;
 use super::views::{Views, reopened};
 use super::windows::finalize;
-use crate::drive::assertions::{AssertionReport, accepted_failures, judge, refuse_failures};
+use crate::drive::assertions::{AssertionReport, judge, refuse_failures};
 use crate::drive::graph::{Epoch, EpochGraphs};
 use crate::drive::graph_set::Graph;
+use crate::drive::held_reports::HeldOfSource;
 use crate::drive::ingest::{Barrier, Intake};
 use crate::drive::locate::located;
 use crate::drive::ownership::{Claimant, Claims};
@@ -41,7 +43,7 @@ use crate::drive::run::warnings;
 use crate::drive::stages::Stages;
 use crate::drive::tables::{PerTable, Table};
 use crate::drive::{Progress, RunError, RunReport};
-use crate::job::{Job, Source};
+use crate::job::Job;
 use crate::state::directory::Directory;
 use crate::state::{JOB, STATE, StateRecord, StateSnapshot, StateTransaction, Store};
 
@@ -68,18 +70,6 @@ pub struct Session<'a> {
 
 /// The interval at which a follower checks the published tables.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
-
-/// The work of an epoch.
-struct EpochPlan {
-    /// The last commit.
-    snapshot: Arc<StateSnapshot>,
-    views: Views,
-    /// The changes of each source.
-    changes: Vec<Box<dyn SourceChanges>>,
-    tables: PerTable<Table>,
-    /// The condition of the published tables.
-    standing: Standing,
-}
 
 impl<'a> Session<'a> {
     /// Opens the state, finishes the commit of an interrupted run, and connects to the systems of sources and sinks,
@@ -165,10 +155,11 @@ impl<'a> Session<'a> {
     ) -> Result<RunReport, RunError> {
         clock.enter("compare");
         let work = self.compare()?;
-        if !Self::has_work(&work) {
-            let assertions = self.judge_unchanged(&work)?;
+        if !work.has_work() {
+            let sources = self.outcomes(&work, None)?;
+            let assertions = self.judge_unchanged(&work, &sources)?;
             if !self.options.audit {
-                self.note_unchanged(&work, &assertions)?;
+                self.note_unchanged(&work, &assertions, sources)?;
             }
             return unchanged(
                 &self.job,
@@ -187,7 +178,7 @@ impl<'a> Session<'a> {
         let computed = self.compute(epoch, &work, fill.transaction());
         let computed = computed.map_err(|error| self.located(error, &work, &inputs))?;
         let set_aside = set_aside(&computed.epoch.intakes);
-        let sources = self.outcomes(&work, &inputs)?;
+        let sources = self.outcomes(&work, Some(&inputs))?;
         let read = sources.iter().flat_map(|one| &one.outcome.deliveries);
         let rows_rejected = read.map(|delivery| delivery.rejected).sum();
         let warnings = all_warnings(&computed.epoch.intakes, &sources);
@@ -204,12 +195,14 @@ impl<'a> Session<'a> {
             standing: &work.standing,
             parts: computed.parts,
             changes: &work.changes,
+            hold_records: work.holds.records(&self.state, &sources),
             sources,
             now_s: (self.options.now)().as_secs(),
             sizes: self.options.thresholds.tables,
         };
         let (epoch, runs) = (computed.epoch, computed.runs);
-        let assertions = self.refuse_failures(commit.judge(&epoch, &runs)?, &work)?;
+        let held = held(&commit.sources);
+        let assertions = self.refuse_failures(commit.judge(&epoch, &runs)?, &held, &work)?;
         let deliveries = commit.deliveries();
         let rows_read = deliveries.iter().map(|delivery| delivery.rows_in).sum();
         if self.options.audit {
@@ -317,7 +310,11 @@ impl<'a> Session<'a> {
         let (all, taken) = (self.rebuild, &claims.taken);
         let now = Some((self.options.now)());
         let views = Views::compare(&self.job, &snapshot, &copies, all, taken, &standing, now)?;
-        let changes = self.compare_sources(&snapshot)?;
+        let now_s = (self.options.now)().as_secs();
+        let mut holds = Holds::of(&self.job, &self.state, &views, now_s)?;
+        let mut changes = self.compare_sources(&snapshot, &holds)?;
+        let threads = self.options.run.workers;
+        holds.judge_present(&self.job, &self.state, &mut changes, threads)?;
         let tables = PerTable::with_copies(&self.job, &copies, |view| views.graph(view));
         announce(
             &views,
@@ -331,6 +328,7 @@ impl<'a> Session<'a> {
             snapshot,
             views,
             changes,
+            holds,
             tables,
             standing,
         })
@@ -382,6 +380,7 @@ impl<'a> Session<'a> {
     fn compare_sources(
         &mut self,
         snapshot: &StateSnapshot,
+        holds: &Holds,
     ) -> Result<Vec<Box<dyn SourceChanges>>, RunError> {
         let settle = self.options.settle;
         let settled = (self.options.now)().saturating_sub(settle).as_nanos();
@@ -393,8 +392,9 @@ impl<'a> Session<'a> {
         let rules = ChangeRules {
             settled_ns,
             rehash: self.rehash,
+            stays_held: None,
         };
-        let changes = self.sources.changes(&self.state, snapshot, rules)?;
+        let changes = self.sources.changes(&self.state, snapshot, rules, holds)?;
         self.rehash = false;
         for notice in changes.iter().flat_map(|changes| changes.notices()) {
             (self.options.notice)(&notice);
@@ -402,35 +402,26 @@ impl<'a> Session<'a> {
         Ok(changes)
     }
 
-    fn has_work(work: &EpochPlan) -> bool {
-        let EpochPlan { views, changes, .. } = work;
-        !changes.iter().all(|changes| changes.is_empty())
-            || !views.rebuilt.keeps.is_empty()
-            || views.quarantine
-            || views.late
-            || work
-                .tables
-                .iter()
-                .any(|table| work.standing.is_written_whole(table))
-            || !views.gone.views.is_empty()
-            || !views.gone.tables.is_empty()
-    }
-
     /// The results of the assertions when nothing changed. A failure may be accepted for another reason.
-    fn judge_unchanged(&self, work: &EpochPlan) -> Result<Vec<AssertionReport>, RunError> {
+    fn judge_unchanged(
+        &self,
+        work: &EpochPlan,
+        sources: &[CommittedSource],
+    ) -> Result<Vec<AssertionReport>, RunError> {
         let rows =
             |_: usize, table: &Table| published_rows(&work.snapshot, &self.directory.layout, table);
         let reports = judge(&self.job, &work.tables, &self.state.accepted, &rows)?;
-        self.refuse_failures(reports, work)
+        self.refuse_failures(reports, &held(sources), work)
     }
 
     fn refuse_failures(
         &self,
         reports: Vec<AssertionReport>,
+        held: &[HeldOfSource],
         work: &EpochPlan,
     ) -> Result<Vec<AssertionReport>, RunError> {
-        refuse_failures(&self.job, reports, &|source, spec| {
-            self.look_again(work, source, spec)
+        refuse_failures(&self.job, reports, held, &|source, spec| {
+            work.look_again(&self.job, source, spec)
         })
     }
 
@@ -441,9 +432,10 @@ impl<'a> Session<'a> {
         barrier: Option<&Arc<Barrier>>,
     ) -> Result<Vec<SourceInputs>, RunError> {
         let read = SourcesRead::of(&self.job, &work.views);
-        let sources = self.job.sources.iter().zip(&work.changes);
-        let inputs = sources.map(|(source, changes)| {
-            SourceInputs::open(&self.job, source, changes.as_ref(), &read, barrier)
+        let sources = self.job.sources.iter().zip(&work.changes).enumerate();
+        let inputs = sources.map(|(at, (source, changes))| {
+            let rules = work.holds.of_source(at);
+            SourceInputs::open(&self.job, source, changes.as_ref(), &read, rules, barrier)
         });
         inputs.collect()
     }
@@ -454,31 +446,29 @@ impl<'a> Session<'a> {
         &mut self,
         work: &EpochPlan,
         assertions: &[AssertionReport],
+        sources: Vec<CommittedSource>,
     ) -> Result<(), RunError> {
-        let mut updates = Vec::new();
-        for (source, changes) in self.job.sources.iter().zip(&work.changes) {
-            let source = CommittedSource::of(source, changes.as_ref(), None)?;
-            if !source.outcome.checkpoint.is_empty() {
-                updates.push(source);
-            }
-        }
+        let mut state = self.state.clone();
+        let hold_records = work.holds.records(&state, &sources);
+        state.record_judgements(&self.job, assertions, &hold_records);
+        let mut updates = sources;
+        updates.retain(|source| !source.outcome.checkpoint.is_empty());
         let upgrades = &work.views.upgrades;
         let restamped = &work.standing.restamped;
         let declared = self.options.declared.as_ref();
         let is_known = commit::is_known(declared, &work.snapshot)?;
-        let accepted = accepted_failures(assertions, &self.state.accepted, self.state.epoch);
-        let is_accepted = accepted == self.state.accepted;
+        let is_judged = state == self.state;
         if updates.is_empty()
             && upgrades.is_empty()
             && restamped.is_empty()
             && is_known
-            && is_accepted
+            && is_judged
         {
             return Ok(());
         }
         let transaction = self.store.write()?;
-        if !is_accepted {
-            self.state.accepted = accepted;
+        if !is_judged {
+            self.state = state;
             transaction.put(STATE, "", &self.state)?;
         }
         if let Some(declared) = declared {
@@ -539,35 +529,23 @@ impl<'a> Session<'a> {
     fn located(&self, error: RunError, work: &EpochPlan, inputs: &[SourceInputs]) -> RunError {
         let intakes: Vec<Arc<Intake>> = inputs.iter().flat_map(SourceInputs::intakes).collect();
         located(&self.job, error, &intakes, &|source, spec| {
-            self.look_again(work, source, spec)
+            work.look_again(&self.job, source, spec)
         })
     }
 
-    /// Readers of a source's present rows, to search for a row.
-    fn look_again(
-        &self,
-        work: &EpochPlan,
-        source: &Source,
-        spec: &Arc<SourceSpec>,
-    ) -> Vec<Arc<dyn Reader>> {
-        let mut sources = self.job.sources.iter().zip(&work.changes);
-        let own = sources.find(|(one, _)| one.spec.name == source.spec.name);
-        let readers = own.map(|(_, changes)| changes.look_again(spec));
-        readers.unwrap_or_default()
-    }
-
-    /// The outcome of the epoch for each source.
+    /// The outcome of the epoch for each source. Without `inputs`, nothing was read.
     ///
     /// # Errors
     /// When a source had too many bad rows, or was not read to its end.
     fn outcomes(
         &self,
         work: &EpochPlan,
-        inputs: &[SourceInputs],
+        inputs: Option<&[SourceInputs]>,
     ) -> Result<Vec<CommittedSource>, RunError> {
-        let sources = self.job.sources.iter().zip(&work.changes).zip(inputs);
-        let outcomes = sources.map(|((source, changes), inputs)| {
-            CommittedSource::of(source, changes.as_ref(), Some(inputs))
+        let sources = self.job.sources.iter().zip(&work.changes).enumerate();
+        let outcomes = sources.map(|(at, (source, changes))| {
+            let inputs = inputs.and_then(|inputs| inputs.get(at));
+            CommittedSource::of(source, changes.as_ref(), inputs)
         });
         outcomes.collect()
     }

@@ -297,8 +297,14 @@ fn describe(
             ));
         }
         let set_aside = counts.set_aside.iter();
-        let set_aside =
-            set_aside.map(|file| format!("{} is set aside: {}", file.name, file.reason));
+        let set_aside = set_aside.map(|file| {
+            let how = if file.hold.is_some() {
+                "held"
+            } else {
+                "set aside"
+            };
+            format!("{} is {how}: {}", file.name, file.reason)
+        });
         history.warnings.extend(set_aside);
         history.warnings.extend(counts.warnings.iter().cloned());
     }

@@ -20,6 +20,7 @@ use super::runs::{DealtTo, FIRST, Gather, spill_failed};
 use super::step::Step;
 use crate::drive::checked::RowCheck;
 use crate::drive::gate::check_gate;
+use crate::drive::hold::{HoldRules, JudgedIn};
 use crate::drive::progress::Counters;
 use crate::drive::{Progress, RunError};
 use crate::job::{Job, Source};
@@ -163,6 +164,10 @@ impl<'a> SourceReplay<'a> {
         let reader = source.input.open(&spec, &bounds);
         let reader = reader.map_err(RunError::of_source(source))?;
         let reader = RowCheck::over(job, source, &spec, reader)?;
+        let reader = match HoldRules::of(job, source, &spec, JudgedIn::NO_STATE)? {
+            Some(rules) => rules.judge(reader).0,
+            None => reader,
+        };
         Ok(Self {
             index,
             source,
@@ -199,9 +204,11 @@ impl<'a> SourceReplay<'a> {
             .counts
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
-        check_gate(self.source, (counts.read, counts.bad))?;
-        counts.warnings = self.reader.warnings();
         counts.set_aside = self.reader.set_aside();
+        let held = counts.set_aside.iter().filter(|one| one.hold.is_some());
+        let held = held.count() as u64;
+        check_gate(self.source, (counts.read - held, counts.bad - held))?;
+        counts.warnings = self.reader.warnings();
         Ok(counts)
     }
 

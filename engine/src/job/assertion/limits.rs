@@ -19,6 +19,17 @@ pub enum Severity {
     Warn,
 }
 
+/// What a run does when a rule of severity `error` is broken beyond its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    /// It publishes nothing.
+    Stop,
+    /// It sets the failing delivery aside and publishes the rest.
+    Hold,
+    /// It publishes all the same, and reports the failure.
+    Publish,
+}
+
 /// How many rows, and what share of the rows, may break a rule. Both hold if both are given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Limit {
@@ -117,13 +128,15 @@ impl Display for Limit {
 /// The options of an assertion.
 pub(in super::super) struct Declared {
     pub severity: Severity,
+    pub on_failure: OnFailure,
     pub limit: Limit,
     pub warn_limit: Limit,
     pub describe: Option<String>,
 }
 
-const KNOWN: [&str; 8] = [
+const KNOWN: [&str; 9] = [
     "severity",
+    ON_FAILURE,
     "max_rows",
     "max_ratio",
     "warn_rows",
@@ -132,6 +145,9 @@ const KNOWN: [&str; 8] = [
     "delivery",
     "describe",
 ];
+
+/// The option [`OnFailure`].
+pub(in super::super) const ON_FAILURE: &str = "on_failure";
 
 /// The column by whose values a rule is judged, if `'scope'` is `'delivery'`. Mistakes are reported by [`declared`].
 pub(super) fn delivery_column(given: &[(String, Value)]) -> Option<String> {
@@ -159,6 +175,7 @@ pub(in super::super) fn declared(
         errors,
     };
     let severity = given.severity();
+    let on_failure = given.on_failure(severity, delivery_column(&parsed.created.options).is_some());
     let limit = given.limit("max_rows", "max_ratio");
     let warn_limit = given.limit("warn_rows", "warn_ratio");
     given.scope();
@@ -193,6 +210,7 @@ pub(in super::super) fn declared(
     };
     (errors.len() == before).then_some(Declared {
         severity,
+        on_failure,
         limit,
         warn_limit,
         describe,
@@ -229,6 +247,40 @@ impl Given<'_> {
                 Severity::Error
             }
         }
+    }
+
+    fn on_failure(&mut self, severity: Severity, is_by_delivery: bool) -> OnFailure {
+        let Some(text) = self.options.remove(ON_FAILURE) else {
+            return OnFailure::Stop;
+        };
+        let on_failure = match text.to_ascii_lowercase().as_str() {
+            "stop" => OnFailure::Stop,
+            "hold" => OnFailure::Hold,
+            "publish" => OnFailure::Publish,
+            _ => {
+                let message = format!("'{text}' is nothing that a run does when a rule fails");
+                let hint = "write 'stop' (nothing is published), 'hold' (the delivery is set aside and the rest published) \
+                            or 'publish' (everything is published, and the failure reported)";
+                self.report(ON_FAILURE, message, hint);
+                return OnFailure::Stop;
+            }
+        };
+        if severity == Severity::Warn {
+            self.report(
+                ON_FAILURE,
+                "a rule of severity 'warn' never fails: its tables are published with a warning"
+                    .to_owned(),
+                "leave 'on_failure' out, or write 'severity' 'error'",
+            );
+        } else if on_failure == OnFailure::Hold && !is_by_delivery {
+            self.report(
+                ON_FAILURE,
+                "only a rule that is judged by delivery can hold one".to_owned(),
+                "declare the path of the file as a column of the source, OPTIONS ('column.file' 'path'), and add 'scope' \
+                 'delivery', 'delivery' 'file'",
+            );
+        }
+        on_failure
     }
 
     fn limit(&mut self, rows_option: &str, ratio_option: &str) -> Limit {

@@ -3,6 +3,7 @@
 //! A rule is kept like a materialized view with one row, or one for each delivery, that counts what breaks it
 //! ([`query`]). The numbers are retracted with the rows that they count. As in SQL, a condition that is NULL holds.
 
+mod hold;
 mod limits;
 mod quality;
 mod query;
@@ -14,8 +15,9 @@ use datafusion_sql::sqlparser::keywords::Keyword;
 use datafusion_sql::sqlparser::parser::ParserError;
 use datafusion_sql::sqlparser::tokenizer::Token;
 
-pub(super) use self::limits::{Declared, declared};
-pub use self::limits::{Limit, Ratio, Severity};
+pub(super) use self::hold::no_hold;
+pub(super) use self::limits::{Declared, ON_FAILURE, declared};
+pub use self::limits::{Limit, OnFailure, Ratio, Severity};
 pub(super) use self::quality::quality_view;
 pub use self::quality::{FAIL, QUALITY_TABLE, WARN};
 use self::query::Rule;
@@ -42,6 +44,8 @@ pub struct Assertion {
     pub by: Option<String>,
     /// What a broken rule means.
     pub severity: Severity,
+    /// What happens when it fails.
+    pub on_failure: OnFailure,
     /// How much may break the rule.
     pub limit: Limit,
     /// How much may break the rule without a warning.
@@ -155,6 +159,7 @@ impl ParsedAssertion {
             on: self.created.on.as_ref().map(ToString::to_string),
             by: limits::delivery_column(&self.created.options),
             severity: declared.severity,
+            on_failure: declared.on_failure,
             limit: declared.limit,
             warn_limit: declared.warn_limit,
             describe: declared.describe,

@@ -1,7 +1,7 @@
 //! The view `_quality`: the result of each assertion, one row each, or one for each delivery.
 //!
 //! It is derived from the counts by SQL, so it is maintained, compared by `verify`, and the same after any history as
-//! after a cold run. A verdict of `fail` is published only if the failure was accepted.
+//! after a cold run. A verdict of `fail` is published only if the failure was accepted, or `'on_failure'` is `'publish'`.
 
 use datafusion_sql::sqlparser::ast::{CreateView, Ident, Value};
 use datafusion_sql::sqlparser::parser::ParserError;
