@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use tidewater_engine::error::shown_path;
+use tidewater_engine::hold::HeldSince;
 use tidewater_engine::state::AssertionVerdict;
-use tidewater_engine::{AssertionPart, AssertionReport, RunReport};
+use tidewater_engine::{AssertionPart, AssertionReport, RunOutcome, RunReport};
 
 use crate::display::{count, iso, utc};
 use crate::style::Style;
@@ -116,14 +117,22 @@ fn held_files(report: &RunReport) -> Option<String> {
     const FILES_SHOWN: usize = 12;
     let files = held(&report.assertions);
     let (first, broken) = files.iter().next()?;
-    let (rule, _) = broken.first()?;
     let number = count(files.len() as u64, "file");
-    let verb = if files.len() == 1 { "is" } else { "are" };
-    let mut note = format!("{number} {verb} held, and no row of theirs is in the tables:");
+    let is_audit = report.outcome == RunOutcome::Audited;
+    let (is_held, their) = match (files.len(), is_audit) {
+        (1, false) => ("is held", "its"),
+        (1, true) => ("would be held", "its"),
+        (_, false) => ("are held", "their"),
+        (_, true) => ("would be held", "their"),
+    };
+    let mut note = format!("{number} {is_held}, with none of {their} rows in the tables:");
     for (path, broken) in files.iter().take(FILES_SHOWN) {
         for (rule, part) in broken {
             let found = part.finding_without_delivery();
-            let since = part.held_since.filter(|since| since.epoch < report.epoch);
+            let is_known = |since: &HeldSince| {
+                since.epoch < report.epoch + u64::from(report.outcome != RunOutcome::Committed)
+            };
+            let since = part.held_since.filter(is_known);
             let since = since.map_or_else(String::new, |since| {
                 format!(" (since epoch {}, {})", since.epoch, utc(since.at_s))
             });
@@ -134,8 +143,11 @@ fn held_files(report: &RunReport) -> Option<String> {
         note += &format!("\n  … and {} more", files.len() - FILES_SHOWN);
     }
     let them = if files.len() == 1 { "it" } else { "them" };
+    let accept = broken.iter();
+    let accept = accept.map(|(rule, _)| format!("--accept {rule}={first}"));
+    let accept = accept.collect::<Vec<String>>().join(" ");
     note += &format!(
-        "\nCorrect or withdraw {them}. To take {them} in all the same, run with --accept {rule}={first} --because 'why'"
+        "\nCorrect or withdraw {them}. To take {them} in all the same, run with {accept} --because 'why'"
     );
     Some(note)
 }

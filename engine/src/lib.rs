@@ -31,7 +31,9 @@ pub use drive::{
 };
 pub use explain::Explain;
 pub use job::{Job, JobBuilder, LATE_TABLE};
-pub use tidewater_connectors::{Registry, connector, error, file, format, sink, source, status};
+pub use tidewater_connectors::{
+    Registry, connector, error, file, format, hold, sink, source, status,
+};
 // For commands about a single system.
 pub use tidewater_connectors as connectors;
 pub use tidewater_operators::aggregate::ExactSum;

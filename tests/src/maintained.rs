@@ -272,7 +272,14 @@ impl Maintained {
         files.retain(|path| !path.starts_with("lock") && !path.starts_with("state.redb"));
         let mut state =
             json!({"records": records, "parts": stored.part_sizes().unwrap(), "files": files});
-        let changing = ["committed_at", "seconds", "inode", "version", "stamp"];
+        let changing = [
+            "committed_at",
+            "seconds",
+            "inode",
+            "version",
+            "stamp",
+            "at_s",
+        ];
         // The entries of marks, which have the time of the commit in their names.
         let of_marks = ["before", "after"];
         forget(&mut state, &[&changing[..], &of_marks].concat());

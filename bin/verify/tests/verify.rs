@@ -222,6 +222,36 @@ fn what_is_set_aside_is_expected_in_the_quarantine_alone() {
     verified();
 }
 
+#[test]
+fn held_files_are_left_out() {
+    let held = "OPTIONS ('scope' 'delivery', 'delivery' 'file', 'on_failure' 'hold')";
+    let sql = JOB
+        .replacen("rate DOUBLE", "rate DOUBLE, file TEXT", 1)
+        .replace(
+            "LOCATION '${input}'",
+            "LOCATION '${input}' OPTIONS ('column.file' 'path')",
+        )
+        + &format!("\nCREATE ASSERTION positive ON sales CHECK (amount > 0) {held};");
+    let place = Place::new(&sql);
+    place.deliver("a.csv", "1,2024-03-01,seoul,100,0.1\n");
+    place.deliver(
+        "b.csv",
+        "2,2024-03-01,seoul,-1,0.1\n3,2024-03-01,seoul,1,0.1\n",
+    );
+    place.run();
+    let verified = || {
+        let ran = place.tidewater("verify", &[]).expect_code(0);
+        ran.expect_stdout("all rows match");
+    };
+    verified();
+    place.deliver(
+        "b.csv",
+        "2,2024-03-01,seoul,1,0.1\n3,2024-03-01,seoul,1,0.1\n",
+    );
+    place.run();
+    verified();
+}
+
 /// Zero divides no row that reaches the division.
 #[test]
 fn guarded_expressions_are_verified() {

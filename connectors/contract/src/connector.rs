@@ -314,7 +314,8 @@ pub trait SourceChanges: Send + Sync {
         until: ReadUntil,
     ) -> Result<Option<Arc<dyn Reader>>, SourceError>;
 
-    /// The inserted and the unchanged deliveries, opened again to search for a row. Nothing is stored. Empty if the
+    /// The inserted and the unchanged deliveries, opened again to search for a row, held ones included. Nothing is stored.
+    /// Empty if the
     /// source cannot be read twice.
     fn look_again(&self, _spec: &Arc<SourceSpec>) -> Vec<Arc<dyn Reader>> {
         Vec::new()

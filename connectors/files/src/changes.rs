@@ -397,21 +397,22 @@ impl SourceChanges for FileChanges {
     }
 
     fn look_again(&self, spec: &Arc<SourceSpec>) -> Vec<Arc<dyn Reader>> {
-        let once_more = |incoming: &[Incoming], store| {
+        let once_more = |incoming: &[&Incoming], store| {
             let accepted = incoming.iter().map(|one| Incoming {
                 judgement: match &one.judgement {
                     Judgement::Judged { .. } => Judgement::Accepted,
+                    Judgement::SetAside(known) if known.hold.is_some() => Judgement::Accepted,
                     known => known.clone(),
                 },
-                ..one.clone()
+                ..(*one).clone()
             });
             let intake = FileIntake::open(&self.source, spec, accepted.collect(), store).ok()?;
             Some(Arc::new(intake) as Arc<dyn Reader>)
         };
-        let readers = [
-            once_more(&self.added, None),
-            once_more(&self.rest, Some(&self.store)),
-        ];
+        let is_kept = |one: &&Incoming| matches!(one.delivery.from, Content::Kept(_));
+        let (kept, added): (Vec<_>, Vec<_>) = self.added.iter().partition(is_kept);
+        let kept: Vec<&Incoming> = kept.into_iter().chain(&self.rest).collect();
+        let readers = [once_more(&added, None), once_more(&kept, Some(&self.store))];
         readers.into_iter().flatten().collect()
     }
 

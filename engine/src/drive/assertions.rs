@@ -113,7 +113,7 @@ pub fn refuse_failures(
         return Ok(reports);
     };
     let first = first.assertion.name.clone();
-    let broken = broken_rows(job, &rules, look_again);
+    let broken = broken_rows(job, &rules, held, look_again);
     let mut found = Vec::new();
     let failed = reports.iter_mut().filter(|report| is_failed(report));
     for (report, (rule, broken)) in failed.zip(rules.iter().zip(broken)) {

@@ -6,6 +6,8 @@ use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use tidewater_connectors::source::RowPlaces;
 
+use super::held_reports::HeldOfSource;
+use super::hold::holds;
 use super::search::{LookAgain, Search, read_again, spelled};
 use crate::job::{Assertion, Job, Source};
 use crate::plan::row_checks::RowChecks;
@@ -48,10 +50,11 @@ pub struct BrokenRows {
     pub by_file: Option<BTreeMap<String, FileCounts>>,
 }
 
-/// Searches for the rows that break each of the rules.
+/// Searches for the rows that break each of the rules. Rows of `held` files are found only for rules that hold them.
 pub fn broken_rows(
     job: &Job,
     rules: &[FailedRule<'_>],
+    held: &[HeldOfSource],
     look_again: &LookAgain<'_>,
 ) -> Vec<BrokenRows> {
     let nothing = rules.iter().map(|rule| BrokenRows {
@@ -64,9 +67,12 @@ pub fn broken_rows(
             let checks = RowChecks::of_rule(job, &rule.assertion.name, &source.spec.name);
             Search::new(checks.ok()?, source)
         });
+        let held = held.iter().filter(|held| held.source == source.spec.name);
+        let held = held.flat_map(|held| held.held.iter().map(|one| one.name.as_str()));
         search_source(
             source,
             rules,
+            &held.collect(),
             &searches.collect::<Vec<_>>(),
             &mut found,
             look_again,
@@ -78,6 +84,7 @@ pub fn broken_rows(
 fn search_source(
     source: &Source,
     rules: &[FailedRule<'_>],
+    held: &BTreeSet<&str>,
     searches: &[Option<Search>],
     found: &mut [BrokenRows],
     look_again: &LookAgain<'_>,
@@ -90,7 +97,10 @@ fn search_source(
         let read = read_again(&*reader, &mut |batch, places| {
             let each = rules.iter().zip(searches).zip(&mut *found);
             let searched = each.filter_map(|((rule, search), found)| {
-                found.take(rule, search.as_ref()?, batch, places);
+                let search = search.as_ref()?;
+                if holds(rule.assertion) || !held.contains(&*places.file) {
+                    found.take(rule, search, batch, places);
+                }
                 Some(found.needs_more())
             });
             // Every rule takes the batch, so none is left out by a short circuit.

@@ -13,6 +13,8 @@ mod crashes;
 mod failing_rows;
 mod faults;
 mod histories;
+mod hold;
+mod hold_histories;
 mod job_changes;
 mod kills;
 mod mended;

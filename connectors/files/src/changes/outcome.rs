@@ -102,6 +102,12 @@ impl FileChanges {
             rejected: 1,
             rows_out: replaced.map_or(0, |old| old.rows + old.rejected),
         });
+        let mut set_aside = bad.set_aside;
+        // Content that was held before, and is again, is held since then.
+        let known = replaced.filter(|old| old.hash == kept.hash);
+        if let (Some(hold), Some(known)) = (&mut set_aside.hold, known.and_then(Position::hold)) {
+            hold.since = known.since;
+        }
         let parts = kept.parts.iter();
         outcome.unsynced.extend(parts.map(|part| part.hash.clone()));
         positions.insert(Position {
@@ -113,7 +119,7 @@ impl FileChanges {
             parts: kept.parts,
             rows: 0,
             rejected: 1,
-            set_aside: Some(bad.set_aside),
+            set_aside: Some(set_aside),
         });
     }
 

@@ -114,6 +114,18 @@ fn mistakes_in_assertions() {
             &[(2, 53, "needs the column", "'column.file' 'path'")],
         ),
         (
+            "CREATE ASSERTION a ON t CHECK (amount > 0) OPTIONS ('on_failure' 'ignore')",
+            &[(2, 53, "'ignore' is nothing", "'hold'")],
+        ),
+        (
+            "CREATE ASSERTION a ON t CHECK (amount > 0) OPTIONS ('on_failure' 'hold')",
+            &[(2, 53, "judged by delivery", "'column.file' 'path'")],
+        ),
+        (
+            "CREATE ASSERTION a ON t CHECK (amount > 0) OPTIONS ('severity' 'warn', 'on_failure' 'publish')",
+            &[(2, 72, "never fails", "leave 'on_failure' out")],
+        ),
+        (
             "CREATE ASSERTION a ON t CHECK (amount > 0) OPTIONS ('severity' 'warn', 'warn_rows' '1')",
             &[(2, 72, "has one limit", "'max_rows'")],
         ),
