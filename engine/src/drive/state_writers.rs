@@ -1,5 +1,5 @@
 //! Writes the updates of all workers' operators to the state. Each worker sends its updates in batches, part by part,
-//! in the order of keys. State writers merge the batches as they arrive. Memory holds only a few chunks of each
+//! in the order of keys. State writers merge the batches as they arrive ([`BatchMerge`]). Memory holds only a few chunks of each
 //! worker.
 //!
 //! Workers and state writers cannot deadlock:
@@ -18,7 +18,7 @@ use tidewater_operators::Faults;
 use tidewater_operators::state::{StateName, StateRegistry, visit_merged};
 
 use crate::state::{
-    StateSnapshot, StateTransaction, StoreError, UpdateBatch, UpdateBatches, panic,
+    BatchMerge, StateSnapshot, StateTransaction, StoreError, UpdateBatch, UpdateBatches, panic,
 };
 
 /// Size of a chunk.
@@ -171,16 +171,9 @@ fn receive(
             return Ok(Some(names));
         };
         let mut updates: Vec<WorkerUpdates<'_>> = from.iter().map(WorkerUpdates::new).collect();
-        for updates in &mut updates {
-            updates.advance();
-        }
-        if updates.iter().any(|updates| updates.batch.is_some()) {
-            transaction.part(&part.name, |writer| {
-                while let Some(batch) = next(&mut updates) {
-                    writer.apply(&batch)?;
-                }
-                Ok(())
-            })?;
+        let mut merge = BatchMerge::new(&mut updates);
+        if !merge.is_empty() {
+            transaction.part(&part.name, |writer| merge.write(writer))?;
         }
         if updates.iter().any(|updates| updates.is_cut_short) {
             return Ok(None);
@@ -189,19 +182,11 @@ fn receive(
     }
 }
 
-/// The batch with the least first key among all workers.
-fn next(updates: &mut [WorkerUpdates<'_>]) -> Option<UpdateBatch> {
-    let waiting = updates.iter_mut();
-    let waiting = waiting.filter(|updates| updates.batch.is_some());
-    let first = waiting.min_by(|a, b| a.first().cmp(&b.first()));
-    first?.advance()
-}
-
-/// The batches of one worker, one at a time.
+/// The batches of one worker's part.
 struct WorkerUpdates<'a> {
     from: &'a Receiver<WriterMessage>,
     chunk: std::vec::IntoIter<UpdateBatch>,
-    batch: Option<UpdateBatch>,
+    is_complete: bool,
     is_cut_short: bool,
 }
 
@@ -210,29 +195,27 @@ impl<'a> WorkerUpdates<'a> {
         Self {
             from,
             chunk: Vec::new().into_iter(),
-            batch: None,
+            is_complete: false,
             is_cut_short: false,
         }
     }
+}
 
-    /// The first key of the current batch.
-    fn first(&self) -> Option<&[u8]> {
-        self.batch.as_ref().map(|batch| batch.first.as_slice())
-    }
+impl Iterator for WorkerUpdates<'_> {
+    type Item = UpdateBatch;
 
-    /// Returns the current batch, and moves to the next.
-    fn advance(&mut self) -> Option<UpdateBatch> {
+    fn next(&mut self) -> Option<UpdateBatch> {
         loop {
             if let Some(batch) = self.chunk.next() {
-                return self.batch.replace(batch);
+                return Some(batch);
+            }
+            if self.is_complete || self.is_cut_short {
+                return None;
             }
             match self.from.recv() {
                 Ok(WriterMessage::Chunk(chunk)) => self.chunk = chunk.into_iter(),
-                Ok(WriterMessage::PartEnd) => return self.batch.take(),
-                _ => {
-                    self.is_cut_short = true;
-                    return self.batch.take();
-                }
+                Ok(WriterMessage::PartEnd) => self.is_complete = true,
+                _ => self.is_cut_short = true,
             }
         }
     }

@@ -9,6 +9,7 @@
 //! 3. Everything is durable once [`StateTransaction::commit`] has returned. Before that, nothing need be.
 
 mod backend;
+mod batch_merge;
 mod block;
 mod cursor;
 pub mod directory;
@@ -31,6 +32,7 @@ mod stored_part;
 mod transaction;
 mod update_batch;
 
+pub use self::batch_merge::BatchMerge;
 pub use self::error::{Damage, StoreError};
 pub use self::levels::LEVELLED_BLOCKS;
 pub use self::observed::ObservedStore;

@@ -72,50 +72,80 @@ impl<'a, 'txn> PartWriter<'a, 'txn> {
         }
     }
 
-    /// Applies a batch of updates, whose keys are greater than those of all earlier batches.
+    /// Applies a batch of updates, whose keys are greater than all earlier ones.
     ///
     /// # Errors
     /// When the store fails or is damaged, or a count would become negative.
     pub fn apply(&mut self, batch: &UpdateBatch) -> Result<(), StoreError> {
-        if self.filling.is_none() {
-            let is_empty = self.is_base() && self.table.first()?.is_none();
-            self.filling = Some(is_empty.then(Vec::new));
-        }
+        let fills = self.fills()?;
         let mut updates = std::mem::take(&mut self.updates);
         updates.open_entries(&batch.entries);
-        let applied = if let Some(Some(_)) = self.filling {
-            self.fill(batch, &mut updates)
+        let applied = if fills {
+            self.fill_batch(batch, &mut updates)
         } else {
-            self.change_all(batch, &mut updates)
+            self.change_all(batch.kind, &mut updates)
         };
         self.updates = updates;
         applied
     }
 
-    /// Appends a batch to a part that was empty, block by block. A first run merges nothing.
-    fn fill(&mut self, batch: &UpdateBatch, updates: &mut BlockReader) -> Result<(), StoreError> {
+    /// Changes the entry of `key`, which must be greater than all earlier keys.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply).
+    pub fn change(&mut self, key: &[u8], update: EntryUpdate<'_>) -> Result<(), StoreError> {
+        if self.fills()? {
+            self.fill(key, update)
+        } else {
+            self.merge(key, update.into())
+        }
+    }
+
+    /// Whether the part was empty, so that blocks are written one after another.
+    fn fills(&mut self) -> Result<bool, StoreError> {
+        if self.filling.is_none() {
+            let is_empty = self.is_base() && self.table.first()?.is_none();
+            self.filling = Some(is_empty.then(Vec::new));
+        }
+        Ok(matches!(self.filling, Some(Some(_))))
+    }
+
+    /// Appends an entry to a part that was empty.
+    fn fill(&mut self, key: &[u8], update: EntryUpdate<'_>) -> Result<(), StoreError> {
+        let (count, payload): (_, &[u8]) = match update {
+            EntryUpdate::Add(..0) => return Err(StoreError::Negative(self.name.to_owned())),
+            EntryUpdate::Count(_) => return Err(self.damaged()),
+            EntryUpdate::Remove => return Ok(()),
+            EntryUpdate::Add(count) => (count, &[]),
+            EntryUpdate::Put(payload) => (1, payload),
+        };
+        self.make_room(key.len() + payload.len(), key)?;
+        self.writer.push(StateEntry {
+            key,
+            count,
+            payload,
+        });
+        Ok(())
+    }
+
+    /// Appends a batch to a part that was empty. A first run merges nothing.
+    fn fill_batch(
+        &mut self,
+        batch: &UpdateBatch,
+        updates: &mut BlockReader,
+    ) -> Result<(), StoreError> {
         if batch.is_negative {
             return Err(StoreError::Negative(self.name.to_owned()));
         }
-        // A count replaces an entry that the operator has read, but there is none. So the part that was read has been
-        // lost.
-        if batch.kind == UpdateKind::Count {
-            return Err(StoreError::damaged(Damage::Part(self.name.to_owned())));
+        match batch.kind {
+            // A count replaces an entry that the operator has read, but there is none. So the part that was read has
+            // been lost.
+            UpdateKind::Count => return Err(self.damaged()),
+            UpdateKind::Remove => return Ok(()),
+            UpdateKind::Add | UpdateKind::Put => {}
         }
-        let Some(Some(fence)) = self
-            .filling
-            .as_mut()
-            .filter(|_| batch.kind != UpdateKind::Remove)
-        else {
-            return Ok(());
-        };
-        if self.writer.bytes() + batch.entries.len() > BLOCK_BYTES && self.writer.bytes() > 0 {
-            let block = self.writer.finish(fence, Some(&batch.first));
-            self.table.insert(fence.as_slice(), block.as_slice())?;
-            fence.clone_from(&batch.first);
-        }
-        let first = updates.step();
-        first.map_err(|_| StoreError::damaged(Damage::Part(self.name.to_owned())))?;
+        self.make_room(batch.entries.len(), &batch.first)?;
+        updates.step().map_err(|_| self.damaged())?;
         if let Some(first) = updates.entry() {
             self.writer.push(first);
             self.writer.append(updates.rest(), &batch.last);
@@ -123,30 +153,31 @@ impl<'a, 'txn> PartWriter<'a, 'txn> {
         Ok(())
     }
 
-    fn change_all(
-        &mut self,
-        batch: &UpdateBatch,
-        updates: &mut BlockReader,
-    ) -> Result<(), StoreError> {
-        while updates.step().map_err(|_| self.damaged())? {
-            let Some(entry) = updates.entry() else { break };
-            let update = match batch.kind {
-                UpdateKind::Add => EntryUpdate::Add(entry.count),
-                UpdateKind::Count => EntryUpdate::Count(entry.count),
-                UpdateKind::Put => EntryUpdate::Put(entry.payload),
-                UpdateKind::Remove => EntryUpdate::Remove,
-            };
-            self.change(entry.key, update)?;
+    /// Ends the block that is being filled if `more` bytes do not fit. The next block begins with `key`.
+    fn make_room(&mut self, more: usize, key: &[u8]) -> Result<(), StoreError> {
+        let bytes = self.writer.bytes();
+        if let Some(Some(fence)) = &mut self.filling
+            && bytes > 0
+            && bytes + more > BLOCK_BYTES
+        {
+            let block = self.writer.finish(fence, Some(key));
+            self.table.insert(fence.as_slice(), block.as_slice())?;
+            fence.clear();
+            fence.extend_from_slice(key);
         }
         Ok(())
     }
 
-    /// Changes the entry of `key`, which must be greater than the previous key. Not to be mixed with batches.
-    ///
-    /// # Errors
-    /// As [`apply`](Self::apply).
-    pub fn change(&mut self, key: &[u8], update: EntryUpdate<'_>) -> Result<(), StoreError> {
-        self.merge(key, update.into())
+    fn change_all(
+        &mut self,
+        kind: UpdateKind,
+        updates: &mut BlockReader,
+    ) -> Result<(), StoreError> {
+        while updates.step().map_err(|_| self.damaged())? {
+            let Some(entry) = updates.entry() else { break };
+            self.merge(entry.key, kind.update(entry).into())?;
+        }
+        Ok(())
     }
 
     /// Merges an operand into the entry of `key`, which must be greater than the previous key.
@@ -337,7 +368,8 @@ impl<'a, 'txn> PartWriter<'a, 'txn> {
         Ok(())
     }
 
-    fn damaged(&self) -> StoreError {
+    /// The error that the part is damaged.
+    pub(super) fn damaged(&self) -> StoreError {
         StoreError::damaged(Damage::Part(self.name.to_owned()))
     }
 }

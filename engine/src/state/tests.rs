@@ -75,13 +75,18 @@ fn the_store_holds_what_a_map_would() {
             updates.retain(|_, more| *more != 0);
             let transaction = store.write().unwrap();
             let cut = random.random_range(1..200);
-            let all = updates.iter();
-            let all = all.map(|(key, &more)| (key.as_slice(), EntryUpdate::Add(more)));
-            let batches = batches(all.enumerate().map(|(at, update)| (at % cut == 0, update)));
-            let changed = transaction.part("p", |part| {
-                batches.iter().try_for_each(|batch| part.apply(batch))
+            let workers = random.random_range(1..4);
+            // Workers have either every few keys, or stretches of them.
+            let stretch = [1, 50][random.random_range(0..2)];
+            let batches = (0..workers).map(|worker| {
+                let all = updates.iter().enumerate();
+                let own = all.filter(|(at, _)| at / stretch % workers == worker);
+                let own = own.map(|(_, (key, &more))| (key.as_slice(), EntryUpdate::Add(more)));
+                let own = own.enumerate().map(|(at, update)| (at % cut == 0, update));
+                batches(own).into_iter()
             });
-            changed.unwrap();
+            let mut merge = BatchMerge::new(batches);
+            transaction.part("p", |part| merge.write(part)).unwrap();
             for (key, more) in updates {
                 let entry = model.entry(key).or_default();
                 entry.0 += more;

@@ -1,8 +1,9 @@
-//! Batches of adjacent updates of a part, on their way from a worker to the store, encoded like the entries of
-//! blocks. In an empty part, blocks are assembled from whole batches.
+//! Batches of updates of a part, on their way from a worker to the store, encoded like the entries of blocks. In an
+//! empty part, blocks are assembled from whole batches.
 //!
 //! 1. Updates are of one kind, in ascending order of their keys, and each key occurs once.
-//! 2. No other worker has updates between those of a batch.
+//! 2. The batches of a worker are in ascending order too, and no other worker has updates of their keys. Other workers
+//!    may have keys between those of a batch, but not between those of a [run](StateVisitor::begin_run).
 
 use tidewater_operators::state::{EntryUpdate, StateEntry, StateVisitor};
 
@@ -10,6 +11,9 @@ use super::block::BlockWriter;
 
 /// Approximate size of a batch. Four batches make a block.
 const BATCH_BYTES: usize = 450;
+/// A run begins a batch of its own if the open one has this size. Entries of smaller batches are cheaper to merge one by
+/// one than to send apart.
+const RUN_BYTES: usize = BATCH_BYTES / 4;
 
 /// The kind of a batch's updates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +28,19 @@ pub enum UpdateKind {
     Remove,
 }
 
-/// Adjacent updates.
+impl UpdateKind {
+    /// The update that an entry of a batch stands for.
+    pub fn update(self, entry: StateEntry<'_>) -> EntryUpdate<'_> {
+        match self {
+            Self::Add => EntryUpdate::Add(entry.count),
+            Self::Count => EntryUpdate::Count(entry.count),
+            Self::Put => EntryUpdate::Put(entry.payload),
+            Self::Remove => EntryUpdate::Remove,
+        }
+    }
+}
+
+/// Some updates of a worker.
 #[derive(Debug)]
 pub struct UpdateBatch {
     /// The kind of all updates.
@@ -72,7 +88,9 @@ impl<F: FnMut(UpdateBatch)> UpdateBatches<F> {
 
 impl<F: FnMut(UpdateBatch)> StateVisitor for UpdateBatches<F> {
     fn begin_run(&mut self) {
-        self.cut();
+        if self.writer.bytes() >= RUN_BYTES {
+            self.cut();
+        }
     }
 
     fn update(&mut self, key: &[u8], update: EntryUpdate<'_>) {
