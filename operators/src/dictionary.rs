@@ -1,9 +1,11 @@
 //! Packed byte strings, and a dictionary that gives them ids.
 
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use serde::{Deserialize, Serialize};
 
 use crate::hash::hash;
+use crate::key_order::in_key_order;
 
 /// Byte strings packed one after another, by index.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,17 +84,17 @@ impl KeyDictionary {
     #[inline]
     pub fn intern_hashed(&mut self, row: &[u8], hash: u64) -> Result<u32, DictionaryFull> {
         let Self { rows, hashes, ids } = self;
-        let known = ids.find(hash, |&id| {
-            hashes[id as usize] == hash && rows.get(id as usize) == row
-        });
-        if let Some(&id) = known {
-            return Ok(id);
+        let is_row = |&id: &u32| hashes[id as usize] == hash && rows.get(id as usize) == row;
+        match ids.entry(hash, is_row, |&id| hashes[id as usize]) {
+            Entry::Occupied(known) => Ok(*known.get()),
+            Entry::Vacant(place) => {
+                let id = u32::try_from(rows.len()).map_err(|_| DictionaryFull)?;
+                rows.push(row);
+                hashes.push(hash);
+                place.insert(id);
+                Ok(id)
+            }
         }
-        let id = u32::try_from(rows.len()).map_err(|_| DictionaryFull)?;
-        rows.push(row);
-        hashes.push(hash);
-        ids.insert_unique(hash, id, |&id| hashes[id as usize]);
-        Ok(id)
     }
 
     /// The string of an id of this dictionary.
@@ -105,6 +107,11 @@ impl KeyDictionary {
     #[inline]
     pub fn hash(&self, id: u32) -> u64 {
         self.hashes[id as usize]
+    }
+
+    /// These ids in the order of their strings.
+    pub fn in_order(&self, ids: impl Iterator<Item = u32>) -> Vec<u32> {
+        in_key_order(ids, |&id| self.get(id))
     }
 
     /// Number of strings.

@@ -11,6 +11,7 @@ pub mod fault;
 pub mod hash;
 pub mod interner;
 pub mod join;
+mod key_order;
 mod key_rows;
 pub mod latest;
 pub mod map;

@@ -1,20 +1,20 @@
 //! The accumulators of a group as bytes of the state: integer sums, then float sums, then extremes.
 
+use super::accumulators::{AccumulatorArrays, Accumulators};
 use super::exact_sum::ExactSum;
-use super::finish::Accumulators;
 use super::spec::AccumulatorLayout;
 use crate::row::EncodedRow;
 use crate::varint::{put, put_bytes, put_signed, take, take_bytes, take_signed};
 
 /// Appends the accumulators of a group.
-pub fn encode_accumulators(group: &Accumulators, bytes: &mut Vec<u8>) {
-    for &sum in &group.integers {
+pub fn encode_accumulators(group: Accumulators<'_>, bytes: &mut Vec<u8>) {
+    for &sum in group.integers {
         put_signed(sum, bytes);
     }
-    for sum in &group.floats {
+    for sum in group.floats {
         sum.put(bytes);
     }
-    for extreme in &group.extremes {
+    for extreme in group.extremes {
         put(u128::from(extreme.is_some()), bytes);
         if let Some(extreme) = extreme {
             put_bytes(extreme.as_bytes(), bytes);
@@ -22,8 +22,12 @@ pub fn encode_accumulators(group: &Accumulators, bytes: &mut Vec<u8>) {
     }
 }
 
-/// The inverse of [`encode_accumulators`]; `None` when the bytes do not have this layout.
-pub fn decode_accumulators(mut bytes: &[u8], layout: &AccumulatorLayout) -> Option<Accumulators> {
+/// The accumulators of one group; `None` when the bytes do not have this layout. The inverse of
+/// [`encode_accumulators`].
+pub fn decode_accumulators(
+    mut bytes: &[u8],
+    layout: &AccumulatorLayout,
+) -> Option<AccumulatorArrays> {
     let bytes = &mut bytes;
     let integers = (0..layout.integers).map(|_| take_signed(bytes));
     let integers = integers.collect::<Option<_>>()?;
@@ -34,7 +38,7 @@ pub fn decode_accumulators(mut bytes: &[u8], layout: &AccumulatorLayout) -> Opti
         _ => take_bytes(bytes).map(|extreme| Some(EncodedRow::from(extreme))),
     });
     let extremes = extremes.collect::<Option<_>>()?;
-    bytes.is_empty().then_some(Accumulators {
+    bytes.is_empty().then_some(AccumulatorArrays {
         integers,
         floats,
         extremes,
@@ -58,13 +62,13 @@ mod tests {
         sum.add(0.1, 3);
         sum.add(-1e300, 2);
         sum.add(f64::NAN, 1);
-        let group = Accumulators {
-            integers: [7, -1_i128 << 100].into(),
-            floats: [sum, ExactSum::default()].into(),
-            extremes: [None, Some(EncodedRow::from(&b"extreme"[..]))].into(),
+        let group = AccumulatorArrays {
+            integers: vec![7, -1_i128 << 100],
+            floats: vec![sum, ExactSum::default()],
+            extremes: vec![None, Some(EncodedRow::from(&b"extreme"[..]))],
         };
         let mut bytes = Vec::new();
-        encode_accumulators(&group, &mut bytes);
+        encode_accumulators(group.get(0, &layout), &mut bytes);
         assert_eq!(decode_accumulators(&bytes, &layout), Some(group));
         assert_eq!(
             decode_accumulators(&bytes[..bytes.len() - 1], &layout),

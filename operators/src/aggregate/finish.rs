@@ -9,25 +9,13 @@ use arrow::datatypes::{DataType, Decimal256Type, DecimalType, Int64Type, UInt64T
 use arrow::row::{RowConverter, SortField};
 use arrow::util::display::array_value_to_string;
 
+use super::accumulators::Group;
 use super::error::AggregateError;
-use super::exact_sum::ExactSum;
 use super::keys::{group_converter, value_converter};
 use super::quotient::{decimal_average, integer_average};
 use super::spec::{AccumulatorLayout, Aggregation, CallSlots, Function};
-use crate::dictionary::KeyDictionary;
 use crate::row::EncodedRow;
 use crate::sql_type::sql_type;
-
-/// The accumulators of one group.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Accumulators {
-    /// Integer sums; the first is the number of rows.
-    pub integers: Box<[i128]>,
-    /// Float sums.
-    pub floats: Box<[ExactSum]>,
-    /// The extremes, as bytes.
-    pub extremes: Box<[Option<EncodedRow>]>,
-}
 
 /// Builds the output rows of an aggregation.
 pub struct Finisher {
@@ -59,20 +47,16 @@ impl Finisher {
         })
     }
 
-    /// One output row for each of `groups`; `keys` holds their keys.
+    /// One output row for each of `groups`.
     ///
     /// # Errors
     /// When a sum or an average does not fit its type.
-    pub fn finish(
-        &self,
-        keys: &KeyDictionary,
-        groups: &[(u32, Accumulators)],
-    ) -> Result<RecordBatch, AggregateError> {
+    pub fn finish(&self, groups: &[Group<'_>]) -> Result<RecordBatch, AggregateError> {
         let mut columns = match &self.group_rows {
             None => Vec::new(),
             Some(converter) => {
                 let parser = converter.parser();
-                converter.convert_rows(groups.iter().map(|(id, _)| parser.parse(keys.get(*id))))?
+                converter.convert_rows(groups.iter().map(|group| parser.parse(group.key)))?
             }
         };
         for call in 0..self.aggregation.calls.len() {
@@ -116,7 +100,7 @@ impl Finisher {
     fn column(
         &self,
         call: usize,
-        groups: &[(u32, Accumulators)],
+        groups: &[Group<'_>],
         keys: &[ArrayRef],
     ) -> Result<ArrayRef, AggregateError> {
         let output = self
@@ -127,25 +111,28 @@ impl Finisher {
         let average = self.aggregation.calls[call].function == Function::Avg;
         match self.layout.slots[call] {
             CallSlots::Count(slot) => {
-                let counts = groups.iter().map(|(_, group)| Some(group.integers[slot]));
+                let counts = groups
+                    .iter()
+                    .map(|group| Some(group.accumulators.integers[slot]));
                 integer_column(output, counts.collect())
             }
             CallSlots::Integer { sum, high, count } if average && output.is_floating() => {
-                let averages = groups.iter().map(|(_, group)| {
-                    let count = u64::try_from(group.integers[count]).ok()?;
-                    let sum = exact_sum(group, sum, high).to_i128()?;
+                let averages = groups.iter().map(|group| {
+                    let count = u64::try_from(group.accumulators.integers[count]).ok()?;
+                    let sum = exact_sum(group.accumulators.integers, sum, high).to_i128()?;
                     (count > 0).then(|| integer_average(sum, count))
                 });
                 Ok(Arc::new(Float64Array::from_iter(averages)))
             }
             CallSlots::Integer { sum, high, count } => {
                 let scales = (scale(self.argument_type(call)), scale(output));
-                let values = groups.iter().enumerate().map(|(row, (_, group))| {
-                    let count = u64::try_from(group.integers[count]).unwrap_or_default();
+                let values = groups.iter().enumerate().map(|(row, group)| {
+                    let count =
+                        u64::try_from(group.accumulators.integers[count]).unwrap_or_default();
                     if count == 0 {
                         return Ok(None);
                     }
-                    let sum = exact_sum(group, sum, high);
+                    let sum = exact_sum(group.accumulators.integers, sum, high);
                     let digits = if average {
                         decimal_average(sum, count, i16::from(scales.1) - i16::from(scales.0))
                     } else {
@@ -158,15 +145,21 @@ impl Finisher {
                 integer_column(output, values.collect::<Result<_, AggregateError>>()?)
             }
             CallSlots::Float { sum, count } => {
-                let values = groups.iter().map(|(_, group)| {
-                    let (sum, count) = (group.floats[sum].value(), group.integers[count]);
+                let values = groups.iter().map(|group| {
+                    let (sum, count) = (
+                        group.accumulators.floats[sum].value(),
+                        group.accumulators.integers[count],
+                    );
                     (count > 0).then(|| if average { sum / to_f64(count) } else { sum })
                 });
                 Ok(Arc::new(Float64Array::from_iter(values)))
             }
-            CallSlots::Extreme(slot) => {
-                self.extreme_column(call, groups.iter().map(|(_, group)| &group.extremes[slot]))
-            }
+            CallSlots::Extreme(slot) => self.extreme_column(
+                call,
+                groups
+                    .iter()
+                    .map(|group| &group.accumulators.extremes[slot]),
+            ),
         }
     }
 
@@ -225,9 +218,9 @@ impl Finisher {
 
 /// The exact sum of a group. The lower halves of all values add up to less than 2^127, so the sum modulo 2^128 and
 /// the sum of the upper halves determine it.
-fn exact_sum(group: &Accumulators, sum: usize, high: Option<usize>) -> i256 {
-    let low = group.integers[sum];
-    let Some(high) = high.map(|high| group.integers[high]) else {
+fn exact_sum(integers: &[i128], sum: usize, high: Option<usize>) -> i256 {
+    let low = integers[sum];
+    let Some(high) = high.map(|high| integers[high]) else {
         return i256::from_i128(low);
     };
     let rest = low.wrapping_sub(high.wrapping_shl(64));

@@ -7,6 +7,7 @@
 
 mod accumulate;
 mod accumulator_codec;
+mod accumulators;
 mod dense_codes;
 mod distinct;
 mod error;
@@ -14,6 +15,7 @@ mod exact_sum;
 mod extremes;
 mod finish;
 mod group_ends;
+mod group_table;
 mod integers;
 mod keys;
 mod pair_counter;

@@ -12,6 +12,7 @@ use super::pair_run::{GroupValue, PairRun, PairSum, PairValue};
 use super::radix::sort_by_digits;
 use super::value_codec::ValueCodec;
 use crate::dictionary::{KeyDictionary, PackedRows};
+use crate::key_order::in_key_order;
 use crate::state::{EntryUpdate, StateDelta, StateError, StateVisitor, StoredEntries};
 
 /// The stored counts of the pairs of `run`, each at the index of its first entry.
@@ -63,7 +64,7 @@ impl Ranks {
                 present.push(id);
             }
         }
-        present.sort_unstable_by(|&a, &b| dictionary.get(a).cmp(dictionary.get(b)));
+        let present = dictionary.in_order(present.into_iter());
         for (rank, &id) in (0..).zip(&present) {
             ranks[id as usize] = rank;
         }
@@ -84,9 +85,7 @@ fn groups_in_order<V: PairValue>(
     groups: &KeyDictionary,
 ) -> Vec<(u32, Range<usize>)> {
     let id = |range: Range<usize>| (run.pair(range.start).group, range);
-    let mut all: Vec<_> = run.groups().map(id).collect();
-    all.sort_unstable_by(|(a, _), (b, _)| groups.get(*a).cmp(groups.get(*b)));
-    all
+    in_key_order(run.groups().map(id), |(group, _)| groups.get(*group))
 }
 
 /// The updates of a run of distinct pairs. Values are ids; their bytes begin with the value's slice.
