@@ -274,6 +274,37 @@ fn all_small_histories_equal_grouping_from_scratch() {
     }
 }
 
+/// So many groups that a worker no longer looks for rows of one group: some of one row, some of rows in several batches,
+/// on several workers, retracted in the same epoch or in a later one.
+#[test]
+fn very_many_groups_equal_grouping_from_scratch() {
+    let calls = [
+        call(Function::Count, 1, false),
+        call(Function::Sum, 2, false),
+        call(Function::Count, 2, true),
+        call(Function::Min, 1, false),
+        call(Function::Max, 2, false),
+    ];
+    let row = |at: i64| {
+        let group = if at % 10 == 0 { at / 50 } else { at };
+        vec![Some(group), Some(at % 7), Some(at % 3)]
+    };
+    let first = (0..75_000).map(|at| (row(at), 1 + at % 2));
+    let second = (70_000..75_000).map(|at| (row(at), -1));
+    let second = second.chain((75_000..80_000).map(|at| (row(at), 1)));
+    let again = (74_000..75_000).map(|at| (row(at), 1));
+    let second = second.chain(again);
+    let third = (0..5000).map(|at| (row(at), -1 - at % 2));
+    let history: Vec<Epoch> = vec![
+        vec![first.collect()],
+        vec![second.collect()],
+        vec![third.collect()],
+    ];
+    for (workers, pace) in [(1, Pace::Racing), (2, Pace::Lockstep)] {
+        check_all("many", &[0], &calls, &history, workers, pace);
+    }
+}
+
 #[test]
 fn rows_that_were_never_inserted_cannot_be_retracted() {
     let history: Vec<Epoch> = vec![vec![vec![(vec![Some(1), None, None], -1)]]];

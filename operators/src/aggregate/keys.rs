@@ -45,6 +45,11 @@ impl GroupKeys {
         Self { keys, hashes }
     }
 
+    /// The hashes of the keys.
+    pub fn hashes(&self) -> &[u64] {
+        &self.hashes
+    }
+
     /// The worker that owns a group.
     #[inline]
     pub fn owner(&self, group: usize, peers: usize) -> usize {

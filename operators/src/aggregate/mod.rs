@@ -27,6 +27,8 @@ mod partial;
 mod preaggregate;
 mod quotient;
 mod radix;
+mod repetition;
+mod row_groups;
 mod row_mask;
 mod sort_pairs;
 mod spec;

@@ -1,27 +1,23 @@
 //! Partial aggregates of one worker between two flushes: the hash tables of the pre-aggregation.
 //!
-//! The size of a flush follows the groups and not the rows. Groups are numbered from 0 after each flush, so memory is
-//! bounded whatever the number of groups. Columns are read as codes of the worker's [`Interner`]: a row's group is the
-//! code of its keys together, and a value is its code.
+//! Groups are numbered from 0 after each flush ([`RowGroups`]), so memory is bounded whatever the number of groups. While
+//! rows share groups, the size of a flush follows the groups and not the rows. Values are read as codes of the worker's
+//! [`Interner`].
 
 use std::rc::Rc;
 
 use arrow::array::RecordBatch;
 
-use super::dense_codes::DenseCodes;
 use super::error::AggregateError;
-use super::keys::{GroupKeys, group_converter, value_converter};
+use super::keys::value_converter;
 use super::pair_counter::PairCounter;
 use super::parcel::{PairDeltas, Parcel, SumDeltas};
+use super::row_groups::RowGroups;
 use super::row_mask::RowMask;
 use super::spec::Aggregation;
-use super::sum_table::{BatchGroups, SumTable, plain_filter};
+use super::sum_table::{SumTable, plain_filter};
 use crate::Sign;
-use crate::dictionary::PackedRows;
-use crate::interner::{Generation, Interner, SpaceId, Spaces};
-
-/// Groups at which a flush is due.
-const GROUPS_MAX: usize = 1 << 18;
+use crate::interner::{Generation, Interner};
 
 /// Partial aggregates since the last flush.
 pub struct PartialAggregate {
@@ -29,15 +25,9 @@ pub struct PartialAggregate {
     interner: Interner,
     /// The generation of all codes below; `None` while the tables are empty.
     generation: Option<Rc<Generation>>,
-    /// The groups met, by the interner's codes.
-    groups: DenseCodes,
-    /// What those codes stand for; `None` for the one group of an aggregation without keys.
-    space: Option<SpaceId>,
-    group_count: usize,
+    groups: RowGroups,
     sums: SumTable,
     pairs: Vec<PairCounter>,
-    /// Group of each row of the current batch.
-    row_groups: Rc<[u32]>,
 }
 
 /// The parcels of one flush.
@@ -58,7 +48,6 @@ impl PartialAggregate {
     /// When a call or type is not supported.
     pub fn new(aggregation: Aggregation, interner: Interner) -> Result<Self, AggregateError> {
         let layout = aggregation.layout()?;
-        group_converter(&aggregation)?;
         let mut pairs = Vec::new();
         for set in &layout.pairs {
             let first = set.calls[0];
@@ -70,14 +59,11 @@ impl PartialAggregate {
         }
         Ok(Self {
             sums: SumTable::new(&aggregation, layout),
+            groups: RowGroups::new(&aggregation, interner.clone())?,
             aggregation,
             interner,
             generation: None,
-            groups: DenseCodes::default(),
-            space: None,
-            group_count: 0,
             pairs,
-            row_groups: Rc::default(),
         })
     }
 
@@ -87,11 +73,8 @@ impl PartialAggregate {
     /// When columns do not have the declared types, or codes run out.
     pub fn update(&mut self, batch: &RecordBatch, sign: Sign) -> Result<(), AggregateError> {
         self.generation = Some(self.interner.generation());
-        self.assign_groups(batch)?;
-        let groups = BatchGroups {
-            of_rows: &self.row_groups,
-            count: self.group_count,
-        };
+        self.groups.assign(batch)?;
+        let groups = self.groups.of_batch();
         self.sums.update(batch, groups, sign.diff())?;
         for pairs in &mut self.pairs {
             let call = &self.aggregation.calls[usize::from(pairs.call)];
@@ -108,29 +91,12 @@ impl PartialAggregate {
         Ok(())
     }
 
-    /// Finds the group of each row by its keys.
-    fn assign_groups(&mut self, batch: &RecordBatch) -> Result<(), AggregateError> {
-        let keys = self.aggregation.group.iter().map(|&column| {
-            let name = self.aggregation.input.field(column).name().as_str();
-            (name, batch.column(column))
-        });
-        if let Some(codes) = self.interner.columns(keys)? {
-            self.space = Some(codes.space);
-            self.row_groups = self.groups.assign(&codes)?;
-            self.group_count = self.groups.codes().len();
-        } else {
-            self.row_groups = std::iter::repeat_n(0, batch.num_rows()).collect();
-            self.group_count = 1;
-        }
-        Ok(())
-    }
-
     /// Whether a flush is due: the tables have grown large, or the interner begins a new generation.
     pub fn is_due(&self) -> bool {
         let Some(generation) = &self.generation else {
             return false;
         };
-        self.group_count >= GROUPS_MAX
+        self.groups.is_due()
             || self.pairs.iter().any(PairCounter::is_due)
             || !Rc::ptr_eq(generation, &self.interner.generation())
     }
@@ -142,7 +108,7 @@ impl PartialAggregate {
             return flushed;
         };
         let spaces = &generation.spaces();
-        let groups = GroupKeys::new(self.group_keys(spaces));
+        let groups = self.groups.flush(spaces);
         for pairs in &mut self.pairs {
             let parcels = if pairs.distinct {
                 &mut flushed.distinct
@@ -152,25 +118,6 @@ impl PartialAggregate {
             pairs.flush(&groups, spaces, peers, parcels);
         }
         flushed.sums = self.sums.flush(&groups, peers);
-        self.groups.clear();
-        self.group_count = 0;
         flushed
-    }
-
-    /// The keys of all groups as bytes.
-    fn group_keys(&self, spaces: &Spaces) -> PackedRows {
-        let mut keys = PackedRows::default();
-        let mut key = Vec::new();
-        match self.space {
-            Some(space) => {
-                for &code in self.groups.codes() {
-                    key.clear();
-                    spaces.append(space, code, &mut key);
-                    keys.push(&key);
-                }
-            }
-            None => (0..self.group_count).for_each(|_| keys.push(&[])),
-        }
-        keys
     }
 }
