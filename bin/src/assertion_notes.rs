@@ -8,6 +8,7 @@ use tidewater_engine::hold::HeldSince;
 use tidewater_engine::state::AssertionVerdict;
 use tidewater_engine::{AssertionPart, AssertionReport, RunOutcome, RunReport};
 
+use crate::command_line::quoted;
 use crate::display::{count, iso, utc};
 use crate::style::Style;
 
@@ -144,7 +145,7 @@ fn held_files(report: &RunReport) -> Option<String> {
     }
     let them = if files.len() == 1 { "it" } else { "them" };
     let accept = broken.iter();
-    let accept = accept.map(|(rule, _)| format!("--accept {rule}={first}"));
+    let accept = accept.map(|(rule, _)| format!("--accept {}", quoted(&format!("{rule}={first}"))));
     let accept = accept.collect::<Vec<String>>().join(" ");
     note += &format!(
         "\nCorrect or withdraw {them}. To take {them} in all the same, run with {accept} --because 'why'"

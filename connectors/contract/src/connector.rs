@@ -18,7 +18,7 @@ use arrow::datatypes::{FieldRef, SchemaRef};
 use crate::checkpoint::{Checkpoint, CheckpointUpdate};
 use crate::declaration::{DeclarationError, ParsedSource, SourceDeclaration};
 use crate::error::SourceError;
-use crate::hold::{HeldDelivery, Hold};
+use crate::hold::{HeldDelivery, HoldReason};
 use crate::source::{Reader, SourceSpec};
 use crate::status::SourceStatus;
 
@@ -230,7 +230,7 @@ pub struct ChangeRules<'a> {
     pub rehash: bool,
     /// Whether a held delivery stays held; otherwise it is judged as if it were new. `None` if no rule of the job holds
     /// deliveries of the source.
-    pub stays_held: Option<&'a dyn Fn(&str, &Hold) -> bool>,
+    pub stays_held: Option<&'a dyn Fn(&str, &HoldReason) -> bool>,
 }
 
 /// A source while a state is open.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// Why a delivery is held.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hold {
+pub struct HoldReason {
     /// The fingerprint of all rules by which it was judged.
     pub rules: String,
     /// The rules that it breaks, without those that a person accepted.
@@ -44,17 +44,17 @@ pub struct HeldDelivery {
     /// Its name.
     pub name: String,
     /// Why.
-    pub hold: Hold,
+    pub hold: HoldReason,
 }
 
 /// Judges deliveries by their rows.
 pub trait JudgeDeliveries: Send + Sync {
     /// Why a delivery is held, once all its rows were decoded; `None` if it breaks no rule. It is given by its index
     /// among the reader's deliveries, and by its name.
-    fn verdict(&self, delivery: usize, name: &str) -> Option<Hold>;
+    fn verdict(&self, delivery: usize, name: &str) -> Option<HoldReason>;
 }
 
-impl Hold {
+impl HoldReason {
     /// What it breaks, as a sentence. It does not depend on the runs in which the delivery was judged.
     pub fn reason(&self) -> String {
         let broken = self.broken.iter().map(|one| {

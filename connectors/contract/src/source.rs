@@ -12,7 +12,7 @@ use arrow::datatypes::SchemaRef;
 
 use crate::connector::Source;
 use crate::error::SourceError;
-use crate::hold::{Hold, JudgeDeliveries};
+use crate::hold::{HoldReason, JudgeDeliveries};
 
 /// A text or binary layout of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -218,7 +218,7 @@ pub struct SetAsideDelivery {
     /// Why, in a sentence that a user can act on.
     pub reason: String,
     /// The rules that it breaks, if it is held.
-    pub hold: Option<Hold>,
+    pub hold: Option<HoldReason>,
 }
 
 /// Consecutive whole records of a text file.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::hold::Hold;
+use crate::hold::HoldReason;
 
 /// How far a source was read, and what waits.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -43,7 +43,7 @@ pub struct DeliveryStatus {
     /// Why it is set aside, if it is.
     pub set_aside: Option<String>,
     /// The rules that it breaks, if it is held.
-    pub hold: Option<Hold>,
+    pub hold: Option<HoldReason>,
 }
 
 /// Content that a state keeps.

@@ -16,7 +16,7 @@ use super::delivery::KeptPart;
 use super::list::{ListedFile, name_is_not_utf8};
 use super::storage::{Storage, hash_prefix};
 use tidewater_contract::error::SourceError;
-use tidewater_contract::hold::Hold;
+use tidewater_contract::hold::HoldReason;
 use tidewater_formats::options::OnChange;
 
 /// A delivery that was read and committed.
@@ -56,19 +56,19 @@ pub struct SetAside {
     pub keeps_stored: bool,
     /// The rules of the job that it breaks, if that is why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hold: Option<Hold>,
+    pub hold: Option<HoldReason>,
 }
 
 impl Position {
     /// The rules that the delivery breaks, if it is held.
-    pub fn hold(&self) -> Option<&Hold> {
+    pub fn hold(&self) -> Option<&HoldReason> {
         self.set_aside.as_ref()?.hold.as_ref()
     }
 }
 
 impl SetAside {
     /// A delivery that breaks rules of the job.
-    pub fn held(hold: Hold) -> Self {
+    pub fn held(hold: HoldReason) -> Self {
         Self {
             column: None,
             reason: hold.reason(),

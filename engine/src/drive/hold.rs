@@ -13,7 +13,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::RecordBatch;
 use tidewater_connectors::error::SourceError;
-use tidewater_connectors::hold::{BrokenRule, HeldDelivery, HeldSince, Hold, JudgeDeliveries};
+use tidewater_connectors::hold::{
+    BrokenRule, HeldDelivery, HeldSince, HoldReason, JudgeDeliveries,
+};
 use tidewater_connectors::source::{
     NextPiece, Piece, Reader, RowChange, SetAsideDelivery, SourceSpec,
 };
@@ -105,7 +107,7 @@ impl HoldRules {
     }
 
     /// Whether a held delivery, which has not changed, stays held.
-    pub fn stays_held(&self, name: &str, hold: &Hold) -> bool {
+    pub fn stays_held(&self, name: &str, hold: &HoldReason) -> bool {
         let is_accepted = |one: &BrokenRule| {
             let mut rules = self.rules.iter().map(|rule| &rule.assertion);
             let rule = rules.find(|rule| rule.name == one.rule);
@@ -199,7 +201,7 @@ impl DeliveryJudge {
 }
 
 impl JudgeDeliveries for DeliveryJudge {
-    fn verdict(&self, delivery: usize, name: &str) -> Option<Hold> {
+    fn verdict(&self, delivery: usize, name: &str) -> Option<HoldReason> {
         let mut judged = self.lock();
         judged.names.insert(name.to_owned());
         let mut failed = Vec::new();
@@ -226,7 +228,7 @@ impl JudgeDeliveries for DeliveryJudge {
                 }),
             }
         }
-        (!failed.is_empty()).then(|| Hold {
+        (!failed.is_empty()).then(|| HoldReason {
             rules: self.rules.fingerprint.clone(),
             broken: failed,
             since: self.rules.commit,

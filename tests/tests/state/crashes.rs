@@ -14,7 +14,7 @@ const KEEP: &str = "keep: before a delivery gets its name";
 /// Reached only on file systems that cannot exchange names.
 const UNREACHABLE: &str = "publish: between the halves of an exchange";
 
-fn points() -> impl Iterator<Item = &'static str> {
+pub fn points() -> impl Iterator<Item = &'static str> {
     let commit = tidewater_engine::CRASH_POINTS.iter().copied();
     let points = commit.chain(sink::CRASH_POINTS.iter().copied());
     points.chain([KEEP]).filter(|point| *point != UNREACHABLE)
@@ -116,7 +116,7 @@ fn dies_at(
 }
 
 /// Runs until it crashes at the point. A second crash may not occur if the first one was at the end.
-fn dies(place: &Maintained, point: &str, more: &[&str]) {
+pub fn dies(place: &Maintained, point: &str, more: &[&str]) {
     let mut command = place.command(more);
     command.env("TIDEWATER_INJECT", format!("abort:{point}"));
     let output = command.output().unwrap();

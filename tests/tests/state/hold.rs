@@ -1,8 +1,20 @@
 //! `'on_failure' 'hold'`: a file that breaks a rule is set aside, and the tables are those of a cold run over the files.
 
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use parquet::arrow::ArrowWriter;
+use parquet::file::properties::WriterProperties;
 use serde_json::{Value, json};
 use tidewater_tests::binary::{Ran, command};
 use tidewater_tests::maintained::Maintained;
+use tidewater_tests::packed;
+
+use crate::crashes;
 
 /// Two rules that hold files of `t`, and tables that join and aggregate them.
 const SQL: &str = "CREATE EXTERNAL TABLE t (id BIGINT, region TEXT, amount BIGINT, file TEXT${key:-}) STORED AS CSV
@@ -233,7 +245,7 @@ fn deliveries_of_the_same_content_stay_held() {
         assert_eq!(held(&ran), one("in/t/b.csv", &["regions"], 1));
         place.assert_cold();
         // A copy under another name is another delivery.
-        std::fs::rename(place.path("in/t/b.csv"), place.path("in/t/z.csv")).unwrap();
+        fs::rename(place.path("in/t/b.csv"), place.path("in/t/z.csv")).unwrap();
         let ran = place.commits(&["--json"]).json();
         assert_eq!(held(&ran), one("in/t/z.csv", &["regions"], 2));
         place.assert_cold();
@@ -417,4 +429,164 @@ fn rules_on_views_hold_files_of_any_format() {
         assert_eq!(held(&place.commits(&["--json"]).json()), [], "{format}");
         place.assert_cold();
     }
+}
+
+/// A crash at any point of a commit that holds two files, one of which was in the tables.
+#[test]
+fn a_crash_while_files_are_held_changes_nothing() {
+    let ready = || {
+        let place = place("key=");
+        place.deliver("t/b.csv", GOOD, 0);
+        let _ = place.commits(&["--quiet"]);
+        place.deliver("t/b.csv", NEGATIVE, 10);
+        place.deliver("t/c.csv", ABROAD, 10);
+        place
+    };
+    let undisturbed = ready();
+    let _ = undisturbed.commits(&["--quiet"]);
+    for point in crashes::points() {
+        let place = ready();
+        for _ in 0..2 {
+            crashes::dies(&place, point, &["--quiet"]);
+        }
+        let ran = place.commits(&["--json"]).json();
+        assert_eq!(held(&ran).len(), 2, "{point}: {ran}");
+        assert_eq!(place.tables(), undisturbed.tables(), "{point}");
+        assert_eq!(place.state(), undisturbed.state(), "{point}");
+        assert_eq!(place.litter(), Vec::<PathBuf>::new(), "{point}");
+        place.deliver("t/b.csv", GOOD, 20);
+        let _ = place.commits(&["--quiet"]);
+        place.assert_cold();
+    }
+}
+
+/// Files of many blocks and row groups, read by several workers.
+#[test]
+fn large_files_are_held_as_a_whole() {
+    const ROWS: u64 = 300_000;
+    // Blocks of the reader have a few hundred kilobytes.
+    let many = |abroad: u64| {
+        let rows = (0..ROWS).map(|row| {
+            let region = if row < abroad { "jeju" } else { "seoul" };
+            format!("{row},{region},{}\n", row + 1_000_000_000_000)
+        });
+        format!("id,region,amount\n{}", rows.collect::<String>())
+    };
+    for key in KEYED {
+        let place = place(key);
+        let (bad, good) = (many(2), many(1));
+        place.deliver("t/big.csv", &bad, 0);
+        place.deliver("t/packed.csv.gz", packed::gzip(bad.as_bytes()), 0);
+        place.deliver("t/good.csv", &good, 0);
+        let ran = place.commits(&["--json", "--workers", "3"]).json();
+        assert_eq!(held(&ran).len(), 2, "{ran}");
+        assert_eq!(ran["files_held"][0]["assertions"][0]["rows"], ROWS);
+        place.assert_cold();
+        place.deliver("t/good.csv", &bad, 10);
+        place.deliver("t/packed.csv.gz", packed::gzip(good.as_bytes()), 10);
+        let ran = place.commits(&["--json", "--workers", "3"]).json();
+        assert_eq!(held(&ran).len(), 2, "{ran}");
+        place.assert_cold();
+    }
+}
+
+#[test]
+fn parquet_files_are_held_too() {
+    let parquet = |amounts: std::ops::Range<i64>| {
+        let rows = amounts.end - amounts.start;
+        let regions = StringArray::from_iter_values((0..rows).map(|_| "seoul"));
+        let columns = [
+            (
+                "id",
+                Arc::new(Int64Array::from_iter_values(0..rows)) as ArrayRef,
+            ),
+            ("region", Arc::new(regions)),
+            ("amount", Arc::new(Int64Array::from_iter_values(amounts))),
+        ];
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let properties = WriterProperties::builder()
+            .set_max_row_group_row_count(Some(100))
+            .build();
+        let mut bytes = Vec::new();
+        let mut writer =
+            ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        bytes
+    };
+    let sql = SQL
+        .replace("${key:-}", "")
+        .replacen("STORED AS CSV", "STORED AS PARQUET", 1);
+    let place = Maintained::new(&sql);
+    place.deliver("names/n.csv", "region,name\nseoul,Seoul\n", 0);
+    place.deliver("t/a.parquet", parquet(1..500), 0);
+    place.deliver("t/b.parquet", parquet(0..500), 0);
+    let ran = place.commits(&["--json", "--workers", "3"]).json();
+    assert_eq!(held(&ran), one("in/t/b.parquet", &["positive"], 1));
+    assert_eq!(ran["files_held"][0]["assertions"][0]["broken"], 1);
+    place.assert_cold();
+    place.deliver("t/b.parquet", parquet(1..700), 10);
+    place.deliver("t/a.parquet", parquet(-7..500), 10);
+    let ran = place.commits(&["--json"]).json();
+    assert_eq!(held(&ran), one("in/t/a.parquet", &["positive"], 2));
+    place.assert_cold();
+}
+
+#[test]
+fn follow_and_replay_hold_files_too() {
+    let place = place("key=");
+    place.deliver("t/it's b.csv", ABROAD, 10);
+    let set = ["--set", "input=in", "--set", "output=out"];
+    let mut follower = command(&["follow", "job.sql", "--state", "state", "--every", "50ms"]);
+    follower
+        .args(set)
+        .args(["--json"])
+        .current_dir(place.path(""));
+    follower.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut follower = follower.spawn().unwrap();
+    let output = follower.stdout.take().unwrap();
+    let mut commits = BufReader::new(output).lines().map(|line| {
+        let line = line.unwrap();
+        serde_json::from_str::<Value>(&line).unwrap_or_else(|_| panic!("{line}"))
+    });
+    assert_eq!(
+        held(&commits.next().unwrap()),
+        one("in/t/it's b.csv", &["regions"], 1)
+    );
+    // A follower sees whole files.
+    let deliver = |name: &str, content: &str| {
+        fs::write(place.path("new"), content).unwrap();
+        fs::rename(place.path("new"), place.path("in").join(name)).unwrap();
+    };
+    deliver("t/it's b.csv", GOOD);
+    assert_eq!(held(&commits.next().unwrap()), []);
+    deliver("t/a.csv", NEGATIVE);
+    assert_eq!(
+        held(&commits.next().unwrap()),
+        one("in/t/a.csv", &["positive"], 3)
+    );
+    // Nothing would be left.
+    deliver("t/it's b.csv", BOTH);
+    assert!(commits.next().is_none());
+    let ran = Ran::from(follower.wait_with_output().unwrap()).code(3);
+    let _ = ran.says(&[
+        r"--accept 'regions=in/t/it'\''s b.csv' --because",
+        "source t would have no rows",
+    ]);
+    let replay = ["replay", "job.sql", "--step", "1 day", "--changes", "-"];
+    let replay = |place: &Maintained| {
+        let mut command = command(&replay);
+        command.args(set).current_dir(place.path(""));
+        let ran = Ran::from(command.output().unwrap()).code(0);
+        let mut rows: Vec<String> = ran.stdout.lines().map(str::to_owned).collect();
+        rows.sort();
+        (ran, rows)
+    };
+    place.deliver("t/c.csv", GOOD, 0);
+    let (ran, rows) = replay(&place);
+    let _ = ran.says(&["in/t/a.csv is held: assertion positive: 1 of 2 rows breaks it"]);
+    let alone = Maintained::new(&SQL.replace("${key:-}", ""));
+    alone.deliver("names/n.csv", "region,name\nseoul,Seoul\njeju,Jeju\n", 0);
+    alone.deliver("t/c.csv", GOOD, 0);
+    assert_eq!(rows, replay(&alone).1);
 }

@@ -1,8 +1,10 @@
 //! Random histories of files that are delivered, corrected, withdrawn and accepted, under rules that hold them and that
-//! change. After each run, tables and results are those of a cold run over the present files with the same acceptances.
+//! change. Some runs are killed. After each run, tables and results are those of a cold run over the present files with the same acceptances.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::thread;
+use std::time::Duration;
 
 use rand::RngExt;
 use rand::seq::IndexedRandom;
@@ -226,6 +228,14 @@ impl HeldHistory {
         given.extend(["--workers", &workers]);
         self.log
             .push(format!("{given:?} {:?} {:?}", self.rules, self.files));
+        if rng.random_range(0..4) == 0 {
+            let delay = Duration::from_micros(rng.random_range(0..150_000));
+            self.log.push(format!("killed after {delay:?}"));
+            let mut child = self.place.start(&given);
+            thread::sleep(delay);
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
         let ran = self.place.run(&given);
         if is_refused {
             let _ = ran.code(3).says(&["source t would have no rows"]);

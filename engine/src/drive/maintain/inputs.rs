@@ -8,7 +8,7 @@ use tidewater_connectors::connector::{
     ChangeRules, EpochCounts, InputPart, ReadUntil, SourceChanges, SourceConnector, SourceOutcome,
     SourceSession, SourceState, SourceStream,
 };
-use tidewater_connectors::hold::Hold;
+use tidewater_connectors::hold::HoldReason;
 use tidewater_operators::Sign;
 
 use super::holds::Holds;
@@ -144,10 +144,11 @@ impl OpenSources {
         let changes = sources.map(|(at, one)| {
             let checkpoint = checkpoint(&one.source, state, snapshot)?;
             let holding = holds.of_source(at);
-            let stays_held =
-                |name: &str, hold: &Hold| holding.is_some_and(|rules| rules.stays_held(name, hold));
+            let stays_held = |name: &str, hold: &HoldReason| {
+                holding.is_some_and(|rules| rules.stays_held(name, hold))
+            };
             let rules = ChangeRules {
-                stays_held: holding.map(|_| &stays_held as &dyn Fn(&str, &Hold) -> bool),
+                stays_held: holding.map(|_| &stays_held as &dyn Fn(&str, &HoldReason) -> bool),
                 ..rules
             };
             let changes = one.session.changes(&checkpoint, rules);

@@ -69,6 +69,128 @@ fn its_options_are_limits() {
     assert_eq!((c.severity, c.warn_limit.rows), (Severity::Warn, Some(7)));
 }
 
+/// A source of files `f`, and a rule that holds its files.
+const HOLD: &str = "'scope' 'delivery', 'delivery' 'file', 'on_failure' 'hold'";
+
+fn holding(source: &str, view: &str, rule: &str) -> String {
+    format!(
+        "CREATE EXTERNAL TABLE f ({source};\n{view}\nCREATE ASSERTION a ON {rule};\nCOPY f TO 'out/f';"
+    )
+}
+
+const FILES: &str =
+    "k TEXT, n BIGINT, file TEXT) STORED AS CSV LOCATION 'in' OPTIONS ('column.file' 'path')";
+
+#[test]
+fn files_are_held_by_rules_on_rows_that_come_from_one_of_their_rows() {
+    let views = [
+        "SELECT * FROM f",
+        "SELECT file, n * 2 AS n FROM f WHERE k <> 'x'",
+        "SELECT file, n FROM (SELECT n + 1 AS n, k, file FROM f) AS q",
+        "SELECT file, n FROM f UNION ALL SELECT file, -n FROM f WHERE n < 0",
+        "SELECT file, unnest(make_array(n, 1)) AS n FROM f",
+    ];
+    let _ = good(&holding(
+        FILES,
+        "",
+        &format!("f CHECK (n > 0) OPTIONS ({HOLD}, 'max_ratio' '0.1')"),
+    ));
+    for view in views {
+        let view = format!("CREATE VIEW v AS {view};");
+        let _ = good(&holding(
+            FILES,
+            &view,
+            &format!("v CHECK (n > 0) OPTIONS ({HOLD})"),
+        ));
+    }
+    let keyed = FILES.replace("file TEXT", "file TEXT, PRIMARY KEY (k)");
+    let _ = good(&holding(
+        &keyed,
+        "",
+        &format!("f CHECK (n > 0) OPTIONS ({HOLD}, 'max_rows' '3')"),
+    ));
+}
+
+#[test]
+fn other_rules_hold_no_files() {
+    let named = FILES.replace("'path'", "'file_name'");
+    let keyed = FILES.replace("file TEXT", "file TEXT, PRIMARY KEY (k)");
+    let topic = "k TEXT, n BIGINT, file BIGINT) STORED AS JSON LOCATION 'kafka://localhost:9092/t' OPTIONS ('column.file' 'partition')";
+    let cases = [
+        (
+            FILES,
+            "SELECT file, sum(n) AS n FROM f GROUP BY file",
+            "",
+            "computed one by one",
+        ),
+        (
+            FILES,
+            "SELECT upper(file) AS file, n FROM f",
+            "",
+            "as the source has it",
+        ),
+        (
+            FILES,
+            "SELECT k AS file, n FROM f",
+            "",
+            "file is not the path",
+        ),
+        (
+            FILES,
+            "SELECT f.file, g.n FROM f JOIN f AS g ON f.k = g.k",
+            "",
+            "computed one by one",
+        ),
+        (
+            FILES,
+            "SELECT file, row_number() OVER (PARTITION BY k ORDER BY n) AS n FROM f",
+            "",
+            "computed one by one",
+        ),
+        (
+            FILES,
+            "SELECT file, n FROM f UNION ALL SELECT region, amount FROM t",
+            "",
+            "computed one by one",
+        ),
+        (
+            FILES,
+            "SELECT file, n FROM f UNION ALL SELECT 'x' AS file, 1 AS n",
+            "",
+            "computed one by one",
+        ),
+        (&named, "SELECT file, n FROM f", "", "file is not the path"),
+        (topic, "SELECT file, n FROM f", "", "'f' is a topic"),
+        (
+            &keyed,
+            "SELECT file, n FROM f",
+            ", 'max_ratio' '0.5'",
+            "'f' has a primary key",
+        ),
+    ];
+    for (source, view, more, message) in cases {
+        let view = format!("CREATE VIEW v AS {view};");
+        let sql = holding(
+            source,
+            &view,
+            &format!("v CHECK (n > 0) OPTIONS ({HOLD}{more})"),
+        );
+        let found = with_sources(&sql).expect_err(&sql);
+        let [error] = found.errors() else {
+            panic!("{sql}\n{found}");
+        };
+        assert!(error.message.contains(message), "{sql}\n{found}");
+        let option = if more.is_empty() {
+            "'on_failure'"
+        } else {
+            "'max_ratio'"
+        };
+        let line = sql.lines().nth(error.line - 2).unwrap_or_default();
+        assert_eq!(line.find(option), Some(error.column - 1), "{sql}\n{found}");
+        assert!(error.hint.is_some(), "{sql}");
+    }
+}
+
 #[test]
 fn mistakes_in_assertions() {
     check(&[
