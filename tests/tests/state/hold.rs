@@ -463,12 +463,12 @@ fn a_crash_while_files_are_held_changes_nothing() {
 /// Files of many blocks and row groups, read by several workers.
 #[test]
 fn large_files_are_held_as_a_whole() {
-    const ROWS: u64 = 300_000;
-    // Blocks of the reader have a few hundred kilobytes.
+    const ROWS: u64 = 24_000;
+    // More than a block of the reader.
     let many = |abroad: u64| {
         let rows = (0..ROWS).map(|row| {
             let region = if row < abroad { "jeju" } else { "seoul" };
-            format!("{row},{region},{}\n", row + 1_000_000_000_000)
+            format!("{row:0>200},{region},1\n")
         });
         format!("id,region,amount\n{}", rows.collect::<String>())
     };
