@@ -64,7 +64,7 @@ pub fn broken_rows(
     let mut found: Vec<BrokenRows> = nothing.collect();
     for source in &job.sources {
         let searches = rules.iter().map(|rule| {
-            let checks = RowChecks::of_rule(job, &rule.assertion.name, &source.spec.name);
+            let checks = RowChecks::of_rule(job, rule.assertion, &source.spec.name);
             Search::new(checks.ok()?, source)
         });
         let held = held.iter().filter(|held| held.source == source.spec.name);

@@ -58,7 +58,7 @@ impl Explain {
             drawing.relation(job, view);
         }
         for assertion in &job.assertions {
-            let inputs = drawing.relations.get(&assertion.name).copied();
+            let inputs = drawing.relations.get(&assertion.counts).copied();
             let inputs = inputs.into_iter().collect();
             drawing.push(VertexKind::Sink, describe_assertion(assertion), inputs);
         }

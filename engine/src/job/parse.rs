@@ -10,7 +10,7 @@ use super::assertion::QUALITY_TABLE;
 use super::catalog::Catalog;
 use super::declaration_errors::unknown_relation;
 use super::own_tables::{OwnTable, take_place, taken_name};
-use super::resolve::{Draft, resolve};
+use super::resolve::{Draft, ViewScope, resolve};
 use super::site::Site;
 use super::statement::{Statement, StatementKind, statements};
 use super::tokens::Find;
@@ -90,7 +90,11 @@ fn compile(
         .iter()
         .filter(|statement| names.is_view(statement))
         .collect();
-    let drafts = resolve(views, &published, &mut catalog, &mut names.broken, errors);
+    let scope = ViewScope {
+        statements,
+        published: &published,
+    };
+    let drafts = resolve(views, &scope, &mut catalog, &mut names.broken, errors);
     let scope = SinkScope {
         registry,
         catalog: &catalog,
@@ -154,7 +158,10 @@ impl Names {
             .iter()
             .filter(|statement| !matches!(statement.kind, StatementKind::Copy(_)))
         {
-            let is_declared = !matches!(statement.kind, StatementKind::Quality(_));
+            let is_declared = !matches!(
+                statement.kind,
+                StatementKind::Shared(_) | StatementKind::Quality(_)
+            );
             if is_declared && let Some(error) = taken_name(&statement.name, statement.place) {
                 errors.push(error);
                 continue;
@@ -199,6 +206,17 @@ fn has_assertions(statements: &[Statement]) -> bool {
 fn is_assertion(statements: &[Statement], name: &str) -> bool {
     let mut named = statements.iter().filter(|statement| statement.name == name);
     named.any(|statement| matches!(statement.kind, StatementKind::Assertion(_)))
+}
+
+/// Whether a view counts what breaks assertions.
+fn counts_rules(statements: &[Statement], name: &str) -> bool {
+    let mut named = statements.iter().filter(|statement| statement.name == name);
+    named.any(|statement| {
+        matches!(
+            statement.kind,
+            StatementKind::Assertion(_) | StatementKind::Shared(_)
+        )
+    })
 }
 
 /// The relations that sinks may publish.
@@ -293,9 +311,10 @@ fn assertions(
             continue;
         };
         let declared = assertion::declared(parsed, &statement.site(), errors);
-        let is_planned = drafts.iter().any(|draft| draft.name == statement.name);
-        if let Some(declared) = declared.filter(|_| is_planned) {
-            assertions.push(parsed.assertion(&statement.name, declared));
+        if let Some(declared) = declared {
+            let assertion = parsed.assertion(&statement.name, declared);
+            let is_planned = drafts.iter().any(|draft| draft.name == assertion.counts);
+            assertions.extend(is_planned.then_some(assertion));
         }
     }
     assertions
@@ -361,7 +380,7 @@ fn finish(
     }));
     let kept = pruned.views.iter().filter(|view| {
         let is_published = sinks.iter().any(|sink| sink.view == view.name);
-        view.materialized && !is_published && !is_assertion(statements, &view.name)
+        view.materialized && !is_published && !counts_rules(statements, &view.name)
     });
     warnings.extend(kept.map(|view| {
         let message = format!("'{}' is kept up to date and published nowhere", view.name);

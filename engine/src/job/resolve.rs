@@ -13,12 +13,13 @@ use datafusion_sql::sqlparser::ast::{
 use tidewater_connectors::sink::SortKey;
 use tidewater_planner::each_relation;
 
+use super::assertion::ParsedAssertion;
 use super::catalog::Catalog;
 use super::check::syntax;
 use super::compile::{compile, output_schema, refusals, rename};
 use super::declaration_errors::unknown_relation;
 use super::names;
-use super::statement::{Statement, StatementKind, normalize};
+use super::statement::{Statement, normalize};
 use super::tokens::place;
 use crate::diagnostic::{Diagnostic, Place};
 
@@ -38,11 +39,19 @@ pub(super) struct Draft {
     pub warnings: Vec<Diagnostic>,
 }
 
+/// What views are planned by, besides the relations that they read.
+pub(super) struct ViewScope<'a> {
+    /// All statements of the job.
+    pub statements: &'a [Statement],
+    /// The names of the published relations.
+    pub published: &'a BTreeSet<&'a str>,
+}
+
 /// Plans the views in topological order and adds them to the catalog. A view with mistakes is reported and `broken`.
 /// Views that read it are broken too, without a message.
 pub(super) fn resolve(
     views: Vec<&Statement>,
-    published: &BTreeSet<&str>,
+    scope: &ViewScope<'_>,
     catalog: &mut Catalog,
     broken: &mut BTreeSet<String>,
     errors: &mut Vec<Diagnostic>,
@@ -50,18 +59,10 @@ pub(super) fn resolve(
     let mut waiting: BTreeMap<&str, Waiting<'_>> = BTreeMap::new();
     let mut order = Vec::new();
     for statement in views {
-        let Some(view) = statement.kind.view() else {
-            continue;
-        };
-        order.push(statement.name.as_str());
-        waiting.insert(
-            &statement.name,
-            Waiting {
-                statement,
-                view,
-                reads: references(&view.query),
-            },
-        );
+        if let Some(view) = statement.kind.view() {
+            order.push(statement.name.as_str());
+            waiting.insert(&statement.name, Waiting::of(statement, view));
+        }
     }
     let known: Vec<String> = catalog
         .names()
@@ -73,17 +74,13 @@ pub(super) fn resolve(
         let Some(this) = waiting.remove(name) else {
             break;
         };
-        let mut found = syntax::refusals(&this.view.query, &this.statement.site(), catalog);
-        found.extend(unknown(&this, &known, broken));
-        let reads_broken = this
-            .reads
-            .keys()
-            .any(|read| catalog.relation(read).is_none());
-        let outcome = if reads_broken {
-            Outcome::Broken
-        } else {
-            draft(&this, published, catalog, &mut found)
+        let planning = Planning {
+            scope,
+            catalog,
+            known: &known,
+            broken,
         };
+        let (outcome, found) = planning.view(&this);
         match outcome {
             Outcome::Draft(draft) => {
                 catalog.insert(&draft.name, draft.schema.clone());
@@ -97,6 +94,69 @@ pub(super) fn resolve(
     errors.extend(cycles(&order, &waiting));
     broken.extend(waiting.into_keys().map(str::to_owned));
     drafts
+}
+
+/// What is known when a view is planned.
+struct Planning<'a> {
+    scope: &'a ViewScope<'a>,
+    catalog: &'a Catalog,
+    known: &'a [String],
+    broken: &'a BTreeSet<String>,
+}
+
+impl Planning<'_> {
+    /// Plans a view and reports its mistakes. What is found in a view that rules share is found again in each of the
+    /// rules, so that it is reported at the rule's own place.
+    fn view(&self, this: &Waiting<'_>) -> (Outcome, Vec<Diagnostic>) {
+        let (mut outcome, found) = self.one(this);
+        let warns = |outcome: &Outcome| match outcome {
+            Outcome::Draft(draft) => !draft.warnings.is_empty(),
+            Outcome::Inexact(_) | Outcome::Broken => true,
+        };
+        let rules = self.scope.rules_of(&this.statement.name);
+        if rules.is_empty() || (found.is_empty() && !warns(&outcome)) {
+            return (outcome, found);
+        }
+        let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+        for (statement, rule) in rules {
+            let (outcome, found) = self.one(&Waiting::of(statement, &rule.view));
+            errors.extend(found);
+            if let Outcome::Draft(draft) = outcome {
+                warnings.extend(draft.warnings);
+            }
+        }
+        if let Outcome::Draft(draft) = &mut outcome {
+            draft.warnings = warnings;
+        }
+        let is_found = !errors.is_empty();
+        (outcome, if is_found { errors } else { found })
+    }
+
+    fn one(&self, this: &Waiting<'_>) -> (Outcome, Vec<Diagnostic>) {
+        let mut found = syntax::refusals(&this.view.query, &this.statement.site(), self.catalog);
+        found.extend(unknown(this, self.known, self.broken));
+        let reads_broken = this
+            .reads
+            .keys()
+            .any(|read| self.catalog.relation(read).is_none());
+        let outcome = if reads_broken {
+            Outcome::Broken
+        } else {
+            self.draft(this, &mut found)
+        };
+        (outcome, found)
+    }
+}
+
+impl<'a> ViewScope<'a> {
+    /// The rules that share a view.
+    fn rules_of(&self, view: &str) -> Vec<(&'a Statement, &'a ParsedAssertion)> {
+        let assertions = self.statements.iter();
+        let assertions = assertions.filter_map(|one| Some((one, one.kind.assertion()?)));
+        assertions
+            .filter(|(_, rule)| rule.shared.as_deref() == Some(view))
+            .collect()
+    }
 }
 
 /// The result of planning a view.
@@ -115,6 +175,16 @@ struct Waiting<'a> {
     view: &'a CreateView,
     /// The relations that it reads, with the first place of each.
     reads: BTreeMap<String, Place>,
+}
+
+impl<'a> Waiting<'a> {
+    fn of(statement: &'a Statement, view: &'a CreateView) -> Self {
+        Self {
+            statement,
+            view,
+            reads: references(&view.query),
+        }
+    }
 }
 
 /// The first view in the order of the text that waits for no other.
@@ -165,77 +235,78 @@ fn references(query: &Query) -> BTreeMap<String, Place> {
     reads
 }
 
-/// Plans a view. `errors` holds the refusals of its syntax check, and gets its other mistakes.
-fn draft(
-    this: &Waiting<'_>,
-    published: &BTreeSet<&str>,
-    catalog: &Catalog,
-    errors: &mut Vec<Diagnostic>,
-) -> Outcome {
-    let site = this.statement.site();
-    let name = &this.statement.name;
-    let exact = errors.is_empty() && this.reads.keys().all(|read| catalog.is_exact(read));
-    let reads: Vec<SchemaRef> = this
-        .reads
-        .keys()
-        .filter_map(|read| catalog.schema(read))
-        .collect();
-    if let Some(mistake) = no_condition(this, &reads, catalog) {
-        errors.push(mistake);
-        return Outcome::Broken;
-    }
-    let planned = names::plan(&this.view.query, &reads, exact, catalog, &site);
-    errors.extend(planned.errors);
-    let Some(plan) = planned.plan else {
-        return Outcome::Broken;
-    };
-    let columns: Vec<String> = this
-        .view
-        .columns
-        .iter()
-        .map(|column| normalize(&column.name))
-        .collect();
-    // The planner's columns are used for the views that read this one, even if the view is refused.
-    let schema = rename(plan.clone(), &columns, &site).map(|plan| output_schema(&plan));
-    let inexact = schema.map_or(Outcome::Broken, Outcome::Inexact);
-    if !planned.exact {
-        errors.extend(refusals(plan, &site));
-        return inexact;
-    }
-    let ordered = this.view.materialized || published.contains(name.as_str());
-    match compile(plan, &columns, ordered, &site) {
-        Ok(mut compiled) => {
-            if published.contains(name.as_str()) {
-                compiled
-                    .warnings
-                    .extend(unnamed_columns(this.view, &compiled.schema));
+impl Planning<'_> {
+    /// Plans a view whose relations exist. `errors` holds the refusals of its syntax check, and gets its other mistakes.
+    fn draft(&self, this: &Waiting<'_>, errors: &mut Vec<Diagnostic>) -> Outcome {
+        let (catalog, published) = (self.catalog, self.scope.published);
+        let site = this.statement.site();
+        let name = &this.statement.name;
+        let exact = errors.is_empty() && this.reads.keys().all(|read| catalog.is_exact(read));
+        let reads: Vec<SchemaRef> = this
+            .reads
+            .keys()
+            .filter_map(|read| catalog.schema(read))
+            .collect();
+        if let Some(mistake) = self.no_condition(this, &reads) {
+            errors.push(mistake);
+            return Outcome::Broken;
+        }
+        let planned = names::plan(&this.view.query, &reads, exact, catalog, &site);
+        errors.extend(planned.errors);
+        let Some(plan) = planned.plan else {
+            return Outcome::Broken;
+        };
+        let columns: Vec<String> = this
+            .view
+            .columns
+            .iter()
+            .map(|column| normalize(&column.name))
+            .collect();
+        // The planner's columns are used for the views that read this one, even if the view is refused.
+        let schema = rename(plan.clone(), &columns, &site).map(|plan| output_schema(&plan));
+        let inexact = schema.map_or(Outcome::Broken, Outcome::Inexact);
+        if !planned.exact {
+            errors.extend(refusals(plan, &site));
+            return inexact;
+        }
+        let ordered = this.view.materialized || published.contains(name.as_str());
+        match compile(plan, &columns, ordered, &site) {
+            Ok(mut compiled) => {
+                if published.contains(name.as_str()) {
+                    compiled
+                        .warnings
+                        .extend(unnamed_columns(this.view, &compiled.schema));
+                }
+                Outcome::Draft(Box::new(Draft {
+                    name: name.clone(),
+                    materialized: this.view.materialized,
+                    plan: compiled.plan,
+                    schema: compiled.schema,
+                    order_by: compiled.order_by,
+                    warnings: compiled.warnings,
+                }))
             }
-            Outcome::Draft(Box::new(Draft {
-                name: name.clone(),
-                materialized: this.view.materialized,
-                plan: compiled.plan,
-                schema: compiled.schema,
-                order_by: compiled.order_by,
-                warnings: compiled.warnings,
-            }))
-        }
-        Err(found) => {
-            errors.extend(found);
-            inexact
+            Err(found) => {
+                errors.extend(found);
+                inexact
+            }
         }
     }
-}
 
-/// The mistake of an assertion whose rule is no condition. Other mistakes of the rule are found with those of its view.
-fn no_condition(this: &Waiting<'_>, reads: &[SchemaRef], catalog: &Catalog) -> Option<Diagnostic> {
-    let StatementKind::Assertion(assertion) = &this.statement.kind else {
-        return None;
-    };
-    let condition = assertion.condition.as_deref()?;
-    let planned = names::plan(condition, reads, true, catalog, &this.statement.site());
-    let plan = planned.plan.filter(|_| planned.errors.is_empty())?;
-    let found = plan.schema().fields().first()?.data_type();
-    assertion.no_condition(found, &this.statement.tokens)
+    /// The mistake of an assertion whose rule is no condition. Other mistakes of the rule are found with those of its
+    /// view.
+    fn no_condition(&self, this: &Waiting<'_>, reads: &[SchemaRef]) -> Option<Diagnostic> {
+        let statement = this.statement;
+        let own = statement.kind.assertion().map(|rule| (statement, rule));
+        let shared = self.scope.rules_of(&statement.name);
+        own.into_iter().chain(shared).find_map(|(statement, rule)| {
+            let (condition, site) = (rule.condition.as_deref()?, statement.site());
+            let planned = names::plan(condition, reads, true, self.catalog, &site);
+            let plan = planned.plan.filter(|_| planned.errors.is_empty())?;
+            let found = plan.schema().fields().first()?.data_type();
+            rule.no_condition(found, &statement.tokens)
+        })
+    }
 }
 
 /// Errors about columns of a published view that have no name of their own.

@@ -12,7 +12,7 @@ use datafusion_sql::sqlparser::dialect::GenericDialect;
 use datafusion_sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan, Tokenizer};
 
 use super::adapt::adapted;
-use super::assertion::{self, ParsedAssertion, QUALITY_TABLE, is_assertion, quality_view};
+use super::assertion::{self, ParsedAssertion, add_views, is_assertion};
 use super::phrasebook::WHAT_A_JOB_HAS;
 use super::site::Site;
 use super::syntax_error::{lower_first, syntax_error, trailing};
@@ -51,6 +51,8 @@ pub(super) enum StatementKind {
     View(Box<CreateView>),
     /// `CREATE ASSERTION`
     Assertion(Box<ParsedAssertion>),
+    /// The view that counts the rules on one relation together, if there are several.
+    Shared(Box<CreateView>),
     /// The view of all assertions' results, which a job with assertions has without declaring it.
     Quality(Box<CreateView>),
     /// `COPY name TO`
@@ -60,12 +62,23 @@ pub(super) enum StatementKind {
 }
 
 impl StatementKind {
-    /// The view that the statement defines. That of an assertion counts what breaks the rule.
+    /// The view that the statement defines. That of an assertion counts what breaks the rule. Assertions that share a
+    /// view define none.
     pub fn view(&self) -> Option<&CreateView> {
         match self {
-            Self::View(view) | Self::Quality(view) => Some(view),
-            Self::Assertion(assertion) => Some(&assertion.view),
+            Self::View(view) | Self::Shared(view) | Self::Quality(view) => Some(view),
+            Self::Assertion(assertion) => {
+                Some(&assertion.view).filter(|_| assertion.shared.is_none())
+            }
             Self::Source(_) | Self::Copy(_) | Self::Broken => None,
+        }
+    }
+
+    /// The assertion that the statement creates.
+    pub fn assertion(&self) -> Option<&ParsedAssertion> {
+        match self {
+            Self::Assertion(assertion) => Some(assertion),
+            _ => None,
         }
     }
 }
@@ -99,37 +112,8 @@ pub(super) fn statements(filled: &Substituted, errors: &mut Vec<Diagnostic>) -> 
     }
     let statements = parts.into_iter().filter_map(|part| statement(part, errors));
     let mut statements: Vec<Statement> = statements.collect();
-    let quality = quality(&statements);
-    statements.extend(quality);
+    add_views(&mut statements);
     statements
-}
-
-/// The statement of the view [`QUALITY_TABLE`], at the place of the first assertion. Assertions with the name of another
-/// relation are reported and left out.
-fn quality(statements: &[Statement]) -> Option<Statement> {
-    let is_alone = |name: &str| {
-        let same = statements.iter().filter(|other| other.name == name);
-        same.filter(|other| !matches!(other.kind, StatementKind::Copy(_)))
-            .count()
-            == 1
-    };
-    let assertions = statements
-        .iter()
-        .filter_map(|statement| match &statement.kind {
-            StatementKind::Assertion(parsed) if is_alone(&statement.name) => {
-                Some((&**parsed, statement))
-            }
-            _ => None,
-        });
-    let (_, first) = assertions.clone().next()?;
-    let declared = assertions.map(|(parsed, statement)| (parsed, statement.site()));
-    let view = quality_view(declared).ok()??;
-    Some(Statement {
-        kind: StatementKind::Quality(Box::new(view)),
-        name: QUALITY_TABLE.to_owned(),
-        place: first.place,
-        tokens: first.tokens.clone(),
-    })
 }
 
 fn statement(all: &[TokenWithSpan], errors: &mut Vec<Diagnostic>) -> Option<Statement> {
@@ -164,7 +148,9 @@ fn statement(all: &[TokenWithSpan], errors: &mut Vec<Diagnostic>) -> Option<Stat
 fn name_of(kind: &StatementKind, tokens: &Tokens) -> Result<(String, Place), Option<Diagnostic>> {
     let object = match kind {
         StatementKind::Source(table) => &table.name,
-        StatementKind::View(view) | StatementKind::Quality(view) => &view.name,
+        StatementKind::View(view) | StatementKind::Shared(view) | StatementKind::Quality(view) => {
+            &view.name
+        }
         StatementKind::Assertion(assertion) => &assertion.created.name,
         StatementKind::Copy(CopyToStatement {
             source: CopyToSource::Relation(name),

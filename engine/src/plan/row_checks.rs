@@ -20,7 +20,7 @@ use tidewater_operators::unnest::Unnest;
 use super::assemble::{ViewError, add_scanned, unkeyed_views};
 use super::row_error::message;
 use super::{Map, Node};
-use crate::job::{Job, is_total};
+use crate::job::{Assertion, Job, is_total};
 
 /// The expressions of views on the rows of a source.
 #[derive(Debug, Default)]
@@ -103,8 +103,9 @@ impl RowChecks {
     ///
     /// # Errors
     /// When a view has no dataflow.
-    pub fn of_rule(job: &Job, assertion: &str, source: &str) -> Result<Self, ViewError> {
-        let views = unkeyed_views(job, [assertion.to_owned()])?;
+    pub fn of_rule(job: &Job, assertion: &Assertion, source: &str) -> Result<Self, ViewError> {
+        let counts = assertion.counts.as_str();
+        let views = unkeyed_views(job, [counts.to_owned()])?;
         let nodes: BTreeMap<&str, &Node> = views
             .iter()
             .map(|view| (view.name.as_str(), &view.node))
@@ -113,13 +114,19 @@ impl RowChecks {
             source,
             nodes: &nodes,
         };
-        let counted = nodes.get(assertion).and_then(|node| counted(node));
+        let counted = nodes.get(counts).and_then(|node| {
+            let column = node.schema().index_of(&assertion.broken_column).ok()?;
+            counted(node, column)
+        });
         let chains = counted.into_iter().flat_map(|(input, broken)| {
             let chains = finder.chains(input).into_iter();
-            chains.map(move |steps| RowChain {
-                view: assertion.to_owned(),
-                steps,
-                broken: Some(broken),
+            chains.map(move |mut steps| {
+                let broken = narrow(&mut steps, broken);
+                RowChain {
+                    view: assertion.name.clone(),
+                    steps,
+                    broken: Some(broken),
+                }
             })
         });
         Ok(Self {
@@ -220,14 +227,35 @@ impl RowChain {
     }
 }
 
-/// The input of an aggregation that counts the rows for which a column of it is true, and that column.
-fn counted(node: &Node) -> Option<(&Node, usize)> {
+/// Leaves only one column of the last step, so that the other rules of a shared view are not evaluated. Returns its
+/// place.
+fn narrow(steps: &mut [RowStep], column: usize) -> usize {
+    let Some(RowStep::Map(map)) = steps.last_mut() else {
+        return column;
+    };
+    let (Some(expression), Ok(schema)) = (map.columns.get(column), map.schema.project(&[column]))
+    else {
+        return column;
+    };
+    *map = Arc::new(Map {
+        columns: vec![Arc::clone(expression)],
+        schema: Arc::new(schema),
+        ..(**map).clone()
+    });
+    0
+}
+
+/// For a column that counts rows: the rows, and the column of theirs that is true for those that are counted.
+fn counted(node: &Node, column: usize) -> Option<(&Node, usize)> {
     match node {
         Node::Aggregate { input, aggregation } => {
-            let filter = aggregation.calls.iter().find_map(|call| call.filter)?;
-            Some((input, filter))
+            let call = column.checked_sub(aggregation.group.len())?;
+            Some((input, aggregation.calls.get(call)?.filter?))
         }
-        Node::Map(map) => counted(&map.input),
+        Node::Map(map) => {
+            let below = map.columns.get(column)?.downcast_ref::<Column>()?;
+            counted(&map.input, below.index())
+        }
         _ => None,
     }
 }

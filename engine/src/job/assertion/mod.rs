@@ -1,12 +1,15 @@
 //! `CREATE ASSERTION name [ON table] CHECK (condition) [OPTIONS (…)]`: a rule that is checked before every commit.
 //!
 //! A rule is kept like a materialized view with one row, or one for each delivery, that counts what breaks it
-//! ([`query`]). The numbers are retracted with the rows that they count. As in SQL, a condition that is NULL holds.
+//! ([`query`]); the rules on one relation have such a view together ([`shared`]). The numbers are retracted with the
+//! rows that they count. As in SQL, a condition that is NULL holds.
 
 mod hold;
 mod limits;
 mod quality;
 mod query;
+mod shared;
+mod views;
 
 use arrow::datatypes::DataType;
 use datafusion_sql::parser::DFParser;
@@ -18,9 +21,11 @@ use datafusion_sql::sqlparser::tokenizer::Token;
 pub(super) use self::hold::no_hold;
 pub(super) use self::limits::{Declared, ON_FAILURE, declared};
 pub use self::limits::{Limit, OnFailure, Ratio, Severity};
-pub(super) use self::quality::quality_view;
 pub use self::quality::{FAIL, QUALITY_TABLE, WARN};
 use self::query::Rule;
+use self::shared::ALL_ROWS;
+pub(super) use self::views::add_views;
+use super::statement::normalize;
 use super::tokens::{Tokens, is_word, place};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::spelling::type_name;
@@ -34,8 +39,12 @@ pub const ROWS_COLUMN: &str = "rows";
 /// A rule of a job.
 #[derive(Clone, Debug)]
 pub struct Assertion {
-    /// Its name, which is also that of the relation and the table with its counts.
+    /// Its name.
     pub name: String,
+    /// The view with its counts.
+    pub counts: String,
+    /// The column of that view with the number of rows that break the rule.
+    pub broken_column: String,
     /// Its condition, as SQL.
     pub check: String,
     /// The relation whose rows it is about; `None` for a rule about queries.
@@ -79,6 +88,8 @@ pub(super) struct ParsedAssertion {
     pub view: CreateView,
     /// A query whose only column is the rule; `None` if that is a condition in any case.
     pub condition: Option<Box<Query>>,
+    /// The view that counts it together with the other rules on its relation; `None` if it has a view of its own.
+    pub shared: Option<String>,
 }
 
 /// Whether a statement creates an assertion.
@@ -130,7 +141,29 @@ impl ParsedAssertion {
             created,
             view,
             condition,
+            shared: None,
         })
+    }
+
+    /// The relation whose rows the rule is about, if they are judged as a whole.
+    pub fn relation(&self) -> Option<String> {
+        let on = self.created.on.as_ref()?;
+        let is_whole = limits::delivery_column(&self.created.options).is_none();
+        let relation = on.0.last()?.as_ident().map(normalize);
+        relation.filter(|_| is_whole)
+    }
+
+    /// The view with the counts of the rule.
+    fn counts(&self, name: &str) -> String {
+        self.shared.clone().unwrap_or_else(|| name.to_owned())
+    }
+
+    /// The columns of that view with the number of rows that break the rule, and of all rows.
+    fn count_columns<'a>(&self, name: &'a str) -> (&'a str, &'static str) {
+        match &self.shared {
+            Some(_) => (name, ALL_ROWS),
+            None => (BROKEN_COLUMN, ROWS_COLUMN),
+        }
     }
 
     /// The mistake of a rule of another type than `BOOLEAN`.
@@ -155,6 +188,8 @@ impl ParsedAssertion {
     pub fn assertion(&self, name: &str, declared: Declared) -> Assertion {
         Assertion {
             name: name.to_owned(),
+            counts: self.counts(name),
+            broken_column: self.count_columns(name).0.to_owned(),
             check: self.created.check.to_string(),
             on: self.created.on.as_ref().map(ToString::to_string),
             by: limits::delivery_column(&self.created.options),
