@@ -83,94 +83,80 @@ fn united(queries: &[String]) -> String {
 
 /// The query for the numbers and limits of the rules that a view counts: a row for each rule and each row of the view.
 fn counts_of(view: &str, rules: &[Counted<'_>]) -> String {
-    let columns: Vec<[(&'static str, String); 13]> = rules.iter().map(Counted::columns).collect();
-    let names = columns.first().into_iter().flatten().map(|(name, _)| *name);
-    let select: Vec<String> = names
-        .enumerate()
-        .map(|(at, name)| {
-            let values: Vec<&str> = columns.iter().map(|rule| rule[at].1.as_str()).collect();
-            match values.as_slice() {
-                [value] => format!("{value} AS \"{name}\""),
-                values => format!("UNNEST([{}]) AS \"{name}\"", values.join(", ")),
-            }
-        })
-        .collect();
-    format!("SELECT {} FROM {}", select.join(", "), quoted_name(view))
+    let rules: Vec<[Option<String>; COLUMNS.len()]> = rules.iter().map(Counted::values).collect();
+    let columns = COLUMNS.iter().enumerate().map(|(at, (name, data_type))| {
+        let values: Vec<Option<&str>> = rules.iter().map(|rule| rule[at].as_deref()).collect();
+        format!("CAST({} AS {data_type}) AS \"{name}\"", one_each(&values))
+    });
+    let columns: Vec<String> = columns.collect();
+    format!("SELECT {} FROM {}", columns.join(", "), quoted_name(view))
 }
+
+/// An expression with a value for each rule. `None` is NULL. What all rules share is written once, since the planner
+/// takes its time for each element of a list.
+fn one_each(values: &[Option<&str>]) -> String {
+    let spelled = |value: &Option<&str>| value.unwrap_or("NULL").to_owned();
+    match values {
+        [first, rest @ ..] if rest.iter().all(|value| value == first) => spelled(first),
+        values => {
+            let values: Vec<String> = values.iter().map(spelled).collect();
+            format!("UNNEST([{}])", values.join(", "))
+        }
+    }
+}
+
+/// The columns of [`Counted::values`] with their types.
+const COLUMNS: [(&str, &str); 13] = [
+    ("assertion", "TEXT"),
+    ("delivery", "TEXT"),
+    ("severity", "TEXT"),
+    (BROKEN_COLUMN, "BIGINT"),
+    (ROWS_COLUMN, "BIGINT"),
+    ("most", "BIGINT"),
+    ("part", "BIGINT"),
+    ("whole", "BIGINT"),
+    ("warn_most", "BIGINT"),
+    ("warn_part", "BIGINT"),
+    ("warn_whole", "BIGINT"),
+    ("rule", "TEXT"),
+    ("describe", "TEXT"),
+];
 
 impl Counted<'_> {
     /// What is known of the rule, as expressions over the view of its counts.
-    fn columns(&self) -> [(&'static str, String); 13] {
+    fn values(&self) -> [Option<String>; COLUMNS.len()] {
         let created = &self.parsed.created;
         let (broken, rows) = self.parsed.count_columns(&self.name);
-        let Declared {
-            severity,
-            limit,
-            warn_limit,
-            describe,
-        } = &self.declared;
+        let (limit, warn_limit) = (&self.declared.limit, &self.declared.warn_limit);
         // A rule of severity `warn` never fails.
-        let fails = (*severity == Severity::Error).then_some(limit);
-        let (part, whole) = share(fails);
-        let (warn_part, warn_whole) = share(Some(warn_limit));
+        let (severity, fails) = match self.declared.severity {
+            Severity::Error => ("error", Some(limit)),
+            Severity::Warn => ("warn", None),
+        };
+        let share = |limit: &Limit| limit.ratio.as_ref().map(Ratio::fraction);
+        let (share, warn_share) = (fails.and_then(share), share(warn_limit));
         [
-            ("assertion", quoted(&self.name)),
-            (
-                "delivery",
-                as_type(
-                    delivery_column(&created.options).map(|by| quoted_name(&by)),
-                    "TEXT",
-                ),
-            ),
-            (
-                "severity",
-                quoted(match severity {
-                    Severity::Error => "error",
-                    Severity::Warn => "warn",
-                }),
-            ),
-            (BROKEN_COLUMN, quoted_name(broken)),
-            (
-                ROWS_COLUMN,
-                as_type(created.on.as_ref().map(|_| quoted_name(rows)), "BIGINT"),
-            ),
-            ("most", most(fails)),
-            ("part", part),
-            ("whole", whole),
-            ("warn_most", most(Some(warn_limit))),
-            ("warn_part", warn_part),
-            ("warn_whole", warn_whole),
-            ("rule", quoted(&created.check.to_string())),
-            ("describe", as_type(describe.as_deref().map(quoted), "TEXT")),
+            Some(quoted(&self.name)),
+            delivery_column(&created.options).map(|by| quoted_name(&by)),
+            Some(quoted(severity)),
+            Some(quoted_name(broken)),
+            created.on.as_ref().map(|_| quoted_name(rows)),
+            fails.and_then(most),
+            share.map(|(part, _)| part.to_string()),
+            share.map(|(_, whole)| whole.to_string()),
+            most(warn_limit),
+            warn_share.map(|(part, _)| part.to_string()),
+            warn_share.map(|(_, whole)| whole.to_string()),
+            Some(quoted(&created.check.to_string())),
+            self.declared.describe.as_deref().map(quoted),
         ]
     }
 }
 
-/// An expression of a type, or NULL of it.
-fn as_type(expression: Option<String>, data_type: &str) -> String {
-    let expression = expression.unwrap_or_else(|| "NULL".to_owned());
-    format!("CAST({expression} AS {data_type})")
-}
-
 /// The greatest number of rows. No table has more than a `BIGINT` counts.
-fn most(limit: Option<&Limit>) -> String {
-    let rows = limit.and_then(|limit| limit.rows);
-    number(rows.map(|rows| rows.min(i64::MAX.unsigned_abs())))
-}
-
-/// The greatest share, as a fraction.
-fn share(limit: Option<&Limit>) -> (String, String) {
-    let share = limit
-        .and_then(|limit| limit.ratio.as_ref())
-        .map(Ratio::fraction);
-    (
-        number(share.map(|(part, _)| part)),
-        number(share.map(|(_, whole)| whole)),
-    )
-}
-
-fn number(number: Option<u64>) -> String {
-    as_type(number.map(|number| number.to_string()), "BIGINT")
+fn most(limit: &Limit) -> Option<String> {
+    let rows = limit.rows?;
+    Some(rows.min(i64::MAX.unsigned_abs()).to_string())
 }
 
 fn quoted(text: &str) -> String {
