@@ -243,7 +243,8 @@ impl AssertionReport {
         for row in rows {
             text += &format!("\n    {}: {}", row.place, row.row);
         }
-        if let Some(blame) = &self.blame {
+        // Without any rows, every rule holds.
+        if let Some(blame) = self.blame.as_ref().filter(|blame| blame.left.rows > 0) {
             text += &format!("\n  {}", withdrawal(blame));
         }
         text

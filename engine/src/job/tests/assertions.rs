@@ -49,6 +49,58 @@ fn a_rule_of_every_form_is_kept_as_a_view_of_counts() {
 }
 
 #[test]
+fn rules_on_one_relation_share_a_view() {
+    let job = assertion(
+        "CREATE ASSERTION a ON t CHECK (amount > 0);
+         CREATE ASSERTION b ON u CHECK (id > 0);
+         CREATE ASSERTION c ON t CHECK (amount < 100);
+         CREATE ASSERTION d ON t CHECK (amount < 100) OPTIONS ('scope' 'delivery', 'delivery' 'region')",
+    );
+    let of = |name: &str| {
+        let rule = job.assertion(name).expect("the rule");
+        (rule.counts.as_str(), rule.broken_column.as_str())
+    };
+    assert_eq!(of("a"), ("assertions on t", "a"));
+    assert_eq!(of("b"), ("b", "broken"));
+    assert_eq!(of("c"), ("assertions on t", "c"));
+    assert_eq!(of("d"), ("d", "broken"));
+    let shared = job.view("assertions on t").expect("the view");
+    let names: Vec<&String> = shared.schema.fields().iter().map(|f| f.name()).collect();
+    assert_eq!(names, ["a", "c", "all rows"]);
+    assert!(job.warnings.is_empty(), "{:?}", job.warnings);
+}
+
+#[test]
+fn mistakes_in_rules_that_share_a_view_are_found_at_each_rule() {
+    check(&[(
+        "CREATE ASSERTION a ON t CHECK (amount > 0);\nCREATE ASSERTION b ON t CHECK (amont > 0);\nCREATE ASSERTION c ON t CHECK (idd > 0)",
+        &[
+            (3, 32, "no column 'amont'", "did you mean 'amount'?"),
+            (4, 32, "no column 'idd'", "did you mean 'id'?"),
+        ],
+    )]);
+    check(&[(
+        "CREATE ASSERTION a ON t CHECK (amount > 0);\nCREATE ASSERTION b ON t CHECK (amount);\nCREATE ASSERTION c ON t CHECK (region)",
+        &[
+            (3, 32, "amount has the type BIGINT", "CHECK (amount > 0)"),
+            (
+                4,
+                32,
+                "region has the type TEXT",
+                "CHECK (region IS NOT NULL)",
+            ),
+        ],
+    )]);
+    check(&[(
+        "CREATE ASSERTION a ON tt CHECK (amount > 0);\nCREATE ASSERTION b ON tt CHECK (amount > 1)",
+        &[
+            (2, 23, "there is no table or view 'tt'", "did you mean 't'?"),
+            (3, 23, "there is no table or view 'tt'", "did you mean 't'?"),
+        ],
+    )]);
+}
+
+#[test]
 fn its_options_are_limits() {
     let job = assertion(
         "CREATE ASSERTION a ON t CHECK (amount > 0);
