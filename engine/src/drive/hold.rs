@@ -84,7 +84,7 @@ impl HoldRules {
                 text.string(&(judged_in.fingerprint)(&assertion.name));
                 text.string(&assertion.limit.to_string());
                 rules.push(HoldRule {
-                    checks: RowChecks::of_rule(job, &assertion.name, name)?,
+                    checks: RowChecks::of_rule(job, assertion, name)?,
                     assertion: assertion.clone(),
                 });
             }
