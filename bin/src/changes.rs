@@ -22,7 +22,7 @@ use crate::failure::Failure;
 use crate::history::{in_words, known_table};
 use crate::style::Style;
 use crate::table::{Align, TextTable};
-use crate::{job, output};
+use crate::{job, output, staged};
 
 /// Rows shown as a table by default.
 const TABLE_ROWS: u64 = 50;
@@ -34,8 +34,10 @@ const BATCH_ROWS: usize = 8192;
 const COUNT: &str = "_count";
 
 /// Why printing stops.
-enum Halt {
+pub enum Halt {
+    /// Rows cannot be read or printed.
     Failed(Failure),
+    /// The limit is reached.
     Enough,
 }
 
@@ -60,6 +62,9 @@ pub fn run(args: &ChangesArgs) -> Result<(), Failure> {
         ));
     };
     let state = job::load_state(&state)?;
+    if args.staged {
+        return staged::print(args, &state, table);
+    }
     let job = &state.job.job;
     let inspection = Inspection::open(job, &state.path)?;
     let epochs = inspection.epochs()?;
@@ -244,7 +249,7 @@ fn all_rows(
 }
 
 /// The columns of a file of changes with the count first, and before it the epoch if given.
-fn counted_first(epoch: Option<u64>, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+pub fn counted_first(epoch: Option<u64>, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     let last = batch.num_columns().saturating_sub(1);
     let order: Vec<usize> = std::iter::once(last).chain(0..last).collect();
     let batch = batch.project(&order)?;
@@ -323,7 +328,7 @@ impl NetChanges {
 }
 
 /// Prints rows in one of the output formats, up to a limit.
-struct Printer {
+pub struct Printer {
     format: OutputFormat,
     left: u64,
     cut: bool,
@@ -335,7 +340,8 @@ struct Printer {
 }
 
 impl Printer {
-    fn new(args: &ChangesArgs) -> Self {
+    /// A printer for the format and limit of the command line.
+    pub fn new(args: &ChangesArgs) -> Self {
         let format = if args.state.json {
             OutputFormat::Jsonl
         } else {
@@ -357,7 +363,7 @@ impl Printer {
     }
 
     /// Prints a note that is not a row, where programs that read the rows do not see it.
-    fn say(&mut self, text: &str) {
+    pub fn say(&mut self, text: &str) {
         if self.format == OutputFormat::Table {
             self.flush();
             let _ = output::print(&format!("{text}\n"));
@@ -367,7 +373,7 @@ impl Printer {
     }
 
     /// Begins rows under a title.
-    fn begin(&mut self, title: &str) -> Result<(), Halt> {
+    pub fn begin(&mut self, title: &str) -> Result<(), Halt> {
         if self.left == 0 {
             self.cut = true;
             return Err(Halt::Enough);
@@ -378,7 +384,8 @@ impl Printer {
         Ok(())
     }
 
-    fn print(&mut self, batch: &RecordBatch) -> Result<(), Halt> {
+    /// Prints rows, up to the limit.
+    pub fn print(&mut self, batch: &RecordBatch) -> Result<(), Halt> {
         let rows_in = u64::try_from(batch.num_rows()).unwrap_or(u64::MAX);
         let taken = usize::try_from(self.left.min(rows_in)).unwrap_or(usize::MAX);
         let batch = batch.slice(0, taken);
@@ -466,7 +473,8 @@ impl Printer {
         }
     }
 
-    fn finish(mut self) -> Result<(), Failure> {
+    /// Prints what is left.
+    pub fn finish(mut self) -> Result<(), Failure> {
         self.flush();
         if let Some(encoder) = self.encoder.take() {
             encoder.finish()?;

@@ -28,6 +28,7 @@ mod quarantine;
 mod replay;
 mod run;
 mod signals;
+mod staged;
 mod status;
 pub mod style;
 mod summary;

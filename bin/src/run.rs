@@ -134,6 +134,7 @@ impl RunRequest<'_> {
             declared: Some(declared),
             rebuild: self.rebuild,
             audit: self.audit,
+            candidate: None,
             rehash: self.common.intake.rehash,
             settle: self.common.intake.settle,
             thresholds: thresholds::of_process(),

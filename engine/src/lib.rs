@@ -23,8 +23,8 @@ pub mod state;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use drive::{
-    AssertionPart, AssertionReport, CRASH_POINTS, FILLED, FollowOptions, History, Inspection,
-    KeptInputs, KeptSource, MaintainOptions, NotOwned, OpenRows, Owner, Pace, Progress,
+    AssertionPart, AssertionReport, CRASH_POINTS, Candidate, FILLED, FollowOptions, History,
+    Inspection, KeptInputs, KeptSource, MaintainOptions, NotOwned, OpenRows, Owner, Pace, Progress,
     Publication, Quarantine, QuarantinedRow, Replay, ReplayOptions, Replayed, Resident, RunError,
     RunOptions, RunOutcome, RunReport, StateSizes, TableReport, Thresholds, UnmatchedPlaces,
     follow, maintain, run,

@@ -16,7 +16,7 @@ pub use demo::ProduceArgs;
 pub use job::{CheckArgs, ExplainArgs, GraphFormat, JobArgs};
 pub use quarantine::{QuarantineArgs, QuarantineGroup};
 pub use replay::ReplayArgs;
-pub use run::{AllowArgs, AuditArgs, CommonArgs, FollowArgs, ProcessArgs, RunArgs, SkipArgs};
+pub use run::{AllowArgs, AuditArgs, CommonArgs, FollowArgs, ProcessArgs, RunArgs, SkipArgs, WAIT};
 pub use state::{
     ChangesArgs, HistoryArgs, OutputFormat, QualityArgs, StateArgs, StatusArgs, VerifyArgs,
 };

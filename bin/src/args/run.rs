@@ -233,7 +233,7 @@ pub struct IntakeArgs {
 
 /// How long to wait for another process that uses the state, unless it is asked for otherwise: a run that takes longer is no
 /// neighbour that is about to end.
-const WAIT: Duration = Duration::from_secs(10);
+pub const WAIT: Duration = Duration::from_secs(10);
 
 impl IntakeArgs {
     /// How long to wait for another process that uses the state.

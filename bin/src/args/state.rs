@@ -107,7 +107,8 @@ pub struct QualityArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     tidewater changes monthly_trend --state state/            # what the last commit changed\n  \
-    tidewater changes monthly_trend --state state/ --since 7 --net --format csv\n\n\
+    tidewater changes monthly_trend --state state/ --since 7 --net --format csv\n  \
+    tidewater changes monthly_trend --state state/ --staged   # what a run would change now\n\n\
     A row that was inserted counts +1, one that was deleted -1: a corrected row is both. --net adds up all commits.")]
 pub struct ChangesArgs {
     /// The job and its state.
@@ -129,6 +130,10 @@ pub struct ChangesArgs {
     /// Add up the changes of all commits
     #[arg(long)]
     pub net: bool,
+
+    /// Show what a run would change now, whether it would be published or refused; nothing is published
+    #[arg(long, conflicts_with_all = ["since", "epoch", "net"])]
+    pub staged: bool,
 
     /// How to print rows; --json is --format jsonl
     #[arg(long, value_enum, default_value_t = OutputFormat::Table)]

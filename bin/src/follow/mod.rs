@@ -35,6 +35,7 @@ pub fn run(args: &FollowArgs) -> Result<(), Failure> {
             declared: Some(declared),
             rebuild: false,
             audit: false,
+            candidate: None,
             rehash: common.intake.rehash,
             settle: common.intake.settle,
             thresholds: thresholds::of_process(),

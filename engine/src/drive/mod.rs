@@ -45,7 +45,8 @@ pub use self::checked::RowCheck;
 pub use self::error::RunError;
 pub use self::inspect::{Inspection, KeptInputs, KeptSource, OpenRows, StateSizes};
 pub use self::maintain::{
-    CRASH_POINTS, FILLED, FollowOptions, MaintainOptions, Pace, Thresholds, follow, maintain,
+    CRASH_POINTS, Candidate, FILLED, FollowOptions, MaintainOptions, Pace, Thresholds, follow,
+    maintain,
 };
 pub use self::not_owned::{NotOwned, Owner};
 pub use self::progress::{Counters, Progress};

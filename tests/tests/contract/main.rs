@@ -85,6 +85,7 @@ impl Toys {
             declared: None,
             rebuild: false,
             audit: false,
+            candidate: None,
             rehash: false,
             settle: Duration::ZERO,
             thresholds: Thresholds::default(),

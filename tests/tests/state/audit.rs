@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use tidewater_tests::binary::Ran;
 use tidewater_tests::maintained::Maintained;
 
 const SQL: &str =
@@ -133,6 +134,47 @@ fn a_refused_run_changes_nothing() {
     // The delivery still waits.
     place.deliver("t/b.csv", WARNED, 120);
     assert_eq!(place.commits(&["--json"]).json()["rows_read"], 2);
+    place.assert_cold();
+}
+
+/// The rows that a run would change in the sums, as lines of CSV.
+fn staged(place: &Maintained, more: &[&str]) -> Vec<String> {
+    let arguments = [&["sums", "--staged", "--format", "csv"], more].concat();
+    let ran = place.command_of("changes", &arguments).output().unwrap();
+    let ran = Ran::from(ran).code(0);
+    ran.stdout.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn what_a_run_would_change_can_be_looked_at() {
+    let place = Maintained::new(SQL);
+    place.deliver("t/a.csv", DAY, 0);
+    let first = ["_count,region,total", "1,busan,20", "1,seoul,10"];
+    assert_eq!(staged(&place, &[]), first);
+    let _ = place.commits(&["--quiet"]);
+    let before = everything(&place);
+    assert!(staged(&place, &[]).is_empty());
+    place.deliver("t/b.csv", BROKEN, 60);
+    let expected = ["_count,region,total", "1,seoul,0", "-1,seoul,10"];
+    assert_eq!(staged(&place, &[]), expected);
+    assert_eq!(staged(&place, &["--limit", "1"]), expected[..2]);
+    assert_eq!(everything(&place), before);
+    // A file that changes nothing in a table.
+    place.deliver("t/b.csv", "id,region,amount\n9,seoul,0\n", 90);
+    assert!(staged(&place, &[]).is_empty());
+    let asked = place.command_of("changes", &["other", "--staged"]).output();
+    let _ = Ran::from(asked.unwrap())
+        .code(2)
+        .says(&["has no table other", "sums"]);
+    // What it shows is what a run then does, also where the table is rebuilt.
+    place.deliver("t/b.csv", WARNED, 120);
+    place.declare(&SQL.replace("sum(amount) AS", "sum(amount) + 1 AS"));
+    let shown = staged(&place, &[]);
+    assert_eq!(
+        shown[1..],
+        ["-1,busan,20", "1,busan,41", "1,seoul,1", "-1,seoul,10"]
+    );
+    let _ = place.commits(&["--quiet"]);
     place.assert_cold();
 }
 

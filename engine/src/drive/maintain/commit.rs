@@ -556,7 +556,11 @@ pub fn is_known(
     Ok(known.as_ref() == Some(declared))
 }
 
-fn remove_and_make(path: &Path) -> Result<(), StoreError> {
+/// Makes an empty directory.
+///
+/// # Errors
+/// When the file system fails.
+pub fn remove_and_make(path: &Path) -> Result<(), StoreError> {
     disk::remove_dir_all(path).map_err(StoreError::io("remove", path))?;
     disk::create_dir_all(path).map_err(StoreError::io("create", path))
 }

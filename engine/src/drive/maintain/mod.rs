@@ -8,6 +8,7 @@
 //! 3. Neither state nor tables change unless everything can be committed ([`commit`]).
 
 mod announce;
+mod candidate;
 pub mod commit;
 mod compute;
 mod epoch_plan;
@@ -32,6 +33,7 @@ mod thresholds;
 pub mod views;
 mod windows;
 
+pub use self::candidate::Candidate;
 pub use self::commit::{CRASH_POINTS, FILLED};
 pub use self::follow::{FollowOptions, Pace, follow};
 pub use self::open_state::state_of;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::candidate::Candidate;
 use super::thresholds::Thresholds;
 use crate::drive::RunOptions;
 use crate::state::JobRecord;
@@ -24,6 +25,8 @@ pub struct MaintainOptions<'a> {
     pub rehash: bool,
     /// Whether to stop before the commit: an audit.
     pub audit: bool,
+    /// For an audit, a table whose changes are looked at before they are judged.
+    pub candidate: Option<Candidate<'a>>,
     /// Files that were modified within this time are left for a later run.
     pub settle: Duration,
     /// Thresholds; only tests change the default.

@@ -201,6 +201,9 @@ impl<'a> Session<'a> {
             sizes: self.options.thresholds.tables,
         };
         let (epoch, runs) = (computed.epoch, computed.runs);
+        if let Some(candidate) = &self.options.candidate {
+            commit.show(candidate, &epoch, &runs)?;
+        }
         let held = held(&commit.sources);
         let assertions = self.refuse_failures(commit.judge(&epoch, &runs)?, &held, &work)?;
         let deliveries = commit.deliveries();

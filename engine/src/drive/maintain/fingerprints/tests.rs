@@ -228,6 +228,7 @@ impl Place {
             declared: None,
             rebuild: false,
             audit: false,
+            candidate: None,
             rehash: false,
             settle: Duration::ZERO,
             thresholds: Thresholds::default(),
