@@ -183,7 +183,7 @@ fn where_nothing_is_new_the_exit_code_is_the_one_asked_for() {
     let place = place();
     let before = everything(&place);
     for command in ["run", "audit"] {
-        let nothing = |more: &[&str]| -> tidewater_tests::binary::Ran {
+        let nothing = |more: &[&str]| -> Ran {
             let mut command = place.command_of(command, more);
             command.output().unwrap().into()
         };

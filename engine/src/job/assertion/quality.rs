@@ -95,11 +95,11 @@ fn counts_of(view: &str, rules: &[Counted<'_>]) -> String {
 /// An expression with a value for each rule. `None` is NULL. What all rules share is written once, since the planner
 /// takes its time for each element of a list.
 fn one_each(values: &[Option<&str>]) -> String {
-    let spelled = |value: &Option<&str>| value.unwrap_or("NULL").to_owned();
+    let spelled = |value: Option<&str>| value.unwrap_or("NULL").to_owned();
     match values {
-        [first, rest @ ..] if rest.iter().all(|value| value == first) => spelled(first),
+        [first, rest @ ..] if rest.iter().all(|value| value == first) => spelled(*first),
         values => {
-            let values: Vec<String> = values.iter().map(spelled).collect();
+            let values: Vec<String> = values.iter().copied().map(spelled).collect();
             format!("UNNEST([{}])", values.join(", "))
         }
     }
