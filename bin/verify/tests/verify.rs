@@ -244,6 +244,9 @@ fn held_files_are_left_out() {
         ran.expect_stdout("all rows match");
     };
     verified();
+    let status = place.json("status", &["--json"]);
+    let held = &status["sources"]["sales"]["files_held"];
+    assert_eq!(held.as_array().unwrap().len(), 1, "{status}");
     place.deliver(
         "b.csv",
         "2,2024-03-01,seoul,1,0.1\n3,2024-03-01,seoul,1,0.1\n",
