@@ -27,11 +27,11 @@ pub const QUALITY_TABLE: &str = "_quality";
 pub(super) fn quality_view<'a>(
     assertions: impl Iterator<Item = (&'a ParsedAssertion, Site<'a>)>,
 ) -> Result<Option<CreateView>, ParserError> {
-    let mut by_view: BTreeMap<String, Vec<Counted<'_>>> = BTreeMap::new();
+    let mut by_view: BTreeMap<String, Vec<CountedRule<'_>>> = BTreeMap::new();
     for (parsed, site) in assertions {
         if let Some(declared) = declared(parsed, &site, &mut Vec::new()) {
             let (view, name) = (parsed.counts(site.name), site.name.to_owned());
-            by_view.entry(view).or_default().push(Counted {
+            by_view.entry(view).or_default().push(CountedRule {
                 name,
                 parsed,
                 declared,
@@ -64,7 +64,7 @@ const VERDICT: &str = "CASE \
     ELSE 'pass' END";
 
 /// A rule whose numbers are in a view of counts.
-struct Counted<'a> {
+struct CountedRule<'a> {
     name: String,
     parsed: &'a ParsedAssertion,
     declared: Declared,
@@ -82,8 +82,9 @@ fn united(queries: &[String]) -> String {
 }
 
 /// The query for the numbers and limits of the rules that a view counts: a row for each rule and each row of the view.
-fn counts_of(view: &str, rules: &[Counted<'_>]) -> String {
-    let rules: Vec<[Option<String>; COLUMNS.len()]> = rules.iter().map(Counted::values).collect();
+fn counts_of(view: &str, rules: &[CountedRule<'_>]) -> String {
+    let rules: Vec<[Option<String>; COLUMNS.len()]> =
+        rules.iter().map(CountedRule::values).collect();
     let columns = COLUMNS.iter().enumerate().map(|(at, (name, data_type))| {
         let values: Vec<Option<&str>> = rules.iter().map(|rule| rule[at].as_deref()).collect();
         format!("CAST({} AS {data_type}) AS \"{name}\"", one_each(&values))
@@ -105,7 +106,7 @@ fn one_each(values: &[Option<&str>]) -> String {
     }
 }
 
-/// The columns of [`Counted::values`] with their types.
+/// The columns of [`CountedRule::values`] with their types.
 const COLUMNS: [(&str, &str); 13] = [
     ("assertion", "TEXT"),
     ("delivery", "TEXT"),
@@ -122,7 +123,7 @@ const COLUMNS: [(&str, &str); 13] = [
     ("describe", "TEXT"),
 ];
 
-impl Counted<'_> {
+impl CountedRule<'_> {
     /// What is known of the rule, as expressions over the view of its counts.
     fn values(&self) -> [Option<String>; COLUMNS.len()] {
         let created = &self.parsed.created;
