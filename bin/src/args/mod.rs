@@ -18,7 +18,8 @@ pub use quarantine::{QuarantineArgs, QuarantineGroup};
 pub use replay::ReplayArgs;
 pub use run::{AllowArgs, AuditArgs, CommonArgs, FollowArgs, ProcessArgs, RunArgs, SkipArgs, WAIT};
 pub use state::{
-    ChangesArgs, HistoryArgs, OutputFormat, QualityArgs, StateArgs, StatusArgs, VerifyArgs,
+    ChangesArgs, HistoryArgs, OutputFormat, QualityArgs, QualityFormat, StateArgs, StatusArgs,
+    VerifyArgs,
 };
 
 /// A batch engine that never has to run the batch again.

@@ -90,7 +90,8 @@ pub struct HistoryArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     tidewater quality --state state/\n  \
-    tidewater quality jobs/card-quality.sql --state state/ --json > quality.json\n\n\
+    tidewater quality jobs/card-quality.sql --state state/ --json > quality.json\n  \
+    tidewater quality --state state/ --format dbt > run_results.json\n\n\
     The score of a commit is the share of its assertions that hold, from 0 to 100. A warning counts half.\n\
     An assertion of severity error weighs three times as much as one of severity warn.")]
 pub struct QualityArgs {
@@ -101,6 +102,23 @@ pub struct QualityArgs {
     /// Show the last N commits
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub last: usize,
+
+    /// How to print the results; --json is --format json
+    #[arg(long, value_enum, default_value_t = QualityFormat::Text)]
+    pub format: QualityFormat,
+}
+
+/// Forms of the results of assertions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum QualityFormat {
+    /// Tables, for people
+    Text,
+    /// The last results and the trend
+    Json,
+    /// dbt's run_results.json, with a test for each assertion
+    Dbt,
+    /// A run event of OpenLineage, with an assertion for each
+    Openlineage,
 }
 
 /// `tidewater changes`.

@@ -159,6 +159,30 @@ fn its_history_has_scores() {
     let _ = quality(&place, &["--last", "1"])
         .code(0)
         .prints(&["WARN, score 72, at epoch 2"]);
+    // For other tools: a test or an assertion for each rule.
+    let tests = quality(&place, &["--format", "dbt"]).code(0).json();
+    let results = tests["results"].as_array().unwrap();
+    let statuses: Vec<&str> = results
+        .iter()
+        .map(|one| one["status"].as_str().unwrap())
+        .collect();
+    assert_eq!(statuses, ["warn", "warn", "pass", "pass", "pass"]);
+    assert_eq!(results[0]["failures"], 2);
+    assert_eq!(results[0]["relation_name"], "t");
+    assert!(
+        results[0]["message"]
+            .as_str()
+            .unwrap()
+            .starts_with("2 rows break it")
+    );
+    let event = quality(&place, &["--format", "openlineage"]).code(0).json();
+    let inputs = event["inputs"].as_array().unwrap();
+    let asserted = inputs.iter().flat_map(|input| {
+        let facet = &input["inputFacets"]["dataQualityAssertions"];
+        facet["assertions"].as_array().unwrap()
+    });
+    assert_eq!(asserted.filter(|one| one["success"] == true).count(), 5);
+    assert!(inputs.iter().any(|input| input["name"] == "t"));
     // A job without assertions has no quality.
     place.declare(SQL.split("COPY QUALITY").next().unwrap());
     let _ = quality(&place, &[])

@@ -3,6 +3,9 @@
 //! The score of a commit is the share of its assertions that hold, in percent, rounded down. An assertion of severity
 //! `error` weighs three times as much as a warning; one that holds with a warning, or since files are held, counts half.
 
+mod dbt;
+mod openlineage;
+
 use indicatif::HumanCount;
 use serde_json::{Value, json};
 use tidewater_engine::error::shown_path;
@@ -10,7 +13,7 @@ use tidewater_engine::job::{Assertion, Severity};
 use tidewater_engine::state::{AssertionRecord, AssertionVerdict, EpochRecord};
 use tidewater_engine::{Inspection, Job};
 
-use crate::args::QualityArgs;
+use crate::args::{QualityArgs, QualityFormat};
 use crate::display::{count, iso, utc};
 use crate::failure::Failure;
 use crate::style::Style;
@@ -36,10 +39,18 @@ pub fn run(args: &QualityArgs) -> Result<(), Failure> {
         name: &inspection.state.job,
         epochs,
     };
-    if args.state.json {
-        return output::print(&format!("{}\n", quality.to_json()));
-    }
-    output::print(&quality.to_text(Style::stdout()))
+    let format = if args.state.json {
+        QualityFormat::Json
+    } else {
+        args.format
+    };
+    let printed = match format {
+        QualityFormat::Text => return output::print(&quality.to_text(Style::stdout())),
+        QualityFormat::Json => quality.to_json(),
+        QualityFormat::Dbt => quality.to_dbt(),
+        QualityFormat::Openlineage => quality.to_openlineage(),
+    };
+    output::print(&format!("{printed}\n"))
 }
 
 /// The results of a job's assertions at its last commits.
