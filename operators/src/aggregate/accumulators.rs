@@ -17,7 +17,7 @@ pub struct Accumulators<'a> {
 
 /// A group.
 #[derive(Clone, Copy)]
-pub struct Group<'a> {
+pub struct AccumulatedGroup<'a> {
     /// Its key.
     pub key: &'a [u8],
     /// Its accumulators.

@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Decimal256Type, DecimalType, Int64Type, UInt64T
 use arrow::row::{RowConverter, SortField};
 use arrow::util::display::array_value_to_string;
 
-use super::accumulators::Group;
+use super::accumulators::AccumulatedGroup;
 use super::error::AggregateError;
 use super::keys::{group_converter, value_converter};
 use super::quotient::{decimal_average, integer_average};
@@ -51,7 +51,7 @@ impl Finisher {
     ///
     /// # Errors
     /// When a sum or an average does not fit its type.
-    pub fn finish(&self, groups: &[Group<'_>]) -> Result<RecordBatch, AggregateError> {
+    pub fn finish(&self, groups: &[AccumulatedGroup<'_>]) -> Result<RecordBatch, AggregateError> {
         let mut columns = match &self.group_rows {
             None => Vec::new(),
             Some(converter) => {
@@ -100,7 +100,7 @@ impl Finisher {
     fn column(
         &self,
         call: usize,
-        groups: &[Group<'_>],
+        groups: &[AccumulatedGroup<'_>],
         keys: &[ArrayRef],
     ) -> Result<ArrayRef, AggregateError> {
         let output = self

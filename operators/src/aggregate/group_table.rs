@@ -13,7 +13,7 @@ use arrow::record_batch::RecordBatch;
 use hashbrown::HashMap;
 
 use super::accumulator_codec::{decode_accumulators, encode_accumulators};
-use super::accumulators::{AccumulatorArrays, Accumulators, Group};
+use super::accumulators::{AccumulatedGroup, AccumulatorArrays, Accumulators};
 use super::error::AggregateError;
 use super::finish::Finisher;
 use super::keys::untag;
@@ -64,7 +64,7 @@ struct GroupFlags {
 }
 
 /// What an epoch changed.
-pub struct EpochChanges {
+pub struct ClosedEpoch {
     /// The changes of the groups' rows.
     pub deltas: Vec<Delta>,
     /// The groups whose accumulators changed, by id.
@@ -73,7 +73,7 @@ pub struct EpochChanges {
 
 /// The touched groups whose accumulators changed, by id.
 #[derive(Default)]
-struct RowChanges {
+struct ChangedGroups {
     gone: Vec<u32>,
     changed: Vec<u32>,
     new: Vec<u32>,
@@ -138,8 +138,8 @@ impl GroupTable {
         Ok(())
     }
 
-    fn group(&self, id: u32) -> Group<'_> {
-        Group {
+    fn group(&self, id: u32) -> AccumulatedGroup<'_> {
+        AccumulatedGroup {
             key: self.keys.get(id),
             accumulators: self.accumulators.get(id as usize, &self.layout),
         }
@@ -191,7 +191,7 @@ impl GroupTable {
     ///
     /// # Errors
     /// When a group has fewer rows than none, or a row cannot be computed.
-    pub fn close(&mut self, finisher: &Finisher) -> Result<EpochChanges, AggregateError> {
+    pub fn close(&mut self, finisher: &Finisher) -> Result<ClosedEpoch, AggregateError> {
         let mut touched = std::mem::take(&mut self.touched);
         // Keys and accumulators are read in the order in which they lie in memory.
         touched.sort_unstable();
@@ -200,15 +200,15 @@ impl GroupTable {
         let deltas = self.deltas(&rows, finisher)?;
         self.before.clear();
         self.earlier = AccumulatorArrays::default();
-        Ok(EpochChanges {
+        Ok(ClosedEpoch {
             deltas,
             groups: [rows.gone, rows.changed, rows.new].concat(),
         })
     }
 
     /// Decides for each touched group what becomes of its row.
-    fn row_changes(&mut self, touched: &[u32]) -> Result<RowChanges, AggregateError> {
-        let mut changes = RowChanges::default();
+    fn row_changes(&mut self, touched: &[u32]) -> Result<ChangedGroups, AggregateError> {
+        let mut changes = ChangedGroups::default();
         for &id in touched {
             let index = id as usize;
             let after = self.accumulators.get(index, &self.layout);
@@ -231,11 +231,15 @@ impl GroupTable {
         Ok(changes)
     }
 
-    fn deltas(&self, rows: &RowChanges, finisher: &Finisher) -> Result<Vec<Delta>, AggregateError> {
+    fn deltas(
+        &self,
+        rows: &ChangedGroups,
+        finisher: &Finisher,
+    ) -> Result<Vec<Delta>, AggregateError> {
         let old = |ids: &[u32]| {
             let groups = ids.iter().filter_map(|&id| {
                 let (key, accumulators) = (self.keys.get(id), self.before(id)?);
-                Some(Group { key, accumulators })
+                Some(AccumulatedGroup { key, accumulators })
             });
             finisher.finish(&groups.collect::<Vec<_>>())
         };
@@ -285,7 +289,7 @@ impl StateDelta for GroupTableDelta {
         let groups = self.groups.borrow();
         let mut payload = Vec::new();
         for id in groups.keys.in_order(self.changed.iter().copied()) {
-            let Group { key, accumulators } = groups.group(id);
+            let AccumulatedGroup { key, accumulators } = groups.group(id);
             visitor.begin_run();
             if groups.flags[id as usize].is_emitted {
                 payload.clear();

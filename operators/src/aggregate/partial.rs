@@ -1,6 +1,6 @@
 //! Partial aggregates of one worker between two flushes: the hash tables of the pre-aggregation.
 //!
-//! Groups are numbered from 0 after each flush ([`RowGroups`]), so memory is bounded whatever the number of groups. While
+//! Groups are numbered from 0 after each flush ([`GroupNumbers`]), so memory is bounded whatever the number of groups. While
 //! rows share groups, the size of a flush follows the groups and not the rows. Values are read as codes of the worker's
 //! [`Interner`].
 
@@ -9,10 +9,10 @@ use std::rc::Rc;
 use arrow::array::RecordBatch;
 
 use super::error::AggregateError;
+use super::group_numbers::GroupNumbers;
 use super::keys::value_converter;
 use super::pair_counter::PairCounter;
 use super::parcel::{PairDeltas, Parcel, SumDeltas};
-use super::row_groups::RowGroups;
 use super::row_mask::RowMask;
 use super::spec::Aggregation;
 use super::sum_table::{SumTable, plain_filter};
@@ -25,7 +25,7 @@ pub struct PartialAggregate {
     interner: Interner,
     /// The generation of all codes below; `None` while the tables are empty.
     generation: Option<Rc<Generation>>,
-    groups: RowGroups,
+    groups: GroupNumbers,
     sums: SumTable,
     pairs: Vec<PairCounter>,
 }
@@ -59,7 +59,7 @@ impl PartialAggregate {
         }
         Ok(Self {
             sums: SumTable::new(&aggregation, layout),
-            groups: RowGroups::new(&aggregation, interner.clone())?,
+            groups: GroupNumbers::new(&aggregation, interner.clone())?,
             aggregation,
             interner,
             generation: None,

@@ -32,7 +32,7 @@ const ROWS_MAX: usize = 1 << 13;
 const JUDGED_MIN: usize = 1 << 15;
 
 /// The groups of rows since the last flush.
-pub struct RowGroups {
+pub struct GroupNumbers {
     /// The columns to group by, and their names.
     columns: Vec<(usize, String)>,
     interner: Interner,
@@ -84,7 +84,7 @@ impl Grouping {
     }
 }
 
-impl RowGroups {
+impl GroupNumbers {
     /// No groups yet.
     ///
     /// # Errors
@@ -258,18 +258,23 @@ mod tests {
 
     /// Feeds batches as a pre-aggregation does, and checks that each row leads to its key. Returns for each batch
     /// whether its rows share groups.
-    fn feed(groups: &mut RowGroups, interner: &Interner, batches: Vec<RecordBatch>) -> Vec<bool> {
+    fn feed(
+        groups: &mut GroupNumbers,
+        interner: &Interner,
+        batches: Vec<RecordBatch>,
+    ) -> Vec<bool> {
         let generation = interner.generation();
         let aggregation = aggregation(groups.columns.iter().map(|(at, _)| *at).collect());
         let converter = group_converter(&aggregation).unwrap().unwrap();
         let (mut found, mut expected, mut share) =
             (Vec::<u32>::new(), Vec::<Vec<u8>>::new(), Vec::new());
-        let check = |groups: &mut RowGroups, found: &mut Vec<u32>, expected: &mut Vec<Vec<u8>>| {
-            let keys = groups.flush(&generation.spaces());
-            for (group, key) in found.drain(..).zip(expected.drain(..)) {
-                assert_eq!(keys.keys.get(group as usize), key);
-            }
-        };
+        let check =
+            |groups: &mut GroupNumbers, found: &mut Vec<u32>, expected: &mut Vec<Vec<u8>>| {
+                let keys = groups.flush(&generation.spaces());
+                for (group, key) in found.drain(..).zip(expected.drain(..)) {
+                    assert_eq!(keys.keys.get(group as usize), key);
+                }
+            };
         for batch in batches {
             if groups.is_due() {
                 check(groups, &mut found, &mut expected);
@@ -309,7 +314,7 @@ mod tests {
     fn rows_share_groups_while_groups_recur() {
         for columns in [vec![0], vec![1, 0]] {
             let interner = Interner::default();
-            let mut groups = RowGroups::new(&aggregation(columns), interner.clone()).unwrap();
+            let mut groups = GroupNumbers::new(&aggregation(columns), interner.clone()).unwrap();
             // Few groups.
             let mut all = batches(|row| row % 100, 1);
             // As many as rows: noticed as soon as a table holds little else.
@@ -340,7 +345,7 @@ mod tests {
     #[test]
     fn few_rows_or_groups_always_share() {
         let interner = Interner::default();
-        let mut groups = RowGroups::new(&aggregation(vec![0]), interner.clone()).unwrap();
+        let mut groups = GroupNumbers::new(&aggregation(vec![0]), interner.clone()).unwrap();
         for _ in 0..20 {
             let share = feed(&mut groups, &interner, batches(|row| row, 6));
             assert!(share.iter().all(|share| *share));
@@ -351,7 +356,7 @@ mod tests {
 
     #[test]
     fn without_columns_there_is_one_group() {
-        let mut groups = RowGroups::new(&aggregation(Vec::new()), Interner::default()).unwrap();
+        let mut groups = GroupNumbers::new(&aggregation(Vec::new()), Interner::default()).unwrap();
         for batch in batches(|row| row, 10) {
             assert!(!groups.is_due());
             groups.assign(&batch).unwrap();
