@@ -30,12 +30,12 @@ pub(super) fn dates_as_timestamps(mut expr: Expr, schema: &DFSchema) -> Transfor
         let types = operands.iter().map(|operand| match operand {
             // A text may be an interval in a difference. Elsewhere it is a time, as the others are.
             Expr::Literal(value, _) if is_compared && value.data_type().is_string() => {
-                Ok(DataType::Date32)
+                Some(DataType::Date32)
             }
-            _ => operand.get_type(schema),
+            // An operand without a type is a mistake that type coercion reports.
+            _ => operand.get_type(schema).ok().filter(may_be_beside_dates),
         });
-        // An operand without a type is a mistake that type coercion reports.
-        let Ok(types) = types.collect::<Result<Vec<_>>>() else {
+        let Some(types) = types.collect::<Option<Vec<_>>>() else {
             continue;
         };
         let Some(timestamp) = common_timestamp(&types) else {
@@ -115,6 +115,14 @@ fn operands(expr: &mut Expr) -> Vec<Vec<&mut Expr>> {
         },
         _ => Vec::new(),
     }
+}
+
+/// Whether dates may become timestamps because of a value of this type, or in spite of it.
+fn may_be_beside_dates(data_type: &DataType) -> bool {
+    matches!(
+        data_type,
+        DataType::Timestamp(..) | DataType::Date32 | DataType::Null
+    )
 }
 
 /// The type of dates beside timestamps: the finest unit and the first zone among them. `None` if there are no dates or

@@ -93,6 +93,8 @@ impl AnalyzerRule for GuardedArguments {
 
 /// `plan` with the meaning of jobs. Columns keep their names.
 pub(super) fn apply(plan: LogicalPlan) -> Result<LogicalPlan> {
+    // Nodes whose inputs are as they were have the columns that they had.
+    let mut is_changed = false;
     let meant = rewrite_nodes_and_subqueries(plan, &mut |node| {
         let schema = merge_schema(&node.inputs());
         let names = NamePreserver::new(&node);
@@ -101,18 +103,30 @@ pub(super) fn apply(plan: LogicalPlan) -> Result<LogicalPlan> {
             let expr = balanced(expr)?;
             let dates =
                 |expr| rewrite_parts(expr, &mut |part| Ok(dates_as_timestamps(part, &schema)));
-            // Comparisons of rows become comparisons of their columns, so dates are looked for again.
-            let expr = expr
-                .transform_data(dates)?
-                .transform_data(|expr| rewrite_parts(expr, &mut |part| meaning(part, &schema)))?
-                .transform_data(|expr| {
-                    rewrite_parts(expr, &mut |part| exact_literals(part, &schema))
-                })?
-                .transform_data(dates)?;
+            let expr = expr.transform_data(dates)?.transform_data(|expr| {
+                let meant = rewrite_parts(expr, &mut |part| meaning(part, &schema))?;
+                // Comparisons of rows become comparisons of their columns, so dates are looked for again.
+                let is_other = meant.transformed;
+                meant.transform_data(|expr| {
+                    if is_other {
+                        dates(expr)
+                    } else {
+                        Ok(Transformed::no(expr))
+                    }
+                })
+            })?;
+            let expr = expr.transform_data(|expr| {
+                rewrite_parts(expr, &mut |part| exact_literals(part, &schema))
+            })?;
             Ok(expr.update_data(|expr| name.restore(expr)))
         })?;
-        node.transform_data(dates_of_inputs)?
-            .map_data(LogicalPlan::recompute_schema)
+        let node = node.transform_data(dates_of_inputs)?;
+        is_changed |= node.transformed;
+        if is_changed {
+            node.map_data(LogicalPlan::recompute_schema)
+        } else {
+            Ok(node)
+        }
     });
     Ok(meant?.data)
 }

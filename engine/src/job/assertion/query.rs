@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::sync::LazyLock;
 
 use datafusion_sql::sqlparser::ast::{
     BinaryOperator, CreateView, Expr, GroupByExpr, Ident, ObjectName, Query, SelectItem, SetExpr,
@@ -103,7 +104,11 @@ impl<'a> Rule<'a> {
 
     /// The view that counts what breaks the rule.
     pub fn view(&self, name: &ObjectName) -> Result<CreateView, ParserError> {
-        let mut view = self.filled(&self.counts())?;
+        let template = match self {
+            Self::Rows { by: None, .. } => ROW_COUNTS.clone(),
+            _ => template(&self.counts()),
+        };
+        let mut view = self.filled(template?);
         view.name = name.clone();
         Ok(view)
     }
@@ -118,24 +123,21 @@ impl<'a> Rule<'a> {
         if is_condition(check) {
             return Ok(None);
         }
-        let view = self.filled(&format!("SELECT {CHECK} FROM {from}"))?;
-        Ok(Some(view.query))
+        let template = template(&format!("SELECT {CHECK} FROM {from}"))?;
+        Ok(Some(self.filled(template).query))
     }
 
-    /// A view of this text, in which the rule's own parts are missing.
-    fn filled(&self, select: &str) -> Result<CreateView, ParserError> {
-        let mut view = parsed(&format!("CREATE MATERIALIZED VIEW rule AS {select}"))?;
-        let _: ControlFlow<()> = rewrite_query(&mut view.query, &mut self.parts());
-        Ok(view)
+    /// A template with the rule's own parts.
+    fn filled(&self, mut template: CreateView) -> CreateView {
+        let _: ControlFlow<()> = rewrite_query(&mut template.query, &mut self.parts());
+        template
     }
 
     /// The text that counts what breaks the rule, without the rule's own parts.
     fn counts(&self) -> String {
         match self {
             Self::Rows { by, .. } => {
-                let counts = format!(
-                    "count(*) FILTER (WHERE NOT ({CHECK})) AS {BROKEN_COLUMN}, count(*) AS \"{ROWS_COLUMN}\""
-                );
+                let counts = row_counts();
                 match by {
                     None => format!("SELECT {counts} FROM {ON}"),
                     Some(by) => {
@@ -174,6 +176,22 @@ impl<'a> Rule<'a> {
         }
         parts
     }
+}
+
+/// The template of a rule on rows that are judged as a whole. Most rules are of this form, so it is parsed once.
+static ROW_COUNTS: LazyLock<Result<CreateView, ParserError>> =
+    LazyLock::new(|| template(&format!("SELECT {} FROM {ON}", row_counts())));
+
+/// The columns that count the rows of a relation.
+fn row_counts() -> String {
+    format!(
+        "count(*) FILTER (WHERE NOT ({CHECK})) AS {BROKEN_COLUMN}, count(*) AS \"{ROWS_COLUMN}\""
+    )
+}
+
+/// A view of this text, in which a rule's own parts are missing.
+fn template(select: &str) -> Result<CreateView, ParserError> {
+    parsed(&format!("CREATE MATERIALIZED VIEW rule AS {select}"))
 }
 
 /// Stand-ins in a template. No job has such names, since a job's names cannot be made of a blank.
