@@ -115,9 +115,9 @@ pub enum QualityFormat {
     Text,
     /// The last results and the trend
     Json,
-    /// dbt's run_results.json, with a test for each assertion
+    /// dbt's `run_results.json`, with a test for each assertion
     Dbt,
-    /// A run event of OpenLineage, with an assertion for each
+    /// A run event of `OpenLineage`, with an assertion for each
     Openlineage,
 }
 

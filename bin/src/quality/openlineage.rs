@@ -1,4 +1,4 @@
-//! The last results as a run event of OpenLineage. The relation of each assertion is an input of the run, with the facet
+//! The last results as a run event of `OpenLineage`. The relation of each assertion is an input of the run, with the facet
 //! `dataQualityAssertions`.
 
 use std::collections::BTreeMap;

@@ -14,7 +14,7 @@ use crate::job::{Job, Source};
 use crate::plan::row_checks::RowChecks;
 
 /// Returns the `error` with which a run ended. If an expression failed on a row of a source, the row's place is
-/// added.
+/// added; otherwise, the view is named.
 pub fn located(
     job: &Job,
     error: RunError,
@@ -29,7 +29,20 @@ pub fn located(
     }
     let mut sources = job.sources.iter();
     let found = sources.find_map(|source| find(job, source, fault, intakes, look_again));
-    found.map_or(error, RunError::Fault)
+    RunError::Fault(found.unwrap_or_else(|| of_view(fault)))
+}
+
+/// A fault on a row that a view computed from others. An operator's name begins with that of its view.
+fn of_view(fault: &Fault) -> Fault {
+    let view = fault.operator.split_once(": ");
+    Fault {
+        operator: view.map_or_else(
+            || fault.operator.clone(),
+            |(view, _)| format!("view {view}"),
+        ),
+        message: format!("{}. Nothing was published", fault.message),
+        kind: fault.kind,
+    }
 }
 
 /// Opens all files of a source, for a run without a state.
