@@ -8,12 +8,12 @@ use arrow::compute::filter_record_batch;
 use tidewater_connectors::error::SourceError;
 use tidewater_connectors::format::options::{Gate, OnError};
 use tidewater_connectors::format::row_json::row_as_json;
-use tidewater_connectors::hold::JudgeDeliveries;
 use tidewater_connectors::source::{
-    Decoded, NextPiece, Piece, Reader, Rejected, RowPlace, RowPlaces, SetAsideDelivery, SourceSpec,
+    Dealt, Decoded, Piece, Reader, Rejected, RowPlace, RowPlaces, SourceSpec,
 };
 
 use super::RunError;
+use super::piece_reader::through;
 use crate::job::{Job, Source};
 use crate::plan::row_checks::{FailedRow, RowChecks};
 
@@ -68,9 +68,13 @@ impl RowCheck {
 
     /// The reader with its rows checked.
     pub fn before(self, reader: Arc<dyn Reader>) -> Arc<dyn Reader> {
-        Arc::new(CheckedReader {
-            reader,
-            check: self,
+        through(reader, move |dealt| {
+            let check = self.clone();
+            let decoded = dealt.piece;
+            let piece: Box<dyn Piece> = Box::new(
+                decoded.map(move |decoded| decoded.and_then(|decoded| check.apply(decoded))),
+            );
+            Dealt { piece, ..dealt }
         })
     }
 
@@ -136,52 +140,5 @@ impl RowCheck {
 
     fn broken(&self, error: &arrow::error::ArrowError) -> SourceError {
         SourceError::file(&self.source, error.to_string())
-    }
-}
-
-/// A reader whose rows are checked.
-struct CheckedReader {
-    reader: Arc<dyn Reader>,
-    check: RowCheck,
-}
-
-impl Reader for CheckedReader {
-    fn next_piece(&self) -> Result<NextPiece, SourceError> {
-        let next = self.reader.next_piece()?;
-        let NextPiece::Dealt(mut dealt) = next else {
-            return Ok(next);
-        };
-        let check = self.check.clone();
-        let piece: Box<dyn Piece> = Box::new(
-            dealt
-                .piece
-                .map(move |decoded| decoded.and_then(|decoded| check.apply(decoded))),
-        );
-        dealt.piece = piece;
-        Ok(NextPiece::Dealt(dealt))
-    }
-
-    fn deliveries(&self) -> usize {
-        self.reader.deliveries()
-    }
-
-    fn bytes_total(&self) -> u64 {
-        self.reader.bytes_total()
-    }
-
-    fn warnings(&self) -> Vec<String> {
-        self.reader.warnings()
-    }
-
-    fn set_aside(&self) -> Vec<SetAsideDelivery> {
-        self.reader.set_aside()
-    }
-
-    fn judged_by(&self, judge: Arc<dyn JudgeDeliveries>) {
-        self.reader.judged_by(judge);
-    }
-
-    fn close(&self) {
-        self.reader.close();
     }
 }

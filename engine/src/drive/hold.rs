@@ -16,12 +16,11 @@ use tidewater_connectors::error::SourceError;
 use tidewater_connectors::hold::{
     BrokenRule, HeldDelivery, HeldSince, HoldReason, JudgeDeliveries,
 };
-use tidewater_connectors::source::{
-    NextPiece, Piece, Reader, RowChange, SetAsideDelivery, SourceSpec,
-};
+use tidewater_connectors::source::{Dealt, NextPiece, Piece, Reader, RowChange, SourceSpec};
 
 use super::RunError;
 use super::assertions::acceptance;
+use super::piece_reader::through;
 use crate::job::{Assertion, Job, OnFailure, Source};
 use crate::plan::assemble::ViewError;
 use crate::plan::canonical::CanonicalText;
@@ -128,12 +127,9 @@ impl HoldRules {
             judged: Mutex::default(),
         });
         reader.judged_by(Arc::clone(&judge) as Arc<dyn JudgeDeliveries>);
-        let of_judge = Arc::clone(&judge);
-        let reader = JudgedReader {
-            reader,
-            judge: of_judge,
-        };
-        (Arc::new(reader), judge)
+        let counting = Arc::clone(&judge);
+        let reader = through(reader, move |dealt| counting.watch(dealt));
+        (reader, judge)
     }
 
     /// Whether a rule is one of them.
@@ -185,6 +181,20 @@ impl DeliveryJudge {
         self.judged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Counts the rows of a piece while it is decoded, if its delivery is new.
+    fn watch(self: &Arc<Self>, dealt: Dealt) -> Dealt {
+        if dealt.is_correction || dealt.change != RowChange::Insert {
+            return dealt;
+        }
+        let (judge, delivery) = (Arc::clone(self), dealt.delivery);
+        let piece: Box<dyn Piece> = Box::new(dealt.piece.inspect(move |decoded| {
+            if let Ok(decoded) = decoded {
+                judge.count(delivery, &decoded.batch);
+            }
+        }));
+        Dealt { piece, ..dealt }
+    }
+
     /// Counts the rows of a batch. A row on which a rule's expression fails ends the run in the graph.
     fn count(&self, delivery: usize, batch: &RecordBatch) {
         let Ok(read) = batch.project(&self.rules.columns) else {
@@ -233,55 +243,6 @@ impl JudgeDeliveries for DeliveryJudge {
             broken: failed,
             since: self.rules.commit,
         })
-    }
-}
-
-/// A reader whose new deliveries are judged.
-struct JudgedReader {
-    reader: Arc<dyn Reader>,
-    judge: Arc<DeliveryJudge>,
-}
-
-impl Reader for JudgedReader {
-    fn next_piece(&self) -> Result<NextPiece, SourceError> {
-        let next = self.reader.next_piece()?;
-        let NextPiece::Dealt(mut dealt) = next else {
-            return Ok(next);
-        };
-        if !dealt.is_correction && dealt.change == RowChange::Insert {
-            let (judge, delivery) = (Arc::clone(&self.judge), dealt.delivery);
-            let piece: Box<dyn Piece> = Box::new(dealt.piece.inspect(move |decoded| {
-                if let Ok(decoded) = decoded {
-                    judge.count(delivery, &decoded.batch);
-                }
-            }));
-            dealt.piece = piece;
-        }
-        Ok(NextPiece::Dealt(dealt))
-    }
-
-    fn deliveries(&self) -> usize {
-        self.reader.deliveries()
-    }
-
-    fn bytes_total(&self) -> u64 {
-        self.reader.bytes_total()
-    }
-
-    fn warnings(&self) -> Vec<String> {
-        self.reader.warnings()
-    }
-
-    fn set_aside(&self) -> Vec<SetAsideDelivery> {
-        self.reader.set_aside()
-    }
-
-    fn judged_by(&self, judge: Arc<dyn JudgeDeliveries>) {
-        self.reader.judged_by(judge);
-    }
-
-    fn close(&self) {
-        self.reader.close();
     }
 }
 

@@ -25,6 +25,7 @@ mod locate;
 mod maintain;
 mod not_owned;
 mod ownership;
+mod piece_reader;
 mod progress;
 mod quarantine;
 mod replay;
